@@ -1,0 +1,49 @@
+# What the project is run and checked with; `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+RULES := rooms/*,money/*
+
+.PHONY: help run test check bench clean
+
+help:
+	@echo "make run    serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
+	@echo "make test   run every test"
+	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
+	@echo "make bench  measure, as ratios in one run"
+	@echo "make clean  remove .venv and caches; the data in var/ stay"
+
+run: .venv/.runtime
+	@exec $(BIN)/python server.py
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+bench: .venv/.dev
+	@$(BIN)/python -m bench
+
+check: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy --strict .
+	$(BIN)/lint-imports
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp says which requirements are installed, so that a start installs only what changed.
+.venv/.runtime: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/.runtime
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "QLive needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,268 @@
+"""How every call is read, admitted, answered and refused."""
+
+import functools
+import json
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from tornado.httputil import HTTPServerRequest, parse_body_arguments
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
+
+from handlers.parts import Parts
+from money.refusals import Refusal as MoneyRefusal
+from rooms.refusals import (
+    Away,
+    BadParameter,
+    BadRequest,
+    Banned,
+    NoSuchThing,
+    NotSignedIn,
+    Refusal,
+    ServiceAway,
+    TooLarge,
+    TooMany,
+    WrongMethod,
+)
+from storage.database import as_refusal
+from storage.users import User
+from tencent.im import IMRefused
+
+BODY_BYTES = 64 * 1024
+"""The largest body that is read; what comes beyond it is thrown away and answered with 413."""
+
+log = structlog.get_logger("qlive.http")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Ask = TypeVar("Ask", bound=BaseModel)
+Method = Callable[..., Awaitable[BaseModel]]
+
+
+def call(method: Method) -> Callable[..., Awaitable[None]]:
+    """A method of the contract: `async def get(self, ask: SomeAsk) -> SomeAnswer`.
+
+    Whoever calls is admitted first, then the parameters are read into the model of `ask`, and
+    what the method returns is written. The two models are what the API description shows.
+    """
+    hints = get_type_hints(method)
+
+    @functools.wraps(method)
+    async def answer(self: "Handler", *path: str) -> None:
+        await self.admit()
+        asked = [self.read(hints["ask"])] if "ask" in hints else []
+        model = await method(self, *path, *asked)
+        await self.done()
+        self.write_model(model)
+
+    answer.asks, answer.answers = hints.get("ask"), hints["return"]  # type: ignore[attr-defined]
+    return answer
+
+
+@stream_request_body
+class Handler(RequestHandler):
+    """One path. Refusals raised anywhere below become the envelope {"detail", "code"}."""
+
+    soft_refusals: ClassVar[dict[type[Exception], str]] = {}
+    """Refusals that the contract answers with 200 and this field set to "failed"."""
+
+    def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
+        self._body = bytearray()
+        self._body_size = 0
+        super().__init__(application, request, **kw)
+
+    def initialize(self, parts: Parts) -> None:
+        self.parts = parts
+        parts.under_way += 1
+
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.clear_header("Server")
+
+    def prepare(self) -> None:
+        given = self.request.headers.get("X-Request-Id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.set_header("X-Request-Id", self.request_id)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+
+    def data_received(self, chunk: bytes) -> None:
+        self._body_size += len(chunk)
+        if self._body_size <= BODY_BYTES:
+            self._body += chunk
+
+    async def admit(self) -> None:
+        """Refuse whoever may not call this; here everybody may."""
+
+    async def done(self) -> None:
+        """What was asked for has been carried out; called before the answer is written."""
+
+    def read(self, model: type[Ask]) -> Ask:
+        """The parameters, wherever they stand, as the model wants them; BadParameter."""
+        try:
+            return model.model_validate(self.parameters())
+        except ValidationError as error:
+            raise BadParameter(_reasons(error)) from None
+
+    def parameters(self) -> dict[str, Any]:
+        """Query string and body together; the body wins, and "" counts as not sent."""
+        if self._body_size > BODY_BYTES:
+            raise TooLarge
+        sent = _texts(self.request.query_arguments)
+        sent |= self._form() if self._is_form() else self._json()
+        return {name: value for name, value in sent.items() if value != ""}
+
+    def write_model(self, answer: BaseModel) -> None:
+        self.finish(answer.model_dump_json(by_alias=True, exclude_unset=False))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's call
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        refusal = self._refusal(error)
+        if refusal is None:
+            self.set_status(500)
+            self.finish({"detail": "Something went wrong on our side.", "code": "internal"})
+            return
+        body: dict[str, Any] = {"detail": refusal.detail, "code": refusal.code}
+        if field := self.soft_refusals.get(type(refusal)):
+            self.set_status(200)
+            self.finish({field: "failed", **body})
+            return
+        self.set_status(refusal.status)
+        if isinstance(refusal, BadParameter):
+            body["fields"] = refusal.fields
+        self._set_refusal_headers(refusal)
+        self.finish(body)
+
+    def log_exception(self, *exc_info: Any) -> None:
+        """Refusals are answers; only what nobody foresaw is an error with its trace."""
+        if self._refusal(exc_info[1]) is None:
+            log.error("failed", path=self.request.path, exc_info=exc_info)
+
+    def on_finish(self) -> None:
+        self.parts.under_way -= 1
+        route = type(self).__name__
+        status, seconds = self.get_status(), self.request.request_time()
+        self.parts.metrics.requests.labels(route, self.request.method, status).inc()
+        self.parts.metrics.request_seconds.labels(route).observe(seconds)
+        log.info(
+            "answered",
+            method=self.request.method,
+            path=self.request.path,
+            status=status,
+            ms=round(seconds * 1000, 1),
+        )
+
+    @property
+    def caller(self) -> str:
+        """The caller's address: of those forwarded, the last that no trusted proxy is."""
+        trusted = self.parts.settings.server.trusted_proxies
+        said = self.request.headers.get("X-Forwarded-For", "").split(",")
+        addresses = [*(part.strip() for part in said if part.strip()), self.request.remote_ip or ""]
+        while len(addresses) > 1 and addresses[-1] in trusted:
+            addresses.pop()
+        return addresses[-1]
+
+    @property
+    def scheme(self) -> str:
+        """As the caller sees it: a trusted proxy in front says what it speaks."""
+        if self.request.remote_ip in self.parts.settings.server.trusted_proxies:
+            said = self.request.headers.get("X-Forwarded-Proto", "")
+            if said in ("http", "https"):
+                return said
+        return self.request.protocol
+
+    def _refusal(self, error: BaseException | None) -> Refusal | MoneyRefusal | None:
+        if isinstance(error, Refusal | MoneyRefusal):
+            return error
+        if isinstance(error, IMRefused):  # a wrong key or a mistake of ours; tencent/im.py says it
+            return ServiceAway("im")
+        if isinstance(error, HTTPError):
+            known = {404: NoSuchThing, 405: WrongMethod, 413: TooLarge}
+            return known.get(error.status_code, BadRequest)()
+        return as_refusal(error) if error else None
+
+    def _set_refusal_headers(self, refusal: Refusal | MoneyRefusal) -> None:
+        if isinstance(refusal, NotSignedIn):
+            self.set_header("WWW-Authenticate", "QLiveToken")
+        if isinstance(refusal, TooMany | Away):
+            self.set_header("Retry-After", str(refusal.retry_after))
+        if isinstance(refusal, WrongMethod):
+            names = ("get", "post", "patch", "delete")
+            has = [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
+            self.set_header("Allow", ", ".join(has))
+
+    def _is_form(self) -> bool:
+        sent = self.request.headers.get("Content-Type", "")
+        return sent.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+
+    def _form(self) -> dict[str, Any]:
+        fields: dict[str, list[bytes]] = {}
+        parse_body_arguments(self.request.headers["Content-Type"], bytes(self._body), fields, {})
+        return _texts(fields)
+
+    def _json(self) -> dict[str, Any]:
+        if not self._body.strip():
+            return {}
+        try:
+            sent = json.loads(self._body)
+        except (ValueError, RecursionError):
+            raise BadRequest("The body is not JSON.") from None
+        if not isinstance(sent, dict):
+            raise BadRequest("The body is not a JSON object.")
+        return sent
+
+
+class Missing(Handler):
+    """Every path that is not ours."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        super().prepare()
+        raise NoSuchThing("There is no such path.")
+
+
+class SignedIn(Handler):
+    """A call for people with a token."""
+
+    async def admit(self) -> None:
+        self.token = token_in(self.request)
+        user_id = await self.parts.tokens.owner(self.token) if self.token else None
+        user = await self.parts.users.find(user_id) if user_id else None
+        if user is None:
+            raise NotSignedIn
+        self.user: User = user
+        structlog.contextvars.bind_contextvars(user_id=user.user_id)
+
+
+class Welcome(SignedIn):
+    """A call of rooms or gifts: not for the banned."""
+
+    async def admit(self) -> None:
+        await super().admit()
+        if self.user.banned:
+            raise Banned
+
+
+def token_in(request: HTTPServerRequest) -> str:
+    """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "qlivetoken" else ""
+
+
+def _texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
+    """The last of each; a value that is not UTF-8 is BadParameter."""
+    texts = {}
+    for name, values in arguments.items():
+        try:
+            texts[name] = values[-1].decode()
+        except UnicodeDecodeError:
+            raise BadParameter({name: "this is not UTF-8"}) from None
+    return texts
+
+
+def _reasons(error: ValidationError) -> dict[str, str]:
+    return {
+        ".".join(str(part) for part in problem["loc"]) or "body": problem["msg"]
+        for problem in error.errors(include_url=False, include_input=False)
+    }

@@ -1,0 +1,12 @@
+"""Configs: what the mini-program shows and shares."""
+
+from handlers import answers
+from handlers.base import SignedIn, call
+
+
+class GetConfigs(SignedIn):
+    """Everything enabled."""
+
+    @call
+    async def get(self) -> answers.Configs:
+        return answers.Configs(await self.parts.configs.shown())

@@ -1,0 +1,77 @@
+"""Whether the server lives, whether it is ready, and its numbers."""
+
+import asyncio
+from typing import Literal
+
+from handlers.answers import Answer
+from handlers.base import Handler, call
+from rooms.refusals import Refusal
+from storage.database import Database, as_refusal
+
+PING_SECONDS = 2.0
+
+
+class Alive(Answer):
+    status: Literal["ok"] = "ok"
+
+
+class Dependency(Answer):
+    """latency_ms of the last answer, null before the first."""
+
+    state: Literal["ok", "down", "unknown"]
+    latency_ms: float | None
+
+
+class Ready(Answer):
+    """degraded: a service outside is down; the rooms go on without it."""
+
+    status: Literal["ok", "degraded", "down", "draining"]
+    dependencies: dict[str, Dependency]
+
+
+class Healthz(Handler):
+    """The process answers."""
+
+    @call
+    async def get(self) -> Alive:
+        return Alive()
+
+
+class Readyz(Handler):
+    """Each dependency with its state; 503 while requests would fail."""
+
+    @call
+    async def get(self) -> Ready:
+        parts = self.parts
+        found = {"mongodb": await ping(parts.database)}
+        for outside in parts.outside:
+            found[outside.name] = Dependency(state=outside.state, latency_ms=outside.latency_ms)
+        status: Literal["ok", "degraded", "down", "draining"] = "ok"
+        if any(dependency.state == "down" for dependency in found.values()):
+            status = "degraded"
+        if found["mongodb"].state == "down":
+            status = "down"
+        if parts.draining:
+            status = "draining"
+        if status in ("down", "draining"):
+            self.set_status(503)
+            self.set_header("Retry-After", "2")
+        return Ready(status=status, dependencies=found)
+
+
+class MetricsPage(Handler):
+    """Prometheus reads this."""
+
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        await self.finish(self.parts.metrics.text())
+
+
+async def ping(database: Database) -> Dependency:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            return Dependency(state="ok", latency_ms=round(await database.ping(), 2))
+    except Exception as error:
+        if not isinstance(error, TimeoutError | Refusal) and as_refusal(error) is None:
+            raise
+        return Dependency(state="down", latency_ms=None)

@@ -1,0 +1,200 @@
+"""What the operators' API is sent and answers."""
+
+import re
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from handlers.answers import Answer
+from handlers.asks import Ask, Gender, Number
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
+Gold = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+def _fen(price: Any) -> Any:
+    """A yuan string with at most two decimals, as fen."""
+    if not isinstance(price, str) or not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,2})?", price):
+        raise ValueError("a price is a string of yuan like 6.00")
+    return int(Decimal(price) * 100)
+
+
+Price = Annotated[int, BeforeValidator(_fen), Field(ge=1)]
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,59}", text):
+        raise ValueError("a key is upper-case letters, digits and _")
+    return text
+
+
+Key = Annotated[str, AfterValidator(_key)]
+
+
+def is_rate(value: Any) -> bool:
+    """Whether this JSON value is a number from 0 to 1."""
+    try:
+        return not isinstance(value, bool) and 0 <= Decimal(str(value)) <= 1
+    except InvalidOperation:
+        return False
+
+
+class Search(Ask):
+    q: Annotated[str, StringConstraints(max_length=100)] = ""
+    after: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class UserChange(Ask):
+    is_matchmaker: bool | None = None
+    banned: bool | None = None
+    ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+class Grant(Ask):
+    gold: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    reason: Reason
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class EndLive(Ask):
+    reason: Reason
+
+
+class NewGift(Ask):
+    name: Name
+    gold: Gold
+    image: ImageUrl = ""
+    effect: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+class GiftChange(Ask):
+    name: Name | None = None
+    gold: Gold | None = None
+    image: ImageUrl | None = None
+    effect: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class NewBlock(Ask):
+    gold: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    price: Price
+
+
+class BlockChange(Ask):
+    gold: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    price: Price | None = None
+
+
+class NewConfig(Ask):
+    key: Key
+    value: Any
+    enabled: bool = True
+    remark: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class ConfigChange(Ask):
+    key: Key | None = None
+    value: Any = None
+    enabled: bool | None = None
+    remark: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Person(Answer):
+    """Times here are UTC, RFC 3339."""
+
+    id: str
+    nickname: str
+    gender: Gender | int
+    age: int
+    area: str
+    face_url: str
+    gold: int
+    income: int
+    is_matchmaker: bool
+    banned: bool
+    ban_reason: str
+    continuous_time: int
+    create_time: datetime
+    last_login_time: datetime | None
+
+
+class People(Answer):
+    items: list[Person]
+    next: str | None
+
+
+class Granted(Answer):
+    gold: int
+    income: int
+
+
+class RoomRow(Answer):
+    id: int
+    epoch: str
+    seq: int
+    started_at: int
+    room: dict[str, Any]
+    """What the socket's snapshot shows: rooms.snapshot.Snapshot."""
+
+
+class RoomRows(Answer):
+    items: list[RoomRow]
+    next: None = None
+
+
+class Gift(Answer):
+    id: int
+    name: str
+    gold: int
+    image: str
+    effect: str
+
+
+class Gifts(Answer):
+    items: list[Gift]
+    next: None = None
+
+
+class Block(Answer):
+    id: Number
+    gold: int
+    price: str
+
+
+class Blocks(Answer):
+    items: list[Block]
+    next: None = None
+
+
+class Config(Answer):
+    id: int
+    key: str
+    value: Any
+    enabled: bool
+    remark: str
+
+
+class Configs(Answer):
+    items: list[Config]
+    next: None = None
+
+
+class AuditEntry(Answer):
+    """`done` is false for what was refused or cut short."""
+
+    id: str
+    at: datetime
+    who: str
+    what: str
+    on: str
+    reason: str
+    asked: Any
+    done: bool
+
+
+class AuditPage(Answer):
+    items: list[AuditEntry]
+    next: str | None

@@ -1,0 +1,117 @@
+"""Operators and what they put up: gifts, recharge blocks, configs."""
+
+from typing import Any
+
+from handlers import answers
+from handlers.base import call
+from handlers.ops import models
+from handlers.ops.base import PAGE, Operator
+from handlers.pay import yuan
+from rooms.refusals import BadParameter
+from storage.configs import RATES
+
+
+class Gifts(Operator):
+    """All gifts."""
+
+    @call
+    async def get(self) -> models.Gifts:
+        rows = await self.parts.gifts.all()
+        return models.Gifts(items=[models.Gift.model_validate(row) for row in rows])
+
+    @call
+    async def post(self, ask: models.NewGift) -> models.Gift:
+        return models.Gift.model_validate(await self.parts.gifts.add(**ask.model_dump()))
+
+
+class OneGift(Operator):
+    """One gift."""
+
+    @call
+    async def patch(self, number: str, ask: models.GiftChange) -> models.Gift:
+        changes = ask.model_dump(exclude_none=True)
+        return models.Gift.model_validate(await self.parts.gifts.edit(int(number), **changes))
+
+    @call
+    async def delete(self, number: str) -> answers.Ok:
+        await self.parts.gifts.remove(int(number))
+        return answers.Ok()
+
+
+class Blocks(Operator):
+    """All recharge blocks, the cheapest first."""
+
+    @call
+    async def get(self) -> models.Blocks:
+        return models.Blocks(items=[_block(row) for row in await self.parts.blocks.all()])
+
+    @call
+    async def post(self, ask: models.NewBlock) -> models.Block:
+        return _block(await self.parts.blocks.add(gold=ask.gold, fen=ask.price))
+
+
+class OneBlock(Operator):
+    """One recharge block."""
+
+    @call
+    async def patch(self, number: str, ask: models.BlockChange) -> models.Block:
+        changes = ask.model_dump(exclude_none=True)
+        if "price" in changes:
+            changes["fen"] = changes.pop("price")
+        return _block(await self.parts.blocks.edit(int(number), **changes))
+
+    @call
+    async def delete(self, number: str) -> answers.Ok:
+        await self.parts.blocks.remove(int(number))
+        return answers.Ok()
+
+
+class Configs(Operator):
+    """All configs, the two rates of money among them."""
+
+    @call
+    async def get(self) -> models.Configs:
+        rows = await self.parts.configs.all()
+        return models.Configs(items=[models.Config.model_validate(row) for row in rows])
+
+    @call
+    async def post(self, ask: models.NewConfig) -> models.Config:
+        _check_rate(ask.key, ask.value)
+        return models.Config.model_validate(await self.parts.configs.add(**ask.model_dump()))
+
+
+class OneConfig(Operator):
+    """One config."""
+
+    @call
+    async def patch(self, number: str, ask: models.ConfigChange) -> models.Config:
+        changes = ask.model_dump(include=ask.model_fields_set)
+        now = await self.parts.configs.get(int(number))
+        _check_rate(str(changes.get("key", now["key"])), changes.get("value", now["value"]))
+        return models.Config.model_validate(await self.parts.configs.edit(int(number), **changes))
+
+    @call
+    async def delete(self, number: str) -> answers.Ok:
+        await self.parts.configs.remove(int(number))
+        return answers.Ok()
+
+
+class AuditLog(Operator):
+    """What operators asked for, the newest first."""
+
+    @call
+    async def get(self, ask: models.Search) -> models.AuditPage:
+        rows = await self.parts.audit.page(ask.after or None, PAGE)
+        more = rows[-1]["id"] if len(rows) == PAGE else None
+        return models.AuditPage(
+            items=[models.AuditEntry.model_validate(row) for row in rows], next=more
+        )
+
+
+def _block(row: dict[str, Any]) -> models.Block:
+    return models.Block(id=row["id"], gold=row["gold"], price=yuan(row["fen"]))
+
+
+def _check_rate(key: str, value: Any) -> None:
+    if key in RATES and not models.is_rate(value):
+        raise BadParameter({"value": "a rate is a number from 0 to 1"})

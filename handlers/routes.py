@@ -1,0 +1,83 @@
+"""The contract on one screen: which path is which class."""
+
+from typing import Any
+
+from tornado.web import Application
+
+from handlers import configs, gifts, health, likes, mic, pay, rooms, users
+from handlers.base import Handler, Missing
+from handlers.ops import live, people, shelves
+from handlers.parts import Parts
+from handlers.sim import Sim
+from handlers.socket import RoomSocket
+from handlers.static import WEB, Static
+
+BASE = "/wx/api/qlive/"
+
+CONTRACT: list[tuple[str, type[Handler]]] = [
+    ("qlive_user/", users.CreateUser),
+    ("qlive_user/login/", users.Login),
+    ("qlive_user/update_userinfo/", users.UpdateUserinfo),
+    ("qlive_user/get_userinfo/", users.GetUserinfo),
+    ("qlive_user/get_user_state/", users.GetUserState),
+    ("qlive_user/get_users_info/", rooms.GetUsersInfo),
+    ("qlive_user/logout/", users.Logout),
+    ("get_livelist/", rooms.GetLivelist),
+    ("get_playurl/", rooms.GetPlayurl),
+    ("get_configs/", configs.GetConfigs),
+    ("qlive_room/matchmaker_enter/", rooms.MatchmakerEnter),
+    ("qlive_room/apply_micro/", mic.ApplyMicro),
+    ("qlive_room/invite_micro/", mic.InviteMicro),
+    ("qlive_room/accept_micro/", mic.AcceptMicro),
+    ("qlive_room/refuse_micro/", mic.RefuseMicro),
+    ("qlive_room/leave_micro/", mic.LeaveMicro),
+    ("qlive_room/leave_room/", rooms.LeaveRoom),
+    ("qlive_room/live_end/", rooms.LiveEnd),
+    ("qlive_gift/", gifts.GiftList),
+    ("qlive_gift/push_gift/", gifts.PushGift),
+    ("qlive_pay/", pay.Pay),
+    ("qlive_like/", likes.Like),
+    ("ws/", RoomSocket),
+]
+
+OPERATORS: list[tuple[str, type[Handler]]] = [
+    ("users", people.Users),
+    ("users/([0-9]{8})", people.OneUser),
+    ("users/([0-9]{8})/grant", people.GrantGold),
+    ("rooms", live.Rooms),
+    ("rooms/([0-9]{1,15})", live.OneRoom),
+    ("rooms/([0-9]{1,15})/end", live.EndLive),
+    ("gifts", shelves.Gifts),
+    ("gifts/([0-9]{1,15})", shelves.OneGift),
+    ("blocks", shelves.Blocks),
+    ("blocks/([0-9]{1,15})", shelves.OneBlock),
+    ("configs", shelves.Configs),
+    ("configs/([0-9]{1,15})", shelves.OneConfig),
+    ("audit", shelves.AuditLog),
+]
+
+HEALTH: list[tuple[str, type[Handler]]] = [
+    ("healthz", health.Healthz),
+    ("readyz", health.Readyz),
+    ("metrics", health.MetricsPage),
+]
+
+
+def application(parts: Parts) -> Application:
+    """Every path works with and without its trailing slash."""
+    given = {"parts": parts}
+    routes: list[Any] = [
+        *[(BASE + path + "?", handler, given) for path, handler in CONTRACT],
+        *[("/ops/api/" + path + "/?", handler, given) for path, handler in OPERATORS],
+        *[("/" + path + "/?", handler, given) for path, handler in HEALTH],
+        (r"/static/(.*)", Static, {"path": str(WEB)}),
+    ]
+    if parts.simulator:
+        routes.append((r"/sim(/.*)", Sim, given))
+    return Application(
+        routes,
+        default_handler_class=Missing,
+        default_handler_args=given,
+        log_function=lambda _handler: None,  # Handler.on_finish writes the line
+        websocket_max_message_size=parts.settings.limits.frame_bytes,
+    )

@@ -1,0 +1,28 @@
+"""The door to the simulator: /sim on this same server, in development only."""
+
+from handlers.base import Handler
+from tencent.simulator.wire import SimRequest
+
+
+class Sim(Handler):
+    """Whatever the played services answer, word for word."""
+
+    async def get(self, path: str) -> None:
+        await self._pass(path)
+
+    async def post(self, path: str) -> None:
+        await self._pass(path)
+
+    async def _pass(self, path: str) -> None:
+        assert self.parts.simulator is not None
+        query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()}
+        request = SimRequest(
+            self.request.method or "", path, query, self.request.headers, bytes(self._body)
+        )
+        reply = await self.parts.simulator.answer(request)
+        self.set_status(reply.status)
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        if reply.status == 204:
+            self.clear_header("Content-Type")
+        await self.finish(reply.body)

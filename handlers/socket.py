@@ -1,0 +1,214 @@
+"""The socket's edge: who calls, into which room, and what they say; the hub does the rest."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from handlers.base import Handler, token_in
+from handlers.parts import Parts
+from handlers.places import play_url
+from realtime import frames
+from realtime.codes import Code
+from realtime.opening import Look, Since
+from realtime.outbox import Outbox
+from rooms.refusals import (
+    BadRequest,
+    Banned,
+    NoSuchRoom,
+    NotAllowed,
+    NotSignedIn,
+    NotYourRoom,
+    PutOut,
+    Refusal,
+)
+from rooms.snapshot import snapshot
+from storage.database import as_refusal
+
+AUTH_SECONDS = 5
+BAD_FRAMES = 3
+log = structlog.get_logger("qlive.socket")
+
+
+class RoomSocket(WebSocketHandler, Handler):
+    """One member's socket in one room."""
+
+    outbox: Outbox | None = None
+    live_id = 0
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """A handshake; anything else gets the envelope."""
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise BadRequest("This path speaks WebSocket only.")
+        if not self._origin_is_ours():
+            raise NotAllowed("This page may not open sockets here.")
+        await super().get(*args, **kwargs)
+
+    def check_origin(self, _origin: str) -> bool:
+        return True  # get() has checked it, and answered in the envelope
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        self.parts.metrics.handshakes.inc()
+        self.set_nodelay(True)
+        self._bad, self._spent, self._second = 0, 0, 0
+        self._start_outbox()
+        if token := token_in(self.request):
+            self._in_background(self._join(token))
+        else:
+            self._waiting = IOLoop.current().call_later(AUTH_SECONDS, self.bye, Code.TOKEN)
+
+    def on_message(self, message: str | bytes) -> None:
+        assert self.outbox is not None
+        self.outbox.heard_at = time.monotonic()
+        if self._too_fast():
+            self.bye(Code.TOO_FAST)
+            return
+        match _parsed(message):
+            case {"type": "ping", "n": n}:
+                self.outbox.send(frames.pong(n))
+            case {"type": "auth", "token": str(token)} if self._waiting:
+                self._stop_waiting()
+                self._in_background(self._join(token))
+            case _:
+                self._bad += 1
+                if self._bad >= BAD_FRAMES:
+                    self.bye(Code.BAD_FRAMES)
+
+    def on_pong(self, _data: bytes) -> None:
+        assert self.outbox is not None
+        self.outbox.heard_at = time.monotonic()
+
+    def on_close(self) -> None:
+        self._stop_waiting()
+        self.parts.metrics.closes.labels(str(self.close_code or 1006)).inc()
+        if self.outbox:
+            self.parts.hub.part(self.live_id, self.outbox)
+
+    def bye(self, code: Code) -> None:
+        assert self.outbox is not None
+        self._stop_waiting()
+        self.outbox.bye(code)
+
+    # ---- joining
+
+    async def _join(self, token: str) -> None:
+        parts, query = self.parts, self._query()
+        user_id = await parts.tokens.owner(token)
+        if user_id is None:
+            raise NotSignedIn
+        if not query.get("live_id", "").isdecimal():
+            raise NoSuchRoom
+        assert self.outbox is not None
+        self.live_id, self.outbox.user_id = int(query["live_id"][:15]), user_id
+
+        async def look() -> Look:
+            return await _look(parts, self.live_id, user_id)
+
+        await parts.hub.join(self.live_id, self.outbox, _since(query), look)
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        """A slow handler of frames would stop pongs; what goes wrong becomes a bye."""
+
+        async def run() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - a socket always hears why it ends
+                self.bye(_code(error))
+
+        self._task = asyncio.get_running_loop().create_task(run())
+
+    def _start_outbox(self) -> None:
+        stream = self.ws_connection.stream if self.ws_connection else None
+        assert stream is not None
+        self.outbox = Outbox(
+            "",
+            stream,
+            backlog_bytes=self.parts.settings.limits.backlog_bytes,
+            ping=self._ping,
+            close=self.close,
+        )
+
+    def _ping(self) -> None:
+        try:
+            self.ping(b"")
+        except WebSocketClosedError:
+            return
+
+    # ---- what the caller says
+
+    _waiting: object | None = None
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            IOLoop.current().remove_timeout(self._waiting)
+            self._waiting = None
+
+    def _query(self) -> dict[str, str]:
+        return {
+            name: values[-1].decode("utf-8", "replace")
+            for name, values in self.request.query_arguments.items()
+        }
+
+    def _too_fast(self) -> bool:
+        limit, second = self.parts.settings.limits.frames_per_second, int(time.monotonic())
+        if second != self._second:
+            self._second, self._spent = second, 0
+        self._spent += 1
+        return bool(limit) and self._spent > limit
+
+    def _origin_is_ours(self) -> bool:
+        """Browsers send an Origin; without one it is a native client."""
+        origin = self.request.headers.get("Origin")
+        if origin is None:
+            return True
+        allowed = self.parts.settings.server.allowed_origins
+        return origin in allowed or urlsplit(origin).netloc == self.request.host
+
+
+async def _look(parts: Parts, live_id: int, user_id: str) -> Look:
+    """The room for a member who may listen: NotYourRoom, Banned, PutOut, NoSuchRoom."""
+    user = await parts.users.get(user_id)
+    if user.banned:
+        raise Banned
+    room = await parts.keeper.look(live_id, user_id)
+    if room.role_of(user_id) is None:
+        raise NotYourRoom
+    counts = await parts.members.counts([(live_id, room.epoch)])
+    data = snapshot(room, counts[live_id], lambda stream: play_url(parts, stream))
+    return Look(room.epoch, room.version, data)
+
+
+def _since(query: dict[str, str]) -> Since | None:
+    if "since" not in query:
+        return None
+    seq = query["since"]
+    # A number that is none matches no life: the client gets a snapshot that says so.
+    epoch = query.get("epoch", "") if seq.isdecimal() and len(seq) < 16 else ""
+    return Since(epoch, int(seq) if epoch else 0)
+
+
+def _parsed(message: str | bytes) -> Any:
+    try:
+        return json.loads(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _code(error: Exception) -> Code:
+    refusal = error if isinstance(error, Refusal) else as_refusal(error)
+    match refusal:
+        case NotSignedIn():
+            return Code.TOKEN
+        case Banned() | PutOut():
+            return Code.PUT_OUT
+        case NotYourRoom() | NoSuchRoom():
+            return Code.NOT_A_MEMBER
+        case None:
+            log.error("failed", exc_info=error)
+    return Code.RESTART

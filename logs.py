@@ -1,0 +1,52 @@
+"""The log: one structured line per thing that happened, never a secret."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+SECRET = ("token", "code", "session_key", "key", "secret", "sig", "sign", "signature", "password")
+
+
+def _hide(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A last guard: whatever is named like a secret is not written."""
+    for name in event:
+        if name.lower() in SECRET:
+            event[name] = "…"
+    return event
+
+
+def set_up(level: str, *, as_json: bool) -> None:
+    """For this process: structlog, and the standard library's loggers through the same lines."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide,
+    ]
+    last: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if as_json:
+        shared.append(structlog.processors.format_exc_info)
+        last = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Tornado says at "info" what Handler.on_finish says; it writes the query, which may hold
+    # anything.
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
+    logging.getLogger("pymongo").setLevel(logging.WARNING)

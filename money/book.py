@@ -1,0 +1,62 @@
+"""What stands in the book: entries whose lines sum to zero per unit.
+
+Integers only, in units of one. A user's purse is the running sum of their lines.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Unit = Literal["gold", "income"]
+Kind = Literal["recharge", "gift", "grant", "reversal"]
+HOUSE = "house"
+
+
+class Line(NamedTuple):
+    account: str
+    unit: Unit
+    amount: int
+
+
+class Purse(NamedTuple):
+    """What somebody has."""
+
+    gold: int
+    income: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One transaction of the book; `key` is what makes it happen once."""
+
+    key: str
+    kind: Kind
+    by: str
+    lines: tuple[Line, ...]
+    content: Mapping[str, Any]
+    """What was asked for: the same key with other content is refused."""
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        sums: Counter[str] = Counter()
+        for line in self.lines:
+            sums[line.unit] += line.amount
+        if any(sums.values()):
+            raise ValueError(f"the lines of {self.key} do not sum to zero: {dict(sums)}")
+
+
+def account(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def lines_of(user_id: str, gold: int = 0, income: int = 0) -> tuple[Line, ...]:
+    """What moves from the house to somebody (or back, when negative)."""
+    moves: tuple[tuple[Unit, int], ...] = (("gold", gold), ("income", income))
+    return tuple(
+        line
+        for unit, amount in moves
+        if amount
+        for line in (Line(account(user_id), unit, amount), Line(HOUSE, unit, -amount))
+    )

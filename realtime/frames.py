@@ -1,0 +1,84 @@
+"""What goes over the wire: JSON text, and the same bytes framed once for every socket."""
+
+import json
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from realtime.codes import Code
+from rooms.events import Numbered
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def frame(payload: bytes) -> bytes:
+    """A whole WebSocket text message (RFC 6455 §5.2). A server's frames are not masked, so the
+    same bytes fit every socket."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def event(live_id: int, told: Numbered) -> bytes:
+    """A numbered event as every member hears it, framed."""
+    message = {
+        "type": told.type,
+        "live_id": live_id,
+        "epoch": told.epoch,
+        "seq": told.seq,
+        "ts": told.ts,
+        "data": told.data,
+    }
+    return frame(encode(message))
+
+
+def snapshot(
+    live_id: int, epoch: str, seq: int, data: Mapping[str, Any], reset: str | None
+) -> bytes:
+    message: dict[str, Any] = {
+        "type": "snapshot",
+        "live_id": live_id,
+        "epoch": epoch,
+        "seq": seq,
+        "ts": time.time_ns() // 1_000_000,
+        "data": data,
+    }
+    if reset:
+        message["reset"] = reset
+    return frame(encode(message))
+
+
+def resumed(live_id: int, epoch: str, seq: int, replayed: int) -> bytes:
+    message = {"type": "resumed", "live_id": live_id, "epoch": epoch, "seq": seq}
+    return frame(encode({**message, "replayed": replayed}))
+
+
+def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
+    data = {"audience_count": audience_count, "num_list": num_list}
+    return frame(encode({"type": "audience", "live_id": live_id, "data": data}))
+
+
+def heartbeat(seq: int) -> bytes:
+    message = {"type": "heartbeat", "seq": seq, "ts": time.time_ns() // 1_000_000}
+    return frame(encode(message))
+
+
+def pong(n: Any) -> bytes:
+    return frame(encode({"type": "pong", "n": n}))
+
+
+def bye(code: Code, retry_ms: int) -> bytes:
+    message = {
+        "type": "bye",
+        "code": int(code),
+        "reason": code.reason,
+        "retry_ms": retry_ms,
+        "reconnect": code.reconnect,
+    }
+    return frame(encode(message))

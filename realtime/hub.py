@@ -1,0 +1,209 @@
+"""The hub: from a room to the sockets of this process, every event once and in order."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import structlog
+
+from realtime import frames
+from realtime.bus import LocalBus, Message, ShownOut, Stirred, Told
+from realtime.channel import Channel
+from realtime.codes import Code
+from realtime.opening import Look, Opening, Past, Since, fill, told
+from realtime.outbox import Outbox
+from rooms.events import Numbered
+from rooms.people import Counts
+
+log = structlog.get_logger(__name__)
+
+
+class Hub:
+    """`tell`, `stir` and `show_out` are the keeper's ears; `join` and `part` the sockets'."""
+
+    def __init__(self, past: Past, bus: LocalBus) -> None:
+        self._past = past
+        self._bus = bus
+        self._channels: dict[int, Channel] = {}
+        self._filling: dict[int, asyncio.Task[None]] = {}
+        self.events_told = 0
+        self.hints_filled = 0
+        bus.listen(self.hear)
+
+    # ---- what others tell the hub
+
+    def tell(self, live_id: int, events: Sequence[Numbered]) -> None:
+        """Encode once, tell every process; never waits, never raises."""
+        for event in events:
+            self._bus.publish(told(live_id, event))
+
+    def stir(self, live_id: int) -> None:
+        self._bus.publish(Stirred(live_id))
+
+    def show_out(self, live_id: int | None, user_id: str, code: Code = Code.NOT_A_MEMBER) -> None:
+        """Close somebody's socket in one room, or (None) wherever it is."""
+        self._bus.publish(ShownOut(user_id, live_id, code))
+
+    def hear(self, message: Message) -> None:
+        match message:
+            case Told():
+                self._hear_told(message)
+            case Stirred():
+                if channel := self._channels.get(message.live_id):
+                    channel.stirred = True
+            case ShownOut():
+                self._hear_shown_out(message)
+
+    # ---- sockets
+
+    async def join(
+        self,
+        live_id: int,
+        outbox: Outbox,
+        since: Since | None,
+        look: Callable[[], Awaitable[Look]],
+    ) -> None:
+        """Send the room (or what was missed of it) and from then on every event, none between.
+
+        `look` reads the room and refuses those who may not listen. A socket that the same
+        person had here is replaced.
+        """
+        channel = self._channels.setdefault(live_id, Channel(live_id))
+        channel.joining += 1
+        try:
+            opening = await Opening(channel, self._past, outbox.user_id, since).read(look)
+            self._seat(channel, outbox, opening)
+        finally:
+            channel.joining -= 1
+            if not channel.joining:
+                channel.shown_out.clear()
+            self._forget_if_idle(channel)
+
+    def part(self, live_id: int, outbox: Outbox) -> None:
+        """This socket is gone; a newer one of the same person stays."""
+        channel = self._channels.get(live_id)
+        if channel and channel.sockets.get(outbox.user_id) is outbox:
+            del channel.sockets[outbox.user_id]
+            self._forget_if_idle(channel)
+
+    @property
+    def sockets(self) -> int:
+        return sum(len(channel.sockets) for channel in self._channels.values())
+
+    @property
+    def channels(self) -> list[Channel]:
+        return list(self._channels.values())
+
+    # ---- the regular rounds
+
+    async def check(self) -> None:
+        """Compare every room here with the stored one: a lost hint costs a round, not an event."""
+        here = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
+        if not here:
+            return
+        for live_id, (epoch, version) in (await self._past.versions(list(here))).items():
+            channel, checked = here[live_id]
+            if channel.epoch != checked:
+                continue  # it has begun anew meanwhile, from a newer reading than this
+            if epoch != checked:
+                channel.lose(Code.ENDED)
+                self._forget_if_idle(channel)
+            elif version > channel.told:
+                await self._fill(channel)
+
+    async def show_audience(
+        self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, Counts]]]
+    ) -> None:
+        """Tell rooms where people came or went how many are there now."""
+        stirred = {
+            c.live_id: c for c in self._channels.values() if c.stirred and c.epoch is not None
+        }
+        if not stirred:
+            return
+        for channel in stirred.values():
+            channel.stirred = False
+        try:
+            counts = await count((c.live_id, c.epoch or "") for c in stirred.values())
+        except Exception:
+            for channel in stirred.values():
+                channel.stirred = True  # not told yet
+            raise
+        for live_id, channel in stirred.items():
+            numbers = counts[live_id]
+            frame = frames.audience(live_id, numbers.audience, numbers.num_list)
+            if frame != channel.audience:
+                channel.audience = frame
+                channel.send(frame)
+
+    def beat(self, now: float, every: float, silent: float) -> None:
+        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds."""
+        for channel in self.channels:
+            frame = frames.heartbeat(channel.told)
+            for outbox in list(channel.sockets.values()):
+                if now - outbox.heard_at > silent:
+                    del channel.sockets[outbox.user_id]
+                    outbox.bye(Code.SILENT)
+                elif now >= outbox.next_beat:
+                    if outbox.next_beat:  # a socket that has just come knows where it is
+                        outbox.beat(frame)
+                    outbox.next_beat = now + every * random.uniform(0.8, 1.2)
+            self._forget_if_idle(channel)
+
+    def farewell(self, retry_ms: Callable[[], int]) -> None:
+        """Say goodbye to everybody; each is told when to come back."""
+        for channel in self.channels:
+            outboxes, channel.sockets = list(channel.sockets.values()), {}
+            for outbox in outboxes:
+                outbox.bye(Code.RESTART, retry_ms())
+        self._channels.clear()
+
+    # ---- the small steps
+
+    def _hear_told(self, message: Told) -> None:
+        channel = self._channels.get(message.live_id)
+        if channel is None:
+            return
+        before = channel.told
+        if channel.hear(message):
+            self.events_told += channel.told > before
+        elif channel.epoch == message.epoch and message.live_id not in self._filling:
+            task = asyncio.get_running_loop().create_task(self._fill_in_background(channel))
+            self._filling[message.live_id] = task
+        self._forget_if_idle(channel)
+
+    def _hear_shown_out(self, message: ShownOut) -> None:
+        for channel in self.channels:
+            if message.live_id in (None, channel.live_id):
+                channel.show_out(message.user_id, message.code)
+                self._forget_if_idle(channel)
+
+    async def _fill_in_background(self, channel: Channel) -> None:
+        """Whatever goes wrong here, the next check will try again."""
+        try:
+            await self._fill(channel)
+        except Exception as error:  # noqa: BLE001 - a background reading must not die
+            log.warning("log_unreadable", live_id=channel.live_id, error=type(error).__name__)
+        finally:
+            self._filling.pop(channel.live_id, None)
+
+    async def _fill(self, channel: Channel) -> None:
+        """Tell what this process has not heard; a life that cannot be told on is lost."""
+        filled = await fill(channel, self._past)
+        self.hints_filled += filled
+        self.events_told += filled
+        self._forget_if_idle(channel)
+
+    def _seat(self, channel: Channel, outbox: Outbox, opening: Sequence[bytes]) -> None:
+        if outbox.closed:
+            return
+        if channel.ended:
+            outbox.bye(Code.ENDED)
+            return
+        if older := channel.sockets.get(outbox.user_id):
+            older.bye(Code.REPLACED)
+        channel.sockets[outbox.user_id] = outbox
+        outbox.send(b"".join(opening))
+
+    def _forget_if_idle(self, channel: Channel) -> None:
+        if channel.idle and self._channels.get(channel.live_id) is channel:
+            del self._channels[channel.live_id]

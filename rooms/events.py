@@ -1,0 +1,100 @@
+"""Every word spoken on the room's socket: the numbered events and what each carries.
+
+Times are milliseconds since 1970. Every event about a person carries their `Face`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from rooms.people import Face
+
+LAST = "live_end"
+"""The event after which a life of a room says nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened; a room numbers it when it is saved."""
+
+    type: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An event as it is stored, told and replayed: the frame without its encoding."""
+
+    epoch: str
+    seq: int
+    ts: int
+    type: str
+    data: Mapping[str, Any]
+
+
+class MicroApply(Face):
+    applied_at: int
+    expires_at: int
+
+
+class MicroInvite(Face):
+    expires_at: int
+
+
+class MicroAccept(Face):
+    play_url: str
+    area: str
+    age: int
+
+
+class MicroRefuse(Face):
+    """refused (an invitation), withdrawn (one's own), expired, host, left, offline, banned."""
+
+    reason: str
+
+
+class MicroLeave(Face):
+    """left, host, offline, banned."""
+
+    reason: str
+
+
+class Profile(Face):
+    """Somebody visible changed nickname or face; the host's also renames the room."""
+
+
+class LiveEnd(Face):
+    """Ends all seats and applications by itself: host, operator, offline, banned."""
+
+    reason: str
+
+
+class GiftShown(TypedDict):
+    id: int
+    name: str
+    image: str
+    effect: str
+
+
+Gift = TypedDict(
+    "Gift",
+    {
+        "from": Face,
+        "to": Face,
+        "gift": GiftShown,
+        "num": int,
+        "gold": int,
+        "request_id": str,
+    },
+)
+
+VOCABULARY: dict[str, type] = {
+    "micro_apply": MicroApply,
+    "micro_invite": MicroInvite,
+    "micro_accept": MicroAccept,
+    "micro_refuse": MicroRefuse,
+    "micro_leave": MicroLeave,
+    "profile": Profile,
+    "gift": Gift,
+    LAST: LiveEnd,
+}

@@ -1,0 +1,397 @@
+"""A live room and its rules: who may sit, apply, invite, leave and end.
+
+Every rule is one method. It checks everything first and changes afterwards, so a refusal
+leaves the room as it was; what it changes and says is saved as one write by the keeper.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from rooms.events import (
+    LAST,
+    Event,
+    Gift,
+    LiveEnd,
+    MicroAccept,
+    MicroApply,
+    MicroInvite,
+    MicroLeave,
+    MicroRefuse,
+    Numbered,
+    Profile,
+)
+from rooms.people import SEAT_OF_GENDER, Member, Person, Role, SeatName
+from rooms.refusals import (
+    BadParameter,
+    HostMustEnd,
+    NoGender,
+    NotAdmitted,
+    NotHost,
+    NotInRoom,
+    NotLive,
+    OnMic,
+    SeatTaken,
+)
+
+Status = Literal["live", "paused", "ended"]
+Admission = Literal["applied", "invited", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Somebody on mic; `stream` is the name of their video stream, new with every seat."""
+
+    person: Person
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A wish for a seat, or an invitation to one, or both; times in ms, `n` orders the queue."""
+
+    person: Person
+    n: int
+    applied_at: int | None
+    invited: bool
+    expires_at: int
+
+
+@dataclass(slots=True)
+class Room:
+    """One room, with the members whom the change at hand concerns (not all of them)."""
+
+    live_id: int
+    group_id: str
+    owner: Seat
+    epoch: str = ""
+    version: int = 0
+    status: Status = "ended"
+    started_at: int = 0
+    cover: str = ""
+    male: Seat | None = None
+    female: Seat | None = None
+    applications: dict[str, Application] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+
+    # What was read, for the guard of the write.
+    loaded: tuple[str, int] = field(init=False)
+    seen: dict[str, Member] = field(init=False)
+
+    # What this change has done so far, for the one write that saves it.
+    events: list[Event] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    joined: dict[str, Member] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.loaded = (self.epoch, self.version)
+        self.seen = dict(self.members)
+
+    # ---- what the room is
+
+    @property
+    def host_id(self) -> str:
+        return self.owner.person.user_id
+
+    @property
+    def name(self) -> str:
+        return self.owner.person.nickname
+
+    @property
+    def image(self) -> str:
+        return self.cover or self.owner.person.face_url
+
+    @property
+    def live(self) -> bool:
+        return self.status != "ended"
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to save, in the room or among its members."""
+        return bool(self.events or self.touched or self.joined or self.roles or self.gone)
+
+    def lasted(self, now: int) -> int:
+        """Whole seconds since the live began."""
+        return max(0, now - self.started_at) // 1000
+
+    def role_of(self, user_id: str) -> Role | None:
+        """What this person is in the present life of the room; None when not in it."""
+        member = self._member(user_id)
+        return member.role if member else None
+
+    def applicants(self, gender: int) -> list[Person]:
+        """The men or women who have applied, by time of application."""
+        asked = [a for a in self.applications.values() if a.person.gender == gender]
+        waiting = [(a.applied_at, a.n, a.person) for a in asked if a.applied_at is not None]
+        return [person for _, _, person in sorted(waiting, key=lambda it: it[:2])]
+
+    def seat_of(self, user_id: str) -> Seat | None:
+        """The seat of a guest."""
+        return next(
+            (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
+        )
+
+    # ---- the host opens and ends
+
+    def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
+        """Start a live, or resume the one that is on (False): nobody is told, nobody is there."""
+        if self.live:
+            return False
+        self.owner = Seat(host, stream)
+        self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
+        self.male = self.female = None
+        self.applications = {}
+        self.touched |= {"owner", "male", "female", "status", "started_at", "epoch", "applications"}
+        self._join(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
+        return True
+
+    def end(self, user_id: str) -> bool:
+        """The host's word; False when it has ended already."""
+        if user_id != self.host_id:
+            raise NotHost
+        return self.close("host")
+
+    def close(self, reason: str) -> bool:
+        """End the live whoever wants it: host, operator, offline, banned."""
+        if not self.live:
+            return False
+        self.male = self.female = None
+        self.applications = {}
+        self.status = "ended"
+        self.touched |= {"male", "female", "status", "applications"}
+        said: LiveEnd = {**self.owner.person.face(), "reason": reason}
+        self._say(LAST, said)
+        return True
+
+    # ---- in and out
+
+    def enter(self, person: Person, now: int) -> Role:
+        """Become a viewer, or keep the role one has here."""
+        if not self.live:
+            raise NotLive
+        member = self._member(person.user_id)
+        if member is None:
+            member = Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
+            self._join(member)
+        return member.role
+
+    def leave(self, user_id: str, reason: str = "left") -> None:
+        """Give up room, seat and application; not being here is no mistake."""
+        if self.role_of(user_id) == "host":
+            raise HostMustEnd
+        self.depart(user_id, reason)
+
+    def depart(self, user_id: str, reason: str) -> None:
+        """Leave whatever one is: a host's departure ends the live."""
+        role = self.role_of(user_id)
+        if role == "host":
+            self.close("host" if reason == "left" else reason)
+            return
+        if role is not None:
+            self._vacate(user_id, reason)
+            self._withdraw(user_id, reason)
+        member = self.members.get(user_id)
+        if member and member.live_id == self.live_id:
+            self.gone.add(user_id)
+            self.roles.pop(user_id, None)
+
+    # ---- the way to the mic
+
+    def apply(self, person: Person, now: int, seconds: float) -> None:
+        """Ask for the seat of one's gender; asking again changes nothing."""
+        person = self._candidate(person)
+        asked = self.applications.get(person.user_id)
+        if asked and asked.applied_at is not None:
+            return
+        if asked:
+            asked = replace(asked, applied_at=now)
+        else:
+            asked = Application(
+                person, self._next, now, invited=False, expires_at=now + int(seconds * 1000)
+            )
+        self._queue(asked)
+        self._become(person.user_id, "applied")
+        said: MicroApply = {
+            **asked.person.face(),
+            "applied_at": now,
+            "expires_at": asked.expires_at,
+        }
+        self._say("micro_apply", said)
+
+    def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
+        """The host offers a viewer or applicant the seat of their gender for `seconds`."""
+        if host_id != self.host_id:
+            raise NotHost
+        person = self._candidate(person)
+        if getattr(self, SEAT_OF_GENDER[person.gender]):
+            raise SeatTaken
+        expires = now + int(seconds * 1000)
+        asked = self.applications.get(person.user_id)
+        if asked:
+            asked = replace(asked, invited=True, expires_at=expires)
+        else:
+            asked = Application(person, self._next, None, invited=True, expires_at=expires)
+        self._queue(asked)
+        self.held.add(person.user_id)
+        said: MicroInvite = {**asked.person.face(), "expires_at": expires}
+        self._say("micro_invite", said)
+
+    def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
+        """Take the seat of one's gender; whoever sits there already gets the same seat again."""
+        if self.live and (seat := self.seat_of(person.user_id)):
+            return seat
+        person = self._candidate(person)
+        name = SEAT_OF_GENDER[person.gender]
+        if getattr(self, name):
+            raise SeatTaken
+        if not self._admits(person.user_id, admission):
+            raise NotAdmitted
+        seat = Seat(person, stream)
+        self._sit(name, seat)
+        if self.applications.pop(person.user_id, None):
+            self.touched.add(f"applications.{person.user_id}")
+        self._become(person.user_id, name)
+        said: MicroAccept = {
+            **person.face(),
+            "play_url": play_url,
+            "area": person.area,
+            "age": person.age,
+        }
+        self._say("micro_accept", said)
+        return seat
+
+    def refuse(self, user_id: str) -> None:
+        """End one's own application or invitation; having none is no mistake."""
+        asked = self.applications.get(user_id)
+        if asked:
+            self._withdraw(user_id, "refused" if asked.invited else "withdrawn")
+
+    def leave_micro(self, user_id: str, target: str, gender: int | None = None) -> None:
+        """Leave one's seat; the host may take anybody off the mic or out of the queue."""
+        by_host = user_id == self.host_id
+        if user_id != target and not by_host:
+            raise NotHost
+        seat, asked = self.seat_of(target), self.applications.get(target)
+        found = seat or (asked if by_host else None)
+        if found and gender is not None and found.person.gender != gender:
+            raise BadParameter({"gender": "this is not the gender of that person"})
+        reason = "left" if user_id == target else "host"
+        self._vacate(target, reason)
+        if by_host:
+            self._withdraw(target, reason)
+
+    def expire(self, now: int) -> None:
+        """End the applications and invitations whose time is over."""
+        for asked in list(self.applications.values()):
+            if asked.expires_at <= now:
+                self._withdraw(asked.person.user_id, "expired")
+
+    # ---- what is heard besides
+
+    def update_profile(self, person: Person) -> None:
+        """Show a changed nickname or face of somebody visible here."""
+        old = self._visible(person.user_id)
+        if old is None or (old.nickname, old.face_url) == (person.nickname, person.face_url):
+            return
+        new = replace(old, nickname=person.nickname, face_url=person.face_url)
+        if person.user_id == self.host_id:
+            self.owner = replace(self.owner, person=new)
+            self.touched.add("owner")
+        elif seat := self.seat_of(person.user_id):
+            self._sit(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
+        else:
+            self._queue(replace(self.applications[person.user_id], person=new))
+        said: Profile = {**new.face()}
+        self._say("profile", said)
+
+    def hear_gift(self, gift: Gift) -> bool:
+        """Tell the room of a gift; False when the two are not (any longer) both in it."""
+        if any(self.role_of(gift[side]["user_id"]) is None for side in ("from", "to")):
+            return False
+        self._say("gift", gift)
+        return True
+
+    # ---- what is saved
+
+    def numbered(self, now: int) -> list[Numbered]:
+        """What this change has said, with its numbers; `now` in ms."""
+        return [
+            Numbered(self.epoch, seq, now, event.type, event.data)
+            for seq, event in enumerate(self.events, self.version + 1)
+        ]
+
+    # ---- the small steps
+
+    @property
+    def _next(self) -> int:
+        return self.version + len(self.events) + 1
+
+    def _member(self, user_id: str) -> Member | None:
+        member = self.members.get(user_id)
+        here = member and (member.live_id, member.epoch) == (self.live_id, self.epoch)
+        return member if here and self.live else None
+
+    def _candidate(self, person: Person) -> Person:
+        """Somebody here who may go on mic, with the gender by which the room knows them."""
+        if not self.live:
+            raise NotLive
+        member = self._member(person.user_id)
+        if member is None:
+            raise NotInRoom
+        if member.role in ("host", "male", "female"):
+            raise OnMic
+        if member.gender not in SEAT_OF_GENDER:
+            raise NoGender
+        return replace(person, gender=member.gender)
+
+    def _admits(self, user_id: str, admission: Admission) -> bool:
+        asked = self.applications.get(user_id)
+        if admission == "open":
+            return True
+        return asked is not None and (admission == "applied" or asked.invited)
+
+    def _visible(self, user_id: str) -> Person | None:
+        if not self.live:
+            return None
+        shown = [self.owner, self.male, self.female, self.applications.get(user_id)]
+        return next((s.person for s in shown if s and s.person.user_id == user_id), None)
+
+    def _sit(self, name: SeatName, seat: Seat | None) -> None:
+        setattr(self, name, seat)
+        self.touched.add(name)
+
+    def _vacate(self, user_id: str, reason: str) -> None:
+        seat = self.seat_of(user_id)
+        if seat is None:
+            return
+        self._sit(SEAT_OF_GENDER[seat.person.gender], None)
+        self._become(user_id, "viewer")
+        said: MicroLeave = {**seat.person.face(), "reason": reason}
+        self._say("micro_leave", said)
+
+    def _queue(self, asked: Application) -> None:
+        self.applications[asked.person.user_id] = asked
+        self.touched.add(f"applications.{asked.person.user_id}")
+
+    def _withdraw(self, user_id: str, reason: str) -> None:
+        asked = self.applications.pop(user_id, None)
+        if asked is None:
+            return
+        self.touched.add(f"applications.{user_id}")
+        self._become(user_id, "viewer")
+        said: MicroRefuse = {**asked.person.face(), "reason": reason}
+        self._say("micro_refuse", said)
+
+    def _join(self, member: Member) -> None:
+        self.members[member.user_id] = self.joined[member.user_id] = member
+
+    def _become(self, user_id: str, role: Role) -> None:
+        self.roles[user_id] = role
+        if member := self.members.get(user_id):
+            self.members[user_id] = replace(member, role=role)
+
+    def _say(self, type_: str, data: Mapping[str, Any]) -> None:
+        self.events.append(Event(type_, data))

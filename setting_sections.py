@@ -1,0 +1,169 @@
+"""The sections of the settings: every key with its type, default and reasons to be refused."""
+
+import ipaddress
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+
+def _from_json(value: object) -> object:
+    """A list or map in the environment."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
+def _url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^/\s]+\S*", value):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+", value):
+        raise ValueError("must be an origin like https://example.com")
+    return value
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _mongodb(value: str) -> str:
+    if value and not value.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return value
+
+
+def _apiv3_key(value: str) -> str:
+    if value and not (value.isascii() and len(value) == 32):
+        raise ValueError("must be the 32 characters of an APIv3 key")
+    return value
+
+
+# Out of repr, so that a settings object in a log line or a traceback gives nothing away.
+Secret = Annotated[str, Field(repr=False)]
+MongodbUri = Annotated[Secret, AfterValidator(_mongodb)]  # may hold a password
+Url = Annotated[str, AfterValidator(_url)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_from_json)]
+Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
+Apiv3Key = Annotated[Secret, AfterValidator(_apiv3_key)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+CountOrOff = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: Url = ""
+    allowed_origins: Origins = []
+    trusted_proxies: Addresses = ["127.0.0.1"]
+    drain_seconds: float = Field(default=20, ge=0)
+
+
+class Mongodb(Section):
+    uri: MongodbUri = ""
+    data_dir: Path = Path("var/mongo")
+    database: str = Field(default="qlive", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+
+
+class Auth(Section):
+    token_days: Count = 30
+
+
+class App(Section):
+    secret: Secret = ""
+
+
+Apps = Annotated[dict[str, App], BeforeValidator(_from_json)]
+
+
+class Wechat(Section):
+    api_base: Url = ""
+    apps: Apps = {"wxca891295c56f2c79": App()}
+
+
+class Im(Section):
+    api_base: Url = ""
+    sdk_app_id: int = Field(default=0, ge=0)
+    secret_key: Secret = ""
+    admin: str = Field(default="administrator", min_length=1)
+
+
+class Live(Section):
+    push_domain: str = "push.example.com"
+    play_domain: str = "play.example.com"
+    push_key: Secret = ""
+    play_key: Secret = ""
+    url_seconds: Count = 86400
+
+
+class Pay(Section):
+    provider: Literal["jsapi"] = "jsapi"
+    api_base: Url = ""
+    content_key: Secret = ""
+    mchid: str = ""
+    serial_no: str = ""
+    private_key: Secret = ""
+    apiv3_key: Apiv3Key = ""
+    public_key_id: str = ""
+    public_key: str = ""
+
+
+class Micro(Section):
+    admission: Literal["applied", "invited", "open"] = "applied"
+    application_seconds: Seconds = 600
+    invitation_seconds: Seconds = 60
+
+
+class Realtime(Section):
+    check_seconds: Seconds = 1
+    heartbeat_seconds: Seconds = 25
+    silent_seconds: Seconds = 75
+
+    @model_validator(mode="after")
+    def _hears_a_heartbeat(self) -> Self:
+        if self.silent_seconds <= self.heartbeat_seconds:
+            raise ValueError("silent_seconds must be more than heartbeat_seconds")
+        return self
+
+
+class Limits(Section):
+    frame_bytes: Count = 16384
+    frames_per_second: CountOrOff = 20
+    backlog_bytes: Count = 262144
+
+
+class Pages(Section):
+    size: Count = 8
+
+
+class Gifts(Section):
+    repeat_window_ms: CountOrOff = 0
+
+
+class Ops(Section):
+    token: Secret = ""
+
+
+class Logging(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    as_json: bool = Field(default=False, alias="json")  # pydantic has a method `json` already

@@ -1,0 +1,27 @@
+"""How long MongoDB takes, told to whoever keeps the metrics."""
+
+from collections.abc import Callable
+
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+Observe = Callable[[str, str, float], None]
+"""(command name, "ok" or "failed", seconds)."""
+
+
+class Latency(CommandListener):
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Only the end of a command says how long it took."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._observe(event.command_name, "ok", event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._observe(event.command_name, "failed", event.duration_micros / 1e6)

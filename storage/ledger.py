@@ -1,0 +1,99 @@
+"""ledger: the book; one immutable document per transaction, `_id` its idempotency key."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from money.book import Entry, Line, Purse, account
+from money.refusals import InsufficientGold
+from money.teller import AlreadyWritten, Heard
+from rooms.refusals import NoSuchUser
+from storage.database import Collection, Database, Document, Session
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The teller's book. Balances stand beside it, in users, and move only with an entry."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+
+    async def make_indexes(self) -> None:
+        await self._ledger.create_index([("lines.account", 1), ("at", -1)])
+        await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
+
+    async def alone(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """A transaction of its own, tried again while it loses races."""
+        return await self._database.until_won(work)
+
+    async def find(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+        """(content, answer) of the entry with this key."""
+        row = await self._ledger.find_one({"_id": key}, {"content": 1, "answer": 1})
+        return (row["content"], row["answer"]) if row else None
+
+    async def same_since(
+        self, session: Session, by: str, content: Mapping[str, Any], ms: int
+    ) -> str | None:
+        """The key of a gift of the same content by the same person within the last `ms`."""
+        since = datetime.now(UTC) - timedelta(milliseconds=ms)
+        where = {"by": by, "kind": "gift", "at": {"$gte": since}, "content": dict(content)}
+        row = await self._ledger.find_one(where, {"_id": 1}, session=session)
+        return str(row["_id"]) if row else None
+
+    async def purse(self, session: Session, user_id: str) -> Purse:
+        row = await self._users.find_one(
+            {"_id": user_id}, {"gold": 1, "income": 1}, session=session
+        )
+        if row is None:
+            raise NoSuchUser
+        return Purse(row["gold"], row["income"])
+
+    async def move(self, session: Session, lines: tuple[Line, ...]) -> dict[str, Purse]:
+        """Change balances, each on condition that it does not fall below zero.
+
+        Answers the purses of everybody named; InsufficientGold or NoSuchUser otherwise.
+        """
+        moves: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
+        for line in lines:
+            if line.account.startswith(account("")):
+                moves[line.account.removeprefix(account(""))][line.unit] += line.amount
+        return {who: await self._shift(session, who, what) for who, what in sorted(moves.items())}
+
+    async def write(self, session: Session, entry: Entry, heard: Heard | None) -> None:
+        """Put the entry into the book; AlreadyWritten when its key is taken."""
+        row: Document = {
+            "_id": entry.key,
+            "kind": entry.kind,
+            "at": datetime.now(UTC),
+            "by": entry.by,
+            "lines": [line._asdict() for line in entry.lines],
+            "content": dict(entry.content),
+            "answer": dict(entry.answer),
+            "note": entry.note,
+        }
+        if heard:
+            row |= {"live_id": heard.live_id, "epoch": heard.epoch, "seq": heard.seq}
+        try:
+            await self._ledger.insert_one(row, session=session)
+        except DuplicateKeyError:
+            raise AlreadyWritten(entry.key) from None
+
+    async def _shift(self, session: Session, user_id: str, by: Mapping[str, int]) -> Purse:
+        enough = {unit: {"$gte": -amount} for unit, amount in by.items() if amount < 0}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, **enough},
+            {"$inc": dict(by)},
+            projection={"gold": 1, "income": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row is None:
+            raise InsufficientGold if enough else NoSuchUser
+        return Purse(row["gold"], row["income"])

@@ -1,0 +1,126 @@
+"""members: one document per person who is in a room, `_id` the person."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from pymongo.errors import DuplicateKeyError
+
+from rooms.keeper import Raced
+from rooms.people import Counts, Member
+from rooms.refusals import InUse
+from rooms.room import Room
+from storage.database import Collection, Database, Document, Session
+
+
+class Members:
+    """Membership is what stands here, never a counter; counts are counted."""
+
+    def __init__(self, database: Database) -> None:
+        self._members: Collection = database.collection("members")
+
+    async def make_indexes(self) -> None:
+        await self._members.create_index(
+            [("live_id", 1), ("epoch", 1), ("gender", 1), ("role", 1), ("entered_at", 1)]
+        )
+
+    async def get(self, user_id: str) -> Member | None:
+        document = await self._members.find_one({"_id": user_id})
+        return member_from(document) if document else None
+
+    async def write(self, room: Room, session: Session | None) -> None:
+        """Whatever a change did to places; Raced when one is not what the change saw."""
+        for member in room.joined.values():
+            await self._put(room, member, session)
+        for user_id in room.gone:
+            place = room.seen[user_id]
+            found = await self._members.delete_one(
+                {"_id": user_id, "epoch": place.epoch, "v": place.v}, session=session
+            )
+            _must(found.deleted_count)
+        for user_id in room.held | room.roles.keys():
+            await self._touch(room, user_id, session)
+
+    async def clear(self, live_id: int, epoch: str) -> None:
+        await self._members.delete_many({"live_id": live_id, "epoch": epoch})
+
+    async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
+        """InUse while the person is more than a viewer of a live room."""
+        place = await self._members.find_one({"_id": user_id}, session=session)
+        if place is None or place["gender"] == gender:
+            return
+        if place["role"] != "viewer":
+            raise InUse
+        change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
+        await self._members.update_one({"_id": user_id}, change, session=session)
+
+    async def viewers(
+        self, live_id: int, epoch: str, gender: int, skip: int, limit: int
+    ) -> list[str]:
+        """Who of that gender only watches, by time of entry."""
+        found = self._members.find(
+            {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"},
+            {"_id": 1},
+        )
+        rows = await found.sort([("entered_at", 1), ("_id", 1)]).skip(skip).to_list(limit)
+        return [row["_id"] for row in rows]
+
+    async def counts(self, lives: Iterable[tuple[int, str]]) -> dict[int, Counts]:
+        """Who is in these lives (live_id, epoch), counted now."""
+        lives = list(lives)
+        rooms = {"live_id": {"$in": [n for n, _ in lives]}, "epoch": {"$in": [e for _, e in lives]}}
+        key = {"live_id": "$live_id", "gender": "$gender", "role": "$role"}
+        rows = await self._members.aggregate(
+            [{"$match": rooms}, {"$group": {"_id": key, "n": {"$sum": 1}}}]
+        )
+        tally: dict[int, dict[str, int]] = {live_id: {} for live_id, _ in lives}
+        async for row in rows:
+            _count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
+        return {live_id: Counts(**numbers) for live_id, numbers in tally.items()}
+
+    async def _put(self, room: Room, member: Member, session: Session | None) -> None:
+        """A new place; one left over from an earlier life of the same room is written over."""
+        document = asdict(member)
+        document["_id"] = document.pop("user_id")
+        old = room.seen.get(member.user_id)
+        if old and old.live_id == room.live_id:
+            where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
+            found = await self._members.replace_one(where, document, session=session)
+            _must(found.matched_count)
+            return
+        try:
+            await self._members.insert_one(document, session=session)
+        except DuplicateKeyError:
+            raise Raced from None
+
+    async def _touch(self, room: Room, user_id: str, session: Session | None) -> None:
+        where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
+        if user_id in room.seen:
+            where["v"] = room.seen[user_id].v
+        change: Document = {"$inc": {"v": 1}}
+        if user_id in room.roles:
+            change["$set"] = {"role": room.roles[user_id]}
+        found = await self._members.update_one(where, change, session=session)
+        if user_id in room.seen:
+            _must(found.matched_count)
+
+
+def member_from(document: Document) -> Member:
+    fields = {key: value for key, value in document.items() if key != "_id"}
+    return Member(user_id=document["_id"], **fields)
+
+
+def _must(matched: int) -> None:
+    if not matched:
+        raise Raced
+
+
+_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
+
+
+def _count(numbers: dict[str, int], key: Document, n: int) -> None:
+    if key["role"] == "host":
+        return
+    here, applying = _COLUMNS.get(key["gender"], ("others", ""))
+    numbers[here] = numbers.get(here, 0) + n
+    if key["role"] == "applied":
+        numbers[applying] = numbers.get(applying, 0) + n

@@ -1,0 +1,75 @@
+"""What operators put up for people: documents numbered from 1 that can be listed and edited."""
+
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from rooms.refusals import NoSuchThing
+from storage.counters import Counters
+from storage.database import Collection, Database, Document
+
+
+class Shelf:
+    """One collection of such documents; `missing` is the refusal for an unknown id."""
+
+    name: str
+    missing: type[NoSuchThing] = NoSuchThing
+    order: tuple[tuple[str, int], ...] = (("_id", 1),)
+
+    def __init__(self, database: Database, counters: Counters) -> None:
+        self._rows: Collection = database.collection(self.name)
+        self._counters = counters
+
+    async def make_indexes(self) -> None:
+        await self._rows.create_index(list(self.order))
+
+    def to_row(self, fields: Document) -> Document:
+        """The fields as they are stored."""
+        return fields
+
+    def from_row(self, row: Document) -> Document:
+        """The fields as they were given."""
+        return row
+
+    async def get(self, number: int) -> Document:
+        row = await self._rows.find_one({"_id": number})
+        if row is None:
+            raise self.missing
+        return self._shown(row)
+
+    async def all(self) -> list[Document]:
+        return [
+            self._shown(row) for row in await self._rows.find().sort(list(self.order)).to_list()
+        ]
+
+    async def page(self, skip: int, limit: int) -> tuple[int, list[Document]]:
+        """How many there are, and those of this page."""
+        count = await self._rows.count_documents({})
+        rows = self._rows.find().sort(list(self.order)).skip(skip).limit(limit)
+        return count, [self._shown(row) for row in await rows.to_list()]
+
+    async def add(self, **fields: Any) -> Document:
+        number = await self._counters.next(self.name)
+        await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+        return {"id": number, **fields}
+
+    async def edit(self, number: int, **fields: Any) -> Document:
+        if not fields:
+            return await self.get(number)
+        row = await self._rows.find_one_and_update(
+            {"_id": number}, {"$set": self.to_row(fields)}, return_document=ReturnDocument.AFTER
+        )
+        if row is None:
+            raise self.missing
+        return self._shown(row)
+
+    async def remove(self, number: int) -> None:
+        found = await self._rows.delete_one({"_id": number})
+        if not found.deleted_count:
+            raise self.missing
+
+    async def empty(self) -> bool:
+        return await self._rows.find_one({}, {"_id": 1}) is None
+
+    def _shown(self, row: Document) -> Document:
+        return self.from_row({"id": row.pop("_id"), **row})

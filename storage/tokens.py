@@ -1,0 +1,52 @@
+"""tokens: who is logged in; `_id` is a hash, so that the collection opens no door."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from storage.database import Collection, Database
+
+PER_USER = 5
+_RENEW_AFTER = timedelta(hours=1)
+
+
+class Tokens:
+    """Tokens of 40 hex digits that die `days` after they were last used."""
+
+    def __init__(self, database: Database, days: int) -> None:
+        self._tokens: Collection = database.collection("tokens")
+        self._life = timedelta(days=days)
+
+    async def make_indexes(self) -> None:
+        await self._tokens.create_index("user_id")
+        await self._tokens.create_index("expires_at", expireAfterSeconds=0)
+
+    async def issue(self, user_id: str) -> str:
+        """A new token; of more than PER_USER the oldest go."""
+        token = secrets.token_hex(20)
+        now = datetime.now(UTC)
+        row = {"user_id": user_id, "made_at": now, "expires_at": now + self._life}
+        await self._tokens.insert_one({"_id": _hash(token), **row})
+        mine = self._tokens.find({"user_id": user_id}, {"_id": 1})
+        old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(PER_USER).to_list()
+        if old:
+            await self._tokens.delete_many({"_id": {"$in": [row["_id"] for row in old]}})
+        return token
+
+    async def owner(self, token: str) -> str | None:
+        """The user_id, or None for a token that is unknown, revoked or too old."""
+        row = await self._tokens.find_one({"_id": _hash(token)})
+        now = datetime.now(UTC)
+        if row is None or row["expires_at"] <= now:
+            return None
+        if row["expires_at"] < now + self._life - _RENEW_AFTER:
+            renewed = {"$set": {"expires_at": now + self._life}}
+            await self._tokens.update_one({"_id": row["_id"]}, renewed)
+        return str(row["user_id"])
+
+    async def revoke(self, token: str) -> None:
+        await self._tokens.delete_one({"_id": _hash(token)})
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""What the simulator hears and says: plain HTTP messages without a framework."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SimRequest:
+    """`path` without the prefix under which the simulator is served, query values decoded."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def header(self, name: str) -> str:
+        """The header in any case, or ""."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), "")
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body as a JSON object, or None."""
+        try:
+            content = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SimReply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def json_reply(
+    content: Mapping[str, Any], status: int = 200, content_type: str = "application/json"
+) -> SimReply:
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return SimReply(status, {"Content-Type": content_type}, body)
+
+
+def bad_request(why: str) -> SimReply:
+    """For the simulator's own calls, which no real service has."""
+    return json_reply({"detail": why}, 400)

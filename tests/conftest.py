@@ -1,0 +1,80 @@
+"""A real MongoDB for the whole run, and a real server on a real port for a test."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+
+from devsecrets import DevSecrets, fill
+from server import Server
+from settings import Settings
+from storage.mongod import Mongod
+from tests.phones import Street
+
+MEMORY = Path("/dev/shm")
+DATABASE = "qlive_test"
+
+
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """One mongod for all tests, in memory where there is any to be had."""
+    folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+    mongod, loop = Mongod(folder), asyncio.new_event_loop()
+    try:
+        yield loop.run_until_complete(mongod.start())
+        loop.run_until_complete(mongod.stop())
+    finally:
+        loop.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RSA keys take a second to make: once is enough."""
+    return tmp_path_factory.mktemp("secrets") / "dev-secrets.json"
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """Settings that differ from the defaults; a test module overrides this fixture."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    mongo_uri: str, secrets_file: Path, changes: dict[str, Any]
+) -> tuple[Settings, DevSecrets]:
+    """Development settings on the tests' MongoDB, with an empty database."""
+    with MongoClient(mongo_uri) as client:
+        for name in client[DATABASE].list_collection_names():
+            client[DATABASE][name].delete_many({})
+    base: dict[str, Any] = {
+        "server": {"port": 0, "drain_seconds": 1},
+        "mongodb": {"uri": mongo_uri, "database": DATABASE},
+    }
+    for section, values in changes.items():
+        base[section] = {**base.get(section, {}), **values}
+    return fill(Settings.model_validate(base), secrets_file)
+
+
+@pytest.fixture
+def server(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[Server]:
+    """The whole server in this process; tests reach it over the network like anybody else."""
+    server = Server(*settings)
+    io_loop.run_sync(server.start)
+    yield server
+    io_loop.run_sync(server.stop)
+
+
+@pytest.fixture
+def street(io_loop: IOLoop, server: Server) -> Iterator[Street]:
+    """Where the people of a test come from, each with a phone."""
+    street = Street(server.address, server.settings.ops.token)
+    yield street
+    io_loop.run_sync(street.close)
