@@ -91,7 +91,7 @@ def build(settings: Settings, dev: DevSecrets | None, uri: str, address: str) ->
 
 
 async def make_indexes(parts: Parts) -> None:
-    for collection in (
+    collections = (
         parts.users,
         parts.tokens,
         parts.rooms,
@@ -103,8 +103,10 @@ async def make_indexes(parts: Parts) -> None:
         parts.orders,
         parts.ledger,
         parts.errand_store,
-    ):
-        await collection.make_indexes()
+    )
+    with parts.database.patiently():
+        for collection in collections:
+            await collection.make_indexes()
 
 
 async def take_down(parts: Parts) -> None:

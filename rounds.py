@@ -1,13 +1,15 @@
 """Work that is done again and again beside the requests, and outlives every failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
 log = structlog.get_logger("qlive.rounds")
 
 LONGEST_PAUSE = 10.0
+CANCELLATIONS = 10
 
 
 class Rounds:
@@ -19,19 +21,21 @@ class Rounds:
     def every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
         self.run(name, lambda: _again(seconds, name, work))
 
-    def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def run(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Something that only ends when it is cancelled."""
-        self._tasks.append(asyncio.get_running_loop().create_task(_forever(work), name=name))
+        self._tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Cancel all, more than once where it takes that: a driver may turn the one
+        cancellation into an error of its own, which the round then outlives."""
+        for _ in range(CANCELLATIONS):
+            pending = [task for task in self._tasks if not task.done()]
+            if not pending:
+                break
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=1)
         self._tasks.clear()
-
-
-async def _forever(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
 
 
 async def _again(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -54,7 +55,7 @@ class Server:
     async def start(self) -> None:
         """Returns once requests are answered."""
         server = self.settings.server
-        sockets = bind_sockets(server.port, server.host)
+        sockets = _bind(server.host, server.port)
         self.address = f"http://{_host(server.host)}:{sockets[0].getsockname()[1]}"
         uri = self.settings.mongodb.uri or await self._start_mongod()
         self.parts = parts = assembly.build(self.settings, self._dev, uri, self.address)
@@ -142,6 +143,13 @@ async def _until(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, host)
+    except OSError as failure:
+        raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
 
 
 def _host(host: str) -> str:

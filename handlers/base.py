@@ -5,11 +5,11 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import structlog
 from pydantic import BaseModel, ValidationError
-from tornado.httputil import HTTPServerRequest, parse_body_arguments
+from tornado.httputil import HTTPInputError, HTTPServerRequest, parse_body_arguments
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from handlers.parts import Parts
@@ -33,10 +33,11 @@ from tencent.im import IMRefused
 
 BODY_BYTES = 64 * 1024
 """The largest body that is read; what comes beyond it is thrown away and answered with 413."""
+DEEPEST = 32
+"""Levels of a JSON body: what is stored as it came is written again, which pydantic does to 255."""
 
 log = structlog.get_logger("qlive.http")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-Ask = TypeVar("Ask", bound=BaseModel)
 Method = Callable[..., Awaitable[BaseModel]]
 
 
@@ -51,7 +52,8 @@ def call(method: Method) -> Callable[..., Awaitable[None]]:
     @functools.wraps(method)
     async def answer(self: "Handler", *path: str) -> None:
         await self.admit()
-        asked = [self.read(hints["ask"])] if "ask" in hints else []
+        sent = self.parameters()
+        asked = [_read(hints["ask"], sent)] if "ask" in hints else []
         model = await method(self, *path, *asked)
         await self.done()
         self.write_model(model)
@@ -70,6 +72,8 @@ class Handler(RequestHandler):
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
+        given = request.headers.get("X-Request-Id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         super().__init__(application, request, **kw)
 
     def initialize(self, parts: Parts) -> None:
@@ -79,12 +83,10 @@ class Handler(RequestHandler):
     def set_default_headers(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Request-Id", self.request_id)
         self.clear_header("Server")
 
     def prepare(self) -> None:
-        given = self.request.headers.get("X-Request-Id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        self.set_header("X-Request-Id", self.request_id)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
@@ -98,13 +100,6 @@ class Handler(RequestHandler):
 
     async def done(self) -> None:
         """What was asked for has been carried out; called before the answer is written."""
-
-    def read(self, model: type[Ask]) -> Ask:
-        """The parameters, wherever they stand, as the model wants them; BadParameter."""
-        try:
-            return model.model_validate(self.parameters())
-        except ValidationError as error:
-            raise BadParameter(_reasons(error)) from None
 
     def parameters(self) -> dict[str, Any]:
         """Query string and body together; the body wins, and "" counts as not sent."""
@@ -181,11 +176,13 @@ class Handler(RequestHandler):
         if isinstance(error, HTTPError):
             known = {404: NoSuchThing, 405: WrongMethod, 413: TooLarge}
             return known.get(error.status_code, BadRequest)()
+        if isinstance(error, HTTPInputError):
+            return BadRequest("The form could not be read.")
         return as_refusal(error) if error else None
 
     def _set_refusal_headers(self, refusal: Refusal | MoneyRefusal) -> None:
         if isinstance(refusal, NotSignedIn):
-            self.set_header("WWW-Authenticate", "QLiveToken")
+            self.set_header("WWW-Authenticate", refusal.scheme)
         if isinstance(refusal, TooMany | Away):
             self.set_header("Retry-After", str(refusal.retry_after))
         if isinstance(refusal, WrongMethod):
@@ -194,8 +191,10 @@ class Handler(RequestHandler):
             self.set_header("Allow", ", ".join(has))
 
     def _is_form(self) -> bool:
+        """By its type; but curl calls everything a form, and no form begins with a brace."""
         sent = self.request.headers.get("Content-Type", "")
-        return sent.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+        is_form = sent.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+        return is_form and not self._body.lstrip().startswith(b"{")
 
     def _form(self) -> dict[str, Any]:
         fields: dict[str, list[bytes]] = {}
@@ -207,6 +206,9 @@ class Handler(RequestHandler):
             return {}
         try:
             sent = json.loads(self._body)
+            _check_nesting(sent)
+            # Refuses what could not be said again: NaN, infinities, halves of characters.
+            json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise BadRequest("The body is not JSON.") from None
         if not isinstance(sent, dict):
@@ -215,11 +217,12 @@ class Handler(RequestHandler):
 
 
 class Missing(Handler):
-    """Every path that is not ours."""
+    """Every path that is not ours; said once the body is read, or the connection would close."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
-        super().prepare()
+    async def _missing(self) -> None:
         raise NoSuchThing("There is no such path.")
+
+    get = head = post = delete = patch = put = options = _missing
 
 
 class SignedIn(Handler):
@@ -238,6 +241,12 @@ class SignedIn(Handler):
 class Welcome(SignedIn):
     """A call of rooms or gifts: not for the banned."""
 
+    async def still_welcome(self) -> None:
+        """Whoever was banned while they were let in is taken out again; Banned."""
+        if (await self.parts.users.get(self.user.user_id)).banned:
+            await self.parts.keeper.take_out(self.user.user_id, "banned")
+            raise Banned
+
     async def admit(self) -> None:
         await super().admit()
         if self.user.banned:
@@ -248,6 +257,22 @@ def token_in(request: HTTPServerRequest) -> str:
     """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if kind.lower() == "qlivetoken" else ""
+
+
+def _check_nesting(value: Any, left: int = DEEPEST) -> None:
+    if not left:
+        raise ValueError("nested too deeply")
+    inside = value.values() if isinstance(value, dict) else value
+    for item in inside if isinstance(value, dict | list) else ():
+        _check_nesting(item, left - 1)
+
+
+def _read(model: type[BaseModel], sent: dict[str, Any]) -> BaseModel:
+    """The parameters as the model wants them; BadParameter."""
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        raise BadParameter(_reasons(error)) from None
 
 
 def _texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:

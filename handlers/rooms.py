@@ -32,6 +32,7 @@ class GetPlayurl(Welcome):
     async def get(self, ask: asks.Live) -> answers.PlayUrl:
         parts, user_id = self.parts, self.user.user_id
         room = await parts.keeper.enter(ask.live_id, self.user.person())
+        await self.still_welcome()
         counts = await parts.members.counts([(room.live_id, room.epoch)])
         owner = room.owner.person
         mine = room.owner if user_id == owner.user_id else room.seat_of(user_id)
@@ -89,6 +90,7 @@ class MatchmakerEnter(Welcome):
             return room
 
         room = await parts.keeper.change(live_id, come_on, host.user_id)
+        await self.still_welcome()
         return answers.MatchmakerEnter(
             user_id=host.user_id,
             live_id=live_id,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from handlers import answers, asks
-from handlers.base import Handler, SignedIn, call
+from handlers.base import Handler, SignedIn, call, token_in
 from handlers.places import USER_TYPE, place_of
 from realtime.codes import Code
 from rooms.refusals import BadEncryptedData
@@ -125,10 +125,20 @@ class GetUserState(SignedIn):
 
 
 class Logout(SignedIn):
-    """Leave everything and give the token back; a host's live ends."""
+    """Leave everything and give the token back; a host's live ends. Repeating it is OK."""
+
+    _done_before = False
+
+    async def admit(self) -> None:
+        token = token_in(self.request)
+        self._done_before = bool(token) and await self.parts.tokens.revoked(token)
+        if not self._done_before:
+            await super().admit()
 
     @call
     async def get(self) -> answers.Ok:
+        if self._done_before:
+            return answers.Ok()
         self.parts.hub.show_out(None, self.user.user_id, Code.TOKEN)
         await self.parts.keeper.take_out(self.user.user_id)
         await self.parts.tokens.revoke(self.token)

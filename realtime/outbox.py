@@ -13,7 +13,7 @@ from realtime.codes import Code
 class Outbox:
     """What is to be sent to one member; nothing here waits or raises."""
 
-    __slots__ = ("_close", "_ping", "_stream", "heard_at", "next_beat", "user_id")
+    __slots__ = ("_close", "_parted", "_ping", "_stream", "heard_at", "next_beat", "user_id")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Outbox:
         self.user_id = user_id
         self.heard_at = time.monotonic()
         self.next_beat = 0.0
+        self._parted = False
         self._stream = stream
         self._ping = ping
         self._close = close
@@ -34,7 +35,8 @@ class Outbox:
 
     @property
     def closed(self) -> bool:
-        return self._stream.closed()
+        """Gone, or going: nothing may follow a close frame."""
+        return self._parted or self._stream.closed()
 
     def send(self, frame: bytes) -> None:
         """Hand over one or more whole frames, in order behind those that still wait.
@@ -42,9 +44,11 @@ class Outbox:
         A reader who lets more than the backlog pile up is cut off at once: it comes back and
         resumes, and meanwhile costs the others nothing.
         """
+        if self.closed:
+            return
         stream = self._stream
         try:
-            if not stream.writing() and not stream.closed():
+            if not stream.writing():
                 frame = frame[_try_socket(stream, frame) :]
             if frame:
                 stream.write(frame)
@@ -56,14 +60,23 @@ class Outbox:
     def beat(self, frame: bytes) -> None:
         """A heartbeat, with a protocol ping that phones and browsers answer by themselves."""
         self.send(frame)
-        if not self._stream.closed():
-            self._ping()
+        if not self.closed:
+            self._or_cut_off(self._ping)
 
     def bye(self, code: Code, retry_ms: int | None = None) -> None:
-        """Say why, then close with the code; without `retry_ms` a short random one."""
+        """Say why, then close with the code; without `retry_ms` a short random one. Once."""
         wait = random.randint(100, 1500) if retry_ms is None else retry_ms
         self.send(frames.bye(code, wait if code.reconnect else 0))
-        self._close(code, code.reason)
+        if not self.closed:
+            self._parted = True
+            self._or_cut_off(lambda: self._close(code, code.reason))
+
+    def _or_cut_off(self, write: Callable[[], None]) -> None:
+        """A control frame counts towards the backlog like any other."""
+        try:
+            write()
+        except StreamBufferFullError:
+            self._stream.close()
 
 
 def _try_socket(stream: IOStream, frame: bytes) -> int:

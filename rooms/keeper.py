@@ -17,6 +17,8 @@ Also = Callable[[Any, Room], Awaitable[None]]
 """Writes that must happen with the room's or not at all: (the store's transaction, the room)."""
 
 PATIENCE_SECONDS = 2.0
+TAKE_OUTS = 5
+"""How often somebody is taken out who keeps coming in somewhere else."""
 
 
 class Raced(Exception):
@@ -72,6 +74,7 @@ class Keeper:
     ) -> T:
         """Apply `rule` to the room; a Refusal it raises leaves everything as it was.
 
+        `also` is written together with what the rule says, and not when it says nothing.
         `people` are those whose places the rule looks at. Whoever loses the race against
         another process decides again on the new state, for at most PATIENCE_SECONDS.
         """
@@ -80,11 +83,15 @@ class Keeper:
             while True:
                 room = await self._load(live_id, people)
                 room.expire(now_ms())
+                expired = len(room.events)
                 answer = rule(room)
                 if not room.changed:
                     return answer
+                if room.split:  # they came into another room meanwhile: no decision heals that
+                    raise TryAgain
                 try:
-                    await self._save(room, also)
+                    # What only expired here is not what `also` belongs to.
+                    await self._save(room, also if len(room.events) > expired else None)
                     return answer
                 except Raced:
                     if time.monotonic() > deadline:
@@ -119,9 +126,12 @@ class Keeper:
 
         `but` names the room in which they may stay.
         """
-        place = await self._store.place_of(user_id)
-        if place and place.live_id != but:
+        for _ in range(TAKE_OUTS):
+            place = await self._store.place_of(user_id)
+            if place is None or place.live_id == but:
+                return
             await self.change(place.live_id, lambda room: room.depart(user_id, reason), user_id)
+        raise TryAgain
 
     async def _load(self, live_id: int, people: Sequence[str]) -> Room:
         room = await self._store.load(live_id, people)

@@ -80,8 +80,11 @@ class BadEncryptedData(BadRequest):
 
 
 class NotSignedIn(Refusal):
+    """`scheme` is how the caller should say who it is."""
+
     status, code = 401, "token"
     detail = "Please log in."
+    scheme = "QLiveToken"
 
 
 class BadWechatCode(NotSignedIn):
@@ -90,6 +93,7 @@ class BadWechatCode(NotSignedIn):
 
 class NotAnOperator(NotSignedIn):
     code, detail = "ops_token", "The operators' token is missing or wrong."
+    scheme = "Bearer"
 
 
 class NotAllowed(Refusal):

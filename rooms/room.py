@@ -1,27 +1,14 @@
-"""A live room and its rules: who may sit, apply, invite, leave and end.
+"""The rules of a live room: who may sit, apply, invite, leave and end.
 
 Every rule is one method. It checks everything first and changes afterwards, so a refusal
 leaves the room as it was; what it changes and says is saved as one write by the keeper.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from rooms.events import (
-    LAST,
-    Event,
-    Gift,
-    LiveEnd,
-    MicroAccept,
-    MicroApply,
-    MicroInvite,
-    MicroLeave,
-    MicroRefuse,
-    Numbered,
-    Profile,
-)
-from rooms.people import SEAT_OF_GENDER, Member, Person, Role, SeatName
+from rooms.events import LAST, Gift, LiveEnd, MicroAccept, MicroApply, MicroInvite, Profile
+from rooms.people import SEAT_OF_GENDER, Member, Person, Role
 from rooms.refusals import (
     BadParameter,
     HostMustEnd,
@@ -33,106 +20,16 @@ from rooms.refusals import (
     OnMic,
     SeatTaken,
 )
+from rooms.state import Application, Seat, State, Status
 
-Status = Literal["live", "paused", "ended"]
+__all__ = ["Admission", "Application", "Room", "Seat", "Status"]
+
 Admission = Literal["applied", "invited", "open"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Somebody on mic; `stream` is the name of their video stream, new with every seat."""
-
-    person: Person
-    stream: str
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A wish for a seat, or an invitation to one, or both; times in ms, `n` orders the queue."""
-
-    person: Person
-    n: int
-    applied_at: int | None
-    invited: bool
-    expires_at: int
-
-
 @dataclass(slots=True)
-class Room:
-    """One room, with the members whom the change at hand concerns (not all of them)."""
-
-    live_id: int
-    group_id: str
-    owner: Seat
-    epoch: str = ""
-    version: int = 0
-    status: Status = "ended"
-    started_at: int = 0
-    cover: str = ""
-    male: Seat | None = None
-    female: Seat | None = None
-    applications: dict[str, Application] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
-
-    # What was read, for the guard of the write.
-    loaded: tuple[str, int] = field(init=False)
-    seen: dict[str, Member] = field(init=False)
-
-    # What this change has done so far, for the one write that saves it.
-    events: list[Event] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)
-    joined: dict[str, Member] = field(default_factory=dict)
-    roles: dict[str, Role] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    held: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.loaded = (self.epoch, self.version)
-        self.seen = dict(self.members)
-
-    # ---- what the room is
-
-    @property
-    def host_id(self) -> str:
-        return self.owner.person.user_id
-
-    @property
-    def name(self) -> str:
-        return self.owner.person.nickname
-
-    @property
-    def image(self) -> str:
-        return self.cover or self.owner.person.face_url
-
-    @property
-    def live(self) -> bool:
-        return self.status != "ended"
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to save, in the room or among its members."""
-        return bool(self.events or self.touched or self.joined or self.roles or self.gone)
-
-    def lasted(self, now: int) -> int:
-        """Whole seconds since the live began."""
-        return max(0, now - self.started_at) // 1000
-
-    def role_of(self, user_id: str) -> Role | None:
-        """What this person is in the present life of the room; None when not in it."""
-        member = self._member(user_id)
-        return member.role if member else None
-
-    def applicants(self, gender: int) -> list[Person]:
-        """The men or women who have applied, by time of application."""
-        asked = [a for a in self.applications.values() if a.person.gender == gender]
-        waiting = [(a.applied_at, a.n, a.person) for a in asked if a.applied_at is not None]
-        return [person for _, _, person in sorted(waiting, key=lambda it: it[:2])]
-
-    def seat_of(self, user_id: str) -> Seat | None:
-        """The seat of a guest."""
-        return next(
-            (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
-        )
+class Room(State):
+    """One room and what may happen in it."""
 
     # ---- the host opens and ends
 
@@ -190,7 +87,7 @@ class Room:
         if role == "host":
             self.close("host" if reason == "left" else reason)
             return
-        if role is not None:
+        if self.live:
             self._vacate(user_id, reason)
             self._withdraw(user_id, reason)
         member = self.members.get(user_id)
@@ -314,25 +211,7 @@ class Room:
         self._say("gift", gift)
         return True
 
-    # ---- what is saved
-
-    def numbered(self, now: int) -> list[Numbered]:
-        """What this change has said, with its numbers; `now` in ms."""
-        return [
-            Numbered(self.epoch, seq, now, event.type, event.data)
-            for seq, event in enumerate(self.events, self.version + 1)
-        ]
-
-    # ---- the small steps
-
-    @property
-    def _next(self) -> int:
-        return self.version + len(self.events) + 1
-
-    def _member(self, user_id: str) -> Member | None:
-        member = self.members.get(user_id)
-        here = member and (member.live_id, member.epoch) == (self.live_id, self.epoch)
-        return member if here and self.live else None
+    # ---- who may, and who is seen
 
     def _candidate(self, person: Person) -> Person:
         """Somebody here who may go on mic, with the gender by which the room knows them."""
@@ -358,40 +237,3 @@ class Room:
             return None
         shown = [self.owner, self.male, self.female, self.applications.get(user_id)]
         return next((s.person for s in shown if s and s.person.user_id == user_id), None)
-
-    def _sit(self, name: SeatName, seat: Seat | None) -> None:
-        setattr(self, name, seat)
-        self.touched.add(name)
-
-    def _vacate(self, user_id: str, reason: str) -> None:
-        seat = self.seat_of(user_id)
-        if seat is None:
-            return
-        self._sit(SEAT_OF_GENDER[seat.person.gender], None)
-        self._become(user_id, "viewer")
-        said: MicroLeave = {**seat.person.face(), "reason": reason}
-        self._say("micro_leave", said)
-
-    def _queue(self, asked: Application) -> None:
-        self.applications[asked.person.user_id] = asked
-        self.touched.add(f"applications.{asked.person.user_id}")
-
-    def _withdraw(self, user_id: str, reason: str) -> None:
-        asked = self.applications.pop(user_id, None)
-        if asked is None:
-            return
-        self.touched.add(f"applications.{user_id}")
-        self._become(user_id, "viewer")
-        said: MicroRefuse = {**asked.person.face(), "reason": reason}
-        self._say("micro_refuse", said)
-
-    def _join(self, member: Member) -> None:
-        self.members[member.user_id] = self.joined[member.user_id] = member
-
-    def _become(self, user_id: str, role: Role) -> None:
-        self.roles[user_id] = role
-        if member := self.members.get(user_id):
-            self.members[user_id] = replace(member, role=role)
-
-    def _say(self, type_: str, data: Mapping[str, Any]) -> None:
-        self.events.append(Event(type_, data))

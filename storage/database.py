@@ -4,8 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -28,9 +30,13 @@ Document = dict[str, Any]
 Collection = AsyncCollection[Document]
 Session = AsyncClientSession
 
-OPERATION_MS = 5_000
-SELECTION_MS = 2_000
+OPERATION_MS = 3_000
+"""For everything about one operation, finding the primary included. Less than the patience of a
+room's lock (rooms/locks.py), so that those who queue behind it hear what is wrong."""
+CONNECT_MS = 2_000
+BUILD_SECONDS = 600
 PATIENCE_SECONDS = 2.0
+PING_SECONDS = 2.0
 
 # What the server calls a lost race: WriteConflict, and a snapshot that has become too old.
 _CONFLICTS = (112, 246)
@@ -40,7 +46,7 @@ class NotAReplicaSet(Exception):
     """Said in one sentence to whoever started the server."""
 
     def __str__(self) -> str:
-        return "mongodb.uri names a single MongoDB: transactions need a replica set (one node will do)."
+        return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
 class Database:
@@ -50,8 +56,7 @@ class Database:
         self.client: AsyncMongoClient[Document] = AsyncMongoClient(
             uri,
             timeoutMS=OPERATION_MS,
-            serverSelectionTimeoutMS=SELECTION_MS,
-            connectTimeoutMS=SELECTION_MS,
+            connectTimeoutMS=CONNECT_MS,
             w="majority",
             tz_aware=True,
             event_listeners=list(listeners),
@@ -62,11 +67,19 @@ class Database:
     def collection(self, name: str) -> Collection:
         return self._db[name]
 
-    async def ping(self) -> float:
-        """Milliseconds to the primary and back."""
+    async def latency_ms(self) -> float | None:
+        """To the primary and back; None when it does not answer within PING_SECONDS."""
         started = time.perf_counter()
-        await self._db.command("ping")
-        return (time.perf_counter() - started) * 1000
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self._db.command("ping")
+        except (PyMongoError, TimeoutError):
+            return None
+        return round((time.perf_counter() - started) * 1000, 2)
+
+    def patiently(self) -> AbstractContextManager[None]:
+        """For what may take long at a start: an index on a large collection."""
+        return pymongo.timeout(BUILD_SECONDS)
 
     async def check(self) -> None:
         """NotAReplicaSet where there are no transactions to be had."""

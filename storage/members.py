@@ -17,6 +17,7 @@ class Members:
 
     def __init__(self, database: Database) -> None:
         self._members: Collection = database.collection("members")
+        self._rooms: Collection = database.collection("rooms")
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -48,7 +49,7 @@ class Members:
         place = await self._members.find_one({"_id": user_id}, session=session)
         if place is None or place["gender"] == gender:
             return
-        if place["role"] != "viewer":
+        if place["role"] != "viewer" and await self._is_live(place, session):
             raise InUse
         change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
@@ -76,6 +77,11 @@ class Members:
         async for row in rows:
             _count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
         return {live_id: Counts(**numbers) for live_id, numbers in tally.items()}
+
+    async def _is_live(self, place: Document, session: Session) -> bool:
+        """Whether the life of the place is the present one of its room."""
+        life = {"_id": place["live_id"], "epoch": place["epoch"], "status": {"$ne": "ended"}}
+        return await self._rooms.find_one(life, {"_id": 1}, session=session) is not None
 
     async def _put(self, room: Room, member: Member, session: Session | None) -> None:
         """A new place; one left over from an earlier life of the same room is written over."""

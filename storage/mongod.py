@@ -25,6 +25,9 @@ POLL_SECONDS = 0.02
 RELEASE_SECONDS = 15.0  # a mongod that closes its files takes 1 s, with much to write a few more
 READY_SECONDS = 60.0  # 0.3 s as a rule; up to 31 s when another program has taken the port
 STOP_SECONDS = 10.0
+# A transaction whose client was killed holds what it wrote until it is given up, after 60 s unless
+# told otherwise; ours take milliseconds.
+TRANSACTION_SECONDS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 
 # Becomes mongod after asking the kernel to kill it when its parent's thread ends (1 is
@@ -133,6 +136,7 @@ class Mongod:
             *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
             *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
             *("--oplogSize", "256", "--nounixsocket", "--quiet"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
             *("--logpath", str(self._log), "--logappend"),
         )
 

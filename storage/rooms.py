@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from rooms.events import LAST, Numbered
 from rooms.keeper import Also, Raced
@@ -15,6 +16,8 @@ from rooms.room import Application, Room, Seat
 from storage.counters import Counters
 from storage.database import Collection, Database, Document, Session
 from storage.members import Members, member_from
+
+log = structlog.get_logger("qlive.storage")
 
 LOG = 256
 """Events kept per room. A ring set by name: `$push` with `$slice` writes the whole array into
@@ -97,7 +100,11 @@ class Rooms:
         await self._database.transaction(together)
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        await self._members.clear(live_id, epoch)
+        """Tidying: places in a life that is over are none already, so a failure may wait."""
+        try:
+            await self._members.clear(live_id, epoch)
+        except PyMongoError as error:
+            log.warning("places_left", live_id=live_id, error=type(error).__name__)
 
     async def place_of(self, user_id: str) -> Member | None:
         return await self._members.get(user_id)

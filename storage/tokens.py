@@ -27,7 +27,7 @@ class Tokens:
         now = datetime.now(UTC)
         row = {"user_id": user_id, "made_at": now, "expires_at": now + self._life}
         await self._tokens.insert_one({"_id": _hash(token), **row})
-        mine = self._tokens.find({"user_id": user_id}, {"_id": 1})
+        mine = self._tokens.find({"user_id": user_id, "revoked": None}, {"_id": 1})
         old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(PER_USER).to_list()
         if old:
             await self._tokens.delete_many({"_id": {"$in": [row["_id"] for row in old]}})
@@ -37,7 +37,7 @@ class Tokens:
         """The user_id, or None for a token that is unknown, revoked or too old."""
         row = await self._tokens.find_one({"_id": _hash(token)})
         now = datetime.now(UTC)
-        if row is None or row["expires_at"] <= now:
+        if row is None or row["expires_at"] <= now or row.get("revoked"):
             return None
         if row["expires_at"] < now + self._life - _RENEW_AFTER:
             renewed = {"$set": {"expires_at": now + self._life}}
@@ -45,7 +45,14 @@ class Tokens:
         return str(row["user_id"])
 
     async def revoke(self, token: str) -> None:
-        await self._tokens.delete_one({"_id": _hash(token)})
+        """It opens nothing any more; for a day we still know that it was given back."""
+        day = datetime.now(UTC) + timedelta(days=1)
+        change = {"$set": {"revoked": True, "expires_at": day}}
+        await self._tokens.update_one({"_id": _hash(token)}, change)
+
+    async def revoked(self, token: str) -> bool:
+        where = {"_id": _hash(token), "revoked": True}
+        return await self._tokens.find_one(where, {"_id": 1}) is not None
 
 
 def _hash(token: str) -> str:

@@ -171,7 +171,10 @@ class Socket:
     async def closed(self) -> int:
         """The code with which the server closes, after whatever it still says."""
         with pytest.raises(websockets.ConnectionClosed) as closed:
-            while True:
-                await asyncio.wait_for(self.connection.recv(), WAIT)
+            await asyncio.wait_for(self._hear_out(), WAIT)
         assert closed.value.rcvd is not None
         return closed.value.rcvd.code
+
+    async def _hear_out(self) -> None:
+        while True:
+            await self.connection.recv()

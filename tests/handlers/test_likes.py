@@ -23,3 +23,15 @@ async def test_nobody_likes_oneself_or_nobody(street: Street) -> None:
     assert oneself.json["fields"].keys() == {"user_id"}
     nobody = await anna.post("qlive_like/", user_id="10000000", like_state=1)
     assert nobody.refusal == (404, "no_such_user")
+    assert (await anna.get("qlive_like/", user_id="10000000")).refusal == (404, "no_such_user")
+    assert (await anna.get("qlive_like/", user_id=anna.id)).refusal == (400, "bad_parameter")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_like_is_there_or_not_and_nothing_between(street: Street) -> None:
+    anna, bert = await street.person("anna", 2), await street.person("bert", 1)
+    for wrong in (2, -1, "yes", "", 0.5):
+        answer = await anna.post("qlive_like/", user_id=bert.id, like_state=wrong)
+        assert answer.refusal == (400, "bad_parameter"), wrong
+        assert answer.json["fields"].keys() == {"like_state"}
+    assert (await anna.get("qlive_like/", user_id=bert.id)).ok() == {"like_state": 0}

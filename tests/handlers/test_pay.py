@@ -1,0 +1,113 @@
+import base64
+import hashlib
+import hmac
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pkcs1_15
+
+from devsecrets import DevSecrets
+from server import Server
+from settings import Settings
+from tests.phones import Street
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_blocks_are_listed_by_price_in_yuan(street: Street) -> None:
+    (await street.ops("POST", "blocks", gold=1, price="0.05")).ok()
+    anna = await street.person("anna", 2)
+    blocks = (await anna.get("qlive_pay/")).ok()
+    assert [(block["gold"], block["price"]) for block in blocks] == [
+        (1, "0.05"),
+        (60, "6.00"),
+        (300, "30.00"),
+        (980, "98.00"),
+        (2980, "298.00"),
+    ]
+    assert [block["id"] for block in blocks] == [5, 1, 2, 3, 4]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_order_is_what_the_phone_passes_to_the_payment_call(
+    street: Street, settings: tuple[Settings, DevSecrets]
+) -> None:
+    anna = await street.person("anna", 2)
+    order = (await anna.post("qlive_pay/", block_id="1")).ok()
+    assert order["success"] == "success"
+    content = json.loads(order["content"])
+    assert content.keys() == {"timeStamp", "nonceStr", "package", "signType", "paySign"}
+    assert content["signType"] == "RSA"
+    assert content["package"].startswith("prepay_id=")
+    app_id = next(iter(settings[0].wechat.apps))
+    lines = (app_id, content["timeStamp"], content["nonceStr"], content["package"])
+    signed = SHA256.new("".join(f"{line}\n" for line in lines).encode())
+    merchant = RSA.import_key(settings[1].merchant_public_key)
+    pkcs1_15.new(merchant).verify(signed, base64.b64decode(content["paySign"]))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_content_is_signed_with_our_key(
+    street: Street, settings: tuple[Settings, DevSecrets]
+) -> None:
+    anna = await street.person("anna", 2)
+    order = (await anna.post("qlive_pay/", block_id=1)).ok()
+    key = settings[0].pay.content_key.encode()
+    text = f"{order['timestamp']}\n{order['content']}".encode()
+    assert order["sign"] == hmac.new(key, text, hashlib.sha256).hexdigest()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", order["timestamp"])
+    said = datetime.fromisoformat(order["timestamp"] + "+08:00")
+    assert abs(datetime.now(UTC) - said) < timedelta(seconds=20)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_order_says_who_buys_what_for_how_much(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await street.person("anna", 2)
+    for _ in range(2):
+        (await anna.post("qlive_pay/", block_id=2)).ok()
+    orders = list(db.orders.find())
+    assert [(row["user_id"], row["gold"], row["fen"]) for row in orders] == [
+        (anna.id, 300, 3000)
+    ] * 2
+    assert server.parts.simulator
+    sent = server.parts.simulator.pay.orders
+    assert sent.keys() == {row["_id"] for row in orders}
+    openid = db.users.find_one({"_id": anna.id})["openid"]
+    for order in sent.values():
+        assert order["amount"] == {"total": 3000, "currency": "CNY"}
+        assert order["payer"] == {"openid": openid}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_ordering_alone_gives_no_gold(street: Street) -> None:
+    anna = await street.person("anna", 2)
+    (await anna.post("qlive_pay/", block_id=1)).ok()
+    assert (await anna.get("qlive_user/get_userinfo/")).ok()["gold"] == 0
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_cannot_be_ordered(street: Street, db: Any) -> None:
+    anna = await street.person("anna", 2)
+    assert (await anna.post("qlive_pay/", block_id=4711)).refusal == (404, "no_such_block")
+    for wrong in ({}, {"block_id": ""}, {"block_id": "x"}, {"block_id": 0}, {"block_id": None}):
+        answer = await anna.post("qlive_pay/", **wrong)
+        assert answer.refusal == (400, "bad_parameter"), wrong
+        assert answer.json["fields"].keys() == {"block_id"}
+    assert db.orders.count_documents({}) == 0
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_payment_service_that_is_down_is_503(street: Street) -> None:
+    anna = await street.person("anna", 2)
+    await street.outage("pay", status=500)
+    answer = await anna.post("qlive_pay/", block_id=1)
+    assert answer.refusal == (503, "pay_away")
+    assert int(answer.headers["Retry-After"]) > 0
+    await street.outage("pay")
+    assert (await anna.post("qlive_pay/", block_id=1)).ok()["success"] == "success"

@@ -1,0 +1,138 @@
+import asyncio
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.phones import Phone, Reply, Street
+from tests.realtime.folding import Frame, Screen, comparable
+from tests.realtime.listening import numbered
+
+GUESTS = {"bert": 1, "carl": 1, "emil": 1, "anna": 2, "dora": 2, "ella": 2, "nobody": 0}
+
+
+class Evening:
+    """Whatever people do in a room, at random but every time the same."""
+
+    def __init__(self, host: Phone, guests: list[Phone], gifts: list[int], seed: int) -> None:
+        self.host, self.guests, self.gifts = host, guests, gifts
+        self.chance = random.Random(seed)
+        self.live_id = host.live_id
+        self.done: list[str] = []
+
+    async def act(self) -> Reply:
+        one, other = self.chance.sample([self.host, *self.guests], 2)
+        weighted = {
+            "apply_micro": 5,
+            "accept_micro": 5,
+            "invite_micro": 4,
+            "refuse_micro": 2,
+            "leave_micro": 2,
+            "take_off": 2,
+            "come": 3,
+            "leave_room": 1,
+            "push_gift": 3,
+            "rename": 3,
+        }
+        [what] = self.chance.choices([*weighted], [*weighted.values()])
+        self.done.append(what)
+        return await self._do(what, one, other)
+
+    async def _do(self, what: str, one: Phone, other: Phone) -> Reply:
+        here: Any = {"live_id": self.live_id}
+        match what:
+            case "apply_micro" | "accept_micro" | "refuse_micro":
+                return await one.post(f"qlive_room/{what}/", **here)
+            case "invite_micro":
+                inviting = self.host if self.chance.random() < 0.8 else one
+                return await inviting.post("qlive_room/invite_micro/", user_id=other.id, **here)
+            case "leave_micro" | "leave_room":
+                return await one.get(f"qlive_room/{what}/", **here)
+            case "take_off":
+                return await self.host.get("qlive_room/leave_micro/", user_id=one.id, **here)
+            case "come":
+                return await one.get("get_playurl/", **here)
+            case "push_gift":
+                gift: Any = {"gift_id": self.chance.choice(self.gifts[:4]), "num": 1}
+                return await one.get("qlive_gift/push_gift/", user_id=other.id, **gift)
+        name = f"{one.name}{self.chance.randrange(100)}"
+        changed = {"nickname": name, "face_url": f"https://face.example/{name}", "age": 30}
+        return await one.post("qlive_user/update_userinfo/", **changed)
+
+
+async def evening(street: Street, seed: int) -> tuple[Evening, Phone]:
+    """The evening, and somebody who only watches."""
+    host = await street.host()
+    guests = [
+        await street.guest(name, gender, host.live_id, gold=30) for name, gender in GUESTS.items()
+    ]
+    gifts = [row["id"] for row in (await host.get("qlive_gift/")).ok()["results"]]
+    watcher = await street.guest("watcher", 0, host.live_id)
+    return Evening(host, guests, gifts, seed), watcher
+
+
+async def a_look(phone: Phone) -> Frame:
+    """A snapshot, as whoever comes just now is given it."""
+    frame = await (await phone.connect()).frame()
+    assert frame["type"] == "snapshot"
+    return frame
+
+
+def check_every_cut(cuts: list[Frame], events: list[Frame]) -> None:
+    """From each snapshot on, the events lead to every later one."""
+    later = {cut["seq"]: comparable(cut["data"]) for cut in cuts}
+    for cut in cuts:
+        assert comparable(cut["data"]) == later[cut["seq"]], "one number, one room"
+        screen = Screen(cut)
+        for event in events[cut["seq"] :]:
+            screen.hear(event)
+            if screen.seq in later:
+                assert screen.shown == later[screen.seq], event
+
+
+@pytest.mark.gen_test(timeout=40)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_at_every_cut_the_events_lead_to_the_later_snapshot(
+    street: Street, seed: int
+) -> None:
+    here, watcher = await evening(street, seed)
+    sockets = [await here.host.connect(), await watcher.connect()]
+    first, _ = [await socket.frame() for socket in sockets]
+    looker = await street.guest("looker", 0, here.live_id)
+    cuts, refused = [first], 0
+    for _ in range(150):
+        reply = await here.act()
+        cuts.append(await a_look(looker))
+        if reply.status != 200 or reply.json.get("status") == "failed":
+            refused += 1
+            assert cuts[-1]["seq"] == cuts[-2]["seq"], f"{here.done[-1]}: {reply.text}"
+    last = cuts[-1]["seq"]
+    (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
+    heard = [await numbered(socket, last + 1) for socket in sockets]
+    assert heard[0] == heard[1]
+    events = [json.loads(text) for text in heard[0]]
+    assert [event["seq"] for event in events] == list(range(1, last + 2))
+    check_every_cut(cuts, events)
+    assert refused > 20
+    assert {event["type"] for event in events} == {
+        *("micro_apply", "micro_invite", "micro_accept", "micro_refuse", "micro_leave"),
+        *("profile", "gift", "live_end"),
+    }
+
+
+@pytest.mark.gen_test(timeout=40)
+async def test_when_all_act_at_once_everybody_hears_the_same(street: Street) -> None:
+    here, watcher = await evening(street, 3)
+    listeners = [here.host, watcher]
+    sockets = [await phone.connect() for phone in listeners]
+    cuts = [await socket.frame() for socket in sockets]
+    looker = await street.guest("looker", 0, here.live_id)
+    for _ in range(25):
+        *_, cut = await asyncio.gather(*(here.act() for _ in range(6)), a_look(looker))
+        cuts.append(cut)
+    cuts.append(await a_look(looker))
+    heard = [await numbered(socket, cuts[-1]["seq"]) for socket in sockets]
+    assert heard[0] == heard[1]
+    assert len(heard[0]) > 30
+    check_every_cut(cuts, [json.loads(text) for text in heard[0]])

@@ -1,0 +1,91 @@
+"""A Database of its own for each test: emptied, with every index, and the parts that live on it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+
+from storage.blocks import Blocks
+from storage.configs import Configs
+from storage.counters import Counters
+from storage.database import Database
+from storage.errands import Errands
+from storage.gifts import Gifts
+from storage.ledger import Ledger
+from storage.likes import Likes
+from storage.members import Members
+from storage.orders import Orders
+from storage.rooms import Rooms
+from storage.tokens import Tokens
+from storage.users import Users
+
+NAME = "qlive_test_storage"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    database: Database
+    users: Users
+    tokens: Tokens
+    members: Members
+    rooms: Rooms
+    gifts: Gifts
+    blocks: Blocks
+    configs: Configs
+    likes: Likes
+    orders: Orders
+    ledger: Ledger
+    errands: Errands
+
+    async def make_indexes(self) -> None:
+        for part in (
+            self.users,
+            self.tokens,
+            self.members,
+            self.rooms,
+            self.gifts,
+            self.blocks,
+            self.configs,
+            self.likes,
+            self.orders,
+            self.ledger,
+            self.errands,
+        ):
+            await part.make_indexes()
+
+
+def build(database: Database) -> House:
+    members, counters = Members(database), Counters(database)
+    return House(
+        database,
+        Users(database, members),
+        Tokens(database, days=30),
+        members,
+        Rooms(database, members, counters),
+        Gifts(database, counters),
+        Blocks(database, counters),
+        Configs(database, counters),
+        Likes(database),
+        Orders(database),
+        Ledger(database),
+        Errands(database),
+    )
+
+
+@pytest.fixture
+def database(io_loop: IOLoop, mongo_uri: str) -> Iterator[Database]:
+    with MongoClient(mongo_uri) as client:
+        for name in client[NAME].list_collection_names():
+            client[NAME][name].delete_many({})
+    database = Database(mongo_uri, NAME)
+    yield database
+    io_loop.run_sync(database.close)
+
+
+@pytest.fixture
+def house(io_loop: IOLoop, database: Database) -> House:
+    house = build(database)
+    io_loop.run_sync(house.make_indexes)
+    return house

@@ -1,0 +1,62 @@
+"""What the database itself keeps true, and the questions that it answers from an index."""
+
+from typing import Any
+
+import pytest
+from pymongo.errors import DuplicateKeyError
+
+from tests.storage.conftest import House
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def index(house: House, collection: str, *keys: str) -> dict[str, Any]:
+    found = await house.database.collection(collection).index_information()
+    return next(it for it in found.values() if [key for key, _ in it["key"]] == list(keys))
+
+
+@pytest.mark.parametrize(
+    ("collection", "keys"),
+    [("users", ("app_id", "openid")), ("likes", ("by", "of")), ("rooms", ("host_id",))],
+)
+@gen_test
+async def test_there_is_one_of_each(house: House, collection: str, keys: tuple[str, ...]) -> None:
+    assert (await index(house, collection, *keys))["unique"] is True
+    rows = house.database.collection(collection)
+    twin = dict.fromkeys(keys, "same")
+    await rows.insert_one({"_id": 1, **twin})
+    with pytest.raises(DuplicateKeyError):
+        await rows.insert_one({"_id": 2, **twin})
+
+
+@gen_test
+async def test_tokens_die_at_the_time_that_they_name(house: House) -> None:
+    assert (await index(house, "tokens", "expires_at"))["expireAfterSeconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("collection", "keys"),
+    [
+        ("tokens", ("user_id",)),
+        ("users", ("nickname",)),
+        ("rooms", ("status", "started_at")),
+        ("rooms", ("due_at",)),
+        ("members", ("live_id", "epoch", "gender", "role", "entered_at")),
+        ("errands", ("state", "due_at")),
+        ("ledger", ("lines.account", "at")),
+        ("ledger", ("by", "kind", "at")),
+        ("orders", ("user_id", "created_at")),
+        ("orders", ("state", "created_at")),
+        ("blocks", ("fen", "_id")),
+    ],
+)
+@gen_test
+async def test_what_is_asked_often_has_an_index(
+    house: House, collection: str, keys: tuple[str, ...]
+) -> None:
+    assert await index(house, collection, *keys)
+
+
+@gen_test
+async def test_making_the_indexes_again_is_harmless(house: House) -> None:
+    await house.make_indexes()
