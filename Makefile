@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RULES := rooms/*,money/*
+ON_ALL_CORES := -n auto --dist loadfile
 
 .PHONY: help run test check bench clean
 
@@ -16,7 +17,7 @@ run: .venv/.runtime
 	@exec $(BIN)/python server.py
 
 test: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest $(ON_ALL_CORES)
 
 bench: .venv/.dev
 	@$(BIN)/python -m bench
@@ -26,7 +27,7 @@ check: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy --strict .
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest $(ON_ALL_CORES) --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 

@@ -9,7 +9,7 @@ import structlog
 log = structlog.get_logger("qlive.rounds")
 
 LONGEST_PAUSE = 10.0
-CANCELLATIONS = 10
+CANCELLATIONS, APART = 50, 0.1
 
 
 class Rounds:
@@ -26,7 +26,7 @@ class Rounds:
         self._tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
 
     async def stop(self) -> None:
-        """Cancel all, more than once where it takes that: a driver may turn the one
+        """Cancel all, more than once where it takes that: PyMongo, while it connects, turns a
         cancellation into an error of its own, which the round then outlives."""
         for _ in range(CANCELLATIONS):
             pending = [task for task in self._tasks if not task.done()]
@@ -34,7 +34,7 @@ class Rounds:
                 break
             for task in pending:
                 task.cancel()
-            await asyncio.wait(pending, timeout=1)
+            await asyncio.wait(pending, timeout=APART)
         self._tasks.clear()
 
 
