@@ -253,6 +253,15 @@ class Welcome(SignedIn):
             raise Banned
 
 
+async def failure_of(work: Awaitable[None]) -> Exception | None:
+    """What went wrong, where there is no answer left in which to say so."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - a socket always hears why it ends
+        return error
+    return None
+
+
 def token_in(request: HTTPServerRequest) -> str:
     """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")

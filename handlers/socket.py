@@ -1,7 +1,6 @@
 """The socket's edge: who calls, into which room, and what they say; the hub does the rest."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -9,9 +8,9 @@ from typing import Any
 import structlog
 from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketHandler
 
-from handlers.base import Handler, token_in
+from handlers.base import Handler, failure_of, token_in
 from handlers.parts import Parts
 from handlers.places import play_url
 from realtime import frames
@@ -72,7 +71,7 @@ class RoomSocket(WebSocketHandler, Handler):
         if self._too_fast():
             self.bye(Code.TOO_FAST)
             return
-        match _parsed(message):
+        match frames.parse(message):
             case {"type": "ping", "n": int(n)}:
                 self.outbox.send(frames.pong(n))
             case {"type": "auth", "token": str(token)} if self._waiting:
@@ -120,10 +119,8 @@ class RoomSocket(WebSocketHandler, Handler):
         """A slow handler of frames would stop pongs; what goes wrong becomes a bye."""
 
         async def run() -> None:
-            try:
-                await work
-            except Exception as error:  # noqa: BLE001 - a socket always hears why it ends
-                self.bye(_code(error))
+            if failure := await failure_of(work):
+                self.bye(_code(failure))
 
         self._task = asyncio.get_running_loop().create_task(run())
 
@@ -134,15 +131,8 @@ class RoomSocket(WebSocketHandler, Handler):
             "",
             stream,
             backlog_bytes=self.parts.settings.limits.backlog_bytes,
-            ping=self._ping,
             close=self.close,
         )
-
-    def _ping(self) -> None:
-        try:
-            self.ping(b"")
-        except WebSocketClosedError:
-            return
 
     # ---- what the caller says
 
@@ -206,13 +196,6 @@ def _since(query: dict[str, str]) -> Since | None:
     # A number that is none matches no life: the client gets a snapshot that says so.
     epoch = query.get("epoch", "") if seq.isdecimal() and len(seq) < 16 else ""
     return Since(epoch, int(seq) if epoch else 0)
-
-
-def _parsed(message: str | bytes) -> Any:
-    try:
-        return json.loads(message) if isinstance(message, str) else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def _label(code: int) -> str:

@@ -9,6 +9,17 @@ from typing import Any
 from realtime.codes import Code
 from rooms.events import Numbered
 
+PING = b"\x89\x00"
+"""A protocol ping without a payload (RFC 6455 §5.5.2)."""
+
+
+def parse(message: str | bytes) -> Any:
+    """The JSON of a text frame; None for anything else."""
+    try:
+        return json.loads(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError):
+        return None
+
 
 def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()

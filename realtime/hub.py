@@ -202,7 +202,7 @@ class Hub:
         if older := channel.sockets.get(outbox.user_id):
             older.bye(Code.REPLACED)
         channel.sockets[outbox.user_id] = outbox
-        outbox.send(b"".join(opening))
+        outbox.begin(b"".join(opening))
 
     def _forget_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.live_id) is channel:

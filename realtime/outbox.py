@@ -13,7 +13,7 @@ from realtime.codes import Code
 class Outbox:
     """What is to be sent to one member; nothing here waits or raises."""
 
-    __slots__ = ("_close", "_parted", "_ping", "_stream", "heard_at", "next_beat", "user_id")
+    __slots__ = ("_backlog", "_close", "_parted", "_stream", "heard_at", "next_beat", "user_id")
 
     def __init__(
         self,
@@ -21,7 +21,6 @@ class Outbox:
         stream: IOStream,
         *,
         backlog_bytes: int,
-        ping: Callable[[], None],
         close: Callable[[int, str], None],
     ) -> None:
         self.user_id = user_id
@@ -29,7 +28,7 @@ class Outbox:
         self.next_beat = 0.0
         self._parted = False
         self._stream = stream
-        self._ping = ping
+        self._backlog = backlog_bytes
         self._close = close
         stream.max_write_buffer_size = backlog_bytes
 
@@ -37,6 +36,12 @@ class Outbox:
     def closed(self) -> bool:
         """Gone, or going: nothing may follow a close frame."""
         return self._parted or self._stream.closed()
+
+    def begin(self, frames_: bytes) -> None:
+        """Send what a socket begins with, which may be larger than any backlog: a room with a
+        thousand applicants, or all that was missed."""
+        self._stream.max_write_buffer_size = self._backlog + len(frames_)
+        self.send(frames_)
 
     def send(self, frame: bytes) -> None:
         """Hand over one or more whole frames, in order behind those that still wait.
@@ -59,23 +64,18 @@ class Outbox:
 
     def beat(self, frame: bytes) -> None:
         """A heartbeat, with a protocol ping that phones and browsers answer by themselves."""
-        self.send(frame)
-        if not self.closed:
-            self._or_cut_off(self._ping)
+        self.send(frame + frames.PING)
 
     def bye(self, code: Code, retry_ms: int | None = None) -> None:
         """Say why, then close with the code; without `retry_ms` a short random one. Once."""
         wait = random.randint(100, 1500) if retry_ms is None else retry_ms
         self.send(frames.bye(code, wait if code.reconnect else 0))
-        if not self.closed:
-            self._parted = True
-            self._or_cut_off(lambda: self._close(code, code.reason))
-
-    def _or_cut_off(self, write: Callable[[], None]) -> None:
-        """A control frame counts towards the backlog like any other."""
+        if self.closed:
+            return
+        self._parted = True
         try:
-            write()
-        except StreamBufferFullError:
+            self._close(code, code.reason)
+        except StreamBufferFullError:  # a close frame counts towards the backlog like any other
             self._stream.close()
 
 

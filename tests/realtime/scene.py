@@ -63,6 +63,9 @@ class Ear:
         self.code: Code | None = None
         self.heard: list[dict[str, Any]] = []
 
+    def begin(self, frames: bytes) -> None:
+        self.send(frames)
+
     def send(self, wire: bytes) -> None:
         assert not self.closed
         while wire:  # every frame here is short of 126 bytes

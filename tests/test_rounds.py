@@ -1,0 +1,46 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from rounds import Rounds
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_round_that_fails_is_said_once_and_goes_on() -> None:
+    outcomes = iter([ValueError("no"), ValueError("no"), None])
+    done = asyncio.Event()
+
+    async def work() -> None:
+        failure = next(outcomes, None)
+        if failure:
+            raise failure
+        done.set()
+
+    rounds = Rounds()
+    with capture_logs() as logs:
+        rounds.every(0.001, "work", work)
+        await done.wait()
+        await rounds.stop()
+    assert [entry["event"] for entry in logs][:1] == ["round_failed"]
+    assert sum(entry["event"] == "round_failed" for entry in logs) == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_round_that_outlives_a_cancellation_is_cancelled_again() -> None:
+    begun, cancellations = asyncio.Event(), 0
+
+    async def stubborn() -> None:
+        nonlocal cancellations
+        while cancellations < 3:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancellations += 1
+
+    rounds = Rounds()
+    rounds.run("stubborn", stubborn)
+    await begun.wait()
+    await rounds.stop()
+    assert cancellations == 3
