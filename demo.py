@@ -1,6 +1,7 @@
 """Demo data for the laptop: two matchmakers, twenty people, gifts and recharge blocks."""
 
 from storage.blocks import Blocks
+from storage.errands import Errands
 from storage.gifts import Gifts
 from storage.users import Users
 from tencent.simulator.codes import openid_of
@@ -19,24 +20,22 @@ GIFTS = [
     ("跑车", 1314, "car", "drive"),
     ("城堡", 5200, "castle", "fullscreen"),
     ("火箭", 9999, "rocket", "fullscreen"),
+    ("烟花", 188, "fireworks", "fly"),
 ]
 BLOCKS = [(60, 600), (300, 3000), (980, 9800), (2980, 29800)]  # gold, fen
 
 
 async def plant(
-    users: Users, gifts: Gifts, blocks: Blocks, app_id: str, address: str
-) -> dict[str, str]:
-    """Make whatever is missing; answers the user_id of each demo name. `address` serves /static."""
-    if await gifts.empty():
-        for name, gold, picture, effect in GIFTS:
-            image = f"{address}/static/gifts/{picture}.svg"
-            await gifts.add(name=name, gold=gold, image=image, effect=effect)
+    users: Users, gifts: Gifts, blocks: Blocks, errands: Errands, app_id: str, address: str
+) -> None:
+    """Make whatever is missing; pictures are served at `address`, which may have changed."""
+    await _plant_gifts(gifts, f"{address}/static/gifts/")
     if await blocks.empty():
         for gold, fen in BLOCKS:
             await blocks.add(gold=gold, fen=fen)
     people = [(name, 2) for name in MATCHMAKERS + WOMEN] + [(name, 1) for name in MEN]
-    made = {}
     for number, (name, gender) in enumerate(people):
+        face = f"{address}/static/faces/{number + 1}.svg"
         user, new = await users.create(
             app_id,
             openid_of(name),
@@ -44,10 +43,21 @@ async def plant(
             gender=gender,
             age=24 + number % 13,
             area=CITIES[number % len(CITIES)],
-            face_url=f"{address}/static/faces/{number + 1}.svg",
+            face_url=face,
             height=(158 if gender == 2 else 172) + number % 11,
+            is_matchmaker=name in MATCHMAKERS,
         )
-        if new and name in MATCHMAKERS:
-            await users.update(user.user_id, is_matchmaker=True)
-        made[name] = user.user_id
-    return made
+        if new:
+            await errands.add("account_import", {"user_id": user.user_id})
+        elif user.face_url != face and "/static/faces/" in user.face_url:
+            await users.update(user.user_id, face_url=face)
+
+
+async def _plant_gifts(gifts: Gifts, folder: str) -> None:
+    if await gifts.empty():
+        for name, gold, picture, effect in GIFTS:
+            await gifts.add(name=name, gold=gold, image=f"{folder}{picture}.svg", effect=effect)
+    for gift in await gifts.all():
+        _, ours, picture = gift["image"].partition("/static/gifts/")
+        if ours and not gift["image"].startswith(folder):
+            await gifts.edit(gift["id"], image=folder + picture)

@@ -9,6 +9,7 @@ import structlog
 log = structlog.get_logger("qlive.rounds")
 
 LONGEST_PAUSE = 10.0
+GRACE_SECONDS = 2.0
 CANCELLATIONS, APART = 50, 0.1
 
 
@@ -17,17 +18,27 @@ class Rounds:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     def every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        self.run(name, lambda: _again(seconds, name, work))
+        """`work` every so often; less often while it fails."""
+        self._start(name, self._again(seconds, name, work))
 
-    def run(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Something that only ends when it is cancelled."""
-        self._tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
+    def until_stopped(
+        self, name: str, work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Something that goes on until the event is set."""
+        self._start(name, work(self._stopping))
 
     async def stop(self) -> None:
-        """Cancel all, more than once where it takes that: PyMongo, while it connects, turns a
-        cancellation into an error of its own, which the round then outlives."""
+        """Let every round end what it is at; whatever takes too long is cancelled.
+
+        More than once where it takes that: PyMongo, while it connects, turns a cancellation
+        into an error of its own, which the round then outlives.
+        """
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
         for _ in range(CANCELLATIONS):
             pending = [task for task in self._tasks if not task.done()]
             if not pending:
@@ -37,17 +48,29 @@ class Rounds:
             await asyncio.wait(pending, timeout=APART)
         self._tasks.clear()
 
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
 
-async def _again(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-    failures = 0
-    while True:
+    async def _again(
+        self, seconds: float, name: str, work: Callable[[], Awaitable[object]]
+    ) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await work()
+                if failures:
+                    log.info("round_works_again", round=name, failures=failures)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - one bad round must not end the others
+                failures += 1
+                if failures == 1:
+                    why = f"{type(error).__name__}: {error}"
+                    log.warning("round_failed", round=name, error=why)
+            await self._pause(min(LONGEST_PAUSE, seconds * min(failures + 1, 4)))
+
+    async def _pause(self, seconds: float) -> None:
         try:
-            await work()
-            if failures:
-                log.info("round_works_again", round=name, failures=failures)
-            failures = 0
-        except Exception as error:  # noqa: BLE001 - one bad round must not end the others
-            failures += 1
-            if failures == 1:
-                log.warning("round_failed", round=name, error=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(min(LONGEST_PAUSE, seconds * min(failures + 1, 4)))
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -34,7 +34,7 @@ log = structlog.get_logger("qlive")
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bodies are thrown away beyond handlers.base.BODY_BYTES as they arrive; this only bounds time."""
-_LAG_SECONDS = 0.25
+_LAG_SECONDS = 0.02
 SOCKETS_SECONDS = 5.0
 """How long sockets that were told goodbye may take to close."""
 
@@ -45,11 +45,11 @@ class Server:
     def __init__(self, settings: Settings, dev: DevSecrets | None) -> None:
         self.settings = settings
         self.address = ""
-        self.people: dict[str, str] = {}
         self.parts: Parts
         self._dev = dev
         self._rounds = Rounds()
         self._mongod: Mongod | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._http: HTTPServer | None = None
 
     async def start(self) -> None:
@@ -65,7 +65,9 @@ class Server:
         if self._dev:
             app_id = next(iter(self.settings.wechat.apps))
             address = self.settings.server.public_url or self.address
-            self.people = await demo.plant(parts.users, parts.gifts, parts.blocks, app_id, address)
+            await demo.plant(
+                parts.users, parts.gifts, parts.blocks, parts.errand_store, app_id, address
+            )
         self._watch(parts)
         self._go_round(parts)
         self._http = HTTPServer(
@@ -81,6 +83,7 @@ class Server:
         """Drain: red on /readyz, goodbye to the sockets, finish what is under way, then close."""
         parts, drain = self.parts, self.settings.server.drain_seconds
         parts.draining = True
+        log.info("draining", sockets=parts.hub.sockets, under_way=parts.under_way)
         if self._http:
             self._http.stop()
         parts.hub.farewell(lambda: assembly.spread(drain))
@@ -92,14 +95,15 @@ class Server:
                 log.warning("connections_left")
         await self._rounds.stop()
         await assembly.take_down(parts)
-        if self._mongod:
+        if self._mongod and self._watching:
+            self._watching.cancel()
             await self._mongod.stop()
         log.info("stopped")
 
     async def _start_mongod(self) -> str:
         self._mongod = Mongod(self.settings.mongodb.data_dir)
         uri = await self._mongod.start()
-        self._rounds.run("mongod", self._mongod.watch)
+        self._watching = asyncio.create_task(self._mongod.watch())
         return uri
 
     def _go_round(self, parts: Parts) -> None:
@@ -108,15 +112,15 @@ class Server:
         every(1, "audience", lambda: hub.show_audience(parts.members.counts))
         every(1, "heartbeat", lambda: _beat(parts))
         every(1, "expiry", lambda: _expire(parts))
-        every(0.25, "lag", lambda: _measure_lag(parts))
-        self._rounds.run("errands", parts.errands.run)
+        every(0.5, "lag", lambda: _measure_lag(parts))
+        self._rounds.until_stopped("errands", parts.errands.run)
 
     def _watch(self, parts: Parts) -> None:
-        hub, watch = parts.hub, parts.metrics.watch
+        hub, watch, tally = parts.hub, parts.metrics.watch, parts.metrics.tally
         watch("sockets", "Members' sockets open now.", lambda: hub.sockets)
         watch("rooms_here", "Rooms with a socket here.", lambda: len(hub.channels))
-        watch("events_told", "Events told to this process's rooms.", lambda: hub.events_told)
-        watch("hints_filled", "Events found by the check, not by a hint.", lambda: hub.hints_filled)
+        tally("events_told", "Events told to this process's rooms.", lambda: hub.events_told)
+        tally("hints_filled", "Events found by the check, not by a hint.", lambda: hub.hints_filled)
         watch("requests_under_way", "Requests being answered now.", lambda: parts.under_way)
 
 
@@ -127,8 +131,11 @@ async def _beat(parts: Parts) -> None:
 
 async def _expire(parts: Parts) -> None:
     """The keeper expires whatever is due before any change; this is a change of nothing else."""
-    for live_id in await parts.rooms.due(now_ms()):
-        await parts.keeper.change(live_id, lambda _room: None)
+    due = await parts.rooms.due(now_ms())
+    changes = (parts.keeper.change(live_id, lambda _room: None) for live_id in due)
+    for outcome in await asyncio.gather(*changes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome  # after all the others have had their turn
 
 
 async def _measure_lag(parts: Parts) -> None:

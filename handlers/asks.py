@@ -1,14 +1,38 @@
 """What each call may be sent: the one source for validation and for the API description."""
 
+import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 
-Number = Annotated[int, Field(ge=1, le=2**53)]
+
+def _whole(value: Any) -> Any:
+    """A number, or a phone's "2"; Python would also take True, "1_0" and " 2"."""
+    if isinstance(value, bool) or (
+        isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value)
+    ):
+        raise PydanticCustomError("int_parsing", "not a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[Whole, Field(ge=1, le=2**53)]
 UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
-Gender = Annotated[int, Field(ge=1, le=2, description="1 man, 2 woman")]
+Gender = Annotated[Whole, Field(ge=1, le=2, description="1 man, 2 woman")]
+
+
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction of writing
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, half characters, line separators
 
 
 class Ask(BaseModel):
@@ -20,7 +44,7 @@ class Ask(BaseModel):
 def _plain(text: str) -> str:
     """Trimmed, with nothing that a terminal or a line would take for a command."""
     text = text.strip()
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text):
+    if any(unicodedata.category(sign) in _UNSEEN for sign in text):
         raise ValueError("control characters are not allowed")
     return text
 
@@ -29,7 +53,14 @@ def _name(text: str) -> str:
     text = _plain(text)
     if not 1 <= len(text) <= 20:
         raise ValueError("this must have 1 to 20 characters")
+    if any(sign in _TURNING for sign in text) or not any(sign.isprintable() for sign in text):
+        raise ValueError("this must be readable from one end to the other")
     return text
+
+
+def tidy_name(text: str) -> str:
+    """What others call somebody, made to fit our own rule."""
+    return "".join(sign for sign in text if unicodedata.category(sign) not in _UNSEEN).strip()[:20]
 
 
 class Login(Ask):
@@ -49,10 +80,12 @@ class UpdateUserinfo(Ask):
 
     nickname: Annotated[str, StringConstraints(max_length=200), AfterValidator(_name)] | None = None
     gender: Gender | None = None
-    age: Annotated[int, Field(ge=1, le=120)] | None = None
+    age: Annotated[Whole, Field(ge=1, le=120)] | None = None
     area: Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")] | None = None
     face_url: (
-        Annotated[str, StringConstraints(max_length=512, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+        Annotated[
+            str, StringConstraints(max_length=512, pattern=r"^https?://[^\s\x00-\x1f\"'<>]+$")
+        ]
         | None
     ) = None
 
@@ -66,7 +99,7 @@ class TheUser(Ask):
 
 
 class Page(Ask):
-    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    page: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
 
 
 class Live(Ask):
@@ -92,7 +125,7 @@ class InviteMicro(Ask):
 class PushGift(Ask):
     user_id: UserId
     gift_id: Number
-    num: Annotated[int, Field(ge=1, le=9999)] = 1
+    num: Annotated[Whole, Field(ge=1, le=9999)] = 1
     request_id: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
@@ -102,4 +135,4 @@ class Pay(Ask):
 
 class Like(Ask):
     user_id: UserId
-    like_state: Annotated[int, Field(ge=0, le=1)]
+    like_state: Annotated[Whole, Field(ge=0, le=1)]

@@ -51,8 +51,14 @@ def call(method: Method) -> Callable[..., Awaitable[None]]:
 
     @functools.wraps(method)
     async def answer(self: "Handler", *path: str) -> None:
+        with self.parts.answering():
+            await answer_it(self, path)
+
+    async def answer_it(self: "Handler", path: tuple[str, ...]) -> None:
         await self.admit()
         sent = self.parameters()
+        if "live_id" in sent:
+            structlog.contextvars.bind_contextvars(live_id=str(sent["live_id"])[:16])
         asked = [_read(hints["ask"], sent)] if "ask" in hints else []
         model = await method(self, *path, *asked)
         await self.done()
@@ -66,6 +72,8 @@ def call(method: Method) -> Callable[..., Awaitable[None]]:
 class Handler(RequestHandler):
     """One path. Refusals raised anywhere below become the envelope {"detail", "code"}."""
 
+    keeps_blanks = False
+    """Whether "" is a value; the contract's own calls take it for not sent."""
     soft_refusals: ClassVar[dict[type[Exception], str]] = {}
     """Refusals that the contract answers with 200 and this field set to "failed"."""
 
@@ -78,7 +86,6 @@ class Handler(RequestHandler):
 
     def initialize(self, parts: Parts) -> None:
         self.parts = parts
-        parts.under_way += 1
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -102,12 +109,12 @@ class Handler(RequestHandler):
         """What was asked for has been carried out; called before the answer is written."""
 
     def parameters(self) -> dict[str, Any]:
-        """Query string and body together; the body wins, and "" counts as not sent."""
+        """Query string and body together; the body wins."""
         if self._body_size > BODY_BYTES:
             raise TooLarge
-        sent = _texts(self.request.query_arguments)
+        sent = texts(self.request.query_arguments)
         sent |= self._form() if self._is_form() else self._json()
-        return {name: value for name, value in sent.items() if value != ""}
+        return {name: value for name, value in sent.items() if value != "" or self.keeps_blanks}
 
     def write_model(self, answer: BaseModel) -> None:
         self.finish(answer.model_dump_json(by_alias=True, exclude_unset=False))
@@ -124,6 +131,7 @@ class Handler(RequestHandler):
             self.set_status(200)
             self.finish({field: "failed", **body})
             return
+        structlog.contextvars.bind_contextvars(refusal=refusal.code)
         self.set_status(refusal.status)
         if isinstance(refusal, BadParameter):
             body["fields"] = refusal.fields
@@ -136,10 +144,10 @@ class Handler(RequestHandler):
             log.error("failed", path=self.request.path, exc_info=exc_info)
 
     def on_finish(self) -> None:
-        self.parts.under_way -= 1
         route = type(self).__name__
         status, seconds = self.get_status(), self.request.request_time()
-        self.parts.metrics.requests.labels(route, self.request.method, status).inc()
+        method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
+        self.parts.metrics.requests.labels(route, method, status).inc()
         self.parts.metrics.request_seconds.labels(route).observe(seconds)
         log.info(
             "answered",
@@ -199,7 +207,7 @@ class Handler(RequestHandler):
     def _form(self) -> dict[str, Any]:
         fields: dict[str, list[bytes]] = {}
         parse_body_arguments(self.request.headers["Content-Type"], bytes(self._body), fields, {})
-        return _texts(fields)
+        return texts(fields)
 
     def _json(self) -> dict[str, Any]:
         if not self._body.strip():
@@ -241,11 +249,18 @@ class SignedIn(Handler):
 class Welcome(SignedIn):
     """A call of rooms or gifts: not for the banned."""
 
-    async def still_welcome(self) -> None:
-        """Whoever was banned while they were let in is taken out again; Banned."""
-        if (await self.parts.users.get(self.user.user_id)).banned:
-            await self.parts.keeper.take_out(self.user.user_id, "banned")
+    async def still_welcome(self) -> User:
+        """The user as they are now; whoever was banned or logged out while they were let in is
+        taken out again. Banned, NotSignedIn."""
+        user_id = self.user.user_id
+        user = await self.parts.users.get(user_id)
+        if user.banned:
+            await self.parts.keeper.take_out(user_id, "banned")
             raise Banned
+        if await self.parts.tokens.owner(self.token) is None:
+            await self.parts.keeper.take_out(user_id)
+            raise NotSignedIn
+        return user
 
     async def admit(self) -> None:
         await super().admit()
@@ -284,7 +299,7 @@ def _read(model: type[BaseModel], sent: dict[str, Any]) -> BaseModel:
         raise BadParameter(_reasons(error)) from None
 
 
-def _texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
+def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
     """The last of each; a value that is not UTF-8 is BadParameter."""
     texts = {}
     for name, values in arguments.items():
@@ -297,6 +312,25 @@ def _texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
 
 def _reasons(error: ValidationError) -> dict[str, str]:
     return {
-        ".".join(str(part) for part in problem["loc"]) or "body": problem["msg"]
+        ".".join(str(part) for part in problem["loc"]) or "body": _reason(problem)
         for problem in error.errors(include_url=False, include_input=False)
     }
+
+
+_REASONS = {
+    "missing": "this is required",
+    "string_pattern_mismatch": "this does not have the right form",
+    "int_parsing": "this must be a whole number",
+    "int_type": "this must be a whole number",
+    "string_type": "this must be text",
+    "bool_parsing": "this must be true or false",
+    "bool_type": "this must be true or false",
+}
+
+
+def _reason(problem: Any) -> str:
+    """In words for people; what pydantic says of a limit is plain enough."""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    for thing in ("Input", "String"):
+        said = said.replace(f"{thing} should", "this should")
+    return _REASONS.get(problem["type"], said)

@@ -5,7 +5,7 @@ from typing import Any
 from handlers import answers, asks
 from handlers.base import Welcome, call
 from money.refusals import InsufficientGold
-from money.teller import Answer, Heard, Present, Write
+from money.teller import Answer, Heard, Present, Write, gift_content
 from rooms.events import Gift
 from rooms.refusals import BadParameter, NoSuchPage
 from rooms.room import Room
@@ -42,6 +42,9 @@ class PushGift(Welcome):
         parts, sender = self.parts, self.user
         if ask.user_id == sender.user_id:
             raise BadParameter({"user_id": "a gift is for somebody else"})
+        content = gift_content(ask.user_id, ask.gift_id, ask.num)
+        if given := await parts.teller.given(sender.user_id, ask.request_id, content):
+            return answers.GiftGiven.model_validate(given)
         gift = await parts.gifts.get(ask.gift_id)
         receiver = await parts.users.get(ask.user_id)
         present = Present(

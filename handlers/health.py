@@ -1,5 +1,6 @@
 """Whether the server lives, whether it is ready, and its numbers."""
 
+from datetime import datetime
 from typing import Literal
 
 from handlers.answers import Answer
@@ -15,6 +16,8 @@ class Dependency(Answer):
 
     state: Literal["ok", "down", "unknown"]
     latency_ms: float | None
+    since: datetime | None = None
+    """When a service outside came to this state."""
 
 
 class Ready(Answer):
@@ -42,7 +45,9 @@ class Readyz(Handler):
         state: Literal["ok", "down"] = "down" if latency is None else "ok"
         found = {"mongodb": Dependency(state=state, latency_ms=latency)}
         for outside in parts.outside:
-            found[outside.name] = Dependency(state=outside.state, latency_ms=outside.latency_ms)
+            found[outside.name] = Dependency(
+                state=outside.state, latency_ms=outside.latency_ms, since=outside.since
+            )
         status: Literal["ok", "degraded", "down", "draining"] = "ok"
         if any(dependency.state == "down" for dependency in found.values()):
             status = "degraded"

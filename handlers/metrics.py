@@ -1,8 +1,10 @@
 """What /metrics shows; counted as it happens or read off the parts when asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -43,8 +45,20 @@ class Metrics:
         """A gauge that is read when it is scraped."""
         Gauge(f"qlive_{name}", about, registry=self._registry).set_function(read)
 
+    def tally(self, name: str, about: str, read: Callable[[], int]) -> None:
+        """A counter that somebody else counts."""
+        self._registry.register(_Tally(f"qlive_{name}", about, read))
+
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+
+class _Tally(Collector):
+    def __init__(self, name: str, about: str, read: Callable[[], int]) -> None:
+        self._name, self._about, self._read = name, about, read
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._about, value=self._read())

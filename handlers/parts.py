@@ -1,5 +1,7 @@
 """What the handlers work with: the parts that server.py builds and connects."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from handlers.metrics import Metrics
@@ -61,3 +63,12 @@ class Parts:
     draining: bool = False
     under_way: int = 0
     """Requests being answered now."""
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While a request is answered; a caller who hangs up half-way was none."""
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1

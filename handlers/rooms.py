@@ -3,6 +3,8 @@
 import secrets
 from typing import Literal
 
+import structlog
+
 from handlers import answers, asks
 from handlers.base import Welcome, call
 from handlers.places import USER_TYPE, on_mic, play_url, push_url
@@ -10,6 +12,8 @@ from rooms.keeper import now_ms
 from rooms.people import Counts, Person
 from rooms.refusals import Banned, NotMatchmaker, NotYourRoom
 from rooms.room import Room
+
+log = structlog.get_logger("qlive.rooms")
 
 
 class GetLivelist(Welcome):
@@ -86,11 +90,14 @@ class MatchmakerEnter(Welcome):
         stream = parts.live.new_stream(host.user_id)
 
         def come_on(room: Room) -> Room:
-            room.open(host, secrets.token_hex(8), stream, now_ms())
+            if room.open(host, secrets.token_hex(8), stream, now_ms()):
+                log.info("live_starts", live_id=live_id)
             return room
 
         room = await parts.keeper.change(live_id, come_on, host.user_id)
-        await self.still_welcome()
+        if not (await self.still_welcome()).is_matchmaker:  # dismissed meanwhile
+            await parts.keeper.take_out(host.user_id, "operator")
+            raise NotMatchmaker
         return answers.MatchmakerEnter(
             user_id=host.user_id,
             live_id=live_id,

@@ -1,6 +1,7 @@
 """The door to the simulator: /sim on this same server, in development only."""
 
-from handlers.base import Handler
+from handlers.base import BODY_BYTES, Handler, texts
+from rooms.refusals import TooLarge
 from tencent.simulator.wire import SimRequest
 
 
@@ -15,7 +16,9 @@ class Sim(Handler):
 
     async def _pass(self, path: str) -> None:
         assert self.parts.simulator is not None
-        query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()}
+        if self._body_size > BODY_BYTES:
+            raise TooLarge
+        query = texts(self.request.query_arguments)
         request = SimRequest(
             self.request.method or "", path, query, self.request.headers, bytes(self._body)
         )

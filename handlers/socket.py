@@ -1,6 +1,7 @@
 """The socket's edge: who calls, into which room, and what they say; the hub does the rest."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -23,6 +24,7 @@ from rooms.refusals import (
     Banned,
     NoSuchRoom,
     NotAllowed,
+    NotLive,
     NotSignedIn,
     NotYourRoom,
     PutOut,
@@ -34,6 +36,7 @@ from storage.database import as_refusal
 AUTH_SECONDS = 5
 BAD_FRAMES = 3
 log = structlog.get_logger("qlive.socket")
+_LIVE_ID = re.compile(r"[0-9]{1,15}")
 
 
 class RoomSocket(WebSocketHandler, Handler):
@@ -89,6 +92,7 @@ class RoomSocket(WebSocketHandler, Handler):
     def on_close(self) -> None:
         self._stop_waiting()
         self.parts.metrics.closes.labels(_label(self.close_code or 1006)).inc()
+        log.info("socket_closed", live_id=self.live_id, close=self.close_code)
         if self.outbox:
             self.parts.hub.part(self.live_id, self.outbox)
 
@@ -105,15 +109,17 @@ class RoomSocket(WebSocketHandler, Handler):
         user_id = await parts.tokens.owner(token) if token.isascii() else None
         if user_id is None:
             raise NotSignedIn
-        if not query.get("live_id", "").isdecimal():
+        if not _LIVE_ID.fullmatch(query.get("live_id", "")):
             raise NoSuchRoom
         assert self.outbox is not None
-        self.live_id, self.outbox.user_id = int(query["live_id"][:15]), user_id
+        self.live_id, self.outbox.user_id = int(query["live_id"]), user_id
 
         async def look() -> Look:
             return await _look(parts, self.live_id, user_id)
 
+        structlog.contextvars.bind_contextvars(user_id=user_id)
         await parts.hub.join(self.live_id, self.outbox, _since(query), look)
+        log.info("socket_joined", live_id=self.live_id, resumes="since" in query)
 
     def _in_background(self, work: Awaitable[None]) -> None:
         """A slow handler of frames would stop pongs; what goes wrong becomes a bye."""
@@ -166,11 +172,13 @@ class RoomSocket(WebSocketHandler, Handler):
 
 
 async def _look(parts: Parts, live_id: int, user_id: str) -> Look:
-    """The room for a member who may listen: NotYourRoom, Banned, PutOut, NoSuchRoom."""
+    """The room for a member who may listen: NotYourRoom, NotLive, Banned, PutOut, NoSuchRoom."""
     user = await parts.users.get(user_id)
     if user.banned:
         raise Banned
     room = await parts.keeper.look(live_id, user_id)
+    if not room.live:
+        raise NotLive
     if room.role_of(user_id) is None:
         raise NotYourRoom
     counts = await parts.members.counts([(live_id, room.epoch)])
@@ -190,9 +198,9 @@ def _is_handshake(headers: HTTPHeaders) -> bool:
 
 
 def _since(query: dict[str, str]) -> Since | None:
-    if "since" not in query:
+    seq = query.get("since", "")
+    if not seq:
         return None
-    seq = query["since"]
     # A number that is none matches no life: the client gets a snapshot that says so.
     epoch = query.get("epoch", "") if seq.isdecimal() and len(seq) < 16 else ""
     return Since(epoch, int(seq) if epoch else 0)
@@ -210,6 +218,8 @@ def _code(error: Exception) -> Code:
             return Code.TOKEN
         case Banned() | PutOut():
             return Code.PUT_OUT
+        case NotLive():
+            return Code.ENDED
         case NotYourRoom() | NoSuchRoom():
             return Code.NOT_A_MEMBER
         case None:

@@ -6,7 +6,7 @@ from handlers import answers, asks
 from handlers.base import Handler, SignedIn, call, token_in
 from handlers.places import USER_TYPE, place_of
 from realtime.codes import Code
-from rooms.refusals import BadEncryptedData
+from rooms.refusals import BadEncryptedData, NotSignedIn
 from storage.users import User
 from tencent import userdata
 
@@ -55,17 +55,16 @@ class CreateUser(Handler):
         known = userdata.profile(data)
         if known.openid not in (None, login.openid):
             raise BadEncryptedData
-        user, new = await parts.users.create(
+        user, _ = await parts.users.create(
             ask.appId,
             login.openid,
-            nickname=known.nickname,
+            nickname=asks.tidy_name(known.nickname),
             gender=known.gender,
             face_url=known.face_url,
             last_login_time=datetime.now(UTC),
         )
-        if new:
-            await parts.errand_store.add("account_import", {"user_id": user.user_id})
-            parts.errands.nudge()
+        await parts.errand_store.add("account_import", {"user_id": user.user_id})
+        parts.errands.nudge()
         return answers.NewUser(
             token=await parts.tokens.issue(user.user_id),
             user_id=user.user_id,
@@ -90,8 +89,9 @@ class UpdateUserinfo(SignedIn):
                 place.live_id, lambda room: room.update_profile(person), user.user_id
             )
             parts.hub.stir(place.live_id)
-        await parts.errand_store.add("portrait_set", {"user_id": user.user_id})
-        parts.errands.nudge()
+        if user.person().face() != old.person().face():
+            await parts.errand_store.add("portrait_set", {"user_id": user.user_id})
+            parts.errands.nudge()
         return own_info(self, user)
 
 
@@ -124,24 +124,22 @@ class GetUserState(SignedIn):
         )
 
 
-class Logout(SignedIn):
+class Logout(Handler):
     """Leave everything and give the token back; a host's live ends. Repeating it is OK."""
 
-    _done_before = False
-
     async def admit(self) -> None:
-        token = token_in(self.request)
-        self._done_before = bool(token) and await self.parts.tokens.revoked(token)
-        if not self._done_before:
-            await super().admit()
+        """A token that was given back still says whose it was: a crash may have cut us short."""
+        tokens, self.token = self.parts.tokens, token_in(self.request)
+        owner = await tokens.owner(self.token) or await tokens.former_owner(self.token)
+        if owner is None:
+            raise NotSignedIn
+        self.user_id = owner
 
     @call
     async def get(self) -> answers.Ok:
-        if self._done_before:
-            return answers.Ok()
-        self.parts.hub.show_out(None, self.user.user_id, Code.TOKEN)
-        await self.parts.keeper.take_out(self.user.user_id)
         await self.parts.tokens.revoke(self.token)
+        self.parts.hub.show_out(None, self.user_id, Code.TOKEN)
+        await self.parts.keeper.take_out(self.user_id)
         return answers.Ok()
 
 

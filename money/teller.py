@@ -52,15 +52,15 @@ class Present:
         return cost_of(self.gold, self.num)
 
     @property
-    def content(self) -> dict[str, Any]:
-        return {"to": self.receiver, "gift_id": self.gift_id, "num": self.num}
+    def content(self) -> Answer:
+        return gift_content(self.receiver, self.gift_id, self.num)
 
 
 class Book(Protocol):
     """Where entries and balances are kept; `tx` is its transaction."""
 
     async def alone(self, work: Callable[[Any], Awaitable[Answer]]) -> Answer: ...
-    async def find(self, key: str) -> tuple[Answer, Answer] | None: ...
+    async def find(self, key: str, tx: Any = None) -> tuple[Answer, Answer] | None: ...
     async def same_since(self, tx: Any, by: str, content: Answer, ms: int) -> str | None: ...
     async def purse(self, tx: Any, user_id: str) -> Purse: ...
     async def move(self, tx: Any, lines: tuple[Line, ...]) -> dict[str, Purse]: ...
@@ -79,9 +79,13 @@ class Teller:
         self._book = book
         self._hold = hold
 
+    async def given(self, sender: str, request_id: str, content: Answer) -> Answer | None:
+        """The answer to a gift that was given before under this request_id; RequestIdReused."""
+        return await self._stored(gift_key(sender, request_id), content) if request_id else None
+
     async def give(self, present: Present, tell: Tell) -> Answer:
         """{"status", "gold", "income"} of the sender; InsufficientGold, RequestIdReused."""
-        key = f"gift:{present.sender}:{present.request_id or '~' + secrets.token_hex(12)}"
+        key = gift_key(present.sender, present.request_id or f"~{secrets.token_hex(12)}")
 
         async def write(tx: Any, heard: Heard | None) -> Answer:
             return await self._write_gift(tx, key, present, heard)
@@ -115,6 +119,8 @@ class Teller:
 
     async def _write_gift(self, tx: Any, key: str, present: Present, heard: Heard | None) -> Answer:
         sender, receiver = present.sender, present.receiver
+        if present.request_id and await self._book.find(key, tx):
+            raise AlreadyWritten(key)  # before the purse, which it may have emptied
         if present.repeat_ms and not present.request_id:
             same = await self._book.same_since(tx, sender, present.content, present.repeat_ms)
             if same:
@@ -145,3 +151,12 @@ class Teller:
         if found and dict(found[0]) != dict(content):
             raise RequestIdReused
         return found[1] if found else None
+
+
+def gift_key(sender: str, request_id: str) -> str:
+    return f"gift:{sender}:{request_id}"
+
+
+def gift_content(receiver: str, gift_id: int, num: int) -> Answer:
+    """What was asked for, as the book keeps it."""
+    return {"to": receiver, "gift_id": gift_id, "num": num}

@@ -12,7 +12,7 @@ from realtime.channel import Channel
 from realtime.codes import Code
 from realtime.opening import Look, Opening, Past, Since, fill, told
 from realtime.outbox import Outbox
-from rooms.events import Numbered
+from rooms.events import LAST, Numbered
 from rooms.people import Counts
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,10 @@ class Hub:
         """Encode once, tell every process; never waits, never raises."""
         for event in events:
             self._bus.publish(told(live_id, event))
+            if event.type == LAST:
+                log.info(
+                    "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq
+                )
 
     def stir(self, live_id: int) -> None:
         self._bus.publish(Stirred(live_id))
@@ -190,6 +194,7 @@ class Hub:
         """Tell what this process has not heard; a life that cannot be told on is lost."""
         filled = await fill(channel, self._past)
         self.hints_filled += filled
+        channel.stirred = channel.stirred or filled > 0  # with the hint, its stir was lost
         self.events_told += filled
         self._forget_if_idle(channel)
 

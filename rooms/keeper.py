@@ -86,6 +86,7 @@ class Keeper:
                 expired = len(room.events)
                 answer = rule(room)
                 if not room.changed:
+                    self._show_out(room)
                     return answer
                 if room.split:  # they came into another room meanwhile: no decision heals that
                     raise TryAgain
@@ -113,7 +114,7 @@ class Keeper:
         if place and place.live_id != live_id:
             if (await self.look(place.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
-            await self.take_out(user_id)
+            await self.take_out(user_id, but=live_id)
 
         def come_in(room: Room) -> Room:
             room.enter(person, now_ms())
@@ -145,7 +146,10 @@ class Keeper:
         self._ears.tell(room.live_id, told)
         if room.joined or room.gone or room.roles:
             self._ears.stir(room.live_id)
-        for user_id in room.gone:
-            self._ears.show_out(room.live_id, user_id)
+        self._show_out(room)
         if told and told[-1].type == LAST:
             await self._store.clear(room.live_id, room.epoch)
+
+    def _show_out(self, room: Room) -> None:
+        for user_id in room.gone | room.absent:
+            self._ears.show_out(room.live_id, user_id)

@@ -165,7 +165,7 @@ class NotLive(NotNow):
 
 
 class NotInRoom(NotNow):
-    code, detail = "not_in_room", "This person is not in the room."
+    code, detail = "not_in_room", "Only possible for somebody who is in the room."
 
 
 class NoGender(NotNow):
@@ -173,7 +173,7 @@ class NoGender(NotNow):
 
 
 class OnMic(NotNow):
-    code, detail = "on_mic", "This person is on mic already."
+    code, detail = "on_mic", "Not possible for somebody who is on mic."
 
 
 class InUse(NotNow):

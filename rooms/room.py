@@ -94,6 +94,8 @@ class Room(State):
         if member and member.live_id == self.live_id:
             self.gone.add(user_id)
             self.roles.pop(user_id, None)
+        else:
+            self.absent.add(user_id)
 
     # ---- the way to the mic
 

@@ -61,6 +61,8 @@ class State:
     roles: dict[str, Role] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set, compare=False)
+    """Who was to leave and is not here: their socket, if there is one, does not know."""
 
     def __post_init__(self) -> None:
         self.loaded = (self.epoch, self.version)

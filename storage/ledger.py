@@ -33,9 +33,12 @@ class Ledger:
         """A transaction of its own, tried again while it loses races."""
         return await self._database.until_won(work)
 
-    async def find(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    async def find(
+        self, key: str, session: Session | None = None
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         """(content, answer) of the entry with this key."""
-        row = await self._ledger.find_one({"_id": key}, {"content": 1, "answer": 1})
+        shown = {"content": 1, "answer": 1}
+        row = await self._ledger.find_one({"_id": key}, shown, session=session)
         return (row["content"], row["answer"]) if row else None
 
     async def same_since(

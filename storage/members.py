@@ -45,11 +45,11 @@ class Members:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
 
     async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
-        """InUse while the person is more than a viewer of a live room."""
+        """InUse while the person is on mic, in the queue or invited in a live room."""
         place = await self._members.find_one({"_id": user_id}, session=session)
         if place is None or place["gender"] == gender:
             return
-        if place["role"] != "viewer" and await self._is_live(place, session):
+        if await self._needs_gender(place, session):
             raise InUse
         change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
@@ -78,10 +78,13 @@ class Members:
             _count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
         return {live_id: Counts(**numbers) for live_id, numbers in tally.items()}
 
-    async def _is_live(self, place: Document, session: Session) -> bool:
-        """Whether the life of the place is the present one of its room."""
+    async def _needs_gender(self, place: Document, session: Session) -> bool:
+        """Whether the room knows them by it: on mic, in the queue, or invited, in its present
+        life. An invitation holds the place, so one given meanwhile conflicts with this."""
         life = {"_id": place["live_id"], "epoch": place["epoch"], "status": {"$ne": "ended"}}
-        return await self._rooms.find_one(life, {"_id": 1}, session=session) is not None
+        asked = f"applications.{place['_id']}"
+        room = await self._rooms.find_one(life, {asked: 1}, session=session)
+        return room is not None and (place["role"] != "viewer" or bool(room["applications"]))
 
     async def _put(self, room: Room, member: Member, session: Session | None) -> None:
         """A new place; one left over from an earlier life of the same room is written over."""
@@ -111,8 +114,9 @@ class Members:
 
 
 def member_from(document: Document) -> Member:
-    fields = {key: value for key, value in document.items() if key != "_id"}
-    return Member(user_id=document["_id"], **fields)
+    """What a later version stores besides is no business of this one."""
+    known = {name: document[name] for name in Member.__slots__ if name in document}
+    return Member(**{**known, "user_id": document["_id"]})
 
 
 def _must(matched: int) -> None:

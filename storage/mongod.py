@@ -73,16 +73,17 @@ class Mongod:
         pause = FIRST_PAUSE
         while process := self._process:
             began = time.monotonic()
-            code = await process.wait()
+            status = await process.wait()
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
-            log.error("mongod_died", code=code, again_in_seconds=pause)
+            log.error("mongod_died", exit_status=status, again_in_seconds=pause)
             await asyncio.sleep(pause)
             if self._process is not process:  # stopped meanwhile
                 return
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
                 await self._run()
+                log.info("mongod_back", port=self.port)
             except MongodFailed as failure:
                 log.error("mongod_not_back", why=str(failure))
 

@@ -255,8 +255,15 @@ def _seat_to(seat: Seat) -> Document:
 def _seat_from(document: Any) -> Seat | None:
     if document is None:
         return None
-    return Seat(Person(**document["person"]), document["stream"])
+    return Seat(_person_from(document["person"]), document["stream"])
 
 
 def _application_from(document: Document) -> Application:
-    return Application(**{**document, "person": Person(**document["person"])})
+    names = ("n", "applied_at", "invited", "expires_at")
+    fields = {name: document[name] for name in names}
+    return Application(person=_person_from(document["person"]), **fields)
+
+
+def _person_from(document: Document) -> Person:
+    """What a later version stores besides is no business of this one."""
+    return Person(**{name: document[name] for name in Person.__slots__ if name in document})

@@ -50,9 +50,10 @@ class Tokens:
         change = {"$set": {"revoked": True, "expires_at": day}}
         await self._tokens.update_one({"_id": _hash(token)}, change)
 
-    async def revoked(self, token: str) -> bool:
-        where = {"_id": _hash(token), "revoked": True}
-        return await self._tokens.find_one(where, {"_id": 1}) is not None
+    async def former_owner(self, token: str) -> str | None:
+        """Whose a revoked token was."""
+        row = await self._tokens.find_one({"_id": _hash(token), "revoked": True})
+        return str(row["user_id"]) if row else None
 
 
 def _hash(token: str) -> str:

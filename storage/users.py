@@ -122,5 +122,6 @@ def _to(user: User) -> Document:
 
 
 def user_from(row: Document) -> User:
-    fields = {key: value for key, value in row.items() if key != "_id"}
-    return User(user_id=row["_id"], **fields)
+    """What a later version stores besides is no business of this one."""
+    known = {name: row[name] for name in User.__slots__ if name in row}
+    return User(**{**known, "user_id": row["_id"]})

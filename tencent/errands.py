@@ -78,13 +78,13 @@ class Errands:
         """Something was added: do not wait for the next look. Never waits itself."""
         self._nudged.set()
 
-    async def run(self) -> None:
-        """Runs errands until cancelled; nothing else ends it."""
-        while True:
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Runs errands until `stopping` is set, and then ends what is under way."""
+        while not stopping.is_set():
             claimed = await self._claim()
             await asyncio.gather(*(self._run_one(errand) for errand in claimed))
             if len(claimed) < AT_ONCE:
-                await self._rest()
+                await self._rest(stopping)
 
     async def _claim(self) -> list[Errand]:
         claimed: list[Errand] = []
@@ -106,7 +106,7 @@ class Errands:
             if not why:
                 await self._store.done(errand.id)
             elif final or errand.tries >= TRIES:
-                log.error("errand given up", kind=errand.kind, id=errand.id, why=why)
+                log.error("errand_given_up", kind=errand.kind, id=errand.id, why=why)
                 await self._store.failed(errand.id, why)
             else:
                 at = self._now() + timedelta(seconds=back_off(errand.tries))
@@ -129,27 +129,25 @@ class Errands:
             return f"{type(error).__name__}: {error}", False
         except Exception as error:
             # A bug. Its text is not ours to trust with secrets: the store gets the type only.
-            log.exception("errand broke", kind=errand.kind, id=errand.id)
+            log.exception("errand_broke", kind=errand.kind, id=errand.id)
             return type(error).__name__, False
         return "", False
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._idle):
-                await self._nudged.wait()
-        except TimeoutError:
-            pass
-        if self._store_is_away:
-            # Nudges come with every request: they must not turn an outage into a busy loop.
-            await asyncio.sleep(self._idle)
+    async def _rest(self, stopping: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._nudged, stopping)]
+        # Nudges come with every request: they must not turn an outage into a busy loop.
+        awaited = waits[1:] if self._store_is_away else waits
+        await asyncio.wait(awaited, timeout=self._idle, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         self._nudged.clear()
 
     def _note_store(self, error: Exception | None) -> None:
         away = error is not None
         if away and not self._store_is_away:
-            log.error("errands cannot reach their store", why=type(error).__name__)
+            log.error("errands_cannot_reach_their_store", why=type(error).__name__)
         if not away and self._store_is_away:
-            log.info("errands reach their store again")
+            log.info("errands_reach_their_store_again")
         self._store_is_away = away
 
 

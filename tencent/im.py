@@ -110,13 +110,15 @@ class IM:
     async def _command(
         self, command: str, body: dict[str, Any], *, also_fine: Collection[int] = ()
     ) -> dict[str, Any]:
+        """The answer; what the caller can mend (an account that IM does not know) is no warning."""
         answer = await self._ask(command, body, self._sigs.for_admin(self._admin))
         if _code(answer) in EXPIRED:
             answer = await self._ask(command, body, self._sigs.for_admin(self._admin, renew=True))
         code = _code(answer)
         if code == 0 or code in also_fine:
             return answer
-        log.warning("im refused", command=command, error_code=code)
+        say = log.info if code in NO_ACCOUNT else log.warning
+        say("im_refused", command=command, error_code=code)
         if code in TRY_LATER:
             raise ServiceAway(self._outside.name)
         raise IMRefused(code, str(answer.get("ErrorInfo", "")))
@@ -139,7 +141,7 @@ class IM:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or type(answer.get("ErrorCode")) is not int:
-            log.error("unreadable answer of im", command=command, status=response.status)
+            log.error("unreadable_answer_of_im", command=command, status=response.status)
             raise ServiceAway(self._outside.name)
         return answer
 

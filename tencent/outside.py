@@ -123,7 +123,7 @@ class Outside:
     async def _try(self, request: HTTPRequest, path: str) -> Response | None:
         if self._under_way >= MAX_CLIENTS + MAX_WAITING:
             # Our own crowd, no news about the service: its state stays.
-            log.warning("too many calls under way", service=self.name, path=path)
+            log.warning("too_many_calls_under_way", service=self.name, path=path)
             return None
         self._under_way += 1
         began = monotonic()
@@ -143,8 +143,8 @@ class Outside:
     def _note(self, state: State, began: float, path: str, why: str) -> None:
         self.latency_ms = round((monotonic() - began) * 1000, 1)
         if why:
-            log.warning("call failed", service=self.name, path=path, why=why)
+            log.warning("call_failed", service=self.name, path=path, why=why)
         if state != self.state:
-            log.info("service state", service=self.name, before=self.state, now=state)
+            log.info("service_state", service=self.name, before=self.state, now=state)
             self.state = state
             self.since = datetime.now(UTC)

@@ -83,7 +83,7 @@ class WeChat:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            log.error("unreadable answer of code2session", status=response.status)
+            log.error("unreadable_answer_of_code2session", status=response.status)
             raise ServiceAway(self._outside.name)
         return answer
 
@@ -94,7 +94,7 @@ class WeChat:
         openid, session_key = answer.get("openid"), answer.get("session_key")
         if errcode or not _filled(openid) or not _filled(session_key):
             level = log.error if errcode in OUR_SETTINGS else log.warning
-            level("code2session failed", errcode=errcode, settings=errcode in OUR_SETTINGS)
+            level("code2session_failed", errcode=errcode, settings=errcode in OUR_SETTINGS)
             raise ServiceAway(self._outside.name)
         unionid = answer.get("unionid")
         return Login(str(openid), str(session_key), str(unionid) if unionid else None)

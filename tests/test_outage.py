@@ -27,7 +27,7 @@ def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[Mongod]:
 
 @pytest.fixture
 def server(io_loop: IOLoop, mongod: Mongod, secrets_file: Path) -> Iterator[Server]:
-    uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true"
+    uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
     given: dict[str, Any] = {"server": {"port": 0}, "mongodb": {"uri": uri}}
     server = Server(*fill(Settings.model_validate(given), secrets_file))
     io_loop.run_sync(server.start)

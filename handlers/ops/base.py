@@ -12,6 +12,8 @@ PAGE = 50
 class Operator(Handler):
     """A call of the operators' API."""
 
+    keeps_blanks = True
+
     async def admit(self) -> None:
         kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
         known = self.parts.settings.ops.token.encode()

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from handlers.answers import Answer
-from handlers.asks import Ask, Gender, Number
+from handlers.asks import Ask, Gender, Number, Whole
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
 ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
-Gold = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 
 
 def _fen(price: Any) -> Any:
@@ -55,7 +55,7 @@ class UserChange(Ask):
 
 
 class Grant(Ask):
-    gold: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
     reason: Reason
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -79,12 +79,12 @@ class GiftChange(Ask):
 
 
 class NewBlock(Ask):
-    gold: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
     price: Price
 
 
 class BlockChange(Ask):
-    gold: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
     price: Price | None = None
 
 

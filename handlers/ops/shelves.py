@@ -85,7 +85,9 @@ class OneConfig(Operator):
 
     @call
     async def patch(self, number: str, ask: models.ConfigChange) -> models.Config:
-        changes = ask.model_dump(include=ask.model_fields_set)
+        changes = ask.model_dump(exclude_none=True)
+        if "value" in ask.model_fields_set:  # null is a value like any other
+            changes["value"] = ask.value
         now = await self.parts.configs.get(int(number))
         _check_rate(str(changes.get("key", now["key"])), changes.get("value", now["value"]))
         return models.Config.model_validate(await self.parts.configs.edit(int(number), **changes))

@@ -27,7 +27,8 @@ class MemoryBook:
             self.purses, self.entries = purses, entries
             raise
 
-    async def find(self, key: str) -> tuple[Answer, Answer] | None:
+    async def find(self, key: str, tx: Any = None) -> tuple[Answer, Answer] | None:
+        assert tx in (None, "tx")
         entry = self.entries.get(key)
         return (copied(entry.content), copied(entry.answer)) if entry else None
 

@@ -79,7 +79,7 @@ class Memory:
 @asynccontextmanager
 async def running(store: Memory, does: dict, *, idle: float = 0.001):
     runner = Errands(store, does, now=lambda: store.now, idle=idle)
-    task = asyncio.ensure_future(runner.run())
+    task = asyncio.ensure_future(runner.run(asyncio.Event()))
     try:
         yield runner
         assert not task.done()
@@ -144,15 +144,18 @@ async def test_nudges_during_an_outage_do_not_make_it_busy(monkeypatch):
     store = Memory()
     store.away = True
 
-    async def pause(seconds: float) -> None:
-        store.heard.put_nowait(("paused", seconds))
+    async def wait(awaited: list[object], *, timeout: float, return_when: str) -> None:
+        store.heard.put_nowait(("waits", len(awaited), timeout))
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr(module.asyncio, "sleep", pause)
+    monkeypatch.setattr(module.asyncio, "wait", wait)
     async with running(store, {}, idle=3600) as runner:
-        assert await store.heard.get() == ("away",)
         runner.nudge()
-        assert await store.heard.get() == ("paused", 3600)
         assert await store.heard.get() == ("away",)
+        assert await store.heard.get() == ("waits", 1, 3600)  # for the stop only
+        store.away = False
+        while await store.heard.get() != ("waits", 2, 3600):
+            pass
 
 
 @a_run
@@ -309,8 +312,8 @@ async def test_an_outage_of_the_store_is_survived_and_logged_once():
                 pass
             assert heard == ("done", "import")
     assert [entry["event"] for entry in logs] == [
-        "errands cannot reach their store",
-        "errands reach their store again",
+        "errands_cannot_reach_their_store",
+        "errands_reach_their_store_again",
     ]
 
 
