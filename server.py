@@ -84,16 +84,16 @@ class Server:
         parts, drain = self.parts, self.settings.server.drain_seconds
         parts.draining = True
         log.info("draining", sockets=parts.hub.sockets, under_way=parts.under_way)
+        parts.hub.farewell(lambda: assembly.spread(drain))
+        await self._rounds.stop()
         if self._http:
             self._http.stop()
-        parts.hub.farewell(lambda: assembly.spread(drain))
         await _until(lambda: not parts.under_way, drain)
         if self._http:
             try:
                 await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
             except TimeoutError:
                 log.warning("connections_left")
-        await self._rounds.stop()
         await assembly.take_down(parts)
         if self._mongod and self._watching:
             self._watching.cancel()

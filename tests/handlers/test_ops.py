@@ -349,6 +349,21 @@ async def test_an_odd_config_is_kept_as_it_is_or_refused_and_never_breaks_the_re
     assert 0 < kept < len(ODD)
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_null_changes_nothing_but_a_value(street: Street) -> None:
+    anna = await street.person("anna", 2)
+    made = (await street.ops("POST", "configs", key="ODD", value=1)).ok()
+    path = f"configs/{made['id']}"
+    for change in ({"key": None}, {"enabled": None}, {"remark": None}):
+        assert (await street.ops("PATCH", path, **change)).ok() == made
+    assert (await street.ops("PATCH", path, value=None)).ok() == {**made, "value": None}
+    assert (await anna.get("get_configs/")).ok()["ODD"] is None
+    gift = (await street.ops("GET", "gifts")).ok()["items"][0]
+    assert (await street.ops("PATCH", f"gifts/{gift['id']}", gold=None)).ok() == gift
+    unpictured = (await street.ops("PATCH", f"gifts/{gift['id']}", image="")).ok()
+    assert unpictured == {**gift, "image": ""}
+
+
 # ---- the audit
 
 

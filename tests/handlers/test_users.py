@@ -42,11 +42,33 @@ async def test_any_subset_of_the_fields_changes_and_the_rest_stays(street: Stree
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("nickname", ["   ", "x" * 21, "a\nb", "a\x00b", "a\x1b[31m", "a\u2028b", ["a"]]),
+        (
+            "nickname",
+            [
+                "   ",
+                "x" * 21,
+                "a\nb",
+                "a\x00b",
+                "a\x1b[31m",
+                "a\u2028b",
+                "\u202eabc",
+                "\u200b",
+                ["a"],
+            ],
+        ),
         ("gender", [0, 3, "man", -1, 1.5]),
-        ("age", [0, 121, "old", -5, 2**70]),
+        ("age", [0, 121, "old", -5, 2**70, True, "1_0", " 2", "2 "]),
         ("area", ["31010", "3101000", "abcdef", "３１０１００"]),
-        ("face_url", ["ftp://example.com/a", "javascript:alert(1)", "https://a b", "x" * 20]),
+        (
+            "face_url",
+            [
+                "ftp://example.com/a",
+                "javascript:alert(1)",
+                "https://a b",
+                'https://a"><b>',
+                "x" * 20,
+            ],
+        ),
     ],
 )
 @pytest.mark.gen_test(timeout=20)
