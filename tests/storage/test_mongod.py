@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,9 @@ def pid_in(data_dir: Path) -> int:
 async def until_gone(pid: int) -> None:
     """A zombie that waits for its new parent to notice is gone, too."""
     stat = Path(f"/proc/{pid}/stat")
-    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-        await asyncio.sleep(0.01)
+    with suppress(FileNotFoundError, ProcessLookupError):  # gone before or while it is read
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            await asyncio.sleep(0.01)
 
 
 @a_real_mongod
