@@ -1,24 +1,23 @@
-"""How every call is read, admitted, answered and refused."""
+"""How every call is answered and refused; who may call stands in admission.py."""
 
 import functools
-import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, get_type_hints
 
 import structlog
-from pydantic import BaseModel, ValidationError
-from tornado.httputil import HTTPInputError, HTTPServerRequest, parse_body_arguments
+from pydantic import BaseModel
+from tornado.httputil import HTTPInputError, HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
+from handlers.parameters import parameters, read
 from handlers.parts import Parts
 from money.refusals import Refusal as MoneyRefusal
 from rooms.refusals import (
     Away,
     BadParameter,
     BadRequest,
-    Banned,
     NoSuchThing,
     NotSignedIn,
     Refusal,
@@ -28,14 +27,10 @@ from rooms.refusals import (
     WrongMethod,
 )
 from storage.database import as_refusal
-from storage.users import User
 from tencent.im import IMRefused
 
 BODY_BYTES = 64 * 1024
 """The largest body that is read; what comes beyond it is thrown away and answered with 413."""
-DEEPEST = 32
-"""Levels of a JSON body: what is stored as it came is written again, which pydantic does to 255."""
-
 log = structlog.get_logger("qlive.http")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Method = Callable[..., Awaitable[BaseModel]]
@@ -59,7 +54,7 @@ def call(method: Method) -> Callable[..., Awaitable[None]]:
         sent = self.parameters()
         if "live_id" in sent:
             structlog.contextvars.bind_contextvars(live_id=str(sent["live_id"])[:16])
-        asked = [_read(hints["ask"], sent)] if "ask" in hints else []
+        asked = [read(hints["ask"], sent)] if "ask" in hints else []
         model = await method(self, *path, *asked)
         await self.done()
         self.write_model(model)
@@ -112,8 +107,7 @@ class Handler(RequestHandler):
         """Query string and body together; the body wins."""
         if self._body_size > BODY_BYTES:
             raise TooLarge
-        sent = texts(self.request.query_arguments)
-        sent |= self._form() if self._is_form() else self._json()
+        sent = parameters(self.request, bytes(self._body))
         return {name: value for name, value in sent.items() if value != "" or self.keeps_blanks}
 
     def write_model(self, answer: BaseModel) -> None:
@@ -198,31 +192,6 @@ class Handler(RequestHandler):
             has = [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
             self.set_header("Allow", ", ".join(has))
 
-    def _is_form(self) -> bool:
-        """By its type; but curl calls everything a form, and no form begins with a brace."""
-        sent = self.request.headers.get("Content-Type", "")
-        is_form = sent.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
-        return is_form and not self._body.lstrip().startswith(b"{")
-
-    def _form(self) -> dict[str, Any]:
-        fields: dict[str, list[bytes]] = {}
-        parse_body_arguments(self.request.headers["Content-Type"], bytes(self._body), fields, {})
-        return texts(fields)
-
-    def _json(self) -> dict[str, Any]:
-        if not self._body.strip():
-            return {}
-        try:
-            sent = json.loads(self._body)
-            _check_nesting(sent)
-            # Refuses what could not be said again: NaN, infinities, halves of characters.
-            json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError):
-            raise BadRequest("The body is not JSON.") from None
-        if not isinstance(sent, dict):
-            raise BadRequest("The body is not a JSON object.")
-        return sent
-
 
 class Missing(Handler):
     """Every path that is not ours; said once the body is read, or the connection would close."""
@@ -233,41 +202,6 @@ class Missing(Handler):
     get = head = post = delete = patch = put = options = _missing
 
 
-class SignedIn(Handler):
-    """A call for people with a token."""
-
-    async def admit(self) -> None:
-        self.token = token_in(self.request)
-        user_id = await self.parts.tokens.owner(self.token) if self.token else None
-        user = await self.parts.users.find(user_id) if user_id else None
-        if user is None:
-            raise NotSignedIn
-        self.user: User = user
-        structlog.contextvars.bind_contextvars(user_id=user.user_id)
-
-
-class Welcome(SignedIn):
-    """A call of rooms or gifts: not for the banned."""
-
-    async def still_welcome(self) -> User:
-        """The user as they are now; whoever was banned or logged out while they were let in is
-        taken out again. Banned, NotSignedIn."""
-        user_id = self.user.user_id
-        user = await self.parts.users.get(user_id)
-        if user.banned:
-            await self.parts.keeper.take_out(user_id, "banned")
-            raise Banned
-        if await self.parts.tokens.owner(self.token) is None:
-            await self.parts.keeper.take_out(user_id)
-            raise NotSignedIn
-        return user
-
-    async def admit(self) -> None:
-        await super().admit()
-        if self.user.banned:
-            raise Banned
-
-
 async def failure_of(work: Awaitable[None]) -> Exception | None:
     """What went wrong, where there is no answer left in which to say so."""
     try:
@@ -275,62 +209,3 @@ async def failure_of(work: Awaitable[None]) -> Exception | None:
     except Exception as error:  # noqa: BLE001 - a socket always hears why it ends
         return error
     return None
-
-
-def token_in(request: HTTPServerRequest) -> str:
-    """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "qlivetoken" else ""
-
-
-def _check_nesting(value: Any, left: int = DEEPEST) -> None:
-    if not left:
-        raise ValueError("nested too deeply")
-    inside = value.values() if isinstance(value, dict) else value
-    for item in inside if isinstance(value, dict | list) else ():
-        _check_nesting(item, left - 1)
-
-
-def _read(model: type[BaseModel], sent: dict[str, Any]) -> BaseModel:
-    """The parameters as the model wants them; BadParameter."""
-    try:
-        return model.model_validate(sent)
-    except ValidationError as error:
-        raise BadParameter(_reasons(error)) from None
-
-
-def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
-    """The last of each; a value that is not UTF-8 is BadParameter."""
-    texts = {}
-    for name, values in arguments.items():
-        try:
-            texts[name] = values[-1].decode()
-        except UnicodeDecodeError:
-            raise BadParameter({name: "this is not UTF-8"}) from None
-    return texts
-
-
-def _reasons(error: ValidationError) -> dict[str, str]:
-    return {
-        ".".join(str(part) for part in problem["loc"]) or "body": _reason(problem)
-        for problem in error.errors(include_url=False, include_input=False)
-    }
-
-
-_REASONS = {
-    "missing": "this is required",
-    "string_pattern_mismatch": "this does not have the right form",
-    "int_parsing": "this must be a whole number",
-    "int_type": "this must be a whole number",
-    "string_type": "this must be text",
-    "bool_parsing": "this must be true or false",
-    "bool_type": "this must be true or false",
-}
-
-
-def _reason(problem: Any) -> str:
-    """In words for people; what pydantic says of a limit is plain enough."""
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    for thing in ("Input", "String"):
-        said = said.replace(f"{thing} should", "this should")
-    return _REASONS.get(problem["type"], said)

@@ -1,7 +1,8 @@
 """Configs: what the mini-program shows and shares."""
 
 from handlers import answers
-from handlers.base import SignedIn, call
+from handlers.admission import SignedIn
+from handlers.base import call
 
 
 class GetConfigs(SignedIn):

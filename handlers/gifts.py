@@ -3,7 +3,8 @@
 from typing import Any
 
 from handlers import answers, asks
-from handlers.base import Welcome, call
+from handlers.admission import Welcome
+from handlers.base import call
 from money.refusals import InsufficientGold
 from money.teller import Answer, Heard, Present, Write, gift_content
 from rooms.events import Gift

@@ -1,7 +1,8 @@
 """Likes: one pair of people, liked or not."""
 
 from handlers import answers, asks
-from handlers.base import SignedIn, call
+from handlers.admission import SignedIn
+from handlers.base import call
 from rooms.refusals import BadParameter
 
 

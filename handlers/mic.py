@@ -1,7 +1,8 @@
 """The way to the mic and off it."""
 
 from handlers import answers, asks
-from handlers.base import Welcome, call
+from handlers.admission import Welcome
+from handlers.base import call
 from handlers.places import on_mic, play_url, push_url
 from rooms.keeper import now_ms
 

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from handlers import answers, asks
+from handlers.admission import SignedIn
 from handlers.answers import CHINA
-from handlers.base import SignedIn, call
+from handlers.base import call
 
 ORDER_LIFE = timedelta(hours=2)
 """As long as WeChat keeps a prepay_id."""

@@ -6,7 +6,8 @@ from typing import Literal
 import structlog
 
 from handlers import answers, asks
-from handlers.base import Welcome, call
+from handlers.admission import Welcome
+from handlers.base import call
 from handlers.places import USER_TYPE, on_mic, play_url, push_url
 from rooms.keeper import now_ms
 from rooms.people import Counts, Person

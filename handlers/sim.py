@@ -1,6 +1,7 @@
 """The door to the simulator: /sim on this same server, in development only."""
 
-from handlers.base import BODY_BYTES, Handler, texts
+from handlers.base import BODY_BYTES, Handler
+from handlers.parameters import texts
 from rooms.refusals import TooLarge
 from tencent.simulator.wire import SimRequest
 

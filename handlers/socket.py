@@ -11,7 +11,8 @@ from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler
 
-from handlers.base import Handler, failure_of, token_in
+from handlers.admission import token_in
+from handlers.base import Handler, failure_of
 from handlers.parts import Parts
 from handlers.places import play_url
 from realtime import frames

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from handlers import answers, asks
-from handlers.base import Handler, SignedIn, call, token_in
+from handlers.admission import SignedIn, token_in
+from handlers.base import Handler, call
 from handlers.places import USER_TYPE, place_of
 from realtime.codes import Code
 from rooms.refusals import BadEncryptedData, NotSignedIn

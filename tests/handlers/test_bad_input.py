@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from pydantic import BaseModel
 
-from handlers.base import Handler, SignedIn
+from handlers.admission import SignedIn
+from handlers.base import Handler
 from handlers.routes import CONTRACT, HEALTH, OPERATORS
 from handlers.users import Logout
 from tests.phones import BASE, Phone, Reply, Street
