@@ -30,7 +30,6 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
 Gender = Annotated[Whole, Field(ge=1, le=2, description="1 man, 2 woman")]
 
-
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction of writing
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, half characters, line separators
 
@@ -41,26 +40,23 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
-def _plain(text: str) -> str:
-    """Trimmed, with nothing that a terminal or a line would take for a command."""
-    text = text.strip()
-    if any(unicodedata.category(sign) in _UNSEEN for sign in text):
-        raise ValueError("control characters are not allowed")
-    return text
+def _unseen(sign: str) -> bool:
+    return sign in _TURNING or unicodedata.category(sign) in _UNSEEN
 
 
 def _name(text: str) -> str:
-    text = _plain(text)
+    text = text.strip()
     if not 1 <= len(text) <= 20:
         raise ValueError("this must have 1 to 20 characters")
-    if any(sign in _TURNING for sign in text) or not any(sign.isprintable() for sign in text):
-        raise ValueError("this must be readable from one end to the other")
+    if any(map(_unseen, text)) or not any(map(str.isprintable, text)):
+        raise ValueError("control characters and names that show nothing are not allowed")
     return text
 
 
 def tidy_name(text: str) -> str:
-    """What others call somebody, made to fit our own rule."""
-    return "".join(sign for sign in text if unicodedata.category(sign) not in _UNSEEN).strip()[:20]
+    """What others call somebody, made to fit the rule of `_name`, or "" where nothing is left."""
+    kept = "".join(sign for sign in text if not _unseen(sign)).strip()[:20].strip()
+    return kept if any(map(str.isprintable, kept)) else ""
 
 
 class Login(Ask):

@@ -90,12 +90,12 @@ class MatchmakerEnter(Welcome):
         await parts.keeper.take_out(host.user_id, but=live_id)
         stream = parts.live.new_stream(host.user_id)
 
-        def come_on(room: Room) -> Room:
-            if room.open(host, secrets.token_hex(8), stream, now_ms()):
-                log.info("live_starts", live_id=live_id)
-            return room
+        def come_on(room: Room) -> tuple[Room, bool]:
+            return room, room.open(host, secrets.token_hex(8), stream, now_ms())
 
-        room = await parts.keeper.change(live_id, come_on, host.user_id)
+        room, begun = await parts.keeper.change(live_id, come_on, host.user_id)
+        if begun:
+            log.info("live_started", live_id=live_id)
         if not (await self.still_welcome()).is_matchmaker:  # dismissed meanwhile
             await parts.keeper.take_out(host.user_id, "operator")
             raise NotMatchmaker

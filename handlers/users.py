@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from handlers import answers, asks
 from handlers.admission import SignedIn, token_in
 from handlers.base import Handler, call
@@ -129,18 +131,23 @@ class Logout(Handler):
     """Leave everything and give the token back; a host's live ends. Repeating it is OK."""
 
     async def admit(self) -> None:
-        """A token that was given back still says whose it was: a crash may have cut us short."""
+        """A token that was given back still says whose it was: a crash may have cut us short.
+        Once settled it moves nobody: by then they may be back with another."""
         tokens, self.token = self.parts.tokens, token_in(self.request)
-        owner = await tokens.owner(self.token) or await tokens.former_owner(self.token)
-        if owner is None:
+        owner = await tokens.owner(self.token)
+        known = (owner, False) if owner else await tokens.given_back(self.token)
+        if known is None:
             raise NotSignedIn
-        self.user_id = owner
+        self.user_id, self.settled = known
+        structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
     @call
     async def get(self) -> answers.Ok:
-        await self.parts.tokens.revoke(self.token)
-        self.parts.hub.show_out(None, self.user_id, Code.TOKEN)
-        await self.parts.keeper.take_out(self.user_id)
+        if not self.settled:
+            await self.parts.tokens.revoke(self.token)
+            self.parts.hub.show_out(None, self.user_id, Code.TOKEN)
+            await self.parts.keeper.take_out(self.user_id)
+            await self.parts.tokens.settle(self.token)
         return answers.Ok()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from storage.database import Collection, Database
 
@@ -47,13 +48,19 @@ class Tokens:
     async def revoke(self, token: str) -> None:
         """It opens nothing any more; for a day we still know that it was given back."""
         day = datetime.now(UTC) + timedelta(days=1)
-        change = {"$set": {"revoked": True, "expires_at": day}}
-        await self._tokens.update_one({"_id": _hash(token)}, change)
+        await self._set(token, revoked=True, expires_at=day)
 
-    async def former_owner(self, token: str) -> str | None:
-        """Whose a revoked token was."""
+    async def settle(self, token: str) -> None:
+        """All that giving it back stands for has been done."""
+        await self._set(token, settled=True)
+
+    async def given_back(self, token: str) -> tuple[str, bool] | None:
+        """Whose a revoked token was, and whether that is settled."""
         row = await self._tokens.find_one({"_id": _hash(token), "revoked": True})
-        return str(row["user_id"]) if row else None
+        return (str(row["user_id"]), row.get("settled", False)) if row else None
+
+    async def _set(self, token: str, **fields: Any) -> None:
+        await self._tokens.update_one({"_id": _hash(token)}, {"$set": fields})
 
 
 def _hash(token: str) -> str:

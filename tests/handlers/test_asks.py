@@ -11,6 +11,8 @@ from handlers import asks
         ("👨\u200d👩", "👨\u200d👩"),
         ("x" * 30, "x" * 20),
         ("\x1b", ""),
+        ("\u202eab", "ab"),
+        ("\u200b", ""),
     ],
 )
 def test_a_name_from_outside_is_made_to_fit(theirs: str, ours: str) -> None:

@@ -68,6 +68,19 @@ async def test_a_logout_cut_short_is_finished_by_its_repetition(
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_logout_that_comes_late_a_second_time_moves_nobody(street: Street) -> None:
+    host = await street.host()
+    old = await street.guest("bert", 1, host.live_id)
+    (await old.get("qlive_user/logout/")).ok()
+    bert = await street.guest("bert", 1, host.live_id)
+    socket = await bert.connect()
+    await socket.next("snapshot")
+    assert (await old.get("qlive_user/logout/")).ok() == {"detail": "OK"}
+    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await socket.next("micro_apply")
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_a_matchmaker_dismissed_while_entering_does_not_go_live(
     street: Street, server: Server
 ) -> None:

@@ -51,9 +51,11 @@ async def test_a_token_given_back_opens_nothing_and_leaves_the_others(house: Hou
         await house.tokens.revoke(first)
     assert await house.tokens.owner(first) is None
     assert await house.tokens.owner(second) == "anna"
-    assert await house.tokens.former_owner(first) == "anna"
+    assert await house.tokens.given_back(first) == ("anna", False)
+    await house.tokens.settle(first)
+    assert await house.tokens.given_back(first) == ("anna", True)
     for token in (second, "0" * 40):
-        assert await house.tokens.former_owner(token) is None
+        assert await house.tokens.given_back(token) is None
 
 
 @gen_test
@@ -63,7 +65,7 @@ async def test_a_token_given_back_does_not_count_among_those_one_has(house: Hous
     await house.tokens.revoke(given_back)
     kept.append(await house.tokens.issue("anna"))
     assert [await house.tokens.owner(token) for token in kept] == ["anna"] * PER_USER
-    assert await house.tokens.former_owner(given_back) == "anna"
+    assert await house.tokens.given_back(given_back) == ("anna", False)
 
 
 @gen_test
