@@ -4,13 +4,14 @@ BIN := .venv/bin
 RULES := rooms/*,money/*
 ON_ALL_CORES := -n auto --dist loadfile
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench chaos clean
 
 help:
 	@echo "make run    serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
 	@echo "make test   run every test"
 	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
 	@echo "make bench  measure, as ratios in one run"
+	@echo "make chaos  kill, cut and freeze everything for half an hour: no promise may break"
 	@echo "make clean  remove .venv and caches; the data in var/ stay"
 
 run: .venv/.runtime
@@ -21,6 +22,9 @@ test: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m bench
+
+chaos: .venv/.dev
+	@$(BIN)/python -m chaos all
 
 check: .venv/.dev
 	$(BIN)/ruff format --check

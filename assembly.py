@@ -1,17 +1,24 @@
 """How the parts are built and connected."""
 
 import random
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from devsecrets import DevSecrets
+from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from handlers.parts import Parts
 from money.teller import Teller
 from realtime.bus import LocalBus
 from realtime.hub import Hub
-from rooms.keeper import Keeper
+from realtime.presence import Presence
+from realtime.redis_bus import RedisBus
+from rooms.events import MicroAccept, Numbered
+from rooms.keeper import Keeper, now_ms
 from rooms.locks import Locks
+from rooms.presence import Connection, Patience
+from rooms.room import Seat
 from settings import Settings
 from storage.audit import Audit
 from storage.blocks import Blocks
@@ -20,20 +27,29 @@ from storage.counters import Counters
 from storage.database import Database
 from storage.errands import Errands as ErrandStore
 from storage.gifts import Gifts
+from storage.inbox import Inbox
 from storage.latency import Latency
 from storage.ledger import Ledger
+from storage.letters import Letters
 from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
+from storage.presence import Presences
+from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
 from storage.users import Users
 from tencent.errands import Errands
-from tencent.im import IM
+from tencent.im import IM, IMRefused
 from tencent.live import LiveUrls
 from tencent.outside import Outside
 from tencent.pay import JsapiPay
+from tencent.relay import Relay
+from tencent.relay_ports import Group
+from tencent.relay_words import kickout
+from tencent.simulator.relay import Relay as SimulatorElsewhere
 from tencent.simulator.simulator import Simulator
+from tencent.streams import LiveRefused, Streams
 from tencent.usersig import UserSigs
 from tencent.wechat import WeChat
 
@@ -41,25 +57,40 @@ Payload = dict[str, Any]
 Does = Callable[[Payload], Awaitable[None]]
 
 
-def build(settings: Settings, dev: DevSecrets | None, uri: str, address: str) -> Parts:
+def build(
+    settings: Settings,
+    dev: DevSecrets | None,
+    uri: str,
+    address: str,
+    simulator_at: str = "",
+) -> Parts:
     """All parts on the database at `uri`; `address` is where this server is reached.
 
-    `dev` are the development secrets, with which the simulator plays WeChat and Tencent.
+    `dev` are the development secrets, with which the simulator plays WeChat and Tencent: here, or
+    at the address `simulator_at`, where somebody else runs it.
     """
+    process = secrets.token_hex(8)
     metrics = Metrics()
     database = Database(uri, settings.mongodb.database, [Latency(metrics.observe_mongo)])
     members, counters = Members(database), Counters(database)
-    ledger = Ledger(database)
-    users = Users(database, members)
-    rooms, locks = Rooms(database, members, counters), Locks()
-    hub = Hub(rooms, LocalBus())
-    simulator = f"{address}/sim"
+    ledger, errand_store = Ledger(database), ErrandStore(database)
+    users, locks = Users(database, members), Locks()
+    drops = bool(settings.live.api_base or dev)
+    rooms = Rooms(database, members, counters, errand_store, drops_streams=drops)
+    bus = _bus(settings, process)
+    hub = Hub(rooms, bus, slice_=settings.limits.slice)
+    simulator = f"{simulator_at or address}/sim"
     wechat = Outside("wechat", settings.wechat.api_base or simulator)
     im_service = Outside("im", settings.im.api_base or simulator)
     pay_service = Outside("pay", settings.pay.api_base or simulator)
     sigs = UserSigs(settings.im.sdk_app_id, settings.im.secret_key)
     im = IM(im_service, sigs, settings.im.admin)
-    errand_store = ErrandStore(database)
+    live = _live_urls(settings)
+    relays = Relays(database)
+    relay = _relay(settings, relays, rooms, members, im, live)
+    keeper = Keeper(rooms, Ears(hub, relay), locks)
+    places = Presences(database, _patience(settings))
+    errands = _errands(im, users, _streams(settings, simulator))
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -76,17 +107,26 @@ def build(settings: Settings, dev: DevSecrets | None, uri: str, address: str) ->
         audit=Audit(database),
         ledger=ledger,
         errand_store=errand_store,
-        keeper=Keeper(rooms, hub, locks),
+        relays=relays,
+        keeper=keeper,
         teller=Teller(ledger, locks.hold),
+        process=process,
+        bus=bus,
         hub=hub,
+        places=places,
+        presence=_presence(settings, places, keeper, hub, process),
+        letters=Letters(database),
+        inbox=Inbox(database),
+        handshakes=Handshakes(settings.limits.handshakes_per_second),
         outside=[wechat, im_service, pay_service],
         wechat=WeChat(wechat, {name: app.secret for name, app in settings.wechat.apps.items()}),
         sigs=sigs,
         im=im,
-        live=_live_urls(settings),
+        relay=relay,
+        live=live,
         pay=_pay(settings, pay_service, address),
-        errands=Errands(errand_store, _errands(im, users)),
-        simulator=_simulator(settings, dev) if dev else None,
+        errands=Errands(errand_store, errands, (IMRefused, LiveRefused)),
+        simulator=_simulator(settings, dev, simulator_at) if dev else None,
     )
 
 
@@ -96,6 +136,10 @@ async def make_indexes(parts: Parts) -> None:
         parts.tokens,
         parts.rooms,
         parts.members,
+        parts.places,
+        parts.letters,
+        parts.inbox,
+        parts.relays,
         parts.gifts,
         parts.blocks,
         parts.configs,
@@ -109,7 +153,29 @@ async def make_indexes(parts: Parts) -> None:
             await collection.make_indexes()
 
 
+class Ears:
+    """Whom the keeper tells: the room's sockets, and those who listen on Tencent IM."""
+
+    def __init__(self, hub: Hub, relay: Relay | None) -> None:
+        self._hub = hub
+        self._relay = relay
+
+    def tell(self, live_id: int, told: Sequence[Numbered]) -> None:
+        self._hub.tell(live_id, told)
+        if self._relay:
+            self._relay.tell(live_id, told)
+
+    def stir(self, live_id: int) -> None:
+        self._hub.stir(live_id)
+        if self._relay:
+            self._relay.stir(live_id)
+
+    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
+        self._hub.show_out(live_id, user_id, barred=barred)
+
+
 async def take_down(parts: Parts) -> None:
+    await parts.bus.close()
     for service in parts.outside:
         service.close()
     await parts.database.close()
@@ -118,6 +184,72 @@ async def take_down(parts: Parts) -> None:
 def spread(seconds: float) -> int:
     """A moment within the next `seconds`, in ms: nobody comes back at the same one."""
     return random.randint(100, max(100, int(seconds * 1000)))
+
+
+def _bus(settings: Settings, process: str) -> LocalBus | RedisBus:
+    if not settings.redis.url:
+        return LocalBus()
+    return RedisBus(settings.redis.url, settings.mongodb.database, process)
+
+
+def _patience(settings: Settings) -> Patience:
+    presence = settings.presence
+    return Patience(
+        shown=int(presence.shown_after_seconds * 1000),
+        viewer=int(presence.viewer_seconds * 1000),
+        guest=int(presence.guest_seconds * 1000),
+        host=int(presence.host_seconds * 1000),
+    )
+
+
+def _presence(
+    settings: Settings, places: Presences, keeper: Keeper, hub: Hub, process: str
+) -> Presence:
+    return Presence(
+        places,
+        keeper,
+        _patience(settings),
+        process=process,
+        lease_seconds=settings.presence.lease_seconds,
+        silent_ms=int(settings.presence.silent_hours * 3_600_000),
+        here=lambda: [
+            Connection(outbox.user_id, channel.live_id, channel.epoch or "", outbox.number)
+            for channel, outbox in hub.members
+        ],
+    )
+
+
+def _relay(
+    settings: Settings, relays: Relays, rooms: Rooms, members: Members, im: IM, live: LiveUrls
+) -> Relay | None:
+    async def look(live_id: int) -> Group | None:
+        room = await rooms.load(live_id)
+        if room is None:
+            return None
+        counts = (await members.counts([(live_id, room.epoch)]))[live_id]
+        seats = [seat for seat in (room.male, room.female) if seat]
+        return Group(
+            group_id=room.group_id,
+            host_id=room.host_id,
+            epoch=room.epoch,
+            version=room.version,
+            live=room.live,
+            num_list=counts.num_list,
+            on_mic=[_accepted(seat, live.play(seat.stream, now_ms() // 1000)) for seat in seats],
+        )
+
+    return Relay(relays, rooms, im, look) if settings.im.relay else None
+
+
+def _accepted(seat: Seat, play_url: str) -> MicroAccept:
+    person = seat.person
+    return {**person.face(), "play_url": play_url, "area": person.area, "age": person.age}
+
+
+def _streams(settings: Settings, simulator: str) -> Streams:
+    live = settings.live
+    api = live.api_base or f"{simulator}/live"
+    return Streams(api, live.secret_id, live.secret_key, live.push_domain)
 
 
 def _live_urls(settings: Settings) -> LiveUrls:
@@ -140,7 +272,7 @@ def _pay(settings: Settings, service: Outside, address: str) -> JsapiPay:
     )
 
 
-def _errands(im: IM, users: Users) -> dict[str, Does]:
+def _errands(im: IM, users: Users, streams: Streams) -> dict[str, Does]:
     """What is told of somebody is what they are by then: late or twice does no harm."""
 
     async def account_import(errand: Payload) -> None:
@@ -154,14 +286,29 @@ def _errands(im: IM, users: Users) -> dict[str, Does]:
     async def destroy_group(errand: Payload) -> None:
         await im.destroy_group(errand["group_id"])
 
+    async def kick_out(errand: Payload) -> None:
+        word = kickout(errand["user_id"], errand["group_id"], errand["n"])
+        await im.send_text(word.to, word.text, word.random, word.seconds)
+
+    async def drop_stream(errand: Payload) -> None:
+        await streams.drop(errand["stream"])
+
     return {
         "account_import": account_import,
         "portrait_set": portrait_set,
         "destroy_group": destroy_group,
+        "drop_stream": drop_stream,
+        "kick_out": kick_out,
     }
 
 
-def _simulator(settings: Settings, dev: DevSecrets) -> Simulator:
+def _simulator(
+    settings: Settings, dev: DevSecrets, elsewhere: str
+) -> Simulator | SimulatorElsewhere:
+    return SimulatorElsewhere(elsewhere) if elsewhere else make_simulator(settings, dev)
+
+
+def make_simulator(settings: Settings, dev: DevSecrets) -> Simulator:
     return Simulator(
         apps={name: app.secret for name, app in settings.wechat.apps.items()},
         sdk_app_id=settings.im.sdk_app_id,
@@ -173,4 +320,6 @@ def _simulator(settings: Settings, dev: DevSecrets) -> Simulator:
         platform_key_id=settings.pay.public_key_id,
         platform_private_key=dev.platform_private_key,
         apiv3_key=settings.pay.apiv3_key,
+        live_secret_id=settings.live.secret_id,
+        live_secret_key=settings.live.secret_key,
     )

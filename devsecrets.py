@@ -64,9 +64,11 @@ def _apps(settings: Settings) -> list[tuple[str, App]]:
 
 
 def _makers(settings: Settings) -> dict[str, Callable[[], str]]:
-    texts = ("im.secret_key", "live.push_key", "live.play_key", "pay.content_key", "ops.token")
+    live = ("push_key", "play_key", "callback_key", "secret_id", "secret_key")
+    texts = ("im.secret_key", "im.callback_token", "pay.content_key", "ops.token")
     return {
         **{f"app.{app_id}.secret": _text for app_id, _ in _apps(settings)},
+        **{f"live.{name}": _text for name in live},
         **dict.fromkeys(texts, _text),
         "pay.apiv3_key": _text,
         "pay.serial_no": lambda: secrets.token_hex(20).upper(),

@@ -1,6 +1,7 @@
 """The log: one structured line per thing that happened, never a secret."""
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -18,6 +19,12 @@ def _hide(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+def _sign(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Which of several processes says it, unless it speaks of another."""
+    event.setdefault("pid", os.getpid())
+    return event
+
+
 def set_up(level: str, *, as_json: bool) -> None:
     """For this process: structlog, and the standard library's loggers through the same lines."""
     shared: list[Any] = [
@@ -32,6 +39,7 @@ def set_up(level: str, *, as_json: bool) -> None:
     )
     if as_json:
         shared.append(structlog.processors.format_exc_info)
+        shared.append(_sign)
         last = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -4,50 +4,59 @@ import argparse
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 import assembly
 import demo
 import logs
+import timetable
+import worker
+from commands import add_commands
 from devsecrets import DevSecrets, fill
-from handlers.ops.people import retire
+from handlers.evictions import read_letters
 from handlers.parts import Parts
 from handlers.routes import application
-from rooms.keeper import now_ms
+from listening import address_of, listen
 from rooms.refusals import Refusal
 from rounds import Rounds
 from settings import BadSettings, Settings, load
 from storage import seed
 from storage.database import NotAReplicaSet, as_refusal
-from storage.mongod import Mongod, MongodFailed, running_uri
+from storage.mongod import Mongod, MongodFailed
+from supervisor import Supervisor
 
 log = structlog.get_logger("qlive")
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bodies are thrown away beyond handlers.base.BODY_BYTES as they arrive; this only bounds time."""
-_LAG_SECONDS = 0.02
+SAYING_SECONDS = 0.5
+"""How long somebody who has connected may take to say what they want."""
 SOCKETS_SECONDS = 5.0
 """How long sockets that were told goodbye may take to close."""
+KNOWING_SECONDS = 2.0
+"""How long the database is asked at the end, when it may be what is down."""
 
 
 class Server:
-    """One process on one port: `start`, then `stop`."""
+    """One process on one port, or in one of its parts: `start`, then `stop`."""
 
-    def __init__(self, settings: Settings, dev: DevSecrets | None) -> None:
+    def __init__(
+        self, settings: Settings, dev: DevSecrets | None, place: worker.Place | None = None
+    ) -> None:
+        """`place` is what a supervisor gives."""
         self.settings = settings
         self.address = ""
         self.parts: Parts
         self._dev = dev
-        self._rounds = Rounds()
+        self._place = place
+        self._rounds, self._lines = Rounds(), Rounds()
         self._mongod: Mongod | None = None
         self._watching: asyncio.Task[None] | None = None
         self._http: HTTPServer | None = None
@@ -55,21 +64,21 @@ class Server:
     async def start(self) -> None:
         """Returns once requests are answered."""
         server = self.settings.server
-        sockets = _bind(server.host, server.port)
-        self.address = f"http://{_host(server.host)}:{sockets[0].getsockname()[1]}"
+        place = self._place
+        sockets = place.sockets if place else listen(server.host, server.port)
+        self.address = address_of(server.host, sockets)
         uri = self.settings.mongodb.uri or await self._start_mongod()
-        self.parts = parts = assembly.build(self.settings, self._dev, uri, self.address)
+        self.parts = parts = assembly.build(
+            self.settings, self._dev, uri, self.address, place.simulator if place else ""
+        )
         await parts.database.check()
-        await assembly.make_indexes(parts)
-        await seed.plant(parts.configs)
-        if self._dev:
-            app_id = next(iter(self.settings.wechat.apps))
-            address = self.settings.server.public_url or self.address
-            await demo.plant(
-                parts.users, parts.gifts, parts.blocks, parts.errand_store, app_id, address
-            )
+        if place is None or place.first:
+            await self._plant(parts)
+        await parts.presence.renew()
+        await read_letters(parts)  # what was posted before is for others
         self._watch(parts)
-        self._go_round(parts)
+        timetable.keep_bus(self._lines, parts)
+        timetable.keep(self._rounds, parts)
         self._http = HTTPServer(
             application(parts),
             max_body_size=LARGEST_BODY,
@@ -79,26 +88,46 @@ class Server:
         self._http.add_sockets(sockets)
         log.info("listening", address=self.address)
 
+    async def leave_the_port(self) -> None:
+        """Whoever connects from now on is somebody else's; who has just connected is answered."""
+        if self._http:
+            self._http.stop()
+            await asyncio.sleep(SAYING_SECONDS)
+
     async def stop(self) -> None:
         """Drain: red on /readyz, goodbye to the sockets, finish what is under way, then close."""
         parts, drain = self.parts, self.settings.server.drain_seconds
         parts.draining = True
         log.info("draining", sockets=parts.hub.sockets, under_way=parts.under_way)
-        parts.hub.farewell(lambda: assembly.spread(drain))
+        on_mic = await _on_mic(parts)
+        parts.hub.farewell(lambda who: assembly.spread(1 if who in on_mic else drain))
         await self._rounds.stop()
         if self._http:
             self._http.stop()
         await _until(lambda: not parts.under_way, drain)
+        await _until(lambda: not parts.hub.open, SOCKETS_SECONDS)
         if self._http:
             try:
                 await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
             except TimeoutError:
                 log.warning("connections_left")
+        await _leave(parts)
+        await self._lines.stop()
         await assembly.take_down(parts)
         if self._mongod and self._watching:
             self._watching.cancel()
             await self._mongod.stop()
         log.info("stopped")
+
+    async def _plant(self, parts: Parts) -> None:
+        await assembly.make_indexes(parts)
+        await seed.plant(parts.configs)
+        if self._dev:
+            app_id = next(iter(self.settings.wechat.apps))
+            address = self.settings.server.public_url or self.address
+            await demo.plant(
+                parts.users, parts.gifts, parts.blocks, parts.errand_store, app_id, address
+            )
 
     async def _start_mongod(self) -> str:
         self._mongod = Mongod(self.settings.mongodb.data_dir)
@@ -106,62 +135,38 @@ class Server:
         self._watching = asyncio.create_task(self._mongod.watch())
         return uri
 
-    def _go_round(self, parts: Parts) -> None:
-        every, hub, settings = self._rounds.every, parts.hub, parts.settings.realtime
-        every(settings.check_seconds, "check", hub.check)
-        every(1, "audience", lambda: hub.show_audience(parts.members.counts))
-        every(1, "heartbeat", lambda: _beat(parts))
-        every(1, "expiry", lambda: _expire(parts))
-        every(0.5, "lag", lambda: _measure_lag(parts))
-        self._rounds.until_stopped("errands", parts.errands.run)
-
     def _watch(self, parts: Parts) -> None:
         hub, watch, tally = parts.hub, parts.metrics.watch, parts.metrics.tally
+        watch("process_id", "Which of several workers answers.", os.getpid)
         watch("sockets", "Members' sockets open now.", lambda: hub.sockets)
         watch("rooms_here", "Rooms with a socket here.", lambda: len(hub.channels))
         tally("events_told", "Events told to this process's rooms.", lambda: hub.events_told)
+        tally("bus_gaps", "Times a word between processes may be lost.", lambda: parts.bus.gaps)
         tally("hints_filled", "Events found by the check, not by a hint.", lambda: hub.hints_filled)
         watch("requests_under_way", "Requests being answered now.", lambda: parts.under_way)
 
 
-async def _beat(parts: Parts) -> None:
-    settings = parts.settings.realtime
-    parts.hub.beat(time.monotonic(), settings.heartbeat_seconds, settings.silent_seconds)
+async def _on_mic(parts: Parts) -> set[str]:
+    """Whom a restart must not keep waiting: the show would stop. Nobody, when that is not known."""
+    with suppress(Exception):
+        async with asyncio.timeout(KNOWING_SECONDS):
+            return set(await parts.places.on_mic(parts.process))
+    return set()
 
 
-async def _expire(parts: Parts) -> None:
-    """The keeper expires whatever is due before any change; this is a change of nothing else."""
-    due = await parts.rooms.due(now_ms())
-    changes = (parts.keeper.change(live_id, lambda _room: None) for live_id in due)
-    for outcome in await asyncio.gather(*changes, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome  # after all the others have had their turn
-
-
-async def _measure_lag(parts: Parts) -> None:
-    """How much later than asked for the loop comes back."""
-    before = time.perf_counter()
-    await asyncio.sleep(_LAG_SECONDS)
-    late = time.perf_counter() - before - _LAG_SECONDS
-    parts.metrics.loop_lag_seconds.set(max(0.0, late))
+async def _leave(parts: Parts) -> None:
+    """Whoever does not come back within their time has left; others find that out, too, later."""
+    try:
+        async with asyncio.timeout(KNOWING_SECONDS):
+            await parts.presence.leave()
+    except Exception as error:  # noqa: BLE001 - the database may be what is down
+        log.warning("left_without_a_word", error=type(error).__name__)
 
 
 async def _until(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
-
-
-def _bind(host: str, port: int) -> list[socket.socket]:
-    try:
-        return bind_sockets(port, host)
-    except OSError as failure:
-        raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
-
-
-def _host(host: str) -> str:
-    """Where a server that listens on `host` is reached from here."""
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
 
 
 # ---- the command line
@@ -196,88 +201,62 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
     parser.add_argument("--settings", type=Path, default=Path("settings.yaml"))
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers()
+    commands = parser.add_subparsers(metavar="{serve,grant,matchmaker}")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
-    grant = commands.add_parser("grant", help="give somebody gold")
-    grant.add_argument("user_id")
-    grant.add_argument("gold", type=int)
-    grant.add_argument("--reason", required=True)
-    grant.set_defaults(run=_grant)
-    matchmaker = commands.add_parser("matchmaker", help="make somebody a matchmaker")
-    matchmaker.add_argument("user_id")
-    matchmaker.add_argument("--off", action="store_true", help="no longer")
-    matchmaker.set_defaults(run=_matchmaker)
+    add_commands(commands)
+    one = commands.add_parser("worker")  # for the supervisor, not for people
+    worker.add_words(one)
+    one.set_defaults(run=_work)
     return parser
 
 
-async def _serve(settings: Settings, dev: DevSecrets | None, _asked: argparse.Namespace) -> int:
+async def _serve(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:
+    if settings.server.workers > 1:
+        supervisor = Supervisor(settings, dev, asked.settings)
+        return await supervisor.run(lambda address: _welcome(settings, dev, address))
     server, asked_to_stop = Server(settings, dev), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    _on_signal(asked_to_stop)
     await server.start()
-    if dev:
-        _welcome(server)
+    _welcome(settings, dev, server.address)
     await asked_to_stop.wait()
     await server.stop()
     return 0
 
 
-def _welcome(server: Server) -> None:
+async def _work(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:
+    """One of several, until it is told to stop or the supervisor is gone."""
+    place, asked_to_stop = worker.place(asked), asyncio.Event()
+    server = Server(settings, dev, place)
+    _on_signal(asked_to_stop)
+    async with worker.lifeline(place, asked_to_stop, settings.server.drain_seconds) as say_ready:
+        await server.start()
+        say_ready()
+        await asked_to_stop.wait()
+        await server.leave_the_port()
+        await server.stop()
+    return 0
+
+
+def _on_signal(asked_to_stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+
+
+def _welcome(settings: Settings, dev: DevSecrets | None, address: str) -> None:
+    if not dev:
+        return
     print(
         f"""
-  QLive serves on {server.address}
-    contract   {server.address}/wx/api/qlive/
-    simulator  {server.address}/sim/log  (WeChat and Tencent, played here)
-    health     {server.address}/readyz
-    operators  {server.address}/ops/api/  Authorization: Bearer {server.settings.ops.token}
+  QLive serves on {address}
+    contract   {address}/wx/api/qlive/
+    simulator  {address}/sim/log  (WeChat and Tencent, played here)
+    health     {address}/readyz
+    operators  {address}/ops/api/  Authorization: Bearer {settings.ops.token}
     log in as  hongniang1, hongniang2 (matchmakers), {", ".join(demo.MEN[:2] + demo.WOMEN[:2])}, …
   Ctrl-C stops everything.
 """,
         flush=True,
     )
-
-
-async def _grant(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:
-    async def give(parts: Parts) -> None:
-        if asked.gold < 1:
-            raise Refusal("GOLD must be at least 1.")
-        await parts.users.get(asked.user_id)
-        purse = await parts.teller.grant(
-            asked.user_id, asked.gold, asked.reason, uuid.uuid4().hex, by="command line"
-        )
-        print(f"{asked.user_id} now has {purse['gold']} gold and {purse['income']} income.")
-
-    return await _with_parts(settings, dev, give)
-
-
-async def _matchmaker(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:
-    async def change(parts: Parts) -> None:
-        await parts.users.update(asked.user_id, is_matchmaker=not asked.off)
-        if asked.off:
-            await retire(parts, asked.user_id)
-        print(f"{asked.user_id} is {'no longer' if asked.off else 'now'} a matchmaker.")
-
-    return await _with_parts(settings, dev, change)
-
-
-async def _with_parts(
-    settings: Settings, dev: DevSecrets | None, work: Callable[[Parts], Awaitable[None]]
-) -> int:
-    """Do something beside a server that may be running, or without one."""
-    mongod = None
-    uri = settings.mongodb.uri or running_uri(settings.mongodb.data_dir)
-    if not uri:
-        mongod = Mongod(settings.mongodb.data_dir)
-        uri = await mongod.start()
-    parts = assembly.build(settings, dev, uri, "http://127.0.0.1")
-    try:
-        await assembly.make_indexes(parts)
-        await work(parts)
-    finally:
-        await assembly.take_down(parts)
-        if mongod:
-            await mongod.stop()
-    return 0
 
 
 if __name__ == "__main__":

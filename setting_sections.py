@@ -48,6 +48,12 @@ def _mongodb(value: str) -> str:
     return value
 
 
+def _redis(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
 def _apiv3_key(value: str) -> str:
     if value and not (value.isascii() and len(value) == 32):
         raise ValueError("must be the 32 characters of an APIv3 key")
@@ -57,6 +63,7 @@ def _apiv3_key(value: str) -> str:
 # Out of repr, so that a settings object in a log line or a traceback gives nothing away.
 Secret = Annotated[str, Field(repr=False)]
 MongodbUri = Annotated[Secret, AfterValidator(_mongodb)]  # may hold a password
+RedisUrl = Annotated[Secret, AfterValidator(_redis)]  # so may this one
 Url = Annotated[str, AfterValidator(_url)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_from_json)]
 Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
@@ -77,12 +84,17 @@ class Server(Section):
     allowed_origins: Origins = []
     trusted_proxies: Addresses = ["127.0.0.1"]
     drain_seconds: float = Field(default=20, ge=0)
+    workers: int = Field(default=1, ge=1, le=64)
 
 
 class Mongodb(Section):
     uri: MongodbUri = ""
     data_dir: Path = Path("var/mongo")
     database: str = Field(default="qlive", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+
+
+class Redis(Section):
+    url: RedisUrl = ""
 
 
 class Auth(Section):
@@ -106,6 +118,8 @@ class Im(Section):
     sdk_app_id: int = Field(default=0, ge=0)
     secret_key: Secret = ""
     admin: str = Field(default="administrator", min_length=1)
+    callback_token: Secret = ""
+    relay: bool = True
 
 
 class Live(Section):
@@ -114,6 +128,10 @@ class Live(Section):
     push_key: Secret = ""
     play_key: Secret = ""
     url_seconds: Count = 86400
+    callback_key: Secret = ""
+    api_base: Url = ""
+    secret_id: Secret = ""
+    secret_key: Secret = ""
 
 
 class Pay(Section):
@@ -146,10 +164,22 @@ class Realtime(Section):
         return self
 
 
+class Presence(Section):
+    viewer_seconds: Seconds = 60
+    guest_seconds: Seconds = 45
+    host_seconds: Seconds = 120
+    shown_after_seconds: Seconds = 3
+    lease_seconds: Seconds = 15
+    silent_hours: Seconds = 6
+
+
 class Limits(Section):
     frame_bytes: Count = 16384
     frames_per_second: CountOrOff = 20
+    handshakes_per_second: CountOrOff = 200
     backlog_bytes: Count = 262144
+    backlog_seconds: Seconds = 10
+    slice: Count = 256
 
 
 class Pages(Section):

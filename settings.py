@@ -24,7 +24,9 @@ from setting_sections import (
     Ops,
     Pages,
     Pay,
+    Presence,
     Realtime,
+    Redis,
     Server,
     Wechat,
 )
@@ -57,12 +59,14 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     server: Server = Server()
     mongodb: Mongodb = Mongodb()
+    redis: Redis = Redis()
     auth: Auth = Auth()
     wechat: Wechat = Wechat()
     im: Im = Im()
     live: Live = Live()
     pay: Pay = Pay()
     micro: Micro = Micro()
+    presence: Presence = Presence()
     realtime: Realtime = Realtime()
     limits: Limits = Limits()
     pages: Pages = Pages()
@@ -77,11 +81,18 @@ class Settings(BaseSettings):
         """Only what `load` was given, not os.environ behind its back."""
         return (named["init_settings"],)
 
+    def problems(self) -> list[str]:
+        """What does not fit together, as "name: why"."""
+        if self.server.workers > 1 and not self.redis.url:
+            return ["redis.url: is empty, and server.workers of more than one need it"]
+        return []
+
     def problems_in_production(self) -> list[str]:
         """What must not be so in production, as "name: why"; empty when it may start."""
         stand_ins = {
             "wechat.api_base": (self.wechat.api_base, "the simulator"),
             "im.api_base": (self.im.api_base, "the simulator"),
+            "live.api_base": (self.live.api_base, "the simulator"),
             "pay.api_base": (self.pay.api_base, "the simulator"),
             "mongodb.uri": (self.mongodb.uri, "an embedded database"),
         }
@@ -98,16 +109,15 @@ class Settings(BaseSettings):
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
+        live = self.live.model_dump(exclude={"url_seconds", "api_base"})
         pay = self.pay.model_dump(exclude={"provider", "api_base"})
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
             "im.sdk_app_id": str(self.im.sdk_app_id or ""),
             "im.secret_key": self.im.secret_key,
-            **{
-                f"live.{name}": getattr(self.live, name)
-                for name in ("push_domain", "play_domain", "push_key", "play_key")
-            },
+            "im.callback_token": self.im.callback_token,
+            **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
             "ops.token": self.ops.token,
         }
@@ -128,8 +138,9 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         raise BadSettings([_problem(found, env) for found in error.errors()]) from None
-    problems = settings.problems_in_production()
-    if settings.environment == "production" and problems:
+    production = settings.environment == "production"
+    problems = settings.problems() + (settings.problems_in_production() if production else [])
+    if problems:
         raise BadSettings(problems)
     return settings
 

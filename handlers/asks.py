@@ -118,6 +118,14 @@ class InviteMicro(Ask):
     user_id: UserId
 
 
+class PutOut(Ask):
+    """`minutes` until they may come back."""
+
+    live_id: Number
+    user_id: UserId
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
+
+
 class PushGift(Ask):
     user_id: UserId
     gift_id: Number

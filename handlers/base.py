@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_type_hints
 import structlog
 from pydantic import BaseModel
 from tornado.httputil import HTTPInputError, HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from handlers.parameters import parameters, read
@@ -133,8 +134,11 @@ class Handler(RequestHandler):
         self.finish(body)
 
     def log_exception(self, *exc_info: Any) -> None:
-        """Refusals are answers; only what nobody foresaw is an error with its trace."""
-        if self._refusal(exc_info[1]) is None:
+        """Refusals are answers, and callers hang up; only what nobody foresaw is an error with
+        its trace."""
+        if isinstance(exc_info[1], StreamClosedError):
+            log.info("hung_up", path=self.request.path)
+        elif self._refusal(exc_info[1]) is None:
             log.error("failed", path=self.request.path, exc_info=exc_info)
 
     def on_finish(self) -> None:
@@ -202,7 +206,7 @@ class Missing(Handler):
     get = head = post = delete = patch = put = options = _missing
 
 
-async def failure_of(work: Awaitable[None]) -> Exception | None:
+async def failure_of(work: Awaitable[object]) -> Exception | None:
     """What went wrong, where there is no answer left in which to say so."""
     try:
         await work

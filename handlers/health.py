@@ -5,6 +5,7 @@ from typing import Literal
 
 from handlers.answers import Answer
 from handlers.base import Handler, call
+from realtime.redis_bus import RedisBus
 
 
 class Alive(Answer):
@@ -21,7 +22,7 @@ class Dependency(Answer):
 
 
 class Ready(Answer):
-    """degraded: a service outside is down; the rooms go on without it."""
+    """degraded: Redis or a service outside is down; the rooms go on without it."""
 
     status: Literal["ok", "degraded", "down", "draining"]
     dependencies: dict[str, Dependency]
@@ -48,6 +49,9 @@ class Readyz(Handler):
             found[outside.name] = Dependency(
                 state=outside.state, latency_ms=outside.latency_ms, since=outside.since
             )
+        if isinstance(parts.bus, RedisBus):
+            said: Literal["ok", "down"] = "ok" if parts.bus.healthy else "down"
+            found["redis"] = Dependency(state=said, latency_ms=parts.bus.latency_ms)
         status: Literal["ok", "degraded", "down", "draining"] = "ok"
         if any(dependency.state == "down" for dependency in found.values()):
             status = "degraded"
@@ -62,7 +66,7 @@ class Readyz(Handler):
 
 
 class MetricsPage(Handler):
-    """Prometheus reads this."""
+    """Prometheus reads this: of several workers whichever it reaches, see qlive_process_id."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

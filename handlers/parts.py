@@ -1,12 +1,17 @@
 """What the handlers work with: the parts that server.py builds and connects."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from money.teller import Teller
+from realtime.bus import LocalBus
 from realtime.hub import Hub
+from realtime.presence import Presence
+from realtime.redis_bus import RedisBus
 from rooms.keeper import Keeper
 from settings import Settings
 from storage.audit import Audit
@@ -15,10 +20,14 @@ from storage.configs import Configs
 from storage.database import Database
 from storage.errands import Errands as ErrandStore
 from storage.gifts import Gifts
+from storage.inbox import Inbox
 from storage.ledger import Ledger
+from storage.letters import Letters
 from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
+from storage.presence import Presences
+from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
 from storage.users import Users
@@ -27,6 +36,8 @@ from tencent.im import IM
 from tencent.live import LiveUrls
 from tencent.outside import Outside
 from tencent.pay import JsapiPay
+from tencent.relay import Relay
+from tencent.simulator.relay import Relay as SimulatorElsewhere
 from tencent.simulator.simulator import Simulator
 from tencent.usersig import UserSigs
 from tencent.wechat import WeChat
@@ -49,18 +60,30 @@ class Parts:
     audit: Audit
     ledger: Ledger
     errand_store: ErrandStore
+    relays: Relays
     keeper: Keeper
     teller: Teller
+    process: str
+    """The name of this process among the others."""
+    bus: LocalBus | RedisBus
     hub: Hub
+    places: Presences
+    presence: Presence
+    letters: Letters
+    inbox: Inbox
+    handshakes: Handshakes
     outside: list[Outside]
     wechat: WeChat
     sigs: UserSigs
     im: IM
+    relay: Relay | None
     live: LiveUrls
     pay: JsapiPay
     errands: Errands
-    simulator: Simulator | None = None
+    simulator: Simulator | SimulatorElsewhere | None = None
     draining: bool = False
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
+    """The sockets that are open."""
     under_way: int = 0
     """Requests being answered now."""
 

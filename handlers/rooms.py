@@ -8,7 +8,10 @@ import structlog
 from handlers import answers, asks
 from handlers.admission import Welcome
 from handlers.base import call
+from handlers.evictions import evict
 from handlers.places import USER_TYPE, on_mic, play_url, push_url
+from realtime.bus import ShownOut
+from realtime.codes import Code
 from rooms.keeper import now_ms
 from rooms.people import Counts, Person
 from rooms.refusals import Banned, NotMatchmaker, NotYourRoom
@@ -38,6 +41,7 @@ class GetPlayurl(Welcome):
         parts, user_id = self.parts, self.user.user_id
         room = await parts.keeper.enter(ask.live_id, self.user.person())
         await self.still_welcome()
+        await parts.presence.seen(user_id, ask.live_id)
         counts = await parts.members.counts([(room.live_id, room.epoch)])
         owner = room.owner.person
         mine = room.owner if user_id == owner.user_id else room.seat_of(user_id)
@@ -99,6 +103,7 @@ class MatchmakerEnter(Welcome):
         if not (await self.still_welcome()).is_matchmaker:  # dismissed meanwhile
             await parts.keeper.take_out(host.user_id, "operator")
             raise NotMatchmaker
+        await parts.presence.seen(host.user_id, live_id)
         return answers.MatchmakerEnter(
             user_id=host.user_id,
             live_id=live_id,
@@ -108,6 +113,23 @@ class MatchmakerEnter(Welcome):
             play_url=play_url(parts, room.owner.stream),
             group_id=room.group_id,
         )
+
+
+class PutOut(Welcome):
+    """The host puts somebody out of the room and keeps them out for a while."""
+
+    @call
+    async def post(self, ask: asks.PutOut) -> answers.Ok:
+        parts, out = self.parts, (await self.parts.users.get(ask.user_id)).user_id
+        until = now_ms() + ask.minutes * 60_000
+        await parts.keeper.put_out(ask.live_id, self.user.user_id, out, until)
+        await evict(parts, ShownOut(out, ask.live_id, Code.PUT_OUT))
+        if parts.relay:
+            group_id = (await parts.keeper.look(ask.live_id)).group_id
+            kicked = {"user_id": out, "group_id": group_id, "n": until}
+            await parts.errand_store.add("kick_out", kicked)
+            parts.errands.nudge()
+        return answers.Ok()
 
 
 class LiveEnd(Welcome):

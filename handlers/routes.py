@@ -4,7 +4,7 @@ from typing import Any
 
 from tornado.web import Application
 
-from handlers import configs, gifts, health, likes, mic, pay, rooms, users
+from handlers import callbacks, configs, gifts, health, likes, mic, pay, rooms, users
 from handlers.base import Handler, Missing
 from handlers.ops import live, people, shelves
 from handlers.parts import Parts
@@ -32,11 +32,14 @@ CONTRACT: list[tuple[str, type[Handler]]] = [
     ("qlive_room/refuse_micro/", mic.RefuseMicro),
     ("qlive_room/leave_micro/", mic.LeaveMicro),
     ("qlive_room/leave_room/", rooms.LeaveRoom),
+    ("qlive_room/put_out/", rooms.PutOut),
     ("qlive_room/live_end/", rooms.LiveEnd),
     ("qlive_gift/", gifts.GiftList),
     ("qlive_gift/push_gift/", gifts.PushGift),
     ("qlive_pay/", pay.Pay),
     ("qlive_like/", likes.Like),
+    ("im/callback/", callbacks.ImCallback),
+    ("live/callback/", callbacks.LiveCallback),
     ("ws/", RoomSocket),
 ]
 
@@ -79,5 +82,4 @@ def application(parts: Parts) -> Application:
         default_handler_class=Missing,
         default_handler_args=given,
         log_function=lambda _handler: None,  # Handler.on_finish writes the line
-        websocket_max_message_size=parts.settings.limits.frame_bytes,
     )

@@ -7,9 +7,12 @@ import structlog
 from handlers import answers, asks
 from handlers.admission import SignedIn, token_in
 from handlers.base import Handler, call
+from handlers.evictions import evict
+from handlers.parts import Parts
 from handlers.places import USER_TYPE, place_of
-from realtime.codes import Code
+from realtime.bus import Revoked
 from rooms.refusals import BadEncryptedData, NotSignedIn
+from storage.tokens import token_id
 from storage.users import User
 from tencent import userdata
 
@@ -27,7 +30,7 @@ class Login(Handler):
         await parts.users.update(user.user_id, last_login_time=datetime.now(UTC))
         known = {
             "status": 0,
-            "token": await parts.tokens.issue(user.user_id),
+            "token": await _new_token(parts, user.user_id),
             "user_id": user.user_id,
             "user_sign": parts.sigs.sign(user.user_id, sig_seconds(self)),
             "sdk_app_id": str(parts.settings.im.sdk_app_id),
@@ -69,7 +72,7 @@ class CreateUser(Handler):
         await parts.errand_store.add("account_import", {"user_id": user.user_id})
         parts.errands.nudge()
         return answers.NewUser(
-            token=await parts.tokens.issue(user.user_id),
+            token=await _new_token(parts, user.user_id),
             user_id=user.user_id,
             user_sign=parts.sigs.sign(user.user_id, sig_seconds(self)),
             sdk_app_id=str(parts.settings.im.sdk_app_id),
@@ -145,10 +148,18 @@ class Logout(Handler):
     async def get(self) -> answers.Ok:
         if not self.settled:
             await self.parts.tokens.revoke(self.token)
-            self.parts.hub.show_out(None, self.user_id, Code.TOKEN)
+            await evict(self.parts, Revoked(token_id(self.token)))
             await self.parts.keeper.take_out(self.user_id)
             await self.parts.tokens.settle(self.token)
         return answers.Ok()
+
+
+async def _new_token(parts: Parts, user_id: str) -> str:
+    """A socket that was opened with a token which had to make room for it is closed."""
+    token, dropped = await parts.tokens.issue(user_id)
+    for old in dropped:
+        await evict(parts, Revoked(old))
+    return token
 
 
 def own_info(handler: SignedIn, user: User) -> answers.UserInfo:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from realtime.codes import Code
 
@@ -33,19 +34,68 @@ class ShownOut:
     code: Code
 
 
-Message = Told | Stirred | ShownOut
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Somebody's newest socket: of one person in one life the highest number stays."""
+
+    live_id: int
+    epoch: str
+    user_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A token that opens nothing any more, by its hash."""
+
+    token_id: str
+
+
+Message = Told | Stirred | ShownOut | Arrived | Revoked
+Hear = Callable[[Message], None]
+
+
+class Bus(Protocol):
+    """Between the hubs of all processes. What is published is heard here at once, elsewhere
+    soon or, when something breaks, not at all: see `gaps`."""
+
+    healthy: bool
+    gaps: int
+    """Grows whenever something may have been missed."""
+
+    def listen(self, hear: Hear) -> None: ...
+
+    def publish(self, message: Message) -> None:
+        """Never waits, never raises."""
+
+    async def follow(self, live_id: int) -> None:
+        """Hear of this room from now on; returns when that is so, or after a moment in vain."""
+
+    def unfollow(self, live_id: int) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class LocalBus:
     """The bus of a single process: whoever listens hears at once, in order."""
 
     def __init__(self) -> None:
-        self._ears: list[Callable[[Message], None]] = []
+        self.healthy = True
+        self.gaps = 0
+        self._ears: list[Hear] = []
 
-    def listen(self, hear: Callable[[Message], None]) -> None:
+    def listen(self, hear: Hear) -> None:
         self._ears.append(hear)
 
     def publish(self, message: Message) -> None:
-        """Never waits, never raises."""
         for hear in self._ears:
             hear(message)
+
+    async def follow(self, live_id: int) -> None:
+        """Everything is heard anyway."""
+
+    def unfollow(self, live_id: int) -> None:
+        """Everything is heard anyway."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""

@@ -1,13 +1,15 @@
 """One room as this process has told it: who listens, and what was said last."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from realtime.bus import Told
 from realtime.codes import Code
+from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 
 RECENT = 256
+SLICE = 256
 
 
 class Channel:
@@ -17,7 +19,7 @@ class Channel:
     reading the room and listening no event can fall.
     """
 
-    def __init__(self, live_id: int) -> None:
+    def __init__(self, live_id: int, slice_: int = SLICE) -> None:
         self.live_id = live_id
         self.epoch: str | None = None
         self.told = 0
@@ -27,9 +29,21 @@ class Channel:
         self.joining = 0
         self.shown_out: dict[str, Code] = {}
         """Who was shown out while somebody was joining: their reading of the room is too old."""
-        self.sockets: dict[str, Outbox] = {}
+        self.newest: dict[str, int] = {}
+        """The highest number heard of a person's sockets while somebody was joining."""
+        self._slice = slice_
+        self._fanout = Fanout(slice_)
         self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
         self._early: list[Told] = []
+
+    @property
+    def sockets(self) -> dict[str, Outbox]:
+        return self._fanout.sockets
+
+    @property
+    def sent(self) -> int:
+        """The last event that everybody here has been handed: a heartbeat names no later one."""
+        return self._fanout.sent
 
     @property
     def idle(self) -> bool:
@@ -38,6 +52,7 @@ class Channel:
     def begin(self, epoch: str, version: int) -> None:
         """The room as it was read: what comes after `version` is still to be told."""
         self.epoch, self.told, self.ended = epoch, version, False
+        self._fanout.sent = version
         self.audience = b""
         self._recent.clear()
         early, self._early = self._early, []
@@ -69,18 +84,20 @@ class Channel:
         return kept if 0 <= self.told - seq == len(kept) else None
 
     def send(self, frame: bytes) -> None:
-        for outbox in list(self.sockets.values()):
-            outbox.send(frame)
+        self._fanout.send(frame, self.told)
 
-    def dismiss(self, code: Code) -> None:
+    def add(self, outbox: Outbox) -> None:
+        """A socket that has been given everything told so far."""
+        self._fanout.add(outbox)
+
+    def dismiss(self, code: Code, retry_ms: Callable[[Outbox], int] | None = None) -> None:
         """Close every socket of the room."""
-        outboxes, self.sockets = list(self.sockets.values()), {}
-        for outbox in outboxes:
-            outbox.bye(code)
+        self._fanout.dismiss(lambda outbox: outbox.bye(code, retry_ms and retry_ms(outbox)))
 
     def lose(self, code: Code) -> None:
         """This life cannot be told on: close every socket, and begin anew with the next one."""
         self.dismiss(code)
+        self._fanout = Fanout(self._slice)
         self.epoch, self.told = None, 0
         self._recent.clear()
 
@@ -89,6 +106,22 @@ class Channel:
             self.shown_out[user_id] = code
         if outbox := self.sockets.pop(user_id, None):
             outbox.bye(code)
+
+    def close(self, outbox: Outbox, code: Code) -> None:
+        """This one socket, not a newer one of the same person."""
+        if self.sockets.get(outbox.user_id) is outbox:
+            self.show_out(outbox.user_id, code)
+
+    def hear_arrival(self, epoch: str, user_id: str, number: int) -> None:
+        """A newer socket of somebody, perhaps on another process, replaces the one here."""
+        if self.epoch not in (None, epoch):
+            return
+        if self.joining:
+            self.newest[user_id] = max(number, self.newest.get(user_id, 0))
+        outbox = self.sockets.get(user_id)
+        if outbox and outbox.number < number:
+            del self.sockets[user_id]
+            outbox.bye(Code.REPLACED)
 
     def _say(self, message: Told) -> None:
         self.told = message.seq

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from realtime import frames
-from realtime.bus import LocalBus, Message, ShownOut, Stirred, Told
-from realtime.channel import Channel
+from realtime.bus import Arrived, Bus, Message, Revoked, ShownOut, Stirred, Told
+from realtime.channel import SLICE, Channel
 from realtime.codes import Code
 from realtime.opening import Look, Opening, Past, Since, fill, told
 from realtime.outbox import Outbox
@@ -17,13 +17,24 @@ from rooms.people import Counts
 
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 500
+"""Members whose places are compared by one query."""
+Standing = Callable[[list[str]], Awaitable[dict[str, tuple[int, str, int]]]]
+"""Where people are, by user_id: (live_id, epoch, the number of their newest socket)."""
+WhyNot = Callable[[int, str], Awaitable[Code | None]]
+"""Why somebody may not listen in a room (live_id, user_id); None when they may."""
+
 
 class Hub:
-    """`tell`, `stir` and `show_out` are the keeper's ears; `join` and `part` the sockets'."""
+    """`tell`, `stir` and `show_out` are the keeper's ears; `arrive`, `join` and `part` the
+    sockets'."""
 
-    def __init__(self, past: Past, bus: LocalBus) -> None:
+    def __init__(self, past: Past, bus: Bus, *, slice_: int = SLICE) -> None:
+        """`slice_`: sockets of one room that are written to before others get their turn."""
         self._past = past
         self._bus = bus
+        self._slice = slice_
+        self._open: set[Outbox] = set()
         self._channels: dict[int, Channel] = {}
         self._filling: dict[int, asyncio.Task[None]] = {}
         self.events_told = 0
@@ -44,12 +55,22 @@ class Hub:
     def stir(self, live_id: int) -> None:
         self._bus.publish(Stirred(live_id))
 
-    def show_out(self, live_id: int | None, user_id: str, code: Code = Code.NOT_A_MEMBER) -> None:
-        """Close somebody's socket in one room, or (None) wherever it is."""
+    def show_out(self, live_id: int, user_id: str, *, barred: bool = False) -> None:
+        """Close the socket of somebody who is no longer in this room."""
+        code = Code.PUT_OUT if barred else Code.NOT_A_MEMBER
         self._bus.publish(ShownOut(user_id, live_id, code))
+
+    def publish(self, message: Message) -> None:
+        """Tell every process, this one included."""
+        self._bus.publish(message)
 
     def hear(self, message: Message) -> None:
         match message:
+            case Arrived():
+                if channel := self._channels.get(message.live_id):
+                    channel.hear_arrival(message.epoch, message.user_id, message.number)
+            case Revoked():
+                self._hear_revoked(message)
             case Told():
                 self._hear_told(message)
             case Stirred():
@@ -59,6 +80,10 @@ class Hub:
                 self._hear_shown_out(message)
 
     # ---- sockets
+
+    def arrive(self, outbox: Outbox) -> None:
+        """A socket that has opened; it may never join."""
+        self._open.add(outbox)
 
     async def join(
         self,
@@ -72,19 +97,22 @@ class Hub:
         `look` reads the room and refuses those who may not listen. A socket that the same
         person had here is replaced.
         """
-        channel = self._channels.setdefault(live_id, Channel(live_id))
+        channel = self._channels.setdefault(live_id, Channel(live_id, self._slice))
         channel.joining += 1
         try:
+            await self._bus.follow(live_id)  # before the reading: nothing falls between the two
             opening = await Opening(channel, self._past, outbox.user_id, since).read(look)
             self._seat(channel, outbox, opening)
         finally:
             channel.joining -= 1
             if not channel.joining:
                 channel.shown_out.clear()
+                channel.newest.clear()
             self._forget_if_idle(channel)
 
     def part(self, live_id: int, outbox: Outbox) -> None:
         """This socket is gone; a newer one of the same person stays."""
+        self._open.discard(outbox)
         channel = self._channels.get(live_id)
         if channel and channel.sockets.get(outbox.user_id) is outbox:
             del channel.sockets[outbox.user_id]
@@ -93,6 +121,16 @@ class Hub:
     @property
     def sockets(self) -> int:
         return sum(len(channel.sockets) for channel in self._channels.values())
+
+    @property
+    def open(self) -> int:
+        """Sockets whose connection stands: joined, joining or saying goodbye."""
+        return len(self._open)
+
+    @property
+    def members(self) -> list[tuple[Channel, Outbox]]:
+        """Everybody who listens here."""
+        return [(c, outbox) for c in self.channels for outbox in c.sockets.values()]
 
     @property
     def channels(self) -> list[Channel]:
@@ -114,6 +152,21 @@ class Hub:
                 self._forget_if_idle(channel)
             elif version > channel.told:
                 await self._fill(channel)
+
+    async def check_places(self, standing: Standing, why_not: WhyNot) -> None:
+        """Compare every member here with their stored place: a lost word closes a socket late,
+        but it does."""
+        members = self.members
+        for start in range(0, len(members), AT_ONCE):
+            some = members[start : start + AT_ONCE]
+            places = await standing([outbox.user_id for _, outbox in some])
+            for channel, outbox in some:
+                live_id, epoch, number = places.get(outbox.user_id, (0, "", 0))
+                if (live_id, epoch) == (channel.live_id, channel.epoch):
+                    channel.hear_arrival(epoch, outbox.user_id, number)
+                elif code := await why_not(channel.live_id, outbox.user_id):
+                    channel.close(outbox, code)
+                self._forget_if_idle(channel)
 
     async def show_audience(
         self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, Counts]]]
@@ -139,10 +192,19 @@ class Hub:
                 channel.audience = frame
                 channel.send(frame)
 
-    def beat(self, now: float, every: float, silent: float) -> None:
-        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds."""
+    def stir_all(self) -> None:
+        """Something may have been missed: count every room again."""
         for channel in self.channels:
-            frame = frames.heartbeat(channel.told)
+            channel.stirred = True
+
+    def beat(self, now: float, every: float, silent: float, slow: float) -> None:
+        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds, or
+        has left something unread for `slow` seconds."""
+        for outbox in list(self._open):
+            if outbox.late(now, slow):
+                outbox.cut()
+        for channel in self.channels:
+            frame = frames.heartbeat(channel.sent)
             for outbox in list(channel.sockets.values()):
                 if now - outbox.heard_at > silent:
                     del channel.sockets[outbox.user_id]
@@ -153,12 +215,13 @@ class Hub:
                     outbox.next_beat = now + every * random.uniform(0.8, 1.2)
             self._forget_if_idle(channel)
 
-    def farewell(self, retry_ms: Callable[[], int]) -> None:
-        """Say goodbye to everybody; each is told when to come back."""
+    def farewell(self, retry_ms: Callable[[str], int]) -> None:
+        """Say goodbye to everybody; each (user_id) is told when to come back."""
+        joining = self._open - {outbox for _, outbox in self.members}
         for channel in self.channels:
-            outboxes, channel.sockets = list(channel.sockets.values()), {}
-            for outbox in outboxes:
-                outbox.bye(Code.RESTART, retry_ms())
+            channel.dismiss(Code.RESTART, lambda outbox: retry_ms(outbox.user_id))
+        for outbox in joining:
+            outbox.bye(Code.RESTART, retry_ms(outbox.user_id))
         self._channels.clear()
 
     # ---- the small steps
@@ -180,6 +243,15 @@ class Hub:
             if message.live_id in (None, channel.live_id):
                 channel.show_out(message.user_id, message.code)
                 self._forget_if_idle(channel)
+
+    def _hear_revoked(self, message: Revoked) -> None:
+        for channel, outbox in self.members:
+            if outbox.token_id == message.token_id:
+                channel.show_out(outbox.user_id, Code.TOKEN)
+                self._forget_if_idle(channel)
+        for outbox in list(self._open):
+            if outbox.token_id == message.token_id:
+                outbox.bye(Code.TOKEN)
 
     async def _fill_in_background(self, channel: Channel) -> None:
         """Whatever goes wrong here, the next check will try again."""
@@ -204,11 +276,19 @@ class Hub:
         if channel.ended:
             outbox.bye(Code.ENDED)
             return
-        if older := channel.sockets.get(outbox.user_id):
+        older = channel.sockets.get(outbox.user_id)
+        newest = max(channel.newest.get(outbox.user_id, 0), older.number if older else 0)
+        if newest > outbox.number:  # it was overtaken on its way in
+            outbox.bye(Code.REPLACED)
+            return
+        if older:
             older.bye(Code.REPLACED)
-        channel.sockets[outbox.user_id] = outbox
+        channel.add(outbox)
         outbox.begin(b"".join(opening))
+        arrived = Arrived(channel.live_id, channel.epoch or "", outbox.user_id, outbox.number)
+        self._bus.publish(arrived)
 
     def _forget_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.live_id) is channel:
             del self._channels[channel.live_id]
+            self._bus.unfollow(channel.live_id)

@@ -59,6 +59,16 @@ class MicroLeave(Face):
     reason: str
 
 
+class Moment(Face):
+    """Somebody on mic lost or regained their connection; role host, male or female."""
+
+    role: str
+
+
+class LivePause(Face):
+    """The host is away, or back."""
+
+
 class Profile(Face):
     """Somebody visible changed nickname or face; the host's also renames the room."""
 
@@ -94,6 +104,10 @@ VOCABULARY: dict[str, type] = {
     "micro_accept": MicroAccept,
     "micro_refuse": MicroRefuse,
     "micro_leave": MicroLeave,
+    "member_away": Moment,
+    "member_back": Moment,
+    "live_pause": LivePause,
+    "live_resume": LivePause,
     "profile": Profile,
     "gift": Gift,
     LAST: LiveEnd,

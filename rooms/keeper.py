@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from rooms.events import LAST, Numbered
 from rooms.locks import Locks
 from rooms.people import Member, Person
-from rooms.refusals import HostIsLive, NoSuchRoom, TryAgain
+from rooms.refusals import HostIsLive, NoSuchRoom, PutOut, TryAgain
 from rooms.room import Room
 
 T = TypeVar("T")
@@ -49,8 +49,8 @@ class Ears(Protocol):
     def stir(self, live_id: int) -> None:
         """The number of people in the room may have changed."""
 
-    def show_out(self, live_id: int, user_id: str) -> None:
-        """This person is no longer in that room."""
+    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
+        """This person is no longer in that room; `barred`: and is not to come back."""
 
 
 def now_ms() -> int:
@@ -120,7 +120,19 @@ class Keeper:
             room.enter(person, now_ms())
             return room
 
-        return await self.change(live_id, come_in, user_id)
+        room = await self.change(live_id, come_in, user_id)
+        if room.joined and (await self.look(live_id)).keeps_out(user_id, now_ms()):
+            # Put out while they came in; nothing of the room itself was written that could clash.
+            await self.change(live_id, lambda room: room.bar(user_id), user_id)
+            raise PutOut
+        return room
+
+    async def put_out(self, live_id: int, host_id: str, user_id: str, until: int) -> None:
+        """The host puts somebody out until then (ms), even if they are just coming in."""
+        await self.change(live_id, lambda room: room.put_out(host_id, user_id, until), user_id)
+        place = await self._store.place_of(user_id)
+        if place and place.live_id == live_id:
+            await self.change(live_id, lambda room: room.bar(user_id), user_id)
 
     async def take_out(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
         """Take somebody out of wherever they are, with the events that belong to it.
@@ -152,4 +164,4 @@ class Keeper:
 
     def _show_out(self, room: Room) -> None:
         for user_id in room.gone | room.absent:
-            self._ears.show_out(room.live_id, user_id)
+            self._ears.show_out(room.live_id, user_id, barred=user_id in room.barred)

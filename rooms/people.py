@@ -7,6 +7,7 @@ Role = Literal["viewer", "applied", "male", "female", "host"]
 SeatName = Literal["male", "female"]
 
 MAN, WOMAN = 1, 2
+ON_MIC = ("host", "male", "female")
 SEAT_OF_GENDER: dict[int, SeatName] = {MAN: "male", WOMAN: "female"}
 
 
@@ -52,6 +53,8 @@ class Member:
     """Milliseconds since 1970."""
     v: int = 0
     """Grows with every write: whoever changes or removes the place names the one they saw."""
+    away_at: int | None = None
+    """Since when their connection is gone, in ms; None while they are here."""
 
 
 @dataclass(frozen=True, slots=True)

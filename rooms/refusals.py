@@ -14,7 +14,8 @@ Refusal
 │   ├── NotHost           not_host
 │   ├── NotMatchmaker     not_matchmaker
 │   ├── NotYourRoom       not_in_room (reading a room one is not in)
-│   └── WechatBlocked     wechat_blocked
+│   ├── WechatBlocked     wechat_blocked
+│   └── CallbackRefused   callback_refused
 ├── NoSuchThing 404       no_such_thing
 │   ├── NoSuchRoom        no_such_room
 │   ├── NoSuchUser        no_such_user
@@ -123,6 +124,10 @@ class NotYourRoom(NotAllowed):
 
 class WechatBlocked(NotAllowed):
     code, detail = "wechat_blocked", "WeChat has blocked this login as risky."
+
+
+class CallbackRefused(NotAllowed):
+    code, detail = "callback_refused", "This is no callback that we can trust."
 
 
 class NoSuchThing(Refusal):

@@ -7,8 +7,19 @@ leaves the room as it was; what it changes and says is saved as one write by the
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rooms.events import LAST, Gift, LiveEnd, MicroAccept, MicroApply, MicroInvite, Profile
-from rooms.people import SEAT_OF_GENDER, Member, Person, Role
+from rooms.events import (
+    LAST,
+    Gift,
+    LiveEnd,
+    LivePause,
+    MicroAccept,
+    MicroApply,
+    MicroInvite,
+    Moment,
+    Profile,
+)
+from rooms.people import ON_MIC, SEAT_OF_GENDER, Member, Person, Role
+from rooms.presence import Patience
 from rooms.refusals import (
     BadParameter,
     HostMustEnd,
@@ -18,6 +29,7 @@ from rooms.refusals import (
     NotInRoom,
     NotLive,
     OnMic,
+    PutOut,
     SeatTaken,
 )
 from rooms.state import Application, Seat, State, Status
@@ -41,7 +53,9 @@ class Room(State):
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
         self.applications = {}
-        self.touched |= {"owner", "male", "female", "status", "started_at", "epoch", "applications"}
+        self.blocked = {who: until for who, until in self.blocked.items() if until > now}
+        self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
+        self.touched |= {"applications", "blocked"}
         self._join(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
@@ -55,6 +69,8 @@ class Room(State):
         """End the live whoever wants it: host, operator, offline, banned."""
         if not self.live:
             return False
+        seats = (self.owner, self.male, self.female)
+        self.dropped |= {seat.stream for seat in seats if seat}
         self.male = self.female = None
         self.applications = {}
         self.status = "ended"
@@ -69,6 +85,8 @@ class Room(State):
         """Become a viewer, or keep the role one has here."""
         if not self.live:
             raise NotLive
+        if self.keeps_out(person.user_id, now):
+            raise PutOut
         member = self._member(person.user_id)
         if member is None:
             member = Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
@@ -96,6 +114,54 @@ class Room(State):
             self.roles.pop(user_id, None)
         else:
             self.absent.add(user_id)
+
+    def put_out(self, host_id: str, user_id: str, until: int) -> None:
+        """The host puts somebody out, who may not come back before `until` (ms)."""
+        if host_id != self.host_id:
+            raise NotHost
+        if user_id == host_id:
+            raise BadParameter({"user_id": "the host cannot be put out"})
+        if not self.live:
+            raise NotLive
+        self.blocked[user_id] = until
+        self.touched.add(f"blocked.{user_id}")
+        self.bar(user_id)
+
+    def bar(self, user_id: str) -> None:
+        """Out goes somebody whom the host has put out."""
+        self.depart(user_id, "host")
+        self.barred.add(user_id)
+
+    # ---- away and back
+
+    def come_back(self, user_id: str) -> None:
+        """Somebody on mic is connected again; with the host the show goes on."""
+        self._show_away(user_id, away=False)
+
+    def miss(
+        self, user_id: str, now: int, patience: Patience, *, since: int, streams: bool
+    ) -> int | None:
+        """What comes by now of a connection that is gone: it is shown, costs the seat, then the
+        place; a host's absence ends the live.
+
+        No patience ends within its time after `since`, before which nobody could have come back.
+        A guest whose picture still arrives (`streams`) has twice the time. The answer is when (ms)
+        to ask again, None when there is nothing to wait for.
+        """
+        member = self._member(user_id)
+        if member is None or member.away_at is None:
+            return None
+        began = max(member.away_at, since)
+        until = began + patience.of(member.role, streams=streams)
+        if member.role in ON_MIC:
+            shown_at = min(member.away_at + patience.shown, until)
+            if now < shown_at:
+                return shown_at
+            self._show_away(user_id, away=True)
+            self.held.add(user_id)  # whoever comes back in this instant is not shown away
+        if now < until:
+            return until
+        return self._run_out(member, now, began + patience.viewer)
 
     # ---- the way to the mic
 
@@ -215,6 +281,34 @@ class Room(State):
 
     # ---- who may, and who is seen
 
+    def _run_out(self, member: Member, now: int, leaves_at: int) -> int | None:
+        """Nobody waits any longer for this member; a guest may still come back as a viewer."""
+        if member.role == "host":
+            self.close("offline")
+            return None
+        if member.role in ON_MIC and now < leaves_at:
+            self._vacate(member.user_id, "offline")
+            return leaves_at
+        self.depart(member.user_id, "offline")
+        return None
+
+    def _show_away(self, user_id: str, *, away: bool) -> None:
+        role = self.role_of(user_id)
+        seat = self.owner if role == "host" else self.seat_of(user_id)
+        if role is None or seat is None or seat.away == away:
+            return
+        shown = replace(seat, away=away)
+        said: Moment = {**seat.person.face(), "role": role}
+        if role != "host":
+            self._sit(SEAT_OF_GENDER[seat.person.gender], shown)
+            self._say("member_away" if away else "member_back", said)
+            return
+        self.owner, self.status = shown, "paused" if away else "live"
+        self.touched |= {"owner", "status"}
+        pause: LivePause = {**seat.person.face()}
+        self._say("member_away" if away else "member_back", said)
+        self._say("live_pause" if away else "live_resume", pause)
+
     def _candidate(self, person: Person) -> Person:
         """Somebody here who may go on mic, with the gender by which the room knows them."""
         if not self.live:
@@ -222,7 +316,7 @@ class Room(State):
         member = self._member(person.user_id)
         if member is None:
             raise NotInRoom
-        if member.role in ("host", "male", "female"):
+        if member.role in ON_MIC:
             raise OnMic
         if member.gender not in SEAT_OF_GENDER:
             raise NoGender

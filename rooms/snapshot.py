@@ -60,7 +60,7 @@ def show_seat(seat: Seat, play_url: PlayUrl) -> SeatShown:
         "area": person.area,
         "age": person.age,
         "play_url": play_url(seat.stream),
-        "away": False,
+        "away": seat.away,
     }
 
 

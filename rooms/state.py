@@ -19,6 +19,8 @@ class Seat:
 
     person: Person
     stream: str
+    away: bool = False
+    """The room has been told that their connection is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class State:
     male: Seat | None = None
     female: Seat | None = None
     applications: dict[str, Application] = field(default_factory=dict)
+    blocked: dict[str, int] = field(default_factory=dict)
+    """Who has been put out, until when (ms)."""
     members: dict[str, Member] = field(default_factory=dict)
 
     # What was read, for the guard of the write.
@@ -61,6 +65,11 @@ class State:
     roles: dict[str, Role] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    """Whose place must be what was seen, though nothing of it changes."""
+    dropped: set[str] = field(default_factory=set)
+    """Streams that nobody is to push any more."""
+    barred: set[str] = field(default_factory=set, compare=False)
+    """Who is not only out, but to stay out."""
     absent: set[str] = field(default_factory=set, compare=False)
     """Who was to leave and is not here: their socket, if there is one, does not know."""
 
@@ -112,6 +121,10 @@ class State:
         waiting = [(a.applied_at, a.n, a.person) for a in asked if a.applied_at is not None]
         return [person for _, _, person in sorted(waiting, key=lambda it: it[:2])]
 
+    def keeps_out(self, user_id: str, now: int) -> bool:
+        """Whether somebody has been put out and the time of it is not over."""
+        return self.blocked.get(user_id, 0) > now
+
     def seat_of(self, user_id: str) -> Seat | None:
         """The seat of a guest."""
         return next(
@@ -147,6 +160,7 @@ class State:
         if seat is None:
             return
         self._sit(SEAT_OF_GENDER[seat.person.gender], None)
+        self.dropped.add(seat.stream)
         self._become(user_id, "viewer")
         said: MicroLeave = {**seat.person.face(), "reason": reason}
         self._say("micro_leave", said)

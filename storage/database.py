@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pymongo
@@ -86,6 +87,12 @@ class Database:
         hello = await self._db.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise NotAReplicaSet
+
+    async def now(self) -> datetime:
+        """By the clock that all processes share."""
+        hello = await self._db.command("hello")
+        now: datetime = hello["localTime"]
+        return now.replace(tzinfo=UTC)  # commands know nothing of tz_aware
 
     async def close(self) -> None:
         await self.client.close()

@@ -5,11 +5,14 @@ from dataclasses import asdict
 
 from pymongo.errors import DuplicateKeyError
 
-from rooms.keeper import Raced
+from rooms.keeper import Raced, now_ms
 from rooms.people import Counts, Member
 from rooms.refusals import InUse
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
+
+NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
+"""A place as it is taken; storage/presence.py keeps the rest of its life."""
 
 
 class Members:
@@ -38,7 +41,7 @@ class Members:
                 {"_id": user_id, "epoch": place.epoch, "v": place.v}, session=session
             )
             _must(found.deleted_count)
-        for user_id in room.held | room.roles.keys():
+        for user_id in (room.held | room.roles.keys()) - room.gone:
             await self._touch(room, user_id, session)
 
     async def clear(self, live_id: int, epoch: str) -> None:
@@ -90,6 +93,7 @@ class Members:
         """A new place; one left over from an earlier life of the same room is written over."""
         document = asdict(member)
         document["_id"] = document.pop("user_id")
+        document |= {**NOT_CONNECTED, "seen_at": member.entered_at}
         old = room.seen.get(member.user_id)
         if old and old.live_id == room.live_id:
             where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
@@ -107,7 +111,9 @@ class Members:
             where["v"] = room.seen[user_id].v
         change: Document = {"$inc": {"v": 1}}
         if user_id in room.roles:
-            change["$set"] = {"role": room.roles[user_id]}
+            # Another role, another patience; a new seat knows nothing of an earlier stream.
+            change["$set"] = {"role": room.roles[user_id], "stream": None}
+            change["$min"] = {"due_at": now_ms()}
         found = await self._members.update_one(where, change, session=session)
         if user_id in room.seen:
             _must(found.matched_count)

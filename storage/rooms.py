@@ -15,6 +15,7 @@ from rooms.people import Member, Person
 from rooms.room import Application, Room, Seat
 from storage.counters import Counters
 from storage.database import Collection, Database, Document, Session
+from storage.errands import Errands
 from storage.members import Members, member_from
 
 log = structlog.get_logger("qlive.storage")
@@ -27,12 +28,23 @@ the oplog (30 KB a change measured, the ring 0.7 KB)."""
 class Rooms:
     """The keeper's store: rooms, and with them the places of those whom a change concerns."""
 
-    def __init__(self, database: Database, members: Members, counters: Counters) -> None:
+    def __init__(
+        self,
+        database: Database,
+        members: Members,
+        counters: Counters,
+        errands: Errands,
+        *,
+        drops_streams: bool,
+    ) -> None:
+        """`drops_streams`: Tencent is told of every stream that nobody is to push any more."""
         self._database = database
         self._rooms: Collection = database.collection("rooms")
         self._users: Collection = database.collection("users")
         self._members = members
         self._counters = counters
+        self._errands = errands
+        self._drops_streams = drops_streams
 
     async def make_indexes(self) -> None:
         await self._rooms.create_index("host_id", unique=True)
@@ -84,9 +96,12 @@ class Rooms:
     async def save(self, room: Room, told: Sequence[Numbered], also: Also | None) -> None:
         """One guarded write: state and events together, places and `also` in its transaction."""
         changes = _changes(room, told)
-        places = len(room.joined) + len(room.gone) + len(room.held | room.roles.keys())
+        places = (
+            len(room.joined) + len(room.gone) + len((room.held | room.roles.keys()) - room.gone)
+        )
         ending = bool(told) and told[-1].type == LAST
-        if also is None and places + bool(changes) == 1 and not ending:
+        alone = places + bool(changes) == 1 and not (ending or room.dropped)
+        if also is None and alone:
             await self._write(room, changes, None)
             return
 
@@ -94,6 +109,8 @@ class Rooms:
             await self._write(room, changes, session)
             if ending:
                 await self._add_time(room, told, session)
+            for stream in room.dropped if self._drops_streams else ():
+                await self._errands.add("drop_stream", {"stream": stream}, session)
             if also:
                 await also(session, room)
 
@@ -149,6 +166,7 @@ class Rooms:
             "male": None,
             "female": None,
             "applications": {},
+            "blocked": {},
             "log": {},
         }
         try:
@@ -194,6 +212,7 @@ def room_from(document: Document) -> Room:
         status=document["status"],
         started_at=document["started_at"],
         applications={key: _application_from(it) for key, it in document["applications"].items()},
+        blocked=document.get("blocked", {}),
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         male=_seat_from(document["male"]),
         female=_seat_from(document["female"]),
@@ -210,10 +229,12 @@ def _changes(room: Room, told: Sequence[Numbered]) -> Document:
     unsets: Document = {}
     for name in room.touched:
         head, _, user_id = name.partition(".")
+        if user_id and head in room.touched:
+            continue  # the whole map is written
         if head == "applications":
-            if "applications" in room.touched and user_id:
-                continue
             _change_applications(room, user_id, sets, unsets)
+        elif user_id:
+            sets[name] = getattr(room, head)[user_id]
         else:
             value = getattr(room, name)
             sets[name] = _seat_to(value) if isinstance(value, Seat) else value
@@ -255,7 +276,7 @@ def _seat_to(seat: Seat) -> Document:
 def _seat_from(document: Any) -> Seat | None:
     if document is None:
         return None
-    return Seat(_person_from(document["person"]), document["stream"])
+    return Seat(_person_from(document["person"]), document["stream"], document.get("away", False))
 
 
 def _application_from(document: Document) -> Application:

@@ -22,21 +22,22 @@ class Tokens:
         await self._tokens.create_index("user_id")
         await self._tokens.create_index("expires_at", expireAfterSeconds=0)
 
-    async def issue(self, user_id: str) -> str:
-        """A new token; of more than PER_USER the oldest go."""
+    async def issue(self, user_id: str) -> tuple[str, list[str]]:
+        """A new token, and the ids of those that had to go: of more than PER_USER the oldest."""
         token = secrets.token_hex(20)
         now = datetime.now(UTC)
         row = {"user_id": user_id, "made_at": now, "expires_at": now + self._life}
-        await self._tokens.insert_one({"_id": _hash(token), **row})
+        await self._tokens.insert_one({"_id": token_id(token), **row})
         mine = self._tokens.find({"user_id": user_id, "revoked": None}, {"_id": 1})
         old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(PER_USER).to_list()
-        if old:
-            await self._tokens.delete_many({"_id": {"$in": [row["_id"] for row in old]}})
-        return token
+        dropped = [row["_id"] for row in old]
+        if dropped:
+            await self._tokens.delete_many({"_id": {"$in": dropped}})
+        return token, dropped
 
     async def owner(self, token: str) -> str | None:
         """The user_id, or None for a token that is unknown, revoked or too old."""
-        row = await self._tokens.find_one({"_id": _hash(token)})
+        row = await self._tokens.find_one({"_id": token_id(token)})
         now = datetime.now(UTC)
         if row is None or row["expires_at"] <= now or row.get("revoked"):
             return None
@@ -56,12 +57,13 @@ class Tokens:
 
     async def given_back(self, token: str) -> tuple[str, bool] | None:
         """Whose a revoked token was, and whether that is settled."""
-        row = await self._tokens.find_one({"_id": _hash(token), "revoked": True})
+        row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
         return (str(row["user_id"]), row.get("settled", False)) if row else None
 
     async def _set(self, token: str, **fields: Any) -> None:
-        await self._tokens.update_one({"_id": _hash(token)}, {"$set": fields})
+        await self._tokens.update_one({"_id": token_id(token)}, {"$set": fields})
 
 
-def _hash(token: str) -> str:
+def token_id(token: str) -> str:
+    """What a token is known by where it must open nothing."""
     return hashlib.sha256(token.encode()).hexdigest()

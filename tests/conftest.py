@@ -1,4 +1,4 @@
-"""A real MongoDB for the whole run, and a real server on a real port for a test."""
+"""A real MongoDB and Redis for the whole run, and a real server on a real port for a test."""
 
 import asyncio
 import shutil
@@ -16,6 +16,7 @@ from server import Server
 from settings import Settings
 from storage.mongod import Mongod
 from tests.phones import Street
+from tests.redis_server import RedisServer
 
 MEMORY = Path("/dev/shm")
 DATABASE = "qlive_test"
@@ -32,6 +33,24 @@ def mongo_uri() -> Iterator[str]:
     finally:
         loop.close()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """One Redis for all tests that let it be."""
+    redis = RedisServer()
+    redis.start()
+    yield redis.url
+    redis.kill()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of this test's own."""
+    redis = RedisServer()
+    redis.start()
+    yield redis
+    redis.kill()
 
 
 @pytest.fixture(scope="session")

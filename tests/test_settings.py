@@ -23,10 +23,15 @@ PRODUCTION = {
     "QLIVE_IM__API_BASE": "https://console.tim.qq.com",
     "QLIVE_IM__SDK_APP_ID": "1400000001",
     "QLIVE_IM__SECRET_KEY": "s2",
+    "QLIVE_IM__CALLBACK_TOKEN": "s8",
     "QLIVE_LIVE__PUSH_DOMAIN": "push.qlive.cn",
     "QLIVE_LIVE__PLAY_DOMAIN": "play.qlive.cn",
     "QLIVE_LIVE__PUSH_KEY": "s3",
     "QLIVE_LIVE__PLAY_KEY": "s4",
+    "QLIVE_LIVE__CALLBACK_KEY": "s9",
+    "QLIVE_LIVE__API_BASE": "https://live.tencentcloudapi.com",
+    "QLIVE_LIVE__SECRET_ID": "s10",
+    "QLIVE_LIVE__SECRET_KEY": "s11",
     "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
     "QLIVE_PAY__CONTENT_KEY": "s5",
     "QLIVE_PAY__MCHID": "1900000110",
@@ -67,7 +72,7 @@ def test_the_file_holds_the_defaults() -> None:
 def test_the_file_holds_every_setting_with_a_comment() -> None:
     section, commented = "", []
     for line in FILE.read_text().splitlines():
-        if top := re.fullmatch(r"(\w+):", line):
+        if top := re.fullmatch(r"(\w+):( # \S.+)?", line):
             section = f"{top[1]}."
         elif one := re.fullmatch(r"(  )?(\w+): .+ # \S.+", line):
             commented.append(f"{section if one[1] else ''}{one[2]}")
@@ -127,6 +132,11 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("QLIVE_SERVER", "{}", "Input should be a valid dictionary"),
         ("QLIVE_WECHAT__API_BASE", "api.weixin.qq.com", "must be a URL"),
         ("QLIVE_MONGODB__URI", "localhost:27017", "must begin with mongodb://"),
+        ("QLIVE_REDIS__URL", "localhost:6379", "must begin with redis://"),
+        ("QLIVE_SERVER__WORKERS", "0", "Input should be greater than or equal to 1"),
+        ("QLIVE_SERVER__WORKERS", "65", "Input should be less than or equal to 64"),
+        ("QLIVE_PRESENCE__GUEST_SECONDS", "0", "Input should be greater than 0"),
+        ("QLIVE_PRESENCE__HOST_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_PAY__PROVIDER", "xpay", "Input should be 'jsapi'"),
         ("QLIVE_PAY__APIV3_KEY", "short", "must be the 32 characters"),
         ("QLIVE_MICRO__ADMISSION", "all", "Input should be 'applied', 'invited' or 'open'"),
@@ -194,6 +204,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert problems({}, path) == [f"{path}: No such file or directory"]
 
 
+@pytest.mark.parametrize("url", ["redis://redis:6379/1", "rediss://redis", "unix:///run/redis"])
+def test_redis_may_be_reached_in_every_way_that_it_offers(url: str) -> None:
+    assert load(FILE, {"QLIVE_REDIS__URL": url}).redis.url == url
+
+
 def test_production_with_everything_starts() -> None:
     settings = load(FILE, PRODUCTION)
     assert settings.environment == "production"
@@ -225,8 +240,9 @@ def test_production_refuses_every_secret_a_laptop_made_up(tmp_path: Path) -> Non
     told = {problem for problem in settings.problems_in_production() if "laptop" in problem}
     assert {problem.split(":")[0] for problem in told} == {
         "wechat.apps.wxca891295c56f2c79.secret",
-        *("im.sdk_app_id", "im.secret_key", "ops.token"),
+        *("im.sdk_app_id", "im.secret_key", "im.callback_token", "ops.token"),
         *("live.push_domain", "live.play_domain", "live.push_key", "live.play_key"),
+        *("live.callback_key", "live.secret_id", "live.secret_key"),
     }
 
 
@@ -240,9 +256,9 @@ def test_a_laptop_gets_every_secret_made_up_once(tmp_path: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     assert len(first.pay.apiv3_key) == 32
     missing = {name for name, value in leaves(first).items() if value in ("", 0)}
-    bases = {"wechat.api_base", "im.api_base", "pay.api_base"}
-    assert missing == bases | {"server.public_url", "mongodb.uri", "gifts.repeat_window_ms"} | {
-        "logging.json"
+    bases = {"wechat.api_base", "im.api_base", "live.api_base", "pay.api_base"}
+    assert missing == bases | {"server.public_url", "mongodb.uri", "redis.url"} | {
+        *("gifts.repeat_window_ms", "logging.json")
     }
     assert all(app.secret for app in first.wechat.apps.values())
 
@@ -281,7 +297,10 @@ def test_an_app_that_is_added_later_gets_a_secret_and_the_others_keep_theirs(
 
 
 def test_no_secret_is_in_what_a_log_would_show(tmp_path: Path) -> None:
-    env = {"QLIVE_MONGODB__URI": "mongodb://user:password@db/"}
+    env = {
+        "QLIVE_MONGODB__URI": "mongodb://user:password@db/",
+        "QLIVE_REDIS__URL": "redis://:password@redis/",
+    }
     settings, simulator = fill(load(FILE, env), tmp_path / "secrets.json")
     shown = f"{settings!r} {settings} {simulator!r}"
     assert "dev-" not in shown

@@ -3,9 +3,11 @@
 from typing import Any
 
 from handlers.base import call
+from handlers.evictions import evict
 from handlers.ops import models
 from handlers.ops.base import PAGE, Operator
 from handlers.parts import Parts
+from realtime.bus import ShownOut
 from realtime.codes import Code
 from storage.users import User
 
@@ -43,7 +45,7 @@ class OneUser(Operator):
 
     async def _shut_out(self, user_id: str) -> None:
         """Out of the room, off the mic, off the socket, at once."""
-        self.parts.hub.show_out(None, user_id, Code.PUT_OUT)
+        await evict(self.parts, ShownOut(user_id, None, Code.PUT_OUT))
         await self.parts.keeper.take_out(user_id, "banned")
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from tencent.simulator.im_messages import Messages
 from tencent.simulator.usersig import usersig_error
 from tencent.simulator.wire import SimReply, SimRequest, json_reply
 
@@ -19,11 +20,14 @@ Outcome = tuple[int, dict[str, Any]]
 
 
 class Im:
-    """`accounts` (UserID -> profile) and `groups` (GroupId -> what was sent) are for tests."""
+    """`accounts` (UserID -> profile), `groups` (GroupId -> what was sent) and `messages` (see
+    Messages.sent) are for tests."""
 
     def __init__(self, sdk_app_id: int, key: str, admin: str, now: Callable[[], float]) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
+        messages = Messages(self.groups, self.accounts, now)
+        self.messages = messages.sent
         self._sdk_app_id = sdk_app_id
         self._key = key
         self._admin = admin
@@ -33,6 +37,8 @@ class Im:
             "/v4/profile/portrait_set": self._portrait_set,
             "/v4/group_open_http_svc/create_group": self._create_group,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
+            "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
+            "/v4/openim/sendmsg": messages.sendmsg,
         }
 
     def answer(self, request: SimRequest) -> SimReply:
@@ -87,7 +93,7 @@ class Im:
             if not limit or not _is_text(item.get("Value"), limit):
                 return BAD_PROFILE, {}
         profile.update({item["Tag"]: item["Value"] for item in items})
-        return 0, {}
+        return 0, {"ErrorDisplay": ""}
 
     def _create_group(self, content: dict[str, Any]) -> Outcome:
         if code := _wrong_group(content):

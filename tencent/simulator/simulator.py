@@ -11,19 +11,20 @@ from typing import Any
 
 from tencent.simulator.codes import Codes
 from tencent.simulator.im import Im
+from tencent.simulator.live import Live
 from tencent.simulator.pay import Pay
 from tencent.simulator.phone import Phone
 from tencent.simulator.sns import Sns
 from tencent.simulator.wire import SimReply, SimRequest, bad_request, json_reply
 
-SERVICES = ("wechat", "im", "pay")
+SERVICES = ("wechat", "im", "pay", "live")
 LOGGED = 200
 
 Answer = Callable[[SimRequest], SimReply]
 
 
 class Simulator:
-    """WeChat, Tencent IM and WeChat Pay in one process; a restart forgets everything.
+    """WeChat, Tencent IM, WeChat Pay and CSS in one process; a restart forgets everything.
 
     `outage` maps a service to an HTTP status (int) that it answers or to seconds (float) by
     which it is late.
@@ -42,6 +43,8 @@ class Simulator:
         platform_key_id: str,
         platform_private_key: str,
         apiv3_key: str,
+        live_secret_id: str,
+        live_secret_key: str,
         now: Callable[[], float] = time,
     ) -> None:
         """`apps` maps an appId to its secret, keys are PEM text, `now` gives unix seconds."""
@@ -58,6 +61,7 @@ class Simulator:
             platform_private_key,
             now,
         )
+        self.live = Live(live_secret_id, live_secret_key, now)
         self._apiv3_key = apiv3_key  # seals the notifications
         phone, sns = Phone(apps, codes, now), Sns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
@@ -66,6 +70,7 @@ class Simulator:
             (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
+            (".*", r"/live/?", "live", self.live.answer),
             ("GET", r"/log", "", self._show_log),
             ("POST", r"/outage", "", self._set_outage),
         ]
@@ -119,5 +124,11 @@ class Simulator:
 def _outcome(reply: SimReply) -> str:
     """The service's own number or word for it, which its HTTP status may hide."""
     content = json.loads(reply.body)
-    word = content.get("errcode") or content.get("ErrorCode") or content.get("code")
+    error = content.get("Response", {}).get("Error", {})
+    word = (
+        content.get("errcode")
+        or content.get("ErrorCode")
+        or content.get("code")
+        or error.get("Code")
+    )
     return str(word) if word else ("ok" if reply.status == 200 else f"HTTP {reply.status}")

@@ -1,7 +1,6 @@
 """What happens when two things are asked for at once, or one twice, or half of one."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -18,12 +17,12 @@ async def test_a_doubled_entry_into_another_room_never_shows_the_person_out_of_i
 ) -> None:
     first, second = await street.host("红娘一"), await street.host("红娘二")
     bert = await street.person("bert", 1)
-    shown_out: list[int | None] = []
+    shown_out: list[int] = []
     show_out = server.parts.hub.show_out
 
-    def note(live_id: int | None, user_id: str, *code: Any) -> None:
+    def note(live_id: int, user_id: str, *, barred: bool) -> None:
         shown_out.append(live_id)
-        show_out(live_id, user_id, *code)
+        show_out(live_id, user_id, barred=barred)
 
     server.parts.hub.show_out = note  # type: ignore[method-assign]
     for _ in range(15):

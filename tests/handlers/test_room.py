@@ -210,6 +210,7 @@ async def test_the_audience_hears_how_many_are_left(street: Street) -> None:
     host = await street.host()
     anna = await street.guest("anna", 2, host.live_id)
     socket = await host.connect()
+    assert (await socket.next("snapshot"))["data"]["audience_count"] == 2
     (await anna.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
 
     async def alone() -> bool:

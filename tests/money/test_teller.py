@@ -107,6 +107,19 @@ async def test_the_same_request_id_for_something_else_is_refused(other: dict[str
 
 
 @gen_test
+async def test_what_was_given_under_an_id_can_be_asked_for_before_it_is_given_again() -> None:
+    counter = Counter()
+    teller = counter.teller
+    assert await teller.given("anna", "r1", ROSE.content) is None
+    answer = await counter.give()
+    assert await teller.given("anna", "r1", ROSE.content) == answer
+    assert await teller.given("anna", "", ROSE.content) is None
+    assert await teller.given("bert", "r1", ROSE.content) is None
+    with pytest.raises(RequestIdReused):
+        await teller.given("anna", "r1", replace(ROSE, num=3).content)
+
+
+@gen_test
 async def test_request_ids_are_each_senders_own() -> None:
     counter = Counter(anna=(100, 0), bert=(100, 0))
     await counter.give()

@@ -46,6 +46,18 @@ class Screen:
         assert self._room[SEATS[data["gender"]]]["user_id"] == data["user_id"]
         self._room[SEATS[data["gender"]]] = None
 
+    def _member_away(self, data: Frame) -> None:
+        self._show(data, away=True)
+
+    def _member_back(self, data: Frame) -> None:
+        self._show(data, away=False)
+
+    def _live_pause(self, data: Frame) -> None:
+        self._set_status(data, "live", "paused")
+
+    def _live_resume(self, data: Frame) -> None:
+        self._set_status(data, "paused", "live")
+
     def _profile(self, data: Frame) -> None:
         room, owner = self._room, self._room["owner"]
         if data["user_id"] == owner["user_id"]:
@@ -63,6 +75,16 @@ class Screen:
     def _live_end(self, data: Frame) -> None:
         assert data["user_id"] == self._room["owner"]["user_id"]
         self._room.update(status="ended", male=None, female=None, applicants=[])
+
+    def _show(self, data: Frame, *, away: bool) -> None:
+        seat = self._room["owner" if data["role"] == "host" else data["role"]]
+        assert (seat["user_id"], seat["away"]) == (data["user_id"], not away), data
+        seat["away"] = away
+
+    def _set_status(self, data: Frame, before: str, after: str) -> None:
+        assert data["user_id"] == self._room["owner"]["user_id"]
+        assert self._room["status"] == before, data
+        self._room["status"] = after
 
     def _row(self, data: Frame) -> Frame:
         for row in self._room["applicants"]:

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+
+import websockets
 
 from tests.phones import WAIT, Phone, Socket
 
@@ -19,6 +22,26 @@ async def numbered(socket: Socket, count: int) -> list[str]:
         if json.loads(text)["type"] not in PASSING:
             texts.append(text)
     return texts
+
+
+@asynccontextmanager
+async def listen(socket: Socket) -> AsyncIterator[list[str]]:
+    """Whatever is said meanwhile, as it comes, but for what only passes and goodbyes."""
+    texts: list[str] = []
+
+    async def hear() -> None:
+        with suppress(websockets.ConnectionClosed):
+            while text := str(await socket.connection.recv()):
+                if json.loads(text)["type"] not in (*PASSING, "bye"):
+                    texts.append(text)
+
+    hearing = asyncio.ensure_future(hear())
+    try:
+        await until(lambda: texts)
+        yield texts
+    finally:
+        hearing.cancel()
+        await asyncio.wait([hearing])
 
 
 async def until(done: Callable[[], Any], seconds: float = WAIT) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from realtime.bus import LocalBus
+from realtime.channel import SLICE
 from realtime.codes import Code
 from realtime.hub import Hub
 from realtime.opening import Look, Since
@@ -56,11 +57,12 @@ class Stored:
 class Ear:
     """One socket that writes down what it was told."""
 
-    def __init__(self, user_id: str = "1") -> None:
-        self.user_id = user_id
-        self.closed = False
+    def __init__(self, user_id: str = "1", number: int = 0, token_id: str = "") -> None:
+        self.user_id, self.number, self.token_id = user_id, number, token_id
+        self.closed = self.waits_too_long = False
         self.heard_at = self.next_beat = 0.0
         self.code: Code | None = None
+        self.retry_ms: int | None = None
         self.heard: list[dict[str, Any]] = []
 
     def begin(self, frames: bytes) -> None:
@@ -75,9 +77,16 @@ class Ear:
 
     beat = send
 
-    def bye(self, code: Code, _retry_ms: int | None = None) -> None:
-        assert self.code is None
-        self.code, self.closed = code, True
+    def late(self, _now: float, _seconds: float) -> bool:
+        return self.waits_too_long and not self.closed
+
+    def cut(self) -> None:
+        self.bye(Code.SLOW)
+
+    def bye(self, code: Code, retry_ms: int | None = None) -> None:
+        """Once, as an outbox says it."""
+        if not self.closed:
+            self.code, self.retry_ms, self.closed = code, retry_ms, True
 
     @property
     def words(self) -> list[tuple[str, int]]:
@@ -87,9 +96,9 @@ class Ear:
 class Scene:
     """A hub on a stored room."""
 
-    def __init__(self) -> None:
+    def __init__(self, slice_: int = SLICE) -> None:
         self.stored = Stored()
-        self.hub = Hub(self.stored, LocalBus())
+        self.hub = Hub(self.stored, LocalBus(), slice_=slice_)
 
     def happen(self, *types: str) -> None:
         for type_ in types or ("profile",):
@@ -105,6 +114,7 @@ class Scene:
         look: Callable[[], Awaitable[Look]] | None = None,
     ) -> Ear:
         ear = ear or Ear()
+        self.hub.arrive(ear)  # type: ignore[arg-type]
         await self.hub.join(ROOM, ear, since, look or self.stored.look)  # type: ignore[arg-type]
         return ear
 

@@ -5,11 +5,32 @@ from typing import Any
 
 import pytest
 
-from tests.phones import Phone, Reply, Street
+from tests.phones import Phone, Reply, Socket, Street
 from tests.realtime.folding import Frame, Screen, comparable
-from tests.realtime.listening import numbered
+from tests.realtime.listening import listen, numbered, until
 
+WISHES = {
+    "apply_micro": 5,
+    "accept_micro": 5,
+    "invite_micro": 4,
+    "refuse_micro": 2,
+    "leave_micro": 2,
+    "take_off": 2,
+    "come": 3,
+    "leave_room": 1,
+    "push_gift": 3,
+    "rename": 3,
+}
+BLIPS = {"connect": 8, "drop": 6, "put_out": 0.3}
 GUESTS = {"bert": 1, "carl": 1, "emil": 1, "anna": 2, "dora": 2, "ella": 2, "nobody": 0}
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """So short a patience that connections which drop come to something within the test; the
+    host's would end the evening."""
+    patience = {"shown_after_seconds": 0.05, "guest_seconds": 0.7, "viewer_seconds": 1.5}
+    return {"presence": {**patience, "host_seconds": 120}}
 
 
 class Evening:
@@ -20,23 +41,16 @@ class Evening:
         self.chance = random.Random(seed)
         self.live_id = host.live_id
         self.done: list[str] = []
+        self.wishes: dict[str, float] = dict(WISHES)
+        self.sockets: dict[str, Socket] = {}
 
     async def act(self) -> Reply:
         one, other = self.chance.sample([self.host, *self.guests], 2)
-        weighted = {
-            "apply_micro": 5,
-            "accept_micro": 5,
-            "invite_micro": 4,
-            "refuse_micro": 2,
-            "leave_micro": 2,
-            "take_off": 2,
-            "come": 3,
-            "leave_room": 1,
-            "push_gift": 3,
-            "rename": 3,
-        }
-        [what] = self.chance.choices([*weighted], [*weighted.values()])
+        [what] = self.chance.choices([*self.wishes], [*self.wishes.values()])
         self.done.append(what)
+        if what in ("connect", "drop"):
+            await self.connect(one) if what == "connect" else self.drop(one)
+            return await one.get("qlive_user/get_user_state/")
         return await self._do(what, one, other)
 
     async def _do(self, what: str, one: Phone, other: Phone) -> Reply:
@@ -53,12 +67,25 @@ class Evening:
                 return await self.host.get("qlive_room/leave_micro/", user_id=one.id, **here)
             case "come":
                 return await one.get("get_playurl/", **here)
+            case "put_out":
+                return await self.host.post("qlive_room/put_out/", user_id=one.id, **here)
             case "push_gift":
                 gift: Any = {"gift_id": self.chance.choice(self.gifts[:4]), "num": 1}
                 return await one.get("qlive_gift/push_gift/", user_id=other.id, **gift)
         name = f"{one.name}{self.chance.randrange(100)}"
         changed = {"nickname": name, "face_url": f"https://face.example/{name}", "age": 30}
         return await one.post("qlive_user/update_userinfo/", **changed)
+
+    async def connect(self, one: Phone) -> None:
+        """A newer socket; nobody reads on the older any more."""
+        newer = await one.connect(self.live_id)
+        self.drop(one)
+        self.sockets[one.id] = newer
+
+    def drop(self, one: Phone) -> None:
+        """Their connection is gone, without a word."""
+        if socket := self.sockets.pop(one.id, None):
+            socket.connection.transport.abort()
 
 
 async def evening(street: Street, seed: int) -> tuple[Evening, Phone]:
@@ -91,7 +118,7 @@ def check_every_cut(cuts: list[Frame], events: list[Frame]) -> None:
                 assert screen.shown == later[screen.seq], event
 
 
-@pytest.mark.gen_test(timeout=40)
+@pytest.mark.gen_test(timeout=90)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_at_every_cut_the_events_lead_to_the_later_snapshot(
     street: Street, seed: int
@@ -121,7 +148,50 @@ async def test_at_every_cut_the_events_lead_to_the_later_snapshot(
     }
 
 
-@pytest.mark.gen_test(timeout=40)
+async def look_until(looker: Phone, status: str) -> list[Frame]:
+    """Looks at the room, until the last shows that status."""
+    cuts = [await a_look(looker)]
+    while cuts[-1]["data"]["status"] != status:
+        cuts.append(await a_look(looker))
+    return cuts
+
+
+@pytest.mark.gen_test(timeout=90)
+@pytest.mark.parametrize("seed", [4, 5])
+async def test_while_connections_drop_and_come_back_the_events_lead_to_every_later_snapshot(
+    street: Street, seed: int
+) -> None:
+    here, watcher = await evening(street, seed)
+    here.wishes |= BLIPS
+    looker = await street.guest("looker", 0, here.live_id)
+    other = await street.guest("other watcher", 0, here.live_id)
+    async with listen(await watcher.connect()) as one, listen(await other.connect()) as two:
+        cuts = []
+        for n in range(150):
+            await here.act()
+            cuts.append(await a_look(looker))
+            if n % 50 == 25:  # at last the host, too
+                await here.connect(here.host)
+                cuts += await look_until(looker, "live")
+                here.drop(here.host)
+                cuts += await look_until(looker, "paused")
+                await here.connect(here.host)
+                cuts += await look_until(looker, "live")
+        (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
+        for heard in (one, two):
+            await until(lambda heard=heard: '"type":"live_end"' in heard[-1])
+    for phone in (here.host, *here.guests):
+        here.drop(phone)
+    assert one[1:] == two[1:], "all but the snapshot"
+    events = [json.loads(text) for text in one[1:]]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    check_every_cut(cuts, events)
+    assert {event["type"] for event in events} >= {
+        *("member_away", "member_back", "live_pause", "live_resume", "micro_accept"),
+    }
+
+
+@pytest.mark.gen_test(timeout=90)
 async def test_when_all_act_at_once_everybody_hears_the_same(street: Street) -> None:
     here, watcher = await evening(street, 3)
     listeners = [here.host, watcher]

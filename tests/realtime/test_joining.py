@@ -76,7 +76,7 @@ async def test_a_first_frame_may_bring_the_token(street: Street) -> None:
 async def test_a_token_that_never_comes_is_a_goodbye(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.socket.AUTH_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.caller.AUTH_SECONDS", 0.05)
     host = await street.host()
     assert await parted(await street.socket(host.live_id)) == 4401
 
@@ -98,7 +98,7 @@ async def test_a_bad_token_in_the_header_is_told_on_the_socket(street: Street) -
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_token_in_the_url_is_none(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.socket.AUTH_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.caller.AUTH_SECONDS", 0.05)
     host = await street.host()
     address = f"{street.address.replace('http', 'ws', 1)}{BASE}ws/"
     query = f"?live_id={host.live_id}&token={host.token}"

@@ -108,34 +108,96 @@ async def test_a_ping_between_the_pieces_is_answered(street: Street) -> None:
     await wire.close()
 
 
-WRONG = {
-    "masked with another key": b"\x81\x82" + KEY + b"\xff\xff",
-    "a reserved bit": framed(TEXT, b"{}", head=FIN | 0x40),
-    "another reserved bit": framed(TEXT, b"{}", head=FIN | 0x10),
-    "an opcode nobody knows": framed(3, b"{}"),
-    "a control opcode nobody knows": framed(11, b""),
-    "not UTF-8": framed(TEXT, b"\xff\xfe{}"),
-    "a fragmented ping": framed(PING, b"", head=0),
-    "a long ping": framed(PING, b"x" * 126),
-    "a piece of nothing": framed(0, b"{}"),
-    "a message within a message": framed(TEXT, b"{", head=0) + framed(TEXT, b"{}"),
-    "a close reason that is not UTF-8": framed(CLOSE, b"\x03\xe8\xff\xfe"),
-    "a close of one byte": framed(CLOSE, b"\x03"),
-    "a close code that is none": framed(CLOSE, b"\x00\x07"),
+PROTOCOL, PAYLOAD, TOO_BIG = 1002, 1007, 1009
+WRONG: dict[str, tuple[bytes, int]] = {
+    "not masked": (b"\x81\x02{}", PROTOCOL),
+    "masked with another key": (b"\x81\x82" + KEY + b"\xff\xff", PAYLOAD),
+    "a reserved bit": (framed(TEXT, b"{}", head=FIN | 0x40), PROTOCOL),
+    "the second reserved bit": (framed(TEXT, b"{}", head=FIN | 0x20), PROTOCOL),
+    "another reserved bit": (framed(TEXT, b"{}", head=FIN | 0x10), PROTOCOL),
+    "an opcode nobody knows": (framed(3, b"{}"), PROTOCOL),
+    "a control opcode nobody knows": (framed(11, b""), PROTOCOL),
+    "not UTF-8": (framed(TEXT, b"\xff\xfe{}"), PAYLOAD),
+    "not UTF-8 in pieces": (framed(TEXT, b"\xe7", head=0) + framed(0, b"{}"), PAYLOAD),
+    "a fragmented ping": (framed(PING, b"", head=0), PROTOCOL),
+    "a long ping": (framed(PING, b"x" * 126), PROTOCOL),
+    "a piece of nothing": (framed(0, b"{}"), PROTOCOL),
+    "a message within a message": (
+        framed(TEXT, b"{", head=0) + framed(TEXT, b"{}"),
+        PROTOCOL,
+    ),
+    "a close reason that is not UTF-8": (framed(CLOSE, b"\x03\xe8\xff\xfe"), PAYLOAD),
+    "a close of one byte": (framed(CLOSE, b"\x03"), PROTOCOL),
+    "a close code that is none": (framed(CLOSE, b"\x00\x07"), PROTOCOL),
+    "too large": (framed(TEXT, b"x" * (FRAME_BYTES + 1)), TOO_BIG),
+    "too large, of which only the header comes": (b"\x81\xff" + b"\x00" * 4 + b"\x7f" * 4, TOO_BIG),
+    "a length out of range": (b"\x81\xff" + b"\xff" * 8, PROTOCOL),
+    "too large in pieces": (
+        framed(TEXT, b"x" * FRAME_BYTES, head=0) + framed(0, b"x"),
+        TOO_BIG,
+    ),
 }
 
 
 @pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("name", WRONG)
-async def test_bytes_that_are_no_websocket_end_the_connection(
+async def test_bytes_that_are_no_websocket_end_the_connection_and_say_why(
     street: Street, server: Server, quiet: None, name: str
 ) -> None:
     wire = await dial(await street.host())
-    wire.writer.write(WRONG[name])
-    answers = await wire.rest()
-    assert [opcode for opcode, _ in answers] in ([], [CLOSE]), answers
+    data, code = WRONG[name]
+    wire.writer.write(data)
+    answers = [it for it in await wire.rest() if b'"audience"' not in it[1]]
+    assert [opcode for opcode, _ in answers] == [CLOSE], answers
+    assert int.from_bytes(answers[0][1][:2], "big") == code
     await until(lambda: not server.parts.hub.sockets)
     await wire.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_was_right_before_the_wrong_is_answered(street: Street, quiet: None) -> None:
+    wire = await dial(await street.host())
+    wire.writer.write(framed(TEXT, b'{"type":"ping","n":1}') + b"\x81\x02{}")
+    assert await wire.next() == (TEXT, b'{"type":"pong","n":1}')
+    answer = await wire.next()
+    assert answer is not None
+    assert (answer[0], int.from_bytes(answer[1][:2], "big")) == (CLOSE, PROTOCOL)
+    await wire.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [(b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9bye", 1001), (b"\x0f\xa0", 4000)],
+)
+async def test_a_close_is_answered_and_the_connection_ended(
+    street: Street, server: Server, quiet: None, sent: bytes, answered: int
+) -> None:
+    wire = await dial(await street.host())
+    await wire.send(CLOSE, sent)
+    answers = [it for it in await wire.rest() if b'"audience"' not in it[1]]
+    assert [(op, int.from_bytes(data[:2], "big")) for op, data in answers] == [(CLOSE, answered)]
+    await until(lambda: not server.parts.hub.open)
+    await wire.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("opcode", [PING, PONG])
+async def test_pings_and_pongs_count_as_frames(street: Street, quiet: None, opcode: int) -> None:
+    wire = await dial(await street.host())
+    wire.writer.write(framed(opcode, b"") * 40)
+    said = [json.loads(data) for kind, data in await wire.rest() if kind == TEXT]
+    byes = [frame["code"] for frame in said if frame["type"] == "bye"]
+    assert byes == [4029]
+    await wire.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_as_many_frames_as_may_be_are_all_answered(street: Street, quiet: None) -> None:
+    _, socket = await a_socket(street)
+    for n in range(10):
+        await socket.send(type="ping", n=n)
+    assert [(await socket.next("pong"))["n"] for _ in range(10)] == list(range(10))
 
 
 @pytest.mark.gen_test(timeout=20)

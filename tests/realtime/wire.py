@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -68,8 +69,9 @@ class Wire:
         return frames
 
 
-async def dial(phone: Phone) -> Wire:
-    """A socket of this phone's into its room, after the snapshot."""
+async def dial(phone: Phone, at_once: Sequence[tuple[int, bytes]] = ()) -> Wire:
+    """A socket of this phone's into its room, after the snapshot; or, with frames (opcode,
+    payload) that leave together with the handshake, before anything was read."""
     host, _, port = phone.street.address.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -77,11 +79,14 @@ async def dial(phone: Phone) -> Wire:
         f"Authorization: QLiveToken {phone.token}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        + b"".join(framed(opcode, payload) for opcode, payload in at_once)
     )
     answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
     wire = Wire(reader, writer)
+    if at_once:
+        return wire
     found = await wire.next()
     assert found is not None
     assert json.loads(found[1])["type"] == "snapshot"

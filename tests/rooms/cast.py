@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from rooms.people import Member, Person, Role
+from rooms.presence import Patience
 from rooms.room import Room, Seat
 
 NOW = 1_690_000_000_000
 EPOCH = "epoch-1"
+PATIENCE = Patience(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
 
 HOST = Person("10000000", "hong", "https://faces/host", 2, "310000", 40)
 BERT = Person("10000001", "bert", "https://faces/bert", 1, "110000", 30)
@@ -64,8 +66,18 @@ def after(room: Room) -> Room:
         room.male,
         room.female,
         dict(room.applications),
+        dict(room.blocked),
         places,
     )
+
+
+def away(room: Room, person: Person, at: int = NOW) -> Room:
+    """The room as it is loaded when this person's connection is gone since `at`."""
+    room = after(room)
+    members = dict(room.members)
+    if place := members.get(person.user_id):
+        members[person.user_id] = replace(place, away_at=at)
+    return replace(room, members=members)
 
 
 def without(room: Room, *people: Person) -> Room:

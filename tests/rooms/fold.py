@@ -1,7 +1,7 @@
 """What a client does: apply the numbered events to the snapshot that it was given."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Shown = dict[str, Any]
@@ -65,6 +65,23 @@ def leave(room: Shown, data: Mapping[str, Any]) -> None:
     room[SEATS[data["gender"]]] = None
 
 
+def gone_or_back(*, away: bool) -> Callable[[Shown, Mapping[str, Any]], None]:
+    def step(room: Shown, data: Mapping[str, Any]) -> None:
+        seat = room["owner" if data["role"] == "host" else data["role"]]
+        assert seat["user_id"] == data["user_id"]
+        seat["away"] = away
+
+    return step
+
+
+def pause(room: Shown, data: Mapping[str, Any]) -> None:
+    room["status"] = "paused"
+
+
+def resume(room: Shown, data: Mapping[str, Any]) -> None:
+    room["status"] = "live"
+
+
 def profile(room: Shown, data: Mapping[str, Any]) -> None:
     owner = room["owner"]
     if data["user_id"] == owner["user_id"]:
@@ -90,6 +107,10 @@ STEPS = {
     "micro_accept": accept,
     "micro_refuse": refuse,
     "micro_leave": leave,
+    "member_away": gone_or_back(away=True),
+    "member_back": gone_or_back(away=False),
+    "live_pause": pause,
+    "live_resume": resume,
     "profile": profile,
     "gift": gift,
     "live_end": end,

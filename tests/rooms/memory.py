@@ -24,7 +24,7 @@ class Memory:
 
     def add(self, room: Room) -> None:
         names = ("group_id", "cover", "epoch", "version", "status", "started_at", "applications")
-        document = {name: getattr(room, name) for name in names}
+        document = {name: getattr(room, name) for name in (*names, "blocked")}
         document |= {"_id": room.live_id, "owner": asdict(room.owner), "log": {}}
         self.documents[room.live_id] = document | {"male": None, "female": None}
 
@@ -46,11 +46,14 @@ class Memory:
             raise Raced
         if any(place and place.live_id != room.live_id for place in places.values()):
             raise Raced
+        touched = (room.held | room.roles.keys()) - room.gone
+        if any(self.places.get(who) != room.seen[who] for who in touched & room.seen.keys()):
+            raise Raced
         update(kept, changes)
         self.places |= room.joined
         for who in room.gone:
             del self.places[who]
-        for who in room.held | room.roles.keys():
+        for who in touched:
             if place := self.places.get(who):
                 role = room.roles.get(who, place.role)
                 self.places[who] = replace(place, role=role, v=place.v + 1)

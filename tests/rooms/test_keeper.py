@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,15 @@ from rooms.events import Numbered
 from rooms.keeper import Also, Keeper, Raced
 from rooms.locks import Locks
 from rooms.people import Member, Person
-from rooms.refusals import HostIsLive, NoSuchRoom, NotHost, NotLive, SeatTaken, TryAgain
+from rooms.refusals import (
+    HostIsLive,
+    NoSuchRoom,
+    NotHost,
+    NotLive,
+    PutOut,
+    SeatTaken,
+    TryAgain,
+)
 from rooms.room import Room, Seat
 from tests.rooms.cast import ANNA, BERT, CARL, HOST, NOW
 from tests.rooms.memory import Memory
@@ -30,18 +38,22 @@ class Diary:
     def stir(self, live_id: int) -> None:
         self.lines.append(("stir", live_id))
 
-    def show_out(self, live_id: int, user_id: str) -> None:
-        self.lines.append(("show_out", live_id, user_id))
+    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
+        self.lines.append(("show_out", live_id, user_id, *(["barred"] if barred else [])))
 
 
 class Store(Memory):
-    """Writes down what is saved; loses the next `races`, in each of which `rival` was first."""
+    """Writes down what is saved; loses the next `races`, in each of which `rival` was first.
+
+    What stands in `meanwhile` happens before the next write, one thing each, and may let it win.
+    """
 
     def __init__(self, diary: Diary) -> None:
         super().__init__()
         self.diary = diary
         self.races = 0
         self.rival = lambda: None
+        self.meanwhile: list[Callable[[], None]] = []
         self.loads = 0
 
     async def load(self, live_id: int, people: Sequence[str] = ()) -> Room | None:
@@ -54,6 +66,8 @@ class Store(Memory):
             self.races -= 1
             self.rival()
             raise Raced
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
         await super().save(room, told, also)
         self.diary.lines.append(("save", room.live_id, *(event.seq for event in told)))
 
@@ -414,3 +428,111 @@ async def test_somebody_who_keeps_coming_in_elsewhere_is_followed_and_given_up_a
     with pytest.raises(TryAgain):
         await house.keeper.take_out(BERT.user_id, "banned")
     assert BERT.user_id not in house.store.places
+
+
+# ---- put out
+
+
+def until() -> int:
+    return module.now_ms() + 60_000
+
+
+@gen_test
+async def test_a_guest_who_is_put_out_is_told_of_and_barred() -> None:
+    house = House(BERT)
+    house.store.change(1, lambda room: room.accept(BERT, "open", "s", ""), BERT.user_id)
+    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    assert house.lines() == [
+        ("save", 1, 2),
+        ("tell", 1, (2, "micro_leave")),
+        ("stir", 1),
+        ("show_out", 1, BERT.user_id, "barred"),
+    ]
+    assert BERT.user_id not in house.store.places
+    with pytest.raises(PutOut):
+        await house.keeper.enter(1, BERT)
+    assert house.lines() == []
+
+
+@gen_test
+async def test_whoever_is_put_out_without_being_there_is_barred_all_the_same() -> None:
+    house = House()
+    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    assert house.lines() == [("save", 1), ("tell", 1), ("show_out", 1, BERT.user_id, "barred")]
+    with pytest.raises(PutOut):
+        await house.keeper.enter(1, BERT)
+
+
+@gen_test
+async def test_whoever_is_put_out_of_one_room_stays_in_another() -> None:
+    house = House()
+    await house.keeper.enter(2, BERT)
+    house.lines()
+    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    assert [line[:2] for line in house.lines()] == [("save", 1), ("tell", 1), ("show_out", 1)]
+    assert house.store.places[BERT.user_id].live_id == 2
+
+
+@gen_test
+async def test_putting_out_that_is_refused_puts_nobody_out() -> None:
+    house = House(BERT, CARL)
+    with pytest.raises(NotHost):
+        await house.keeper.put_out(1, BERT.user_id, CARL.user_id, until())
+    assert house.lines() == []
+    assert house.room().role_of(CARL.user_id) == "viewer"
+
+
+@gen_test
+async def test_whoever_is_put_out_while_they_come_in_is_out_when_the_entry_is_written_last() -> (
+    None
+):
+    house = House()
+    house.store.meanwhile = [
+        lambda: house.store.change(
+            1, lambda room: room.put_out(HOST.user_id, BERT.user_id, until())
+        )
+    ]
+    with pytest.raises(PutOut):
+        await house.keeper.enter(1, BERT)
+    assert BERT.user_id not in house.store.places
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, "barred")
+
+
+@gen_test
+async def test_whoever_is_put_out_while_they_come_in_is_out_when_the_entry_is_written_first() -> (
+    None
+):
+    house = House()
+    house.store.meanwhile = [lambda: house.store.change(1, come_in(BERT), BERT.user_id)]
+    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    assert BERT.user_id not in house.store.places
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, "barred")
+    assert house.room().keeps_out(BERT.user_id, module.now_ms())
+
+
+@gen_test
+async def test_entry_and_putting_out_at_once_leave_nobody_inside_in_any_order() -> None:
+    for order in range(2):
+        house = House()
+        acts = [
+            house.keeper.enter(1, BERT),
+            house.keeper.put_out(1, HOST.user_id, BERT.user_id, until()),
+        ]
+        done = await asyncio.gather(*(acts[::-1] if order else acts), return_exceptions=True)
+        assert all(isinstance(it, Room | PutOut | None) for it in done)
+        assert BERT.user_id not in house.store.places
+
+
+@gen_test
+async def test_somebody_who_was_here_already_is_not_looked_at_a_second_time() -> None:
+    house = House(BERT)
+    house.store.loads = 0
+    await house.keeper.enter(1, BERT)
+    assert house.store.loads == 2  # to check before they leave elsewhere, and to come in
+
+
+@gen_test
+async def test_one_who_is_taken_out_is_not_barred() -> None:
+    house = House(BERT)
+    await house.keeper.take_out(BERT.user_id, "banned")
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id)

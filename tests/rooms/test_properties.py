@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from rooms.refusals import Refusal
 from rooms.room import Room, Seat
 from rooms.snapshot import snapshot
 from storage.members import _count
-from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
+from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, KIM, NOW, PATIENCE
 from tests.rooms.fold import comparable, fold
 from tests.rooms.memory import Memory
 
@@ -47,12 +47,13 @@ STEPS = st.builds(
         # What brings people on mic comes more often than what ends everything.
         ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
         + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3
+        + ["part"] * 4 + ["arrive"] * 3 + ["miss"] * 8 + ["put_out"] * 2
         + ["leave", "depart", "gift", "nothing", "end", "close"]
     ),
     live_id=st.sampled_from([1, 1, 1, 1, 1, 2]),
     who=st.sampled_from(EVERYBODY),
     whom=st.sampled_from(EVERYBODY),
-    wait=st.sampled_from([0, 0, 1, 1_000, 1_000, 30_000, 61_000]),
+    wait=st.sampled_from([0, 0, 1, 1_000, 1_000, 3_000, 30_000, 61_000]),
     choice=st.integers(0, 5),
 )  # fmt: skip
 
@@ -80,6 +81,12 @@ class World:
                 self.open(step.live_id)
             case "depart":
                 self.take_out(user_id, REASONS[step.choice % 3])
+            case "part":
+                self.connect(user_id, self.now)
+            case "arrive":
+                self.connect(user_id, None)
+            case "miss":
+                self.miss(user_id, step.choice)
             case _:
                 rule = self.rule(step)
                 self.change(step.live_id, rule, user_id, step.whom.user_id)
@@ -99,6 +106,23 @@ class World:
         place = self.store.places.get(user_id)
         if place and place.live_id != but:
             self.change(place.live_id, lambda room: room.depart(user_id, reason), user_id)
+
+    def connect(self, user_id: str, away_at: int | None) -> None:
+        """A connection comes or goes, wherever this person is."""
+        if (place := self.store.places.get(user_id)) and bool(place.away_at) != bool(away_at):
+            self.store.places[user_id] = replace(place, away_at=away_at, v=place.v + 1)
+            if away_at is None:
+                self.change(place.live_id, lambda room: room.come_back(user_id), user_id)
+
+    def miss(self, user_id: str, choice: int) -> None:
+        """What comes of an absence is looked at, now and then and not always in time."""
+        since, streams = (self.now - 30_000 if choice == 0 else NOW), choice % 2 == 1
+        if place := self.store.places.get(user_id):
+            self.change(
+                place.live_id,
+                lambda room: room.miss(user_id, self.now, PATIENCE, since=since, streams=streams),
+                user_id,
+            )
 
     def open(self, live_id: int) -> None:
         host, name = HOSTS[live_id], self.new_name()
@@ -122,6 +146,9 @@ class World:
                 (None, None, None, None, 1, 2)[step.choice],
             ),
             "leave": lambda room: room.leave(who.user_id),
+            "put_out": lambda room: room.put_out(
+                room.host_id if step.choice else who.user_id, whom.user_id, self.now + 60_000
+            ),
             "profile": lambda room: room.update_profile(
                 Person(who.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
@@ -150,12 +177,14 @@ class World:
         if self.refused(room, rule):
             return
         if not room.changed:
+            room.held.clear()  # a place that is held guards a write, and there is none
             assert room == before
             return
         self.store.write(room, room.numbered(self.now))
         after = self.load(live_id, *people)
         self.same_as_saved(room, after)
         self.same_as_told(before, room, after)
+        assert room.dropped == streams(before) - streams(after)
         if not after.live and before.live:
             lives = {(p.live_id, p.epoch) for p in self.store.places.values()}
             assert (live_id, room.epoch) in lives
@@ -177,7 +206,8 @@ class World:
         self.store.places = keep
 
     def same_as_saved(self, room: Room, after: Room) -> None:
-        for name in ("owner", "epoch", "status", "started_at", "male", "female", "applications"):
+        names = ("owner", "epoch", "status", "started_at", "male", "female", "applications")
+        for name in (*names, "blocked"):
             assert getattr(after, name) == getattr(room, name)
         assert after.version == room.version + len(room.events)
         roles = {who: member.role for who, member in after.members.items()}
@@ -228,6 +258,7 @@ class World:
             assert here[user_id].role == ("viewer" if asked.applied_at is None else "applied")
             assert asked.invited or asked.applied_at is not None
         self.check_roles(room, here, sitting)
+        self.check_absences(room, here)
 
     def check_roles(self, room: Room, here: dict[str, Any], sitting: list[str]) -> None:
         for user_id, member in here.items():
@@ -241,6 +272,19 @@ class World:
         assert min(counts.num_list) >= 0
         assert counts.men_applying == len(room.applicants(1)) <= counts.men
         assert counts.women_applying == len(room.applicants(2)) <= counts.women
+
+    def check_absences(self, room: Room, here: dict[str, Any]) -> None:
+        assert room.owner.away == (room.status == "paused")
+        for seat in (room.owner, room.male, room.female):
+            if seat and seat.away:
+                assert here[seat.person.user_id].away_at is not None
+        assert not [user_id for user_id in here if room.keeps_out(user_id, self.now)]
+
+
+def streams(room: Room) -> set[str]:
+    """What may be pushed in this room."""
+    seats = (room.owner, room.male, room.female) if room.live else ()
+    return {seat.stream for seat in seats if seat}
 
 
 def counted(here: dict[str, Any]) -> Counts:
@@ -279,7 +323,10 @@ def test_rooms_are_sound_after_whatever_happens(steps: list[Step]) -> None:
         world.check()
 
 
-@pytest.mark.parametrize("what", ["apply", "invite", "accept", "refuse", "leave_micro", "gift"])
+WORDS = ["apply", "invite", "accept", "refuse", "leave_micro", "gift", "miss", "arrive", "put_out"]
+
+
+@pytest.mark.parametrize("what", WORDS)
 def test_the_world_of_these_tests_gets_people_that_far(what: str) -> None:
     """A property of rooms in which nothing ever happens would always hold."""
     world = World()
@@ -287,11 +334,14 @@ def test_the_world_of_these_tests_gets_people_that_far(what: str) -> None:
     for person in (BERT, CARL):
         world.enter(1, person)
     ways = [("apply", BERT), ("invite", BERT), ("accept", BERT), ("leave_micro", BERT)]
-    ways += [("apply", CARL), ("refuse", CARL), ("gift", BERT)]
+    ways += [("apply", CARL), ("refuse", CARL), ("gift", BERT), ("part", HOST), ("miss", HOST)]
+    ways += [("arrive", HOST), ("accept", BERT), ("put_out", BERT)]
     for name, who in ways:
         version = world.load(1).version
-        world.take(Step(name, 1, who, CARL if name == "gift" else who, 0, 1))
+        wait = 3_000 if name == "miss" else 0
+        choice = 5 if name == "accept" else 1
+        world.take(Step(name, 1, who, CARL if name == "gift" else who, wait, choice))
         if name == what:
-            assert world.load(1).version == version + 1
+            assert world.load(1).version == version + (2 if who is HOST else 1)
             return
     raise AssertionError(what)

@@ -16,9 +16,11 @@ from tests.rooms.cast import (
     EPOCH,
     HOST,
     NOW,
+    PATIENCE,
     STRANGER,
     after,
     applied,
+    away,
     live_room,
     new_room,
     place,
@@ -171,7 +173,12 @@ def every_event() -> list[tuple[str, Any]]:
     room.refuse(ANNA.user_id)
     room.update_profile(renamed(BERT))
     room.hear_gift(gift(DORA, BERT))
+    for person in (BERT, HOST):
+        room = away(hear(room), person)
+        room.miss(person.user_id, NOW + 3_000, PATIENCE, since=NOW, streams=False)
     room = hear(room)
+    room.come_back(HOST.user_id)
+    room.come_back(BERT.user_id)
     room.leave_micro(BERT.user_id, BERT.user_id)
     room.close("host")
     hear(room)

@@ -14,12 +14,15 @@ from storage.database import Database
 from storage.errands import Errands
 from storage.gifts import Gifts
 from storage.ledger import Ledger
+from storage.letters import Letters
 from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
+from storage.presence import Presences
 from storage.rooms import Rooms
 from storage.tokens import Tokens
 from storage.users import Users
+from tests.rooms.cast import PATIENCE
 
 NAME = "qlive_test_storage"
 
@@ -38,6 +41,8 @@ class House:
     orders: Orders
     ledger: Ledger
     errands: Errands
+    presences: Presences
+    letters: Letters
 
     async def make_indexes(self) -> None:
         for part in (
@@ -52,25 +57,29 @@ class House:
             self.orders,
             self.ledger,
             self.errands,
+            self.presences,
+            self.letters,
         ):
             await part.make_indexes()
 
 
-def build(database: Database) -> House:
-    members, counters = Members(database), Counters(database)
+def build(database: Database, *, drops_streams: bool = True) -> House:
+    members, counters, errands = Members(database), Counters(database), Errands(database)
     return House(
         database,
         Users(database, members),
         Tokens(database, days=30),
         members,
-        Rooms(database, members, counters),
+        Rooms(database, members, counters, errands, drops_streams=drops_streams),
         Gifts(database, counters),
         Blocks(database, counters),
         Configs(database, counters),
         Likes(database),
         Orders(database),
         Ledger(database),
-        Errands(database),
+        errands,
+        Presences(database, PATIENCE),
+        Letters(database),
     )
 
 

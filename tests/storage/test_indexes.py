@@ -1,10 +1,12 @@
 """What the database itself keeps true, and the questions that it answers from an index."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
 
+from storage.letters import KEPT_SECONDS, OVERLAP
 from tests.storage.conftest import House
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -34,6 +36,21 @@ async def test_tokens_die_at_the_time_that_they_name(house: House) -> None:
     assert (await index(house, "tokens", "expires_at"))["expireAfterSeconds"] == 0
 
 
+@gen_test
+async def test_letters_are_kept_for_so_long_that_every_process_has_read_them(
+    house: House,
+) -> None:
+    kept = timedelta(seconds=(await index(house, "letters", "at"))["expireAfterSeconds"])
+    assert kept.total_seconds() == KEPT_SECONDS
+    assert kept > 10 * OVERLAP
+
+
+@gen_test
+async def test_the_index_of_what_is_due_holds_only_those_who_are_due(house: House) -> None:
+    filtered = (await index(house, "members", "due_at"))["partialFilterExpression"]
+    assert filtered == {"due_at": {"$gt": 0}}
+
+
 @pytest.mark.parametrize(
     ("collection", "keys"),
     [
@@ -42,6 +59,8 @@ async def test_tokens_die_at_the_time_that_they_name(house: House) -> None:
         ("rooms", ("status", "started_at")),
         ("rooms", ("due_at",)),
         ("members", ("live_id", "epoch", "gender", "role", "entered_at")),
+        ("members", ("due_at",)),
+        ("members", ("process", "seen_at")),
         ("errands", ("state", "due_at")),
         ("ledger", ("lines.account", "at")),
         ("ledger", ("by", "kind", "at")),

@@ -9,9 +9,10 @@ from rooms.keeper import Keeper, Raced
 from rooms.locks import Locks
 from rooms.people import Person
 from rooms.room import Room, Seat
+from storage.database import Database
 from storage.rooms import LOG
-from tests.rooms.cast import ANNA, BERT, CARL, HOST, NOW
-from tests.storage.conftest import House
+from tests.rooms.cast import ANNA, BERT, CARL, HOST, NOW, PATIENCE
+from tests.storage.conftest import House, build
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -356,7 +357,7 @@ async def test_state_and_log_agree_under_many_changes_at_once(house: House) -> N
     class Deaf:
         def tell(self, *_: Any) -> None: ...
         def stir(self, *_: Any) -> None: ...
-        def show_out(self, *_: Any) -> None: ...
+        def show_out(self, *_: Any, **__: Any) -> None: ...
 
     async def visit(man: Person) -> None:
         keeper = Keeper(house.rooms, Deaf(), Locks())
@@ -373,6 +374,203 @@ async def test_state_and_log_agree_under_many_changes_at_once(house: House) -> N
     for man in men:
         heard = [event.type for event in log if event.data["user_id"] == man.user_id]
         assert heard == ["micro_apply", "micro_refuse"] * 4
+
+
+# ---- absences, those who were put out, streams
+
+
+@gen_test
+async def test_seats_of_people_who_are_away_come_back_as_they_were(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    for person in (BERT, HOST):
+        await house.database.collection("members").update_one(
+            {"_id": person.user_id}, {"$set": {"away_at": NOW}}
+        )
+        await change(
+            house,
+            live_id,
+            lambda room, p=person: room.miss(
+                p.user_id, NOW + 3_000, PATIENCE, since=0, streams=False
+            ),
+            person.user_id,
+        )
+    room = await load(house, live_id)
+    assert (room.male, room.owner) == (Seat(BERT, "b", away=True), Seat(HOST, "s", away=True))
+    assert room.status == "paused"
+    assert (await house.rooms.live())[0].owner.away
+    for person in (BERT, HOST):
+        await change(house, live_id, lambda r, p=person: r.come_back(p.user_id), person.user_id)
+    room = await load(house, live_id)
+    assert (room.male, room.owner) == (Seat(BERT, "b"), Seat(HOST, "s"))
+    assert room.status == "live"
+    log = await house.rooms.log_since(live_id, "e1", 1)
+    assert log is not None
+    assert [event.type for event in log] == [
+        *("member_away", "member_away", "live_pause"),
+        *("member_back", "member_back", "live_resume"),
+    ]
+
+
+async def put_out(house: House, live_id: int, person: Person, until: int) -> None:
+    await change(
+        house,
+        live_id,
+        lambda room: room.put_out(HOST.user_id, person.user_id, until),
+        person.user_id,
+    )
+
+
+@gen_test
+async def test_whoever_was_put_out_is_kept_out_in_the_next_live_too(house: House) -> None:
+    live_id = await opened(house, BERT, CARL)
+    await put_out(house, live_id, BERT, NOW + 5)
+    await put_out(house, live_id, CARL, NOW)
+    assert (await load(house, live_id)).blocked == {
+        BERT.user_id: NOW + 5,
+        CARL.user_id: NOW,
+    }
+    assert await house.members.get(BERT.user_id) is None
+    await change(house, live_id, lambda room: room.close("host"))
+    assert (await load(house, live_id)).blocked.keys() == {BERT.user_id, CARL.user_id}
+    await opened(house, epoch="e2")
+    assert (await load(house, live_id)).blocked == {BERT.user_id: NOW + 5}
+    assert (await stored(house, live_id))["blocked"] == {BERT.user_id: NOW + 5}
+
+
+@gen_test
+async def test_putting_out_somebody_who_is_not_there_is_one_guarded_write(house: House) -> None:
+    live_id = await opened(house, CARL)
+    late = await load(house, live_id, BERT.user_id)
+    await change(house, live_id, lambda room: room.apply(CARL, NOW, 600), CARL.user_id)
+    late.put_out(HOST.user_id, BERT.user_id, NOW + 5)
+    with pytest.raises(Raced):
+        await save(house, late)
+    assert (await load(house, live_id)).blocked == {}
+    await put_out(house, live_id, BERT, NOW + 5)
+    room = await load(house, live_id)
+    assert (room.blocked, room.version) == ({BERT.user_id: NOW + 5}, 1)
+
+
+@gen_test
+async def test_two_who_are_put_out_at_once_are_both_kept_out_or_one_tries_again(
+    house: House,
+) -> None:
+    live_id = await opened(house, BERT, CARL)
+    for person in (BERT, CARL):
+        await change(
+            house, live_id, lambda r, p=person: r.accept(p, "open", "s", "")
+            if r.male is None else None, person.user_id,
+        )  # fmt: skip
+    rooms = [await load(house, live_id, person.user_id) for person in (BERT, CARL)]
+    for room, person in zip(rooms, (BERT, CARL), strict=True):
+        room.put_out(HOST.user_id, person.user_id, NOW + 5)
+    await save(house, rooms[0])
+    with pytest.raises(Raced):
+        await save(house, rooms[1])
+    await put_out(house, live_id, CARL, NOW + 5)
+    assert (await load(house, live_id)).blocked.keys() == {BERT.user_id, CARL.user_id}
+
+
+async def errands(house: House) -> list[dict[str, Any]]:
+    rows = await house.database.collection("errands").find().sort("_id", 1).to_list()
+    return [{row["kind"]: row["payload"]} for row in rows]
+
+
+@gen_test
+async def test_the_stream_of_a_seat_that_ends_is_dropped_with_the_seat(house: House) -> None:
+    live_id = await opened(house, BERT, ANNA)
+    for person in (BERT, ANNA):
+        await change(
+            house, live_id, lambda r, p=person: r.accept(p, "open", p.nickname, ""), person.user_id
+        )
+    assert await errands(house) == []
+    await change(house, live_id, lambda r: r.leave_micro(BERT.user_id, BERT.user_id), BERT.user_id)
+    assert await errands(house) == [{"drop_stream": {"stream": "bert"}}]
+    await change(house, live_id, lambda room: room.close("host"))
+    dropped = [row["drop_stream"]["stream"] for row in (await errands(house))[1:]]
+    assert sorted(dropped) == ["anna", "s"]
+    found = await house.errands.claim(await house.database.now(), await house.database.now())
+    assert found is not None
+    assert (found.kind, found.payload) == ("drop_stream", {"stream": "bert"})
+
+
+@gen_test
+async def test_a_change_that_loses_its_race_drops_no_stream(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    late = [await load(house, live_id, BERT.user_id) for _ in range(2)]
+    await talk(house, live_id, 1)
+    late[0].leave(BERT.user_id)
+    late[1].close("host")
+    for room in late:
+        with pytest.raises(Raced):
+            await save(house, room)
+    assert await errands(house) == []
+    assert (await load(house, live_id)).male is not None
+
+
+@gen_test
+async def test_a_place_that_is_another_by_now_takes_the_dropped_stream_along(
+    house: House,
+) -> None:
+    """The room's own guard holds, the place's does not: nothing of it is written."""
+    live_id = await opened(house, BERT)
+    await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    late = await load(house, live_id, BERT.user_id)
+    await house.presences.arrive(BERT.user_id, live_id, "e1", "process-1", NOW)
+    late.leave(BERT.user_id)
+    with pytest.raises(Raced):
+        await save(house, late)
+    assert await errands(house) == []
+    assert (await load(house, live_id)).male is not None
+
+
+@gen_test
+async def test_what_fails_beside_a_change_drops_no_stream(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    room = await load(house, live_id, BERT.user_id)
+    room.leave(BERT.user_id)
+
+    async def also(session: Any, room: Room) -> None:
+        raise ValueError("beside")
+
+    with pytest.raises(ValueError, match="beside"):
+        await save(house, room, also=also)
+    assert await errands(house) == []
+    assert (await load(house, live_id)).male is not None
+
+
+@gen_test
+async def test_where_nobody_drops_streams_no_errand_is_written(
+    house: House, database: Database
+) -> None:
+    quiet = build(database, drops_streams=False)
+    live_id = await opened(quiet, BERT)
+    await change(quiet, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    await change(quiet, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    await change(quiet, live_id, lambda room: room.close("host"))
+    room = await load(quiet, live_id)
+    assert (room.live, room.male) == (False, None)
+    assert await errands(house) == []
+
+
+@gen_test
+async def test_rooms_from_before_there_were_absences_are_rooms_like_others(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
+    rows = house.database.collection("rooms")
+    old = {"blocked": "", "owner.away": "", "male.away": ""}
+    await rows.update_one({"_id": live_id}, {"$unset": old})
+    room = await load(house, live_id, BERT.user_id)
+    assert (room.owner, room.male, room.blocked) == (Seat(HOST, "s"), Seat(BERT, "b"), {})
+    await put_out(house, live_id, BERT, NOW + 5)
+    assert (await load(house, live_id)).blocked == {BERT.user_id: NOW + 5}
+    await rows.update_one({"_id": live_id}, {"$unset": {"blocked": ""}})
+    await change(house, live_id, lambda room: room.close("host"))
+    await opened(house, epoch="e2")
+    assert (await stored(house, live_id))["blocked"] == {}
 
 
 # ---- questions about many rooms

@@ -136,6 +136,8 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         platform_key_id=merchant["platform"]["public_key_id"],
         platform_private_key=merchant["platform"]["private_key_pem"],
         apiv3_key=merchant["apiv3_key"],
+        live_secret_id="AKIDTEST",
+        live_secret_key="SECRETTEST",
         now=clock,
     )
 

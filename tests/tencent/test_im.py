@@ -163,6 +163,84 @@ async def test_a_group_can_be_destroyed_twice(im, simulator):
 
 
 @a_command
+async def test_a_group_is_told_as_documented(scripted):
+    im, service = scripted({**FINE, "MsgTime": 1700000000, "MsgSeq": 1})
+    await im.send_group_msg("room_1", "你好", 8912345, "High")
+    assert service.heard[0].path == "/v4/group_open_http_svc/send_group_msg"
+    assert said(service.heard[0]) == {
+        "GroupId": "room_1",
+        "Random": 8912345,
+        "MsgPriority": "High",
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "你好"}}],
+    }
+
+
+@a_command
+async def test_a_user_is_told_as_documented(scripted):
+    im, service = scripted({**FINE, "MsgTime": 1700000000, "MsgKey": "89541_2574206_1700000000"})
+    await im.send_text("u_10002", "你好", 1287657, 60)
+    assert service.heard[0].path == "/v4/openim/sendmsg"
+    assert said(service.heard[0]) == {
+        "SyncOtherMachine": 2,
+        "To_Account": "u_10002",
+        "MsgLifeTime": 60,
+        "MsgRandom": 1287657,
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "你好"}}],
+    }
+
+
+@a_command
+async def test_both_may_be_told_in_somebodys_name(scripted):
+    im, service = scripted(FINE)
+    await im.send_group_msg("room_1", "a", 1, "Normal", "u_10001")
+    await im.send_text("u_10002", "a", 1, 0, "u_10001")
+    assert [said(heard)["From_Account"] for heard in service.heard] == ["u_10001", "u_10001"]
+
+
+@a_command
+async def test_the_simulator_passes_messages_on(im, simulator):
+    await im.create_group("room_1", "a", "host1", "")
+    await im.send_group_msg("room_1", "hello", 1, "High")
+    await im.send_text("host1", "psst", 2, 60)
+    assert list(simulator.im.messages) == [
+        {"group": "room_1", "priority": "High", "text": "hello", "random": 1},
+        {"to": "host1", "text": "psst", "random": 2},
+    ]
+
+
+@a_command
+@pytest.mark.parametrize("code", [20003, 90012, 90048])
+async def test_a_recipient_unknown_to_im_is_imported_and_told_once_more(scripted, code):
+    im, service = scripted(failed(code), FINE, FINE)
+    await im.send_text("u_10002", "a", 7, 60)
+    first, imported, second = service.heard
+    assert imported.path == "/v4/im_open_login_svc/account_import"
+    assert said(imported) == {"UserID": "u_10002"}
+    assert said(first) == said(second)
+
+
+@a_command
+async def test_a_recipient_who_stays_unknown_or_may_not_be_told_ends_it(scripted):
+    for lines, calls in (([failed(20003), FINE, failed(20003)], 3), ([failed(90002)], 1)):
+        im, service = scripted(*lines)
+        with pytest.raises(IMRefused):
+            await im.send_text("u_10002", "a", 7, 60)
+        assert len(service.heard) == calls
+
+
+@a_command
+async def test_a_message_of_more_than_8_kb_is_not_sent(scripted):
+    im, service = scripted(FINE)
+    fits = "红" * 2700
+    await im.send_group_msg("room_1", fits, 1, "High")
+    for send in (im.send_group_msg("g", fits * 2, 1, "High"), im.send_text("u", fits * 2, 1, 0)):
+        with pytest.raises(IMRefused) as refused:
+            await send
+        assert refused.value.code == 80002
+    assert len(service.heard) == 1
+
+
+@a_command
 @pytest.mark.parametrize("code", sorted(TRY_LATER))
 async def test_what_may_pass_is_away(scripted, code):
     im, service = scripted(failed(code))

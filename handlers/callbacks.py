@@ -1,0 +1,114 @@
+"""Where Tencent reports: IM, who came and went; CSS, which stream began or ended."""
+
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import structlog
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_pascal
+
+from handlers.answers import Answer
+from handlers.base import BODY_BYTES, Handler, call
+from rooms.refusals import CallbackRefused, TooLarge
+from storage.inbox import Note
+from tencent.callbacks import (
+    Event,
+    GroupMembers,
+    Heard,
+    StateChange,
+    StreamEvent,
+    from_im,
+    from_live,
+)
+
+DONE = "done"
+
+
+class ImHeard(Answer):
+    """As IM writes it; anything else counts as a failure."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+    action_status: str = "OK"
+    error_info: str = ""
+    error_code: int = 0
+
+
+class LiveHeard(Answer):
+    code: int = 0
+
+
+class Callback(Handler):
+    """Kept raw, then carried out, once however often it comes. While the database is away it is
+    answered with 503, and Tencent repeats it."""
+
+    def parameters(self) -> dict[str, Any]:
+        """None: what nobody can read is kept, too, before it is refused."""
+        if self._body_size > BODY_BYTES:
+            raise TooLarge
+        return {}
+
+    async def take(self, source: str, heard: Heard) -> None:
+        """CallbackRefused."""
+        unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
+        raw = self.body.decode(errors="replace")
+        note = Note(source, heard.id, urlencode(unsigned), raw)
+        inbox = self.parts.inbox
+        if heard.refused:
+            structlog.contextvars.bind_contextvars(callback=heard.refused)
+            await inbox.refuse(note, heard.refused)
+            raise CallbackRefused
+        if await inbox.receive(note):
+            word = heard.ignored or await self._carry_out(heard.event)
+            structlog.contextvars.bind_contextvars(callback=word)
+            await inbox.settle(note, "" if word == DONE else word)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What is not UTF-8 becomes question marks, and with them no signature fits."""
+        return dict(parse_qsl(self.request.query, keep_blank_values=True))
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)
+
+    async def _carry_out(self, event: Event | None) -> str:
+        """ "done", or the reason why there was nothing to do."""
+        presence = self.parts.presence
+        match event:
+            case StateChange(user_id, online, at_ms):
+                return await presence.heard_state(user_id, online=online, at_ms=at_ms)
+            case GroupMembers():
+                return await self._carry_out_for_all(event)
+            case StreamEvent(stream, on, sequence, at):
+                return await presence.heard_stream(stream, on=on, sequence=sequence, at_s=at)
+        return "no_event"
+
+    async def _carry_out_for_all(self, event: GroupMembers) -> str:
+        words = [
+            await self.parts.presence.heard_state(user_id, online=event.online, at_ms=event.at_ms)
+            for user_id in event.user_ids
+        ]
+        return DONE if DONE in words else next(iter(words), "nobody")
+
+
+class ImCallback(Callback):
+    """The address to enter in the console of IM; https, with authentication on."""
+
+    @call
+    async def post(self) -> ImHeard:
+        im = self.parts.settings.im
+        now = time.time()
+        await self.take("im", from_im(self.query, self.body, im.callback_token, im.sdk_app_id, now))
+        return ImHeard()
+
+
+class LiveCallback(Callback):
+    """The address to enter in a callback template of CSS, for pushes and their ends."""
+
+    @call
+    async def post(self) -> LiveHeard:
+        key = self.parts.settings.live.callback_key
+        await self.take("live", from_live(self.body, key, time.time()))
+        return LiveHeard()

@@ -1,0 +1,274 @@
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tornado.ioloop import IOLoop
+
+from realtime.codes import Code
+from realtime.fanout import Fanout
+from realtime.outbox import Outbox
+from tests.realtime.listening import until
+from tests.realtime.sockets import Pair
+
+WIDTH = 4
+BYE = -1
+
+
+class Listener:
+    """A socket that writes down the numbers it hears, and how many came at once."""
+
+    def __init__(self, user_id: str, began: int = 0) -> None:
+        self.user_id = user_id
+        self.began = began
+        self.heard: list[int] = []
+        self.sends: list[int] = []
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        if self.closed:
+            return
+        numbers = [int(data[at : at + WIDTH]) for at in range(0, len(data), WIDTH)]
+        self.heard += numbers
+        self.sends.append(len(numbers))
+
+    def bye(self) -> None:
+        if not self.closed:
+            self.heard.append(BYE)
+            self.closed = True
+
+
+def bye(outbox: Outbox) -> None:
+    cast("Listener", outbox).bye()
+
+
+class Hall:
+    """A fan-out and everybody who ever listened to it."""
+
+    def __init__(self, slice_: int) -> None:
+        self.fanout = Fanout(slice_)
+        self.everybody: list[Listener] = []
+        self.said = 0
+
+    def add(self, user_id: str = "") -> Listener:
+        listener = Listener(user_id or f"u{len(self.everybody)}", self.said)
+        self.everybody.append(listener)
+        self.fanout.add(cast("Outbox", listener))
+        return listener
+
+    def say(self) -> None:
+        self.said += 1
+        self.fanout.send(b"%04d" % self.said, self.said)
+
+    async def settle(self) -> None:
+        while self.fanout.busy:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_small_room_is_told_at_once() -> None:
+    hall = Hall(slice_=3)
+    three = [hall.add() for _ in range(3)]
+    hall.say()
+    assert [one.heard for one in three] == [[1]] * 3
+    assert (hall.fanout.sent, hall.fanout.busy) == (1, False)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_between_two_slices_others_have_their_turn() -> None:
+    hall = Hall(slice_=2)
+    six = [hall.add() for _ in range(6)]
+    hall.say()
+    seen: list[int] = []
+
+    async def another() -> None:
+        while hall.fanout.busy:
+            seen.append(sum(len(one.heard) for one in six))
+            await asyncio.sleep(0)
+
+    await another()
+    assert set(seen) >= {2, 4}
+    assert [one.heard for one in six] == [[1]] * 6
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_what_piles_up_during_a_round_leaves_joined_and_in_order() -> None:
+    hall = Hall(slice_=1)
+    three = [hall.add() for _ in range(3)]
+    hall.say()
+    await asyncio.sleep(0)
+    for _ in range(5):
+        hall.say()
+    await hall.settle()
+    assert [one.heard for one in three] == [[1, 2, 3, 4, 5, 6]] * 3
+    assert [one.sends for one in three] == [[1, 5]] * 3
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_joins_while_frames_wait_hears_each_that_comes_after_once() -> None:
+    hall = Hall(slice_=1)
+    for _ in range(3):
+        hall.add()
+    hall.say()
+    before = hall.add()
+    hall.say()
+    await asyncio.sleep(0)
+    hall.say()
+    during = hall.add()
+    hall.say()
+    await hall.settle()
+    hall.say()
+    await hall.settle()
+    assert (before.heard, during.heard) == ([2, 3, 4, 5], [4, 5])
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_goodbye_comes_after_everything_that_was_said() -> None:
+    hall = Hall(slice_=1)
+    three = [hall.add() for _ in range(3)]
+    hall.say()
+    hall.say()
+    hall.fanout.dismiss(bye)
+    assert hall.fanout.sockets == {}
+    await hall.settle()
+    assert [one.heard for one in three] == [[1, 2, BYE]] * 3
+
+
+@pytest.fixture
+def pairs(io_loop: IOLoop) -> Iterator[list[Pair]]:
+    pairs = [Pair(user_id=f"u{n}") for n in range(9)]
+    yield pairs
+    for one in pairs:
+        one.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_one_dead_client_does_not_stop_the_round_for_the_others(pairs: list[Pair]) -> None:
+    fanout = Fanout(slice_=2)
+    for one in pairs:
+        fanout.add(one.outbox)
+    pairs[0].stream.close()  # ours is closed
+    pairs[3].reader.close()  # theirs is gone, and the next send fails
+    pairs[5].stall()  # this one does not read
+    alive = [pairs[n] for n in (1, 2, 4, 6, 7, 8)]
+    heard = [bytearray() for _ in alive]
+    for n in range(100):
+        fanout.send(b"%04d" % n * 250, n + 1)
+        await until(lambda: not fanout.busy)
+        for each, one in enumerate(alive):
+            heard[each] += await one.read(1000)
+    assert heard == [b"".join(b"%04d" % n * 250 for n in range(100))] * len(alive)
+    assert fanout.sent == 100
+    assert pairs[5].outbox.went == Code.SLOW
+    assert [n for n, one in enumerate(pairs) if one.outbox.closed] == [0, 3, 5]
+
+
+# ---- any order of joining, saying, leaving and turns of the loop
+
+FIRST = "abcde"
+"""Who is there from the beginning: more than a slice."""
+USERS = st.sampled_from(FIRST + "fg")
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), USERS),
+        st.tuples(st.just("leave"), USERS),
+        st.tuples(st.sampled_from(["say", "pass", "turn"]), st.just("")),
+    ),
+    max_size=60,
+)
+
+
+class Play:
+    """Anything that may happen to a fan-out; after each step `sent` is looked at."""
+
+    def __init__(self, slice_: int) -> None:
+        self.fanout = Fanout(slice_)
+        self.frames = 0
+        self.seq = 0
+        self.everybody: list[Listener] = []
+        self.expected: dict[int, list[int]] = {}
+        self.seqs: list[int] = [0]
+        """By number of a frame, the last event that whoever has it has."""
+
+    async def act(self, what: str, user_id: str) -> None:
+        if what == "turn":
+            await asyncio.sleep(0)
+        else:
+            steps: dict[str, Callable[[], None]] = {
+                "add": lambda: self._add(user_id),
+                "leave": lambda: self._leave(user_id),
+                "say": lambda: self._send(numbered=True),
+                "pass": lambda: self._send(numbered=False),
+            }
+            steps[what]()
+        self._look()
+
+    async def end(self) -> None:
+        self.fanout.dismiss(bye)
+        for outbox in self.open:
+            self.expected[id(outbox)].append(BYE)
+        for _ in range(1000):
+            if not self.fanout.busy:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("the rounds do not end")
+
+    @property
+    def open(self) -> list[Listener]:
+        return [one for one in self.everybody if self._stays(one)]
+
+    def _stays(self, one: Listener) -> bool:
+        return self.expected[id(one)][-1:] != [BYE]
+
+    def _add(self, user_id: str) -> None:
+        self._leave(user_id)
+        listener = Listener(user_id, self.frames)
+        self.everybody.append(listener)
+        self.expected[id(listener)] = []
+        self.fanout.add(cast("Outbox", listener))
+
+    def _leave(self, user_id: str) -> None:
+        """Shown out or replaced: they hear nothing more but the goodbye, and not more of what
+        was on its way to them."""
+        if listener := cast("Listener | None", self.fanout.sockets.pop(user_id, None)):
+            listener.bye()
+            self.expected[id(listener)] = list(listener.heard)
+
+    def _send(self, *, numbered: bool) -> None:
+        self.frames += 1
+        self.seq += numbered
+        self.seqs.append(self.seq)
+        for one in self.open:
+            self.expected[id(one)].append(self.frames)
+        self.fanout.send(b"%04d" % self.frames, self.seq)
+
+    def _look(self) -> None:
+        for one in self.open:
+            expected = self.expected[id(one)]
+            assert one.heard == expected[: len(one.heard)], "in order, none left out"
+            last = one.heard[-1] if one.heard else one.began
+            assert self.fanout.sent <= self.seqs[last], "a heartbeat would name an event to come"
+
+
+@settings(max_examples=300, deadline=None)
+@given(slice_=st.integers(1, 3), acts=ACTS)
+def test_everybody_hears_exactly_what_is_said_after_their_joining_and_then_the_goodbye(
+    slice_: int, acts: list[tuple[str, str]]
+) -> None:
+    async def run() -> None:
+        play = Play(slice_)
+        for user_id in FIRST:
+            await play.act("add", user_id)
+        for what, user_id in acts:
+            await play.act(what, user_id)
+        await play.end()
+        for one in play.everybody:
+            assert one.heard == play.expected[id(one)]
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()

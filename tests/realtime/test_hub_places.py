@@ -1,0 +1,208 @@
+"""Whose sockets are closed by what other processes tell, and by a look at where people are."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from realtime.bus import Arrived, Revoked, ShownOut
+from realtime.codes import Code
+from realtime.hub import AT_ONCE
+from realtime.opening import Look
+from tests.realtime.scene import ROOM, Ear, Scene, events
+
+Place = tuple[int, str, int]
+CODES = {"left": Code.NOT_A_MEMBER, "banned": Code.PUT_OUT, "logged_out": Code.TOKEN}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+class Register:
+    """Where people are, as storage would say; who is nowhere is away for a reason."""
+
+    def __init__(self, places: dict[str, Place], reasons: dict[str, Code] | None = None) -> None:
+        self.places = places
+        self.reasons = reasons or {}
+        self.down = False
+        self.asked: list[list[str]] = []
+        self.why: list[tuple[int, str]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def standing(self, user_ids: list[str]) -> dict[str, Place]:
+        self.asked.append(user_ids)
+        await asyncio.sleep(0)
+        if self.down:
+            raise ConnectionError
+        return {who: self.places[who] for who in user_ids if who in self.places}
+
+    async def why_not(self, live_id: int, user_id: str) -> Code | None:
+        self.why.append((live_id, user_id))
+        reason = self.reasons.get(user_id)
+        await asyncio.sleep(0)
+        self.meanwhile()
+        return reason
+
+
+# ---- a newer socket elsewhere
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_newer_socket_on_another_process_replaces_the_one_here(scene: Scene) -> None:
+    older, other = await scene.join(Ear("1", number=2)), await scene.join(Ear("2", number=2))
+    scene.hub.hear(Arrived(ROOM, "a", "1", 3))
+    assert (older.code, other.code) == (Code.REPLACED, None)
+    assert scene.hub.sockets == 1
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("number", [1, 2])
+async def test_an_older_socket_and_its_own_arrival_replace_nothing(
+    scene: Scene, number: int
+) -> None:
+    ear = await scene.join(Ear("1", number=2))
+    scene.hub.hear(Arrived(ROOM, "a", "1", number))
+    assert ear.code is None
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_an_arrival_in_another_life_or_room_replaces_nothing(scene: Scene) -> None:
+    ear = await scene.join(Ear("1", number=2))
+    scene.hub.hear(Arrived(ROOM, "b", "1", 9))
+    scene.hub.hear(Arrived(ROOM + 1, "a", "1", 9))
+    assert ear.code is None
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_socket_that_was_overtaken_while_joining_is_told(scene: Scene) -> None:
+    scene.stored.meanwhile = lambda: scene.hub.hear(Arrived(ROOM, "a", "1", 5))
+    ear = await scene.join(Ear("1", number=4))
+    assert (ear.code, ear.heard, scene.hub.sockets) == (Code.REPLACED, [], 0)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_socket_that_overtakes_while_joining_stays(scene: Scene) -> None:
+    scene.stored.meanwhile = lambda: scene.hub.hear(Arrived(ROOM, "a", "1", 3))
+    ear = await scene.join(Ear("1", number=4))
+    assert (ear.code, ear.words) == (None, [("snapshot", 0)])
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_an_older_socket_that_joins_last_does_not_replace_the_newer(scene: Scene) -> None:
+    newer = await scene.join(Ear("1", number=5))
+    older = await scene.join(Ear("1", number=4))
+    assert (newer.code, older.code) == (None, Code.REPLACED)
+    scene.happen()
+    assert newer.words == [("snapshot", 0), *events(1, 1)]
+
+
+# ---- tokens and evictions
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_token_given_back_closes_its_own_sockets_and_no_other(scene: Scene) -> None:
+    mine = await scene.join(Ear("1", token_id="t1"))
+    theirs = await scene.join(Ear("2", token_id="t2"))
+    scene.hub.hear(Revoked("t1"))
+    assert (mine.code, theirs.code) == (Code.TOKEN, None)
+    assert scene.hub.sockets == 1
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_token_given_back_while_its_socket_joins_closes_it(scene: Scene) -> None:
+    scene.stored.meanwhile = lambda: scene.hub.hear(Revoked("t1"))
+    ear = await scene.join(Ear("1", token_id="t1"))
+    assert (ear.code, ear.heard, scene.hub.channels) == (Code.TOKEN, [], [])
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_banned_is_shown_out_wherever_they_are(scene: Scene) -> None:
+    ear, other = await scene.join(Ear("1")), await scene.join(Ear("2"))
+    scene.hub.hear(ShownOut("1", None, Code.PUT_OUT))
+    scene.hub.hear(ShownOut("2", ROOM + 1, Code.PUT_OUT))
+    assert (ear.code, other.code) == (Code.PUT_OUT, None)
+
+
+# ---- a look at where people are
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_no_longer_in_the_room_is_closed_with_the_right_code(
+    scene: Scene,
+) -> None:
+    ears = {who: await scene.join(Ear(who, number=1)) for who in ("stays", *CODES)}
+    register = Register({"stays": (ROOM, "a", 1), "left": (ROOM + 1, "x", 1)}, CODES)
+    await scene.hub.check_places(register.standing, register.why_not)
+    assert {who: ear.code for who, ear in ears.items()} == {"stays": None, **CODES}
+    assert sorted(register.why) == sorted((ROOM, who) for who in CODES)
+    assert [outbox.user_id for _, outbox in scene.hub.members] == ["stays"]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_look_closes_a_socket_that_a_newer_one_elsewhere_has_replaced(
+    scene: Scene,
+) -> None:
+    ear = await scene.join(Ear("1", number=1))
+    register = Register({"1": (ROOM, "a", 2)})
+    await scene.hub.check_places(register.standing, register.why_not)
+    assert ear.code == Code.REPLACED
+    assert scene.hub.channels == []
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_looks_gone_but_may_listen_all_the_same_stays(scene: Scene) -> None:
+    """A trouble of ours, or a place taken a moment ago, is no reason to close."""
+    ear = await scene.join(Ear("1", number=1))
+    register = Register({})
+    await scene.hub.check_places(register.standing, register.why_not)
+    assert (register.why, ear.code) == ([(ROOM, "1")], None)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_look_that_fails_closes_nobody_and_the_next_one_works(scene: Scene) -> None:
+    ear = await scene.join(Ear("1", number=1))
+    register = Register({}, {"1": Code.NOT_A_MEMBER})
+    register.down = True
+    with pytest.raises(ConnectionError):
+        await scene.hub.check_places(register.standing, register.why_not)
+    scene.happen()
+    assert (ear.code, ear.words) == (None, [("snapshot", 0), *events(1, 1)])
+    register.down = False
+    await scene.hub.check_places(register.standing, register.why_not)
+    assert ear.code == Code.NOT_A_MEMBER
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_comes_back_during_the_look_is_not_closed_by_it(scene: Scene) -> None:
+    """The reason belongs to the socket that was looked at, not to the person's next one."""
+    older, newer = await scene.join(Ear("1", number=1)), Ear("1", number=2)
+    seen: Look = await scene.stored.look()
+
+    async def look() -> Look:
+        return seen
+
+    joining: list[asyncio.Task[Ear]] = []
+    register = Register({}, {"1": Code.NOT_A_MEMBER})
+    register.meanwhile = lambda: joining.append(asyncio.ensure_future(scene.join(newer, look=look)))
+    why_not = register.why_not
+
+    async def slowly(live_id: int, user_id: str) -> Code | None:
+        code = await why_not(live_id, user_id)
+        await joining[0]
+        return code
+
+    await scene.hub.check_places(register.standing, slowly)
+    assert (older.code, newer.code) == (Code.REPLACED, None)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_many_places_are_compared_some_at_once(scene: Scene) -> None:
+    names = [f"{n:04d}" for n in range(AT_ONCE + 3)]
+    for name in names:
+        await scene.join(Ear(name, number=1))
+    register = Register(dict.fromkeys(names, (ROOM, "a", 1)))
+    await scene.hub.check_places(register.standing, register.why_not)
+    assert [len(asked) for asked in register.asked] == [AT_ONCE, 3]
+    assert register.why == []

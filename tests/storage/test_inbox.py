@@ -1,0 +1,169 @@
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from storage.database import Database
+from storage.inbox import (
+    KEPT,
+    QUERY_CHARACTERS,
+    RAW_CHARACTERS,
+    REFUSED_CHARACTERS,
+    REFUSED_KEPT,
+    REFUSED_PLACES,
+    Inbox,
+    Note,
+)
+
+gen_test = pytest.mark.gen_test(timeout=60)
+NOTE = Note("im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}')
+
+
+@pytest.fixture
+def inbox(io_loop: IOLoop, database: Database) -> Inbox:
+    inbox = Inbox(database)
+    io_loop.run_sync(inbox.make_indexes)
+    return inbox
+
+
+async def rows(database: Database) -> list[dict[str, Any]]:
+    return await database.collection("inbox").find().sort("_id", 1).to_list()
+
+
+async def row(database: Database) -> dict[str, Any]:
+    (only,) = await rows(database)
+    return only
+
+
+def is_about(moment: datetime, wanted: datetime) -> bool:
+    return abs(moment - wanted) < timedelta(minutes=2)
+
+
+@gen_test
+async def test_a_note_is_kept_as_it_came_until_it_is_settled(
+    inbox: Inbox, database: Database
+) -> None:
+    assert await inbox.receive(NOTE)
+    kept = await row(database)
+    now = datetime.now(UTC)
+    assert is_about(kept.pop("received_at"), now)
+    assert is_about(kept.pop("expires_at"), now + KEPT)
+    assert kept == {
+        "_id": "im:1",
+        "source": "im",
+        "query": NOTE.query,
+        "raw": NOTE.raw,
+        "outcome": "received",
+        "reason": "",
+        "times": 1,
+    }
+    await inbox.settle(NOTE)
+    assert ((await row(database))["outcome"], (await row(database))["reason"]) == ("done", "")
+
+
+@gen_test
+async def test_a_settled_note_is_not_carried_out_again_but_counted(
+    inbox: Inbox, database: Database
+) -> None:
+    assert await inbox.receive(NOTE)
+    await inbox.settle(NOTE, "not_in_a_room")
+    for _ in range(11):
+        assert not await inbox.receive(replace(NOTE, raw="other"))
+    kept = await row(database)
+    assert (kept["times"], kept["outcome"], kept["reason"]) == (12, "ignored", "not_in_a_room")
+    assert kept["raw"] == NOTE.raw
+
+
+@gen_test
+async def test_a_note_whose_effect_was_cut_short_is_carried_out_when_it_comes_again(
+    inbox: Inbox,
+) -> None:
+    assert await inbox.receive(NOTE)
+    assert await inbox.receive(NOTE)
+    await inbox.settle(NOTE)
+    assert not await inbox.receive(NOTE)
+
+
+@gen_test
+async def test_of_two_who_settle_a_note_the_first_is_right(
+    inbox: Inbox, database: Database
+) -> None:
+    await inbox.receive(NOTE)
+    await inbox.settle(NOTE)
+    await inbox.settle(NOTE, "old_event")
+    assert (await row(database))["outcome"] == "done"
+
+
+@gen_test
+async def test_the_same_note_many_times_at_once_is_one(inbox: Inbox, database: Database) -> None:
+    await asyncio.gather(*(inbox.receive(NOTE) for _ in range(12)))
+    assert (await row(database))["times"] == 12
+
+
+@gen_test
+async def test_the_same_id_from_another_source_is_another_note(
+    inbox: Inbox, database: Database
+) -> None:
+    await inbox.receive(NOTE)
+    await inbox.settle(NOTE)
+    assert await inbox.receive(replace(NOTE, source="live"))
+    assert len(await rows(database)) == 2
+
+
+@gen_test
+async def test_a_refused_note_is_kept_with_its_reason_for_a_week(
+    inbox: Inbox, database: Database
+) -> None:
+    for reason in ("sign", "sign", "stale"):
+        await inbox.refuse(NOTE, reason)
+    kept = await row(database)
+    assert (kept["outcome"], kept["reason"], kept["times"]) == ("refused", "stale", 3)
+    assert (kept["source"], kept["query"], kept["raw"]) == ("im", NOTE.query, NOTE.raw)
+    assert is_about(kept["expires_at"], datetime.now(UTC) + REFUSED_KEPT)
+
+
+@gen_test
+async def test_a_refused_note_never_stands_in_the_way_of_the_genuine_one(
+    inbox: Inbox, database: Database
+) -> None:
+    await inbox.refuse(NOTE, "sign")
+    assert await inbox.receive(NOTE)
+    await inbox.settle(NOTE)
+    await inbox.refuse(NOTE, "stale")
+    assert sorted(kept["outcome"] for kept in await rows(database)) == ["done", "refused"]
+    assert not await inbox.receive(NOTE)
+
+
+@gen_test
+async def test_a_flood_of_forgeries_takes_no_more_places_than_there_are(
+    inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert REFUSED_PLACES * REFUSED_CHARACTERS <= 64 * 1024 * 1024
+    monkeypatch.setattr("storage.inbox.REFUSED_PLACES", 8)
+    for number in range(100):
+        await inbox.refuse(replace(NOTE, id=str(number)), "sign")
+    kept = await rows(database)
+    assert len(kept) <= 8
+    assert sum(one["times"] for one in kept) == 100
+
+
+@gen_test
+async def test_what_is_very_long_is_cut(inbox: Inbox, database: Database) -> None:
+    long = replace(NOTE, query="q" * 100_000, raw="r" * 100_000)
+    await inbox.receive(long)
+    await inbox.refuse(long, "sign")
+    lengths = {one["outcome"]: (len(one["query"]), len(one["raw"])) for one in await rows(database)}
+    assert lengths == {
+        "received": (QUERY_CHARACTERS, RAW_CHARACTERS),
+        "refused": (QUERY_CHARACTERS, REFUSED_CHARACTERS),
+    }
+
+
+@gen_test
+async def test_notes_die_at_the_time_that_they_name(inbox: Inbox, database: Database) -> None:
+    await inbox.make_indexes()
+    found = await database.collection("inbox").index_information()
+    assert found["expires_at_1"]["expireAfterSeconds"] == 0
