@@ -6,25 +6,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from devsecrets import DevSecrets
+from handlers.gate import Gate
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from handlers.parts import Parts
 from money.teller import Teller
 from realtime.bus import LocalBus
 from realtime.hub import Hub
+from realtime.lease import Lease
 from realtime.presence import Presence
 from realtime.redis_bus import RedisBus
 from rooms.events import MicroAccept, Numbered
 from rooms.keeper import Keeper, now_ms
 from rooms.locks import Locks
-from rooms.presence import Connection, Patience
+from rooms.presence import Patience
 from rooms.room import Seat
 from settings import Settings
 from storage.audit import Audit
 from storage.blocks import Blocks
 from storage.configs import Configs
 from storage.counters import Counters
-from storage.database import Database
+from storage.database import Database, as_refusal
 from storage.errands import Errands as ErrandStore
 from storage.gifts import Gifts
 from storage.inbox import Inbox
@@ -55,6 +57,7 @@ from tencent.wechat import WeChat
 
 Payload = dict[str, Any]
 Does = Callable[[Payload], Awaitable[None]]
+LIVE_KINDS = ("drop_stream",)
 
 
 def build(
@@ -75,8 +78,8 @@ def build(
     members, counters = Members(database), Counters(database)
     ledger, errand_store = Ledger(database), ErrandStore(database)
     users, locks = Users(database, members), Locks()
-    drops = bool(settings.live.api_base or dev)
-    rooms = Rooms(database, members, counters, errand_store, drops_streams=drops)
+    drops_streams = bool(settings.live.api_base or dev)
+    rooms = Rooms(database, members, counters, errand_store, drops_streams=drops_streams)
     bus = _bus(settings, process)
     hub = Hub(rooms, bus, slice_=settings.limits.slice)
     simulator = f"{simulator_at or address}/sim"
@@ -90,7 +93,9 @@ def build(
     relay = _relay(settings, relays, rooms, members, im, live)
     keeper = Keeper(rooms, Ears(hub, relay), locks)
     places = Presences(database, _patience(settings))
-    errands = _errands(im, users, _streams(settings, simulator))
+    lease = Lease(places, process, settings.presence.lease_seconds, lambda: hub.here)
+    errands = _errands(im, users)
+    drops: dict[str, Does] = {"drop_stream": _drop_stream(_streams(settings, simulator))}
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -114,10 +119,19 @@ def build(
         bus=bus,
         hub=hub,
         places=places,
-        presence=_presence(settings, places, keeper, hub, process),
+        lease=lease,
+        presence=Presence(
+            places,
+            keeper,
+            _patience(settings),
+            process=process,
+            silent_ms=int(settings.presence.silent_hours * 3_600_000),
+            steady_ms=lambda: lease.steady_ms,
+        ),
         letters=Letters(database),
         inbox=Inbox(database),
         handshakes=Handshakes(settings.limits.handshakes_per_second),
+        gate=Gate(),
         outside=[wechat, im_service, pay_service],
         wechat=WeChat(wechat, {name: app.secret for name, app in settings.wechat.apps.items()}),
         sigs=sigs,
@@ -125,7 +139,8 @@ def build(
         relay=relay,
         live=live,
         pay=_pay(settings, pay_service, address),
-        errands=Errands(errand_store, errands, (IMRefused, LiveRefused)),
+        errands=Errands(ErrandStore(database, but=LIVE_KINDS), errands, (IMRefused,)),
+        drops=Errands(ErrandStore(database, only=LIVE_KINDS), drops, (LiveRefused,)),
         simulator=_simulator(settings, dev, simulator_at) if dev else None,
     )
 
@@ -170,8 +185,8 @@ class Ears:
         if self._relay:
             self._relay.stir(live_id)
 
-    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
-        self._hub.show_out(live_id, user_id, barred=barred)
+    def show_out(self, live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
+        self._hub.show_out(live_id, user_id, number, barred=barred)
 
 
 async def take_down(parts: Parts) -> None:
@@ -202,23 +217,6 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
-def _presence(
-    settings: Settings, places: Presences, keeper: Keeper, hub: Hub, process: str
-) -> Presence:
-    return Presence(
-        places,
-        keeper,
-        _patience(settings),
-        process=process,
-        lease_seconds=settings.presence.lease_seconds,
-        silent_ms=int(settings.presence.silent_hours * 3_600_000),
-        here=lambda: [
-            Connection(outbox.user_id, channel.live_id, channel.epoch or "", outbox.number)
-            for channel, outbox in hub.members
-        ],
-    )
-
-
 def _relay(
     settings: Settings, relays: Relays, rooms: Rooms, members: Members, im: IM, live: LiveUrls
 ) -> Relay | None:
@@ -238,7 +236,7 @@ def _relay(
             on_mic=[_accepted(seat, live.play(seat.stream, now_ms() // 1000)) for seat in seats],
         )
 
-    return Relay(relays, rooms, im, look) if settings.im.relay else None
+    return Relay(relays, rooms, im, look, is_away=as_refusal) if settings.im.relay else None
 
 
 def _accepted(seat: Seat, play_url: str) -> MicroAccept:
@@ -272,7 +270,14 @@ def _pay(settings: Settings, service: Outside, address: str) -> JsapiPay:
     )
 
 
-def _errands(im: IM, users: Users, streams: Streams) -> dict[str, Does]:
+def _drop_stream(streams: Streams) -> Does:
+    async def drop_stream(errand: Payload) -> None:
+        await streams.drop(errand["stream"])
+
+    return drop_stream
+
+
+def _errands(im: IM, users: Users) -> dict[str, Does]:
     """What is told of somebody is what they are by then: late or twice does no harm."""
 
     async def account_import(errand: Payload) -> None:
@@ -287,17 +292,15 @@ def _errands(im: IM, users: Users, streams: Streams) -> dict[str, Does]:
         await im.destroy_group(errand["group_id"])
 
     async def kick_out(errand: Payload) -> None:
+        if now_ms() > errand["n"]:
+            return  # they may be back by now
         word = kickout(errand["user_id"], errand["group_id"], errand["n"])
         await im.send_text(word.to, word.text, word.random, word.seconds)
-
-    async def drop_stream(errand: Payload) -> None:
-        await streams.drop(errand["stream"])
 
     return {
         "account_import": account_import,
         "portrait_set": portrait_set,
         "destroy_group": destroy_group,
-        "drop_stream": drop_stream,
         "kick_out": kick_out,
     }
 

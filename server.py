@@ -74,7 +74,7 @@ class Server:
         await parts.database.check()
         if place is None or place.first:
             await self._plant(parts)
-        await parts.presence.renew()
+        await parts.lease.renew()
         await read_letters(parts)  # what was posted before is for others
         self._watch(parts)
         timetable.keep_bus(self._lines, parts)
@@ -158,7 +158,8 @@ async def _leave(parts: Parts) -> None:
     """Whoever does not come back within their time has left; others find that out, too, later."""
     try:
         async with asyncio.timeout(KNOWING_SECONDS):
-            await parts.presence.leave()
+            await parts.presence.flush()
+            await parts.lease.end()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("left_without_a_word", error=type(error).__name__)
 

@@ -10,7 +10,8 @@ from worker import Worker
 
 log = structlog.get_logger("qlive.supervisor")
 
-READY_SECONDS = 660.0  # 1 s as a rule; storage/database.py gives the first one's indexes 600 s
+READY_SECONDS = 60.0  # 1 s as a rule
+INDEXES_SECONDS = 660.0  # storage/database.py gives those that the first one makes 600 s
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 Recruit = Callable[[int, list[socket.socket]], Awaitable[Worker]]
 """Starts the process for a slot, by its number and sockets."""
@@ -53,10 +54,15 @@ class Slot:
     async def stop(self) -> None:
         """Ends whoever is alive here, with time to drain."""
         self._stopping = True
+        if not self._changing.locked():
+            self._leave_the_port()  # or the kernel would take people in whom nobody serves
         await asyncio.gather(*map(self._end, list(self._living)))
         async with self._changing:  # and whoever was being started
             for task in self._watching:
                 task.cancel()
+        self._leave_the_port()
+
+    def _leave_the_port(self) -> None:
         for sock in self._sockets:
             sock.close()
 
@@ -69,7 +75,8 @@ class Slot:
             log.error("worker_not_started", slot=self._number, why=str(failure))
             return False
         self._living.add(worker)
-        if self._stopping or not await worker.serves(READY_SECONDS):
+        patience = READY_SECONDS if self._number else INDEXES_SECONDS
+        if self._stopping or not await worker.serves(patience):
             status = await self._end(worker)
             if not self._stopping:
                 log.error("worker_not_ready", slot=self._number, pid=worker.pid, exit_status=status)
@@ -83,7 +90,7 @@ class Slot:
 
     async def _watch(self, worker: Worker) -> None:
         """Puts another in its place when it dies."""
-        status = await worker.ended()
+        status = await worker.watched()
         self._living.discard(worker)
         if self._is_followed(worker):
             return

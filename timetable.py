@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from functools import partial
 
-from handlers.caller import why_not
 from handlers.evictions import read_letters
+from handlers.listening import why_not
 from handlers.parts import Parts
 from realtime.redis_bus import RedisBus
 from rooms.keeper import now_ms
 from rounds import Rounds
 
 LAG_SECONDS = 0.02
+SLOW_EVERY = 0.25
 SILENT_EVERY = 60.0
 
 
@@ -21,16 +23,18 @@ def keep(rounds: Rounds, parts: Parts) -> None:
     every(parts.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.show_audience(parts.members.counts))
     every(1, "heartbeat", lambda: _beat(parts))
+    every(SLOW_EVERY, "slow", lambda: _cut_late(parts))
     every(1, "expiry", lambda: _expire(parts))
     every(0.5, "lag", lambda: _measure_lag(parts))
     every(0.2, "parted", presence.flush)
     every(0.5, "absences", presence.look_after)
-    every(lease / 3, "lease", presence.renew)
-    every(lease / 3, "sweep", presence.sweep)
+    every(lease / 3, "lease", parts.lease.renew)
+    every(lease / 3, "sweep", parts.lease.sweep)
     every(SILENT_EVERY, "silent", presence.miss_silent)
     every(0.5, "letters", lambda: read_letters(parts))
     every(1, "places", Doubts(parts).check)
     rounds.until_stopped("errands", parts.errands.run)
+    rounds.until_stopped("drops", parts.drops.run)
     if parts.relay:
         rounds.until_stopped("relay", parts.relay.run)
 
@@ -42,37 +46,43 @@ def keep_bus(rounds: Rounds, parts: Parts) -> None:
 
 
 class Doubts:
-    """Looks whether everybody who listens here still may: whenever the bus may have lost a word,
-    and once per lease without any reason."""
+    """Looks whether everybody who listens here still may, and whether the database has the same
+    people here: whenever the bus may have lost a word, and now and then without any reason."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._lease = parts.settings.presence.lease_seconds
         self._gaps = 0
-        self._checked_at = time.monotonic()
+        self._checked_at = self._compared_at = time.monotonic()
 
     async def check(self) -> None:
         parts, now, gaps = self._parts, time.monotonic(), self._parts.bus.gaps
-        lease = parts.settings.presence.lease_seconds
-        doubtful = gaps != self._gaps or not parts.bus.healthy
-        if not doubtful and now - self._checked_at < lease:
+        patience = self._lease if parts.bus.healthy else self._lease / 3
+        if gaps == self._gaps and now - self._checked_at < patience:
             return
-        if doubtful:
-            parts.hub.stir_all()
+        parts.hub.stir_all()
         await read_letters(parts)  # which say more of why somebody is out
-        await parts.hub.check_places(
-            parts.places.standing, lambda live_id, user_id: why_not(parts, live_id, user_id)
+        strays = await parts.hub.check_places(
+            parts.places.standing, partial(why_not, parts), parts.process
         )
+        await parts.lease.stamp([it.connection for _, it in strays if it.connection])
         self._gaps, self._checked_at = gaps, now
+        if now - self._compared_at >= self._lease:
+            await parts.lease.compare()
+            self._compared_at = now
 
 
 async def _beat(parts: Parts) -> None:
-    realtime, limits = parts.settings.realtime, parts.settings.limits
+    settings = parts.settings.realtime
     parts.hub.beat(
-        time.monotonic(),
-        every=realtime.heartbeat_seconds,
-        silent=realtime.silent_seconds,
-        slow=limits.backlog_seconds,
+        time.monotonic(), every=settings.heartbeat_seconds, silent=settings.silent_seconds
     )
+
+
+async def _cut_late(parts: Parts) -> None:
+    """In time: nobody holds a backlog for longer than is set."""
+    patience = parts.settings.limits.backlog_seconds
+    parts.hub.cut_late(time.monotonic(), patience - min(SLOW_EVERY, patience / 2))
 
 
 async def _expire(parts: Parts) -> None:
@@ -80,7 +90,7 @@ async def _expire(parts: Parts) -> None:
     due = await parts.rooms.due(now_ms())
     changes = (parts.keeper.change(live_id, lambda _room: None) for live_id in due)
     for outcome in await asyncio.gather(*changes, return_exceptions=True):
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, Exception):
             raise outcome  # after all the others have had their turn
 
 

@@ -2,7 +2,8 @@
 
 It inherits its part of the port, which its supervisor keeps open: who queues there waits for the
 next worker when this one dies. It also inherits one end of its lifeline, a socketpair: on it a
-worker says READY once it serves, and hears by its end that the supervisor is gone, even by kill -9.
+worker says READY once it serves, beats from then on, and hears by its end that the supervisor is
+gone, even by kill -9.
 """
 
 import argparse
@@ -22,7 +23,11 @@ from typing import Self
 import structlog
 
 READY = b"ready\n"
-OVERTIME_SECONDS = 10.0
+BEAT, BEAT_SECONDS = b".", 1.0
+SILENT_SECONDS = 15.0
+"""A worker that has not beaten for so long has stopped, whatever the kernel says: those who queue
+at its part of the port wait for nothing."""
+OVERTIME_SECONDS = 30.0
 """What a worker may take beyond server.drain_seconds before it is killed."""
 PROGRAM = Path(__file__).with_name("server.py")
 log = structlog.get_logger("qlive.worker")
@@ -68,16 +73,27 @@ async def lifeline(
     reader, writer = await asyncio.open_connection(sock=place.lifeline)
 
     async def listen() -> None:
-        await reader.read()
+        with suppress(OSError):  # a supervisor that is killed may leave a reset, not an end
+            await reader.read()
         log.warning("supervisor_gone")
         asked_to_stop.set()
         asyncio.get_running_loop().call_later(seconds + OVERTIME_SECONDS, os._exit, 1)
 
-    listening = asyncio.create_task(listen())
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            writer.write(BEAT)
+
+    def say_ready() -> None:
+        writer.write(READY)
+        tasks.append(asyncio.create_task(beat()))
+
+    tasks = [asyncio.create_task(listen())]
     try:
-        yield lambda: writer.write(READY)
+        yield say_ready
     finally:
-        listening.cancel()
+        for task in tasks:
+            task.cancel()
         writer.close()
 
 
@@ -138,6 +154,22 @@ class Worker:
                     return True
                 await self.ended()  # it may still be saying why
         return False
+
+    async def watched(self) -> int:
+        """As `ended`; one that serves and is silent for SILENT_SECONDS is killed."""
+        ended = asyncio.ensure_future(self.ended())
+        while not ended.done():
+            try:
+                async with asyncio.timeout(SILENT_SECONDS):
+                    if not await self._reader.read(64):
+                        break
+            except TimeoutError:
+                log.error("worker_silent", pid=self.pid, seconds=SILENT_SECONDS)
+                self._signal(signal.SIGKILL)
+                break
+            except OSError:
+                break
+        return await ended
 
     async def ended(self) -> int:
         """Waits for its end; the exit status, -9 when it was killed."""

@@ -1,5 +1,6 @@
 """Where Tencent reports: IM, who came and went; CSS, which stream began or ended."""
 
+import re
 import time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -23,6 +24,9 @@ from tencent.callbacks import (
 )
 
 DONE = "done"
+NOBODYS = ("not_in_a_room", "not_the_current_stream")
+OURS = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
+"""The names that tencent/live.py gives."""
 
 
 class ImHeard(Answer):
@@ -82,12 +86,24 @@ class Callback(Handler):
             case GroupMembers():
                 return await self._carry_out_for_all(event)
             case StreamEvent(stream, on, sequence, at):
-                return await presence.heard_stream(stream, on=on, sequence=sequence, at_s=at)
+                word = await presence.heard_stream(stream, on=on, sequence=sequence, at_s=at)
+                if on and word in NOBODYS:
+                    await self._drop(stream)
+                return word
         return "no_event"
+
+    async def _drop(self, stream: str) -> None:
+        """Somebody pushes with the address of a seat that is no longer theirs: it is signed for a
+        day, and a cut alone does not keep them from pushing again."""
+        if self.parts.rooms.drops_streams and OURS.fullmatch(stream):
+            await self.parts.errand_store.add("drop_stream", {"stream": stream})
+            self.parts.drops.nudge()
 
     async def _carry_out_for_all(self, event: GroupMembers) -> str:
         words = [
-            await self.parts.presence.heard_state(user_id, online=event.online, at_ms=event.at_ms)
+            await self.parts.presence.heard_state(
+                user_id, online=event.online, at_ms=event.at_ms, group_id=event.group_id
+            )
             for user_id in event.user_ids
         ]
         return DONE if DONE in words else next(iter(words), "nobody")

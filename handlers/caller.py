@@ -9,26 +9,15 @@ import structlog
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import failure_of
+from handlers.listening import code_of, may_listen, see
 from handlers.parts import Parts
-from handlers.places import play_url
 from realtime import frames, wire
 from realtime.codes import Code
 from realtime.opening import Look, Since
 from realtime.outbox import Outbox
 from rooms.keeper import now_ms
 from rooms.presence import Connection
-from rooms.refusals import (
-    Banned,
-    NoSuchRoom,
-    NotLive,
-    NotSignedIn,
-    NotYourRoom,
-    PutOut,
-    Refusal,
-)
-from rooms.room import Room
-from rooms.snapshot import snapshot
-from storage.database import as_refusal
+from rooms.refusals import NotSignedIn, NotYourRoom
 from storage.tokens import token_id
 
 AUTH_SECONDS = 5
@@ -60,14 +49,12 @@ class Caller:
         "_stream",
         "_wish",
         "close_code",
-        "connection",
         "outbox",
     )
 
     def __init__(self, parts: Parts, stream: IOStream) -> None:
         limits = parts.settings.limits
         self.outbox = Outbox("", stream, backlog_bytes=limits.backlog_bytes)
-        self.connection: Connection | None = None
         self.close_code = 1006
         self._parts = parts
         self._stream = stream
@@ -90,7 +77,14 @@ class Caller:
         try:
             while True:
                 self._hear(await self._stream.read_bytes(READ_BYTES, partial=True))
-        except StreamClosedError:
+                # What is there already is read without a pause: a flood must let others in.
+                await asyncio.sleep(0)
+        except (StreamClosedError, OSError):
+            self._stream.close()
+        except Exception:
+            log.exception("caller_broke", user_id=self.outbox.user_id)
+            self._stream.close()
+        finally:
             self._end()
 
     def _end(self) -> None:
@@ -104,7 +98,7 @@ class Caller:
             self._leave()
 
     def _leave(self) -> None:
-        parts, connection = self._parts, self.connection
+        parts, connection = self._parts, self.outbox.connection
         parts.hub.part(connection.live_id if connection else 0, self.outbox)
         if connection:
             parts.presence.part(replace(connection, at=now_ms()))
@@ -177,11 +171,16 @@ class Caller:
         """Reading goes on meanwhile, or pings would wait; what goes wrong becomes a bye."""
 
         async def run() -> None:
-            if failure := await failure_of(self._join(wish, token)):
+            if failure := await failure_of(self._join_in_turn(wish, token)):
                 self.outbox.bye(code_of(failure))
             self._joining = None
 
         self._joining = asyncio.get_running_loop().create_task(run())
+
+    async def _join_in_turn(self, wish: Wish, token: str) -> None:
+        async with self._parts.gate.turn():
+            if not self.outbox.closed:
+                await self._join(wish, token)
 
     async def _join(self, wish: Wish, token: str) -> None:
         parts, outbox, live_id = self._parts, self.outbox, wish.live_id
@@ -191,64 +190,25 @@ class Caller:
             raise NotSignedIn
         outbox.user_id, outbox.token_id = user_id, token_id(token)
         structlog.contextvars.bind_contextvars(user_id=user_id)
-        room = await welcome(parts, live_id, user_id)
-        role = room.role_of(user_id)
-        assert role is not None
-        outbox.number = await parts.presence.arrive(user_id, live_id, room.epoch, role)
-        self.connection = Connection(user_id, live_id, room.epoch, outbox.number)
+        if outbox.closed:  # a socket that was given up must not take a number after its successor
+            return
+        outbox.connection = await self._arrive(user_id, live_id)
+        outbox.number = outbox.connection.number
 
         async def look() -> Look:
-            return await _look(parts, live_id, user_id)
+            return await see(parts, live_id, user_id)
 
         await parts.hub.join(live_id, outbox, wish.since, look)
         log.info("socket_joined", resumes=wish.since is not None)
 
-
-async def welcome(parts: Parts, live_id: int, user_id: str) -> Room:
-    """The room for a member who may listen: NotYourRoom, NotLive, Banned, PutOut, NoSuchRoom."""
-    user = await parts.users.get(user_id)
-    if user.banned:
-        raise Banned
-    room = await parts.keeper.look(live_id, user_id)
-    if room.keeps_out(user_id, now_ms()):
-        raise PutOut
-    if not room.live:
-        raise NotLive
-    if room.role_of(user_id) is None:
-        raise NotYourRoom
-    return room
-
-
-async def why_not(parts: Parts, live_id: int, user_id: str) -> Code | None:
-    """With which code a socket of this person in this room is to be closed, if it is."""
-    failure = await failure_of(welcome(parts, live_id, user_id))
-    if failure is None:
-        return None
-    code = code_of(failure)
-    return None if code == Code.RESTART else code  # not theirs, but our trouble
-
-
-async def _look(parts: Parts, live_id: int, user_id: str) -> Look:
-    room = await welcome(parts, live_id, user_id)
-    counts = await parts.members.counts([(live_id, room.epoch)])
-    data = snapshot(room, counts[live_id], lambda stream: play_url(parts, stream))
-    return Look(room.epoch, room.version, data)
-
-
-def code_of(error: Exception) -> Code:
-    refusal = error if isinstance(error, Refusal) else as_refusal(error)
-    match refusal:
-        case NotSignedIn():
-            return Code.TOKEN
-        case Banned() | PutOut():
-            return Code.PUT_OUT
-        case NotLive():
-            return Code.ENDED
-        case NotYourRoom() | NoSuchRoom():
-            return Code.NOT_A_MEMBER
-        case None:
-            log.error("failed", exc_info=error)
-    return Code.RESTART
+    async def _arrive(self, user_id: str, live_id: int) -> Connection:
+        """Whoever has no place there may be told more of why."""
+        arriving = self._parts.presence.arrive(user_id, live_id)
+        try:
+            return await arriving
+        except NotYourRoom:
+            await may_listen(self._parts, live_id, user_id)
+            raise
 
 
 def _label(code: int) -> str:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from handlers.gate import Gate
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from money.teller import Teller
 from realtime.bus import LocalBus
 from realtime.hub import Hub
+from realtime.lease import Lease
 from realtime.presence import Presence
 from realtime.redis_bus import RedisBus
 from rooms.keeper import Keeper
@@ -68,10 +70,12 @@ class Parts:
     bus: LocalBus | RedisBus
     hub: Hub
     places: Presences
+    lease: Lease
     presence: Presence
     letters: Letters
     inbox: Inbox
     handshakes: Handshakes
+    gate: Gate
     outside: list[Outside]
     wechat: WeChat
     sigs: UserSigs
@@ -80,6 +84,8 @@ class Parts:
     live: LiveUrls
     pay: JsapiPay
     errands: Errands
+    drops: Errands
+    """The errands of the live service."""
     simulator: Simulator | SimulatorElsewhere | None = None
     draining: bool = False
     calls: set[asyncio.Task[None]] = field(default_factory=set)

@@ -122,9 +122,9 @@ class PutOut(Welcome):
     async def post(self, ask: asks.PutOut) -> answers.Ok:
         parts, out = self.parts, (await self.parts.users.get(ask.user_id)).user_id
         until = now_ms() + ask.minutes * 60_000
-        await parts.keeper.put_out(ask.live_id, self.user.user_id, out, until)
+        on_mic = await parts.keeper.put_out(ask.live_id, self.user.user_id, out, until)
         await evict(parts, ShownOut(out, ask.live_id, Code.PUT_OUT))
-        if parts.relay:
+        if parts.relay and not on_mic:  # of somebody on mic the relay hears by the event
             group_id = (await parts.keeper.look(ask.live_id)).group_id
             kicked = {"user_id": out, "group_id": group_id, "n": until}
             await parts.errand_store.add("kick_out", kicked)

@@ -38,7 +38,7 @@ class RoomSocket(Handler):
         stream = self.detach()
         stream.set_nodelay(True)
         caller = Caller(self.parts, stream)
-        stream.write(wire.upgrade(key))
+        caller.outbox.send(wire.upgrade(key))
         call = asyncio.get_running_loop().create_task(caller.run(wish))
         self.parts.calls.add(call)
         call.add_done_callback(self.parts.calls.discard)

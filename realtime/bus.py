@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from realtime.codes import Code
+
+log = structlog.get_logger("qlive.bus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,13 @@ class Stirred:
 
 @dataclass(frozen=True, slots=True)
 class ShownOut:
-    """Somebody's socket is to be closed, in one room or (None) wherever it is."""
+    """Somebody's socket is to be closed, in one room or (None) wherever it is; with a `number`,
+    only if it is no newer one than that: such a word may come when they are back already."""
 
     user_id: str
     live_id: int | None
     code: Code
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,10 @@ class LocalBus:
 
     def publish(self, message: Message) -> None:
         for hear in self._ears:
-            hear(message)
+            try:
+                hear(message)
+            except Exception:  # what was saved stays saved, whatever an ear makes of it
+                log.exception("word_not_heard", kind=type(message).__name__)
 
     async def follow(self, live_id: int) -> None:
         """Everything is heard anyway."""

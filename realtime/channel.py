@@ -101,10 +101,14 @@ class Channel:
         self.epoch, self.told = None, 0
         self._recent.clear()
 
-    def show_out(self, user_id: str, code: Code) -> None:
+    def show_out(self, user_id: str, code: Code, number: int | None = None) -> None:
+        """Close somebody's socket; with a `number`, only if it is not a newer one than that."""
         if self.joining:
             self.shown_out[user_id] = code
-        if outbox := self.sockets.pop(user_id, None):
+            self.newest.pop(user_id, None)
+        outbox = self.sockets.get(user_id)
+        if outbox and (number is None or outbox.number <= number):
+            del self.sockets[user_id]
             outbox.bye(code)
 
     def close(self, outbox: Outbox, code: Code) -> None:

@@ -52,7 +52,7 @@ class Fanout:
         """To everybody here, in order; `seq` is the last event that they then have."""
         if not self.busy and len(self.sockets) <= self._slice:
             for outbox in list(self.sockets.values()):
-                outbox.send(frame)
+                _hand(outbox, frame, None)
             self.sent = seq
             return
         if self._rounds:

@@ -14,13 +14,16 @@ from realtime.opening import Look, Opening, Past, Since, fill, told
 from realtime.outbox import Outbox
 from rooms.events import LAST, Numbered
 from rooms.people import Counts
+from rooms.presence import Connection, Standing
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
 """Members whose places are compared by one query."""
-Standing = Callable[[list[str]], Awaitable[dict[str, tuple[int, str, int]]]]
-"""Where people are, by user_id: (live_id, epoch, the number of their newest socket)."""
+FILLS = 16
+"""Rooms that read side by side what they have missed."""
+FindStanding = Callable[[list[str]], Awaitable[dict[str, Standing]]]
+"""Where people are, by user_id."""
 WhyNot = Callable[[int, str], Awaitable[Code | None]]
 """Why somebody may not listen in a room (live_id, user_id); None when they may."""
 
@@ -55,10 +58,14 @@ class Hub:
     def stir(self, live_id: int) -> None:
         self._bus.publish(Stirred(live_id))
 
-    def show_out(self, live_id: int, user_id: str, *, barred: bool = False) -> None:
-        """Close the socket of somebody who is no longer in this room."""
-        code = Code.PUT_OUT if barred else Code.NOT_A_MEMBER
-        self._bus.publish(ShownOut(user_id, live_id, code))
+    def show_out(
+        self, live_id: int, user_id: str, number: int | None = None, *, barred: bool = False
+    ) -> None:
+        """Close the socket of somebody who is no longer in this room, up to that number."""
+        if barred:
+            self._bus.publish(ShownOut(user_id, live_id, Code.PUT_OUT))
+        else:
+            self._bus.publish(ShownOut(user_id, live_id, Code.NOT_A_MEMBER, number))
 
     def publish(self, message: Message) -> None:
         """Tell every process, this one included."""
@@ -133,6 +140,11 @@ class Hub:
         return [(c, outbox) for c in self.channels for outbox in c.sockets.values()]
 
     @property
+    def here(self) -> list[Connection]:
+        """The sockets of members that stand, joining ones too."""
+        return [o.connection for o in self._open if o.connection and not o.closed]
+
+    @property
     def channels(self) -> list[Channel]:
         return list(self._channels.values())
 
@@ -143,6 +155,7 @@ class Hub:
         here = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
         if not here:
             return
+        behind: list[Channel] = []
         for live_id, (epoch, version) in (await self._past.versions(list(here))).items():
             channel, checked = here[live_id]
             if channel.epoch != checked:
@@ -151,22 +164,34 @@ class Hub:
                 channel.lose(Code.ENDED)
                 self._forget_if_idle(channel)
             elif version > channel.told:
-                await self._fill(channel)
+                behind.append(channel)
+        for start in range(0, len(behind), FILLS):
+            some = behind[start : start + FILLS]
+            await asyncio.gather(*(self._fill_in_background(channel) for channel in some))
 
-    async def check_places(self, standing: Standing, why_not: WhyNot) -> None:
+    async def check_places(
+        self, standing: FindStanding, why_not: WhyNot, process: str = ""
+    ) -> list[tuple[Channel, Outbox]]:
         """Compare every member here with their stored place: a lost word closes a socket late,
-        but it does."""
+        but it does. Answered are those who are right here, and stand as served by another
+        process than this one."""
         members = self.members
+        strays: list[tuple[Channel, Outbox]] = []
         for start in range(0, len(members), AT_ONCE):
             some = members[start : start + AT_ONCE]
             places = await standing([outbox.user_id for _, outbox in some])
             for channel, outbox in some:
-                live_id, epoch, number = places.get(outbox.user_id, (0, "", 0))
-                if (live_id, epoch) == (channel.live_id, channel.epoch):
-                    channel.hear_arrival(epoch, outbox.user_id, number)
+                place = places.get(outbox.user_id)
+                if place and (place.live_id, place.epoch) == (channel.live_id, channel.epoch):
+                    if place.number > outbox.number:
+                        # The newer one may have been short-lived: this one may come back.
+                        channel.close(outbox, Code.RESTART)
+                    elif place.number == outbox.number and place.process != process:
+                        strays.append((channel, outbox))
                 elif code := await why_not(channel.live_id, outbox.user_id):
                     channel.close(outbox, code)
                 self._forget_if_idle(channel)
+        return strays
 
     async def show_audience(
         self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, Counts]]]
@@ -197,12 +222,14 @@ class Hub:
         for channel in self.channels:
             channel.stirred = True
 
-    def beat(self, now: float, every: float, silent: float, slow: float) -> None:
-        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds, or
-        has left something unread for `slow` seconds."""
+    def cut_late(self, now: float, seconds: float) -> None:
+        """Close whoever leaves something unread for so long; there is no use in telling them."""
         for outbox in list(self._open):
-            if outbox.late(now, slow):
-                outbox.cut()
+            if outbox.late(now, seconds):
+                outbox.cut(at_once=True)
+
+    def beat(self, now: float, every: float, silent: float) -> None:
+        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds."""
         for channel in self.channels:
             frame = frames.heartbeat(channel.sent)
             for outbox in list(channel.sockets.values()):
@@ -241,7 +268,7 @@ class Hub:
     def _hear_shown_out(self, message: ShownOut) -> None:
         for channel in self.channels:
             if message.live_id in (None, channel.live_id):
-                channel.show_out(message.user_id, message.code)
+                channel.show_out(message.user_id, message.code, message.number)
                 self._forget_if_idle(channel)
 
     def _hear_revoked(self, message: Revoked) -> None:
@@ -254,21 +281,24 @@ class Hub:
                 outbox.bye(Code.TOKEN)
 
     async def _fill_in_background(self, channel: Channel) -> None:
-        """Whatever goes wrong here, the next check will try again."""
+        """Whatever goes wrong here, the next check will try again. A hint that came meanwhile
+        was refused like the one before it, hence the second look."""
         try:
-            await self._fill(channel)
+            while await self._fill(channel):
+                pass
         except Exception as error:  # noqa: BLE001 - a background reading must not die
             log.warning("log_unreadable", live_id=channel.live_id, error=type(error).__name__)
         finally:
             self._filling.pop(channel.live_id, None)
 
-    async def _fill(self, channel: Channel) -> None:
+    async def _fill(self, channel: Channel) -> int:
         """Tell what this process has not heard; a life that cannot be told on is lost."""
         filled = await fill(channel, self._past)
         self.hints_filled += filled
         channel.stirred = channel.stirred or filled > 0  # with the hint, its stir was lost
         self.events_told += filled
         self._forget_if_idle(channel)
+        return filled
 
     def _seat(self, channel: Channel, outbox: Outbox, opening: Sequence[bytes]) -> None:
         if outbox.closed:
@@ -285,6 +315,7 @@ class Hub:
             older.bye(Code.REPLACED)
         channel.add(outbox)
         outbox.begin(b"".join(opening))
+        channel.stirred, channel.audience = True, b""  # what it knows of the audience may be old
         arrived = Arrived(channel.live_id, channel.epoch or "", outbox.user_id, outbox.number)
         self._bus.publish(arrived)
 

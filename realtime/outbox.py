@@ -9,6 +9,7 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from realtime import frames, wire
 from realtime.codes import Code
+from rooms.presence import Connection
 
 GOODBYE_SECONDS = 2.0
 """How long a client may take to answer our closing before it is cut off."""
@@ -28,9 +29,11 @@ class Outbox:
         "_limit",
         "_parted",
         "_size",
+        "_split",
         "_stream",
         "_waiting",
         "_waits_since",
+        "connection",
         "heard_at",
         "next_beat",
         "number",
@@ -43,7 +46,8 @@ class Outbox:
         self.user_id = user_id
         self.token_id = ""
         self.number = 0
-        """Counts the sockets of one person in one life of a room: the newest is the highest."""
+        """Of the sockets of one person the newest has the highest."""
+        self.connection: Connection | None = None
         self.heard_at = time.monotonic()
         self.next_beat = 0.0
         self.went: Code | None = None
@@ -52,6 +56,7 @@ class Outbox:
         self._stream = stream
         self._backlog = self._limit = backlog_bytes
         self._size = 0
+        self._split = False
         self._waits_since = 0.0
         # (since when, whole frames) behind the write that is under way; None when there is none.
         self._waiting: deque[tuple[float, bytes]] | None = None
@@ -98,12 +103,14 @@ class Outbox:
         """Whether something has waited for longer than that."""
         return self._waiting is not None and not self.closed and now - self._waits_since > seconds
 
-    def cut(self) -> None:
+    def cut(self, *, at_once: bool = False) -> None:
         """Too slow: forget what waits, and close. Whoever reads on soon enough learns why."""
         if self._waiting is not None:
             self._size -= sum(len(frame) for _, frame in self._waiting)
             self._waiting.clear()
         self.bye(Code.SLOW)
+        if at_once or self._split:  # there is no saying anything in the middle of a frame
+            self._stream.close()
 
     def bye(self, code: Code, retry_ms: int | None = None) -> None:
         """Say why, then close with the code; without `retry_ms` a short random one. Once."""
@@ -137,6 +144,12 @@ class Outbox:
             self._stream.close()
 
     def _wait_for(self, rest: bytes, since: float) -> None:
+        """One chunk at a time: whoever reads a large beginning slowly, but reads, is not late."""
+        assert self._waiting is not None
+        self._split = len(rest) > CHUNK
+        if self._split:
+            self._waiting.appendleft((time.monotonic(), rest[CHUNK:]))
+            rest = rest[:CHUNK]
         self._waits_since = since
         write = asyncio.ensure_future(self._stream.write(rest))
         write.add_done_callback(lambda write: self._go_on(len(rest), write.exception()))

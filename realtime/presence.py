@@ -1,12 +1,11 @@
 """Whose connection stands and whose is gone, over all processes, and what comes of it.
 
-A process stamps its name on the members it serves and holds a lease. A socket that closes makes
-its member away; so does the end of a process, whose lease anybody may find lapsed. What an
-absence leads to is a rule of the room (rooms/room.py); this says when to ask.
+A process stamps its name on the members it serves. A socket that closes makes its member away;
+so does the end of a process (lease.py). What an absence leads to is a rule of the room
+(rooms/room.py); this says when to ask.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -14,8 +13,8 @@ import structlog
 
 from rooms import streams
 from rooms.keeper import Keeper, now_ms
-from rooms.people import ON_MIC, Role
-from rooms.presence import Connection, Due, Patience, Place
+from rooms.people import ON_MIC
+from rooms.presence import Arrival, Connection, Due, Patience, Place
 from rooms.refusals import NoSuchRoom, NotYourRoom, TryAgain
 from rooms.room import Room
 
@@ -23,6 +22,10 @@ log = structlog.get_logger("qlive.presence")
 
 AT_ONCE = 16
 """Absences looked at side by side."""
+CLOCKS_MS = 2_000
+"""How far Tencent's clock may be from ours."""
+PARTS = 500
+"""Sockets that have closed, written down by one command."""
 TRIES = 5
 
 
@@ -30,12 +33,10 @@ class Places(Protocol):
     """Where presence is kept: storage/presence.py says what each does."""
 
     async def arrive(
-        self, user_id: str, live_id: int, epoch: str, process: str, now: int
-    ) -> int: ...
+        self, user_id: str, live_id: int, process: str, now: int
+    ) -> Arrival | None: ...
     async def part(self, gone: Sequence[Connection]) -> None: ...
-    async def stamp(self, here: Sequence[Connection], process: str) -> None: ...
     async def seen(self, user_id: str, now: int) -> bool: ...
-    async def on_mic(self, process: str) -> dict[str, int]: ...
     async def claim(self, now: int) -> Due | None: ...
     async def again(self, due: Due, at: int | None) -> None: ...
     async def drop(self, due: Due) -> None: ...
@@ -47,9 +48,6 @@ class Places(Protocol):
     async def note_stream(
         self, user_id: str, place: Place, stream: dict[str, Any], now: int
     ) -> bool: ...
-    async def renew(self, process: str, seconds: float) -> bool: ...
-    async def lapsed(self) -> list[str]: ...
-    async def bury(self, process: str, now: int) -> int: ...
 
 
 class Presence:
@@ -63,33 +61,31 @@ class Presence:
         patience: Patience,
         *,
         process: str,
-        lease_seconds: float,
         silent_ms: int,
-        here: Callable[[], list[Connection]],
+        steady_ms: Callable[[], int],
     ) -> None:
-        """`process` names this one; `here` are the sockets that it serves now."""
+        """`process` names this one, `steady_ms` says for how long it has held its lease."""
         self._places = places
         self._keeper = keeper
         self._patience = patience
         self._process = process
-        self._lease = lease_seconds
         self._silent_ms = silent_ms
-        self._here = here
+        self._steady_ms = steady_ms
         self._gone: list[Connection] = []
-        self._renewed_at: float | None = None
-        self.steady_since = now_ms()
-        """Since when people could have come back: before, everything may have been down."""
 
     # ---- sockets and calls
 
-    async def arrive(self, user_id: str, live_id: int, epoch: str, role: Role) -> int:
-        """A member's socket opens: its number, the highest of theirs; NotYourRoom."""
-        number = await self._places.arrive(user_id, live_id, epoch, self._process, now_ms())
-        if not number:
+    async def arrive(self, user_id: str, live_id: int) -> Connection:
+        """A member's socket opens; its number is the highest of theirs. NotYourRoom.
+
+        To be asked as soon as it is known who opens it: the number says which of two is newer.
+        """
+        arrival = await self._places.arrive(user_id, live_id, self._process, now_ms())
+        if arrival is None:
             raise NotYourRoom
-        if role in ON_MIC:
+        if arrival.role in ON_MIC:  # never raises: from here on the socket must be parted again
             await self._come_back(live_id, user_id)
-        return number
+        return Connection(user_id, live_id, arrival.epoch, arrival.number)
 
     def part(self, gone: Connection) -> None:
         """A socket has closed; `flush` writes it down, however long MongoDB is away."""
@@ -103,37 +99,10 @@ class Presence:
     # ---- what is done again and again
 
     async def flush(self) -> None:
-        gone, self._gone = self._gone, []
-        try:
-            await self._places.part(gone)
-        except BaseException:
-            self._gone = gone + self._gone
-            raise
-
-    async def renew(self) -> None:
-        """Keep the lease. Whoever was taken for dead stamps what they serve anew."""
-        known = await self._places.renew(self._process, self._lease)
-        before, self._renewed_at = self._renewed_at, time.monotonic()
-        if before is not None and self._renewed_at - before > self._lease:
-            self.steady_since = now_ms()
-        if before is not None and not known:
-            log.warning("taken_for_dead", process=self._process)
-            await self._places.stamp(self._here(), self._process)
-            for user_id, live_id in (await self._places.on_mic(self._process)).items():
-                await self._come_back(live_id, user_id)
-
-    async def sweep(self) -> None:
-        """Make the members of dead processes away.
-
-        Not before this process has held its own lease for as long: after an outage of MongoDB
-        all have lapsed, and the first to come back must not bury the others.
-        """
-        if now_ms() - self.steady_since < self._lease * 1000:
-            return
-        for process in await self._places.lapsed():
-            if process != self._process:
-                count = await self._places.bury(process, now_ms())
-                log.warning("process_died", process=process, members=count)
+        """A part at a time, so that a crowd which left while MongoDB was away is written, too."""
+        while some := self._gone[:PARTS]:
+            await self._places.part(some)
+            del self._gone[: len(some)]
 
     async def look_after(self) -> None:
         """Let come of absences what is due by now."""
@@ -143,7 +112,7 @@ class Presence:
                 *(self._look_after(due) for due in claimed), return_exceptions=True
             )
             for outcome in outcomes:
-                if isinstance(outcome, BaseException):
+                if isinstance(outcome, Exception):
                     raise outcome  # after all the others have had their turn
             if len(claimed) < AT_ONCE:
                 return
@@ -153,20 +122,21 @@ class Presence:
         now = now_ms()
         await self._places.miss_silent(now - self._silent_ms, now)
 
-    async def leave(self) -> None:
-        """The process ends in peace: nobody is served by it any more."""
-        await self.flush()
-        await self._places.bury(self._process, now_ms())
-
     # ---- what Tencent tells; the answer is "done" or why nothing came of it
 
-    async def heard_state(self, user_id: str, *, online: bool, at_ms: int) -> str:
-        """An IM client of somebody has come or gone."""
+    async def heard_state(
+        self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
+    ) -> str:
+        """An IM client of somebody has come or gone, from one group or (None) altogether."""
         place = await self._places.find(user_id)
         if place is None:
             return "not_in_a_room"
         if place.served:
             return "has_a_socket"
+        if group_id and group_id != (await self._keeper.look(place.live_id)).group_id:
+            return "other_group"
+        if not online and at_ms < place.entered_at - CLOCKS_MS:
+            return "old_event"  # they have come in since
         if not await self._places.hear(user_id, place, here=online, now=now_ms(), said_at=at_ms):
             return "old_event"
         if online and place.away:
@@ -204,7 +174,7 @@ class Presence:
         def decide(room: Room) -> tuple[bool, int | None]:
             over = not room.live or room.epoch != due.epoch
             at = room.miss(
-                user_id, now, self._patience, since=self.steady_since, streams=due.streams
+                user_id, now, self._patience, since=now - self._steady_ms(), streams=due.streams
             )
             return over, at
 
@@ -226,7 +196,11 @@ class Presence:
         return "done"
 
     async def _come_back(self, live_id: int, user_id: str) -> None:
-        await self._keeper.change(live_id, lambda room: room.come_back(user_id), user_id)
+        """Now, if that can be; whoever is on mic and here again stands as due until it was."""
+        try:
+            await self._keeper.change(live_id, lambda room: room.come_back(user_id), user_id)
+        except Exception as error:  # noqa: BLE001 - the next look makes up for it
+            log.info("comes_back_later", live_id=live_id, error=type(error).__name__)
 
 
 def _pushes(room: Room, user_id: str, stream: str) -> bool:

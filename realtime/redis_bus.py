@@ -97,9 +97,11 @@ class RedisBus:
         while not stopping.is_set():
             await _first_of(self._written, stopping)
             self._written.clear()
-            with suppress(*AWAY):
+            try:
                 while self._out:
                     await self._send()
+            except Exception as error:  # noqa: BLE001 - without a voice a process is deaf, too
+                log.debug("word_not_sent", error=type(error).__name__)
 
     async def hear(self, stopping: asyncio.Event) -> None:
         """Hear what others publish until `stopping`; connects again as often as it takes."""
@@ -110,7 +112,8 @@ class RedisBus:
                 await self._hear_until(stopping)
             except Exception as error:  # noqa: BLE001 - a bus that has died in silence is the worst
                 self._lost(error)
-            await self._forget_connection()
+            with suppress(Exception):
+                await self._forget_connection()
             if time.monotonic() - started > 2 * DEAF_SECONDS:
                 pause = SHORTEST_PAUSE
             await _first_of(stopping, seconds=pause)

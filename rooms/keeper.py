@@ -49,8 +49,9 @@ class Ears(Protocol):
     def stir(self, live_id: int) -> None:
         """The number of people in the room may have changed."""
 
-    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
-        """This person is no longer in that room; `barred`: and is not to come back."""
+    def show_out(self, live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
+        """This person is no longer in that room, with any socket up to this number (None: any at
+        all); `barred`: and is not to come back."""
 
 
 def now_ms() -> int:
@@ -127,12 +128,16 @@ class Keeper:
             raise PutOut
         return room
 
-    async def put_out(self, live_id: int, host_id: str, user_id: str, until: int) -> None:
-        """The host puts somebody out until then (ms), even if they are just coming in."""
-        await self.change(live_id, lambda room: room.put_out(host_id, user_id, until), user_id)
+    async def put_out(self, live_id: int, host_id: str, user_id: str, until: int) -> bool:
+        """The host puts somebody out until then (ms), even if they are just coming in. Whether
+        they were on mic."""
+        on_mic = await self.change(
+            live_id, lambda room: room.put_out(host_id, user_id, until), user_id
+        )
         place = await self._store.place_of(user_id)
         if place and place.live_id == live_id:
             await self.change(live_id, lambda room: room.bar(user_id), user_id)
+        return on_mic
 
     async def take_out(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
         """Take somebody out of wherever they are, with the events that belong to it.
@@ -164,4 +169,6 @@ class Keeper:
 
     def _show_out(self, room: Room) -> None:
         for user_id in room.gone | room.absent:
-            self._ears.show_out(room.live_id, user_id, barred=user_id in room.barred)
+            place = room.seen.get(user_id) if user_id in room.gone else None
+            number, barred = place.socket if place else None, user_id in room.barred
+            self._ears.show_out(room.live_id, user_id, number, barred=barred)

@@ -53,6 +53,8 @@ class Member:
     """Milliseconds since 1970."""
     v: int = 0
     """Grows with every write: whoever changes or removes the place names the one they saw."""
+    socket: int = 0
+    """The number of their newest socket; 0 while they have had none."""
     away_at: int | None = None
     """Since when their connection is gone, in ms; None while they are here."""
 

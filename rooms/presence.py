@@ -36,6 +36,25 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a socket that opens finds: the life of the room, one's role in it, and its number."""
+
+    epoch: str
+    role: Role
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where somebody is, the number of their newest socket, and which process serves it."""
+
+    live_id: int
+    epoch: str
+    number: int
+    process: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """Somebody of whose absence something may have come."""
 
@@ -58,5 +77,6 @@ class Place:
     served: bool
     """They have had a socket, which speaks for them."""
     away: bool
+    entered_at: int
     stream: dict[str, Any] | None
     """What was last heard of their stream; see `streams.py`."""

@@ -115,8 +115,9 @@ class Room(State):
         else:
             self.absent.add(user_id)
 
-    def put_out(self, host_id: str, user_id: str, until: int) -> None:
-        """The host puts somebody out, who may not come back before `until` (ms)."""
+    def put_out(self, host_id: str, user_id: str, until: int) -> bool:
+        """The host puts somebody out, who may not come back before `until` (ms). Whether they
+        were on mic, which the room is told."""
         if host_id != self.host_id:
             raise NotHost
         if user_id == host_id:
@@ -125,7 +126,9 @@ class Room(State):
             raise NotLive
         self.blocked[user_id] = until
         self.touched.add(f"blocked.{user_id}")
+        on_mic = self.seat_of(user_id) is not None
         self.bar(user_id)
+        return on_mic
 
     def bar(self, user_id: str) -> None:
         """Out goes somebody whom the host has put out."""
@@ -149,7 +152,10 @@ class Room(State):
         to ask again, None when there is nothing to wait for.
         """
         member = self._member(user_id)
-        if member is None or member.away_at is None:
+        if member is None:
+            return None
+        if member.away_at is None:
+            self.come_back(user_id)  # nobody has said so yet
             return None
         began = max(member.away_at, since)
         until = began + patience.of(member.role, streams=streams)

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
+    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
     NetworkTimeout,
@@ -35,6 +36,8 @@ OPERATION_MS = 3_000
 """For everything about one operation, finding the primary included. Less than the patience of a
 room's lock (rooms/locks.py), so that those who queue behind it hear what is wrong."""
 CONNECT_MS = 2_000
+HEARTBEAT_MS = 2_000
+"""A member that was seen while it started is looked at again so soon."""
 BUILD_SECONDS = 600
 PATIENCE_SECONDS = 2.0
 PING_SECONDS = 2.0
@@ -58,6 +61,7 @@ class Database:
             uri,
             timeoutMS=OPERATION_MS,
             connectTimeoutMS=CONNECT_MS,
+            heartbeatFrequencyMS=HEARTBEAT_MS,
             w="majority",
             tz_aware=True,
             event_listeners=list(listeners),
@@ -145,6 +149,8 @@ def as_refusal(error: BaseException) -> Refusal | None:
     """What a failure of the database means to the caller; None when it is a mistake of ours."""
     if isinstance(error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WTimeoutError):
         return StorageAway()
+    if isinstance(error, ConfigurationError) and "Sessions" in str(error):
+        return StorageAway()  # a member that is only starting has none yet
     if isinstance(error, PyMongoError):
         if error.timeout or error.has_error_label("RetryableWriteError"):
             return StorageAway()

@@ -1,5 +1,6 @@
 """errands: the persistent outbox towards Tencent, for whatever nobody waits for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ReturnDocument
 
-from storage.database import Collection, Database, Session
+from storage.database import Collection, Database, Document, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,12 @@ class Errand:
 class Errands:
     """A queue that survives a crash: an errand is leased, done, or put back for later."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, only: Sequence[str] = (), but: Sequence[str] = ()
+    ) -> None:
+        """Claims are of the kinds in `only`, if there are any, and of none in `but`: a service
+        that does not answer must not keep another one's errands waiting."""
+        self._kinds: Document = {"$nin": list(but), **({"$in": list(only)} if only else {})}
         self._errands: Collection = database.collection("errands")
 
     async def make_indexes(self) -> None:
@@ -36,7 +42,7 @@ class Errands:
     async def claim(self, now: datetime, until: datetime) -> Errand | None:
         """The earliest that is due, counted as tried and ours until `until`."""
         row = await self._errands.find_one_and_update(
-            {"state": "due", "due_at": {"$lte": now}},
+            {"state": "due", "due_at": {"$lte": now}, "kind": self._kinds},
             {"$set": {"due_at": until}, "$inc": {"tries": 1}},
             sort=[("due_at", 1)],
             return_document=ReturnDocument.AFTER,

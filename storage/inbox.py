@@ -10,13 +10,13 @@ from storage.database import Collection, Database, Document
 
 KEPT = timedelta(days=30)
 REFUSED_KEPT = timedelta(days=7)
-RAW_CHARACTERS = 64 * 1024
-QUERY_CHARACTERS = 2048
-REFUSED_CHARACTERS = 8 * 1024
+RAW_BYTES = 64 * 1024
+QUERY_BYTES = 2048
+REFUSED_BYTES = 8 * 1024
 """Enough for the genuine ones that only a wrong key of ours refuses; Tencent's examples are below
 500 bytes."""
-REFUSED_PLACES = 4096
-"""Per source. Whatever a stranger sends, refused callbacks cannot fill more than some 100 MB: one
+REFUSED_PLACES = 2048
+"""Per source. Whatever a stranger sends, refused callbacks cannot fill more than some 20 MB: one
 more takes the place of an older one."""
 
 
@@ -46,7 +46,7 @@ class Inbox:
     async def receive(self, note: Note) -> bool:
         """Whether its effect is still to be carried out; it is stored either way."""
         now = datetime.now(UTC)
-        new = _content(note, RAW_CHARACTERS) | {
+        new = _content(note, RAW_BYTES) | {
             "received_at": now,
             "outcome": "received",
             "reason": "",
@@ -69,7 +69,7 @@ class Inbox:
     async def refuse(self, note: Note, reason: str) -> None:
         """Kept apart from the genuine, which a forged one must never stand in the way of."""
         now = datetime.now(UTC)
-        latest = _content(note, REFUSED_CHARACTERS) | {
+        latest = _content(note, REFUSED_BYTES) | {
             "received_at": now,
             "outcome": "refused",
             "reason": reason,
@@ -80,11 +80,11 @@ class Inbox:
         )
 
 
-def _content(note: Note, characters: int) -> Document:
+def _content(note: Note, limit: int) -> Document:
     return {
         "source": note.source,
-        "query": note.query[:QUERY_CHARACTERS],
-        "raw": note.raw[:characters],
+        "query": _cut(note.query, QUERY_BYTES),
+        "raw": _cut(note.raw, limit),
     }
 
 
@@ -96,3 +96,7 @@ def _place(note: Note) -> str:
     """The same for the same content; others share it only when there are very many."""
     digest = hashlib.sha256(note.id.encode()).digest()
     return f"refused:{note.source}:{int.from_bytes(digest[:4]) % REFUSED_PLACES}"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")

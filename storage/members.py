@@ -111,12 +111,20 @@ class Members:
             where["v"] = room.seen[user_id].v
         change: Document = {"$inc": {"v": 1}}
         if user_id in room.roles:
-            # Another role, another patience; a new seat knows nothing of an earlier stream.
-            change["$set"] = {"role": room.roles[user_id], "stream": None}
-            change["$min"] = {"due_at": now_ms()}
+            change |= _new_role(room, user_id, now_ms())
         found = await self._members.update_one(where, change, session=session)
         if user_id in room.seen:
             _must(found.matched_count)
+
+
+def _new_role(room: Room, user_id: str, now: int) -> Document:
+    """Another role, another patience: they are looked at again. Whoever asks for or takes a seat
+    gives a sign of life. A new seat knows nothing of an earlier stream."""
+    role, place = room.roles[user_id], room.seen.get(user_id)
+    fields: Document = {"role": role, "stream": None}
+    if role == "viewer" or place is None or place.away_at is None:
+        return {"$set": fields, "$min": {"due_at": now}}
+    return {"$set": {**fields, "away_at": now, "due_at": now}}
 
 
 def member_from(document: Document) -> Member:

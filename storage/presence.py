@@ -11,11 +11,15 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 
 from rooms.people import ON_MIC
-from rooms.presence import Connection, Due, Patience, Place
+from rooms.presence import Arrival, Connection, Due, Patience, Place, Standing
 from storage.database import Collection, Database, Document
 
 CLAIM_MS = 5_000
 """How long a due member is one process's business, before another one looks after them."""
+KEPT_SECONDS = 3_600
+"""A lease that lapsed so long ago says nothing to anybody."""
+AT_ONCE = 500
+"""Places written by one command, well within the time that one may take."""
 SEEN_MS = 60_000
 """Signs of life closer than this to each other are not worth a write."""
 
@@ -29,21 +33,26 @@ class Presences:
     async def make_indexes(self) -> None:
         await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
         await self._members.create_index([("process", 1), ("seen_at", 1)])
+        await self._processes.create_index("expires_at", expireAfterSeconds=KEPT_SECONDS)
 
     # ---- members and their sockets
 
-    async def arrive(self, user_id: str, live_id: int, epoch: str, process: str, now: int) -> int:
-        """A socket of a member opens: its number; 0 when they are no member of this life."""
+    async def arrive(self, user_id: str, live_id: int, process: str, now: int) -> Arrival | None:
+        """A socket of a member opens; None when they have no place in this room.
+
+        Its number is higher than that of any socket they have had in this room, also before they
+        left it and came back: at least the database's time in ms.
+        """
+        next_one = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
+        stamp = self._here(process, now)
+        stamp["socket"] = {"$max": [next_one, {"$toLong": "$$NOW"}]}
         place = await self._members.find_one_and_update(
-            {"_id": user_id, "live_id": live_id, "epoch": epoch},
-            {
-                "$set": {"process": process, "away_at": None, "due_at": None, "seen_at": now},
-                "$inc": {"socket": 1, "v": 1},
-            },
-            projection={"socket": 1},
+            {"_id": user_id, "live_id": live_id},
+            [{"$set": stamp}],
+            projection={"socket": 1, "epoch": 1, "role": 1},
             return_document=ReturnDocument.AFTER,
         )
-        return place["socket"] if place else 0
+        return Arrival(place["epoch"], place["role"], int(place["socket"])) if place else None
 
     async def part(self, gone: Sequence[Connection]) -> None:
         """Sockets have closed; whoever has opened a newer one is not away."""
@@ -51,13 +60,20 @@ class Presences:
             changes = [UpdateOne(_of(it), self._away(it.at)) for it in gone]
             await self._members.bulk_write(changes, ordered=False)
 
-    async def stamp(self, here: Sequence[Connection], process: str) -> None:
+    async def stamp(self, here: Sequence[Connection], process: str, now: int) -> None:
         """These sockets stand, whatever others think (this process was taken for dead)."""
-        if here:
-            fresh = {"process": process, "away_at": None, "due_at": None}
-            change = {"$set": fresh, "$inc": {"v": 1}}
-            changes = [UpdateOne(_of(it), change) for it in here]
-            await self._members.bulk_write(changes, ordered=False)
+        for start in range(0, len(here), AT_ONCE):
+            change = [{"$set": self._here(process, now)}]
+            some = [UpdateOne(_of(it), change) for it in here[start : start + AT_ONCE]]
+            await self._members.bulk_write(some, ordered=False)
+
+    async def served(self, process: str) -> list[Connection]:
+        """The sockets that stand as served by this process."""
+        found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
+        return [
+            Connection(it["_id"], it["live_id"], it["epoch"], int(it["socket"]))
+            async for it in found
+        ]
 
     async def seen(self, user_id: str, now: int) -> bool:
         """A sign of life without a socket: whoever lost one has their time anew, whoever never
@@ -66,7 +82,7 @@ class Presences:
         fresh = {
             "seen_at": now,
             "away_at": {"$cond": [lost_one, now, None]},
-            "due_at": {"$cond": [lost_one, _due(now, self._patience), None]},
+            "due_at": {"$cond": [lost_one, _due(now, self._patience), _shown_back(now)]},
             "v": {"$add": ["$v", 1]},
         }
         worth_it = [{"away_at": {"$ne": None}}, {"seen_at": {"$lt": now - SEEN_MS}}]
@@ -77,18 +93,21 @@ class Presences:
             return False
         return not before.get("socket", 0)
 
-    async def standing(self, user_ids: Sequence[str]) -> dict[str, tuple[int, str, int]]:
-        """(live_id, epoch, number of the newest socket) by user_id."""
-        found = self._members.find(
-            {"_id": {"$in": list(user_ids)}}, {"live_id": 1, "epoch": 1, "socket": 1}
-        )
-        return {it["_id"]: (it["live_id"], it["epoch"], it.get("socket", 0)) async for it in found}
+    async def standing(self, user_ids: Sequence[str]) -> dict[str, Standing]:
+        """Where these people are, by user_id."""
+        names = {"live_id": 1, "epoch": 1, "socket": 1, "process": 1}
+        found = self._members.find({"_id": {"$in": list(user_ids)}}, names)
+        return {
+            it["_id"]: Standing(
+                it["live_id"], it["epoch"], int(it.get("socket", 0)), it.get("process")
+            )
+            async for it in found
+        }
 
-    async def on_mic(self, process: str) -> dict[str, int]:
-        """Who is on mic and served by this process, in which room (user_id -> live_id)."""
-        where = {"process": process, "role": {"$in": list(ON_MIC)}}
-        found = self._members.find(where, {"live_id": 1})
-        return {row["_id"]: row["live_id"] async for row in found}
+    async def on_mic(self, process: str) -> list[str]:
+        """Who is on mic and served by this process."""
+        found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})
+        return [row["_id"] async for row in found]
 
     # ---- what is due
 
@@ -127,7 +146,15 @@ class Presences:
         if row is None:
             return None
         served, away = row.get("socket", 0) > 0, row.get("away_at") is not None
-        return Place(row["live_id"], row["epoch"], row["role"], served, away, row.get("stream"))
+        return Place(
+            row["live_id"],
+            row["epoch"],
+            row["role"],
+            served,
+            away,
+            row["entered_at"],
+            row.get("stream"),
+        )
 
     async def hear(
         self, user_id: str, place: Place, *, here: bool, now: int, said_at: int | None = None
@@ -141,7 +168,7 @@ class Presences:
             where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": said_at}}]
             set_["heard_at"] = said_at
         if here:
-            set_ |= {"away_at": None, "due_at": None}
+            set_ |= {"away_at": None, "due_at": _shown_back(now)}
         elif not place.away:
             set_ |= {"away_at": now, "due_at": _due(now, self._patience)}
         changed = await self._members.update_one(where, [{"$set": set_}])
@@ -170,16 +197,29 @@ class Presences:
         return before is not None
 
     async def lapsed(self) -> list[str]:
-        """Processes that have not been heard of within their lease."""
-        found = self._processes.find({"$expr": {"$lt": ["$expires_at", "$$NOW"]}}, {"_id": 1})
-        return [row["_id"] async for row in found]
+        """Processes that people stand as served by, and that have no lease (any more)."""
+        good = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
+        alive = {row["_id"] async for row in good}
+        serving = await self._members.distinct("process", {"process": {"$gt": ""}})
+        return [process for process in serving if process not in alive]
 
     async def bury(self, process: str, now: int) -> int:
-        """Whoever a process served is away; how many. The last step forgets the process."""
-        change = self._away(now)
-        found = await self._members.update_many({"process": process}, change)
-        await self._processes.delete_one({"_id": process})
+        """Whoever a process served is away; how many."""
+        found = await self._members.update_many({"process": process}, self._away(now))
         return found.modified_count
+
+    async def forget(self, process: str) -> None:
+        """Give back a lease."""
+        await self._processes.delete_one({"_id": process})
+
+    def _here(self, process: str, now: int) -> Document:
+        return {
+            "process": process,
+            "away_at": None,
+            "seen_at": now,
+            "due_at": _shown_back(now),
+            "v": {"$add": ["$v", 1]},
+        }
 
     def _away(self, at: int) -> list[Document]:
         away = {"process": None, "away_at": at, "due_at": _due(at, self._patience)}
@@ -193,6 +233,12 @@ def _of(socket: Connection) -> Document:
         "epoch": socket.epoch,
         "socket": socket.number,
     }
+
+
+def _shown_back(now: int) -> Document:
+    """Whoever is on mic and here again is looked at: the room may have been told that they are
+    away, and must not be left with it."""
+    return {"$cond": [{"$in": ["$role", list(ON_MIC)]}, now, None]}
 
 
 def _due(at: int, patience: Patience) -> Document:

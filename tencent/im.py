@@ -24,6 +24,12 @@ TRY_LATER = frozenset(
     {60007, 60011, 60018, 60019, 10006, 10023}  # too often
     | {60008, 60014, 10002, 70169, 70202, 70500, 90992, 91000}  # timeouts and internal faults
 )
+# Our key, our SDKAppID, our account: nothing is wrong with what was to be said, and it can be said
+# once somebody has mended the settings.
+MISCONFIGURED = frozenset(
+    {60002, 60003, 60004, 60005, 60006, 60009, 60010, 60012}
+    | {70001, 70002, 70003, 70005, 70009, 70013, 70014, 70016, 70020, 70050, 70051, 70052}
+)
 
 # Bytes. Newer pages of Tencent allow more: what the older ones allow is right for both.
 NAME_BYTES = 30
@@ -168,7 +174,9 @@ class IM:
             return answer
         say = log.info if code in NO_ACCOUNT else log.warning
         say("im_refused", command=command, error_code=code)
-        if code in TRY_LATER:
+        if code in MISCONFIGURED:
+            log.error("im_misconfigured", command=command, error_code=code)
+        if code in TRY_LATER | MISCONFIGURED:
             raise ServiceAway(self._outside.name)
         raise IMRefused(code, str(answer.get("ErrorInfo", "")))
 

@@ -45,14 +45,17 @@ class Relay:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         idle: float = 1.0,
+        is_away: Callable[[BaseException], object] = lambda _error: None,
     ) -> None:
-        """`idle`: seconds between two looks at what others left, `clock` and `sleep` in seconds."""
+        """`idle`: seconds between two looks at what others left, `clock` and `sleep` in seconds;
+        `is_away` knows what the store raises while it is away."""
         self._store = store
         self._past = past
         self._spokesman = Spokesman(store, past, im, look, now=now, clock=clock, sleep=sleep)
         self._now = now
         self._clock = clock
         self._idle = idle
+        self._is_away = is_away
         self._told: dict[int, bool] = {}  # by live_id, whether the numbers may have changed
         self._stirred: set[int] = set()
         self._writing = 0  # wakes on their way to the store
@@ -159,13 +162,20 @@ class Relay:
         except asyncio.CancelledError:
             await self._put_off(turn, 0.0)  # for another process, now
             raise
-        except Exception as error:
-            log.exception("turn_broke", live_id=turn.live_id)
-            why = type(error).__name__
+        except Exception as error:  # noqa: BLE001 - any driver's error; the runner never dies
+            why = self._broke(turn, error)
         if why:
             seconds = back_off(turn.tries + 1)
             log.info("room_put_off", live_id=turn.live_id, seconds=round(seconds, 1), why=why)
             await self._put_off(turn, seconds)
+
+    def _broke(self, turn: Turn, error: Exception) -> str:
+        """With its trace, unless it is what the store says while it is away."""
+        if self._is_away(error):
+            self._note_store(error)
+        else:
+            log.error("turn_broke", live_id=turn.live_id, exc_info=error)
+        return type(error).__name__
 
     async def _put_off(self, turn: Turn, seconds: float) -> None:
         try:

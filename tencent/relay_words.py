@@ -15,6 +15,7 @@ GROUP = ""
 # How long IM keeps a word for somebody whose phone is not connected, in seconds.
 NUM_SECONDS = 60  # the next one says it better
 KICKOUT_SECONDS = 3600  # by then the phone has asked us where it is
+KICKOUT_LATE_MS = 60_000  # later than that they may be on mic again
 
 COUNTED = frozenset({"micro_apply", "micro_refuse", "micro_accept", "micro_leave"})
 """Events after which the numbers of a room may be others."""
@@ -48,6 +49,7 @@ def words(event: Numbered, group_id: str, now: int) -> list[Word]:
         case "micro_leave":
             off = _group_word(event, "reset", seat("off", event.data))
             put_off = event.data.get("reason") in ("host", "banned")
+            put_off = put_off and now - event.ts < KICKOUT_LATE_MS
             return [off, _kickout(event, group_id)] if put_off else [off]
         case "micro_invite":
             return _invite(event, group_id, now)

@@ -26,6 +26,10 @@ BEGINS_BACK = 200  # events; less than the log keeps
 BEGINS_BEFORE = timedelta(seconds=5)
 
 
+KEPT = 256  # events that a room's log holds: of those, who came on mic and went is still told
+SEATS = ("micro_accept", "micro_leave")
+
+
 class Lost(Exception):
     """Somebody else has the turn now."""
 
@@ -105,8 +109,16 @@ class Spokesman:
     async def _show_present(self, turn: Turn, group: Group) -> None:
         """Too much was missed to tell it: what holds now instead, and on from there."""
         log.warning("relay_begins_anew", live_id=turn.live_id, seq=group.version)
-        said = present(group.epoch, group.version, group.on_mic)
-        for word in said if group.live else [over(group.epoch, group.version)]:
+        said = [over(group.epoch, group.version)]
+        if group.live:
+            kept = await self._past.log_since(
+                turn.live_id, group.epoch, max(0, group.version - KEPT)
+            )
+            now = int(self._now().timestamp() * 1000)
+            seats = [event for event in kept or () if event.type in SEATS]
+            said = [word for event in seats for word in words(event, group.group_id, now)]
+            said += present(group.epoch, group.version, group.on_mic)
+        for word in said:
             await self._say(turn, group, word)
             await self._move(turn, turn.epoch, turn.seq, is_over=False)
         await self._move(turn, group.epoch, group.version, is_over=not group.live)

@@ -39,21 +39,18 @@ NOT_LIVE = frozenset(
         "ResourceUnavailable.StreamNotExist",
     }
 )
-# What would be said again: wrong keys, rights, domains, words. The rest is worth another try, the
-# signature that only our clock makes look old included.
+# What would be said again: wrong domains and words. The rest is worth another try, keys and rights
+# that somebody has yet to mend included.
 FOR_EVER = (
-    "AuthFailure",
     "InvalidAction",
     "InvalidParameter",
     "InvalidRequest",
     "MissingParameter",
     "NoSuchVersion",
     "ResourceNotFound",
-    "UnauthorizedOperation",
     "UnknownParameter",
     "UnsupportedOperation",
 )
-OUR_CLOCK = "AuthFailure.SignatureExpire"
 
 
 class LiveRefused(Exception):
@@ -137,6 +134,6 @@ class _Way:
 def _judged(code: str, info: str) -> Exception:
     """`code` is CSS's, or where there was no answer of it the SDK's word for that."""
     log.warning("live_refused", error_code=code)
-    if code != OUR_CLOCK and code.partition(".")[0] in FOR_EVER:
+    if code.partition(".")[0] in FOR_EVER:
         return LiveRefused(code, info)
     return ServiceAway(SERVICE)

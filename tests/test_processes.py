@@ -207,7 +207,6 @@ async def test_people_of_a_process_that_vanished_are_away_and_then_gone(
         await listener.next("micro_apply")
         refused = await listener.next("micro_refuse")
         assert refused["data"]["reason"] == "offline"
-        assert db.processes.count_documents({"_id": "killed"}) == 0
         assert db.members.count_documents({"_id": guest.id}) == 0
 
 

@@ -38,8 +38,10 @@ class Listener:
         self.heard: list[tuple[Any, ...]] = []
         self.words: list[str | Exception] = []
 
-    async def heard_state(self, user_id: str, *, online: bool, at_ms: int) -> str:
-        return self._say(user_id, online, at_ms)
+    async def heard_state(
+        self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
+    ) -> str:
+        return self._say(user_id, online, at_ms, *([group_id] if group_id else []))
 
     async def heard_stream(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
         return self._say(stream, on, sequence, at_s)
@@ -132,7 +134,7 @@ async def test_everybody_who_left_a_group_is_told_to_presence(
 ) -> None:
     listener.words = ["not_in_a_room", "done"]
     assert (await tencent.im(LEFT)).ok() == OK_IM
-    assert listener.heard == [("u1", False, 5), ("u2", False, 5)]
+    assert listener.heard == [("u1", False, 5, "g"), ("u2", False, 5, "g")]
     assert kept(db) == [("im", "done", "", 1)]
 
 

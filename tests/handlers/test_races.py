@@ -20,9 +20,9 @@ async def test_a_doubled_entry_into_another_room_never_shows_the_person_out_of_i
     shown_out: list[int] = []
     show_out = server.parts.hub.show_out
 
-    def note(live_id: int, user_id: str, *, barred: bool) -> None:
+    def note(live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
         shown_out.append(live_id)
-        show_out(live_id, user_id, barred=barred)
+        show_out(live_id, user_id, number, barred=barred)
 
     server.parts.hub.show_out = note  # type: ignore[method-assign]
     for _ in range(15):

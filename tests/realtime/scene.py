@@ -80,7 +80,8 @@ class Ear:
     def late(self, _now: float, _seconds: float) -> bool:
         return self.waits_too_long and not self.closed
 
-    def cut(self) -> None:
+    def cut(self, *, at_once: bool = False) -> None:
+        assert at_once
         self.bye(Code.SLOW)
 
     def bye(self, code: Code, retry_ms: int | None = None) -> None:

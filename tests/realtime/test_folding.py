@@ -28,9 +28,10 @@ GUESTS = {"bert": 1, "carl": 1, "emil": 1, "anna": 2, "dora": 2, "ella": 2, "nob
 @pytest.fixture
 def changes() -> dict[str, Any]:
     """So short a patience that connections which drop come to something within the test; the
-    host's would end the evening."""
+    host's would end the evening. Whoever looks again and again is no flood."""
     patience = {"shown_after_seconds": 0.05, "guest_seconds": 0.7, "viewer_seconds": 1.5}
-    return {"presence": {**patience, "host_seconds": 120}}
+    limits = {"handshakes_per_second": 0}
+    return {"presence": {**patience, "host_seconds": 120}, "limits": limits}
 
 
 class Evening:

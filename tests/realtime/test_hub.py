@@ -139,7 +139,7 @@ async def test_the_silent_go_and_the_others_get_heartbeats(scene: Scene) -> None
     scene.happen()
     for now in (1.0, 31.0, 32.0):
         alive.heard_at = now
-        scene.hub.beat(now, every=25, silent=30.5, slow=10)
+        scene.hub.beat(now, every=25, silent=30.5)
     assert quiet.code == Code.SILENT
     assert alive.words == [("snapshot", 0), *events(1, 1), ("heartbeat", 1)]
 

@@ -9,9 +9,10 @@ from realtime.bus import Arrived, Revoked, ShownOut
 from realtime.codes import Code
 from realtime.hub import AT_ONCE
 from realtime.opening import Look
+from rooms.presence import Standing
 from tests.realtime.scene import ROOM, Ear, Scene, events
 
-Place = tuple[int, str, int]
+HERE = "one"
 CODES = {"left": Code.NOT_A_MEMBER, "banned": Code.PUT_OUT, "logged_out": Code.TOKEN}
 
 
@@ -20,10 +21,15 @@ def scene() -> Scene:
     return Scene()
 
 
+def standing(number: int = 1, process: str | None = HERE) -> Standing:
+    """A place in the room that the scene is about."""
+    return Standing(ROOM, "a", number, process)
+
+
 class Register:
     """Where people are, as storage would say; who is nowhere is away for a reason."""
 
-    def __init__(self, places: dict[str, Place], reasons: dict[str, Code] | None = None) -> None:
+    def __init__(self, places: dict[str, Standing], reasons: dict[str, Code] | None = None) -> None:
         self.places = places
         self.reasons = reasons or {}
         self.down = False
@@ -31,7 +37,7 @@ class Register:
         self.why: list[tuple[int, str]] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def standing(self, user_ids: list[str]) -> dict[str, Place]:
+    async def standing(self, user_ids: list[str]) -> dict[str, Standing]:
         self.asked.append(user_ids)
         await asyncio.sleep(0)
         if self.down:
@@ -133,7 +139,7 @@ async def test_whoever_is_no_longer_in_the_room_is_closed_with_the_right_code(
     scene: Scene,
 ) -> None:
     ears = {who: await scene.join(Ear(who, number=1)) for who in ("stays", *CODES)}
-    register = Register({"stays": (ROOM, "a", 1), "left": (ROOM + 1, "x", 1)}, CODES)
+    register = Register({"stays": standing(), "left": Standing(ROOM + 1, "x", 1, HERE)}, CODES)
     await scene.hub.check_places(register.standing, register.why_not)
     assert {who: ear.code for who, ear in ears.items()} == {"stays": None, **CODES}
     assert sorted(register.why) == sorted((ROOM, who) for who in CODES)
@@ -141,13 +147,13 @@ async def test_whoever_is_no_longer_in_the_room_is_closed_with_the_right_code(
 
 
 @pytest.mark.gen_test(timeout=10)
-async def test_a_look_closes_a_socket_that_a_newer_one_elsewhere_has_replaced(
+async def test_a_look_sends_a_socket_away_that_is_not_the_newest_and_it_may_come_back(
     scene: Scene,
 ) -> None:
     ear = await scene.join(Ear("1", number=1))
-    register = Register({"1": (ROOM, "a", 2)})
+    register = Register({"1": standing(2)})
     await scene.hub.check_places(register.standing, register.why_not)
-    assert ear.code == Code.REPLACED
+    assert ear.code == Code.RESTART
     assert scene.hub.channels == []
 
 
@@ -202,7 +208,70 @@ async def test_many_places_are_compared_some_at_once(scene: Scene) -> None:
     names = [f"{n:04d}" for n in range(AT_ONCE + 3)]
     for name in names:
         await scene.join(Ear(name, number=1))
-    register = Register(dict.fromkeys(names, (ROOM, "a", 1)))
+    register = Register(dict.fromkeys(names, standing()))
     await scene.hub.check_places(register.standing, register.why_not)
     assert [len(asked) for asked in register.asked] == [AT_ONCE, 3]
     assert register.why == []
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_look_finds_the_sockets_that_are_not_noted_as_served_here(scene: Scene) -> None:
+    """They are right where they are, and only the database does not know."""
+    people: dict[str, str | None] = {"noted": HERE, "nobodys": None, "elsewhere": "two"}
+    ears = {who: await scene.join(Ear(who, number=1)) for who in people}
+    register = Register({who: standing(process=process) for who, process in people.items()})
+    strays = await scene.hub.check_places(register.standing, register.why_not, HERE)
+    assert sorted(outbox.user_id for _, outbox in strays) == ["elsewhere", "nobodys"]
+    assert all(channel.live_id == ROOM for channel, _ in strays)
+    assert [ear.code for ear in ears.values()] == [None] * 3
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_closed_by_the_look_is_no_stray(scene: Scene) -> None:
+    for who in ("older", "left"):
+        await scene.join(Ear(who, number=1))
+    register = Register({"older": standing(2, "two")}, {"left": Code.NOT_A_MEMBER})
+    assert await scene.hub.check_places(register.standing, register.why_not, HERE) == []
+
+
+# ---- words that come late
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_late_word_of_leaving_closes_no_newer_socket(scene: Scene) -> None:
+    """They left, and were back before the word had come."""
+    ear = await scene.join(Ear("1", number=5))
+    scene.hub.hear(ShownOut("1", ROOM, Code.NOT_A_MEMBER, 4))
+    assert ear.code is None
+    scene.hub.hear(ShownOut("1", ROOM, Code.NOT_A_MEMBER, 5))
+    assert ear.code == Code.NOT_A_MEMBER
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_put_out_is_closed_whatever_the_number(scene: Scene) -> None:
+    ear = await scene.join(Ear("1", number=5))
+    scene.hub.show_out(ROOM, "1", 4, barred=True)
+    assert ear.code == Code.PUT_OUT
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_leaves_and_comes_back_while_another_joins_keeps_the_new_socket(
+    scene: Scene,
+) -> None:
+    """What was heard of the old socket while somebody joins slowly says nothing of the new one."""
+    go_on = asyncio.Event()
+
+    async def slow_look() -> Look:
+        await go_on.wait()
+        return await scene.stored.look()
+
+    slow = asyncio.ensure_future(scene.join(Ear("9", number=1), look=slow_look))
+    while not scene.hub.channels:
+        await asyncio.sleep(0)
+    await scene.join(Ear("1", number=5))
+    scene.hub.show_out(ROOM, "1", 5)
+    again = await scene.join(Ear("1", number=1))
+    go_on.set()
+    await slow
+    assert again.code is None
+    assert scene.hub.sockets == 2

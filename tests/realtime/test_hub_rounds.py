@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from realtime.codes import Code
-from realtime.opening import Look
+from realtime.opening import Look, Since
 from rooms.people import Counts
 from tests.realtime.scene import ROOM, Ear, Scene, events
 
-EVERY: dict[str, Any] = {"every": 25, "silent": 1e9, "slow": 10}
+EVERY: dict[str, Any] = {"every": 25, "silent": 1e9}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_a_heartbeat_names_no_event_that_is_still_on_its_way() -> None:
 async def test_who_leaves_something_unread_for_too_long_is_cut_off(scene: Scene) -> None:
     slow, quick = await scene.join(Ear("1")), await scene.join(Ear("2"))
     slow.waits_too_long = True
-    scene.hub.beat(1.0, every=25, silent=1e9, slow=10)
+    scene.hub.cut_late(1.0, 10)
     assert (slow.code, quick.code) == (Code.SLOW, None)
 
 
@@ -61,7 +61,7 @@ async def test_a_socket_that_never_joined_may_not_leave_things_unread_either(
     waiting = Ear("")
     scene.hub.arrive(waiting)  # type: ignore[arg-type]
     waiting.waits_too_long = True
-    scene.hub.beat(1.0, **EVERY)
+    scene.hub.cut_late(1.0, 10)
     assert waiting.code == Code.SLOW
 
 
@@ -77,14 +77,31 @@ async def test_after_a_doubt_every_room_is_counted_again(scene: Scene) -> None:
         return {live_id: Counts(men=men) for live_id, _ in lives}
 
     await scene.hub.show_audience(count)
-    assert len(ear.heard) == 1, "nobody stirred"
+    assert ear.heard[-1]["data"] == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
     men = 3
+    await scene.hub.show_audience(count)
+    assert len(ear.heard) == 2, "nobody stirred"
     scene.hub.stir_all()
     await scene.hub.show_audience(count)
     assert ear.heard[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
     scene.hub.stir_all()
     await scene.hub.show_audience(count)
-    assert len(ear.heard) == 2, "the same numbers are not told again"
+    assert len(ear.heard) == 3, "the same numbers are not told again"
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_resumes_is_told_the_audience_though_it_is_the_same(scene: Scene) -> None:
+    """While they were away it may have changed: what they know of it is old."""
+
+    async def count(lives: Iterable[tuple[int, str]]) -> dict[int, Counts]:
+        return {live_id: Counts(men=2) for live_id, _ in lives}
+
+    await scene.join(Ear("1"))
+    await scene.hub.show_audience(count)
+    back = await scene.join(Ear("2"), since=Since("a", 0))
+    assert back.words == [("resumed", 0)]
+    await scene.hub.show_audience(count)
+    assert back.heard[-1]["data"]["audience_count"] == 3
 
 
 # ---- the last goodbye

@@ -1,30 +1,17 @@
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
-from tornado.ioloop import IOLoop
 
+from realtime.presence import CLOCKS_MS
 from rooms.keeper import now_ms
 from rooms.people import Person
 from rooms.presence import Connection, Patience
 from rooms.refusals import NotYourRoom, TryAgain
-from storage.database import Database
-from tests.realtime.ward import ANNA, BERT, EPOCH, HOST, NAME, Process, Ward
+from tests.realtime.ward import ANNA, BERT, HOST, Process, Ward
 
 IMPATIENT = Patience(shown=0, viewer=0, guest=0, host=0)
-
-
-@pytest.fixture
-def ward(io_loop: IOLoop, mongo_uri: str) -> Iterator[Ward]:
-    with MongoClient(mongo_uri) as client:
-        for name in client[NAME].list_collection_names():
-            client[NAME][name].delete_many({})
-    ward = Ward(Database(mongo_uri, NAME))
-    io_loop.run_sync(ward.open)
-    yield ward
-    io_loop.run_sync(ward.database.close)
 
 
 def a_while_ago(gone: Connection, ms: int) -> Connection:
@@ -42,26 +29,26 @@ async def lose(process: Process, gone: Connection, ms: int) -> None:
 @pytest.mark.gen_test(timeout=20)
 async def test_each_socket_of_somebody_has_a_higher_number(ward: Ward) -> None:
     await ward.enter(BERT)
-    one, two = ward.process("one"), ward.process("two")
+    one, two = await ward.process("one"), await ward.process("two")
     numbers = [(await ward.connect(process, BERT)).number for process in (one, two, one)]
-    assert numbers == [1, 2, 3]
+    assert numbers == sorted(set(numbers))
     assert (await ward.row(BERT))["process"] == "one"
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_whoever_is_no_member_has_no_socket(ward: Ward) -> None:
-    presence = ward.process("one").presence
+    presence = (await ward.process("one")).presence
     with pytest.raises(NotYourRoom):
-        await presence.arrive(BERT.user_id, ward.live_id, EPOCH, "viewer")
+        await presence.arrive(BERT.user_id, ward.live_id)
     await ward.enter(BERT)
     with pytest.raises(NotYourRoom):
-        await presence.arrive(BERT.user_id, ward.live_id, "epoch-0", "viewer")
+        await presence.arrive(BERT.user_id, ward.live_id + 1)
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_the_end_of_an_older_socket_makes_nobody_away(ward: Ward) -> None:
     await ward.enter(BERT)
-    one, two = ward.process("one"), ward.process("two")
+    one, two = await ward.process("one"), await ward.process("two")
     older, newer = await ward.connect(one, BERT), await ward.connect(two, BERT)
     await lose(one, older, 0)
     assert not await ward.is_away(BERT)
@@ -72,7 +59,7 @@ async def test_the_end_of_an_older_socket_makes_nobody_away(ward: Ward) -> None:
 @pytest.mark.gen_test(timeout=20)
 async def test_what_could_not_be_written_is_written_later_with_its_own_time(ward: Ward) -> None:
     await ward.enter(BERT, ANNA)
-    process = ward.process("one")
+    process = await ward.process("one")
     bert, anna = await ward.connect(process, BERT), await ward.connect(process, ANNA)
     ward.places.away = True
     process.presence.part(replace(bert, at=1_000))
@@ -88,104 +75,12 @@ async def test_what_could_not_be_written_is_written_later_with_its_own_time(ward
     assert not await ward.is_away(BERT), "and only once"
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_a_process_that_ends_in_peace_leaves_nobody_connected(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    one, two = ward.process("one"), ward.process("two")
-    gone = await ward.connect(one, BERT)
-    await ward.connect(one, HOST)
-    await ward.connect(two, ANNA)
-    one.presence.part(replace(gone, at=1_000))
-    await one.presence.leave()
-    assert (await ward.row(BERT))["away_at"] == 1_000
-    assert await ward.is_away(HOST)
-    assert not await ward.is_away(ANNA)
-
-
-# ---- leases
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_the_people_of_a_process_whose_lease_has_lapsed_are_away(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    dead, alive = ward.process("dead"), ward.process("alive")
-    await ward.connect(dead, BERT)
-    await ward.connect(alive, ANNA)
-    for process in (dead, alive):
-        await process.presence.renew()
-    await alive.presence.sweep()
-    assert not await ward.is_away(BERT), "its lease is good"
-    await ward.let_lapse(dead)
-    await alive.presence.sweep()
-    assert (await ward.is_away(BERT), await ward.is_away(ANNA)) == (True, False)
-    assert (await ward.row(BERT))["process"] is None
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_process_that_is_not_steady_buries_nobody(ward: Ward) -> None:
-    """After an outage of MongoDB all leases have lapsed: the first to come back must wait."""
-    await ward.enter(BERT)
-    other, back = ward.process("other"), ward.process("back", lease=60)
-    await ward.connect(other, BERT)
-    await other.presence.renew()
-    await ward.let_lapse(other)
-    back.presence.steady_since = now_ms() - 30_000
-    await back.presence.sweep()
-    assert not await ward.is_away(BERT)
-    back.presence.steady_since = now_ms() - 61_000
-    await back.presence.sweep()
-    assert await ward.is_away(BERT)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_process_that_could_not_renew_in_time_is_no_longer_steady(ward: Ward) -> None:
-    late, quick = ward.process("late", lease=15), ward.process("quick", lease=15)
-    for process in (late, quick):
-        await process.presence.renew()
-    assert late.presence._renewed_at is not None
-    late.presence._renewed_at -= 16
-    before = now_ms()
-    for process in (late, quick):
-        await process.presence.renew()
-    assert late.presence.steady_since >= before
-    assert quick.presence.steady_since == 0
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_nobody_buries_themselves(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process = ward.process("one")
-    await ward.connect(process, BERT)
-    await process.presence.renew()
-    await ward.let_lapse(process)
-    await process.presence.sweep()
-    assert not await ward.is_away(BERT)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_whoever_was_taken_for_dead_stamps_what_they_still_serve(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    alive, other = ward.process("alive"), ward.process("other")
-    await alive.presence.renew()
-    await ward.connect(alive, BERT)
-    await ward.connect(alive, ANNA)
-    await ward.let_lapse(alive)
-    await other.presence.sweep()
-    assert await ward.is_away(BERT)
-    await ward.connect(other, ANNA)  # who has moved on meanwhile
-    await alive.presence.renew()
-    assert (await ward.row(BERT))["process"] == "alive"
-    assert not await ward.is_away(BERT)
-    assert (await ward.row(BERT))["due_at"] is None
-    assert (await ward.row(ANNA))["process"] == "other"
-
-
 # ---- what comes of absences
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_hosts_blip_is_not_shown(ward: Ward) -> None:
-    process = ward.process("one")
+    process = await ward.process("one")
     gone = await ward.connect(process, HOST)
     await lose(process, gone, 2_000)
     await process.presence.look_after()
@@ -197,7 +92,7 @@ async def test_a_hosts_blip_is_not_shown(ward: Ward) -> None:
 @pytest.mark.gen_test(timeout=20)
 async def test_who_was_shown_away_is_shown_back(ward: Ward) -> None:
     await ward.seat(BERT)
-    one, two = ward.process("one"), ward.process("two")
+    one, two = await ward.process("one"), await ward.process("two")
     gone = await ward.connect(one, BERT)
     await lose(one, gone, 5_000)
     await two.presence.look_after()
@@ -210,7 +105,7 @@ async def test_who_was_shown_away_is_shown_back(ward: Ward) -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_host_who_stays_away_pauses_and_then_ends_the_live(ward: Ward) -> None:
-    process = ward.process("one")
+    process = await ward.process("one")
     gone = await ward.connect(process, HOST)
     await lose(process, gone, 10_000)
     await process.presence.look_after()
@@ -224,14 +119,14 @@ async def test_a_host_who_stays_away_pauses_and_then_ends_the_live(ward: Ward) -
 @pytest.mark.gen_test(timeout=20)
 async def test_nobodys_patience_ends_while_nobody_could_have_come_back(ward: Ward) -> None:
     await ward.enter(BERT)
-    process = ward.process("one")
+    process = await ward.process("one")
     gone = await ward.connect(process, BERT)
     await lose(process, gone, 3_600_000)
-    process.presence.steady_since = now_ms() - 1_000
+    process.held_for(1)
     await process.presence.look_after()
     assert await ward.is_away(BERT)
     assert (await ward.row(BERT))["due_at"] > now_ms() + 50_000
-    process.presence.steady_since = now_ms() - 61_000
+    process.held_for(61)
     await ward.set(BERT, due_at=now_ms())
     await process.presence.look_after()
     assert await ward.row(BERT) == {}
@@ -240,7 +135,7 @@ async def test_nobodys_patience_ends_while_nobody_could_have_come_back(ward: War
 @pytest.mark.gen_test(timeout=120)
 async def test_hundreds_may_be_due_at_once(ward: Ward) -> None:
     crowd = [Person(f"2{n:07d}", f"viewer {n}", "", n % 3) for n in range(300)]
-    process = ward.process("one", patience=IMPATIENT)
+    process = await ward.process("one", patience=IMPATIENT)
     for person in crowd:
         await ward.enter(person)
         await lose(process, await ward.connect(process, person), 0)
@@ -255,7 +150,7 @@ async def test_hundreds_may_be_due_at_once(ward: Ward) -> None:
 @pytest.mark.gen_test(timeout=30)
 async def test_one_whose_room_is_gone_does_not_keep_the_others_waiting(ward: Ward) -> None:
     await ward.enter(BERT, ANNA)
-    process = ward.process("one", patience=IMPATIENT)
+    process = await ward.process("one", patience=IMPATIENT)
     for person in (BERT, ANNA):
         await lose(process, await ward.connect(process, person), 0)
     await ward.set(BERT, live_id=999_999, due_at=1)
@@ -268,14 +163,14 @@ async def test_one_whose_room_is_gone_does_not_keep_the_others_waiting(ward: War
 async def test_a_place_in_a_life_that_is_over_is_dropped(ward: Ward) -> None:
     await ward.enter(BERT)
     await ward.set(BERT, epoch="epoch-0", away_at=1, due_at=1)
-    await ward.process("one").presence.look_after()
+    await (await ward.process("one")).presence.look_after()
     assert await ward.row(BERT) == {}
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_hours_without_a_sign_make_somebody_without_a_socket_away(ward: Ward) -> None:
     await ward.enter(BERT, ANNA)
-    process = ward.process("one")
+    process = await ward.process("one")
     await ward.connect(process, ANNA)
     for person in (BERT, ANNA):
         await ward.set(person, seen_at=now_ms() - 3_700_000)
@@ -291,23 +186,50 @@ async def test_hours_without_a_sign_make_somebody_without_a_socket_away(ward: Wa
 @pytest.mark.gen_test(timeout=20)
 async def test_im_speaks_for_people_without_a_socket(ward: Ward) -> None:
     await ward.seat(BERT)
-    process = ward.process("one", patience=replace(IMPATIENT, guest=45_000))
-    heard = process.presence.heard_state
-    assert await heard(BERT.user_id, online=False, at_ms=10) == "done"
+    process = await ward.process("one", patience=replace(IMPATIENT, guest=45_000))
+    heard, now = process.presence.heard_state, now_ms()
+    assert await heard(BERT.user_id, online=False, at_ms=now) == "done"
     assert await ward.is_away(BERT)
     await ward.set(BERT, due_at=1)
     await process.presence.look_after()
-    assert await heard(BERT.user_id, online=True, at_ms=9) == "old_event"
+    assert await heard(BERT.user_id, online=True, at_ms=now - 1) == "old_event"
     assert await ward.is_away(BERT)
-    assert await heard(BERT.user_id, online=True, at_ms=11) == "done"
+    assert await heard(BERT.user_id, online=True, at_ms=now + 1) == "done"
     assert not await ward.is_away(BERT)
     assert process.ears.words == ["member_away", "member_back"]
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_what_im_says_of_a_time_before_somebody_came_in_makes_nobody_away(
+    ward: Ward,
+) -> None:
+    await ward.enter(BERT)
+    heard = (await ward.process("one")).presence.heard_state
+    came_in = (await ward.row(BERT))["entered_at"]
+    assert await heard(BERT.user_id, online=False, at_ms=came_in - CLOCKS_MS - 1) == "old_event"
+    assert not await ward.is_away(BERT)
+    assert await heard(BERT.user_id, online=False, at_ms=came_in - CLOCKS_MS) == "done"
+    assert await ward.is_away(BERT)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_whoever_leaves_the_group_of_another_room_is_not_away_from_this_one(
+    ward: Ward,
+) -> None:
+    await ward.enter(BERT)
+    heard = (await ward.process("one")).presence.heard_state
+    _, group_id, _ = await ward.rooms.of_host(HOST)
+    gone: dict[str, Any] = {"online": False, "at_ms": now_ms()}
+    assert await heard(BERT.user_id, **gone, group_id="another") == "other_group"
+    assert not await ward.is_away(BERT)
+    assert await heard(BERT.user_id, **gone, group_id=group_id) == "done"
+    assert await ward.is_away(BERT)
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_im_says_nothing_about_people_with_a_socket_or_in_no_room(ward: Ward) -> None:
     await ward.enter(BERT)
-    process = ward.process("one")
+    process = await ward.process("one")
     await ward.connect(process, BERT)
     heard = process.presence.heard_state
     assert await heard(BERT.user_id, online=False, at_ms=1) == "has_a_socket"
@@ -318,7 +240,7 @@ async def test_im_says_nothing_about_people_with_a_socket_or_in_no_room(ward: Wa
 @pytest.mark.gen_test(timeout=20)
 async def test_the_end_of_a_push_makes_a_guest_without_a_socket_away(ward: Ward) -> None:
     await ward.seat(BERT)
-    heard, stream = ward.process("one").presence.heard_stream, f"{BERT.user_id}_s"
+    heard, stream = (await ward.process("one")).presence.heard_stream, f"{BERT.user_id}_s"
     assert await heard(stream, on=True, sequence="5", at_s=100) == "done"
     assert await heard(stream, on=False, sequence="5", at_s=101) == "done"
     assert await ward.is_away(BERT)
@@ -332,7 +254,7 @@ async def test_the_end_of_a_push_makes_a_guest_without_a_socket_away(ward: Ward)
 async def test_a_push_that_is_not_the_seats_own_is_not_believed(ward: Ward) -> None:
     await ward.seat(BERT)
     await ward.enter(ANNA)
-    heard = ward.process("one").presence.heard_stream
+    heard = (await ward.process("one")).presence.heard_stream
     for stream in (f"{BERT.user_id}_old", f"{ANNA.user_id}_s", f"{HOST.user_id}_s"):
         answer = await heard(stream, on=False, sequence="1", at_s=1)
         assert answer == "not_the_current_stream"
@@ -343,7 +265,7 @@ async def test_a_push_that_is_not_the_seats_own_is_not_believed(ward: Ward) -> N
 @pytest.mark.gen_test(timeout=20)
 async def test_a_picture_lends_time_to_a_guest_whose_socket_is_gone(ward: Ward) -> None:
     await ward.seat(BERT)
-    process = ward.process("one")
+    process = await ward.process("one")
     heard, stream = process.presence.heard_stream, f"{BERT.user_id}_s"
     gone = await ward.connect(process, BERT)
     assert await heard(stream, on=True, sequence="5", at_s=100) == "done"
@@ -359,6 +281,6 @@ async def test_a_picture_lends_time_to_a_guest_whose_socket_is_gone(ward: Ward) 
 async def test_a_place_that_others_write_all_the_time_is_given_up(ward: Ward) -> None:
     await ward.seat(BERT)
     ward.places.outrun = True
-    heard = ward.process("one").presence.heard_stream
+    heard = (await ward.process("one")).presence.heard_stream
     with pytest.raises(TryAgain):
         await heard(f"{BERT.user_id}_s", on=True, sequence="5", at_s=1)

@@ -100,7 +100,7 @@ async def test_an_hour_of_silence_changes_nothing(street: Street, server: Server
     await numbered(socket, 1)
     hour = time.monotonic() + 3600
     for seconds in (0, 60, 120):
-        server.parts.hub.beat(hour + seconds, every=25, silent=1e9, slow=10)
+        server.parts.hub.beat(hour + seconds, every=25, silent=1e9)
     assert [(await socket.frame())["type"] for _ in range(2)] == ["heartbeat"] * 2
     await socket.connection.close()
     await until(lambda: not server.parts.hub.channels)

@@ -1,17 +1,20 @@
 """Presence on a real MongoDB: a live room, its people, and as many processes as a test wants."""
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo.errors import AutoReconnect
 
+from realtime.lease import Lease
 from realtime.presence import Presence
 from rooms.events import Numbered
 from rooms.keeper import Keeper, now_ms
 from rooms.locks import Locks
 from rooms.people import Person
-from rooms.presence import Connection, Patience, Place
+from rooms.presence import Arrival, Connection, Patience, Place
 from storage.counters import Counters
 from storage.database import Database
 from storage.errands import Errands
@@ -25,6 +28,7 @@ HOST = Person("10000000", "hong", "", 2)
 BERT = Person("10000001", "bert", "", 1)
 ANNA = Person("10000002", "anna", "", 2)
 PATIENCE = Patience(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
+AN_HOUR = 3_600.0
 
 
 class Ears:
@@ -39,7 +43,7 @@ class Ears:
     def stir(self, _live_id: int) -> None:
         pass
 
-    def show_out(self, _live_id: int, _user_id: str, *, barred: bool) -> None:
+    def show_out(self, _live_id: int, _user_id: str, _number: int | None, *, barred: bool) -> None:
         pass
 
     @property
@@ -48,15 +52,28 @@ class Ears:
 
 
 class Places(Presences):
-    """The real ones; but a test may have MongoDB away, or somebody else always faster."""
+    """The real ones; but a test may have MongoDB away for a while, or a write whose answer is
+    lost, or somebody else always faster."""
 
     away = False
+    silent = False
     outrun = False
+
+    async def arrive(self, user_id: str, live_id: int, process: str, now: int) -> Arrival | None:
+        arrival = await super().arrive(user_id, live_id, process, now)
+        if self.silent:
+            raise AutoReconnect("the answer is lost")
+        return arrival
 
     async def part(self, gone: Sequence[Connection]) -> None:
         if self.away:
             raise AutoReconnect("not now")
         await super().part(gone)
+
+    async def stamp(self, here: Sequence[Connection], process: str, now: int) -> None:
+        if self.away:
+            raise AutoReconnect("not now")
+        await super().stamp(here, process, now)
 
     async def note_stream(
         self, user_id: str, place: Place, stream: dict[str, Any], now: int
@@ -66,12 +83,33 @@ class Places(Presences):
 
 @dataclass
 class Process:
-    """One process's presence; `here` are the sockets that it serves."""
+    """One process's lease and presence; `here` are the sockets that it serves."""
 
     presence: Presence
+    lease: Lease
     name: str
     ears: Ears
     here: list[Connection] = field(default_factory=list)
+
+    def held_for(self, seconds: float) -> None:
+        """Its lease was renewed just now, and has been held for so long."""
+        self.lease._renewed_at = time.monotonic()
+        self.lease._held_since = time.monotonic() - seconds
+
+    def sleep(self, seconds: float) -> None:
+        """It has done nothing for so long, as far as its own clock tells."""
+        assert self.lease._renewed_at is not None
+        self.lease._renewed_at -= seconds
+        self.lease._held_since -= seconds
+
+    async def go_round(self) -> None:
+        """Everything that is done again and again, once, whatever fails."""
+        for work in (
+            *(self.presence.flush, self.presence.look_after, self.lease.renew),
+            *(self.lease.sweep, self.presence.miss_silent, self.lease.compare),
+        ):
+            with suppress(AutoReconnect):
+                await work()
 
 
 class Ward:
@@ -93,21 +131,31 @@ class Ward:
             HOST.user_id,
         )
 
-    def process(self, name: str, *, lease: float = 15, patience: Patience = PATIENCE) -> Process:
-        """One that has been steady for ever."""
+    async def process(
+        self, name: str, *, lease: float = 15, patience: Patience = PATIENCE
+    ) -> Process:
+        """One that has held its lease for an hour."""
+        process = self.fresh_process(name, lease=lease, patience=patience)
+        await process.lease.renew()
+        process.held_for(AN_HOUR)
+        return process
+
+    def fresh_process(
+        self, name: str, *, lease: float = 15, patience: Patience = PATIENCE
+    ) -> Process:
+        """One that has said nothing yet."""
         here: list[Connection] = []
         ears = Ears()
+        held = Lease(self.places, name, lease, lambda: list(here))
         presence = Presence(
             self.places,
             self._keeper(ears),
             patience,
             process=name,
-            lease_seconds=lease,
             silent_ms=3_600_000,
-            here=lambda: here,
+            steady_ms=lambda: held.steady_ms,
         )
-        presence.steady_since = 0
-        return Process(presence, name, ears, here)
+        return Process(presence, held, name, ears, here)
 
     async def enter(self, *people: Person) -> None:
         keeper = self._keeper(Ears())
@@ -123,9 +171,7 @@ class Ward:
         )
 
     async def connect(self, process: Process, person: Person) -> Connection:
-        role = (await self.row(person))["role"]
-        number = await process.presence.arrive(person.user_id, self.live_id, EPOCH, role)
-        process.here.append(Connection(person.user_id, self.live_id, EPOCH, number))
+        process.here.append(await process.presence.arrive(person.user_id, self.live_id))
         return process.here[-1]
 
     async def row(self, person: Person) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,8 +39,8 @@ class Diary:
     def stir(self, live_id: int) -> None:
         self.lines.append(("stir", live_id))
 
-    def show_out(self, live_id: int, user_id: str, *, barred: bool) -> None:
-        self.lines.append(("show_out", live_id, user_id, *(["barred"] if barred else [])))
+    def show_out(self, live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
+        self.lines.append(("show_out", live_id, user_id, number, *(["barred"] if barred else [])))
 
 
 class Store(Memory):
@@ -160,7 +161,7 @@ async def test_a_change_of_places_alone_stirs() -> None:
         ("save", 1),
         ("tell", 1),
         ("stir", 1),
-        ("show_out", 1, BERT.user_id),
+        ("show_out", 1, BERT.user_id, 0),
     ]
     assert BERT.user_id not in house.store.places
 
@@ -320,7 +321,7 @@ async def test_entering_another_room_takes_a_guest_off_the_mic_of_the_first() ->
         ("save", 1, 2),
         ("tell", 1, (2, "micro_leave")),
         ("stir", 1),
-        ("show_out", 1, BERT.user_id),
+        ("show_out", 1, BERT.user_id, 0),
         ("save", 2),
         ("tell", 2),
         ("stir", 2),
@@ -446,7 +447,7 @@ async def test_a_guest_who_is_put_out_is_told_of_and_barred() -> None:
         ("save", 1, 2),
         ("tell", 1, (2, "micro_leave")),
         ("stir", 1),
-        ("show_out", 1, BERT.user_id, "barred"),
+        ("show_out", 1, BERT.user_id, 0, "barred"),
     ]
     assert BERT.user_id not in house.store.places
     with pytest.raises(PutOut):
@@ -458,7 +459,8 @@ async def test_a_guest_who_is_put_out_is_told_of_and_barred() -> None:
 async def test_whoever_is_put_out_without_being_there_is_barred_all_the_same() -> None:
     house = House()
     await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
-    assert house.lines() == [("save", 1), ("tell", 1), ("show_out", 1, BERT.user_id, "barred")]
+    shown_out = ("show_out", 1, BERT.user_id, None, "barred")
+    assert house.lines() == [("save", 1), ("tell", 1), shown_out]
     with pytest.raises(PutOut):
         await house.keeper.enter(1, BERT)
 
@@ -495,7 +497,7 @@ async def test_whoever_is_put_out_while_they_come_in_is_out_when_the_entry_is_wr
     with pytest.raises(PutOut):
         await house.keeper.enter(1, BERT)
     assert BERT.user_id not in house.store.places
-    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, "barred")
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, 0, "barred")
 
 
 @gen_test
@@ -506,7 +508,7 @@ async def test_whoever_is_put_out_while_they_come_in_is_out_when_the_entry_is_wr
     house.store.meanwhile = [lambda: house.store.change(1, come_in(BERT), BERT.user_id)]
     await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
     assert BERT.user_id not in house.store.places
-    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, "barred")
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, 0, "barred")
     assert house.room().keeps_out(BERT.user_id, module.now_ms())
 
 
@@ -519,7 +521,7 @@ async def test_entry_and_putting_out_at_once_leave_nobody_inside_in_any_order() 
             house.keeper.put_out(1, HOST.user_id, BERT.user_id, until()),
         ]
         done = await asyncio.gather(*(acts[::-1] if order else acts), return_exceptions=True)
-        assert all(isinstance(it, Room | PutOut | None) for it in done)
+        assert all(isinstance(it, Room | PutOut | bool) for it in done)
         assert BERT.user_id not in house.store.places
 
 
@@ -535,4 +537,28 @@ async def test_somebody_who_was_here_already_is_not_looked_at_a_second_time() ->
 async def test_one_who_is_taken_out_is_not_barred() -> None:
     house = House(BERT)
     await house.keeper.take_out(BERT.user_id, "banned")
-    assert house.lines()[-1] == ("show_out", 1, BERT.user_id)
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, 0)
+
+
+@gen_test
+async def test_the_ears_are_told_up_to_which_socket_somebody_is_out() -> None:
+    """Such a word may come when they are back already, with a newer one."""
+    house = House(BERT)
+    house.store.places[BERT.user_id] = replace(house.store.places[BERT.user_id], socket=41)
+    await house.keeper.change(1, lambda room: room.depart(BERT.user_id, "left"), BERT.user_id)
+    assert house.lines()[-1] == ("show_out", 1, BERT.user_id, 41)
+
+
+@gen_test
+async def test_whoever_was_out_already_is_out_with_any_socket() -> None:
+    house = House()
+    await house.keeper.change(1, lambda room: room.depart(BERT.user_id, "left"), BERT.user_id)
+    assert house.lines() == [("show_out", 1, BERT.user_id, None)]
+
+
+@gen_test
+async def test_putting_out_says_whether_they_were_on_mic() -> None:
+    house = House(BERT, CARL)
+    house.store.change(1, lambda room: room.accept(BERT, "open", "s", ""), BERT.user_id)
+    assert await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until()) is True
+    assert await house.keeper.put_out(1, HOST.user_id, CARL.user_id, until()) is False

@@ -365,6 +365,16 @@ def test_a_room_that_has_ended_misses_nobody() -> None:
     assert miss(new_room(), HOST, 10**6) is None
 
 
+@pytest.mark.parametrize("person", [HOST, BERT])
+def test_whoever_is_here_again_and_not_shown_so_is_shown_back(person: Person) -> None:
+    """They came back, and what should have told the room has failed."""
+    room = replace(shown_away(seated(BERT), person), members=seated(BERT).members)
+    assert miss(room, person, 10) is None
+    words = ["member_back", "live_resume"] if person is HOST else ["member_back"]
+    assert [word for word, _ in said(room)] == words
+    assert (room.gone, room.roles, room.status) == (set(), {}, "live")
+
+
 def test_one_of_two_who_are_away_comes_back() -> None:
     room = shown_away(seated(BERT, ANNA), BERT, ANNA)
     room.come_back(ANNA.user_id)

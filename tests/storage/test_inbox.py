@@ -9,9 +9,9 @@ from tornado.ioloop import IOLoop
 from storage.database import Database
 from storage.inbox import (
     KEPT,
-    QUERY_CHARACTERS,
-    RAW_CHARACTERS,
-    REFUSED_CHARACTERS,
+    QUERY_BYTES,
+    RAW_BYTES,
+    REFUSED_BYTES,
     REFUSED_KEPT,
     REFUSED_PLACES,
     Inbox,
@@ -141,7 +141,7 @@ async def test_a_refused_note_never_stands_in_the_way_of_the_genuine_one(
 async def test_a_flood_of_forgeries_takes_no_more_places_than_there_are(
     inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REFUSED_PLACES * REFUSED_CHARACTERS <= 64 * 1024 * 1024
+    assert REFUSED_PLACES * (REFUSED_BYTES + QUERY_BYTES) <= 21 * 1024 * 1024
     monkeypatch.setattr("storage.inbox.REFUSED_PLACES", 8)
     for number in range(100):
         await inbox.refuse(replace(NOTE, id=str(number)), "sign")
@@ -152,14 +152,18 @@ async def test_a_flood_of_forgeries_takes_no_more_places_than_there_are(
 
 @gen_test
 async def test_what_is_very_long_is_cut(inbox: Inbox, database: Database) -> None:
-    long = replace(NOTE, query="q" * 100_000, raw="r" * 100_000)
+    long = replace(NOTE, query="q" * 100_000, raw="名" * 100_000)
     await inbox.receive(long)
     await inbox.refuse(long, "sign")
-    lengths = {one["outcome"]: (len(one["query"]), len(one["raw"])) for one in await rows(database)}
+    lengths = {one["outcome"]: size(one) for one in await rows(database)}
     assert lengths == {
-        "received": (QUERY_CHARACTERS, RAW_CHARACTERS),
-        "refused": (QUERY_CHARACTERS, REFUSED_CHARACTERS),
+        "received": (QUERY_BYTES, RAW_BYTES // 3 * 3),  # whole characters, of three bytes each
+        "refused": (QUERY_BYTES, REFUSED_BYTES // 3 * 3),
     }
+
+
+def size(row: dict[str, Any]) -> tuple[int, int]:
+    return len(row["query"].encode()), len(row["raw"].encode())
 
 
 @gen_test

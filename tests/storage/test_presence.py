@@ -2,14 +2,13 @@
 
 import asyncio
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rooms.keeper import Raced
+from rooms.keeper import Raced, now_ms
 from rooms.people import Person
-from rooms.presence import Connection, Due, Place
+from rooms.presence import Connection, Due, Place, Standing
 from storage.presence import CLAIM_MS, SEEN_MS
 from tests.handlers.waiting import until
 from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, NOW, PATIENCE
@@ -37,8 +36,9 @@ async def picked(house: House, person: Person, *names: str) -> tuple[Any, ...]:
 async def arrive(
     house: House, person: Person, live_id: int, process: str = ONE, now: int = NOW
 ) -> Connection:
-    number = await house.presences.arrive(person.user_id, live_id, "e1", process, now)
-    return Connection(person.user_id, live_id, "e1", number)
+    arrival = await house.presences.arrive(person.user_id, live_id, process, now)
+    assert arrival is not None
+    return Connection(person.user_id, live_id, arrival.epoch, arrival.number)
 
 
 def closed(socket: Connection, at: int = LATER) -> Connection:
@@ -64,6 +64,10 @@ async def place(house: House, person: Person) -> Place:
     return found
 
 
+async def database_ms(house: House) -> int:
+    return int((await house.database.now()).timestamp() * 1000)
+
+
 def stream(name: str = "s", *, on: bool) -> dict[str, Any]:
     return {"name": name, "sequence": "7", "at": NOW // 1000, "on": on, "ended": []}
 
@@ -81,32 +85,64 @@ async def test_a_place_as_it_is_taken_has_no_socket_and_nothing_is_due(house: Ho
 
 @gen_test
 async def test_the_numbers_of_somebodys_sockets_grow(house: House) -> None:
-    live_id = await opened(house, BERT, ANNA)
+    live_id = await opened(house, BERT)
     processes = (ONE, TWO, ONE)
     numbers = [(await arrive(house, BERT, live_id, process)).number for process in processes]
-    assert numbers == [1, 2, 3]
-    assert (await arrive(house, ANNA, live_id)).number == 1
+    assert numbers == sorted(set(numbers))
     names = ("process", "socket", "away_at", "due_at", "v")
-    assert await picked(house, BERT, *names) == (ONE, 3, None, None, 3)
+    assert await picked(house, BERT, *names) == (ONE, numbers[-1], None, None, 3)
+
+
+@gen_test
+async def test_a_number_is_no_lower_than_the_databases_time(house: House) -> None:
+    live_id = await opened(house, BERT)
+    before = await database_ms(house)
+    number = (await arrive(house, BERT, live_id)).number
+    assert before <= number <= await database_ms(house)
+
+
+@gen_test
+async def test_a_number_is_higher_than_the_last_whatever_the_database_takes_the_time_for(
+    house: House,
+) -> None:
+    live_id = await opened(house, BERT)
+    ahead = await database_ms(house) + 3_600_000
+    await house.database.collection("members").update_one(
+        {"_id": BERT.user_id}, {"$set": {"socket": ahead}}
+    )
+    assert (await arrive(house, BERT, live_id)).number == ahead + 1
+
+
+@gen_test
+async def test_numbers_do_not_begin_anew_when_somebody_has_left_and_come_back(
+    house: House,
+) -> None:
+    """Else the end of the old socket would be taken for that of the new one."""
+    live_id = await opened(house, BERT)
+    old = await arrive(house, BERT, live_id)
+    for _ in range(3):
+        await change(house, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+        await change(house, live_id, lambda room: room.enter(BERT, NOW), BERT.user_id)
+        new = await arrive(house, BERT, live_id)
+        assert new.number > old.number
+        await house.presences.part([closed(old)])
+        assert await picked(house, BERT, "process", "away_at") == (ONE, None)
+        old = new
 
 
 @gen_test
 async def test_sockets_that_open_at_once_get_different_numbers(house: House) -> None:
     live_id = await opened(house, BERT)
     sockets = await asyncio.gather(*(arrive(house, BERT, live_id) for _ in range(8)))
-    assert sorted(socket.number for socket in sockets) == list(range(1, 9))
+    assert len({socket.number for socket in sockets}) == 8
 
 
 @gen_test
-async def test_whoever_is_no_member_of_this_life_gets_no_number(house: House) -> None:
+async def test_whoever_has_no_place_in_this_room_gets_no_number(house: House) -> None:
     live_id = await opened(house, BERT)
     before = await row(house, BERT)
-    for user_id, room, epoch in (
-        (CARL.user_id, live_id, "e1"),
-        (BERT.user_id, live_id + 1, "e1"),
-        (BERT.user_id, live_id, "e0"),
-    ):
-        assert await house.presences.arrive(user_id, room, epoch, ONE, LATER) == 0
+    for user_id, room in ((CARL.user_id, live_id), (BERT.user_id, live_id + 1)):
+        assert await house.presences.arrive(user_id, room, ONE, LATER) is None
     assert await row(house, BERT) == before
     assert await house.members.get(CARL.user_id) is None
 
@@ -158,9 +194,10 @@ async def test_the_end_of_an_older_socket_does_nothing(house: House) -> None:
 @gen_test
 async def test_a_newer_socket_brings_back_whoever_was_away(house: House) -> None:
     live_id = await opened(house, BERT)
-    await gone(house, BERT, live_id)
+    first = await arrive(house, BERT, live_id)
+    await house.presences.part([closed(first)])
     socket = await arrive(house, BERT, live_id, TWO, LATER + 5)
-    assert socket.number == 2
+    assert socket.number > first.number
     names = ("process", "away_at", "due_at", "seen_at")
     assert await picked(house, BERT, *names) == (TWO, None, None, LATER + 5)
     assert await house.presences.claim(NOW + 10**9) is None
@@ -186,7 +223,7 @@ async def test_a_socket_of_an_older_life_parts_from_nobody(house: House) -> None
     socket = await arrive(house, BERT, live_id)
     await change(house, live_id, lambda room: room.close("host"))
     await opened(house, BERT, epoch="e2")
-    await house.presences.arrive(BERT.user_id, live_id, "e2", ONE, NOW)
+    assert (await arrive(house, BERT, live_id)).epoch == "e2"
     await house.presences.part([closed(socket)])
     assert await picked(house, BERT, "process", "away_at") == (ONE, None)
 
@@ -218,20 +255,23 @@ async def test_sockets_that_stand_say_so_to_whoever_took_their_process_for_dead(
     await house.presences.bury(ONE, LATER)
     assert await picked(house, BERT, "process", "away_at") == (None, LATER)
     v = (await row(house, BERT))["v"]
-    await house.presences.stamp([berts, annas], ONE)
+    await house.presences.stamp([berts, annas], ONE, LATER + 5)
     names = ("process", "away_at", "due_at", "v")
     assert await picked(house, BERT, *names) == (ONE, None, None, v + 1)
     assert await picked(house, ANNA, "process") == (TWO,)
-    await house.presences.stamp([], ONE)
+    await house.presences.stamp([], ONE, LATER)
 
 
 @gen_test
 async def test_where_somebodys_newest_socket_stands(house: House) -> None:
     live_id = await opened(house, BERT, ANNA)
     await arrive(house, BERT, live_id)
-    await arrive(house, BERT, live_id)
+    newest = await arrive(house, BERT, live_id, TWO)
     asked = await house.presences.standing([BERT.user_id, ANNA.user_id, "nobody"])
-    assert asked == {BERT.user_id: (live_id, "e1", 2), ANNA.user_id: (live_id, "e1", 0)}
+    assert asked == {
+        BERT.user_id: Standing(live_id, "e1", newest.number, TWO),
+        ANNA.user_id: Standing(live_id, "e1", 0, None),
+    }
     assert await house.presences.standing([]) == {}
 
 
@@ -242,9 +282,45 @@ async def test_who_is_on_mic_through_a_process(house: House) -> None:
     await sit(house, live_id, ANNA)
     for person, process in ((HOST, ONE), (BERT, ONE), (CARL, ONE), (ANNA, TWO)):
         await arrive(house, person, live_id, process)
-    served = {HOST.user_id: live_id, BERT.user_id: live_id}
-    assert await house.presences.on_mic(ONE) == served
-    assert await house.presences.on_mic("process-3") == {}
+    assert sorted(await house.presences.on_mic(ONE)) == [HOST.user_id, BERT.user_id]
+    assert await house.presences.on_mic("process-3") == []
+
+
+@gen_test
+async def test_whom_a_process_serves_by_what_is_written(house: House) -> None:
+    live_id = await opened(house, BERT, ANNA, CARL)
+    berts = await arrive(house, BERT, live_id)
+    await arrive(house, ANNA, live_id, TWO)
+    await gone(house, CARL, live_id)
+    assert await house.presences.served(ONE) == [berts]
+    assert await house.presences.served("process-3") == []
+
+
+@pytest.mark.parametrize("how", ["arrive", "stamp", "hear", "seen"])
+@gen_test
+async def test_whoever_is_on_mic_and_here_again_is_looked_at_at_once(
+    house: House, how: str
+) -> None:
+    """The room may have been told that they are away, and must not be left with it."""
+    live_id = await opened(house, BERT)
+    await sit(house, live_id, BERT)
+    socket = await arrive(house, BERT, live_id)
+    shown = {"away_at": NOW, "due_at": None, "process": None}
+    if how in ("hear", "seen"):
+        shown["socket"] = 0  # who has one is not heard of
+    await house.database.collection("members").update_one({"_id": BERT.user_id}, {"$set": shown})
+    away = await place(house, BERT)
+    match how:
+        case "arrive":
+            await arrive(house, BERT, live_id, now=LATER)
+        case "stamp":
+            await house.presences.stamp([socket], ONE, LATER)
+        case "hear":
+            assert await house.presences.hear(BERT.user_id, away, here=True, now=LATER)
+        case "seen":
+            assert await house.presences.seen(BERT.user_id, LATER)
+    assert await picked(house, BERT, "away_at", "due_at") == (None, LATER)
+    assert await house.presences.claim(LATER) == due(BERT, live_id)
 
 
 # ---- signs of life without a socket
@@ -403,9 +479,49 @@ async def test_a_new_role_is_looked_at_at_once_when_something_was_due(house: Hou
     await change(house, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
     (due_at,) = await picked(house, BERT, "due_at")
     assert 0 < due_at < NOW + 10**15
-    await house.presences.again(replace(due(BERT, live_id), claim=due_at), NOW)
+    await house.database.collection("members").update_one(
+        {"_id": BERT.user_id}, {"$set": {"due_at": NOW + 10**15}}
+    )
     await sit(house, live_id, BERT)
-    assert await picked(house, BERT, "due_at") == (NOW,)
+    assert 0 < (await picked(house, BERT, "due_at"))[0] < NOW + 10**15
+
+
+@pytest.mark.parametrize("step", ["apply", "sit"])
+@gen_test
+async def test_whoever_applies_or_sits_down_while_away_has_their_time_anew(
+    house: House, step: str
+) -> None:
+    live_id = await opened(house, BERT)
+    await gone(house, BERT, live_id)
+    before = now_ms()
+    if step == "apply":
+        await change(house, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    else:
+        await sit(house, live_id, BERT)
+    away_at, due_at = await picked(house, BERT, "away_at", "due_at")
+    assert before <= away_at
+    assert due_at == away_at
+    assert await look_after(house, live_id, BERT, away_at + 1) is not None
+    assert (await place(house, BERT)).role == ("applied" if step == "apply" else "male")
+
+
+@gen_test
+async def test_whoever_loses_the_seat_while_away_has_no_time_anew(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await sit(house, live_id, BERT)
+    await gone(house, BERT, live_id)
+    await change(
+        house, live_id, lambda room: room.leave_micro(BERT.user_id, BERT.user_id), BERT.user_id
+    )
+    assert await picked(house, BERT, "role", "away_at") == ("viewer", LATER)
+
+
+@gen_test
+async def test_whoever_is_here_and_sits_down_is_not_away(house: House) -> None:
+    live_id = await opened(house, BERT)
+    await arrive(house, BERT, live_id)
+    await sit(house, live_id, BERT)
+    assert await picked(house, BERT, "role", "away_at") == ("male", None)
 
 
 @gen_test
@@ -483,11 +599,11 @@ async def test_a_host_who_stays_away_ends_the_live(house: House) -> None:
 @gen_test
 async def test_a_place_as_callbacks_find_it(house: House) -> None:
     live_id = await opened(house, BERT)
-    assert await place(house, BERT) == Place(live_id, "e1", "viewer", False, False, None)
+    assert await place(house, BERT) == Place(live_id, "e1", "viewer", False, False, NOW, None)
     socket = await arrive(house, BERT, live_id)
     assert (await place(house, BERT)).served
     await house.presences.part([closed(socket)])
-    assert await place(house, BERT) == Place(live_id, "e1", "viewer", True, True, None)
+    assert await place(house, BERT) == Place(live_id, "e1", "viewer", True, True, NOW, None)
     assert await house.presences.find("nobody") is None
 
 
@@ -554,8 +670,8 @@ async def test_nothing_is_heard_of_a_place_that_is_another_by_now(house: House) 
     live_id = await opened(house, BERT)
     here = await place(house, BERT)
     for other in (
-        Place(live_id + 1, "e1", "viewer", False, False, None),
-        Place(live_id, "e0", "viewer", False, False, None),
+        Place(live_id + 1, "e1", "viewer", False, False, NOW, None),
+        Place(live_id, "e0", "viewer", False, False, NOW, None),
     ):
         assert not await house.presences.hear(BERT.user_id, other, here=False, now=LATER)
     assert not await house.presences.hear(CARL.user_id, here, here=False, now=LATER)
@@ -576,7 +692,7 @@ async def test_of_two_who_note_a_stream_at_once_one_is_faster(house: House) -> N
 @gen_test
 async def test_a_stream_is_noted_of_the_life_in_which_it_was_known(house: House) -> None:
     live_id = await opened(house, BERT)
-    other = Place(live_id, "e0", "viewer", False, False, None)
+    other = Place(live_id, "e0", "viewer", False, False, NOW, None)
     assert not await house.presences.note_stream(BERT.user_id, other, stream(on=True), NOW)
     assert (await place(house, BERT)).stream is None
 
@@ -621,7 +737,10 @@ async def test_a_process_is_known_once_it_has_said_that_it_lives(house: House) -
 @gen_test
 async def test_a_process_that_is_not_heard_of_within_its_lease_has_lapsed(house: House) -> None:
     """Awaited by the database's clock: the lease is as short as can be."""
+    live_id = await opened(house, BERT, ANNA)
     one, two = a_process(), a_process()
+    await arrive(house, BERT, live_id, one)
+    await arrive(house, ANNA, live_id, two)
     await house.presences.renew(one, 0.001)
     await house.presences.renew(two, LONG)
     assert await until(house.presences.lapsed) == [one]
@@ -643,7 +762,36 @@ async def test_whoever_a_dead_process_served_is_away_and_nobody_else(house: Hous
     assert await picked(house, BERT, *names) == (None, LATER, LATER + PATIENCE.shown, v + 1)
     assert await picked(house, ANNA, *names[:3]) == (None, LATER, LATER + PATIENCE.viewer)
     assert await picked(house, CARL, *names[:3]) == (two, None, None)
-    assert not await house.presences.renew(one, LONG)  # it was forgotten
+    assert await house.presences.lapsed() == [two]
+
+
+@gen_test
+async def test_a_burial_leaves_the_lease_to_its_process(house: House) -> None:
+    """It may be alive, and renew while it is buried: whom it serves then must not be left with a
+    process that nobody takes for dead any more."""
+    live_id = await opened(house, BERT)
+    one = a_process()
+    await house.presences.renew(one, LONG)
+    await arrive(house, BERT, live_id, one)
+    await house.presences.bury(one, LATER)
+    assert await house.presences.renew(one, LONG)
+
+
+@gen_test
+async def test_whoever_stands_as_served_by_a_process_without_a_lease_is_found(
+    house: House,
+) -> None:
+    live_id = await opened(house, BERT, ANNA)
+    one, two = a_process(), a_process()
+    await arrive(house, BERT, live_id, one)
+    await arrive(house, ANNA, live_id, two)
+    await house.presences.renew(two, LONG)
+    assert await house.presences.lapsed() == [one]
+    await house.presences.forget(two)
+    assert sorted(await house.presences.lapsed()) == sorted([one, two])
+    for process in (one, two):
+        await house.presences.bury(process, LATER)
+    assert await house.presences.lapsed() == []
 
 
 @gen_test
@@ -678,14 +826,14 @@ async def test_places_from_before_there_were_absences_are_members_like_others(
     )
     room = await load(house, live_id, BERT.user_id)
     assert room.role_of(BERT.user_id) == "viewer"
-    assert await place(house, BERT) == Place(live_id, "e1", "viewer", False, False, None)
+    assert await place(house, BERT) == Place(live_id, "e1", "viewer", False, False, NOW, None)
     asked = await house.presences.standing([BERT.user_id])
-    assert asked == {BERT.user_id: (live_id, "e1", 0)}
+    assert asked == {BERT.user_id: Standing(live_id, "e1", 0, None)}
     assert not await house.presences.seen(BERT.user_id, NOW)
     assert await house.presences.claim(NOW + 10**9) is None
     await change(house, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
     await gone(house, BERT, live_id)
-    assert await picked(house, BERT, "socket", "away_at") == (1, LATER)
+    assert (await picked(house, BERT, "away_at")) == (LATER,)
     assert await house.presences.claim(NOW + 10**13) == due(BERT, live_id)
 
 

@@ -518,7 +518,7 @@ async def test_a_place_that_is_another_by_now_takes_the_dropped_stream_along(
     live_id = await opened(house, BERT)
     await change(house, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id)
     late = await load(house, live_id, BERT.user_id)
-    await house.presences.arrive(BERT.user_id, live_id, "e1", "process-1", NOW)
+    await house.presences.arrive(BERT.user_id, live_id, "process-1", NOW)
     late.leave(BERT.user_id)
     with pytest.raises(Raced):
         await save(house, late)

@@ -81,9 +81,9 @@ async def test_a_drop_says_what_the_documents_ask_for_and_signs_the_root(scripte
 
 
 @a_drop
-async def test_another_key_is_refused_for_good(sim_url: str, simulator: Any) -> None:
+async def test_a_key_that_is_not_known_may_be_mended(sim_url: str, simulator: Any) -> None:
     streams = Streams(f"{sim_url}/live", "AKIDOTHER", "SECRETTEST", "push.example.com")
-    with pytest.raises(LiveRefused, match="AuthFailure.SecretIdNotFound"):
+    with pytest.raises(ServiceAway):
         await streams.drop("room_1")
     assert simulator.live.dropped == []
     assert simulator.log[-1]["outcome"] == "AuthFailure.SecretIdNotFound"
@@ -229,7 +229,7 @@ async def test_no_secret_is_logged_at_any_level(
     with caplog.at_level(logging.DEBUG), capture_logs() as logs:
         await live.drop("room_1")
         simulator.live._secret_key = "OTHER"
-        with pytest.raises(LiveRefused):
+        with pytest.raises(ServiceAway):
             await live.drop("room_1")
     written = caplog.text + json.dumps(logs)
     assert "AuthFailure.SignatureFailure" in written
