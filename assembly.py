@@ -185,7 +185,7 @@ class Ears:
         if self._relay:
             self._relay.stir(live_id)
 
-    def show_out(self, live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
+    def show_out(self, live_id: int, user_id: str, number: int, *, barred: bool) -> None:
         self._hub.show_out(live_id, user_id, number, barred=barred)
 
 

@@ -20,9 +20,16 @@ class Rounds:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
-    def every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        """`work` every so often; less often while it fails."""
-        self._start(name, self._again(seconds, name, work))
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        retry: float | None = None,
+    ) -> None:
+        """`work` every so often; while it fails every `retry` seconds, or less and less often."""
+        self._start(name, self._again(seconds, name, work, retry))
 
     def until_stopped(
         self, name: str, work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -52,7 +59,11 @@ class Rounds:
         self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
 
     async def _again(
-        self, seconds: float, name: str, work: Callable[[], Awaitable[object]]
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        retry: float | None,
     ) -> None:
         failures = 0
         while not self._stopping.is_set():
@@ -66,7 +77,8 @@ class Rounds:
                 if failures == 1:
                     why = f"{type(error).__name__}: {error}"
                     log.warning("round_failed", round=name, error=why)
-            await self._pause(min(LONGEST_PAUSE, seconds * min(failures + 1, 4)))
+            slower = min(LONGEST_PAUSE, seconds * min(failures + 1, 4))
+            await self._pause(retry if failures and retry else slower)
 
     async def _pause(self, seconds: float) -> None:
         try:

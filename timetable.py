@@ -28,7 +28,7 @@ def keep(rounds: Rounds, parts: Parts) -> None:
     every(0.5, "lag", lambda: _measure_lag(parts))
     every(0.2, "parted", presence.flush)
     every(0.5, "absences", presence.look_after)
-    every(lease / 3, "lease", parts.lease.renew)
+    every(lease / 3, "lease", parts.lease.renew, retry=lease / 15)  # or it would lapse at once
     every(lease / 3, "sweep", parts.lease.sweep)
     every(SILENT_EVERY, "silent", presence.miss_silent)
     every(0.5, "letters", lambda: read_letters(parts))
@@ -65,7 +65,8 @@ class Doubts:
         strays = await parts.hub.check_places(
             parts.places.standing, partial(why_not, parts), parts.process
         )
-        await parts.lease.stamp([it.connection for _, it in strays if it.connection])
+        stray = [it.connection for _, it in strays if it.connection and not it.closed]
+        await parts.lease.stamp(stray)
         self._gaps, self._checked_at = gaps, now
         if now - self._compared_at >= self._lease:
             await parts.lease.compare()

@@ -156,20 +156,33 @@ class Worker:
         return False
 
     async def watched(self) -> int:
-        """As `ended`; one that serves and is silent for SILENT_SECONDS is killed."""
+        """As `ended`; one that serves and falls silent, or that hangs on its way out, is killed."""
         ended = asyncio.ensure_future(self.ended())
-        while not ended.done():
-            try:
-                async with asyncio.timeout(SILENT_SECONDS):
-                    if not await self._reader.read(64):
-                        break
-            except TimeoutError:
-                log.error("worker_silent", pid=self.pid, seconds=SILENT_SECONDS)
-                self._signal(signal.SIGKILL)
-                break
-            except OSError:
-                break
+        patience = OVERTIME_SECONDS if await self._hung_up() else 0.0
+        await asyncio.wait({ended}, timeout=patience)
+        if not ended.done():
+            log.error("worker_silent", pid=self.pid)
+            self._signal(signal.SIGKILL)
         return await ended
+
+    async def _hung_up(self) -> bool:
+        """Waits for the end of its lifeline, True, or until it has been silent for SILENT_SECONDS.
+
+        Counted in beats that are missing: when this process is stopped for a while, and goes on,
+        it is not the worker that was silent.
+        """
+        missing = 0
+        while missing * BEAT_SECONDS < SILENT_SECONDS:
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    if not await self._reader.read(64):
+                        return True
+                missing = 0
+            except TimeoutError:
+                missing += 1
+            except OSError:
+                return True
+        return False
 
     async def ended(self) -> int:
         """Waits for its end; the exit status, -9 when it was killed."""

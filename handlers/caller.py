@@ -23,6 +23,7 @@ from storage.tokens import token_id
 AUTH_SECONDS = 5
 BAD_FRAMES = 3
 READ_BYTES = 4096
+LONG_WAIT_MS = 1_000
 log = structlog.get_logger("qlive.socket")
 
 
@@ -178,11 +179,12 @@ class Caller:
         self._joining = asyncio.get_running_loop().create_task(run())
 
     async def _join_in_turn(self, wish: Wish, token: str) -> None:
+        came_at = now_ms()
         async with self._parts.gate.turn():
             if not self.outbox.closed:
-                await self._join(wish, token)
+                await self._join(wish, token, came_at)
 
-    async def _join(self, wish: Wish, token: str) -> None:
+    async def _join(self, wish: Wish, token: str, came_at: int) -> None:
         parts, outbox, live_id = self._parts, self.outbox, wish.live_id
         # JSON can write halves of characters, which no hash takes; tokens are ASCII.
         user_id = await parts.tokens.owner(token) if token.isascii() else None
@@ -190,7 +192,9 @@ class Caller:
             raise NotSignedIn
         outbox.user_id, outbox.token_id = user_id, token_id(token)
         structlog.contextvars.bind_contextvars(user_id=user_id)
-        if outbox.closed:  # a socket that was given up must not take a number after its successor
+        # A socket that was given up must not take a number after its successor.
+        if outbox.closed or await self._was_overtaken(user_id, came_at):
+            outbox.bye(Code.RESTART)
             return
         outbox.connection = await self._arrive(user_id, live_id)
         outbox.number = outbox.connection.number
@@ -200,6 +204,13 @@ class Caller:
 
         await parts.hub.join(live_id, outbox, wish.since, look)
         log.info("socket_joined", resumes=wish.since is not None)
+
+    async def _was_overtaken(self, user_id: str, came_at: int) -> bool:
+        """Whether they have opened another socket while this one waited its turn."""
+        if now_ms() - came_at < LONG_WAIT_MS:
+            return False
+        places = await self._parts.places.standing([user_id])
+        return user_id in places and places[user_id].number > came_at
 
     async def _arrive(self, user_id: str, live_id: int) -> Connection:
         """Whoever has no place there may be told more of why."""

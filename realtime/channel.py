@@ -1,6 +1,6 @@
 """One room as this process has told it: who listens, and what was said last."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from realtime.bus import Told
@@ -27,8 +27,9 @@ class Channel:
         self.stirred = False
         self.audience = b""
         self.joining = 0
-        self.shown_out: dict[str, Code] = {}
-        """Who was shown out while somebody was joining: their reading of the room is too old."""
+        self.shown_out: Counter[str] = Counter()
+        """How often people were shown out while somebody was joining: whoever read the room before
+        the last time has read too early."""
         self.newest: dict[str, int] = {}
         """The highest number heard of a person's sockets while somebody was joining."""
         self._slice = slice_
@@ -104,8 +105,7 @@ class Channel:
     def show_out(self, user_id: str, code: Code, number: int | None = None) -> None:
         """Close somebody's socket; with a `number`, only if it is not a newer one than that."""
         if self.joining:
-            self.shown_out[user_id] = code
-            self.newest.pop(user_id, None)
+            self.shown_out[user_id] += 1
         outbox = self.sockets.get(user_id)
         if outbox and (number is None or outbox.number <= number):
             del self.sockets[user_id]

@@ -58,9 +58,7 @@ class Hub:
     def stir(self, live_id: int) -> None:
         self._bus.publish(Stirred(live_id))
 
-    def show_out(
-        self, live_id: int, user_id: str, number: int | None = None, *, barred: bool = False
-    ) -> None:
+    def show_out(self, live_id: int, user_id: str, number: int, *, barred: bool = False) -> None:
         """Close the socket of somebody who is no longer in this room, up to that number."""
         if barred:
             self._bus.publish(ShownOut(user_id, live_id, Code.PUT_OUT))
@@ -167,7 +165,7 @@ class Hub:
                 behind.append(channel)
         for start in range(0, len(behind), FILLS):
             some = behind[start : start + FILLS]
-            await asyncio.gather(*(self._fill_in_background(channel) for channel in some))
+            await asyncio.gather(*(self._try_to_fill(channel) for channel in some))
 
     async def check_places(
         self, standing: FindStanding, why_not: WhyNot, process: str = ""
@@ -183,13 +181,12 @@ class Hub:
             for channel, outbox in some:
                 place = places.get(outbox.user_id)
                 if place and (place.live_id, place.epoch) == (channel.live_id, channel.epoch):
-                    if place.number > outbox.number:
-                        # The newer one may have been short-lived: this one may come back.
-                        channel.close(outbox, Code.RESTART)
-                    elif place.number == outbox.number and place.process != process:
+                    if place.number != outbox.number:
+                        channel.close(outbox, _overtaken(place, outbox))
+                    elif place.process != process:
                         strays.append((channel, outbox))
-                elif code := await why_not(channel.live_id, outbox.user_id):
-                    channel.close(outbox, code)
+                elif not outbox.closed:
+                    await self._send_out(channel, outbox, why_not)
                 self._forget_if_idle(channel)
         return strays
 
@@ -280,16 +277,29 @@ class Hub:
             if outbox.token_id == message.token_id:
                 outbox.bye(Code.TOKEN)
 
+    async def _send_out(self, channel: Channel, outbox: Outbox, why_not: WhyNot) -> None:
+        """Close the socket of somebody without a place here, unless they have come back."""
+        code = await why_not(channel.live_id, outbox.user_id)
+        if code == Code.ENDED:
+            await self._fill(channel)  # they are to hear of the end before the goodbye
+        elif code:
+            channel.close(outbox, code)
+
     async def _fill_in_background(self, channel: Channel) -> None:
-        """Whatever goes wrong here, the next check will try again. A hint that came meanwhile
-        was refused like the one before it, hence the second look."""
+        """A hint that came meanwhile was refused like the one before it, hence a second look."""
         try:
-            while await self._fill(channel):
+            while await self._try_to_fill(channel):
                 pass
-        except Exception as error:  # noqa: BLE001 - a background reading must not die
-            log.warning("log_unreadable", live_id=channel.live_id, error=type(error).__name__)
         finally:
             self._filling.pop(channel.live_id, None)
+
+    async def _try_to_fill(self, channel: Channel) -> int:
+        """As `_fill`; whatever goes wrong here, the next check will try again."""
+        try:
+            return await self._fill(channel)
+        except Exception as error:  # noqa: BLE001 - a background reading must not die
+            log.warning("log_unreadable", live_id=channel.live_id, error=type(error).__name__)
+            return 0
 
     async def _fill(self, channel: Channel) -> int:
         """Tell what this process has not heard; a life that cannot be told on is lost."""
@@ -323,3 +333,10 @@ class Hub:
         if channel.idle and self._channels.get(channel.live_id) is channel:
             del self._channels[channel.live_id]
             self._bus.unfollow(channel.live_id)
+
+
+def _overtaken(place: Standing, outbox: Outbox) -> Code:
+    """Why a socket with another number than its place's is to close."""
+    is_older = place.number > outbox.number
+    # Where the newer one was short-lived, or they have left and come in again, it may come back.
+    return Code.REPLACED if is_older and place.process else Code.RESTART

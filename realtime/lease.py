@@ -59,11 +59,12 @@ class Lease:
 
     async def renew(self) -> None:
         """Whoever was taken for dead stamps what they serve anew, until that has worked."""
-        known = await self._register.renew(self._process, self._seconds)
-        before, self._renewed_at = self._renewed_at, time.monotonic()
+        asked_at = time.monotonic()  # the lease counts from when it is written, a little later
+        held = await self._register.renew(self._process, self._seconds)
+        before, self._renewed_at = self._renewed_at, asked_at
         if before is None or self._renewed_at - before > self._seconds:
             self._held_since = self._renewed_at
-        if before is not None and not known:
+        if before is not None and not held:
             log.warning("taken_for_dead", process=self._process)
             self._owes_stamp = True
         if self._owes_stamp:

@@ -57,12 +57,12 @@ class Opening:
         before anything else is told. TryAgain when the room changes faster than it is read.
         """
         for _ in range(LOOKS):
-            self.channel.shown_out.pop(self.user_id, None)
+            shown_out = self.channel.shown_out[self.user_id]
             seen = await look()
             if not await self._reach(seen):
                 continue
             opening = await self._replay(seen)
-            if opening is not None and self.user_id not in self.channel.shown_out:
+            if opening is not None and self.channel.shown_out[self.user_id] == shown_out:
                 return opening
         raise TryAgain
 

@@ -181,10 +181,10 @@ class RedisBus:
                 log.exception("word_not_heard", kind=type(message).__name__)
 
     def _lost(self, error: Exception) -> None:
-        if self.healthy:
+        if self.healthy:  # the return is a gap of its own; while it is away nothing is heard
             log.warning("bus_lost", error=type(error).__name__)
+            self.gaps += 1
         self.healthy = False
-        self.gaps += 1
         self._out.clear()
 
     async def _forget_connection(self) -> None:

@@ -49,9 +49,9 @@ class Ears(Protocol):
     def stir(self, live_id: int) -> None:
         """The number of people in the room may have changed."""
 
-    def show_out(self, live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
-        """This person is no longer in that room, with any socket up to this number (None: any at
-        all); `barred`: and is not to come back."""
+    def show_out(self, live_id: int, user_id: str, number: int, *, barred: bool) -> None:
+        """This person is no longer in that room, with any socket up to this number; `barred`: with
+        any at all, and is not to come back."""
 
 
 def now_ms() -> int:
@@ -82,18 +82,19 @@ class Keeper:
         async with self._locks.hold(f"room:{live_id}"):
             deadline = time.monotonic() + PATIENCE_SECONDS
             while True:
+                seen_at = now_ms()
                 room = await self._load(live_id, people)
-                room.expire(now_ms())
+                room.expire(seen_at)
                 expired = len(room.events)
                 answer = rule(room)
                 if not room.changed:
-                    self._show_out(room)
+                    self._show_out(room, seen_at)
                     return answer
                 if room.split:  # they came into another room meanwhile: no decision heals that
                     raise TryAgain
                 try:
                     # What only expired here is not what `also` belongs to.
-                    await self._save(room, also if len(room.events) > expired else None)
+                    await self._save(room, also if len(room.events) > expired else None, seen_at)
                     return answer
                 except Raced:
                     if time.monotonic() > deadline:
@@ -157,18 +158,20 @@ class Keeper:
             raise NoSuchRoom
         return room
 
-    async def _save(self, room: Room, also: Also | None) -> None:
+    async def _save(self, room: Room, also: Also | None, seen_at: int) -> None:
         told = room.numbered(now_ms())
         await self._store.save(room, told, also)
         self._ears.tell(room.live_id, told)
         if room.joined or room.gone or room.roles:
             self._ears.stir(room.live_id)
-        self._show_out(room)
+        self._show_out(room, seen_at)
         if told and told[-1].type == LAST:
             await self._store.clear(room.live_id, room.epoch)
 
-    def _show_out(self, room: Room) -> None:
+    def _show_out(self, room: Room, seen_at: int) -> None:
         for user_id in room.gone | room.absent:
             place = room.seen.get(user_id) if user_id in room.gone else None
-            number, barred = place.socket if place else None, user_id in room.barred
+            # Sockets are numbered by the time in ms: whoever was not here may be back since.
+            number = place.socket if place else seen_at
+            barred = user_id in room.barred
             self._ears.show_out(room.live_id, user_id, number, barred=barred)

@@ -1,8 +1,8 @@
 """members and processes: whose connection stands, through which process, and which process lives.
 
-`process` is who serves a member, `socket` counts their sockets, `away_at` and `due_at` (ms) say
-since when they are gone and when something is next to come of it. Leases go by the database's
-clock, which all processes share.
+`process` is who serves a member, `socket` the number of their newest socket, `away_at` and `due_at`
+(ms) say since when they are gone and when something is next to come of it. Leases go by the
+database's clock, which all processes share.
 """
 
 from collections.abc import Sequence
@@ -189,18 +189,26 @@ class Presences:
     # ---- processes
 
     async def renew(self, process: str, seconds: float) -> bool:
-        """This process lives for so much longer; False when it was not known (any more)."""
-        until = {"$add": ["$$NOW", int(seconds * 1000)]}
-        before = await self._processes.find_one_and_update(
-            {"_id": process}, [{"$set": {"expires_at": until}}], upsert=True
+        """This process lives for so much longer; False when others may take it for dead, since it
+        had no lease (any more)."""
+        renewed = {
+            "held": {"$gte": ["$expires_at", "$$NOW"]},  # what is not there is below any time
+            "expires_at": {"$add": ["$$NOW", int(seconds * 1000)]},
+        }
+        lease = await self._processes.find_one_and_update(
+            {"_id": process},
+            [{"$set": renewed}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
         )
-        return before is not None
+        return bool(lease and lease["held"])
 
     async def lapsed(self) -> list[str]:
         """Processes that people stand as served by, and that have no lease (any more)."""
+        # In this order: a process has a lease before it serves anybody.
+        serving = await self._members.distinct("process", {"process": {"$gt": ""}})
         good = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
         alive = {row["_id"] async for row in good}
-        serving = await self._members.distinct("process", {"process": {"$gt": ""}})
         return [process for process in serving if process not in alive]
 
     async def bury(self, process: str, now: int) -> int:

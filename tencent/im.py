@@ -27,7 +27,7 @@ TRY_LATER = frozenset(
 # Our key, our SDKAppID, our account: nothing is wrong with what was to be said, and it can be said
 # once somebody has mended the settings.
 MISCONFIGURED = frozenset(
-    {60002, 60003, 60004, 60005, 60006, 60009, 60010, 60012}
+    {60004, 60005, 60006, 60010, 60012}
     | {70001, 70002, 70003, 70005, 70009, 70013, 70014, 70016, 70020, 70050, 70051, 70052}
 )
 
@@ -41,7 +41,7 @@ GENDERS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
 
 
 class IMRefused(Exception):
-    """Tencent IM said no and would say so again: our bug or our settings."""
+    """Tencent IM said no and would say so again: our bug."""
 
     def __init__(self, code: int, info: str) -> None:
         super().__init__(f"{code} {info}")
@@ -53,7 +53,7 @@ class IM:
     """The commands that the rooms need, as the administrator `admin`.
 
     Each is safe to repeat. Each raises ServiceAway when repeating later may help (away, busy,
-    too often) and IMRefused when it will not.
+    too often, settings that somebody has yet to mend) and IMRefused when it will not.
     """
 
     def __init__(self, outside: Outside, sigs: UserSigs, admin: str) -> None:

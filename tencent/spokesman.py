@@ -26,10 +26,6 @@ BEGINS_BACK = 200  # events; less than the log keeps
 BEGINS_BEFORE = timedelta(seconds=5)
 
 
-KEPT = 256  # events that a room's log holds: of those, who came on mic and went is still told
-SEATS = ("micro_accept", "micro_leave")
-
-
 class Lost(Exception):
     """Somebody else has the turn now."""
 
@@ -72,8 +68,7 @@ class Spokesman:
         seq = _begin(turn, group)
         events = await self._missed(turn, group, seq)
         if events is None:
-            await self._show_present(turn, group)
-            more, num_due = False, group.live
+            more, num_due = await self._begin_anew(turn, group), group.live
         else:
             more = await self._retell(turn, group, events, seq)
             num_due = turn.num_due and group.live
@@ -106,22 +101,20 @@ class Spokesman:
             await self._move(turn, group.epoch, last, is_over=is_over)
         return False
 
-    async def _show_present(self, turn: Turn, group: Group) -> None:
-        """Too much was missed to tell it: what holds now instead, and on from there."""
+    async def _begin_anew(self, turn: Turn, group: Group) -> bool:
+        """Too much was missed to tell all of it: who sits here now, and then the latest of it.
+        Whether something is left to be told."""
         log.warning("relay_begins_anew", live_id=turn.live_id, seq=group.version)
-        said = [over(group.epoch, group.version)]
-        if group.live:
-            kept = await self._past.log_since(
-                turn.live_id, group.epoch, max(0, group.version - KEPT)
-            )
-            now = int(self._now().timestamp() * 1000)
-            seats = [event for event in kept or () if event.type in SEATS]
-            said = [word for event in seats for word in words(event, group.group_id, now)]
-            said += present(group.epoch, group.version, group.on_mic)
-        for word in said:
+        if not group.live:
+            await self._say(turn, group, over(group.epoch, group.version))
+            await self._move(turn, group.epoch, group.version, is_over=True)
+            return False
+        for word in present(group.epoch, group.version, group.on_mic):
             await self._say(turn, group, word)
-            await self._move(turn, turn.epoch, turn.seq, is_over=False)
-        await self._move(turn, group.epoch, group.version, is_over=not group.live)
+            await self._move(turn, turn.epoch, turn.seq, is_over=False)  # the turn stays ours
+        latest = max(0, group.version - BEGINS_BACK)
+        await self._move(turn, group.epoch, latest, is_over=False)
+        return True
 
     async def _end(self, turn: Turn, group: Group, *, more: bool, num_due: bool) -> None:
         now, num_at = self._now(), turn.num_at

@@ -54,7 +54,7 @@ FOR_EVER = (
 
 
 class LiveRefused(Exception):
-    """The live service said no and would say so again: our bug or our settings."""
+    """The live service said no and would say so again: our bug, or its domain in the settings."""
 
     def __init__(self, code: str, info: str) -> None:
         super().__init__(f"{code} {info}")

@@ -28,6 +28,33 @@ async def test_a_round_that_fails_is_said_once_and_goes_on() -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_round_that_fails_is_tried_again_as_soon_as_it_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lease that is renewed every third of its time must not lapse by one failure."""
+    pauses: list[float] = []
+    outcomes = iter([None, ValueError("no"), ValueError("no"), None])
+    rounds, done = Rounds(), asyncio.Event()
+
+    async def work() -> None:
+        failure = next(outcomes, None)
+        if failure:
+            raise failure
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            done.set()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(rounds, "_pause", pause)
+    rounds.every(5, "work", work, retry=1)
+    await done.wait()
+    await rounds.stop()
+    assert pauses[:5] == [5, 1, 1, 5, 5]
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_stopping_lets_a_round_end_what_it_is_at() -> None:
     begun, let_go, ended = asyncio.Event(), asyncio.Event(), []
 

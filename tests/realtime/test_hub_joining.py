@@ -40,7 +40,7 @@ async def test_what_is_saved_while_joining_and_hinted_after_comes_once(scene: Sc
 
 @pytest.mark.gen_test
 async def test_whoever_is_shown_out_while_joining_does_not_stay(scene: Scene) -> None:
-    scene.stored.meanwhile = lambda: scene.hub.show_out(ROOM, "1")
+    scene.stored.meanwhile = lambda: scene.hub.show_out(ROOM, "1", 0)
     looks = 0
 
     async def look() -> Look:
@@ -57,7 +57,7 @@ async def test_whoever_is_shown_out_while_joining_does_not_stay(scene: Scene) ->
 
 @pytest.mark.gen_test
 async def test_another_who_is_shown_out_meanwhile_does_not_matter(scene: Scene) -> None:
-    scene.stored.meanwhile = lambda: scene.hub.show_out(None, "2")
+    scene.stored.meanwhile = lambda: scene.hub.show_out(ROOM, "2", 0)
     ear = await scene.join(Ear("1"))
     assert ear.words == [("snapshot", 0)]
 
@@ -66,7 +66,7 @@ async def test_another_who_is_shown_out_meanwhile_does_not_matter(scene: Scene) 
 async def test_a_room_that_changes_faster_than_it_is_read_is_given_up(scene: Scene) -> None:
     async def look() -> Look:
         seen = await scene.stored.look()
-        scene.hub.show_out(ROOM, "1")
+        scene.hub.show_out(ROOM, "1", 0)
         return seen
 
     with pytest.raises(TryAgain):

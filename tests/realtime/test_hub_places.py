@@ -10,6 +10,7 @@ from realtime.codes import Code
 from realtime.hub import AT_ONCE
 from realtime.opening import Look
 from rooms.presence import Standing
+from rooms.refusals import NotYourRoom
 from tests.realtime.scene import ROOM, Ear, Scene, events
 
 HERE = "one"
@@ -147,14 +148,39 @@ async def test_whoever_is_no_longer_in_the_room_is_closed_with_the_right_code(
 
 
 @pytest.mark.gen_test(timeout=10)
-async def test_a_look_sends_a_socket_away_that_is_not_the_newest_and_it_may_come_back(
-    scene: Scene,
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        (standing(2, HERE), Code.REPLACED),
+        (standing(2, "two"), Code.REPLACED),
+        (standing(2, None), Code.RESTART),  # the newer one is gone already
+        (standing(0, None), Code.RESTART),  # they have left and come in again
+    ],
+)
+async def test_a_look_closes_a_socket_that_is_not_the_newest(
+    scene: Scene, place: Standing, code: Code
 ) -> None:
     ear = await scene.join(Ear("1", number=1))
-    register = Register({"1": standing(2)})
+    register = Register({"1": place})
     await scene.hub.check_places(register.standing, register.why_not)
-    assert ear.code == Code.RESTART
+    assert ear.code == code
     assert scene.hub.channels == []
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_found_in_a_live_that_is_over_hears_of_the_end_first(
+    scene: Scene,
+) -> None:
+    """The look may be faster than the check that would have told them."""
+    ears = [await scene.join(Ear(who, number=1)) for who in ("1", "2")]
+    scene.stored.save("profile")
+    scene.stored.save("live_end")
+    register = Register({}, {"1": Code.ENDED, "2": Code.ENDED})
+    await scene.hub.check_places(register.standing, register.why_not)
+    for ear in ears:
+        assert ear.words == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
+        assert ear.code == Code.ENDED
+    assert register.why == [(ROOM, "1")], "the second is closed by then"
 
 
 @pytest.mark.gen_test(timeout=10)
@@ -255,6 +281,52 @@ async def test_whoever_is_put_out_is_closed_whatever_the_number(scene: Scene) ->
 
 
 @pytest.mark.gen_test(timeout=10)
+async def test_of_two_sockets_that_join_side_by_side_the_one_shown_out_does_not_get_in(
+    scene: Scene,
+) -> None:
+    """Each has read the room by itself: what the second one reads says nothing of the first."""
+    looked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_look() -> Look:
+        if not looked.is_set():
+            looked.set()
+            seen = await scene.stored.look()
+            await go_on.wait()
+            return seen
+        raise NotYourRoom
+
+    first = asyncio.ensure_future(scene.join(Ear("1", number=5), look=slow_look))
+    await looked.wait()
+    scene.hub.show_out(ROOM, "1", 5)
+    await scene.join(Ear("1", number=6))
+    go_on.set()
+    with pytest.raises(NotYourRoom):
+        await first
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_overtaken_while_joining_is_so_whatever_is_said_of_older_ones(
+    scene: Scene,
+) -> None:
+    go_on = asyncio.Event()
+
+    async def slow_look() -> Look:
+        seen = await scene.stored.look()
+        await go_on.wait()
+        return seen
+
+    ear = Ear("1", number=5)
+    slow = asyncio.ensure_future(scene.join(ear, look=slow_look))
+    while not scene.hub.channels:
+        await asyncio.sleep(0)
+    scene.hub.hear(Arrived(ROOM, "a", "1", 7))
+    scene.hub.show_out(ROOM, "1", 3)
+    go_on.set()
+    await slow
+    assert ear.code == Code.REPLACED
+
+
+@pytest.mark.gen_test(timeout=10)
 async def test_whoever_leaves_and_comes_back_while_another_joins_keeps_the_new_socket(
     scene: Scene,
 ) -> None:
@@ -270,7 +342,7 @@ async def test_whoever_leaves_and_comes_back_while_another_joins_keeps_the_new_s
         await asyncio.sleep(0)
     await scene.join(Ear("1", number=5))
     scene.hub.show_out(ROOM, "1", 5)
-    again = await scene.join(Ear("1", number=1))
+    again = await scene.join(Ear("1", number=6))
     go_on.set()
     await slow
     assert again.code is None

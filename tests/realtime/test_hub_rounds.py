@@ -8,6 +8,7 @@ import pytest
 
 from realtime.codes import Code
 from realtime.opening import Look, Since
+from rooms.events import Numbered
 from rooms.people import Counts
 from tests.realtime.scene import ROOM, Ear, Scene, events
 
@@ -143,3 +144,26 @@ async def test_after_a_farewell_nothing_more_is_told(scene: Scene) -> None:
     assert scene.hub.open == 1, "until its connection is gone"
     scene.hub.part(ROOM, ear)  # type: ignore[arg-type]
     assert scene.hub.open == 0
+
+
+# ---- the check
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_room_in_which_something_always_happens_does_not_hold_up_the_check(
+    scene: Scene,
+) -> None:
+    """Every hint is lost, and whenever its log has been read there is one event more."""
+    ear, log_since = await scene.join(), scene.stored.log_since
+
+    async def never_ending(room: int, epoch: str, seq: int) -> list[Numbered] | None:
+        scene.stored.save()
+        return await log_since(room, epoch, seq)
+
+    scene.stored.save()
+    scene.stored.log_since = never_ending  # type: ignore[method-assign]
+    await scene.hub.check()
+    assert ear.words == [("snapshot", 0), *events(1, 2)]
+    scene.stored.save()
+    await scene.hub.check()
+    assert ear.words == [("snapshot", 0), *events(1, 4)]

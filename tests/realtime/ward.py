@@ -43,7 +43,7 @@ class Ears:
     def stir(self, _live_id: int) -> None:
         pass
 
-    def show_out(self, _live_id: int, _user_id: str, _number: int | None, *, barred: bool) -> None:
+    def show_out(self, _live_id: int, _user_id: str, _number: int, *, barred: bool) -> None:
         pass
 
     @property

@@ -744,6 +744,7 @@ async def test_a_process_that_is_not_heard_of_within_its_lease_has_lapsed(house:
     await house.presences.renew(one, 0.001)
     await house.presences.renew(two, LONG)
     assert await until(house.presences.lapsed) == [one]
+    assert not await house.presences.renew(one, LONG), "others may have taken it for dead"
     assert await house.presences.renew(one, LONG)
     assert await house.presences.lapsed() == []
 

@@ -250,7 +250,7 @@ async def test_what_may_pass_is_away(scripted, code):
     assert len(service.heard) == 1
 
 
-BUGS = [10004, 10007, 10015, 10036, 80001]
+BUGS = [60002, 60003, 60009, 10004, 10007, 10015, 10036, 80001]
 
 
 @a_command

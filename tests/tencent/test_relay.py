@@ -284,20 +284,43 @@ async def test_a_new_life_is_told_from_its_beginning(scene):
 
 
 @a_relay
-async def test_who_has_missed_too_much_hears_how_it_is_now(scene):
+async def test_who_has_missed_too_much_hears_who_sits_now_and_then_the_latest(scene):
     async with scene.running() as relay:
         relay.tell(1, scene.rooms.gifts(1, 1))
         await scene.quiet(relay)
         scene.rooms.gifts(1, LOG)
+        scene.rooms.say(1, "micro_leave", {**face("3"), "reason": "left"})
         scene.rooms.on_mic = [accepted("1"), accepted("2")]
         relay.tell(1, scene.rooms.say(1, "micro_apply"))
         await scene.quiet(relay)
-        assert scene.kinds == ["gift", "reset", "reset", "num"]
-        on = [(t["content"]["content_type"], t["content"]["user_id"]) for t in scene.said[1:3]]
-        assert on == [("on", "1"), ("on", "2")]
+        assert scene.kinds == ["gift", "reset", "reset", "num", *["gift"] * 29, "reset"]
+        seats = [text["content"] for text in scene.said if text["type"] == "reset"]
+        shown = [(seat["content_type"], seat["user_id"]) for seat in seats]
+        assert shown == [("on", "1"), ("on", "2"), ("off", "3")]
         relay.tell(1, scene.rooms.gifts(1, 1))
         await scene.quiet(relay)
-    assert scene.kinds[4:] == ["gift"]
+    assert scene.kinds[-1] == "gift"
+
+
+@a_relay
+async def test_who_has_missed_too_much_loses_nothing_that_is_said_meanwhile(scene, monkeypatch):
+    """Events between the first look at the room and the reading of its log."""
+    look = scene.rooms.look
+
+    async def late_look(live_id: int) -> Group | None:
+        seen = await look(live_id)
+        if seen and seen.version == LOG + 1:
+            scene.rooms.say(1, "micro_leave", {**face("1"), "reason": "left"})
+        return seen
+
+    monkeypatch.setattr(scene.rooms, "look", late_look)
+    async with scene.running() as relay:
+        relay.tell(1, scene.rooms.say(1, "micro_accept", accepted("1")))
+        await scene.quiet(relay)
+        relay.tell(1, scene.rooms.gifts(1, LOG))
+        await scene.quiet(relay)
+    seats = [text["content"] for text in scene.said if text["type"] == "reset"]
+    assert (seats[-1]["content_type"], seats[-1]["user_id"]) == ("off", "1")
 
 
 @a_relay
