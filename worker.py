@@ -80,7 +80,7 @@ async def lifeline(
         asyncio.get_running_loop().call_later(seconds + OVERTIME_SECONDS, os._exit, 1)
 
     async def beat() -> None:
-        while True:
+        while not tasks[0].done():  # nobody is left to hear it
             await asyncio.sleep(BEAT_SECONDS)
             writer.write(BEAT)
 

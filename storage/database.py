@@ -99,7 +99,8 @@ class Database:
         return now.replace(tzinfo=UTC)  # commands know nothing of tz_aware
 
     async def close(self) -> None:
-        await self.client.close()
+        with pymongo.timeout(PING_SECONDS):  # sessions are ended at a server that may be gone
+            await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` on a snapshot and commit it by majority; Raced when somebody was first."""
