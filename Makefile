@@ -11,7 +11,7 @@ help:
 	@echo "make test   run every test"
 	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
 	@echo "make bench  measure, as ratios in one run"
-	@echo "make chaos  kill, cut and freeze everything for half an hour: no promise may break"
+	@echo "make chaos  20 storms and six other troubles, about 40 minutes: no promise may break"
 	@echo "make clean  remove .venv and caches; the data in var/ stay"
 
 run: .venv/.runtime

@@ -81,9 +81,9 @@ async def _beat(parts: Parts) -> None:
 
 
 async def _cut_late(parts: Parts) -> None:
-    """In time: nobody holds a backlog for longer than is set."""
+    """In time: nobody holds a backlog for longer than is set, a round that is late included."""
     patience = parts.settings.limits.backlog_seconds
-    parts.hub.cut_late(time.monotonic(), patience - min(SLOW_EVERY, patience / 2))
+    parts.hub.cut_late(time.monotonic(), patience - min(2 * SLOW_EVERY, patience / 2))
 
 
 async def _expire(parts: Parts) -> None:

@@ -5,7 +5,9 @@ import asyncio
 import logging
 import sys
 import tempfile
-from dataclasses import replace
+import time
+import traceback
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import structlog
@@ -25,6 +27,8 @@ SCENARIOS: dict[str, Scenario] = {
     "out": out.SCENARIO,
 }
 SEEDS = 20
+LIMIT_SECONDS = 300.0
+"""For everything about a run but its trouble; twice as long in the size of the promise."""
 FOLDER = Path("var/chaos")
 """Each run leaves a folder with its plan and logs, all together runs.jsonl and report.md."""
 
@@ -45,20 +49,48 @@ def main(arguments: list[str]) -> int:
 
 def run(name: str, seed: int, asked: argparse.Namespace) -> Report:
     """One run in a folder of its own; prints its line, and keeps the folder for whoever asks."""
+    play = _play(name, seed, asked)
+    report = asyncio.run(_finish(name, play, LIMIT_SECONDS * (2 if asked.full else 1)))
+    report.size, report.lasting = asdict(play.size), play.seconds
+    with (FOLDER / "runs.jsonl").open("a") as lines:
+        lines.write(report.line() + "\n")
+    print(report.line(), flush=True)
+    if not report.kept:
+        print(f"BROKEN: {again(name, play, full=asked.full)}", file=sys.stderr)
+        print(f"        logs in {play.folder}", file=sys.stderr)
+    return report
+
+
+def again(name: str, play: Play, *, full: bool) -> str:
+    """The words that repeat this run."""
+    size = play.size
+    words = f"--seed {play.seed} --seconds {play.seconds:g}"
+    words += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
+    return f"python -m chaos {name} {words}{' --full' if full else ''}"
+
+
+async def _finish(name: str, play: Play, limit: float) -> Report:
+    """A run that takes too long, or breaks down, is a broken one: the others still have theirs."""
+    scenario, began = SCENARIOS[name], time.monotonic()
+    try:
+        async with asyncio.timeout(limit + scenario.rounds * play.seconds):
+            return await scenario.run(play)
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported
+        traceback.print_exc()
+        took = round(time.monotonic() - began, 1)
+        said = {"crashed": [repr(error)]}
+        folder = str(play.folder)
+        return Report(name, play.seed, folder, took, faults={"crashed": 1}, examples=said)
+
+
+def _play(name: str, seed: int, asked: argparse.Namespace) -> Play:
     scenario = SCENARIOS[name]
     size, seconds = scenario.full if asked.full else scenario.quick
     wishes = {key: getattr(asked, key) for key in ("clients", "rooms", "processes")}
     size = replace(size, **{key: value for key, value in wishes.items() if value})
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    play = Play(folder, size, asked.seconds or seconds, seed)
-    report = asyncio.run(scenario.run(play))
-    with (FOLDER / "runs.jsonl").open("a") as lines:
-        lines.write(report.line() + "\n")
-    print(report.line(), flush=True)
-    if not report.kept:
-        print(f"BROKEN: python -m chaos {name} --seed {seed}; logs in {folder}", file=sys.stderr)
-    return report
+    return Play(folder, size, asked.seconds or seconds, seed)
 
 
 def _programme(asked: argparse.Namespace) -> list[tuple[str, int]]:
@@ -77,7 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(required=True)
     names = {name: scenario.help for name, scenario in SCENARIOS.items()}
-    more = {"storms": "storms of many seeds", "all": "storms, and every other scenario once"}
+    more = {
+        "storms": "storms of many seeds",
+        "all": "storms, and every other scenario once: for a quick look, or --full",
+    }
     for name, words in {**names, **more}.items():
         command = commands.add_parser(name, help=words)
         command.set_defaults(name=name)

@@ -15,15 +15,17 @@ FOR_THE_MIC = 8
 INVITED, REFUSES, TAKEN_OFF = 0.4, 0.25, 0.4
 
 
-def actors(stage: Stage, pause: float) -> list[Coroutine[Any, Any, None]]:
-    """The mic for men, the mic for women, two who give, and the host, who renames herself."""
-    givers, others = stage.people[-GIVERS:], stage.people[: -GIVERS - WALKERS]
+def favours(stage: Stage, pause: float) -> list[Coroutine[Any, Any, None]]:
+    """Two who give, and the host, who renames herself."""
+    givers = stage.people[-GIVERS:]
+    return [*(Giver(stage, giver, pause).give() for giver in givers), rename(stage, pause)]
+
+
+def turns(stage: Stage, pause: float) -> list[Coroutine[Any, Any, None]]:
+    """The mic for men, the mic for women."""
+    others = stage.people[: -GIVERS - WALKERS]
     seats = [[one for one in others if one.gender == gender][:FOR_THE_MIC] for gender in (1, 2)]
-    return [
-        *(Seat(stage, candidates, pause).fill() for candidates in seats),
-        *(Giver(stage, giver, pause).give() for giver in givers),
-        rename(stage, pause),
-    ]
+    return [Seat(stage, candidates, pause).fill() for candidates in seats]
 
 
 @dataclass

@@ -1,5 +1,6 @@
-"""What people did and were told is done: each must have been heard by the room."""
+"""What people did and were told is done: the room must have heard it, and not twice."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from chaos.story import Faults, Frame, Story
 
 SLACK_MS = 100
 """Between the clock of an event, which is set before it is saved, and that of its request."""
+UNIQUE = ("gift ", "micro_accept ", "profile ")
+"""How keys begin that belong to one event only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,24 @@ def lost(acts: Iterable[Act], stories: Iterable[Story], faults: Faults) -> int:
     for act in missing:
         faults.add("lost", f"{act}")
     return len(missing)
+
+
+def twice(stories: Iterable[Story], faults: Faults) -> None:
+    """An act that was asked for again, since its answer was lost, is still done once."""
+    told = Counter(key_of(frame) for story in stories for frame in story.events.values())
+    for key, count in told.items():
+        if count > 1 and key.startswith(UNIQUE):
+            faults.add("twice", f"{key}: {count} events")
+
+
+def given(stories: Iterable[Story]) -> Counter[str]:
+    """The gold that each person gave away, as the rooms heard it."""
+    spent: Counter[str] = Counter()
+    for story in stories:
+        for frame in story.events.values():
+            if frame["type"] == "gift":
+                spent[frame["data"]["from"]["user_id"]] += frame["data"]["gold"]
+    return spent
 
 
 def _told(act: Act, times: Iterable[int]) -> bool:

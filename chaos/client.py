@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chaos.figures import Figures
@@ -63,7 +64,7 @@ class Client:
 
     def begin(self) -> None:
         """Listen, until told to stop, or told never to come back."""
-        self.wanted, self.final = True, 0
+        self.wanted, self.final, self._away_since = True, 0, None
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -92,7 +93,7 @@ class Client:
             if self.code in FINAL:
                 self.final = self.code
                 return
-            self._lost(loop.time())
+            self._lost(loop.time(), began)
             if loop.time() - began > PEACE_SECONDS:
                 self._failures = 0
             await asyncio.sleep(self._pause())
@@ -110,21 +111,29 @@ class Client:
 
     async def _listen(self) -> int:
         """The code with which it ended; 0 when nobody was there."""
-        self.node = node = self.only or self._chance.choice(self._fleet.nodes)
         self.hearing.begin()
         self._retry_ms = None
         wire = Wire(handshake(self._path(), self.token), self._hear)
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                await loop.create_connection(lambda: wire, "127.0.0.1", node.port)
-        except (OSError, TimeoutError):
+        if not await self._reach(wire):
             return 0
         self.wire = wire
         try:
             return await wire.ended
         finally:
             self.wire = None
+            if wire.broke:
+                self.hearing.faults.add("unreadable", f"{self.hearing.name}: {wire.broke!r}")
+
+    async def _reach(self, wire: Wire) -> bool:
+        """Whether somebody was there."""
+        loop = asyncio.get_running_loop()
+        for node in [self.only] if self.only else self._fleet.doors(self._chance):
+            self.node = node
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await loop.create_connection(lambda: wire, "127.0.0.1", node.port)
+                return True
+        return False
 
     def _path(self) -> str:
         hearing = self.hearing
@@ -156,10 +165,10 @@ class Client:
             self._figures.back(why, asyncio.get_running_loop().time() - lost)
             self._away_since = None
 
-    def _lost(self, now: float) -> None:
+    def _lost(self, now: float, began: float) -> None:
         if self._away_since is None:
             self._figures.reconnects += 1
-            killed = self.node is not None and 0 <= now - self.node.lost_at < 1
+            killed = self.node is not None and self.node.lost_at > began
             self._away_since = (now, "kill" if killed else "other")
 
     def _pause(self) -> float:

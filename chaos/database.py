@@ -4,8 +4,11 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from storage.database import Database
 from storage.mongod import Mongod
+from storage.replica import uri_of
 
 
 class KillableMongod:
@@ -30,6 +33,15 @@ class KillableMongod:
         """kill -9; returns when it is dead."""
         self.send(signal.SIGKILL)
         await self._mongod.stop()
+
+    async def logs(self, database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
+        """The events that each room keeps, by (live_id, epoch): asked here and of no server."""
+        asked = Database(uri_of(self.port), database)
+        try:
+            rows = await asked.collection("rooms").find({}, {"epoch": 1, "log": 1}).to_list()
+        finally:
+            await asked.close()
+        return {(row["_id"], row["epoch"]): [*row["log"].values()] for row in rows}
 
     def send(self, number: int) -> None:
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):

@@ -54,18 +54,25 @@ class Fleet:
     """Starts and ends the programs of one run, all of them in `folder`."""
 
     def __init__(
-        self, folder: Path, processes: int, extra: Mapping[str, str], *, proxied: bool = True
+        self,
+        folder: Path,
+        processes: int,
+        extra: Mapping[str, str],
+        *,
+        proxied: bool = True,
+        seed: int = 0,
     ) -> None:
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
-        self.mongo_proxy = Proxy(mongo_port)
+        self.mongo_proxy = Proxy(mongo_port, f"{seed}:mongodb")
         self.redis = _redis(folder, redis_port)
-        self.redis_proxy = Proxy(redis_port)
+        self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
         self.nodes = [
-            Node(n, Program([], folder, {}, folder), Proxy(p), p) for n, p in enumerate(ports)
+            Node(n, Program([], folder, {}, folder), Proxy(port, f"{seed}:{n}"), port)
+            for n, port in enumerate(ports)
         ]
-        self.ops_token = ""
+        self.ops_token = self.database = ""
         self._extra = extra
         self._proxied = proxied
 
@@ -73,10 +80,17 @@ class Fleet:
     def proxies(self) -> list[Proxy]:
         return [self.mongo_proxy, self.redis_proxy, *(node.proxy for node in self.nodes)]
 
+    def doors(self, chance: random.Random) -> list[Node]:
+        """Where somebody asks who wants in: a balancer passes them on from a port that refuses.
+
+        Without one, and with all that befalls a network, it is left to chance and their patience.
+        """
+        return chance.sample(self.nodes, 1 if self._proxied else len(self.nodes))
+
     async def start(self) -> None:
         """Returns when every server is ready."""
         settings, _ = await asyncio.to_thread(fill, Settings(), self.folder / "dev-secrets.json")
-        self.ops_token = settings.ops.token
+        self.ops_token, self.database = settings.ops.token, settings.mongodb.database
         for proxy in self.proxies:
             await proxy.start()
         self.redis.start()
@@ -85,7 +99,8 @@ class Fleet:
             node.port = node.proxy.port if self._proxied else node.own_port
             log = self.folder / f"server{node.number}.log"
             environment = self._environment(node.own_port)
-            node.program = Program([sys.executable, "server.py"], ROOT, environment, log)
+            words = [sys.executable, "server.py"]
+            node.program = Program(words, ROOT, environment, log, says_ready=b'"listening"')
             node.program.start()
             if node.number == 0:  # the first one plants the demo data
                 await self.ready(node)
@@ -179,4 +194,5 @@ def _redis(folder: Path, port: int) -> Program:
         folder,
         os.environ,
         folder / "redis.log",
+        says_ready=b"Ready to accept",
     )

@@ -1,7 +1,7 @@
 """What one client hears of one room, checked frame by frame against the promise."""
 
-from chaos.picture import Picture
 from chaos.story import Faults, Frame, Stories
+from tests.realtime.folding import Screen
 
 LOG = 256
 """The events that a room keeps: who has missed more gets a snapshot."""
@@ -40,7 +40,7 @@ class Hearing:
         self.to_replay = 0
         """Frames announced by `resumed` that have not come yet."""
         self.deliveries = self.resumed = self.snapshots = self.resets = 0
-        self.picture: Picture | bool = folds
+        self.picture: Screen | bool = folds
         """The room as the frames show it, for those who fold them."""
 
     def begin(self) -> None:
@@ -78,8 +78,10 @@ class Hearing:
             self.resets += 1
             self._check_reset(frame, same=same)
         self.epoch, self.seq = frame["epoch"], frame["seq"]
+        story = self.stories.of(self.live_id, self.epoch)
+        story.begins = min(story.begins, self.seq)
         if self.picture:
-            self.picture = Picture(frame)
+            self.picture = Screen(frame)
 
     def _check_reset(self, frame: Frame, *, same: bool) -> None:
         """A returning client is only given a snapshot where it cannot go on."""
@@ -114,7 +116,7 @@ class Hearing:
             self.to_replay -= 1
         if not self.stories.of(self.live_id, self.epoch).agrees(frame):
             self._wrong("told_differently", frame)
-        if isinstance(self.picture, Picture):
+        if isinstance(self.picture, Screen):
             try:
                 self.picture.hear(frame)
             except Exception as error:  # noqa: BLE001 - whatever it was, it does not fold

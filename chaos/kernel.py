@@ -1,26 +1,29 @@
-"""What the kernel knows: which connections are open, how large a process is."""
+"""What the kernel knows: which connections are open, how large a process is, who is busy."""
 
-import time
+import asyncio
 from pathlib import Path
 
 ESTABLISHED = "01"
-FRESH_SECONDS = 0.2
+EVERY_SECONDS = 0.2
 
 
 class Connections:
-    """The open TCP connections of this machine, looked up at most five times a second.
+    """The open TCP connections of this machine, looked up by `watch`.
 
     Who does not read is not told that the other side has closed; the kernel knows it.
     """
 
     def __init__(self) -> None:
-        self._read_at = 0.0
         self._unsent: dict[tuple[int, int], int] = {}
+
+    async def watch(self) -> None:
+        """For ever; cancel it. A look costs some ms: both sides of a comparison have to bear it."""
+        while True:
+            self._unsent = _established()
+            await asyncio.sleep(EVERY_SECONDS)
 
     def unsent(self, server_port: int, client_port: int) -> int | None:
         """Bytes that wait in the server's kernel for this client; None when its end is closed."""
-        if time.monotonic() - self._read_at > FRESH_SECONDS:
-            self._unsent, self._read_at = _established(), time.monotonic()
         return self._unsent.get((server_port, client_port))
 
 
@@ -37,6 +40,13 @@ def _established() -> dict[tuple[int, int], int]:
 
 def _port(address: str) -> int:
     return int(address.partition(":")[2], 16)
+
+
+def ticks() -> tuple[int, int]:
+    """(busy, all) ticks of all cores so far; see proc(5), /proc/stat."""
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    spent = [int(field) for field in first.split()[1:9]]
+    return sum(spent) - spent[3] - spent[4], sum(spent)
 
 
 def memory_of(pid: int) -> int:

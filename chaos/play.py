@@ -21,9 +21,13 @@ class Play:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A kind of run with its sizes: for a quick look, and in full."""
+    """A kind of run with its sizes: for a quick look, and in full.
+
+    `rounds` is how often its seconds pass.
+    """
 
     run: Callable[[Play], Coroutine[Any, Any, Report]]
     help: str
     quick: tuple[Size, float]
     full: tuple[Size, float]
+    rounds: int = 1

@@ -19,13 +19,26 @@ class Program:
     """One program with its log; it runs while `keep` does, but for when it is held down."""
 
     def __init__(
-        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+        self,
+        words: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        says_ready: bytes = b"",
     ) -> None:
+        """`says_ready` stands in its log once it has started: before, it may end as it likes."""
         self.log = log
         self.starts = 0
+        self.bad_ends: list[tuple[str, str]] = []
+        """Ends that nobody asked for, or that were not what was asked for: (kind, words)."""
         self._words = (*WITH_US, *words)
         self._folder = folder
         self._environment = dict(environment)
+        self._says_ready = says_ready
+        self._log_began = 0
+        self._asked_to_end = 0
+        """With which signal, if it was."""
         self._process: Process | None = None
         self._allowed = asyncio.Event()
         self._allowed.set()
@@ -60,7 +73,7 @@ class Program:
     def knock_down(self) -> None:
         """kill -9, and stay down until `let_up`."""
         self._allowed.clear()
-        self.send(signal.SIGKILL)
+        self._ask_to_end(signal.SIGKILL)
 
     def let_up(self) -> None:
         self._allowed.set()
@@ -75,6 +88,7 @@ class Program:
         while True:
             await self._allowed.wait()
             with self.log.open("ab") as output:
+                self._log_began, self._asked_to_end = output.tell(), 0
                 self._process = await asyncio.create_subprocess_exec(
                     *self._words,
                     cwd=self._folder,
@@ -85,7 +99,7 @@ class Program:
                     start_new_session=True,
                 )
             self.starts += 1
-            await self._process.wait()
+            self._note_end(await self._process.wait())
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _end(self, number: int) -> None:
@@ -93,9 +107,26 @@ class Program:
         if process is None:
             return
         self.send(signal.SIGCONT)
-        self.send(number)
+        self._ask_to_end(number)
         try:
             await asyncio.wait_for(process.wait(), END_SECONDS)
         except TimeoutError:
-            self.send(signal.SIGKILL)
+            self.bad_ends.append(("drain_killed", f"did not end within {END_SECONDS} s"))
+            self._ask_to_end(signal.SIGKILL)
             await process.wait()
+
+    def _ask_to_end(self, number: int) -> None:
+        self._asked_to_end = number
+        self.send(number)
+
+    def _note_end(self, status: int) -> None:
+        asked = self._asked_to_end
+        if asked == signal.SIGKILL or (asked and status == 0) or not self._was_ready():
+            return
+        kind = "drain_failed" if asked else "died_by_itself"
+        self.bad_ends.append((kind, f"with status {status}"))
+
+    def _was_ready(self) -> bool:
+        with self.log.open("rb") as log:
+            log.seek(self._log_began)
+            return self._says_ready in log.read()

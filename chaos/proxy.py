@@ -19,7 +19,7 @@ class Proxy:
     The port stays ours from `start` to `stop`, also while nobody is let in.
     """
 
-    def __init__(self, target_port: int, seed: int = 0) -> None:
+    def __init__(self, target_port: int, seed: str = "") -> None:
         self.port = 0
         self.up, self.down = Weather(), Weather()
         self.chance = random.Random(seed)

@@ -4,11 +4,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from chaos.acts import UNIQUE
 from chaos.figures import percentile
 from chaos.scene import Scene
-
-UNIQUE = ("gift ", "micro_accept ", "profile ")
-"""Acts whose name belongs to one event only, so that its arrival can be timed."""
 
 
 @dataclass
@@ -19,11 +17,15 @@ class Report:
     seed: int
     folder: str
     seconds: float
+    size: dict[str, Any] = field(default_factory=dict)
+    lasting: float = 0.0
+    """What was asked for as --seconds."""
     figures: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    goals: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-    """Goals in time or size that were not reached."""
+    """Of the goals, those that were not reached."""
 
     @property
     def kept(self) -> bool:
@@ -33,8 +35,10 @@ class Report:
     def aim(self, name: str, most: float, *, least: bool = False) -> None:
         """The figure of that name is to be at most (or at least) so much."""
         value = self.figures.get(name)
+        words = f"{name} {value}, {'at least' if least else 'at most'} {most}"
+        self.goals.append(words)
         if value is None or (value < most if least else value > most):
-            self.missed.append(f"{name} {value}, {'at least' if least else 'at most'} {most}")
+            self.missed.append(words)
 
     def line(self) -> str:
         return json.dumps({"kept": self.kept, **asdict(self)}, ensure_ascii=False)
@@ -73,9 +77,9 @@ def report_on(scene: Scene, scenario: str, seconds: float, **more: Any) -> Repor
         scene.seed,
         str(scene.fleet.folder),
         round(seconds, 1),
-        found,
-        dict(faults),
-        scene.faults.examples,
+        figures=found,
+        faults=dict(faults),
+        examples=scene.faults.examples,
     )
 
 
@@ -132,13 +136,14 @@ COLUMNS = (
 
 
 def table(reports: list[Report]) -> str:
-    """One row per run, as Markdown."""
-    heads = ["run", "seconds", *COLUMNS, "verdict"]
+    """One row per run, as Markdown; columns in ms say so, all other times are seconds."""
+    heads = ["run", "seconds", *(name.replace("_", " ") for name in COLUMNS), "goals", "verdict"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for report in reports:
         figures = [report.figures.get(name) for name in COLUMNS]
         name = f"{report.scenario} {report.seed}"
-        lines.append(_row([name, report.seconds, *figures, _verdict(report)]))
+        goals = "; ".join(report.goals)
+        lines.append(_row([name, report.seconds, *figures, goals, _verdict(report)]))
     return "\n".join(lines)
 
 
@@ -148,4 +153,5 @@ def _verdict(report: Report) -> str:
 
 
 def _row(cells: list[Any]) -> str:
-    return f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |"
+    words = ("" if cell is None else str(cell).replace("|", "/") for cell in cells)
+    return f"| {' | '.join(words)} |"

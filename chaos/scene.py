@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos.actors import GIVERS, WALKERS, actors
+from chaos.actors import GIVERS, WALKERS, favours, turns
 from chaos.client import Client, Manners
 from chaos.figures import Figures
 from chaos.fleet import Fleet, raise_file_limit
@@ -40,6 +40,7 @@ class Size:
     processes: int = 4
     pause: float = 1.0
     proxied: bool = True
+    favours: bool = True
     walkers: bool = True
     silence: float = 40.0
     """How long clients bear hearing nothing."""
@@ -51,14 +52,17 @@ class Scene:
 
     def __init__(self, folder: Path, size: Size, seed: int) -> None:
         self.size, self.seed = size, seed
-        self.fleet = Fleet(folder, size.processes, size.settings, proxied=size.proxied)
+        self.fleet = Fleet(folder, size.processes, size.settings, proxied=size.proxied, seed=seed)
         self.figures, self.faults, self.stories = Figures(), Faults(), Stories()
-        self.chance = random.Random(seed)
-        self.network = Network(self.fleet, self.figures, self.faults, self.chance)
+        self.network = Network(self.fleet, self.figures, self.faults, self.chance("network"))
         self.stages: list[Stage] = []
         self.level_after: float | None = None
         self.acting: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
+
+    def chance(self, name: str) -> random.Random:
+        """To everything its own: what one draws is no other one's business, and replays."""
+        return random.Random(f"{self.seed}:{name}")
 
     @property
     def clients(self) -> list[Client]:
@@ -70,7 +74,8 @@ class Scene:
         """Programs, rooms, people and ears; returns when every ear has its first frame."""
         await self.fleet.start()
         per_room = self.size.clients // self.size.rooms
-        await asyncio.gather(*(self._open_room(n, per_room) for n in range(self.size.rooms)))
+        rooms = (self._open_room(n, per_room) for n in range(self.size.rooms))
+        self.stages = list(await asyncio.gather(*rooms))
         self._watching = asyncio.create_task(self._look_after_all())
         for number, client in enumerate(self.clients):
             client.begin()
@@ -80,7 +85,9 @@ class Scene:
 
     def act(self) -> None:
         for stage in self.stages:
-            works = actors(stage, self.size.pause)
+            works = turns(stage, self.size.pause)
+            if self.size.favours:
+                works += favours(stage, self.size.pause)
             if self.size.walkers:
                 place = len(stage.people) - GIVERS - WALKERS
                 client = stage.clients[place + 1]  # the host's is the first
@@ -130,7 +137,7 @@ class Scene:
 
     # ---- steps
 
-    async def _open_room(self, number: int, people: int) -> None:
+    async def _open_room(self, number: int, people: int) -> Stage:
         host = await self.person(f"host{number}", 2)
         await self.network.operate("PATCH", f"users/{host.id}", is_matchmaker=True)
         host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
@@ -144,13 +151,13 @@ class Scene:
         for giver in guests[-GIVERS:]:
             given = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
             await self.network.operate("POST", f"users/{giver.id}/grant", **given)
-        stage = Stage(host, guests, self.faults, seed=self.chance.randrange(1 << 30))
+        stage = Stage(host, guests, self.faults, self.chance(f"stage{number}"))
         for place, one in enumerate([host, *guests]):
             stage.clients.append(self.ear(one, folds=place < FOLDERS))
-        self.stages.append(stage)
+        return stage
 
     async def person(self, name: str, gender: int) -> Phone:
-        node = self.chance.choice(self.fleet.nodes)
+        node = self.chance(name).choice(self.fleet.nodes)
         return await log_in(self.network, node, name, gender)
 
     async def guest(self, name: str, gender: int, live_id: int) -> Phone:
@@ -165,7 +172,7 @@ class Scene:
     def ear(self, phone: Phone, *, folds: bool = False) -> Client:
         hearing = Hearing(phone.name, phone.live_id, self.stories, self.faults, folds=folds)
         manners = Manners(self.size.silence)
-        chance = random.Random(self.chance.random())
+        chance = self.chance(phone.name)
         return Client(self.fleet, hearing, phone.token, self.figures, manners, chance)
 
     async def _look_after_all(self) -> None:

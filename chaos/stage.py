@@ -15,14 +15,16 @@ from chaos.story import Faults
 class Stage:
     """The host, her people with their ears, and the acts that were acknowledged."""
 
-    def __init__(self, host: Phone, people: list[Phone], faults: Faults, seed: int) -> None:
+    def __init__(
+        self, host: Phone, people: list[Phone], faults: Faults, chance: random.Random
+    ) -> None:
         self.host, self.people = host, people
         self.clients: list[Client] = []
         self.acts: list[Act] = []
         self.unanswered = 0
         self.going = True
         self.faults = faults
-        self.chance = random.Random(seed)
+        self.chance = chance
         self._turns = 0
         self._open = asyncio.Event()
         self._open.set()

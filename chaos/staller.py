@@ -6,7 +6,7 @@ import socket
 
 from chaos.client import PATH
 from chaos.fleet import Fleet
-from chaos.kernel import Connections
+from chaos.kernel import EVERY_SECONDS, Connections
 from chaos.phones import Phone
 from chaos.wire import Wire, handshake
 
@@ -15,7 +15,9 @@ SEGMENT_BYTES = 1_400
 """As on a real network. On loopback segments have 64 KB, and the kernel would keep 2.6 MB for a
 reader who does not read; so it keeps about 90 KB."""
 POLL_SECONDS = 0.25
-LONGEST = 60.0
+CUT_SECONDS = 10.0 + POLL_SECONDS + EVERY_SECONDS
+"""How long a server may owe something to somebody who does not read, and that it is seen late."""
+SPREAD_SECONDS = 10.0
 
 
 class Staller:
@@ -31,12 +33,13 @@ class Staller:
         self.cuts: list[float] = []
         self.stalls: list[float] = []
         self.never = 0
-        """Sockets that were not closed within LONGEST."""
+        """Sockets that were not closed within CUT_SECONDS."""
         self._fleet, self._phone, self._connections = fleet, phone, connections
         self._chance = chance
 
     async def stall(self) -> None:
-        """For ever; cancel it."""
+        """For ever; cancel it. Not all begin at once: nor do people."""
+        await asyncio.sleep(self._chance.uniform(0, SPREAD_SECONDS))
         while True:
             wire = await self._connect()
             if wire is None or wire.transport is None:
@@ -46,6 +49,10 @@ class Staller:
                 await self._until_cut(wire)
             finally:
                 wire.drop()
+
+    async def leave(self) -> None:
+        """The room, for good."""
+        await self._phone.get("qlive_room/leave_room/", live_id=self._phone.live_id)
 
     async def _connect(self) -> Wire | None:
         """A socket that has its first frame and reads no further."""
@@ -76,14 +83,19 @@ class Staller:
         there = wire.transport.get_extra_info("peername")
         clock = asyncio.get_running_loop().time
         began = full_at = clock()
-        taken = 0
-        while clock() - began < LONGEST:
-            await asyncio.sleep(POLL_SECONDS)
-            unsent = self._connections.unsent(there[1], here[1])
-            if unsent is None:
-                self.cuts.append(clock() - full_at)
-                self.stalls.append(clock() - began)
-                return
-            if unsent > taken:
-                taken, full_at = unsent, clock()
-        self.never += 1
+        taken, seen = 0, False
+        unsent: int | None = 0
+        try:
+            while unsent is not None:
+                await asyncio.sleep(POLL_SECONDS)
+                unsent = self._connections.unsent(there[1], here[1])
+                if unsent is not None:
+                    seen = True
+                elif seen:  # otherwise it has not stalled at all
+                    self.cuts.append(clock() - full_at)
+                    self.stalls.append(clock() - began)
+                if unsent and unsent > taken:
+                    taken, full_at = unsent, clock()
+        finally:  # as a rule it is cancelled at the end of a phase, and may be overdue
+            if unsent and clock() - full_at > CUT_SECONDS:
+                self.never += 1

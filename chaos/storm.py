@@ -34,7 +34,7 @@ async def storm(play: Play) -> Report:
         began = time.monotonic()
         scene.act()
         await asyncio.gather(
-            _encores(scene, random.Random(seed), seconds),
+            _encores(scene, scene.chance("encores"), seconds),
             *(_at(trouble.at, scene, trouble) for trouble in troubles),
         )
         await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))

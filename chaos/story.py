@@ -1,6 +1,7 @@
 """What happened in the rooms, as all clients together have heard it, and who heard it wrong."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,17 +29,32 @@ class Faults:
 
 @dataclass
 class Story:
-    """One life of one room: the events by number, each as it was heard first."""
+    """One life of one room: the events by number, each as it was heard first.
+
+    `begins` is the lowest number that a snapshot had: whoever got it hears all that come after.
+    """
 
     live_id: int
     epoch: str
     events: dict[int, Frame] = field(default_factory=dict)
+    begins: float = math.inf
+
+    @property
+    def unheard(self) -> int:
+        """How many numbers nobody has heard, up to the last that somebody has."""
+        return int(max(self.events) - self.begins) - len(self.events) if self.events else 0
 
     def agrees(self, frame: Frame) -> bool:
         """Whether others heard the same under this number. (type, data) by number is more than a
         chain of hashes over them: it holds wherever a client began to listen."""
-        known = self.events.setdefault(frame["seq"], frame)
-        return known is frame or _content(known) == _content(frame)
+        known = self.events.get(frame["seq"])
+        if known is frame:
+            return True
+        said = content(frame)
+        if known is None:
+            self.events[frame["seq"]] = frame
+            return True
+        return content(known) == said
 
 
 class Stories:
@@ -67,5 +83,5 @@ class Stories:
         return frame
 
 
-def _content(frame: Frame) -> str:
-    return json.dumps([frame["epoch"], frame["type"], frame["data"]], sort_keys=True)
+def content(frame: Frame) -> str:
+    return json.dumps([frame["ts"], frame["type"], frame["data"]], sort_keys=True)

@@ -6,7 +6,8 @@ import os
 import struct
 from collections.abc import Callable
 
-TEXT, CLOSE, PING = 0x81, 0x88, 0x89
+TEXT, CLOSE, PING = KNOWN = 0x81, 0x88, 0x89
+"""How frames of this server begin: whole, without extensions, and (in the next byte) unmasked."""
 NO_MASK = b"\0\0\0\0"
 """A client must mask (RFC 6455 §5.3); masked with zeros the bytes stay as they are."""
 NORMAL = 1006
@@ -30,7 +31,8 @@ def framed(opcode: int, payload: bytes) -> bytes:
 class Wire(asyncio.Protocol):
     """One connection. `hear` gets every text; `ended` resolves to the closing code.
 
-    A handshake that is answered with anything but 101 ends with that HTTP status.
+    A handshake that is answered with anything but 101 ends with that HTTP status, a server that
+    breaks the protocol with `broke`: what `hear` raises counts as that, too.
     """
 
     def __init__(self, request: bytes, hear: Callable[[bytes], None]) -> None:
@@ -42,6 +44,7 @@ class Wire(asyncio.Protocol):
         self._hear = hear
         self._buffer = b""
         self._code = NORMAL
+        self.broke: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -52,8 +55,12 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = asyncio.get_running_loop().time()
         self._buffer = self._buffer + data if self._buffer else data
-        if self.upgraded or self._upgrade():
-            self._read_frames()
+        try:
+            if self.upgraded or self._upgrade():
+                self._read_frames()
+        except Exception as error:  # noqa: BLE001 - whatever cannot be understood is a fault
+            self.broke = error
+            self.drop()
 
     def connection_lost(self, _error: Exception | None) -> None:
         if not self.ended.done():
@@ -81,9 +88,10 @@ class Wire(asyncio.Protocol):
         return True
 
     def _read_frames(self) -> None:
-        """Server frames are never masked and ours never fragmented."""
         buffer, at, end = self._buffer, 0, len(self._buffer)
         while end - at >= 2:
+            if buffer[at] not in KNOWN or buffer[at + 1] > 127:
+                raise ValueError(f"a frame that begins with {buffer[at : at + 2].hex()}")
             size, start = buffer[at + 1], at + 2
             if size == 126:
                 start += 2
@@ -103,7 +111,7 @@ class Wire(asyncio.Protocol):
             self._hear(payload)
         elif opcode == PING:
             self.transport.write(framed(0x8A, payload))
-        elif opcode == CLOSE:
+        else:
             self._code = struct.unpack("!H", payload[:2])[0] if payload else 1005
             self.transport.write(framed(CLOSE, payload[:2]))
             self.transport.close()

@@ -57,4 +57,5 @@ def _longest_after(scene: Scene, returned: float) -> float:
     return round(max(late, default=0.0), 2)
 
 
-SCENARIO = Scenario(mongodb, "MongoDB killed and restarted", (QUICK, 5), (FULL, 20))
+# Dead for longer than a phone waits for an answer, so that a request that hangs is noticed.
+SCENARIO = Scenario(mongodb, "MongoDB killed and restarted", (QUICK, 15), (FULL, 20))

@@ -48,6 +48,7 @@ async def redis(play: Play) -> Report:
         report.aim("dead_ms_p99", DEAD_MS)
         report.aim("after_ms_p99", NORMAL_MS)
         report.aim("normal_after", NOTICE_SECONDS)
+        report.aim("silences", 0)
         return report
 
 

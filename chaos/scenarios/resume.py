@@ -26,19 +26,22 @@ async def resume(play: Play) -> Report:
         report = report_on(scene, "resume", time.monotonic() - began, kills=kills)
         report.aim("back_kill_p95", BACK_P95)
         report.aim("back_kill_max", BACK_MAX)
+        if "back_other_max" in report.figures:
+            report.aim("back_other_max", BACK_MAX)
+        report.aim("silences", 0)
         if play.size.clients >= FULL.clients:
             report.aim("deliveries", DELIVERIES, least=True)
         return report
 
 
 async def _kill_for(scene: Scene, seconds: float) -> int:
-    deadline, kills = time.monotonic() + seconds, 0
+    deadline, kills, chance = time.monotonic() + seconds, 0, scene.chance("kills")
     while time.monotonic() < deadline:
-        await asyncio.sleep(scene.chance.uniform(*EVERY_SECONDS))
-        node = scene.chance.choice(scene.fleet.nodes)
+        await asyncio.sleep(chance.uniform(*EVERY_SECONDS))
+        node = chance.choice(scene.fleet.nodes)
         node.kill()
         kills += 1
-        await asyncio.sleep(scene.chance.uniform(*DOWN_SECONDS))
+        await asyncio.sleep(chance.uniform(*DOWN_SECONDS))
         node.program.let_up()
         await scene.fleet.ready(node)
     return kills

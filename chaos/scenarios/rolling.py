@@ -9,10 +9,14 @@ from chaos.play import Play, Scenario
 from chaos.report import Report, report_on
 from chaos.scene import Scene, Size, playing
 
-BIN_SECONDS = 2
 REST_SECONDS = 5.0
-QUICK = Size(clients=300, settings={"QLIVE_SERVER__DRAIN_SECONDS": "6"})
-FULL = Size(clients=2_000, pause=2.0, proxied=False)
+RUSH = 2.5
+"""So many times its even share may come back in the busiest second of a drain."""
+END_SECONDS = 5.0
+"""For a server to end after its drain."""
+DRAIN = "QLIVE_SERVER__DRAIN_SECONDS"
+QUICK = Size(clients=300, settings={DRAIN: "6"})
+FULL = Size(clients=2_000, pause=2.0, proxied=False, settings={DRAIN: "20"})
 
 
 async def rolling(play: Play) -> Report:
@@ -23,6 +27,7 @@ async def rolling(play: Play) -> Report:
         await asyncio.sleep(REST_SECONDS)
         restarts: list[float] = []
         ends: list[float] = []
+        drain = float(play.size.settings[DRAIN])
         for node in scene.fleet.nodes:
             restarts.append(time.time())
             ends.append(round(await node.program.deploy(), 1))
@@ -30,23 +35,31 @@ async def rolling(play: Play) -> Report:
             await asyncio.sleep(play.seconds)
         await scene.quiet()
         await judge(scene)
-        return report_on(
+        back = _histogram(scene, restarts)
+        report = report_on(
             scene,
             "rolling",
             time.monotonic() - began,
-            took_to_end=ends,
-            back_by_seconds_after_sigterm=_histogram(scene, restarts),
+            slowest_end=max(ends),
+            rush=round(max(back.values()) * drain / back.total(), 2),
+            back_by_seconds_after_sigterm=dict(sorted(back.items())),
         )
+        report.aim("rush", RUSH)
+        report.aim("slowest_end", drain + END_SECONDS)
+        report.aim("silences", 0)
+        return report
 
 
-def _histogram(scene: Scene, restarts: list[float]) -> dict[str, int]:
-    """How many came back in each two seconds after the latest restart before it."""
+def _histogram(scene: Scene, restarts: list[float]) -> Counter[int]:
+    """How many came back in each second after the latest restart before it."""
     found: Counter[int] = Counter()
     for at in scene.figures.returns:
         before = [restart for restart in restarts if restart <= at]
         if before:
-            found[int((at - before[-1]) // BIN_SECONDS) * BIN_SECONDS] += 1
-    return {f"{low}-{low + BIN_SECONDS}": found[low] for low in sorted(found)}
+            found[int(at - before[-1])] += 1
+    return found
 
 
-SCENARIO = Scenario(rolling, "a rolling restart of all processes", (QUICK, 10), (FULL, 25))
+SCENARIO = Scenario(
+    rolling, "a rolling restart of all processes", (QUICK, 10), (FULL, 25), rounds=QUICK.processes
+)

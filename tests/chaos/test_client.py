@@ -2,6 +2,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,7 +111,7 @@ def client(
     io_loop: IOLoop, server: Server, figures: Figures, faults: Faults, tmp_path: Path
 ) -> Iterator[Client]:
     node = Node(0, Program([], tmp_path, {}, tmp_path / "log"), Proxy(1), server.port)
-    fleet: Any = SimpleNamespace(nodes=[node])
+    fleet: Any = SimpleNamespace(nodes=[node], doors=lambda _chance: fleet.nodes)
     hearing = Hearing("ear", 1, Stories(), faults)
     client = Client(fleet, hearing, "token", figures, Manners(silence=1.0), random.Random(1))
     yield client
@@ -205,6 +206,73 @@ async def test_it_leaves_a_connection_on_which_nothing_is_heard(
     client.look_after(now + 2)
     await asyncio.wait_for(client.over(), WAIT)
     assert figures.silences == 1
+
+
+@a_client
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x81\x03{}}",
+        b"\x81\x02[]",
+        b'\x81\x0f{"type":"gift"}',
+        b'\x81\x09{"seq":6}',
+        b'\x81\x0e{"type":"bye"}',
+        b"\x82\x00",
+    ],
+)
+async def test_what_it_cannot_read_is_a_fault_and_it_comes_back(
+    client: Client, server: Server, faults: Faults, frame: bytes
+) -> None:
+    def babbles(_: Server, writer: asyncio.StreamWriter) -> None:
+        show(writer)
+        writer.write(frame)
+
+    def resumes(_: Server, writer: asyncio.StreamWriter) -> None:
+        resume(writer, seq=5, replayed=0)
+
+    server.script = [babbles, resumes]
+    client.begin()
+    await until(lambda: client.hearing.resumed)
+    assert dict(faults.counts) == {"unreadable": 1}
+
+
+@a_client
+@pytest.mark.parametrize("why", ["kill", "other"])
+async def test_it_knows_whether_it_was_a_kill_that_it_came_back_from(
+    client: Client, server: Server, figures: Figures, why: str
+) -> None:
+    def shows(_: Server, writer: asyncio.StreamWriter) -> None:
+        show(writer)
+
+    def resumes(_: Server, writer: asyncio.StreamWriter) -> None:
+        resume(writer, seq=5, replayed=0)
+
+    server.script = [shows, resumes]
+    node = client._fleet.nodes[0]
+    node.lost_at = asyncio.get_running_loop().time()
+    client.begin()
+    await until(lambda: client.connected)
+    if why == "kill":
+        node.lost_at = asyncio.get_running_loop().time()
+    assert client.wire
+    client.wire.drop()
+    await until(lambda: client.hearing.resumed)
+    assert list(figures.backs) == [why]
+
+
+@a_client
+async def test_where_nobody_is_it_asks_at_the_next_door(
+    client: Client, server: Server, figures: Figures
+) -> None:
+    server.script = [lambda _, writer: show(writer)]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = SimpleNamespace(port=closed.getsockname()[1], lost_at=0.0)
+        client._fleet.nodes.insert(0, nowhere)
+        client.begin()
+        await until(lambda: client.connected)
+    assert client.node is client._fleet.nodes[1]
+    assert figures.reconnects == 0
 
 
 def test_pauses_grow_within_bounds(client: Client) -> None:

@@ -155,7 +155,29 @@ def test_a_snapshot_with_a_good_reason_is_none(room: Room, frame: Frame) -> None
 def test_two_who_hear_different_things_under_one_number_are_caught(room: Room) -> None:
     room.hears(snapshot(5), event(6), ear=room.ear("one"))
     room.hears(snapshot(5), event(6, num=2), ear=room.ear("another"))
-    assert room.found == {"told_differently": 1}
+    room.hears(snapshot(5), {**event(6), "ts": 1}, ear=room.ear("a third"))
+    assert room.found == {"told_differently": 2}
+
+
+def test_a_number_that_nobody_heard_is_caught(room: Room) -> None:
+    room.hears(snapshot(5), event(6))
+    late = room.hears(snapshot(7), event(8))
+    story = room.stories.of(1, "a")
+    assert story.unheard == 1
+    room.hears(resumed(7, 1), event(7), ear=room.hears(snapshot(6)))
+    assert story.unheard == 0
+    assert late.seq == 8
+
+
+def test_a_life_of_which_nothing_was_told_lacks_nothing(room: Room) -> None:
+    room.hears(snapshot(5))
+    assert room.stories.of(1, "a").unheard == 0
+
+
+def test_the_first_number_of_a_life_counts_too(room: Room) -> None:
+    room.hears(snapshot(0))
+    room.hears(snapshot(1), event(2))
+    assert room.stories.of(1, "a").unheard == 1
 
 
 def test_the_same_thing_in_other_words_is_the_same(room: Room) -> None:

@@ -47,6 +47,12 @@ def test_a_table_has_a_row_per_run_and_says_what_broke() -> None:
     assert lines[3].endswith("| gap: 2; back 9.0, at most 8 |")
 
 
+def test_a_table_names_the_goals_and_what_they_came_to() -> None:
+    one = report(figures={"back": 9.0})
+    one.aim("back", 10)
+    assert table([one]).endswith("| back 9.0, at most 10 | kept |")
+
+
 @pytest.mark.parametrize(
     ("values", "share", "expected"),
     [

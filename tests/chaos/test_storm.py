@@ -1,4 +1,5 @@
-"""A minute of storm over real processes: the promises are asserted, never times."""
+"""A minute over real processes, three quarters of it storm, the rest their start and what is looked
+at when all is quiet: the promises are asserted, never times."""
 
 import resource
 import shutil

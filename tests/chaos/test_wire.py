@@ -90,6 +90,42 @@ async def test_a_refused_handshake_ends_with_its_status() -> None:
     assert await wire.ended == 503
 
 
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x82\x00",  # binary
+        b"\x8a\x00",  # a pong to no ping
+        b"\x83\x00",  # an opcode that nobody knows
+        b"\xc1\x00",  # a reserved bit
+        b"\x01\x00",  # the first of several fragments
+        b"\x80\x00",  # the last of them
+        b"\x81\x80\0\0\0\0",  # masked
+        b"\x88\x01\x03",  # half a closing code
+    ],
+)
+async def test_a_frame_that_no_server_may_send_breaks_the_wire(frame: bytes) -> None:
+    wire, line, heard = connected()
+    wire.data_received(UPGRADE + text(b"a") + frame + text(b"b"))
+    assert heard == [b"a"]
+    assert line.aborted
+    assert wire.broke
+
+
+@pytest.mark.gen_test
+async def test_a_text_that_is_not_understood_breaks_the_wire() -> None:
+    def hear(_text: bytes) -> None:
+        raise KeyError("seq")
+
+    wire, line = Wire(b"", hear), Line()
+    wire.connection_made(line)
+    wire.data_received(UPGRADE)
+    assert wire.broke is None
+    wire.data_received(text(b"{}"))
+    assert line.aborted
+    assert repr(wire.broke) == "KeyError('seq')"
+
+
 def test_what_a_client_sends_is_masked() -> None:
     assert framed(0x81, b"hi") == b"\x81\x82\0\0\0\0hi"
     assert b"Authorization: QLiveToken abc\r\n" in handshake("/path", "abc")
