@@ -90,15 +90,24 @@ class UpdateUserinfo(SignedIn):
             return own_info(self, old)
         user = await parts.users.update_profile(old.user_id, **changes)
         if place := await parts.members.get(user.user_id):
-            person = user.person()
-            await parts.keeper.change(
-                place.live_id, lambda room: room.update_profile(person), user.user_id
-            )
+            await self._tell(place.live_id)
             parts.hub.stir(place.live_id)
         if user.person().face() != old.person().face():
             await parts.errand_store.add("portrait_set", {"user_id": user.user_id})
             parts.errands.nudge()
         return own_info(self, user)
+
+    async def _tell(self, live_id: int) -> None:
+        """The room, of who they are by now: a later change may have been told already."""
+        user_id, person = self.user.user_id, self.user.person()
+
+        async def learn() -> None:
+            nonlocal person
+            person = (await self.parts.users.get(user_id)).person()
+
+        await self.parts.keeper.change(
+            live_id, lambda room: room.update_profile(person), user_id, learn=learn
+        )
 
 
 class GetUserinfo(SignedIn):

@@ -72,10 +72,13 @@ class Keeper:
         rule: Callable[[Room], T],
         *people: str,
         also: Also | None = None,
+        learn: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
         """Apply `rule` to the room; a Refusal it raises leaves everything as it was.
 
         `also` is written together with what the rule says, and not when it says nothing.
+        `learn` reads what else the rule goes by, once the room is read: of two who bring news of
+        one thing, the one who was late brings the later news or none.
         `people` are those whose places the rule looks at. Whoever loses the race against
         another process decides again on the new state, for at most PATIENCE_SECONDS.
         """
@@ -85,6 +88,8 @@ class Keeper:
                 seen_at = now_ms()
                 room = await self._load(live_id, people)
                 room.expire(seen_at)
+                if learn:
+                    await learn()
                 expired = len(room.events)
                 answer = rule(room)
                 if not room.changed:

@@ -7,6 +7,7 @@ import pytest
 from rooms.people import Person
 from rooms.room import Room
 from server import Server
+from storage.users import User
 from tests.handlers.waiting import until
 from tests.phones import Street
 
@@ -174,3 +175,26 @@ async def test_whoever_comes_back_after_the_end_hears_that_it_was_the_end(street
     socket = await bert.connect(since=0, epoch="e")
     assert (await socket.frame())["reason"] == "ended"
     assert await socket.closed() == 4510
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_name_that_was_given_up_meanwhile_is_not_told_after_the_new_one(
+    street: Street, server: Server
+) -> None:
+    """The first request is late: its process was stopped, say, and the phone has gone on."""
+    host = await street.host()
+    socket = await host.connect()
+    await socket.next("snapshot")
+    update_profile = server.parts.users.update_profile
+
+    async def late(user_id: str, **fields: object) -> User:
+        server.parts.users.update_profile = update_profile  # type: ignore[method-assign]
+        user = await update_profile(user_id, **fields)
+        (await host.post("qlive_user/update_userinfo/", nickname="later")).ok()
+        return user
+
+    server.parts.users.update_profile = late  # type: ignore[method-assign]
+    (await host.post("qlive_user/update_userinfo/", nickname="earlier")).ok()
+    (await host.post("qlive_user/update_userinfo/", nickname="last")).ok()
+    told = [(await socket.next("profile"))["data"]["nickname"] for _ in range(2)]
+    assert told == ["later", "last"]

@@ -175,6 +175,23 @@ async def test_a_change_that_moves_nobody_stirs_nothing() -> None:
 
 
 @gen_test
+async def test_what_a_rule_goes_by_is_learnt_anew_whenever_the_room_is_read_anew() -> None:
+    """Somebody else was faster with later news: what this one brings is not told after it."""
+    house, names = House(), iter(["old", "new"])
+    person = Person(HOST.user_id, "")
+
+    async def learn() -> None:
+        nonlocal person
+        person = Person(HOST.user_id, next(names))
+
+    renamed = Person(HOST.user_id, "new")
+    house.store.meanwhile = [lambda: house.store.change(1, lambda it: it.update_profile(renamed))]
+    await house.keeper.change(1, lambda room: room.update_profile(person), learn=learn)
+    assert house.lines() == [], "by then it is so already"
+    assert house.room().name == "new"
+
+
+@gen_test
 async def test_there_is_no_changing_and_no_looking_at_a_room_that_does_not_exist() -> None:
     house = House()
     for action in (house.keeper.change(9, lambda room: None), house.keeper.look(9)):
