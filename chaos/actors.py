@@ -1,5 +1,6 @@
 """What people do on a stage, again and again; each act that is acknowledged must be heard."""
 
+import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ GIFT_ID = 1
 GIVERS, WALKERS = 2, 1
 FOR_THE_MIC = 8
 """How many of each gender take turns on the mic."""
+LATEST_SECONDS = 15.0
+"""By then what was asked for of a process that stopped for a while has been done, or never is."""
 INVITED, REFUSES, TAKEN_OFF = 0.4, 0.25, 0.4
 
 
@@ -121,4 +124,6 @@ async def rename(stage: Stage, pause: float) -> None:
             began = time.time()
             answer = await stage.host.post("qlive_user/update_userinfo/", nickname=name)
             stage.done(answer, f"profile {stage.host.id} {name}", began)
+        if answer.doubtful:  # a name is set by whatever comes last, also by what comes late
+            await asyncio.sleep(LATEST_SECONDS)
         await stage.rest(pause)

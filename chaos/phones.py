@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -26,6 +26,8 @@ class Answer:
 
     status: int
     json: Any = None
+    doubtful: bool = False
+    """An earlier try went unanswered, and may still be carried out."""
 
     @property
     def ok(self) -> bool:
@@ -58,11 +60,13 @@ class Network:
     ) -> Answer:
         """Ask again, of any process (or of `node`), until answered or out of patience."""
         deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.1
+        doubtful = False
         while True:
             through = node or self._chance.choice(self._fleet.nodes)
             answer = await self.once(method, path, sent, headers, through)
             if answer.status not in AGAIN or time.monotonic() > deadline:
-                return answer
+                return replace(answer, doubtful=doubtful)
+            doubtful = doubtful or answer.status == 0
             await asyncio.sleep(self._chance.uniform(0.05, pause))
             pause = min(2.0, 2 * pause)
 
