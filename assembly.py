@@ -2,14 +2,17 @@
 
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from devsecrets import DevSecrets
+from handlers.books import Books
 from handlers.gate import Gate
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from handlers.parts import Parts
+from money.cashier import Cashier
+from money.sweep import Sweep
 from money.teller import Teller
 from realtime.bus import LocalBus
 from realtime.hub import Hub
@@ -37,15 +40,21 @@ from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
 from storage.presence import Presences
+from storage.reckoning import Reckoning
 from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
+from storage.turns import Turns
 from storage.users import Users
+from storage.vault import Vault
+from tencent.access import AccessTokens
 from tencent.errands import Errands
 from tencent.im import IM, IMRefused
 from tencent.live import LiveUrls
 from tencent.outside import Outside
 from tencent.pay import JsapiPay
+from tencent.paynotice import PROVIDER as JSAPI
+from tencent.pushes import Pushes
 from tencent.relay import Relay
 from tencent.relay_ports import Group
 from tencent.relay_words import kickout
@@ -54,6 +63,8 @@ from tencent.simulator.simulator import Simulator
 from tencent.streams import LiveRefused, Streams
 from tencent.usersig import UserSigs
 from tencent.wechat import WeChat
+from tencent.xpay import PROVIDER as XPAY
+from tencent.xpay import XPay
 
 Payload = dict[str, Any]
 Does = Callable[[Payload], Awaitable[None]]
@@ -95,6 +106,11 @@ def build(
     places = Presences(database, _patience(settings))
     lease = Lease(places, process, settings.presence.lease_seconds, lambda: hub.here)
     errands = _errands(im, users)
+    orders = Orders(database)
+    cashier = Cashier(ledger, orders, locks.hold)
+    jsapi = _jsapi(settings, pay_service, address) if settings.pay.private_key else None
+    apps = {name: app.secret for name, app in settings.wechat.apps.items()}
+    xpay = _xpay(settings, wechat, apps)
     drops: dict[str, Does] = {"drop_stream": _drop_stream(_streams(settings, simulator))}
     return Parts(
         settings=settings,
@@ -108,9 +124,10 @@ def build(
         blocks=Blocks(database, counters),
         configs=Configs(database, counters),
         likes=Likes(database),
-        orders=Orders(database),
+        orders=orders,
         audit=Audit(database),
         ledger=ledger,
+        books=Books(Turns(database), Reckoning(database), orders, {}),
         errand_store=errand_store,
         relays=relays,
         keeper=keeper,
@@ -133,15 +150,20 @@ def build(
         handshakes=Handshakes(settings.limits.handshakes_per_second),
         gate=Gate(),
         outside=[wechat, im_service, pay_service],
-        wechat=WeChat(wechat, {name: app.secret for name, app in settings.wechat.apps.items()}),
+        wechat=WeChat(wechat, apps),
         sigs=sigs,
         im=im,
         relay=relay,
         live=live,
-        pay=_pay(settings, pay_service, address),
+        jsapi=jsapi,
+        xpay=xpay,
+        pushes=Pushes(settings.pay.push_token, settings.pay.push_aes_key, _first_app(settings)),
+        cashier=cashier,
+        sweep=Sweep(orders, cashier, {XPAY: xpay} | ({JSAPI: jsapi} if jsapi else {})),
+        vault=Vault(settings.auth.sealing_key),
         errands=Errands(ErrandStore(database, but=LIVE_KINDS), errands, (IMRefused,)),
         drops=Errands(ErrandStore(database, only=LIVE_KINDS), drops, (LiveRefused,)),
-        simulator=_simulator(settings, dev, simulator_at) if dev else None,
+        simulator=_simulator(settings, dev, simulator_at, address) if dev else None,
     )
 
 
@@ -257,14 +279,24 @@ def _live_urls(settings: Settings) -> LiveUrls:
     )
 
 
-def _pay(settings: Settings, service: Outside, address: str) -> JsapiPay:
+def _first_app(settings: Settings) -> str:
+    """The mini-program whose message push comes here."""
+    return next(iter(settings.wechat.apps), "")
+
+
+def _xpay(settings: Settings, wechat: Outside, apps: Mapping[str, str]) -> XPay:
+    pay, tokens = settings.pay, AccessTokens(wechat, apps)
+    return XPay(wechat, tokens, pay.offer_id, pay.app_key, sandbox=pay.sandbox)
+
+
+def _jsapi(settings: Settings, service: Outside, address: str) -> JsapiPay:
     pay = settings.pay
     return JsapiPay(
         service,
         pay.mchid,
         pay.serial_no,
         pay.private_key,
-        {pay.public_key_id: pay.public_key},
+        {pay.public_key_id: pay.public_key, **pay.platform_keys},
         pay.apiv3_key,
         f"{settings.server.public_url or address}/wx/api/qlive/qlive_pay/notify/",
     )
@@ -306,12 +338,13 @@ def _errands(im: IM, users: Users) -> dict[str, Does]:
 
 
 def _simulator(
-    settings: Settings, dev: DevSecrets, elsewhere: str
+    settings: Settings, dev: DevSecrets, elsewhere: str, address: str
 ) -> Simulator | SimulatorElsewhere:
-    return SimulatorElsewhere(elsewhere) if elsewhere else make_simulator(settings, dev)
+    return SimulatorElsewhere(elsewhere) if elsewhere else make_simulator(settings, dev, address)
 
 
-def make_simulator(settings: Settings, dev: DevSecrets) -> Simulator:
+def make_simulator(settings: Settings, dev: DevSecrets, address: str) -> Simulator:
+    """`address` is where the server is reached that hears its reports."""
     return Simulator(
         apps={name: app.secret for name, app in settings.wechat.apps.items()},
         sdk_app_id=settings.im.sdk_app_id,
@@ -325,4 +358,10 @@ def make_simulator(settings: Settings, dev: DevSecrets) -> Simulator:
         apiv3_key=settings.pay.apiv3_key,
         live_secret_id=settings.live.secret_id,
         live_secret_key=settings.live.secret_key,
+        offer_id=settings.pay.offer_id,
+        app_key=settings.pay.app_key,
+        sandbox=settings.pay.sandbox,
+        push_token=settings.pay.push_token,
+        push_aes_key=settings.pay.push_aes_key,
+        push_to=f"{settings.server.public_url or address}/wx/api/qlive/qlive_pay/xpay_notify/",
     )

@@ -16,6 +16,8 @@ from storage.mongod import Mongod, running_uri
 
 def add_commands(commands: Any) -> None:
     """To argparse's subparsers."""
+    words = commands.add_parser("check-ledger", help="hold the book against all that is kept")
+    words.set_defaults(run=check_ledger)
     words = commands.add_parser("grant", help="give somebody gold")
     words.add_argument("user_id")
     words.add_argument("gold", type=int)
@@ -25,6 +27,19 @@ def add_commands(commands: Any) -> None:
     words.add_argument("user_id")
     words.add_argument("--off", action="store_true", help="no longer")
     words.set_defaults(run=matchmaker)
+
+
+async def check_ledger(
+    settings: Settings, dev: DevSecrets | None, _asked: argparse.Namespace
+) -> int:
+    found: list[str] = []
+
+    async def check(parts: Parts) -> None:
+        found.extend(await parts.books.check())
+
+    await with_parts(settings, dev, check)
+    print("\n".join(found) or "Every unit of gold and income is accounted for.")
+    return 1 if found else 0
 
 
 async def grant(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:

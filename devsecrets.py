@@ -14,6 +14,7 @@ from setting_sections import App, Section
 from settings import (
     DEVELOPMENT,
     DEVELOPMENT_MCHID,
+    DEVELOPMENT_OFFER,
     DEVELOPMENT_SDK_APP_ID,
     SIMULATORS_KEY_ID,
     Settings,
@@ -40,6 +41,7 @@ def fill(settings: Settings, file: Path) -> tuple[Settings, DevSecrets]:
     fixed: dict[str, str | int] = {
         "im.sdk_app_id": DEVELOPMENT_SDK_APP_ID,
         "pay.mchid": DEVELOPMENT_MCHID,
+        "pay.offer_id": DEVELOPMENT_OFFER,
         "pay.public_key_id": SIMULATORS_KEY_ID,
         "pay.public_key": _pem(platform.public_key()),
     }
@@ -52,6 +54,7 @@ def fill(settings: Settings, file: Path) -> tuple[Settings, DevSecrets]:
             "im": _fill(settings.im, "im", values),
             "live": _fill(settings.live, "live", values),
             "pay": pay,
+            "auth": _fill(settings.auth, "auth", values),
             "ops": _fill(settings.ops, "ops", values),
         }
     )
@@ -65,12 +68,16 @@ def _apps(settings: Settings) -> list[tuple[str, App]]:
 
 def _makers(settings: Settings) -> dict[str, Callable[[], str]]:
     live = ("push_key", "play_key", "callback_key", "secret_id", "secret_key")
-    texts = ("im.secret_key", "im.callback_token", "pay.content_key", "ops.token")
+    texts = (
+        *("im.secret_key", "im.callback_token", "ops.token", "auth.sealing_key"),
+        *("pay.content_key", "pay.app_key", "pay.push_token"),
+    )
     return {
         **{f"app.{app_id}.secret": _text for app_id, _ in _apps(settings)},
         **{f"live.{name}": _text for name in live},
         **dict.fromkeys(texts, _text),
         "pay.apiv3_key": _text,
+        "pay.push_aes_key": lambda: "dev" + secrets.token_hex(20),
         "pay.serial_no": lambda: secrets.token_hex(20).upper(),
         "pay.private_key": _private_key,
         "platform.private_key": _private_key,

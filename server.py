@@ -143,7 +143,27 @@ class Server:
         tally("events_told", "Events told to this process's rooms.", lambda: hub.events_told)
         tally("bus_gaps", "Times a word between processes may be lost.", lambda: parts.bus.gaps)
         tally("hints_filled", "Events found by the check, not by a hint.", lambda: hub.hints_filled)
+        self._watch_money(parts)
         watch("requests_under_way", "Requests being answered now.", lambda: parts.under_way)
+
+    def _watch_money(self, parts: Parts) -> None:
+        watch, books = parts.metrics.watch, parts.books
+
+        def last(name: str) -> Callable[[], float]:
+            return lambda: float(books.last.get(name, 0))
+
+        watch("gold", "Gold that people have.", last("gold"))
+        watch("income", "Income that people have.", last("income"))
+        watch("gold_owed", "Gold that people owe for refunds.", last("owed"))
+        watch("paid_fen", "Money that was paid and not given back.", last("fen"))
+        watch(
+            "ledger_problems",
+            "What check-ledger found last; 0 is right, -1 not known.",
+            last("problems"),
+        )
+        watch("ledger_checked_at", "When check-ledger last ran, in unix seconds.", last("at"))
+        about = "Age of the oldest order that is not paid."
+        watch("oldest_unpaid_order_seconds", about, lambda: books.oldest_unpaid)
 
 
 async def _on_mic(parts: Parts) -> set[str]:

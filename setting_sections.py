@@ -60,6 +60,12 @@ def _apiv3_key(value: str) -> str:
     return value
 
 
+def _aes_key(value: str) -> str:
+    if value and not re.fullmatch("[0-9A-Za-z+/]{43}", value):
+        raise ValueError("must be the 43 characters of an EncodingAESKey")
+    return value
+
+
 # Out of repr, so that a settings object in a log line or a traceback gives nothing away.
 Secret = Annotated[str, Field(repr=False)]
 MongodbUri = Annotated[Secret, AfterValidator(_mongodb)]  # may hold a password
@@ -68,6 +74,8 @@ Url = Annotated[str, AfterValidator(_url)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_from_json)]
 Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
 Apiv3Key = Annotated[Secret, AfterValidator(_apiv3_key)]
+AesKey = Annotated[Secret, AfterValidator(_aes_key)]
+Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
@@ -99,6 +107,7 @@ class Redis(Section):
 
 class Auth(Section):
     token_days: Count = 30
+    sealing_key: Secret = ""
 
 
 class App(Section):
@@ -135,7 +144,7 @@ class Live(Section):
 
 
 class Pay(Section):
-    provider: Literal["jsapi"] = "jsapi"
+    provider: Literal["jsapi", "xpay"] = "jsapi"
     api_base: Url = ""
     content_key: Secret = ""
     mchid: str = ""
@@ -144,6 +153,12 @@ class Pay(Section):
     apiv3_key: Apiv3Key = ""
     public_key_id: str = ""
     public_key: str = ""
+    platform_keys: Keys = {}
+    offer_id: str = ""
+    app_key: Secret = ""
+    sandbox: bool = False
+    push_token: Secret = ""
+    push_aes_key: AesKey = ""
 
 
 class Micro(Section):

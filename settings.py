@@ -36,13 +36,25 @@ PREFIX = "QLIVE_"
 DEVELOPMENT = "dev-"
 DEVELOPMENT_SDK_APP_ID = 1400000000
 DEVELOPMENT_MCHID = "1900000109"
+DEVELOPMENT_OFFER = "1450000001"
 SIMULATORS_KEY_ID = "PUB_KEY_ID_SIMULATOR"
 EXAMPLES = (
     str(DEVELOPMENT_SDK_APP_ID),
     DEVELOPMENT_MCHID,
+    DEVELOPMENT_OFFER,
     SIMULATORS_KEY_ID,
     *(Live().push_domain, Live().play_domain),
 )
+
+
+PAY_KEYS = {
+    "jsapi": {
+        *("content_key", "mchid", "serial_no", "private_key", "apiv3_key"),
+        *("public_key_id", "public_key"),
+    },
+    "xpay": {"content_key", "offer_id", "app_key", "push_token", "push_aes_key"},
+}
+"""What production must bring, by provider."""
 
 
 class BadSettings(Exception):
@@ -85,6 +97,8 @@ class Settings(BaseSettings):
         """What does not fit together, as "name: why"."""
         if self.server.workers > 1 and not self.redis.url:
             return ["redis.url: is empty, and server.workers of more than one need it"]
+        if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
+            return ["wechat.apps: has several, and the pushes of xpay are those of one"]
         return []
 
     def problems_in_production(self) -> list[str]:
@@ -101,6 +115,8 @@ class Settings(BaseSettings):
             for name, (value, what) in stand_ins.items()
             if not value
         ]
+        if self.pay.sandbox:
+            found.append("pay.sandbox: is true, and payments of the sandbox are none")
         weak = {name: _weakness(value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
 
@@ -110,7 +126,8 @@ class Settings(BaseSettings):
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
         live = self.live.model_dump(exclude={"url_seconds", "api_base"})
-        pay = self.pay.model_dump(exclude={"provider", "api_base"})
+        pay = self.pay.model_dump(include=PAY_KEYS[self.pay.provider])
+        auth = {"auth.sealing_key": self.auth.sealing_key} if self.pay.provider == "xpay" else {}
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
@@ -119,6 +136,7 @@ class Settings(BaseSettings):
             "im.callback_token": self.im.callback_token,
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
+            **auth,
             "ops.token": self.ops.token,
         }
 

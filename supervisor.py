@@ -51,6 +51,7 @@ class Supervisor:
         """
         server = self._settings.server
         parts = listen_in_parts(server.host, server.port, server.workers)
+        address = address_of(server.host, parts[0])
         drain = server.drain_seconds + OVERTIME_SECONDS
         self._slots = [Slot(n, part, self._recruit, drain) for n, part in enumerate(parts)]
         self._heed_signals()
@@ -59,8 +60,8 @@ class Supervisor:
             if not self._settings.mongodb.uri:
                 beside.append(await self._start_mongod())
             if self._dev:
-                self._play(self._dev)
-            served = await self._serve(lambda: welcome(address_of(server.host, parts[0])))
+                self._play(self._dev, address)
+            served = await self._serve(lambda: welcome(address))
         finally:
             for task in beside:
                 task.cancel()
@@ -119,10 +120,10 @@ class Supervisor:
         self._environment["QLIVE_MONGODB__URI"] = await self._mongod.start()
         return asyncio.create_task(self._mongod.watch())
 
-    def _play(self, dev: DevSecrets) -> None:
+    def _play(self, dev: DevSecrets, address: str) -> None:
         """The simulator remembers what it has said, so that there can be only one."""
         sockets = listen("127.0.0.1", 0)
-        self._simulator = HTTPServer(stage(assembly.make_simulator(self._settings, dev)))
+        self._simulator = HTTPServer(stage(assembly.make_simulator(self._settings, dev, address)))
         self._simulator.add_sockets(sockets)
         self._after = ("--simulator", address_of("127.0.0.1", sockets))
 

@@ -2,16 +2,24 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from functools import partial
+
+import structlog
 
 from handlers.evictions import read_letters
 from handlers.listening import why_not
 from handlers.parts import Parts
+from money.sweep import CLAIM
 from realtime.redis_bus import RedisBus
 from rooms.keeper import now_ms
+from rooms.refusals import ServiceAway
 from rounds import Rounds
 
+log = structlog.get_logger("qlive.timetable")
+
 LAG_SECONDS = 0.02
+LOOKED_AT = ("paid", "delivered", "closed", "later")
 SLOW_EVERY = 0.25
 SILENT_EVERY = 60.0
 
@@ -33,6 +41,8 @@ def keep(rounds: Rounds, parts: Parts) -> None:
     every(SILENT_EVERY, "silent", presence.miss_silent)
     every(0.5, "letters", lambda: read_letters(parts))
     every(1, "places", Doubts(parts).check)
+    every(5, "orders", lambda: _sweep_orders(parts))
+    every(10, "books", parts.books.look)
     rounds.until_stopped("errands", parts.errands.run)
     rounds.until_stopped("drops", parts.drops.run)
     if parts.relay:
@@ -93,6 +103,22 @@ async def _expire(parts: Parts) -> None:
     for outcome in await asyncio.gather(*changes, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome  # after all the others have had their turn
+
+
+async def _sweep_orders(parts: Parts) -> None:
+    while True:
+        now = datetime.now(UTC)
+        claimed = await parts.orders.claim(now, now + CLAIM)
+        if claimed is None:
+            return
+        order = claimed.order
+        try:
+            outcome = await parts.sweep.look(claimed, now)
+        except ServiceAway:
+            outcome = await parts.sweep.put_off(claimed, now)
+        if outcome not in LOOKED_AT:
+            parts.metrics.callbacks_refused.labels(f"{order.provider}_query", outcome).inc()
+        log.info("order_looked_at", order=order.number, outcome=outcome)
 
 
 async def _measure_lag(parts: Parts) -> None:

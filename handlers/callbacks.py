@@ -2,16 +2,14 @@
 
 import re
 import time
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
-import structlog
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_pascal
 
 from handlers.answers import Answer
-from handlers.base import BODY_BYTES, Handler, call
-from rooms.refusals import CallbackRefused, TooLarge
+from handlers.base import call
+from handlers.callback import DONE, Callback, Settled, ignored
 from storage.inbox import Note
 from tencent.callbacks import (
     Event,
@@ -23,7 +21,6 @@ from tencent.callbacks import (
     from_live,
 )
 
-DONE = "done"
 NOBODYS = ("not_in_a_room", "not_the_current_stream")
 OURS = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
 """The names that tencent/live.py gives."""
@@ -43,39 +40,19 @@ class LiveHeard(Answer):
     code: int = 0
 
 
-class Callback(Handler):
-    """Kept raw, then carried out, once however often it comes. While the database is away it is
-    answered with 503, and Tencent repeats it."""
+class FromTencent(Callback):
+    """Who came and went, which stream began or ended."""
 
-    def parameters(self) -> dict[str, Any]:
-        """None: what nobody can read is kept, too, before it is refused."""
-        if self._body_size > BODY_BYTES:
-            raise TooLarge
-        return {}
-
-    async def take(self, source: str, heard: Heard) -> None:
+    async def hear(self, source: str, heard: Heard) -> None:
         """CallbackRefused."""
         unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
-        raw = self.body.decode(errors="replace")
-        note = Note(source, heard.id, urlencode(unsigned), raw)
-        inbox = self.parts.inbox
-        if heard.refused:
-            structlog.contextvars.bind_contextvars(callback=heard.refused)
-            await inbox.refuse(note, heard.refused)
-            raise CallbackRefused
-        if await inbox.receive(note):
+        note = Note(source, heard.id, urlencode(unsigned), self.body.decode(errors="replace"))
+
+        async def carry_out() -> Settled:
             word = heard.ignored or await self._carry_out(heard.event)
-            structlog.contextvars.bind_contextvars(callback=word)
-            await inbox.settle(note, "" if word == DONE else word)
+            return DONE if word == DONE.outcome else ignored(word)
 
-    @property
-    def query(self) -> dict[str, str]:
-        """What is not UTF-8 becomes question marks, and with them no signature fits."""
-        return dict(parse_qsl(self.request.query, keep_blank_values=True))
-
-    @property
-    def body(self) -> bytes:
-        return bytes(self._body)
+        await self.take(note, heard.refused, carry_out)
 
     async def _carry_out(self, event: Event | None) -> str:
         """ "done", or the reason why there was nothing to do."""
@@ -106,25 +83,25 @@ class Callback(Handler):
             )
             for user_id in event.user_ids
         ]
-        return DONE if DONE in words else next(iter(words), "nobody")
+        return DONE.outcome if DONE.outcome in words else next(iter(words), "nobody")
 
 
-class ImCallback(Callback):
+class ImCallback(FromTencent):
     """The address to enter in the console of IM; https, with authentication on."""
 
     @call
     async def post(self) -> ImHeard:
         im = self.parts.settings.im
         now = time.time()
-        await self.take("im", from_im(self.query, self.body, im.callback_token, im.sdk_app_id, now))
+        await self.hear("im", from_im(self.query, self.body, im.callback_token, im.sdk_app_id, now))
         return ImHeard()
 
 
-class LiveCallback(Callback):
+class LiveCallback(FromTencent):
     """The address to enter in a callback template of CSS, for pushes and their ends."""
 
     @call
     async def post(self) -> LiveHeard:
         key = self.parts.settings.live.callback_key
-        await self.take("live", from_live(self.body, key, time.time()))
+        await self.hear("live", from_live(self.body, key, time.time()))
         return LiveHeard()

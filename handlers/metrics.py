@@ -41,6 +41,13 @@ class Metrics:
             "qlive_closes", "Sockets that have closed, by code.", ["code"], registry=registry
         )
 
+        self.callbacks_refused = Counter(
+            "qlive_callbacks_refused",
+            "Reports from outside that were refused.",
+            ["source", "reason"],
+            registry=registry,
+        )
+
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """A gauge that is read when it is scraped."""
         Gauge(f"qlive_{name}", about, registry=self._registry).set_function(read)

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from handlers.books import Books
 from handlers.gate import Gate
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
+from money.cashier import Cashier
+from money.sweep import Sweep
 from money.teller import Teller
 from realtime.bus import LocalBus
 from realtime.hub import Hub
@@ -33,16 +36,19 @@ from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
 from storage.users import Users
+from storage.vault import Vault
 from tencent.errands import Errands
 from tencent.im import IM
 from tencent.live import LiveUrls
 from tencent.outside import Outside
 from tencent.pay import JsapiPay
+from tencent.pushes import Pushes
 from tencent.relay import Relay
 from tencent.simulator.relay import Relay as SimulatorElsewhere
 from tencent.simulator.simulator import Simulator
 from tencent.usersig import UserSigs
 from tencent.wechat import WeChat
+from tencent.xpay import XPay
 
 
 @dataclass(slots=True)
@@ -61,6 +67,7 @@ class Parts:
     orders: Orders
     audit: Audit
     ledger: Ledger
+    books: Books
     errand_store: ErrandStore
     relays: Relays
     keeper: Keeper
@@ -82,7 +89,13 @@ class Parts:
     im: IM
     relay: Relay | None
     live: LiveUrls
-    pay: JsapiPay
+    jsapi: JsapiPay | None
+    """None where the settings have no merchant's key."""
+    xpay: XPay
+    pushes: Pushes
+    cashier: Cashier
+    sweep: Sweep
+    vault: Vault
     errands: Errands
     drops: Errands
     """The errands of the live service."""

@@ -4,9 +4,9 @@ from typing import Any
 
 from tornado.web import Application
 
-from handlers import callbacks, configs, gifts, health, likes, mic, pay, rooms, users
+from handlers import callbacks, configs, gifts, health, likes, mic, pay, payments, rooms, users
 from handlers.base import Handler, Missing
-from handlers.ops import live, people, shelves
+from handlers.ops import live, money, people, shelves
 from handlers.parts import Parts
 from handlers.sim import Sim
 from handlers.socket import RoomSocket
@@ -37,6 +37,8 @@ CONTRACT: list[tuple[str, type[Handler]]] = [
     ("qlive_gift/", gifts.GiftList),
     ("qlive_gift/push_gift/", gifts.PushGift),
     ("qlive_pay/", pay.Pay),
+    ("qlive_pay/notify/", payments.JsapiNotice),
+    ("qlive_pay/xpay_notify/", payments.XpayNotice),
     ("qlive_like/", likes.Like),
     ("im/callback/", callbacks.ImCallback),
     ("live/callback/", callbacks.LiveCallback),
@@ -56,6 +58,11 @@ OPERATORS: list[tuple[str, type[Handler]]] = [
     ("blocks/([0-9]{1,15})", shelves.OneBlock),
     ("configs", shelves.Configs),
     ("configs/([0-9]{1,15})", shelves.OneConfig),
+    ("orders", money.Orders),
+    ("ledger", money.Ledger),
+    ("ledger/reverse", money.Reverse),
+    ("inbox", money.Inbox),
+    ("inbox/again", money.RunAgain),
     ("audit", shelves.AuditLog),
 ]
 

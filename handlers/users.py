@@ -15,6 +15,7 @@ from rooms.refusals import BadEncryptedData, NotSignedIn
 from storage.tokens import token_id
 from storage.users import User
 from tencent import userdata
+from tencent.xpay import PROVIDER as XPAY
 
 
 class Login(Handler):
@@ -28,6 +29,7 @@ class Login(Handler):
         if user is None:
             return answers.Login(status=1)
         await parts.users.update(user.user_id, last_login_time=datetime.now(UTC))
+        await _keep_session_key(parts, user.user_id, login.session_key)
         known = {
             "status": 0,
             "token": await _new_token(parts, user.user_id),
@@ -69,6 +71,7 @@ class CreateUser(Handler):
             face_url=known.face_url,
             last_login_time=datetime.now(UTC),
         )
+        await _keep_session_key(parts, user.user_id, login.session_key)
         await parts.errand_store.add("account_import", {"user_id": user.user_id})
         parts.errands.nudge()
         return answers.NewUser(
@@ -211,3 +214,9 @@ def _info(
         last_login_time=last_login,
         create_time=user.create_time,
     )
+
+
+async def _keep_session_key(parts: Parts, user_id: str, key: str) -> None:
+    """For what the user is to sign on our side: nothing but virtual payment."""
+    if parts.settings.pay.provider == XPAY:
+        await parts.users.keep_session_key(user_id, parts.vault.seal(key, user_id))

@@ -51,6 +51,11 @@ def account(user_id: str) -> str:
     return f"user:{user_id}"
 
 
+def debt(user_id: str) -> str:
+    """What somebody has to give back and does not have; never above zero."""
+    return f"owed:{user_id}"
+
+
 def lines_of(user_id: str, gold: int = 0, income: int = 0) -> tuple[Line, ...]:
     """What moves from the house to somebody (or back, when negative)."""
     moves: tuple[tuple[Unit, int], ...] = (("gold", gold), ("income", income))
@@ -60,3 +65,14 @@ def lines_of(user_id: str, gold: int = 0, income: int = 0) -> tuple[Line, ...]:
         if amount
         for line in (Line(account(user_id), unit, amount), Line(HOUSE, unit, -amount))
     )
+
+
+def negated(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    return tuple(line._replace(amount=-line.amount) for line in lines)
+
+
+def people_in(lines: tuple[Line, ...]) -> list[str]:
+    """Whose purses are moved."""
+    prefix = account("")
+    names = {line.account.removeprefix(prefix) for line in lines if line.account.startswith(prefix)}
+    return sorted(names)

@@ -2,7 +2,9 @@
 
 Refusal
 ├── InsufficientGold 409  insufficient_gold (a gift answers it as status "failed")
-└── RequestIdReused 409   request_id_reused
+├── RequestIdReused 409   request_id_reused
+├── NotReversible 409     not_reversible
+└── NoSuchEntry 404       no_such_entry
 """
 
 
@@ -23,3 +25,13 @@ class InsufficientGold(Refusal):
 
 class RequestIdReused(Refusal):
     code, detail = "request_id_reused", "This request_id was used for something else."
+
+
+class NotReversible(Refusal):
+    code = "not_reversible"
+    detail = "A reversal stays, and a recharge is reversed by the refund of its money."
+
+
+class NoSuchEntry(Refusal):
+    status = 404
+    code, detail = "no_such_entry", "There is no such entry in the book."

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from money.book import Entry, Line, Purse, lines_of
+from money.book import Entry, Line, Purse, lines_of, negated, people_in
 from money.gift import cost_of, earning, gift_lines, pay
-from money.refusals import RequestIdReused
+from money.refusals import NoSuchEntry, NotReversible, RequestIdReused
 
+REVERSIBLE = ("gift", "grant")
 Answer = Mapping[str, Any]
 Hold = Callable[..., AbstractAsyncContextManager[None]]
 """Lets nobody else in this process move the gold of the people named."""
@@ -61,6 +62,7 @@ class Book(Protocol):
 
     async def alone(self, work: Callable[[Any], Awaitable[Answer]]) -> Answer: ...
     async def find(self, key: str, tx: Any = None) -> tuple[Answer, Answer] | None: ...
+    async def entry(self, key: str) -> Entry | None: ...
     async def same_since(self, tx: Any, by: str, content: Answer, ms: int) -> str | None: ...
     async def purse(self, tx: Any, user_id: str) -> Purse: ...
     async def move(self, tx: Any, lines: tuple[Line, ...]) -> dict[str, Purse]: ...
@@ -116,6 +118,32 @@ class Teller:
                 return await self._book.alone(write)
 
         return await self._once(key, content, carry_out)
+
+    async def reverse(self, key: str, reason: str, by: str) -> Answer:
+        """What a gift or a grant has moved goes back, once: {"reverses"}.
+
+        NoSuchEntry, NotReversible, InsufficientGold when somebody does not have it any more.
+        """
+        entry = await self._book.entry(key)
+        if entry is None:
+            raise NoSuchEntry
+        if entry.kind not in REVERSIBLE:
+            raise NotReversible
+        content = {"reverses": key}
+        back = Entry(
+            f"reversal:{key}", "reversal", by, negated(entry.lines), content, content, reason
+        )
+
+        async def write(tx: Any) -> Answer:
+            await self._book.move(tx, back.lines)
+            await self._book.write(tx, back, None)
+            return content
+
+        async def carry_out() -> Answer:
+            async with self._hold(*people_in(entry.lines)):
+                return await self._book.alone(write)
+
+        return await self._once(back.key, content, carry_out)
 
     async def _write_gift(self, tx: Any, key: str, present: Present, heard: Heard | None) -> Answer:
         sender, receiver = present.sender, present.receiver

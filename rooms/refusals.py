@@ -6,6 +6,7 @@ Refusal
 │   ├── UnknownApp        unknown_app
 │   └── BadEncryptedData  encrypted_data
 ├── NotSignedIn 401       token
+│   ├── LogInAgain        log_in_again
 │   ├── BadWechatCode     wechat_code
 │   └── NotAnOperator     ops_token
 ├── NotAllowed 403        not_allowed
@@ -86,6 +87,12 @@ class NotSignedIn(Refusal):
     status, code = 401, "token"
     detail = "Please log in."
     scheme = "QLiveToken"
+
+
+class LogInAgain(NotSignedIn):
+    """WeChat's session key of this person is not at hand."""
+
+    code, detail = "log_in_again", "Call wx.login and log in once more, then try again."
 
 
 class BadWechatCode(NotSignedIn):

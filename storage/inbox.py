@@ -3,11 +3,14 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document
+from storage.pages import page
 
+Outcome = Literal["done", "ignored", "refused"]
 KEPT = timedelta(days=30)
 REFUSED_KEPT = timedelta(days=7)
 RAW_BYTES = 64 * 1024
@@ -31,7 +34,8 @@ class Note:
 
 
 class Inbox:
-    """A note is received, then done or ignored; or it is refused.
+    """A note is received, then done, ignored, or refused for what it says; or it is not genuine,
+    and refused at once.
 
     The effect of a note has to be idempotent: a crash between the effect and `settle` leaves it
     `received`, and the repetition carries it out again.
@@ -42,12 +46,15 @@ class Inbox:
 
     async def make_indexes(self) -> None:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
+        await self._inbox.create_index([("received_at", -1)])
 
-    async def receive(self, note: Note) -> bool:
-        """Whether its effect is still to be carried out; it is stored either way."""
+    async def receive(self, note: Note) -> str:
+        """Its outcome so far: "received" when its effect is still to be carried out. It is stored
+        either way."""
         now = datetime.now(UTC)
         new = _content(note, RAW_BYTES) | {
             "received_at": now,
+            "genuine": True,
             "outcome": "received",
             "reason": "",
             "expires_at": now + KEPT,
@@ -59,18 +66,39 @@ class Inbox:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        return row is not None and row["outcome"] == "received"
+        return str(row["outcome"]) if row else "received"
 
-    async def settle(self, note: Note, ignored: str = "") -> None:
-        """Done, or ignored for that reason; of two who settle it at once the first is right."""
-        settled = {"outcome": "ignored" if ignored else "done", "reason": ignored}
+    async def settle(self, note: Note, outcome: Outcome, reason: str = "") -> None:
+        """Of two who settle it at once the first is right."""
+        settled = {"outcome": outcome, "reason": reason}
         await self._inbox.update_one({"_id": _name(note), "outcome": "received"}, {"$set": settled})
+
+    async def find(self, name: str) -> Document | None:
+        """The row of that `_id`."""
+        return await self._inbox.find_one({"_id": name})
+
+    async def reopen(self, name: str) -> bool:
+        """Its effect is to be carried out (again); False for one that was not even genuine."""
+        changed = await self._inbox.update_one(
+            {"_id": name, "genuine": True}, {"$set": {"outcome": "received", "reason": ""}}
+        )
+        return bool(changed.matched_count)
+
+    async def page(
+        self, source: str, outcome: str, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        """For operators; NoCursor."""
+        where: Document = {"source": source} if source else {}
+        if outcome:
+            where["outcome"] = outcome
+        return await page(self._inbox, where, "received_at", after, limit)
 
     async def refuse(self, note: Note, reason: str) -> None:
         """Kept apart from the genuine, which a forged one must never stand in the way of."""
         now = datetime.now(UTC)
         latest = _content(note, REFUSED_BYTES) | {
             "received_at": now,
+            "genuine": False,
             "outcome": "refused",
             "reason": reason,
             "expires_at": now + REFUSED_KEPT,

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from money.book import Entry, Line, Purse, account
+from money.book import Entry, Line, Purse, account, debt
 from money.refusals import InsufficientGold
 from money.teller import AlreadyWritten, Heard
 from rooms.refusals import NoSuchUser
 from storage.database import Collection, Database, Document, Session
+from storage.pages import page
 
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ class Ledger:
     async def make_indexes(self) -> None:
         await self._ledger.create_index([("lines.account", 1), ("at", -1)])
         await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
+        await self._ledger.create_index([("at", -1)])
+        await self._ledger.create_index(
+            [("live_id", 1), ("epoch", 1), ("seq", 1)],
+            partialFilterExpression={"seq": {"$gt": 0}},
+        )
 
     async def alone(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """A transaction of its own, tried again while it loses races."""
@@ -40,6 +46,19 @@ class Ledger:
         shown = {"content": 1, "answer": 1}
         row = await self._ledger.find_one({"_id": key}, shown, session=session)
         return (row["content"], row["answer"]) if row else None
+
+    async def entry(self, key: str) -> Entry | None:
+        row = await self._ledger.find_one({"_id": key})
+        return _entry_from(row) if row else None
+
+    async def page(
+        self, user_id: str, kind: str, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        """For operators; NoCursor."""
+        where: Document = {"lines.account": account(user_id)} if user_id else {}
+        if kind:
+            where["kind"] = kind
+        return await page(self._ledger, where, "at", after, limit)
 
     async def same_since(
         self, session: Session, by: str, content: Mapping[str, Any], ms: int
@@ -67,6 +86,8 @@ class Ledger:
         for line in lines:
             if line.account.startswith(account("")):
                 moves[line.account.removeprefix(account(""))][line.unit] += line.amount
+            elif line.account.startswith(debt("")):
+                await self._owe(session, line.account.removeprefix(debt("")), -line.amount)
         return {who: await self._shift(session, who, what) for who, what in sorted(moves.items())}
 
     async def write(self, session: Session, entry: Entry, heard: Heard | None) -> None:
@@ -88,6 +109,9 @@ class Ledger:
         except DuplicateKeyError:
             raise AlreadyWritten(entry.key) from None
 
+    async def _owe(self, session: Session, user_id: str, gold: int) -> None:
+        await self._users.update_one({"_id": user_id}, {"$inc": {"owed": gold}}, session=session)
+
     async def _shift(self, session: Session, user_id: str, by: Mapping[str, int]) -> Purse:
         enough = {unit: {"$gte": -amount} for unit, amount in by.items() if amount < 0}
         row = await self._users.find_one_and_update(
@@ -100,3 +124,15 @@ class Ledger:
         if row is None:
             raise InsufficientGold if enough else NoSuchUser
         return Purse(row["gold"], row["income"])
+
+
+def _entry_from(row: Document) -> Entry:
+    return Entry(
+        row["_id"],
+        row["kind"],
+        row["by"],
+        tuple(Line(**line) for line in row["lines"]),
+        row["content"],
+        row["answer"],
+        row["note"],
+    )

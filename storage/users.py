@@ -63,6 +63,15 @@ class Users:
                 if found := await self.by_openid(app_id, openid):
                     return found, False
 
+    async def keep_session_key(self, user_id: str, sealed: bytes) -> None:
+        """WeChat's, of the latest login."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"session_key": sealed}})
+
+    async def session_key(self, user_id: str) -> bytes:
+        """As it was kept; empty when there is none."""
+        row = await self._users.find_one({"_id": user_id}, {"session_key": 1})
+        return bytes((row or {}).get("session_key", b""))
+
     async def by_openid(self, app_id: str, openid: str) -> User | None:
         row = await self._users.find_one({"app_id": app_id, "openid": openid})
         return user_from(row) if row else None

@@ -9,6 +9,7 @@ import pytest
 from Crypto.PublicKey import RSA
 from pydantic import BaseModel
 
+import assembly
 from devsecrets import fill
 from settings import BadSettings, Settings, load
 
@@ -137,8 +138,9 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("QLIVE_SERVER__WORKERS", "65", "Input should be less than or equal to 64"),
         ("QLIVE_PRESENCE__GUEST_SECONDS", "0", "Input should be greater than 0"),
         ("QLIVE_PRESENCE__HOST_SECONDS", "inf", "Input should be a finite number"),
-        ("QLIVE_PAY__PROVIDER", "xpay", "Input should be 'jsapi'"),
+        ("QLIVE_PAY__PROVIDER", "alipay", "Input should be 'jsapi' or 'xpay'"),
         ("QLIVE_PAY__APIV3_KEY", "short", "must be the 32 characters"),
+        ("QLIVE_PAY__PUSH_AES_KEY", "short", "must be the 43 characters"),
         ("QLIVE_MICRO__ADMISSION", "all", "Input should be 'applied', 'invited' or 'open'"),
         ("QLIVE_MICRO__APPLICATION_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_REALTIME__SILENT_SECONDS", "25", "silent_seconds must be more than"),
@@ -215,6 +217,42 @@ def test_production_with_everything_starts() -> None:
     assert settings.problems_in_production() == []
 
 
+XPAY = {
+    **{name: value for name, value in PRODUCTION.items() if not name.startswith("QLIVE_PAY__")},
+    "QLIVE_PAY__PROVIDER": "xpay",
+    "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
+    "QLIVE_PAY__CONTENT_KEY": "s5",
+    "QLIVE_PAY__OFFER_ID": "1450000002",
+    "QLIVE_PAY__APP_KEY": "s12",
+    "QLIVE_PAY__PUSH_TOKEN": "s13",
+    "QLIVE_PAY__PUSH_AES_KEY": "a" * 43,
+    "QLIVE_AUTH__SEALING_KEY": "s14",
+}
+
+
+@pytest.mark.gen_test
+async def test_production_with_virtual_payment_needs_no_merchants_key() -> None:
+    parts = assembly.build(load(FILE, XPAY), None, "mongodb://127.0.0.1:9/", "https://qlive.cn")
+    assert parts.jsapi is None
+    await assembly.take_down(parts)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in XPAY if name not in PRODUCTION and not name.endswith("PROVIDER")]
+)
+def test_production_with_virtual_payment_refuses_to_start_without(name: str) -> None:
+    (problem,) = problems({key: value for key, value in XPAY.items() if key != name})
+    assert problem.startswith(name.removeprefix("QLIVE_").lower().replace("__", "."))
+
+
+def test_production_takes_no_payments_that_are_none_and_one_mini_program_s_pushes() -> None:
+    (problem,) = problems(XPAY | {"QLIVE_PAY__SANDBOX": "true"})
+    assert problem == "pay.sandbox: is true, and payments of the sandbox are none"
+    two = '{"wx1": {"secret": "s1"}, "wx2": {"secret": "s2"}}'
+    (problem,) = problems(XPAY | {"QLIVE_WECHAT__APPS": two})
+    assert problem.startswith("wechat.apps: has several")
+
+
 # Without one of these the file's value stands, which is that of a laptop.
 @pytest.mark.parametrize("name", sorted(set(PRODUCTION) - {"QLIVE_ENVIRONMENT"}))
 def test_production_refuses_to_start_without(name: str) -> None:
@@ -258,7 +296,7 @@ def test_a_laptop_gets_every_secret_made_up_once(tmp_path: Path) -> None:
     missing = {name for name, value in leaves(first).items() if value in ("", 0)}
     bases = {"wechat.api_base", "im.api_base", "live.api_base", "pay.api_base"}
     assert missing == bases | {"server.public_url", "mongodb.uri", "redis.url"} | {
-        *("gifts.repeat_window_ms", "logging.json")
+        *("gifts.repeat_window_ms", "logging.json", "pay.sandbox")
     }
     assert all(app.secret for app in first.wechat.apps.values())
 

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
@@ -198,3 +198,113 @@ class AuditEntry(Answer):
 class AuditPage(Answer):
     items: list[AuditEntry]
     next: str | None
+
+
+# ---- money
+
+
+class Cursor(Ask):
+    after: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class OrderSearch(Cursor):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal["", "created", "paid", "closed"] = ""
+
+
+class LedgerSearch(Cursor):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    kind: Literal["", "recharge", "gift", "grant", "reversal"] = ""
+
+
+class InboxSearch(Cursor):
+    source: Literal["", "im", "live", "jsapi", "xpay"] = ""
+    outcome: Literal["", "received", "done", "ignored", "refused"] = ""
+
+
+class Reversal(Ask):
+    entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    reason: Reason
+
+
+class Again(Ask):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+
+
+class Order(Answer):
+    """`fen` of money for `gold`; `refunded` is the fen that were given back."""
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    user_id: str
+    provider: str
+    product: str
+    fen: int
+    gold: int
+    state: str
+    sandbox: bool
+    transaction: str = ""
+    refused: str = ""
+    """Why what was paid for it was not believed."""
+    refunded: int = 0
+    asked: int
+    created_at: datetime
+    paid_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class Orders(Answer):
+    items: list[Order]
+    next: str | None
+
+
+class Line(Answer):
+    account: str
+    unit: str
+    amount: int
+
+
+class Entry(Answer):
+    id: Annotated[str, Field(validation_alias="_id")]
+    kind: str
+    at: datetime
+    by: str
+    lines: list[Line]
+    content: dict[str, Any]
+    answer: dict[str, Any]
+    note: str
+    live_id: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+
+
+class Ledger(Answer):
+    items: list[Entry]
+    next: str | None
+
+
+class Reversed(Answer):
+    reverses: str
+
+
+class Report(Answer):
+    """`genuine` is false for what nobody could prove; `times` counts repetitions."""
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    source: str
+    query: str
+    raw: str
+    genuine: bool
+    outcome: str
+    reason: str
+    times: int
+    received_at: datetime
+
+
+class InboxPage(Answer):
+    items: list[Report]
+    next: str | None
+
+
+class Outcome(Answer):
+    outcome: str
+    reason: str

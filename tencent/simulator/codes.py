@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Codes:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._codes: dict[str, Code] = {}
+        self._keys: dict[str, str] = {}
 
     def issue(self, app_id: str, name: str, errcode: int) -> Code:
         """A new code for `name`, with a session key of its own."""
@@ -47,7 +49,17 @@ class Codes:
             until=self._now() + CODE_SECONDS,
         )
         self._codes[code.text] = code
+        self._keys[code.openid] = code.session_key
         return code
+
+    def signer(self, text: str, signature: str) -> str | None:
+        """Whose session key this is the signature of (hex HMAC-SHA256 over `text`), if anybody's;
+        only the latest key of each person holds."""
+        for openid, key in self._keys.items():
+            right = hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+            if hmac.compare_digest(right.encode(), signature.encode()):
+                return openid
+        return None
 
     def find(self, text: str, app_id: str) -> Code | None:
         """The code, used or not; None when unknown, too old or another app's."""

@@ -1,10 +1,10 @@
-"""WeChat Pay's side of a JSAPI order: it checks our signature and signs its answers."""
+"""WeChat Pay's side of JSAPI orders: it checks our signature and signs its answers."""
 
 import base64
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from Crypto.Hash import SHA256
@@ -18,13 +18,17 @@ AUTHORIZATION = re.compile(
     r'signature="(?P<signature>[^"]*)",timestamp="(?P<stamp>\d{1,12})",serial_no="(?P<serial>[^"]*)"'
 )
 ORDER_NO = re.compile(r"[0-9A-Za-z_\-*|]{6,32}")
+ONE_ORDER = re.compile(r"/v3/pay/transactions/out-trade-no/([^/]+)(/close)?")
 # The real one insists on https; the laptop has none.
 NOTIFY_URL = re.compile(r"https?://[^?\s]{1,240}")
 SOONEST, LATEST = timedelta(minutes=1), timedelta(days=90)
+CHINA = timezone(timedelta(hours=8))
+Outcome = tuple[int, dict[str, Any]]
 
 
 class Pay:
-    """`orders` (out_trade_no -> what was sent) and `prepaid` (-> prepay_id) are for tests."""
+    """`orders` (out_trade_no -> what was sent), `prepaid` (-> prepay_id), `paid` (-> its
+    transaction) and `closed` are for tests."""
 
     def __init__(
         self,
@@ -39,6 +43,8 @@ class Pay:
         """Keys as PEM text."""
         self.orders: dict[str, dict[str, Any]] = {}
         self.prepaid: dict[str, str] = {}
+        self.paid: dict[str, dict[str, Any]] = {}
+        self.closed: set[str] = set()
         self._app_ids = frozenset(app_ids)
         self._mchid = mchid
         self._serial = merchant_serial
@@ -47,33 +53,123 @@ class Pay:
         self._platform = RSA.import_key(platform_private_key)
         self._now = now
 
+    # ---- what the merchant asks
+
     def jsapi(self, request: SimRequest) -> SimReply:
         """200 with a prepay_id, or `{code, message}`; every answer signed."""
-        status, content = self._outcome(request)
-        return self._signed(json_reply(content, status))
+        return self._answer(request, "POST", lambda: self._order(request))
 
-    def _outcome(self, request: SimRequest) -> tuple[int, dict[str, Any]]:
-        if request.method != "POST":
-            return _error(405, "METHOD_NOT_ALLOWED", "POST")
+    def one_order(self, request: SimRequest) -> SimReply:
+        """Its state, or 204 to its close; every answer signed."""
+        found = ONE_ORDER.fullmatch(request.path)
+        number, close = found.groups() if found else ("", None)
+        if close:
+            return self._answer(request, "POST", lambda: self._close(request, number))
+        return self._answer(request, "GET", lambda: self._state(request, number))
+
+    # ---- what the phone does
+
+    def take(self, number: str) -> dict[str, Any] | None:
+        """The order is paid; its transaction as notifications have it. None: it cannot be."""
+        order = self.orders.get(number)
+        if order is None or number in self.closed:
+            return None
+        stamp = datetime.fromtimestamp(self._now(), CHINA).isoformat(timespec="seconds")
+        total = order["amount"]["total"]
+        amount = {"total": total, "payer_total": total}
+        return self.paid.setdefault(
+            number,
+            {
+                "mchid": self._mchid,
+                "appid": order["appid"],
+                "out_trade_no": number,
+                "transaction_id": f"42{secrets.randbelow(10**26):026}",
+                "trade_type": "JSAPI",
+                "trade_state": "SUCCESS",
+                "trade_state_desc": "支付成功",
+                "bank_type": "OTHERS",
+                "attach": "",
+                "success_time": stamp,
+                "payer": dict(order["payer"]),
+                "amount": {**amount, "currency": "CNY", "payer_currency": "CNY"},
+            },
+        )
+
+    def number_of(self, call: Mapping[str, Any]) -> str | None:
+        """The order that a phone's payment call is for; None when it is not signed by us."""
+        prepay_id = str(call.get("package", "")).removeprefix("prepay_id=")
+        number = next((one for one, held in self.prepaid.items() if held == prepay_id), None)
+        if number is None:
+            return None
+        names = ("timeStamp", "nonceStr", "package")
+        lines = [self.orders[number]["appid"], *(str(call.get(name)) for name in names)]
+        text = "".join(f"{line}\n" for line in lines)
+        return number if self._fits(text.encode(), str(call.get("paySign", ""))) else None
+
+    def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
+        """The headers that prove an answer or a notification; `at` unix seconds, now by itself."""
+        stamp, nonce = str(int(self._now() if at is None else at)), secrets.token_hex(16)
+        digest = SHA256.new(f"{stamp}\n{nonce}\n".encode() + body + b"\n")
+        signature = pkcs1_15.new(self._platform).sign(digest)
+        return {
+            "Wechatpay-Timestamp": stamp,
+            "Wechatpay-Nonce": nonce,
+            "Wechatpay-Serial": self._platform_id,
+            "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
+            "Wechatpay-Signature": base64.b64encode(signature).decode(),
+        }
+
+    # ---- the small steps
+
+    def _answer(self, request: SimRequest, method: str, outcome: Callable[[], Outcome]) -> SimReply:
+        status, content = self._outcome(request, method, outcome)
+        reply = json_reply(content, status) if content else SimReply(status, {}, b"")
+        return SimReply(reply.status, {**reply.headers, **self.signed(reply.body)}, reply.body)
+
+    def _outcome(self, request: SimRequest, method: str, outcome: Callable[[], Outcome]) -> Outcome:
+        if request.method != method:
+            return _error(405, "METHOD_NOT_ALLOWED", method)
         if not self._is_ours(request):
             return _error(401, "SIGN_ERROR", "the signature does not fit")
         wanted = request.header("Wechatpay-Serial")
         if wanted and wanted != self._platform_id:
             return _error(400, "PARAM_ERROR", "Wechatpay-Serial")
+        return outcome()
+
+    def _order(self, request: SimRequest) -> Outcome:
         order = request.json_object()
         wrong = "body" if order is None else self._wrong(order)
         if order is None or wrong:
             return _error(400, "PARAM_ERROR", wrong)
         if order["mchid"] != self._mchid or order["appid"] not in self._app_ids:
             return _error(400, "APPID_MCHID_NOT_MATCH", "appid and mchid do not belong together")
-        return self._prepay(order)
-
-    def _prepay(self, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         number = order["out_trade_no"]
         if self.orders.setdefault(number, order) != order:
             return _error(403, "OUT_TRADE_NO_USED", "used with other content")
         prepay_id = self.prepaid.setdefault(number, "wx" + secrets.token_hex(17))
         return 200, {"prepay_id": prepay_id}
+
+    def _state(self, request: SimRequest, number: str) -> Outcome:
+        if request.query.get("mchid") != self._mchid:
+            return _error(400, "PARAM_ERROR", "mchid")
+        order = self.orders.get(number)
+        if order is None:
+            return _error(404, "ORDER_NOT_EXIST", "no such order")
+        if number in self.paid:
+            return 200, self.paid[number]
+        state = "CLOSED" if number in self.closed else "NOTPAY"
+        names = ("appid", "mchid", "out_trade_no")
+        return 200, {**{name: order[name] for name in names}, "trade_state": state}
+
+    def _close(self, request: SimRequest, number: str) -> Outcome:
+        if (request.json_object() or {}).get("mchid") != self._mchid:
+            return _error(400, "PARAM_ERROR", "mchid")
+        if number in self.paid:
+            return _error(400, "ORDERPAID", "paid already")
+        if number not in self.orders:
+            return _error(404, "ORDER_NOT_EXIST", "no such order")
+        self.closed.add(number)
+        return 204, {}
 
     def _is_ours(self, request: SimRequest) -> bool:
         given = AUTHORIZATION.fullmatch(request.header("Authorization"))
@@ -81,11 +177,15 @@ class Pay:
             return False
         if abs(self._now() - int(given["stamp"])) > 300:
             return False
-        head = f"{request.method}\n{request.path}\n{given['stamp']}\n{given['nonce']}\n"
-        digest = SHA256.new(head.encode() + request.body + b"\n")
+        query = "&".join(f"{name}={value}" for name, value in request.query.items())
+        target = request.path + (f"?{query}" if query else "")
+        head = f"{request.method}\n{target}\n{given['stamp']}\n{given['nonce']}\n"
+        return self._fits(head.encode() + request.body + b"\n", given["signature"])
+
+    def _fits(self, text: bytes, signature: str) -> bool:
         try:
-            raw = base64.b64decode(given["signature"], validate=True)
-            pkcs1_15.new(self._merchant).verify(digest, raw)
+            raw = base64.b64decode(signature, validate=True)
+            pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
         except ValueError:
             return False
         return True
@@ -118,21 +218,8 @@ class Pay:
         ahead = timedelta(seconds=expires.timestamp() - self._now())
         return SOONEST <= ahead <= LATEST
 
-    def _signed(self, reply: SimReply) -> SimReply:
-        stamp, nonce = str(int(self._now())), secrets.token_hex(16)
-        digest = SHA256.new(f"{stamp}\n{nonce}\n".encode() + reply.body + b"\n")
-        signature = pkcs1_15.new(self._platform).sign(digest)
-        signed = {
-            "Wechatpay-Timestamp": stamp,
-            "Wechatpay-Nonce": nonce,
-            "Wechatpay-Serial": self._platform_id,
-            "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
-            "Wechatpay-Signature": base64.b64encode(signature).decode(),
-        }
-        return SimReply(reply.status, {**reply.headers, **signed}, reply.body)
 
-
-def _error(status: int, code: str, message: str) -> tuple[int, dict[str, Any]]:
+def _error(status: int, code: str, message: str) -> Outcome:
     return status, {"code": code, "message": message}
 
 

@@ -9,13 +9,17 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
+from tencent.simulator.access import Access
 from tencent.simulator.codes import Codes
 from tencent.simulator.im import Im
 from tencent.simulator.live import Live
 from tencent.simulator.pay import Pay
+from tencent.simulator.payer import Payer
 from tencent.simulator.phone import Phone
+from tencent.simulator.reports import Notices, Pushes
 from tencent.simulator.sns import Sns
 from tencent.simulator.wire import SimReply, SimRequest, bad_request, json_reply
+from tencent.simulator.xpay import XPay
 
 SERVICES = ("wechat", "im", "pay", "live")
 LOGGED = 200
@@ -45,6 +49,12 @@ class Simulator:
         apiv3_key: str,
         live_secret_id: str,
         live_secret_key: str,
+        offer_id: str,
+        app_key: str,
+        push_token: str,
+        push_aes_key: str,
+        push_to: str,
+        sandbox: bool = False,
         now: Callable[[], float] = time,
     ) -> None:
         """`apps` maps an appId to its secret, keys are PEM text, `now` gives unix seconds."""
@@ -62,14 +72,22 @@ class Simulator:
             now,
         )
         self.live = Live(live_secret_id, live_secret_key, now)
-        self._apiv3_key = apiv3_key  # seals the notifications
+        self.access = Access(apps, now)
+        self.xpay = XPay(self.access, codes, offer_id, app_key, int(sandbox), now)
+        notices = Notices(apiv3_key, self.pay.signed, now)
+        pushes = Pushes(push_token, push_aes_key, next(iter(apps), ""), now)
+        self.payer = Payer(self.pay, self.xpay, notices, pushes, push_to)
         phone, sns = Phone(apps, codes, now), Sns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
             # method, path, service, who answers; a service judges the method itself
             ("POST", r"/phone/login", "", phone.login),
+            ("POST", r"/phone/pay", "", self.payer.answer),
             (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
+            (".*", r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.one_order),
+            (".*", r"/cgi-bin/stable_token", "wechat", self.access.stable_token),
+            (".*", r"/xpay/.*", "wechat", self.xpay.answer),
             (".*", r"/live/?", "live", self.live.answer),
             ("GET", r"/log", "", self._show_log),
             ("POST", r"/outage", "", self._set_outage),
@@ -123,7 +141,7 @@ class Simulator:
 
 def _outcome(reply: SimReply) -> str:
     """The service's own number or word for it, which its HTTP status may hide."""
-    content = json.loads(reply.body)
+    content = json.loads(reply.body or b"{}")
     error = content.get("Response", {}).get("Error", {})
     word = (
         content.get("errcode")
@@ -131,4 +149,4 @@ def _outcome(reply: SimReply) -> str:
         or content.get("code")
         or error.get("Code")
     )
-    return str(word) if word else ("ok" if reply.status == 200 else f"HTTP {reply.status}")
+    return str(word) if word else ("ok" if reply.status in (200, 204) else f"HTTP {reply.status}")

@@ -338,7 +338,8 @@ async def test_every_path_works_with_and_without_its_slash(street: Street) -> No
 async def test_without_a_token_every_call_for_people_is_401(street: Street) -> None:
     guarded = [call for call in CALLS if issubclass(call.handler, SignedIn | Logout)]
     open_ones = {call.path for call in CALLS} - {call.path for call in guarded}
-    callbacks = {f"{BASE}im/callback/", f"{BASE}live/callback/"}  # each proves itself otherwise
+    reports = ("im/callback/", "live/callback/", "qlive_pay/notify/", "qlive_pay/xpay_notify/")
+    callbacks = {BASE + path for path in reports}  # each proves itself otherwise
     people = {f"{BASE}qlive_user/", f"{BASE}qlive_user/login/", f"{BASE}ws/"}
     assert open_ones == people | callbacks
     for call in guarded:

@@ -32,7 +32,9 @@ async def the_simulator(server: Server, where: str) -> AsyncIterator[None]:
         return
     sockets = listen("127.0.0.1", 0)
     assert server._dev
-    played = HTTPServer(stage(assembly.make_simulator(server.settings, server._dev)))
+    played = HTTPServer(
+        stage(assembly.make_simulator(server.settings, server._dev, server.address))
+    )
     played.add_sockets(sockets)
     server.parts.simulator = Relay(address_of("127.0.0.1", sockets))
     yield

@@ -18,6 +18,7 @@ class MemoryBook:
         self.entries: dict[str, Entry] = {}
         self.heard: dict[str, Heard | None] = {}
         self.asked_since: list[int] = []
+        self.owed: dict[str, int] = {}
 
     async def alone(self, work: Callable[[Any], Awaitable[Answer]]) -> Answer:
         purses, entries = dict(self.purses), dict(self.entries)
@@ -31,6 +32,9 @@ class MemoryBook:
         assert tx in (None, "tx")
         entry = self.entries.get(key)
         return (copied(entry.content), copied(entry.answer)) if entry else None
+
+    async def entry(self, key: str) -> Entry | None:
+        return self.entries.get(key)
 
     async def same_since(self, tx: Any, by: str, content: Answer, ms: int) -> str | None:
         """Nothing here is ever too old."""
@@ -47,7 +51,10 @@ class MemoryBook:
         assert tx == "tx"
         moved: dict[str, Purse] = {}
         for line in lines:
-            if line.account != HOUSE:
+            if line.account.startswith("owed:"):
+                who = line.account.removeprefix("owed:")
+                self.owed[who] = self.owed.get(who, 0) - line.amount
+            elif line.account != HOUSE:
                 who = line.account.removeprefix("user:")
                 purse = self.purses[who]
                 moved[who] = purse._replace(**{line.unit: getattr(purse, line.unit) + line.amount})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from money.book import Entry, Line, Purse
-from money.refusals import InsufficientGold, RequestIdReused
+from money.refusals import InsufficientGold, NoSuchEntry, NotReversible, RequestIdReused
 from money.teller import Answer, Heard, Present, Teller, Write
 from tests.money.memory import Holds, MemoryBook
 
@@ -243,3 +243,41 @@ async def test_a_grant_happens_once_and_its_id_is_for_nothing_else() -> None:
         await counter.grant(gold=51)
     await counter.grant(request_id="g2")
     assert counter.book.purses["bert"] == Purse(100, 0)
+
+
+# ---- reversals
+
+
+@gen_test
+async def test_a_reversal_gives_everything_back_once() -> None:
+    counter = Counter(anna=(15, 10), bert=(0, 0))
+    await counter.give()
+    for _ in range(2):
+        answer = await counter.teller.reverse("gift:anna:r1", "by mistake", "ops")
+        assert answer == {"reverses": "gift:anna:r1"}
+    assert counter.book.purses == {"anna": Purse(15, 10), "bert": Purse(0, 0)}
+    entry = counter.book.entries["reversal:gift:anna:r1"]
+    assert (entry.kind, entry.by, entry.note) == ("reversal", "ops", "by mistake")
+    assert entry.content == {"reverses": "gift:anna:r1"}
+    assert counter.holds.names[-1] == ("anna", "bert")
+
+
+@gen_test
+async def test_what_somebody_does_not_have_any_more_is_not_taken() -> None:
+    counter = Counter()
+    await counter.grant(50)
+    counter.book.purses["bert"] = Purse(49, 0)
+    with pytest.raises(InsufficientGold):
+        await counter.teller.reverse("grant:g1", "by mistake", "ops")
+    assert counter.book.purses["bert"] == Purse(49, 0)
+
+
+@gen_test
+async def test_a_reversal_and_a_recharge_are_not_reversed_and_nothing_else_is() -> None:
+    counter = Counter()
+    await counter.grant(50)
+    await counter.teller.reverse("grant:g1", "by mistake", "ops")
+    with pytest.raises(NotReversible):
+        await counter.teller.reverse("reversal:grant:g1", "by mistake", "ops")
+    with pytest.raises(NoSuchEntry):
+        await counter.teller.reverse("grant:g2", "by mistake", "ops")

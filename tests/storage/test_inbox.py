@@ -46,7 +46,7 @@ def is_about(moment: datetime, wanted: datetime) -> bool:
 async def test_a_note_is_kept_as_it_came_until_it_is_settled(
     inbox: Inbox, database: Database
 ) -> None:
-    assert await inbox.receive(NOTE)
+    assert await inbox.receive(NOTE) == "received"
     kept = await row(database)
     now = datetime.now(UTC)
     assert is_about(kept.pop("received_at"), now)
@@ -56,11 +56,12 @@ async def test_a_note_is_kept_as_it_came_until_it_is_settled(
         "source": "im",
         "query": NOTE.query,
         "raw": NOTE.raw,
+        "genuine": True,
         "outcome": "received",
         "reason": "",
         "times": 1,
     }
-    await inbox.settle(NOTE)
+    await inbox.settle(NOTE, "done")
     assert ((await row(database))["outcome"], (await row(database))["reason"]) == ("done", "")
 
 
@@ -68,10 +69,10 @@ async def test_a_note_is_kept_as_it_came_until_it_is_settled(
 async def test_a_settled_note_is_not_carried_out_again_but_counted(
     inbox: Inbox, database: Database
 ) -> None:
-    assert await inbox.receive(NOTE)
-    await inbox.settle(NOTE, "not_in_a_room")
+    assert await inbox.receive(NOTE) == "received"
+    await inbox.settle(NOTE, "ignored", "not_in_a_room")
     for _ in range(11):
-        assert not await inbox.receive(replace(NOTE, raw="other"))
+        assert await inbox.receive(replace(NOTE, raw="other")) != "received"
     kept = await row(database)
     assert (kept["times"], kept["outcome"], kept["reason"]) == (12, "ignored", "not_in_a_room")
     assert kept["raw"] == NOTE.raw
@@ -81,10 +82,10 @@ async def test_a_settled_note_is_not_carried_out_again_but_counted(
 async def test_a_note_whose_effect_was_cut_short_is_carried_out_when_it_comes_again(
     inbox: Inbox,
 ) -> None:
-    assert await inbox.receive(NOTE)
-    assert await inbox.receive(NOTE)
-    await inbox.settle(NOTE)
-    assert not await inbox.receive(NOTE)
+    assert await inbox.receive(NOTE) == "received"
+    assert await inbox.receive(NOTE) == "received"
+    await inbox.settle(NOTE, "done")
+    assert await inbox.receive(NOTE) != "received"
 
 
 @gen_test
@@ -92,8 +93,8 @@ async def test_of_two_who_settle_a_note_the_first_is_right(
     inbox: Inbox, database: Database
 ) -> None:
     await inbox.receive(NOTE)
-    await inbox.settle(NOTE)
-    await inbox.settle(NOTE, "old_event")
+    await inbox.settle(NOTE, "done")
+    await inbox.settle(NOTE, "ignored", "old_event")
     assert (await row(database))["outcome"] == "done"
 
 
@@ -108,8 +109,8 @@ async def test_the_same_id_from_another_source_is_another_note(
     inbox: Inbox, database: Database
 ) -> None:
     await inbox.receive(NOTE)
-    await inbox.settle(NOTE)
-    assert await inbox.receive(replace(NOTE, source="live"))
+    await inbox.settle(NOTE, "done")
+    assert await inbox.receive(replace(NOTE, source="live")) == "received"
     assert len(await rows(database)) == 2
 
 
@@ -130,11 +131,11 @@ async def test_a_refused_note_never_stands_in_the_way_of_the_genuine_one(
     inbox: Inbox, database: Database
 ) -> None:
     await inbox.refuse(NOTE, "sign")
-    assert await inbox.receive(NOTE)
-    await inbox.settle(NOTE)
+    assert await inbox.receive(NOTE) == "received"
+    await inbox.settle(NOTE, "done")
     await inbox.refuse(NOTE, "stale")
     assert sorted(kept["outcome"] for kept in await rows(database)) == ["done", "refused"]
-    assert not await inbox.receive(NOTE)
+    assert await inbox.receive(NOTE) != "received"
 
 
 @gen_test
@@ -171,3 +172,38 @@ async def test_notes_die_at_the_time_that_they_name(inbox: Inbox, database: Data
     await inbox.make_indexes()
     found = await database.collection("inbox").index_information()
     assert found["expires_at_1"]["expireAfterSeconds"] == 0
+
+
+@gen_test
+async def test_a_refusal_for_what_it_says_is_remembered_until_somebody_opens_it_again(
+    inbox: Inbox,
+) -> None:
+    await inbox.receive(NOTE)
+    await inbox.settle(NOTE, "refused", "amount")
+    assert await inbox.receive(NOTE) == "refused"
+    row = await inbox.find("im:1")
+    assert row
+    assert (row["outcome"], row["reason"]) == ("refused", "amount")
+    assert await inbox.reopen("im:1")
+    assert await inbox.receive(NOTE) == "received"
+
+
+@gen_test
+async def test_what_is_not_genuine_is_not_opened_again(inbox: Inbox, database: Database) -> None:
+    await inbox.refuse(NOTE, "sign")
+    name = (await row(database))["_id"]
+    assert not await inbox.reopen(name)
+    assert not await inbox.reopen("im:0")
+    assert await inbox.find("im:0") is None
+
+
+@gen_test
+async def test_operators_see_the_newest_first_and_what_they_ask_for(inbox: Inbox) -> None:
+    for number in range(3):
+        await inbox.receive(replace(NOTE, id=str(number)))
+    await inbox.settle(replace(NOTE, id="1"), "done")
+    await inbox.refuse(replace(NOTE, source="live"), "sign")
+    rows, more = await inbox.page("", "", "", 10)
+    assert (sorted(row["source"] for row in rows), more) == (["im", "im", "im", "live"], None)
+    found, _ = await inbox.page("im", "done", "", 10)
+    assert [row["_id"] for row in found] == ["im:1"]

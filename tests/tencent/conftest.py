@@ -138,6 +138,12 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         apiv3_key=merchant["apiv3_key"],
         live_secret_id="AKIDTEST",
         live_secret_key="SECRETTEST",
+        offer_id="1450000001",
+        app_key="app-key-of-the-tests",
+        push_token="push-token",
+        push_aes_key="A" * 43,
+        push_to="http://127.0.0.1:9/",
+        sandbox=True,
         now=clock,
     )
 

@@ -1,0 +1,72 @@
+"""Operators and money: orders, the book, what was reported from outside."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from handlers import payments
+from handlers.base import call
+from handlers.ops import models
+from handlers.ops.base import PAGE, Operator
+from rooms.refusals import BadParameter, NoSuchThing
+from storage.pages import NoCursor
+
+T = TypeVar("T")
+
+
+class Orders(Operator):
+    """Orders, the newest first."""
+
+    @call
+    async def get(self, ask: models.OrderSearch) -> models.Orders:
+        rows, more = await _page(self.parts.orders.page(ask.user_id, ask.state, ask.after, PAGE))
+        return models.Orders(items=[models.Order.model_validate(row) for row in rows], next=more)
+
+
+class Ledger(Operator):
+    """The book, the newest first."""
+
+    @call
+    async def get(self, ask: models.LedgerSearch) -> models.Ledger:
+        rows, more = await _page(self.parts.ledger.page(ask.user_id, ask.kind, ask.after, PAGE))
+        return models.Ledger(items=[models.Entry.model_validate(row) for row in rows], next=more)
+
+
+class Reverse(Operator):
+    """A gift or a grant goes back; once, however often it is asked for."""
+
+    @call
+    async def post(self, ask: models.Reversal) -> models.Reversed:
+        answer = await self.parts.teller.reverse(ask.entry, ask.reason, by="ops")
+        return models.Reversed.model_validate(answer)
+
+
+class Inbox(Operator):
+    """What was reported from outside, the newest first."""
+
+    @call
+    async def get(self, ask: models.InboxSearch) -> models.InboxPage:
+        rows, more = await _page(self.parts.inbox.page(ask.source, ask.outcome, ask.after, PAGE))
+        items = [models.Report.model_validate(row) for row in rows]
+        return models.InboxPage(items=items, next=more)
+
+
+class RunAgain(Operator):
+    """A genuine report of money is carried out again, say once its order has been put right."""
+
+    @call
+    async def post(self, ask: models.Again) -> models.Outcome:
+        row = await self.parts.inbox.find(ask.id)
+        if row is None:
+            raise NoSuchThing
+        if row["source"] not in payments.AGAIN or not await self.parts.inbox.reopen(ask.id):
+            raise BadParameter({"id": "is no genuine report of money"})
+        outcome, reason = await payments.again(self.parts, row)
+        return models.Outcome(outcome=outcome, reason=reason)
+
+
+async def _page(asked: Awaitable[T]) -> T:
+    """BadParameter for a cursor that is none of ours."""
+    try:
+        return await asked
+    except NoCursor:
+        raise BadParameter({"after": "is not a cursor of ours"}) from None

@@ -1,0 +1,98 @@
+"""What operators see of money, and what they may put right."""
+
+from typing import Any
+
+import pytest
+
+from server import Server
+from tests.handlers.test_payments import gold, ordered, paid, reported
+from tests.phones import Street
+
+a_call = pytest.mark.gen_test(timeout=30)
+
+
+@pytest.fixture(params=["jsapi", "xpay"])
+def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {"pay": {"provider": request.param}}
+
+
+@a_call
+async def test_operators_see_orders_the_book_and_what_was_reported(
+    street: Street, server: Server
+) -> None:
+    anna, bert = await street.person("anna", 2), await street.person("bert", 1)
+    number = (await paid(street, await ordered(anna)))["order"]
+    await reported(server)
+    await ordered(bert)
+    orders = (await street.ops("GET", "orders")).ok()
+    assert [order["state"] for order in orders["items"]] == ["created", "paid"]
+    (hers,) = (await street.ops("GET", f"orders?user_id={anna.id}&state=paid")).ok()["items"]
+    assert (hers["id"], hers["fen"], hers["gold"], hers["refunded"]) == (number, 600, 60, 0)
+    (entry,) = (await street.ops("GET", f"ledger?user_id={anna.id}")).ok()["items"]
+    assert entry["lines"][0] == {"account": f"user:{anna.id}", "unit": "gold", "amount": 60}
+    assert (await street.ops("GET", f"ledger?user_id={bert.id}")).ok()["items"] == []
+    (report,) = (await street.ops("GET", "inbox?outcome=done")).ok()["items"]
+    assert (report["genuine"], report["times"]) == (True, 1)
+
+
+@a_call
+async def test_a_page_that_is_full_has_a_next_one(street: Street, db: Any) -> None:
+    await street.person("anna", 2)
+    for n in range(60):
+        user = db.users.find_one()["_id"]
+        grant = {"gold": 1, "reason": "a test", "request_id": f"g{n}"}
+        (await street.ops("POST", f"users/{user}/grant", **grant)).ok()
+    first = (await street.ops("GET", "ledger")).ok()
+    second = (await street.ops("GET", f"ledger?after={first['next']}")).ok()
+    ids = [entry["id"] for page in (first, second) for entry in page["items"]]
+    assert (len(ids), len(set(ids)), second["next"]) == (60, 60, None)
+    said = await street.ops("GET", "ledger?after=x")
+    assert said.refusal == (400, "bad_parameter")
+
+
+@a_call
+async def test_a_grant_goes_back_once_and_a_recharge_does_not(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await street.person("anna", 2, gold=100)
+    (grant,) = (await street.ops("GET", f"ledger?user_id={anna.id}")).ok()["items"]
+    for _ in range(2):
+        said = await street.ops("POST", "ledger/reverse", entry=grant["id"], reason="a slip")
+        assert said.ok() == {"reverses": grant["id"]}
+    assert gold(db, anna) == 0
+    number = (await paid(street, await ordered(anna)))["order"]
+    await reported(server)
+    said = await street.ops("POST", "ledger/reverse", entry=f"recharge:{number}", reason="a slip")
+    assert said.refusal == (409, "not_reversible")
+    said = await street.ops("POST", "ledger/reverse", entry="grant:none", reason="a slip")
+    assert said.refusal == (404, "no_such_entry")
+
+
+@a_call
+async def test_a_report_that_was_refused_is_carried_out_once_its_order_is_right(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await street.person("anna", 2)
+    number = (await paid(street, await ordered(anna), "wrong_amount"))["order"]
+    await reported(server)
+    (report,) = (await street.ops("GET", "inbox?outcome=refused")).ok()["items"]
+    again = await street.ops("POST", "inbox/again", id=report["id"])
+    assert again.ok() == {"outcome": "refused", "reason": "amount"}
+    db.orders.update_one({"_id": number}, {"$set": {"fen": 601}})
+    again = await street.ops("POST", "inbox/again", id=report["id"])
+    assert again.ok() == {"outcome": "done", "reason": ""}
+    assert gold(db, anna) == 60
+    assert (await street.ops("POST", "inbox/again", id="jsapi:none")).status == 404
+
+
+@a_call
+async def test_a_forgery_is_not_carried_out_by_operators_either(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await street.person("anna", 2)
+    await paid(street, await ordered(anna), "forged")
+    await reported(server)
+    (report,) = (await street.ops("GET", "inbox")).ok()["items"]
+    again = await street.ops("POST", "inbox/again", id=report["id"])
+    assert again.refusal == (400, "bad_parameter")
+    assert gold(db, anna) == 0
