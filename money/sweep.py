@@ -46,9 +46,6 @@ class OpenOrders(Protocol):
     async def claim(self, now: datetime, until: datetime) -> Open | None: ...
     async def later(self, number: str, at: datetime) -> None: ...
     async def close(self, number: str) -> None: ...
-    async def to_deliver(self, number: str, at: datetime) -> None:
-        """Its provider is to hear that the gold is there."""
-
     async def delivered(self, number: str) -> None: ...
     async def dispute(self, number: str, word: str) -> None:
         """What was paid is not what it says: it is for operators to look at."""
@@ -83,7 +80,7 @@ class Sweep:
             await provider.close(order)  # asked afterwards: it may have been paid just before
         payment = await provider.query(order)
         if payment:
-            return await self._credit(order, payment, now)
+            return await self._credit(order, payment)
         if late:
             await self._orders.close(number)
             return "closed"
@@ -91,21 +88,22 @@ class Sweep:
         return "later"
 
     async def put_off(self, open_: Open, now: datetime) -> str:
-        """Its provider did not answer. After a day it is asked no more: one that has never heard
-        of an order may have no word for that."""
-        if open_.order.state == "created" and now - open_.created_at >= GIVE_UP_AFTER:
-            await self._orders.close(open_.order.number)
+        """Its provider did not answer. After a day it is asked and told no more: one that has
+        never heard of an order may have no word for that."""
+        order = open_.order
+        if now - open_.created_at >= GIVE_UP_AFTER:
+            give_up = self._orders.delivered if order.state == "paid" else self._orders.close
+            await give_up(order.number)
             return "closed"
-        await self._orders.later(open_.order.number, next_look(open_, now))
+        await self._orders.later(order.number, next_look(open_, now))
         return "later"
 
-    async def _credit(self, order: Order, payment: Payment, now: datetime) -> str:
+    async def _credit(self, order: Order, payment: Payment) -> str:
         try:
             await self._cashier.credit(payment)
         except PaymentRefused as refused:
             await self._orders.dispute(order.number, refused.word)
             return refused.word
-        await self._orders.to_deliver(order.number, now)
         return "paid"
 
 

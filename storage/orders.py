@@ -38,12 +38,12 @@ class Orders:
         return order_from(row) if row else None
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:
-        """Paid, by this transaction of the provider; harmless when it is already."""
-        paid = {"state": "paid", "transaction": payment.transaction, "due_at": None}
+        """Paid, by this transaction of the provider, which is to hear next that the gold is there;
+        harmless when it is already."""
+        now = datetime.now(UTC)
+        paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._orders.update_one(
-            {"_id": number, "state": {"$ne": "paid"}},
-            {"$set": {**paid, "paid_at": datetime.now(UTC)}},
-            session=session,
+            {"_id": number, "state": {"$ne": "paid"}}, {"$set": paid}, session=session
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
@@ -76,10 +76,6 @@ class Orders:
             {"_id": number, "state": "created"},
             {"$set": {"state": "closed", "closed_at": datetime.now(UTC), "due_at": None}},
         )
-
-    async def to_deliver(self, number: str, at: datetime) -> None:
-        """Its provider is to hear that the gold is there."""
-        await self._orders.update_one({"_id": number, "state": "paid"}, {"$set": {"due_at": at}})
 
     async def delivered(self, number: str) -> None:
         await self._orders.update_one({"_id": number}, {"$set": {"due_at": None}})

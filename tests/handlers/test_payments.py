@@ -161,3 +161,17 @@ async def test_what_is_no_report_is_refused(street: Street, db: Db) -> None:
             assert answer.refusal == (403, "callback_refused")
     assert (await street.ask("GET", BASE + "qlive_pay/xpay_notify/")).status == 403
     assert {note["outcome"] for note in db.inbox.find()} == {"refused"}
+
+
+@a_payment
+async def test_whoever_sold_the_gold_hears_that_it_is_there(
+    street: Street, server: Server, db: Db, provider: str
+) -> None:
+    anna = await street.person("anna", 2)
+    number = (await paid(street, await ordered(anna)))["order"]
+    await reported(server)
+    await until(lambda: db.orders.find_one({"_id": number})["due_at"] is None, 20)
+    if provider == "xpay":
+        bought = server.parts.simulator.xpay.orders[number]  # type: ignore[union-attr]
+        assert bought["status"] == 4
+    assert gold(db, anna) == 60

@@ -90,3 +90,19 @@ async def test_a_refund_is_not_believed_and_an_unknown_order_is_refused(
     assert (await pushed(street, server, {**claim, "OutTradeNo": "Q0"})).status == 403
     reasons = {note["reason"] for note in db.inbox.find({"source": "xpay"})}
     assert reasons == {"plain", "order"}
+
+
+@a_push
+async def test_nonsense_about_an_order_does_not_stand_in_the_way_of_its_payment(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await street.person("anna", 2)
+    content = await ordered(anna)
+    number = db.orders.find_one({"user_id": anna.id})["_id"]
+    nonsense = {"Event": "xpay_goods_deliver_notify", "OutTradeNo": number}
+    assert (await pushed(street, server, nonsense)).status == 403
+    assert (await paid(street, content, "never"))["order"] == number
+    simulator = server.parts.simulator
+    report = simulator.xpay.delivery(simulator.xpay.orders[number])  # type: ignore[union-attr]
+    assert (await pushed(street, server, report)).ok()["ErrCode"] == 0
+    assert gold(db, anna) == 60

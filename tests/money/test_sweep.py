@@ -32,10 +32,6 @@ class Shop:
     async def close(self, number: str) -> None:
         self.done.append(f"{number} is closed")
 
-    async def to_deliver(self, number: str, at: datetime) -> None:
-        assert number == "Q1"
-        self.due = at
-
     async def delivered(self, number: str) -> None:
         self.done.append(f"{number} is delivered")
 
@@ -66,12 +62,11 @@ class Service:
 
 
 @gen_test
-async def test_what_was_paid_is_credited_and_its_delivery_is_due_at_once() -> None:
+async def test_what_was_paid_is_credited_and_left_to_be_delivered() -> None:
     shop = Shop(PAYMENT, PAYMENT)
     for _ in range(2):
         assert await shop.look(timedelta(minutes=1)) == "paid"
     assert shop.done == ["query", "query"]
-    assert shop.due == BEGAN + timedelta(minutes=1)
     assert shop.desk.book.purses["anna"].gold == 61
 
 
@@ -127,9 +122,10 @@ async def test_one_that_does_not_answer_is_asked_again_for_a_day() -> None:
         assert await shop.sweep.put_off(Open(ORDER, BEGAN, 1), BEGAN + age) == "later"
         assert shop.due == BEGAN + due
     assert await shop.sweep.put_off(Open(ORDER, BEGAN, 9), BEGAN + GIVE_UP_AFTER) == "closed"
-    assert shop.done == ["Q1 is closed"]
     paid = Open(replace(ORDER, state="paid"), BEGAN, 9)
-    assert await shop.sweep.put_off(paid, BEGAN + GIVE_UP_AFTER) == "later"
+    assert await shop.sweep.put_off(paid, BEGAN + timedelta(hours=4)) == "later"
+    assert await shop.sweep.put_off(paid, BEGAN + GIVE_UP_AFTER) == "closed"
+    assert shop.done == ["Q1 is closed", "Q1 is delivered"]
 
 
 def test_an_order_is_looked_at_after_1_5_15_and_60_minutes_and_before_it_is_closed() -> None:

@@ -47,6 +47,7 @@ async def test_an_order_is_paid_once_and_stays_so(house: House) -> None:
 
     for _ in range(2):
         await house.database.transaction(pay)
+        await house.orders.delivered(order.number)
     await house.orders.close(order.number)
     assert await house.orders.find(order.number) == replace(order, state="paid")
     assert await house.orders.claim(LATER, LATER) is None
@@ -97,15 +98,13 @@ async def test_a_closed_order_is_asked_about_no_more(house: House) -> None:
 @gen_test
 async def test_a_paid_order_is_claimed_until_it_is_delivered(house: House) -> None:
     order = await added(house)
-    now = datetime.now(UTC)
-    await house.orders.to_deliver(order.number, now)
-    assert await house.orders.claim(now, LATER) is None, "it is not paid"
+    assert await house.orders.claim(datetime.now(UTC), LATER) is None, "it is not paid"
 
     async def pay(session: Session) -> None:
         await house.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
 
     await house.database.transaction(pay)
-    await house.orders.to_deliver(order.number, now)
+    now = datetime.now(UTC)
     claimed = await house.orders.claim(now, now + CLAIM)
     assert claimed
     assert claimed.order.state == "paid"
