@@ -7,7 +7,9 @@ from typing import Any
 
 from devsecrets import DevSecrets
 from handlers.books import Books
+from handlers.catalogue import Catalogue
 from handlers.gate import Gate
+from handlers.giving import Giving
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from handlers.parts import Parts
@@ -39,11 +41,15 @@ from storage.letters import Letters
 from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
+from storage.overview import Overview
 from storage.presence import Presences
+from storage.rankings import Rankings
+from storage.ranks import Ranks
 from storage.reckoning import Reckoning
 from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
+from storage.trays import Trays
 from storage.turns import Turns
 from storage.users import Users
 from storage.vault import Vault
@@ -87,7 +93,8 @@ def build(
     metrics = Metrics()
     database = Database(uri, settings.mongodb.database, [Latency(metrics.observe_mongo)])
     members, counters = Members(database), Counters(database)
-    ledger, errand_store = Ledger(database), ErrandStore(database)
+    ranks = Ranks(database)
+    ledger, errand_store = Ledger(database, ranks), ErrandStore(database)
     users, locks = Users(database, members), Locks()
     drops_streams = bool(settings.live.api_base or dev)
     rooms = Rooms(database, members, counters, errand_store, drops_streams=drops_streams)
@@ -107,6 +114,7 @@ def build(
     lease = Lease(places, process, settings.presence.lease_seconds, lambda: hub.here)
     errands = _errands(im, users)
     orders = Orders(database)
+    gifts, configs = Gifts(database, counters), Configs(database, counters)
     cashier = Cashier(ledger, orders, locks.hold)
     jsapi = _jsapi(settings, pay_service, address) if settings.pay.private_key else None
     apps = {name: app.secret for name, app in settings.wechat.apps.items()}
@@ -120,18 +128,23 @@ def build(
         tokens=Tokens(database, settings.auth.token_days),
         rooms=rooms,
         members=members,
-        gifts=Gifts(database, counters),
+        gifts=gifts,
         blocks=Blocks(database, counters),
-        configs=Configs(database, counters),
+        configs=configs,
         likes=Likes(database),
         orders=orders,
         audit=Audit(database),
         ledger=ledger,
+        ranks=ranks,
+        rankings=Rankings(database),
+        overview=Overview(database),
         books=Books(Turns(database), Reckoning(database), orders, {}),
         errand_store=errand_store,
         relays=relays,
         keeper=keeper,
         teller=Teller(ledger, locks.hold),
+        giving=Giving(Trays(database, ranks), members, keeper, locks.hold),
+        catalogue=Catalogue(gifts, configs, bus),
         process=process,
         bus=bus,
         hub=hub,
@@ -183,6 +196,8 @@ async def make_indexes(parts: Parts) -> None:
         parts.likes,
         parts.orders,
         parts.ledger,
+        parts.ranks,
+        parts.overview,
         parts.errand_store,
     )
     with parts.database.patiently():

@@ -18,6 +18,8 @@ def add_commands(commands: Any) -> None:
     """To argparse's subparsers."""
     words = commands.add_parser("check-ledger", help="hold the book against all that is kept")
     words.set_defaults(run=check_ledger)
+    words = commands.add_parser("rebuild-ranks", help="make the rankings anew from the book")
+    words.set_defaults(run=rebuild_ranks)
     words = commands.add_parser("grant", help="give somebody gold")
     words.add_argument("user_id")
     words.add_argument("gold", type=int)
@@ -40,6 +42,16 @@ async def check_ledger(
     await with_parts(settings, dev, check)
     print("\n".join(found) or "Every unit of gold and income is accounted for.")
     return 1 if found else 0
+
+
+async def rebuild_ranks(
+    settings: Settings, dev: DevSecrets | None, _asked: argparse.Namespace
+) -> int:
+    async def rebuild(parts: Parts) -> None:
+        wrong = await parts.rankings.rebuild_all()
+        print(f"{wrong} places were wrong." if wrong else "Every ranking was what the book says.")
+
+    return await with_parts(settings, dev, rebuild)
 
 
 async def grant(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:

@@ -143,6 +143,8 @@ class Server:
         tally("events_told", "Events told to this process's rooms.", lambda: hub.events_told)
         tally("bus_gaps", "Times a word between processes may be lost.", lambda: parts.bus.gaps)
         tally("hints_filled", "Events found by the check, not by a hint.", lambda: hub.hints_filled)
+        about = "Changes tried again after a conflict with another one."
+        tally("conflict_retries", about, lambda: parts.keeper.races + parts.database.races)
         self._watch_money(parts)
         watch("requests_under_way", "Requests being answered now.", lambda: parts.under_way)
 

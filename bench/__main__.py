@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import changes, relay
+from bench import changes, gifts, gifts_over_http, relay
 from storage.mongod import Mongod
 
 
@@ -22,6 +22,8 @@ async def main() -> None:
     try:
         uri = await mongod.start()
         await changes.run(uri)
+        await gifts.run(uri)
+        await gifts_over_http.run(uri, folder)
         await relay.run(uri, folder)
     finally:
         await mongod.stop()

@@ -10,6 +10,7 @@ import aiohttp
 
 import logs
 from bench.figures import show
+from bench.phones import call, log_in, open_room
 from devsecrets import fill
 from server import Server
 from settings import Settings
@@ -17,7 +18,6 @@ from settings import Settings
 RUNS = 7
 PEOPLE = 16  # at once, each in the same room
 CALLS = 50  # per person and run, half of them applying, half withdrawing
-BASE = "/wx/api/qlive/"
 IM = {"well": {}, "answers in 10 s": {"seconds": 10}, "answers 503": {"status": 503}}
 
 
@@ -36,17 +36,10 @@ async def run(uri: str, folder: Path) -> None:
 
 
 async def _measure(http: aiohttp.ClientSession, ops_token: str) -> None:
-    host = await _login(http, "host", 2)
-    await http.patch(
-        f"/ops/api/users/{host['user_id']}",
-        json={"is_matchmaker": True},
-        headers={"Authorization": f"Bearer {ops_token}"},
-    )
-    entered = await _call(http, host, "POST", "qlive_room/matchmaker_enter/")
-    live_id = entered["live_id"]
-    people = [await _login(http, f"m{n}", 1) for n in range(PEOPLE)]
+    _, live_id = await open_room(http, ops_token)
+    people = [await log_in(http, f"m{n}", 1) for n in range(PEOPLE)]
     for person in people:
-        await _call(http, person, "GET", f"get_playurl/?live_id={live_id}")
+        await call(http, person, "GET", f"get_playurl/?live_id={live_id}")
     found: dict[str, list[float]] = {name: [] for name in IM}
     for turn in range(RUNS + 1):
         for name, trouble in IM.items():
@@ -68,25 +61,9 @@ async def _p99(http: aiohttp.ClientSession, people: list[Any], live_id: int) -> 
     async def wander(person: Any) -> None:
         for _ in range(CALLS // 2):
             started = time.perf_counter()
-            await _call(http, person, "POST", "qlive_room/apply_micro/", live_id=live_id)
+            await call(http, person, "POST", "qlive_room/apply_micro/", live_id=live_id)
             took.append((time.perf_counter() - started) * 1000)
-            await _call(http, person, "POST", "qlive_room/refuse_micro/", live_id=live_id)
+            await call(http, person, "POST", "qlive_room/refuse_micro/", live_id=live_id)
 
     await asyncio.gather(*(wander(person) for person in people))
     return statistics.quantiles(took, n=100)[98]
-
-
-async def _login(http: aiohttp.ClientSession, name: str, gender: int) -> Any:
-    async with http.post("/sim/phone/login", json={"name": name, "gender": gender}) as answer:
-        phone = await answer.json()
-    async with http.post(f"{BASE}qlive_user/", json=phone) as answer:
-        return await answer.json()
-
-
-async def _call(
-    http: aiohttp.ClientSession, person: Any, method: str, path: str, **body: Any
-) -> Any:
-    headers = {"Authorization": f"QLiveToken {person['token']}"}
-    async with http.request(method, BASE + path, json=body or None, headers=headers) as answer:
-        answer.raise_for_status()
-        return await answer.json()

@@ -1,17 +1,17 @@
 """What each call answers, field by field as the contract writes it."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
 
-CHINA = timezone(timedelta(hours=8))
-"""The contract's times are China's, which keeps no summer time."""
+from money.rank import CHINA
 
 Time = Annotated[
     datetime,
     PlainSerializer(lambda at: at.astimezone(CHINA).strftime("%Y-%m-%dT%H:%M:%S"), str),
 ]
+"""The contract's times are China's, which keeps no summer time."""
 
 
 class Answer(BaseModel):
@@ -181,6 +181,29 @@ class GiftGiven(Answer):
     status: Literal["success"]
     gold: int
     income: int
+
+
+class Sender(Answer):
+    """`gold` that was given, also where it was paid from income."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gold: int
+
+
+class Taking(Answer):
+    user_id: str
+    nickname: str
+    face_url: str
+    income: int
+
+
+class Rank(Answer):
+    """The highest first, 50 at most."""
+
+    senders: list[Sender]
+    takings: list[Taking]
 
 
 class Block(Answer):

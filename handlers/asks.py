@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import (
@@ -22,6 +23,12 @@ def _whole(value: Any) -> Any:
     ):
         raise PydanticCustomError("int_parsing", "not a whole number")
     return value
+
+
+def _day(value: Any) -> date:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is YYYY-MM-DD")
+    return date.fromisoformat(value)
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -100,6 +107,12 @@ class Page(Ask):
 
 class Live(Ask):
     live_id: Number
+
+
+class Day(Ask):
+    """`day` as YYYY-MM-DD, in China."""
+
+    day: Annotated[date, BeforeValidator(_day)] | None = None
 
 
 class UsersInfo(Page):

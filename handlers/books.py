@@ -1,5 +1,6 @@
 """How the book stands: checked by one process for all, shown by every one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,13 +15,17 @@ log = structlog.get_logger("qlive.books")
 
 NAME = "check-ledger"
 EVERY_SECONDS = 300.0
+FULL_SECONDS = 86_400.0
+OVERLAP_SECONDS = 600.0
+"""An entry is written a little after the time that it bears, and clocks differ."""
 UNKNOWN = -1
 """Instead of a number of problems: the check itself has failed."""
 
 
 @dataclass(slots=True)
 class Books:
-    """`last` is what the last check found: problems, gold, income, owed, fen, at (unix seconds)."""
+    """`last` is what the last check found: problems, gold, income, owed, fen, at and full_at (unix
+    seconds: when it began, and when the whole book was last looked at)."""
 
     turns: Turns
     reckoning: Reckoning
@@ -33,8 +38,9 @@ class Books:
         """Check the book when it is our turn, and learn what came of it when it was somebody
         else's."""
         if await self.turns.take(NAME, EVERY_SECONDS):
+            self.last = await self.turns.kept(NAME)
             try:
-                await self.check()
+                await self.check(since_when(self.last, datetime.now(UTC).timestamp()))
             except Exception:
                 await self.turns.keep(NAME, {**self.last, "problems": UNKNOWN})
                 raise
@@ -42,12 +48,26 @@ class Books:
         oldest, now = await self.orders.oldest_unpaid(), datetime.now(UTC)
         self.oldest_unpaid = (now - oldest).total_seconds() if oldest else 0.0
 
-    async def check(self) -> list[str]:
-        """Every problem, as a sentence."""
-        found = await self.reckoning.problems()
+    async def check(self, since: datetime | None = None) -> list[str]:
+        """Every problem, as a sentence; with `since`, of what was written from then on."""
+        at = datetime.now(UTC).timestamp()
+        full_at = self.last["full_at"] if since else at
+        found = await self.reckoning.problems(since)
         for problem in found:
             log.error("ledger_problem", kind=problem.kind, what=problem.what, detail=problem.detail)
-        totals = await self.reckoning.totals()
-        at = datetime.now(UTC).timestamp()
-        await self.turns.keep(NAME, {**totals, "problems": len(found), "at": at})
+        self.last = {
+            **await self.reckoning.totals(),
+            "problems": len(found),
+            "at": at,
+            "full_at": full_at,
+        }
+        await self.turns.keep(NAME, self.last)
         return [str(problem) for problem in found]
+
+
+def since_when(last: Mapping[str, Any], now: float) -> datetime | None:
+    """From when on entries are looked at that the last check has not seen; None: the whole book,
+    once a day, and for as long as something is wrong with it."""
+    if last.get("problems") != 0 or now - last.get("full_at", 0.0) > FULL_SECONDS:
+        return None
+    return datetime.fromtimestamp(last["at"] - OVERLAP_SECONDS, UTC)

@@ -48,7 +48,7 @@ class Callback(Handler):
             self._refuse(note.source, doubt)
         known = await inbox.receive(note)
         if known == "refused":
-            raise CallbackRefused
+            self._refuse(note.source, await inbox.why_refused(note))
         if known == "received":
             outcome, reason = await carry_out()
             await inbox.settle(note, outcome, reason)

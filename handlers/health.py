@@ -5,6 +5,7 @@ from typing import Literal
 
 from handlers.answers import Answer
 from handlers.base import Handler, call
+from handlers.parts import Parts
 from realtime.redis_bus import RedisBus
 
 
@@ -41,28 +42,11 @@ class Readyz(Handler):
 
     @call
     async def get(self) -> Ready:
-        parts = self.parts
-        latency = await parts.database.latency_ms()
-        state: Literal["ok", "down"] = "down" if latency is None else "ok"
-        found = {"mongodb": Dependency(state=state, latency_ms=latency)}
-        for outside in parts.outside:
-            found[outside.name] = Dependency(
-                state=outside.state, latency_ms=outside.latency_ms, since=outside.since
-            )
-        if isinstance(parts.bus, RedisBus):
-            said: Literal["ok", "down"] = "ok" if parts.bus.healthy else "down"
-            found["redis"] = Dependency(state=said, latency_ms=parts.bus.latency_ms)
-        status: Literal["ok", "degraded", "down", "draining"] = "ok"
-        if any(dependency.state == "down" for dependency in found.values()):
-            status = "degraded"
-        if found["mongodb"].state == "down":
-            status = "down"
-        if parts.draining:
-            status = "draining"
-        if status in ("down", "draining"):
+        ready = await readiness(self.parts)
+        if ready.status in ("down", "draining"):
             self.set_status(503)
             self.set_header("Retry-After", "2")
-        return Ready(status=status, dependencies=found)
+        return ready
 
 
 class MetricsPage(Handler):
@@ -71,3 +55,25 @@ class MetricsPage(Handler):
     async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         await self.finish(self.parts.metrics.text())
+
+
+async def readiness(parts: Parts) -> Ready:
+    """Of this process; MongoDB is asked, the others are known by their last answers."""
+    latency = await parts.database.latency_ms()
+    state: Literal["ok", "down"] = "down" if latency is None else "ok"
+    found = {"mongodb": Dependency(state=state, latency_ms=latency)}
+    for outside in parts.outside:
+        found[outside.name] = Dependency(
+            state=outside.state, latency_ms=outside.latency_ms, since=outside.since
+        )
+    if isinstance(parts.bus, RedisBus):
+        said: Literal["ok", "down"] = "ok" if parts.bus.healthy else "down"
+        found["redis"] = Dependency(state=said, latency_ms=parts.bus.latency_ms)
+    status: Literal["ok", "degraded", "down", "draining"] = "ok"
+    if any(dependency.state == "down" for dependency in found.values()):
+        status = "degraded"
+    if found["mongodb"].state == "down":
+        status = "down"
+    if parts.draining:
+        status = "draining"
+    return Ready(status=status, dependencies=found)

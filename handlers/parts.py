@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from handlers.books import Books
+from handlers.catalogue import Catalogue
 from handlers.gate import Gate
+from handlers.giving import Giving
 from handlers.handshakes import Handshakes
 from handlers.metrics import Metrics
 from money.cashier import Cashier
@@ -31,7 +33,10 @@ from storage.letters import Letters
 from storage.likes import Likes
 from storage.members import Members
 from storage.orders import Orders
+from storage.overview import Overview
 from storage.presence import Presences
+from storage.rankings import Rankings
+from storage.ranks import Ranks
 from storage.relays import Relays
 from storage.rooms import Rooms
 from storage.tokens import Tokens
@@ -67,11 +72,16 @@ class Parts:
     orders: Orders
     audit: Audit
     ledger: Ledger
+    ranks: Ranks
+    rankings: Rankings
     books: Books
+    overview: Overview
     errand_store: ErrandStore
     relays: Relays
     keeper: Keeper
     teller: Teller
+    giving: Giving
+    catalogue: Catalogue
     process: str
     """The name of this process among the others."""
     bus: LocalBus | RedisBus

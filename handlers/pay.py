@@ -8,8 +8,8 @@ from typing import Any
 
 from handlers import answers, asks
 from handlers.admission import SignedIn
-from handlers.answers import CHINA
 from handlers.base import call
+from money.rank import CHINA
 from money.recharge import Order
 from rooms.refusals import LogInAgain
 from storage.orders import new_number

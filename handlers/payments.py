@@ -56,7 +56,7 @@ class JsapiNotice(Callback):
         if parts.jsapi is None:
             raise CallbackRefused
         heard = parts.jsapi.notices.read(self.request.headers, self.body, time.time())
-        note = Note(JSAPI, heard.id, "", self.body.decode(errors="replace"))
+        note = Note(JSAPI, heard.id, "", self.body.decode(errors="replace"), lasting=True)
 
         async def carry_out() -> Settled:
             return await credit(parts, heard.news, heard.ignored)
@@ -89,7 +89,9 @@ class XpayNotice(Callback):
         content = json.dumps(push.content, ensure_ascii=False) if push else ""
         raw = content or self.body.decode(errors="replace")
         proof = {"sealed": SEALED if push and push.sealed else "no"}  # ours, whatever was asked
-        note = Note(XPAY, _id(push) if push else raw, urlencode(unsigned | proof), raw)
+        note = Note(
+            XPAY, _id(push) if push else raw, urlencode(unsigned | proof), raw, lasting=True
+        )
 
         async def carry_out() -> Settled:
             assert push
@@ -147,12 +149,12 @@ async def credit(parts: Parts, news: Payment | Refund | None, otherwise: str) ->
 
 
 def _id(push: Push) -> str:
-    """The same for every repetition, by which WeChat tells its messages apart; in plain mode of
-    the same content only, so that a forgery stands in nobody's way."""
+    """The same for every repetition: that by which WeChat tells its messages apart, and the
+    content, so that one that says something else stands in nobody's way."""
     content = push.content
     names = IDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
     name = ":".join(str(content.get(name, "")) for name in names)
-    return name if push.sealed else f"{name}:{sha256(repr(content).encode()).hexdigest()}"
+    return f"{name}:{sha256(repr(content).encode()).hexdigest()}"
 
 
 # ---- once more, for operators

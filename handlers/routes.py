@@ -4,9 +4,21 @@ from typing import Any
 
 from tornado.web import Application
 
-from handlers import callbacks, configs, gifts, health, likes, mic, pay, payments, rooms, users
+from handlers import (
+    callbacks,
+    configs,
+    gifts,
+    health,
+    likes,
+    mic,
+    pay,
+    payments,
+    ranks,
+    rooms,
+    users,
+)
 from handlers.base import Handler, Missing
-from handlers.ops import live, money, people, shelves
+from handlers.ops import live, money, overview, people, shelves
 from handlers.parts import Parts
 from handlers.sim import Sim
 from handlers.socket import RoomSocket
@@ -34,6 +46,8 @@ CONTRACT: list[tuple[str, type[Handler]]] = [
     ("qlive_room/leave_room/", rooms.LeaveRoom),
     ("qlive_room/put_out/", rooms.PutOut),
     ("qlive_room/live_end/", rooms.LiveEnd),
+    ("qlive_room/rank/", ranks.Rank),
+    ("qlive_room/day_rank/", ranks.DayRank),
     ("qlive_gift/", gifts.GiftList),
     ("qlive_gift/push_gift/", gifts.PushGift),
     ("qlive_pay/", pay.Pay),
@@ -46,9 +60,11 @@ CONTRACT: list[tuple[str, type[Handler]]] = [
 ]
 
 OPERATORS: list[tuple[str, type[Handler]]] = [
+    ("overview", overview.Overview),
     ("users", people.Users),
     ("users/([0-9]{8})", people.OneUser),
     ("users/([0-9]{8})/grant", people.GrantGold),
+    ("users/([0-9]{8})/settle", people.SettleDebt),
     ("rooms", live.Rooms),
     ("rooms/([0-9]{1,15})", live.OneRoom),
     ("rooms/([0-9]{1,15})/end", live.EndLive),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+Answer = Mapping[str, Any]
 Unit = Literal["gold", "income"]
 Kind = Literal["recharge", "gift", "grant", "reversal"]
 HOUSE = "house"
@@ -27,6 +28,15 @@ class Purse(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """The numbered room event by which an entry was heard of."""
+
+    live_id: int
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One transaction of the book; `key` is what makes it happen once."""
 
@@ -34,9 +44,9 @@ class Entry:
     kind: Kind
     by: str
     lines: tuple[Line, ...]
-    content: Mapping[str, Any]
+    content: Answer
     """What was asked for: the same key with other content is refused."""
-    answer: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer = field(default_factory=dict)
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, Protocol
 
+from money.book import Answer
 from money.recharge import (
     Order,
     Payment,
@@ -15,7 +16,7 @@ from money.recharge import (
     key_of,
     reversal_of,
 )
-from money.teller import AlreadyWritten, Answer, Book, Hold
+from money.teller import AlreadyWritten, Book, Hold
 
 
 class Till(Protocol):
@@ -47,7 +48,8 @@ class Cashier:
         try:
             async with self._hold(order.user_id):
                 await self._book.alone(lambda tx: self._write(tx, order, payment))
-        except AlreadyWritten:
+        except AlreadyWritten as written:
+            await self._book.settled(written.key)  # whoever reported it does not come again
             return False
         return True
 
@@ -60,7 +62,8 @@ class Cashier:
         try:
             async with self._hold(order.user_id):
                 await self._book.alone(lambda tx: self._reverse(tx, order, refund))
-        except AlreadyWritten:
+        except AlreadyWritten as written:
+            await self._book.settled(written.key)  # whoever reported it does not come again
             return False
         return True
 

@@ -33,7 +33,7 @@ class Problem:
 KINDS = (
     *("unbalanced", "balance", "negative", "stranger"),
     *("unbooked_order", "unpaid_entry", "double_event", "missing_event"),
-    "unbooked_event",
+    *("unbooked_event", "rank"),
 )
 
 

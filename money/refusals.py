@@ -4,6 +4,7 @@ Refusal
 ├── InsufficientGold 409  insufficient_gold (a gift answers it as status "failed")
 ├── RequestIdReused 409   request_id_reused
 ├── NotReversible 409     not_reversible
+├── NotOwed 409           not_owed
 └── NoSuchEntry 404       no_such_entry
 """
 
@@ -30,6 +31,10 @@ class RequestIdReused(Refusal):
 class NotReversible(Refusal):
     code = "not_reversible"
     detail = "A reversal stays, and a recharge is reversed by the refund of its money."
+
+
+class NotOwed(Refusal):
+    code, detail = "not_owed", "So much is not owed."
 
 
 class NoSuchEntry(Refusal):

@@ -1,18 +1,27 @@
-"""The one path by which gold moves: an entry in the book and the balances, in one transaction."""
+"""Grants and reversals: an entry in the book and the balances, in one transaction, once."""
 
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any, Protocol
 
-from money.book import Entry, Line, Purse, lines_of, negated, people_in
-from money.gift import cost_of, earning, gift_lines, pay
+from money.book import (
+    HOUSE,
+    Answer,
+    Entry,
+    Heard,
+    Kind,
+    Line,
+    Purse,
+    account,
+    debt,
+    lines_of,
+    negated,
+    people_in,
+)
 from money.refusals import NoSuchEntry, NotReversible, RequestIdReused
 
 REVERSIBLE = ("gift", "grant")
-Answer = Mapping[str, Any]
 Hold = Callable[..., AbstractAsyncContextManager[None]]
 """Lets nobody else in this process move the gold of the people named."""
 
@@ -25,81 +34,28 @@ class AlreadyWritten(Exception):
         self.key = key
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The numbered room event by which an entry was heard of."""
-
-    live_id: int
-    epoch: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """A gift as it is asked for; `gold` is the price of one, `rate` the receiver's share."""
-
-    sender: str
-    receiver: str
-    gift_id: int
-    gold: int
-    num: int
-    rate: Decimal
-    request_id: str = ""
-    repeat_ms: int = 0
-    """Without a request_id: how long an identical gift counts as a retry, in ms; 0 never."""
-
-    @property
-    def cost(self) -> int:
-        return cost_of(self.gold, self.num)
-
-    @property
-    def content(self) -> Answer:
-        return gift_content(self.receiver, self.gift_id, self.num)
-
-
 class Book(Protocol):
     """Where entries and balances are kept; `tx` is its transaction."""
 
     async def alone(self, work: Callable[[Any], Awaitable[Answer]]) -> Answer: ...
     async def find(self, key: str, tx: Any = None) -> tuple[Answer, Answer] | None: ...
+    async def settled(self, key: str) -> tuple[Answer, Answer]:
+        """As `find`, of an entry that was seen: waits until it is there to stay."""
+
     async def entry(self, key: str) -> Entry | None: ...
-    async def same_since(self, tx: Any, by: str, content: Answer, ms: int) -> str | None: ...
     async def purse(self, tx: Any, user_id: str) -> Purse: ...
     async def move(self, tx: Any, lines: tuple[Line, ...]) -> dict[str, Purse]: ...
     async def write(self, tx: Any, entry: Entry, heard: Heard | None) -> None: ...
-
-
-Write = Callable[[Any, Heard | None], Awaitable[Answer]]
-Tell = Callable[[Write], Awaitable[Answer | None]]
-"""Does the write together with the room's own and tells it; None when no room hears of it."""
+    async def unrank(self, tx: Any, key: str) -> None:
+        """Takes what this gift added out of the rankings; nothing for another kind."""
 
 
 class Teller:
-    """Gives and grants; the same key is carried out once and answered the same for ever."""
+    """The same key is carried out once and answered the same for ever."""
 
     def __init__(self, book: Book, hold: Hold) -> None:
         self._book = book
         self._hold = hold
-
-    async def given(self, sender: str, request_id: str, content: Answer) -> Answer | None:
-        """The answer to a gift that was given before under this request_id; RequestIdReused."""
-        return await self._stored(gift_key(sender, request_id), content) if request_id else None
-
-    async def give(self, present: Present, tell: Tell) -> Answer:
-        """{"status", "gold", "income"} of the sender; InsufficientGold, RequestIdReused."""
-        key = gift_key(present.sender, present.request_id or f"~{secrets.token_hex(12)}")
-
-        async def write(tx: Any, heard: Heard | None) -> Answer:
-            return await self._write_gift(tx, key, present, heard)
-
-        async def carry_out() -> Answer:
-            answer = await tell(write)
-            if answer is not None:
-                return answer
-            async with self._hold(present.sender, present.receiver):
-                return await self._book.alone(lambda tx: write(tx, None))
-
-        return await self._once(key, present.content, carry_out)
 
     async def grant(self, user_id: str, gold: int, reason: str, request_id: str, by: str) -> Answer:
         """Gold from the house: {"gold", "income"} of the user; RequestIdReused, no such user."""
@@ -119,6 +75,32 @@ class Teller:
 
         return await self._once(key, content, carry_out)
 
+    async def settle(
+        self, user_id: str, gold: int, reason: str, request_id: str, by: str, *, by_house: bool
+    ) -> Answer:
+        """What somebody owes is paid, from their purse or by the house: {"gold", "income"}.
+
+        NotOwed, InsufficientGold, RequestIdReused.
+        """
+        payer = HOUSE if by_house else account(user_id)
+        lines = (Line(payer, "gold", -gold), Line(debt(user_id), "gold", gold))
+        content = {"owed_by": user_id, "gold": gold, "by_house": by_house}
+        kind: Kind = "grant" if by_house else "reversal"
+        entry = Entry(f"settle:{request_id}", kind, by, lines, content, note=reason)
+
+        async def write(tx: Any) -> Answer:
+            await self._must_be_new(tx, entry.key)
+            await self._book.move(tx, lines)
+            answer = (await self._book.purse(tx, user_id))._asdict()
+            await self._book.write(tx, replace(entry, answer=answer), None)
+            return answer
+
+        async def carry_out() -> Answer:
+            async with self._hold(user_id):
+                return await self._book.alone(write)
+
+        return await self._once(entry.key, content, carry_out)
+
     async def reverse(self, key: str, reason: str, by: str) -> Answer:
         """What a gift or a grant has moved goes back, once: {"reverses"}.
 
@@ -135,8 +117,10 @@ class Teller:
         )
 
         async def write(tx: Any) -> Answer:
+            await self._must_be_new(tx, back.key)
             await self._book.move(tx, back.lines)
             await self._book.write(tx, back, None)
+            await self._book.unrank(tx, key)
             return content
 
         async def carry_out() -> Answer:
@@ -145,46 +129,23 @@ class Teller:
 
         return await self._once(back.key, content, carry_out)
 
-    async def _write_gift(self, tx: Any, key: str, present: Present, heard: Heard | None) -> Answer:
-        sender, receiver = present.sender, present.receiver
-        if present.request_id and await self._book.find(key, tx):
-            raise AlreadyWritten(key)  # before the purse, which it may have emptied
-        if present.repeat_ms and not present.request_id:
-            same = await self._book.same_since(tx, sender, present.content, present.repeat_ms)
-            if same:
-                raise AlreadyWritten(same)
-        paid = pay(present.cost, await self._book.purse(tx, sender))
-        lines = gift_lines(sender, receiver, paid, earning(present.cost, present.rate))
-        purses = await self._book.move(tx, lines)
-        left = purses.get(sender) or await self._book.purse(tx, sender)
-        answer = {"status": "success", **left._asdict()}
-        entry = Entry(key, "gift", sender, lines, present.content, answer)
-        await self._book.write(tx, entry, heard)
-        return answer
+    async def _must_be_new(self, tx: Any, key: str) -> None:
+        """Before anything is taken: what was taken already may not be there a second time."""
+        if await self._book.find(key, tx):
+            raise AlreadyWritten(key)
 
     async def _once(
         self, key: str, content: Answer, carry_out: Callable[[], Awaitable[Answer]]
     ) -> Answer:
-        if stored := await self._stored(key, content):
-            return stored
+        if stored := await self._book.find(key):
+            return _same(stored, content)
         try:
             return await carry_out()
         except AlreadyWritten as written:
-            stored = await self._stored(written.key, content)
-            assert stored is not None
-            return stored
-
-    async def _stored(self, key: str, content: Answer) -> Answer | None:
-        found = await self._book.find(key)
-        if found and dict(found[0]) != dict(content):
-            raise RequestIdReused
-        return found[1] if found else None
+            return _same(await self._book.settled(written.key), content)
 
 
-def gift_key(sender: str, request_id: str) -> str:
-    return f"gift:{sender}:{request_id}"
-
-
-def gift_content(receiver: str, gift_id: int, num: int) -> Answer:
-    """What was asked for, as the book keeps it."""
-    return {"to": receiver, "gift_id": gift_id, "num": num}
+def _same(stored: tuple[Answer, Answer], content: Answer) -> Answer:
+    if dict(stored[0]) != dict(content):
+        raise RequestIdReused
+    return stored[1]

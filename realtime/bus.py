@@ -57,7 +57,12 @@ class Revoked:
     token_id: str
 
 
-Message = Told | Stirred | ShownOut | Arrived | Revoked
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Operators have changed what is kept in memory: gifts or configs."""
+
+
+Message = Told | Stirred | ShownOut | Arrived | Revoked | Edited
 Hear = Callable[[Message], None]
 
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from realtime.bus import Arrived, Message, Revoked, ShownOut, Stirred, Told
+from realtime.bus import Arrived, Edited, Message, Revoked, ShownOut, Stirred, Told
 from realtime.codes import Code
 
 KINDS: dict[str, type[Message]] = {
@@ -16,6 +16,7 @@ KINDS: dict[str, type[Message]] = {
     "shown_out": ShownOut,
     "arrived": Arrived,
     "revoked": Revoked,
+    "edited": Edited,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from realtime.bus import Hear, Message, Revoked, ShownOut
+from realtime.bus import Edited, Hear, Message, Revoked, ShownOut
 from realtime.letters import pack, unpack
 
 log = structlog.get_logger("qlive.bus")
@@ -220,7 +220,7 @@ class RedisBus:
         task.add_done_callback(self._tasks.discard)
 
     def _channel(self, message: Message) -> str:
-        if isinstance(message, Revoked):
+        if isinstance(message, Revoked | Edited):
             return self._all
         if isinstance(message, ShownOut) and message.live_id is None:
             return self._all

@@ -65,6 +65,8 @@ class Keeper:
         self._store = store
         self._ears = ears
         self._locks = locks
+        self.races = 0
+        """How often a change was decided again, since somebody else had been first."""
 
     async def change(
         self,
@@ -102,6 +104,7 @@ class Keeper:
                     await self._save(room, also if len(room.events) > expired else None, seen_at)
                     return answer
                 except Raced:
+                    self.races += 1
                     if time.monotonic() > deadline:
                         raise TryAgain from None
                     await asyncio.sleep(random.uniform(0.001, 0.02))

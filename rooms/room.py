@@ -278,12 +278,13 @@ class Room(State):
         said: Profile = {**new.face()}
         self._say("profile", said)
 
-    def hear_gift(self, gift: Gift) -> bool:
-        """Tell the room of a gift; False when the two are not (any longer) both in it."""
-        if any(self.role_of(gift[side]["user_id"]) is None for side in ("from", "to")):
-            return False
+    def has(self, *user_ids: str) -> bool:
+        """Whether all of them are (still) in it."""
+        return all(self.role_of(user_id) is not None for user_id in user_ids)
+
+    def hear_gift(self, gift: Gift) -> None:
+        """Tell the room of a gift between two whom it `has`."""
         self._say("gift", gift)
-        return True
 
     # ---- who may, and who is seen
 

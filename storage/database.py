@@ -63,11 +63,16 @@ class Database:
             connectTimeoutMS=CONNECT_MS,
             heartbeatFrequencyMS=HEARTBEAT_MS,
             w="majority",
+            # What is told may not be taken back by a failover or a crash: nothing is read that is
+            # not there to stay. Whoever changes something on an older state is Raced.
+            readConcernLevel="majority",
             tz_aware=True,
             event_listeners=list(listeners),
             appname="qlive",
         )
         self._db = self.client[name]
+        self.races = 0
+        """How often a transaction was tried again, since somebody else had been first."""
 
     def collection(self, name: str) -> Collection:
         return self._db[name]
@@ -124,6 +129,7 @@ class Database:
             try:
                 return await self.transaction(work)
             except Raced:
+                self.races += 1
                 if time.monotonic() > deadline:
                     raise TryAgain from None
                 await asyncio.sleep(random.uniform(0.001, 0.02))

@@ -25,12 +25,14 @@ more takes the place of an older one."""
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A callback as it came: `id` is the same for every repetition, `query` has no signature."""
+    """A callback as it came: `id` is the same for every repetition, `query` has no signature;
+    `lasting` ones are never deleted once they are known to be genuine."""
 
     source: str
     id: str
     query: str
     raw: str
+    lasting: bool = False
 
 
 class Inbox:
@@ -57,7 +59,7 @@ class Inbox:
             "genuine": True,
             "outcome": "received",
             "reason": "",
-            "expires_at": now + KEPT,
+            "expires_at": None if note.lasting else now + KEPT,
         }
         row = await self._inbox.find_one_and_update(
             {"_id": _name(note)},
@@ -67,6 +69,11 @@ class Inbox:
             return_document=ReturnDocument.AFTER,
         )
         return str(row["outcome"]) if row else "received"
+
+    async def why_refused(self, note: Note) -> str:
+        """The reason that was found when it came first."""
+        row = await self._inbox.find_one({"_id": _name(note)}, {"reason": 1})
+        return str((row or {}).get("reason", ""))
 
     async def settle(self, note: Note, outcome: Outcome, reason: str = "") -> None:
         """Of two who settle it at once the first is right."""

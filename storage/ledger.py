@@ -1,19 +1,23 @@
 """ledger: the book; one immutable document per transaction, `_id` its idempotency key."""
 
+import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from money.book import Entry, Line, Purse, account, debt
-from money.refusals import InsufficientGold
-from money.teller import AlreadyWritten, Heard
-from rooms.refusals import NoSuchUser
-from storage.database import Collection, Database, Document, Session
+from money.book import Answer, Entry, Heard, Line, Purse, account, debt
+from money.rank import Mark, marks_of
+from money.refusals import InsufficientGold, NotOwed
+from money.teller import AlreadyWritten
+from rooms.refusals import NoSuchUser, TryAgain
+from storage.database import PATIENCE_SECONDS, Collection, Database, Document, Session
 from storage.pages import page
+from storage.ranks import Ranks
 
 T = TypeVar("T")
 
@@ -21,8 +25,9 @@ T = TypeVar("T")
 class Ledger:
     """The teller's book. Balances stand beside it, in users, and move only with an entry."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ranks: Ranks) -> None:
         self._database = database
+        self._ranks = ranks
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
 
@@ -39,13 +44,20 @@ class Ledger:
         """A transaction of its own, tried again while it loses races."""
         return await self._database.until_won(work)
 
-    async def find(
-        self, key: str, session: Session | None = None
-    ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    async def find(self, key: str, session: Session | None = None) -> tuple[Answer, Answer] | None:
         """(content, answer) of the entry with this key."""
         shown = {"content": 1, "answer": 1}
         row = await self._ledger.find_one({"_id": key}, shown, session=session)
         return (row["content"], row["answer"]) if row else None
+
+    async def settled(self, key: str) -> tuple[Answer, Answer]:
+        """As `find`, of an entry that a transaction has seen: it is to be there to stay."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if found := await self.find(key):
+                return found
+            await asyncio.sleep(0.005)
+        raise TryAgain
 
     async def entry(self, key: str) -> Entry | None:
         row = await self._ledger.find_one({"_id": key})
@@ -59,15 +71,6 @@ class Ledger:
         if kind:
             where["kind"] = kind
         return await page(self._ledger, where, "at", after, limit)
-
-    async def same_since(
-        self, session: Session, by: str, content: Mapping[str, Any], ms: int
-    ) -> str | None:
-        """The key of a gift of the same content by the same person within the last `ms`."""
-        since = datetime.now(UTC) - timedelta(milliseconds=ms)
-        where = {"by": by, "kind": "gift", "at": {"$gte": since}, "content": dict(content)}
-        row = await self._ledger.find_one(where, {"_id": 1}, session=session)
-        return str(row["_id"]) if row else None
 
     async def purse(self, session: Session, user_id: str) -> Purse:
         row = await self._users.find_one(
@@ -92,25 +95,25 @@ class Ledger:
 
     async def write(self, session: Session, entry: Entry, heard: Heard | None) -> None:
         """Put the entry into the book; AlreadyWritten when its key is taken."""
-        row: Document = {
-            "_id": entry.key,
-            "kind": entry.kind,
-            "at": datetime.now(UTC),
-            "by": entry.by,
-            "lines": [line._asdict() for line in entry.lines],
-            "content": dict(entry.content),
-            "answer": dict(entry.answer),
-            "note": entry.note,
-        }
-        if heard:
-            row |= {"live_id": heard.live_id, "epoch": heard.epoch, "seq": heard.seq}
         try:
-            await self._ledger.insert_one(row, session=session)
+            await self._ledger.insert_one(row_of(entry, heard, datetime.now(UTC)), session=session)
         except DuplicateKeyError:
             raise AlreadyWritten(entry.key) from None
 
+    async def unrank(self, session: Session, key: str) -> None:
+        """What this gift added goes out of the rankings; nothing for an entry of another kind."""
+        row = await self._ledger.find_one({"_id": key}, session=session)
+        assert row is not None
+        await self._ranks.add(map(Mark.negated, marks_in(row)), session)
+
     async def _owe(self, session: Session, user_id: str, gold: int) -> None:
-        await self._users.update_one({"_id": user_id}, {"$inc": {"owed": gold}}, session=session)
+        """NotOwed when it is to become less than nothing."""
+        enough = {"owed": {"$gte": -gold}} if gold < 0 else {}
+        done = await self._users.update_one(
+            {"_id": user_id, **enough}, {"$inc": {"owed": gold}}, session=session
+        )
+        if not done.matched_count:
+            raise NotOwed
 
     async def _shift(self, session: Session, user_id: str, by: Mapping[str, int]) -> Purse:
         enough = {unit: {"$gte": -amount} for unit, amount in by.items() if amount < 0}
@@ -124,6 +127,28 @@ class Ledger:
         if row is None:
             raise InsufficientGold if enough else NoSuchUser
         return Purse(row["gold"], row["income"])
+
+
+def row_of(entry: Entry, heard: Heard | None, at: datetime) -> Document:
+    row: Document = {
+        "_id": entry.key,
+        "kind": entry.kind,
+        "at": at,
+        "by": entry.by,
+        "lines": [line._asdict() for line in entry.lines],
+        "content": dict(entry.content),
+        "answer": dict(entry.answer),
+        "note": entry.note,
+    }
+    if heard:
+        row |= {"live_id": heard.live_id, "epoch": heard.epoch, "seq": heard.seq}
+    return row
+
+
+def marks_in(row: Document) -> Iterator[Mark]:
+    """What this entry adds to the rankings."""
+    heard = Heard(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
+    return marks_of(_entry_from(row), row["at"], heard)
 
 
 def _entry_from(row: Document) -> Entry:

@@ -1,5 +1,6 @@
 """members: one document per person who is in a room, `_id` the person."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -10,6 +11,7 @@ from rooms.people import Counts, Member
 from rooms.refusals import InUse
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
+from storage.loader import Loader
 
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
 """A place as it is taken; storage/presence.py keeps the rest of its life."""
@@ -21,6 +23,7 @@ class Members:
     def __init__(self, database: Database) -> None:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
+        self._by_id = Loader(self._members)
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -28,8 +31,15 @@ class Members:
         )
 
     async def get(self, user_id: str) -> Member | None:
-        document = await self._members.find_one({"_id": user_id})
+        document = await self._by_id.get(user_id)
         return member_from(document) if document else None
+
+    async def shared(self, *user_ids: str) -> int | None:
+        """The room in one life of which all of them are; None when there is no such room."""
+        rows = await asyncio.gather(*map(self._by_id.get, user_ids))
+        lives = {(row["live_id"], row["epoch"]) if row else None for row in rows}
+        life = lives.pop()
+        return life[0] if life and not lives else None
 
     async def write(self, room: Room, session: Session | None) -> None:
         """Whatever a change did to places; Raced when one is not what the change saw."""

@@ -42,12 +42,6 @@ class Shelf:
             self._shown(row) for row in await self._rows.find().sort(list(self.order)).to_list()
         ]
 
-    async def page(self, skip: int, limit: int) -> tuple[int, list[Document]]:
-        """How many there are, and those of this page."""
-        count = await self._rows.count_documents({})
-        rows = self._rows.find().sort(list(self.order)).skip(skip).limit(limit)
-        return count, [self._shown(row) for row in await rows.to_list()]
-
     async def add(self, **fields: Any) -> Document:
         number = await self._counters.next(self.name)
         await self._rows.insert_one({"_id": number, **self.to_row(fields)})

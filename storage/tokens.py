@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.database import Collection, Database
+from storage.loader import Loader
 
 PER_USER = 5
 _RENEW_AFTER = timedelta(hours=1)
@@ -16,6 +17,7 @@ class Tokens:
 
     def __init__(self, database: Database, days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
+        self._by_id = Loader(self._tokens)
         self._life = timedelta(days=days)
 
     async def make_indexes(self) -> None:
@@ -37,7 +39,7 @@ class Tokens:
 
     async def owner(self, token: str) -> str | None:
         """The user_id, or None for a token that is unknown, revoked or too old."""
-        row = await self._tokens.find_one({"_id": token_id(token)})
+        row = await self._by_id.get(token_id(token))
         now = datetime.now(UTC)
         if row is None or row["expires_at"] <= now or row.get("revoked"):
             return None

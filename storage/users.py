@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from rooms.people import Person
 from rooms.refusals import NoSuchUser
 from storage.database import Collection, Database, Document, Session
+from storage.loader import Loader
 from storage.members import Members
 
 
@@ -30,6 +31,8 @@ class User:
     height: int = 0
     gold: int = 0
     income: int = 0
+    owed: int = 0
+    """Gold to be given back for refunds, which is not there."""
     is_matchmaker: bool = False
     banned: bool = False
     ban_reason: str = ""
@@ -46,6 +49,7 @@ class Users:
         self._database = database
         self._members = members
         self._users: Collection = database.collection("users")
+        self._by_id = Loader(self._users)
 
     async def make_indexes(self) -> None:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
@@ -77,7 +81,7 @@ class Users:
         return user_from(row) if row else None
 
     async def find(self, user_id: str) -> User | None:
-        row = await self._users.find_one({"_id": user_id})
+        row = await self._by_id.get(user_id)
         return user_from(row) if row else None
 
     async def get(self, user_id: str) -> User:
@@ -92,9 +96,10 @@ class Users:
         by_id = {row["_id"]: user_from(row) for row in rows}
         return [by_id[user_id] for user_id in user_ids if user_id in by_id]
 
-    async def search(self, text: str, after: str, limit: int) -> list[User]:
-        """People whose user_id or nickname begins with `text`, by user_id."""
-        where: Document = {"_id": {"$gt": after}}
+    async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
+        """People whose user_id or nickname begins with `text`, by user_id; only those who owe
+        gold, when they are asked for."""
+        where: Document = {"_id": {"$gt": after}, **({"owed": {"$gt": 0}} if owing else {})}
         if text:
             span = {"$gte": text, "$lt": text + "\uffff"}
             where["$or"] = [{"_id": span}, {"nickname": span}]

@@ -178,6 +178,8 @@ async def test_commands_work_beside_a_server_and_without_one(
         assert await stopped(process, signal.SIGTERM) == 0
     status, said, _ = await program.run("check-ledger")
     assert (status, said) == (0, "Every unit of gold and income is accounted for.\n")
+    status, said, _ = await program.run("rebuild-ranks")
+    assert (status, said) == (0, "Every ranking was what the book says.\n")
     status, said, _ = await program.run("grant", anna.id, "5", "--reason", "more")
     assert (status, said) == (0, f"{anna.id} now has 75 gold and 0 income.\n")
     assert program.processes() == []

@@ -48,6 +48,12 @@ class Search(Ask):
     after: Annotated[str, StringConstraints(max_length=100)] = ""
 
 
+class PeopleSearch(Search):
+    """`owing`: only people who owe gold for a refund."""
+
+    owing: bool = False
+
+
 class UserChange(Ask):
     is_matchmaker: bool | None = None
     banned: bool | None = None
@@ -58,6 +64,12 @@ class Grant(Ask):
     gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
     reason: Reason
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Settle(Grant):
+    """Gold that somebody owes, paid from what they have or by the house."""
+
+    paid_by: Literal["user", "house"]
 
 
 class EndLive(Ask):
@@ -113,6 +125,7 @@ class Person(Answer):
     face_url: str
     gold: int
     income: int
+    owed: int
     is_matchmaker: bool
     banned: bool
     ban_reason: str

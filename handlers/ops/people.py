@@ -16,8 +16,8 @@ class Users(Operator):
     """People by user_id or nickname."""
 
     @call
-    async def get(self, ask: models.Search) -> models.People:
-        found = await self.parts.users.search(ask.q, ask.after, PAGE)
+    async def get(self, ask: models.PeopleSearch) -> models.People:
+        found = await self.parts.users.search(ask.q, ask.after, PAGE, owing=ask.owing)
         more = found[-1].user_id if len(found) == PAGE else None
         return models.People(items=[_person(user) for user in found], next=more)
 
@@ -57,6 +57,23 @@ class GrantGold(Operator):
         await self.parts.users.get(user_id)
         answer = await self.parts.teller.grant(
             user_id, ask.gold, ask.reason, ask.request_id, by="ops"
+        )
+        return models.Granted.model_validate(answer)
+
+
+class SettleDebt(Operator):
+    """Gold that is owed is paid, once per request_id."""
+
+    @call
+    async def post(self, user_id: str, ask: models.Settle) -> models.Granted:
+        await self.parts.users.get(user_id)
+        answer = await self.parts.teller.settle(
+            user_id,
+            ask.gold,
+            ask.reason,
+            ask.request_id,
+            by="ops",
+            by_house=ask.paid_by == "house",
         )
         return models.Granted.model_validate(answer)
 

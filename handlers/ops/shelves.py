@@ -21,7 +21,9 @@ class Gifts(Operator):
 
     @call
     async def post(self, ask: models.NewGift) -> models.Gift:
-        return models.Gift.model_validate(await self.parts.gifts.add(**ask.model_dump()))
+        row = await self.parts.gifts.add(**ask.model_dump())
+        self.parts.catalogue.edited()
+        return models.Gift.model_validate(row)
 
 
 class OneGift(Operator):
@@ -30,11 +32,14 @@ class OneGift(Operator):
     @call
     async def patch(self, number: str, ask: models.GiftChange) -> models.Gift:
         changes = ask.model_dump(exclude_none=True)
-        return models.Gift.model_validate(await self.parts.gifts.edit(int(number), **changes))
+        row = await self.parts.gifts.edit(int(number), **changes)
+        self.parts.catalogue.edited()
+        return models.Gift.model_validate(row)
 
     @call
     async def delete(self, number: str) -> answers.Ok:
         await self.parts.gifts.remove(int(number))
+        self.parts.catalogue.edited()
         return answers.Ok()
 
 
@@ -77,7 +82,9 @@ class Configs(Operator):
     @call
     async def post(self, ask: models.NewConfig) -> models.Config:
         _check_rate(ask.key, ask.value)
-        return models.Config.model_validate(await self.parts.configs.add(**ask.model_dump()))
+        row = await self.parts.configs.add(**ask.model_dump())
+        self.parts.catalogue.edited()
+        return models.Config.model_validate(row)
 
 
 class OneConfig(Operator):
@@ -90,11 +97,14 @@ class OneConfig(Operator):
             changes["value"] = ask.value
         now = await self.parts.configs.get(int(number))
         _check_rate(str(changes.get("key", now["key"])), changes.get("value", now["value"]))
-        return models.Config.model_validate(await self.parts.configs.edit(int(number), **changes))
+        row = await self.parts.configs.edit(int(number), **changes)
+        self.parts.catalogue.edited()
+        return models.Config.model_validate(row)
 
     @call
     async def delete(self, number: str) -> answers.Ok:
         await self.parts.configs.remove(int(number))
+        self.parts.catalogue.edited()
         return answers.Ok()
 
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from money.recharge import Refund
 from server import Server
+from tests.handlers.test_gifts import CANDY, give
 from tests.handlers.test_payments import gold, ordered, paid, reported
-from tests.phones import Street
+from tests.phones import Phone, Street
 
 a_call = pytest.mark.gen_test(timeout=30)
 
@@ -96,3 +98,72 @@ async def test_a_forgery_is_not_carried_out_by_operators_either(
     again = await street.ops("POST", "inbox/again", id=report["id"])
     assert again.refusal == (400, "bad_parameter")
     assert gold(db, anna) == 0
+
+
+async def owing(street: Street, server: Server) -> Phone:
+    """Somebody who has 10 gold and owes 50: they gave away what was then refunded."""
+    anna, bert = await street.person("anna", 2), await street.person("bert", 1)
+    number = (await paid(street, await ordered(anna)))["order"]
+    await reported(server)
+    (await give(anna, bert.id, CANDY, 10)).ok()
+    order = await server.parts.orders.find(number)
+    assert order
+    await server.parts.cashier.refund(Refund(order.provider, number, "R1", order.fen))
+    granted = {"gold": 10, "reason": "a test", "request_id": "ten"}
+    (await street.ops("POST", f"users/{anna.id}/grant", **granted)).ok()
+    return anna
+
+
+@a_call
+async def test_what_somebody_owes_is_seen_and_settled_once(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna = await owing(street, server)
+    (seen,) = (await street.ops("GET", "users?owing=true")).ok()["items"]
+    assert (seen["id"], seen["gold"], seen["owed"]) == (anna.id, 10, 50)
+    settle = {"reason": "as agreed", "paid_by": "user", "request_id": "s1", "gold": 10}
+    for _ in range(2):
+        said = await street.ops("POST", f"users/{anna.id}/settle", **settle)
+        assert said.ok() == {"gold": 0, "income": 0}
+    more = {**settle, "request_id": "s2", "gold": 1}
+    said = await street.ops("POST", f"users/{anna.id}/settle", **more)
+    assert said.refusal == (409, "insufficient_gold")
+    more = {**more, "paid_by": "house", "gold": 41}
+    said = await street.ops("POST", f"users/{anna.id}/settle", **more)
+    assert said.refusal == (409, "not_owed")
+    more = {**more, "gold": 40}
+    (await street.ops("POST", f"users/{anna.id}/settle", **more)).ok()
+    assert (await street.ops("GET", "users?owing=true")).ok()["items"] == []
+    assert db.users.find_one({"_id": anna.id})["owed"] == 0
+    assert await server.parts.books.check() == []
+
+
+@a_call
+async def test_the_overview_has_the_night_at_a_glance(street: Street, server: Server) -> None:
+    host = await street.host()
+    anna = await owing(street, server)
+    (await anna.get("get_playurl/", live_id=host.live_id)).ok()
+    await paid(street, await ordered(anna), "forged")
+    await reported(server)
+    await server.parts.books.check()
+    seen = (await street.ops("GET", "overview")).ok()
+    assert seen["status"] == "ok"
+    assert seen["dependencies"]["mongodb"]["state"] == "ok"
+    assert [process["id"] for process in seen["processes"]] == [server.parts.process]
+    assert (seen["rooms"], seen["people"], seen["debtors"]) == (1, 2, 1)
+    assert seen["today"] == {
+        "sold": {"orders": 1, "fen": 600, "gold": 60},
+        "given": {"gold": 50, "income": 25},
+    }
+    book = seen["book"]
+    assert (book["problems"], book["gold"], book["income"], book["owed"]) == (0, 10, 25, 50)
+    assert book["oldest_unpaid_seconds"] >= 0
+    (refused,) = seen["refused"]
+    assert (refused["times"], refused["source"]) == (1, server.settings.pay.provider)
+
+
+@a_call
+async def test_the_overview_of_an_empty_house_is_all_zero(street: Street) -> None:
+    seen = (await street.ops("GET", "overview")).ok()
+    assert (seen["rooms"], seen["people"], seen["refused"]) == (0, 0, [])
+    assert seen["today"]["sold"] == {"orders": 0, "fen": 0, "gold": 0}

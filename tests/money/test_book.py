@@ -39,6 +39,8 @@ def test_an_entry_sums_to_zero() -> None:
         (Line("user:1", "gold", 1), Line(HOUSE, "income", -1)),
     ],
 )
-def test_an_entry_that_does_not_sum_to_zero_per_unit_cannot_be_made(lines) -> None:
+def test_an_entry_that_does_not_sum_to_zero_per_unit_cannot_be_made(
+    lines: tuple[Line, ...],
+) -> None:
     with pytest.raises(ValueError, match="the lines of key do not sum to zero"):
         entry(*lines)

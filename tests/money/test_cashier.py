@@ -1,44 +1,21 @@
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from money.book import Purse
 from money.cashier import Cashier
-from money.recharge import Order, Payment, PaymentRefused, Refund
-from tests.money.memory import Holds, MemoryBook
+from money.recharge import PaymentRefused, Refund
+from tests.money.memory import Holds, MemoryBook, MemoryTill
 from tests.money.test_recharge import ORDER, PAYMENT
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
 
-class MemoryTill:
-    def __init__(self) -> None:
-        self.orders = {"Q1": ORDER}
-        self.breaks = False
-        self.given_back = 0
-
-    async def find(self, number: str, tx: Any = None) -> Order | None:
-        assert tx is None
-        return self.orders.get(number)
-
-    async def refund(self, tx: Any, number: str, refund: Refund) -> int:
-        assert (tx, refund.order) == ("tx", number)
-        before = self.given_back
-        self.given_back += refund.fen
-        return before
-
-    async def pay(self, tx: Any, number: str, payment: Payment) -> None:
-        assert (tx, payment.order) == ("tx", number)
-        if self.breaks:
-            raise ConnectionError
-        self.orders[number] = replace(self.orders[number], state="paid")
-
-
 class Desk:
     def __init__(self) -> None:
-        self.book, self.till, self.holds = MemoryBook(anna=(1, 2)), MemoryTill(), Holds()
+        self.book, self.holds = MemoryBook(anna=(1, 2)), Holds()
+        self.till = MemoryTill(self.book, ORDER)
         self.cashier = Cashier(self.book, self.till, self.holds)
 
 
@@ -66,7 +43,7 @@ async def test_what_is_not_its_orders_is_refused_and_moves_nothing() -> None:
     desk = Desk()
     for word, other in (("amount", {"fen": 1}), ("order", {"order": "Q2"})):
         with pytest.raises(PaymentRefused, match=word):
-            await desk.cashier.credit(replace(PAYMENT, **other))  # type: ignore[arg-type]
+            await desk.cashier.credit(replace(PAYMENT, **other))
     assert desk.book.entries == {}
     assert desk.till.orders["Q1"].state == "created"
 
@@ -120,5 +97,6 @@ async def test_a_refund_that_cannot_be_moves_nothing() -> None:
     await desk.cashier.credit(PAYMENT)
     with pytest.raises(PaymentRefused, match="amount"):
         await desk.cashier.refund(replace(refund, fen=601))
+    assert desk.till.given_back == {"Q1": 0}
     assert desk.book.purses["anna"] == Purse(61, 2)
     assert len(desk.book.entries) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.bus import Arrived, Message, Revoked, ShownOut, Stirred, Told
+from realtime.bus import Arrived, Edited, Message, Revoked, ShownOut, Stirred, Told
 from realtime.codes import Code
 from realtime.letters import KINDS, pack, unpack
 
@@ -16,6 +16,7 @@ MESSAGES = st.one_of(
     st.builds(ShownOut, WORDS, st.none() | IDS, st.sampled_from(Code)),
     st.builds(Arrived, IDS, WORDS, WORDS, IDS),
     st.builds(Revoked, WORDS),
+    st.builds(Edited),
 )
 
 
@@ -29,7 +30,7 @@ def test_what_is_packed_is_unpacked_the_same(sender: str, message: Message) -> N
 
 
 def test_every_message_has_a_word() -> None:
-    assert set(KINDS.values()) == {Told, Stirred, ShownOut, Arrived, Revoked}
+    assert set(KINDS.values()) == {Told, Stirred, ShownOut, Arrived, Revoked, Edited}
 
 
 def test_a_frame_travels_as_it_is() -> None:
@@ -64,6 +65,7 @@ def test_what_another_version_writes_is_skipped(line: object, name: str, fields:
         '["me","stirred",{}]',
         '["me","stirred",null]',
         '["me","stirred"]',
+        '["me","edited",{"gifts":true}]',
         '["me","shown_out",{"user_id":"1","live_id":1,"code":4999}]',
         '["me",["stirred"],{"live_id":1}]',
         '{"stirred":1}',

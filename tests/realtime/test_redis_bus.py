@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tornado.ioloop import IOLoop
 
-from realtime.bus import Arrived, Message, Revoked, ShownOut, Stirred, Told
+from realtime.bus import Arrived, Edited, Message, Revoked, ShownOut, Stirred, Told
 from realtime.codes import Code
 from realtime.redis_bus import DEAF_SECONDS, WAITING, RedisBus
 from tests.realtime.listening import until
@@ -95,6 +95,7 @@ async def test_every_message_crosses_in_order(start: Start, redis_url: str) -> N
         ShownOut("2", None, Code.PUT_OUT),
         Arrived(ROOM, "a", "3", 4),
         Revoked("hash"),
+        Edited(),
         told(ROOM, 2),
     ]
     for message in said:
@@ -133,6 +134,19 @@ async def test_a_room_that_is_not_followed_is_not_heard(start: Start, redis_url:
     one.bus.publish(told(ROOM, 1))
     await two.hears(told(ROOM, 1))
     assert two.heard == [told(ROOM, 1)]
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("message", [Revoked("hash"), Edited(), ShownOut("1", None, Code.PUT_OUT)])
+async def test_what_concerns_all_is_heard_by_whoever_follows_no_room(
+    start: Start, redis_url: str, message: Message
+) -> None:
+    one, two = start(redis_url), start(redis_url)
+    for process in (one, two):
+        await process.connected()
+    one.bus.publish(message)
+    await two.hears(message)
+    assert one.heard == two.heard == [message]
 
 
 @pytest.mark.gen_test(timeout=30)
@@ -180,12 +194,13 @@ async def test_deployments_on_one_redis_do_not_hear_each_other(
     await stranger.connected()
     await stranger.bus.follow(ROOM)
     stranger.bus.publish(Revoked("theirs"))
+    stranger.bus.publish(Edited())
     stranger.bus.publish(told(ROOM, 9))
     for message in (Revoked("ours"), told(ROOM, 1)):
         one.bus.publish(message)
     await two.hears(told(ROOM, 1))
     assert two.heard == [Revoked("ours"), told(ROOM, 1)]
-    assert stranger.heard == [Revoked("theirs"), told(ROOM, 9)]
+    assert stranger.heard == [Revoked("theirs"), Edited(), told(ROOM, 9)]
 
 
 @pytest.mark.gen_test(timeout=30)

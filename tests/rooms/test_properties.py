@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rooms.people import SEAT_OF_GENDER, Counts, Person
 from rooms.refusals import Refusal
-from rooms.room import Room, Seat
+from rooms.room import Admission, Room, Seat
 from rooms.snapshot import snapshot
 from storage.members import _count
 from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, KIM, NOW, PATIENCE
@@ -24,6 +24,7 @@ HOSTS = {1: HOST, 2: MING}
 COVERS = {1: "", 2: "https://cover"}
 EVERYBODY = (HOST, MING, BERT, CARL, ANNA, DORA, KIM)
 SIGNATURES = itertools.count()
+ADMISSIONS: tuple[Admission, ...] = ("applied", "applied", "applied", "invited", "open", "open")
 REASONS = ("left", "offline", "banned")
 
 Rule = Callable[[Room], Any]
@@ -130,7 +131,7 @@ class World:
 
     def rule(self, step: Step) -> Rule:
         who, whom, stream = step.who, step.whom, self.new_name()
-        admission = ("applied", "applied", "applied", "invited", "open", "open")[step.choice]
+        admission = ADMISSIONS[step.choice]
         rules: dict[str, Rule] = {
             "apply": lambda room: room.apply(who, self.now, 120),
             "invite": lambda room: (
@@ -152,7 +153,7 @@ class World:
             "profile": lambda room: room.update_profile(
                 Person(who.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
-            "gift": lambda room: room.hear_gift(a_gift(who, whom)),
+            "gift": lambda room: give(room, who, whom),
             "nothing": lambda room: None,
             "end": lambda room: None if step.choice else room.end(who.user_id),
             "close": lambda room: room.close("operator") if step.choice == 0 else None,
@@ -296,6 +297,11 @@ def counted(here: dict[str, Any]) -> Counts:
 
 def play_url(stream: str) -> str:
     return f"rtmp://play/{stream}?sign={next(SIGNATURES)}"
+
+
+def give(room: Room, sender: Person, receiver: Person) -> None:
+    if room.has(sender.user_id, receiver.user_id):
+        room.hear_gift(a_gift(sender, receiver))
 
 
 def a_gift(sender: Person, receiver: Person) -> Any:

@@ -108,29 +108,47 @@ def test_a_room_that_is_not_live_hears_of_nobody() -> None:
 @pytest.mark.parametrize(("sender", "receiver"), [(CARL, HOST), (HOST, BERT), (BERT, ANNA)])
 def test_a_gift_between_people_of_the_room_is_heard(sender: Person, receiver: Person) -> None:
     room = seated(BERT, ANNA, watching=(CARL,))
-    assert room.hear_gift(gift(sender, receiver)) is True
+    assert room.has(sender.user_id, receiver.user_id)
+    room.hear_gift(gift(sender, receiver))
     assert said(room) == [("gift", gift(sender, receiver))]
+    assert room.touched == set()
+
+
+def test_several_gifts_are_heard_in_order() -> None:
+    room = seated(BERT, ANNA)
+    pairs = [(BERT, HOST), (ANNA, HOST), (BERT, ANNA)]
+    for sender, receiver in pairs:
+        room.hear_gift(gift(sender, receiver))
+    assert said(room) == [("gift", gift(*pair)) for pair in pairs]
+    assert [event.seq for event in room.numbered(NOW)] == [room.version + n for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [(STRANGER, HOST), (HOST, STRANGER)])
-def test_a_gift_from_or_to_elsewhere_is_not_heard(sender: Person, receiver: Person) -> None:
+def test_a_room_has_nobody_from_elsewhere(sender: Person, receiver: Person) -> None:
+    assert not live_room().has(sender.user_id, receiver.user_id)
+
+
+def test_a_room_has_whoever_came_in_and_not_whoever_left() -> None:
     room = live_room()
-    assert room.hear_gift(gift(sender, receiver)) is False
-    assert not room.changed
+    assert room.has(HOST.user_id)
+    room.enter(BERT, NOW)
+    assert room.has(BERT.user_id, HOST.user_id)
+    room = after(room)
+    room.leave(BERT.user_id)
+    assert not after(room).has(BERT.user_id, HOST.user_id)
 
 
-def test_a_gift_after_the_end_is_not_heard() -> None:
+def test_a_room_has_nobody_after_the_end() -> None:
     room = live_room(BERT)
     room.close("host")
-    room = after(room)
-    assert room.hear_gift(gift(BERT, HOST)) is False
-    assert not room.changed
+    assert not room.has(BERT.user_id)
+    assert not after(room).has(BERT.user_id, HOST.user_id)
 
 
-def test_a_gift_from_an_older_life_is_not_heard() -> None:
+def test_a_room_has_nobody_of_an_older_life() -> None:
     room = live_room()
     room.members[BERT.user_id] = place(BERT, epoch="older")
-    assert room.hear_gift(gift(BERT, HOST)) is False
+    assert not room.has(BERT.user_id, HOST.user_id)
 
 
 # ---- numbers

@@ -44,15 +44,6 @@ async def test_what_is_not_there_is_refused_by_its_name(house: House) -> None:
 
 
 @gen_test
-async def test_pages_say_how_many_there_are(house: House) -> None:
-    for n in range(5):
-        await house.gifts.add(name=f"gift{n}")
-    count, rows = await house.gifts.page(2, 2)
-    assert (count, [row["id"] for row in rows]) == (5, [3, 4])
-    assert await house.gifts.page(6, 2) == (5, [])
-
-
-@gen_test
 async def test_blocks_stand_by_price(house: House) -> None:
     for fen in (600, 100, 600):
         await house.blocks.add(fen=fen, gold=fen)

@@ -1,0 +1,78 @@
+"""What operators see at a glance: sums over what is going on and what happened today."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from money.rank import day_scope, span_of
+from storage.database import Collection, Database, Document
+
+RECENT = timedelta(days=1)
+
+
+class Overview:
+    """Each figure is one query that an index answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._orders: Collection = database.collection("orders")
+        self._ranks: Collection = database.collection("ranks")
+        self._inbox: Collection = database.collection("inbox")
+        self._members: Collection = database.collection("members")
+        self._rooms: Collection = database.collection("rooms")
+        self._users: Collection = database.collection("users")
+        self._processes: Collection = database.collection("processes")
+
+    async def make_indexes(self) -> None:
+        await self._orders.create_index(
+            "paid_at", partialFilterExpression={"paid_at": {"$exists": True}}
+        )
+        await self._users.create_index("owed", partialFilterExpression={"owed": {"$gt": 0}})
+
+    async def figures(self, day: date) -> dict[str, Any]:
+        """What is so now, and the sums of that day in China."""
+        names = ("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors")
+        found = await asyncio.gather(
+            self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
+            self._members.estimated_document_count(),
+            self._living(),
+            self._sold(day),
+            self._given(day),
+            self._refused(),
+            self._users.count_documents({"owed": {"$gt": 0}}),
+        )
+        return dict(zip(names, found, strict=True))
+
+    async def _living(self) -> list[Document]:
+        """Processes with a lease, and when it runs out."""
+        rows = await self._processes.find({"expires_at": {"$gt": datetime.now(UTC)}}).to_list()
+        return [{"id": row["_id"], "lease_until": row["expires_at"]} for row in rows]
+
+    async def _sold(self, day: date) -> Document:
+        start, end = span_of(day)
+        sums = {"fen": {"$sum": "$fen"}, "gold": {"$sum": "$gold"}, "orders": {"$sum": 1}}
+        paid = {"paid_at": {"$gte": start, "$lt": end}}
+        return await self._sums(self._orders, paid, sums)
+
+    async def _given(self, day: date) -> Document:
+        sums = {"gold": {"$sum": "$gold"}, "income": {"$sum": "$income"}}
+        return await self._sums(self._ranks, {"scope": day_scope(day)}, sums)
+
+    async def _sums(self, rows: Collection, where: Document, sums: Document) -> Document:
+        found = await rows.aggregate([{"$match": where}, {"$group": {"_id": None, **sums}}])
+        async for row in found:
+            return {name: int(row[name]) for name in sums}
+        return dict.fromkeys(sums, 0)
+
+    async def _refused(self) -> list[Document]:
+        """Reports of the last day, by source and reason, the most first."""
+        recent = {"received_at": {"$gte": datetime.now(UTC) - RECENT}, "outcome": "refused"}
+        key = {"source": "$source", "reason": "$reason"}
+        steps: list[Document] = [
+            {"$match": recent},
+            {"$group": {"_id": key, "times": {"$sum": "$times"}}},
+            {"$sort": {"times": -1, "_id": 1}},
+        ]
+        return [
+            {**row["_id"], "times": row["times"]}
+            async for row in await self._inbox.aggregate(steps)
+        ]
