@@ -197,7 +197,6 @@ async def make_indexes(parts: Parts) -> None:
         parts.orders,
         parts.ledger,
         parts.ranks,
-        parts.overview,
         parts.errand_store,
     )
     with parts.database.patiently():

@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
     parser.add_argument("--settings", type=Path, default=Path("settings.yaml"))
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(metavar="{serve,grant,matchmaker}")
+    commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     add_commands(commands)
     one = commands.add_parser("worker")  # for the supervisor, not for people

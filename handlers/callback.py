@@ -12,10 +12,12 @@ from storage.inbox import Note, Outcome
 
 
 class Settled(NamedTuple):
-    """What became of a report; a `reason` unless it was done."""
+    """What became of a report; a `reason` unless it was done. What says something of an order of
+    ours is `lasting`."""
 
     outcome: Outcome
     reason: str = ""
+    lasting: bool = False
 
 
 DONE = Settled("done")
@@ -50,8 +52,8 @@ class Callback(Handler):
         if known == "refused":
             self._refuse(note.source, await inbox.why_refused(note))
         if known == "received":
-            outcome, reason = await carry_out()
-            await inbox.settle(note, outcome, reason)
+            outcome, reason, lasting = await carry_out()
+            await inbox.settle(note, outcome, reason, lasting=lasting)
             if outcome == "refused":
                 self._refuse(note.source, reason)
             structlog.contextvars.bind_contextvars(callback=reason or outcome)

@@ -13,7 +13,7 @@ OLD_SECONDS = 30.0
 
 
 class Wares(NamedTuple):
-    """All of it, as it stood together."""
+    """All of it, as it was read at one time."""
 
     gifts: dict[int, dict[str, Any]]
     """By id, in the order in which they are shown."""

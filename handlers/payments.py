@@ -56,7 +56,7 @@ class JsapiNotice(Callback):
         if parts.jsapi is None:
             raise CallbackRefused
         heard = parts.jsapi.notices.read(self.request.headers, self.body, time.time())
-        note = Note(JSAPI, heard.id, "", self.body.decode(errors="replace"), lasting=True)
+        note = Note(JSAPI, heard.id, "", self.body.decode(errors="replace"))
 
         async def carry_out() -> Settled:
             return await credit(parts, heard.news, heard.ignored)
@@ -89,9 +89,7 @@ class XpayNotice(Callback):
         content = json.dumps(push.content, ensure_ascii=False) if push else ""
         raw = content or self.body.decode(errors="replace")
         proof = {"sealed": SEALED if push and push.sealed else "no"}  # ours, whatever was asked
-        note = Note(
-            XPAY, _id(push) if push else raw, urlencode(unsigned | proof), raw, lasting=True
-        )
+        note = Note(XPAY, _id(push) if push else raw, urlencode(unsigned | proof), raw)
 
         async def carry_out() -> Settled:
             assert push
@@ -144,8 +142,8 @@ async def credit(parts: Parts, news: Payment | Refund | None, otherwise: str) ->
     except PaymentRefused as why:
         if isinstance(news, Refund) and why.word == EARLY:
             raise TryAgain from None
-        return refused(why.word)
-    return DONE
+        return Settled("refused", why.word, lasting=why.word != "order")
+    return DONE._replace(lasting=True)
 
 
 def _id(push: Push) -> str:
@@ -166,7 +164,8 @@ async def again(parts: Parts, row: Mapping[str, Any]) -> Settled:
     """Carries out a genuine report as it was kept."""
     note = Note(row["source"], row["_id"].partition(":")[2], row["query"], row["raw"])
     settled = await (_again_jsapi if note.source == JSAPI else _again_xpay)(parts, note)
-    await parts.inbox.settle(note, *settled)
+    outcome, reason, lasting = settled
+    await parts.inbox.settle(note, outcome, reason, lasting=lasting)
     return settled
 
 

@@ -25,14 +25,12 @@ more takes the place of an older one."""
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A callback as it came: `id` is the same for every repetition, `query` has no signature;
-    `lasting` ones are never deleted once they are known to be genuine."""
+    """A callback as it came: `id` is the same for every repetition, `query` has no signature."""
 
     source: str
     id: str
     query: str
     raw: str
-    lasting: bool = False
 
 
 class Inbox:
@@ -49,6 +47,7 @@ class Inbox:
     async def make_indexes(self) -> None:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
         await self._inbox.create_index([("received_at", -1)])
+        await self._inbox.create_index([("outcome", 1), ("received_at", -1)])
 
     async def receive(self, note: Note) -> str:
         """Its outcome so far: "received" when its effect is still to be carried out. It is stored
@@ -59,7 +58,7 @@ class Inbox:
             "genuine": True,
             "outcome": "received",
             "reason": "",
-            "expires_at": None if note.lasting else now + KEPT,
+            "expires_at": now + KEPT,
         }
         row = await self._inbox.find_one_and_update(
             {"_id": _name(note)},
@@ -75,9 +74,13 @@ class Inbox:
         row = await self._inbox.find_one({"_id": _name(note)}, {"reason": 1})
         return str((row or {}).get("reason", ""))
 
-    async def settle(self, note: Note, outcome: Outcome, reason: str = "") -> None:
-        """Of two who settle it at once the first is right."""
-        settled = {"outcome": outcome, "reason": reason}
+    async def settle(
+        self, note: Note, outcome: Outcome, reason: str = "", *, lasting: bool = False
+    ) -> None:
+        """Of two who settle it at once the first is right. A `lasting` one is kept for good."""
+        settled: Document = {"outcome": outcome, "reason": reason}
+        if lasting:
+            settled["expires_at"] = None
         await self._inbox.update_one({"_id": _name(note), "outcome": "received"}, {"$set": settled})
 
     async def find(self, name: str) -> Document | None:

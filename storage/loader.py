@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 from typing import Any
 
+from rooms.refusals import StorageAway
 from storage.database import Collection, Document
 
 
@@ -32,14 +33,16 @@ class Loader:
 
     async def _read(self, asked: dict[Any, list[asyncio.Future[Document | None]]]) -> None:
         waiting = [(key, answer) for key, answers in asked.items() for answer in answers]
+        error: Exception = StorageAway()
         try:
             rows = await self._rows.find({"_id": {"$in": [*asked]}}).to_list()
-        except Exception as error:  # noqa: BLE001 - raised to whoever asked
-            for _, answer in waiting:
+            found = {row["_id"]: row for row in rows}
+            for key, answer in waiting:
                 if not answer.done():  # whoever asked may have gone away
+                    answer.set_result(found.get(key))
+        except Exception as raised:  # noqa: BLE001 - raised to whoever asked
+            error = raised
+        finally:
+            for _, answer in waiting:
+                if not answer.done():
                     answer.set_exception(error)
-            return
-        found = {row["_id"]: row for row in rows}
-        for key, answer in waiting:
-            if not answer.done():
-                answer.set_result(found.get(key))

@@ -26,6 +26,9 @@ class Orders:
         await self._orders.create_index(
             "due_at", partialFilterExpression={"due_at": {"$gt": LONG_AGO}}
         )
+        await self._orders.create_index(
+            "paid_at", partialFilterExpression={"paid_at": {"$gt": LONG_AGO}}
+        )
 
     async def add(self, order: Order, block_id: int) -> None:
         """A new one, to be asked about before long."""
@@ -85,7 +88,9 @@ class Orders:
         await self._orders.update_one({"_id": number}, {"$set": {"refused": word, "due_at": None}})
 
     async def oldest_unpaid(self) -> datetime | None:
-        row = await self._orders.find_one({"state": "created"}, sort=[("created_at", 1)])
+        """Of those that may still be paid: a disputed one waits for operators."""
+        waiting = {"state": "created", "refused": None}
+        row = await self._orders.find_one(waiting, sort=[("created_at", 1)])
         return row["created_at"] if row else None
 
     async def page(

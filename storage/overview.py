@@ -22,12 +22,6 @@ class Overview:
         self._users: Collection = database.collection("users")
         self._processes: Collection = database.collection("processes")
 
-    async def make_indexes(self) -> None:
-        await self._orders.create_index(
-            "paid_at", partialFilterExpression={"paid_at": {"$exists": True}}
-        )
-        await self._users.create_index("owed", partialFilterExpression={"owed": {"$gt": 0}})
-
     async def figures(self, day: date) -> dict[str, Any]:
         """What is so now, and the sums of that day in China."""
         names = ("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors")
@@ -50,7 +44,7 @@ class Overview:
     async def _sold(self, day: date) -> Document:
         start, end = span_of(day)
         sums = {"fen": {"$sum": "$fen"}, "gold": {"$sum": "$gold"}, "orders": {"$sum": 1}}
-        paid = {"paid_at": {"$gte": start, "$lt": end}}
+        paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
         return await self._sums(self._orders, paid, sums)
 
     async def _given(self, day: date) -> Document:
@@ -64,12 +58,12 @@ class Overview:
         return dict.fromkeys(sums, 0)
 
     async def _refused(self) -> list[Document]:
-        """Reports of the last day, by source and reason, the most first."""
-        recent = {"received_at": {"$gte": datetime.now(UTC) - RECENT}, "outcome": "refused"}
+        """Different reports of the last day, by source and reason, the most first."""
+        recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
         key = {"source": "$source", "reason": "$reason"}
         steps: list[Document] = [
             {"$match": recent},
-            {"$group": {"_id": key, "times": {"$sum": "$times"}}},
+            {"$group": {"_id": key, "times": {"$sum": 1}}},
             {"$sort": {"times": -1, "_id": 1}},
         ]
         return [

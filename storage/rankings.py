@@ -1,9 +1,11 @@
 """The rankings as the book has them, beside those that are kept; and kept ones made anew."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, datetime
+from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
@@ -15,6 +17,7 @@ from storage.ranks import name_of
 Amounts = dict[str, tuple[int, int]]
 """(gold, income) by user_id; nobody who has neither."""
 REVERSED = "reversal:gift:"
+SCOPE = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Rankings:
@@ -30,14 +33,21 @@ class Rankings:
         that are kept."""
         gifts: Document = {"kind": "gift"}
         if since is None:
-            kept = await self._ranks.aggregate([{"$group": {"_id": "$scope"}}], session=session)
-            found = {row["_id"] async for row in kept}
+            found = {name for name in await self._kept_scopes(session) if _is_scope(name)}
         else:
             gifts["at"] = {"$gte": since}
             found = await self._scopes_of(
                 {"_id": {"$in": await self._backs(since, session)}}, session
             )
         return sorted(found | await self._scopes_of(gifts, session))
+
+    async def strays(self, session: Session) -> list[str]:
+        """What is kept and is a ranking of nothing."""
+        return [str(name) for name in await self._kept_scopes(session) if not _is_scope(name)]
+
+    async def _kept_scopes(self, session: Session) -> list[Any]:
+        kept = await self._ranks.aggregate([{"$group": {"_id": "$scope"}}], session=session)
+        return [row["_id"] async for row in kept]
 
     async def _scopes_of(self, gifts: Document, session: Session) -> set[str]:
         in_china = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d", "timezone": "+08"}}
@@ -98,12 +108,11 @@ class Rankings:
         seen = {"mends": mends} if mends else {"mends": {"$exists": False}}
         amounts = {"gold": lacks.gold, "income": lacks.income, "mends": 1}
         new = {"scope": lacks.scope, "user_id": lacks.user_id}
-        with suppress(DuplicateKeyError):  # it is there, and mended
-            await self._ranks.update_one(
-                {"_id": name_of(lacks), **seen},
-                {"$inc": amounts, "$set": new},
-                upsert=True,
-            )
+        place, change = {"_id": name_of(lacks), **seen}, {"$inc": amounts, "$set": new}
+        for _ in range(2):  # a gift may make the place in just that moment
+            with suppress(DuplicateKeyError):  # it is there, and mended
+                await self._ranks.update_one(place, change, upsert=True)
+                return
 
     async def _mends(self, scope: str, session: Session) -> dict[str, int]:
         where = {"scope": scope, "mends": {"$gt": 0}}
@@ -142,6 +151,10 @@ class Rankings:
         gifts = self._ledger.find({"_id": {"$in": keys}, **where}, session=session)
         marks = [mark.negated() async for row in gifts for mark in marks_in(row)]
         return [mark for mark in marks if mark.scope == scope]
+
+
+def _is_scope(name: Any) -> bool:
+    return isinstance(name, str) and bool(SCOPE.fullmatch(name))
 
 
 def _where(scope: str) -> Document:

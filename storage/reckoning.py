@@ -13,8 +13,8 @@ from storage.rooms import LOG
 
 MOST = 100
 """Problems of one kind that are told; after so many something is wrong altogether."""
-
-
+MUCH = 10
+"""When more than a tenth of the book is new, all of it is looked at."""
 AT_ONCE = 500
 """People whose lines are summed in one query."""
 
@@ -32,23 +32,32 @@ class Reckoning:
 
     async def problems(self, since: datetime | None = None) -> list[Problem]:
         """None when every unit is accounted for. With `since`, only what has to do with the
-        entries written from then on is looked at: what is read grows with what happened, not with
-        the book."""
-        parts = (
+        entries written from then on is looked at: all lines of the people whom they moved, the
+        lives and days to which they belong."""
+        if since and not await self._few(since):
+            since = None
+        found: list[Problem] = []
+        for part in (
             self._unbalanced,
-            self._balances,
             self._orders_without_entry,
             self._entries_without_order,
             self._double_events,
             self._events,
-            self._ranks,
-        )
-        found: list[Problem] = []
-        with self._database.patiently():
-            for part in parts:  # each on a snapshot of its own: none has to last
-                async with self._database.client.start_session(snapshot=True) as session:
+        ):
+            with self._database.patiently():
+                async with self._snapshot() as session:
                     found += await part(session, since)
-        return found
+        return [*found, *await self._balances(since), *await self._ranks(since)]
+
+    def _snapshot(self) -> Session:
+        """What is compared is read from one; none has to last longer than that."""
+        return self._database.client.start_session(snapshot=True)
+
+    async def _few(self, since: datetime) -> bool:
+        """Whether it is cheaper not to read the whole book."""
+        with self._database.patiently():
+            new = await self._ledger.count_documents(_from("at", since))
+            return new * MUCH < await self._ledger.estimated_document_count()
 
     async def totals(self) -> dict[str, int]:
         """What all people have together, {"gold", "income", "owed"}, and "fen" that were paid."""
@@ -62,7 +71,7 @@ class Reckoning:
             found |= {name: int(row[name]) for name in sums}
         kept = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
         paid: list[Document] = [
-            {"$match": {"state": "paid"}},
+            {"$match": {"state": "paid", "sandbox": {"$ne": True}}},
             {"$group": {"_id": None, "fen": {"$sum": kept}}},
         ]
         async for row in await self._orders.aggregate(paid):
@@ -84,16 +93,21 @@ class Reckoning:
             async for row in self._all(self._ledger, steps, session)
         ]
 
-    async def _balances(self, session: Session, since: datetime | None) -> list[Problem]:
-        if since is None:
-            return await self._compare({}, {}, session)
-        touched = await self._touched(since, session)
+    async def _balances(self, since: datetime | None) -> list[Problem]:
+        with self._database.patiently():
+            async with self._snapshot() as session:
+                if since is None:
+                    return await self._compare({}, {}, session)
+                touched = await self._touched(since, session)
         problems: list[Problem] = []
         for first in range(0, len(touched), AT_ONCE):
             names = touched[first : first + AT_ONCE]
-            accounts = [of(name) for name in names for of in (account, debt)]
-            lines = {"lines.account": {"$in": accounts}}
-            problems += await self._compare(lines, {"_id": {"$in": names}}, session)
+            lines = {
+                "lines.account": {"$in": [of(name) for name in names for of in (account, debt)]}
+            }
+            with self._database.patiently():
+                async with self._snapshot() as session:
+                    problems += await self._compare(lines, {"_id": {"$in": names}}, session)
         return problems[:MOST]
 
     async def _compare(self, lines: Document, people: Document, session: Session) -> list[Problem]:
@@ -203,11 +217,18 @@ class Reckoning:
             problems += [Problem("unbooked_event", f"{room['_id']}/{seq}") for seq in strange]
         return problems[:MOST]
 
-    async def _ranks(self, session: Session, since: datetime | None) -> list[Problem]:
+    async def _ranks(self, since: datetime | None) -> list[Problem]:
         """Rankings that are not the fold of their gifts."""
         problems: list[Problem] = []
-        for scope in await self._rankings.scopes(since, session):
-            found = await self._rankings.differences(scope, session)
+        with self._database.patiently():
+            async with self._snapshot() as session:
+                scopes = await self._rankings.scopes(since, session)
+                strays = [] if since else await self._rankings.strays(session)
+        problems += [Problem("rank", name, "is no ranking") for name in strays]
+        for scope in scopes:
+            with self._database.patiently():
+                async with self._snapshot() as session:
+                    found = await self._rankings.differences(scope, session)
             problems += [Problem("rank", f"{scope}:{who}", words) for who, words in found]
         return problems[:MOST]
 

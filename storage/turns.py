@@ -1,5 +1,6 @@
 """turns: what is done now and then by one process for all, and what came of it last."""
 
+from contextlib import suppress
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -31,7 +32,17 @@ class Turns:
         return bool(turn and turn["ours"])
 
     async def keep(self, name: str, result: dict[str, Any]) -> None:
-        await self._turns.update_one({"_id": name}, {"$set": {"result": result}}, upsert=True)
+        """Unless there is one by now that began later (`at`)."""
+        older = [{"result.at": {"$exists": False}}, {"result.at": {"$lte": result["at"]}}]
+        with suppress(DuplicateKeyError):
+            await self._turns.update_one(
+                {"_id": name, "$or": older}, {"$set": {"result": result}}, upsert=True
+            )
+
+    async def rest(self, name: str, seconds: float) -> None:
+        """It is due again so much later."""
+        later = {"$add": ["$$NOW", int(seconds * 1000)]}
+        await self._turns.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 
     async def kept(self, name: str) -> dict[str, Any]:
         """The last result, whoever had the turn; {} before the first."""

@@ -54,6 +54,7 @@ class Users:
     async def make_indexes(self) -> None:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
+        await self._users.create_index("owed", partialFilterExpression={"owed": {"$gt": 0}})
 
     async def create(self, app_id: str, openid: str, **known: Any) -> tuple[User, bool]:
         """The one user of (app_id, openid), and whether they are new."""

@@ -60,8 +60,8 @@ class RunAgain(Operator):
             raise NoSuchThing
         if row["source"] not in payments.AGAIN or not await self.parts.inbox.reopen(ask.id):
             raise BadParameter({"id": "is no genuine report of money"})
-        outcome, reason = await payments.again(self.parts, row)
-        return models.Outcome(outcome=outcome, reason=reason)
+        settled = await payments.again(self.parts, row)
+        return models.Outcome(outcome=settled.outcome, reason=settled.reason)
 
 
 async def _page(asked: Awaitable[T]) -> T:

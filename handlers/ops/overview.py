@@ -53,7 +53,8 @@ class RefusedReports(Answer):
 
 
 class AtAGlance(Answer):
-    """`people` have a place in a room; `refused` are the reports of the last day."""
+    """`people` have a place in a room; `refused` are the different reports of
+    the last day."""
 
     at: datetime
     status: str

@@ -8,6 +8,7 @@ from pymongo.database import Database
 
 from handlers.books import FULL_SECONDS, NAME, OVERLAP_SECONDS, UNKNOWN, Books, since_when
 from server import Server
+from storage import reckoning
 from storage.turns import Turns
 from tests.handlers.test_gifts import CANDY, give
 from tests.phones import Street
@@ -22,21 +23,25 @@ def test_the_first_look_is_at_the_whole_book() -> None:
 
 
 def test_the_next_look_is_at_what_was_written_since_and_a_little_before() -> None:
-    last = {"problems": 0, "at": 10_000.0, "full_at": 9_000.0}
+    last = {"known": 0, "at": 10_000.0, "full_at": 9_000.0}
     since = since_when(last, 10_300.0)
     assert since == datetime.fromtimestamp(10_000 - OVERLAP_SECONDS, UTC)
 
 
 def test_once_a_day_the_whole_book_is_looked_at() -> None:
-    last = {"problems": 0, "at": 90_000.0, "full_at": 5_000.0}
+    last = {"known": 0, "at": 90_000.0, "full_at": 5_000.0}
     assert since_when(last, 5_000.0 + FULL_SECONDS) is not None
     assert since_when(last, 5_001.0 + FULL_SECONDS) is None
 
 
-@pytest.mark.parametrize("problems", [1, UNKNOWN])
-def test_while_something_is_wrong_or_unknown_the_whole_book_is_looked_at(problems: int) -> None:
-    last = {"problems": problems, "at": 10_000.0, "full_at": 10_000.0}
+def test_while_something_is_wrong_the_whole_book_is_looked_at() -> None:
+    last = {"problems": 1, "known": 1, "at": 10_000.0, "full_at": 10_000.0}
     assert since_when(last, 10_300.0) is None
+
+
+def test_a_check_that_failed_is_made_up_for_from_where_it_began() -> None:
+    last = {"problems": UNKNOWN, "known": 0, "at": 10_000.0, "full_at": 9_000.0}
+    assert since_when(last, 10_600.0) == datetime.fromtimestamp(10_000 - OVERLAP_SECONDS, UTC)
 
 
 class EveryTurn(Turns):
@@ -79,8 +84,9 @@ async def test_damage_is_told_until_it_is_mended_however_old_it_is(
 
 @a_look
 async def test_a_quick_look_is_at_what_has_moved_and_no_more(
-    street: Street, server: Server, db: Db
+    street: Street, server: Server, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reckoning, "MUCH", 0)  # however small the book is
     anna, bert = await street.person("anna", 2, gold=100), await street.person("bert", 1, gold=1)
     now = datetime.now(UTC)
     db.ledger.update_many({"by": "ops"}, {"$set": {"at": datetime(2020, 1, 1, tzinfo=UTC)}})
@@ -106,3 +112,16 @@ async def test_a_check_that_fails_is_told_as_unknown(
     with pytest.raises(RuntimeError, match="a test"):
         await looked(books)
     assert (await books.turns.kept(NAME))["problems"] == UNKNOWN
+
+
+@a_look
+async def test_a_look_that_began_earlier_does_not_hide_what_a_later_one_has_found(
+    street: Street, server: Server, db: Db
+) -> None:
+    anna, books = await street.person("anna", 2, gold=100), await looks(server)
+    await looked(books)
+    began_earlier = {**books.last, "problems": 0}
+    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": 1}})
+    assert len(await server.parts.books.check()) == 1
+    await books.turns.keep(NAME, began_earlier)
+    assert (await books.turns.kept(NAME))["problems"] == 1

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from handlers.joining import Joining
+from rooms.refusals import TryAgain
 
 gen_test = pytest.mark.gen_test(timeout=20)
 ROOM, OTHER = 1, 2
@@ -15,8 +16,8 @@ class Counter:
     """Serves one after the other when told to, and answers everybody in capitals; over who says
     "broken" it breaks."""
 
-    def __init__(self, most: int = 100) -> None:
-        self.joining: Joining[str, str] = Joining(self.serve, most)
+    def __init__(self, most: int = 100, patience: float = 20) -> None:
+        self.joining: Joining[str, str] = Joining(self.serve, most, patience)
         self.served: list[tuple[int, list[str]]] = []
         self._doors: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -159,3 +160,28 @@ async def test_a_queue_that_is_empty_is_forgotten() -> None:
     assert counter.joining._queues == {}
     assert counter.joining._servers == set()
     assert await counter.joining.join(ROOM, "d") == "D"
+
+
+@gen_test
+async def test_whose_turn_does_not_come_is_told_so_and_who_is_being_served_is_not() -> None:
+    counter = Counter(patience=0.05)
+    served, late = await counter.come("a", "b")
+    with pytest.raises(TryAgain):
+        await late
+    assert not served.done()
+    counter.open()
+    assert await served == "A"
+    assert counter.together == [["a"]], "who was told so is not served any more"
+
+
+@gen_test
+async def test_when_the_server_itself_is_ended_nobody_waits_for_ever() -> None:
+    counter = Counter()
+    coming = await counter.come("a", "b")
+    (server,) = counter.joining._servers
+    server.cancel()
+    for one in coming:
+        with pytest.raises(TryAgain):
+            await one
+    counter.open()
+    assert await counter.joining.join(ROOM, "c") == "C"

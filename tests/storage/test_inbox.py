@@ -207,3 +207,17 @@ async def test_operators_see_the_newest_first_and_what_they_ask_for(inbox: Inbox
     assert (sorted(row["source"] for row in rows), more) == (["im", "im", "im", "live"], None)
     found, _ = await inbox.page("im", "done", "", 10)
     assert [row["_id"] for row in found] == ["im:1"]
+
+
+@gen_test
+async def test_what_is_lasting_is_kept_for_good_and_nothing_else(
+    inbox: Inbox, database: Database
+) -> None:
+    await inbox.receive(NOTE)
+    await inbox.settle(NOTE, "ignored", "unknown_event")
+    other = replace(NOTE, id="other")
+    await inbox.receive(other)
+    await inbox.settle(other, "done", lasting=True)
+    ends = {found["outcome"]: found["expires_at"] for found in await rows(database)}
+    assert is_about(ends["ignored"], datetime.now(UTC) + KEPT)
+    assert ends["done"] is None

@@ -94,6 +94,11 @@ def when(ago: timedelta | None) -> datetime | None:
     return datetime.now(UTC) - ago if ago else None
 
 
+@pytest.fixture(autouse=True)
+def short_looks_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MUCH", 0)  # however small the book is
+
+
 @WHENS
 @gen_test
 async def test_a_sound_book_has_nothing_to_tell(books: Books, ago: timedelta | None) -> None:
@@ -163,3 +168,22 @@ async def test_the_short_check_finds_a_new_entry_with_the_event_of_an_older_one(
     await collection.update_one({"_id": second["_id"]}, {"$set": {"seq": first["seq"]}})
     found = await books.reckoning.problems(datetime.now(UTC) - HOUR)
     assert "double_event" in [problem.kind for problem in found]
+
+
+@gen_test
+async def test_when_much_is_new_the_whole_book_is_looked_at(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger, _ = await books.house.users.create("app", "stranger", gold=1)
+    since = datetime.now(UTC) - HOUR
+    assert await books.reckoning.problems(since) == []
+    monkeypatch.undo()
+    (found,) = await books.reckoning.problems(since)
+    assert found.what == f"user:{stranger.user_id}"
+
+
+@gen_test
+async def test_a_ranking_of_nothing_is_told_and_stands_in_nobodys_way(books: Books) -> None:
+    ranks = books.house.database.collection("ranks")
+    await ranks.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])
+    assert await books.kinds() == ["rank", "rank"]

@@ -26,8 +26,30 @@ async def test_what_came_of_it_last_is_kept(database: Database) -> None:
     await database.collection("turns").delete_many({})
     turns = Turns(database)
     assert await turns.kept("check") == {}
-    await turns.keep("check", {"problems": 3})
+    await turns.keep("check", {"problems": 3, "at": 1.0})
     assert await turns.take("check", 3600)
-    await turns.keep("check", {"problems": 0})
-    assert await turns.kept("check") == {"problems": 0}
+    await turns.keep("check", {"problems": 0, "at": 2.0})
+    assert await turns.kept("check") == {"problems": 0, "at": 2.0}
+    assert not await turns.take("check", 3600)
+
+
+@gen_test
+async def test_whoever_began_earlier_does_not_write_over_what_came_later(
+    database: Database,
+) -> None:
+    await database.collection("turns").delete_many({})
+    turns = Turns(database)
+    await turns.keep("check", {"problems": 1, "at": 2.0})
+    await turns.keep("check", {"problems": 0, "at": 1.0})
+    assert await turns.kept("check") == {"problems": 1, "at": 2.0}
+
+
+@gen_test
+async def test_a_turn_is_due_again_when_its_rest_is_over(database: Database) -> None:
+    await database.collection("turns").delete_many({})
+    turns = Turns(database)
+    assert await turns.take("check", 3600)
+    await turns.rest("check", -1)
+    assert await turns.take("check", 3600)
+    await turns.rest("check", 3600)
     assert not await turns.take("check", 3600)
