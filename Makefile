@@ -36,7 +36,7 @@ check: .venv/.dev
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf clients/miniprogram/dist .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp says which requirements are installed, so that a start installs only what changed.

@@ -1,0 +1,330 @@
+// The client of QLive: what it offers and what the server answers.
+
+export type Gender = 0 | 1 | 2;
+export type UserType = 0 | 1 | 2 | 3 | 4 | 5;
+export type Id = number | string;
+
+// ---- the platform
+
+export interface Reply {
+  status: number;
+  json: unknown;
+  headers?: Record<string, string>;
+}
+
+export interface Socket {
+  onOpen(opened: () => void): void;
+  onMessage(heard: (text: string) => void): void;
+  onClose(closed: (how: { code: number; reason: string }) => void): void;
+  send(text: string): void;
+  close(): void;
+}
+
+export interface Platform {
+  /** Whether a WebSocket takes headers; if not, the first frame brings the token. */
+  socketHeaders: boolean;
+  request(asked: {
+    url: string;
+    method: "GET" | "POST";
+    data?: object;
+    headers: Record<string, string>;
+  }): Promise<Reply>;
+  connectSocket(url: string, options: { headers: Record<string, string> }): Socket;
+  storage: { get(key: string): any; set(key: string, value: unknown): void; remove(key: string): void };
+  /** Calls back when the phone has woken or found a network; returns what ends that. */
+  onWake?(wake: () => void): () => void;
+  now(): number;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: any): void;
+  random(): number;
+}
+
+export function wxPlatform(wx?: object): Platform;
+export function browserPlatform(): Platform;
+
+// ---- what can go wrong
+
+export class Refused extends Error {
+  name: "Refused";
+  status: number;
+  code: string;
+  fields: Record<string, string>;
+  /** Seconds; 0 when the server did not say. */
+  retryAfter: number;
+}
+export class Unreachable extends Error {
+  name: "Unreachable";
+  status: number;
+}
+export class Unanswered extends Error {
+  name: "Unanswered";
+  gift: PendingGift;
+}
+export class Gap extends Error {
+  name: "Gap";
+}
+
+// ---- the room
+
+export interface Face {
+  user_id: string;
+  nickname: string;
+  face_url: string;
+  gender: Gender;
+}
+export interface Seat extends Face {
+  area: string;
+  age: number;
+  play_url: string;
+  away: boolean;
+}
+export interface Applicant extends Face {
+  applied_at: number | null;
+  invited: boolean;
+  expires_at: number;
+}
+export interface RoomShown {
+  status: "live" | "paused" | "ended";
+  room_name: string;
+  room_image: string;
+  group_id: string;
+  owner: Seat;
+  male: Seat | null;
+  female: Seat | null;
+  applicants: Applicant[];
+  audience_count: number;
+  num_list: [number, number, number, number];
+}
+export interface RoomState {
+  live_id: number;
+  epoch: string;
+  seq: number;
+  room: RoomShown;
+}
+export interface Frame {
+  type: string;
+  live_id?: number;
+  epoch?: string;
+  seq?: number;
+  ts?: number;
+  data?: any;
+  [more: string]: any;
+}
+
+/** The state that a snapshot frame shows. */
+export function begin(snapshot: Frame): RoomState;
+/** The state after one more frame; throws Gap when one is missing before it. */
+export function fold(state: RoomState, frame: Frame): RoomState;
+
+export type Connection =
+  | { phase: "connecting"; attempt: number }
+  | { phase: "live"; reset: "epoch" | "too_old" | "ahead" | null }
+  | { phase: "resumed"; replayed: number }
+  | { phase: "reconnecting"; attempt: number; delay: number; code: number; reason: string }
+  | { phase: "closed"; code: number; reason: string };
+
+export interface RoomEvents {
+  state: (room: RoomShown, frame: Frame) => void;
+  frame: (frame: Frame) => void;
+  connection: (now: Connection) => void;
+  audience: (counts: { audience_count: number; num_list: number[] }) => void;
+  /** About oneself: */
+  invited: (invitation: Applicant) => void;
+  seated: (seat: Face & { play_url: string; area: string; age: number }) => void;
+  refused: (how: Face & { reason: string }) => void;
+  offMic: (how: Face & { reason: string }) => void;
+}
+
+export class RoomSocket {
+  private constructor();
+  readonly live_id: number;
+  readonly state: RoomState | null;
+  on<Name extends keyof RoomEvents>(name: Name, ear: RoomEvents[Name]): () => void;
+  open(): void;
+  close(): void;
+  wake(): void;
+}
+
+// ---- gifts
+
+export interface PendingGift {
+  request_id: string;
+  owner: string;
+  at: number;
+  user_id: string;
+  gift_id: Id;
+  num: number;
+}
+export interface GiftGiven {
+  status: "success";
+  gold: number;
+  income: number;
+}
+export interface Gifts {
+  push(wish: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  pending(): PendingGift[];
+  resume(): Promise<Array<{ gift: PendingGift; answer?: GiftGiven; error?: Error }>>;
+  forget(request_id: string): void;
+}
+
+// ---- the calls
+
+export interface Ok {
+  detail: string;
+}
+export interface Login {
+  status: 0 | 1;
+  token: string;
+  user_id: string;
+  user_sign: string;
+  sdk_app_id: string;
+  login_type: 0 | 1;
+  user_type?: UserType;
+  live_room_name?: string;
+  live_id?: number;
+  group_id?: string;
+}
+export interface NewUser {
+  token: string;
+  user_id: string;
+  user_sign: string;
+  sdk_app_id: string;
+}
+export interface UserInfo {
+  user_id: string;
+  user_sig: string;
+  user_sig_expired: string | null;
+  nickname: string;
+  gender: Gender;
+  age: number;
+  face_url: string;
+  area: string;
+  gold: number | null;
+  height: number;
+  is_matchmaker: boolean;
+  income: number | null;
+  last_login_time: string | null;
+  create_time: string;
+}
+export interface UserState {
+  live_room_name: string;
+  live_id: number | "";
+  group_id: string;
+  user_type: UserType;
+}
+export interface OnMic {
+  play_url: string;
+  nickname: string;
+  area: string;
+  age: number;
+  user_id: string;
+  face_url: string;
+}
+export interface PlayUrl {
+  anchor_info: { nickname: string; face_url: string };
+  owner: OnMic;
+  male: OnMic | Record<string, never>;
+  female: OnMic | Record<string, never>;
+  user_type: UserType;
+  push_url: string;
+  num_list: number[];
+}
+export interface LiveRoom {
+  id: number;
+  group_id: string;
+  room_name: string;
+  room_image: string;
+  player: { boy: string; girl: string };
+  audience_count: number;
+}
+export interface MatchmakerEnter {
+  status: "ok";
+  user_id: string;
+  live_id: number;
+  nickname: string;
+  face_url: string;
+  push_url: string;
+  play_url: string;
+  group_id: string;
+}
+export interface Gift {
+  id: number;
+  name: string;
+  image: string;
+  gold: number;
+  effect: string;
+}
+export interface GiftPage {
+  count: number;
+  next: string | null;
+  previous: string | null;
+  results: Gift[];
+}
+export interface Rank {
+  senders: Array<{ user_id: string; nickname: string; face_url: string; gold: number }>;
+  takings: Array<{ user_id: string; nickname: string; face_url: string; income: number }>;
+}
+export interface Order {
+  success: "success";
+  timestamp: string;
+  sign: string;
+  content: string;
+}
+type InRoom = { live_id: Id };
+
+export interface Client {
+  readonly token: string;
+  readonly userId: string;
+  readonly gifts: Gifts;
+  /** The token is gone or no longer good: wx.login, then login. */
+  on(name: "signedOut", ear: (why: { status: number; code: string }) => void): () => void;
+  room(live_id: Id): RoomSocket;
+
+  login(wish: { appId: string; code: string }): Promise<Login>;
+  createUser(wish: {
+    appId: string;
+    code: string;
+    encryptedData: string;
+    iv: string;
+  }): Promise<NewUser>;
+  logout(): Promise<Ok>;
+  updateUserinfo(
+    wish: Partial<{ nickname: string; gender: 1 | 2; age: number; area: string; face_url: string }>,
+  ): Promise<UserInfo>;
+  getUserinfo(wish?: { user_id?: string }): Promise<UserInfo & { rate: string }>;
+  getUserState(): Promise<UserState>;
+  getUsersInfo(
+    wish: InRoom & { gender: 1 | 2; page?: number },
+  ): Promise<Array<{ user_id: string; face_url: string; nickname: string; state: 0 | 1 }>>;
+  getLivelist(wish?: { page?: number }): Promise<LiveRoom[]>;
+  getPlayurl(wish: InRoom): Promise<PlayUrl>;
+  getConfigs(): Promise<Record<string, any>>;
+  matchmakerEnter(): Promise<MatchmakerEnter>;
+  applyMicro(wish: InRoom): Promise<Ok>;
+  inviteMicro(wish: InRoom & { user_id: string }): Promise<Ok>;
+  acceptMicro(wish: InRoom): Promise<OnMic & { push_url: string; gender: Gender }>;
+  refuseMicro(wish: InRoom): Promise<Ok>;
+  leaveMicro(wish: InRoom & { user_id?: string; gender?: 1 | 2 }): Promise<Ok>;
+  leaveRoom(wish: InRoom): Promise<Ok>;
+  putOut(wish: InRoom & { user_id: string; minutes?: number }): Promise<Ok>;
+  liveEnd(wish: InRoom): Promise<Ok>;
+  rank(wish: InRoom): Promise<Rank>;
+  dayRank(wish?: { day?: string }): Promise<Rank>;
+  getGifts(wish?: { page?: number }): Promise<GiftPage>;
+  pushGift(wish: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  getBlocks(): Promise<Array<{ id: number; gold: number; price: string }>>;
+  pay(wish: { block_id: Id }): Promise<Order>;
+  like(wish: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
+  getLike(wish: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
+}
+
+/** Every call: its name, its method, its path. */
+export const CALLS: Record<string, [method: "GET" | "POST", path: string]>;
+
+export function createClient(options: {
+  /** As in https://example.com/wx/api/qlive */
+  base: string;
+  platform?: Platform;
+  /** How long a gift is asked for again before `Unanswered`; a minute by default. */
+  giftPatienceMs?: number;
+}): Client;

@@ -1,0 +1,86 @@
+// The client: login, every call of the contract, gifts that are given once, and rooms.
+
+import { CALLS } from "./calls.js";
+import { Emitter } from "./emitter.js";
+import { Gifts } from "./gifts.js";
+import { Http } from "./http.js";
+import { browserPlatform } from "./platform-browser.js";
+import { wxPlatform } from "./platform-wx.js";
+import { Session } from "./session.js";
+import { RoomSocket } from "./socket.js";
+
+export { CALLS } from "./calls.js";
+export { Gap, Refused, Unanswered, Unreachable } from "./errors.js";
+export { begin, fold } from "./fold.js";
+export { browserPlatform } from "./platform-browser.js";
+export { wxPlatform } from "./platform-wx.js";
+export { RoomSocket } from "./socket.js";
+
+/** `base` is the address of the contract, as in https://example.com/wx/api/qlive */
+export function createClient({ base, platform, giftPatienceMs }) {
+  const address = String(base).replace(/\/+$/, "");
+  if (!/^https?:\/\/[^/]/.test(address)) throw new TypeError("base must begin with http(s)://");
+  return new Client(address, platform || ownPlatform(), giftPatienceMs);
+}
+
+class Client extends Emitter {
+  constructor(base, platform, giftPatienceMs) {
+    super(platform.setTimeout);
+    this._base = base;
+    this._platform = platform;
+    this._session = new Session(platform, (why) => this.emit("signedOut", why));
+    this._http = new Http(platform, base, this._session);
+    const push = (params) => this._http.call("pushGift", params);
+    this.gifts = new Gifts(platform, this._session, push, giftPatienceMs);
+  }
+
+  get token() {
+    return this._session.token;
+  }
+
+  get userId() {
+    return this._session.userId;
+  }
+
+  /** With wx.login's code. status 1: nobody we know, who becomes a user by `createUser`. */
+  async login(params) {
+    const answer = await this._http.call("login", params);
+    if (answer.status === 0) this._session.keep(answer);
+    return answer;
+  }
+
+  async createUser(params) {
+    const answer = await this._http.call("createUser", params);
+    this._session.keep(answer);
+    return answer;
+  }
+
+  async logout() {
+    const { token } = this;
+    const answer = await this._http.call("logout");
+    if (this.token === token) this._session.forget();
+    return answer;
+  }
+
+  /** Asked again with the same request_id until there is an answer. */
+  pushGift(params) {
+    return this.gifts.push(params);
+  }
+
+  /** The socket of a room in which one is (`getPlayurl` goes in); `open()` connects it. */
+  room(live_id) {
+    return new RoomSocket(this._platform, this._base, this._session, live_id);
+  }
+}
+
+for (const name of Object.keys(CALLS)) {
+  if (name in Client.prototype) continue;
+  Client.prototype[name] = function (params) {
+    return this._http.call(name, params);
+  };
+}
+
+function ownPlatform() {
+  const inMiniProgram = typeof wx !== "undefined" && wx.connectSocket;
+  return inMiniProgram ? wxPlatform() : browserPlatform();
+}
