@@ -15,7 +15,7 @@ import structlog
 from chaos import storm
 from chaos.play import Play, Scenario
 from chaos.report import Report, table
-from chaos.scenarios import gold, mongodb, once, out, redis, resume, rolling, stalled
+from chaos.scenarios import crash, gold, mongodb, once, out, redis, resume, rolling, stalled
 
 SCENARIOS: dict[str, Scenario] = {
     "storm": storm.SCENARIO,
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
     "out": out.SCENARIO,
     "gold": gold.SCENARIO,
     "once": once.SCENARIO,
+    "crash": crash.SCENARIO,
 }
 SEEDS = 20
 LIMIT_SECONDS = 300.0
