@@ -7,8 +7,10 @@ from typing import Any
 
 import assembly
 from devsecrets import DevSecrets
+from handlers.description.pages import openapi_text
 from handlers.ops.people import retire
 from handlers.parts import Parts
+from handlers.routes import CALLS
 from rooms.refusals import Refusal
 from settings import Settings
 from storage.mongod import Mongod, running_uri
@@ -29,6 +31,8 @@ def add_commands(commands: Any) -> None:
     words.add_argument("user_id")
     words.add_argument("--off", action="store_true", help="no longer")
     words.set_defaults(run=matchmaker)
+    words = commands.add_parser("openapi", help="print the API description")
+    words.set_defaults(run=openapi)
 
 
 async def check_ledger(
@@ -75,6 +79,12 @@ async def matchmaker(settings: Settings, dev: DevSecrets | None, asked: argparse
         print(f"{asked.user_id} is {'no longer' if asked.off else 'now'} a matchmaker.")
 
     return await with_parts(settings, dev, change)
+
+
+async def openapi(_settings: Settings, dev: DevSecrets | None, _asked: argparse.Namespace) -> int:
+    """With the simulator's calls where there is one."""
+    print(openapi_text(CALLS, with_simulator=dev is not None))
+    return 0
 
 
 async def with_parts(

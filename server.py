@@ -271,10 +271,10 @@ def _welcome(settings: Settings, dev: DevSecrets | None, address: str) -> None:
     print(
         f"""
   QLive serves on {address}
-    contract   {address}/wx/api/qlive/
+    contract   {address}/docs/
     simulator  {address}/sim/log  (WeChat and Tencent, played here)
     health     {address}/readyz
-    operators  {address}/ops/api/  Authorization: Bearer {settings.ops.token}
+    operators  {address}/ops/  with {settings.ops.token}
     log in as  hongniang1, hongniang2 (matchmakers), {", ".join(demo.MEN[:2] + demo.WOMEN[:2])}, …
   Ctrl-C stops everything.
 """,

@@ -15,7 +15,13 @@ Time = Annotated[
 
 
 class Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    """Every field is written, also one that was left at its default."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class Ok(Answer):

@@ -18,11 +18,12 @@ from handlers import (
     users,
 )
 from handlers.base import Handler, Missing
+from handlers.description.pages import pages
 from handlers.ops import live, money, overview, people, shelves
 from handlers.parts import Parts
 from handlers.sim import Sim
 from handlers.socket import RoomSocket
-from handlers.static import WEB, Static
+from handlers.static import WEB, Console, Static
 
 BASE = "/wx/api/qlive/"
 
@@ -88,15 +89,24 @@ HEALTH: list[tuple[str, type[Handler]]] = [
     ("metrics", health.MetricsPage),
 ]
 
+CALLS: tuple[tuple[str, type[Handler]], ...] = (
+    *((BASE + path, handler) for path, handler in CONTRACT),
+    *(("/ops/api/" + path, handler) for path, handler in OPERATORS),
+    *(("/" + path, handler) for path, handler in HEALTH),
+)
+"""By path from the root; what the API description is made of."""
+
 
 def application(parts: Parts) -> Application:
     """Every path works with and without its trailing slash."""
     given = {"parts": parts}
+    console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
     routes: list[Any] = [
-        *[(BASE + path + "?", handler, given) for path, handler in CONTRACT],
-        *[("/ops/api/" + path + "/?", handler, given) for path, handler in OPERATORS],
-        *[("/" + path + "/?", handler, given) for path, handler in HEALTH],
+        *[(path.rstrip("/") + "/?", handler, given) for path, handler in CALLS],
+        *pages(CALLS, parts),
         (r"/static/(.*)", Static, {"path": str(WEB)}),
+        (r"/ops()", Console, console),
+        (r"/ops/([a-z0-9]*(?:\.[a-z]+)?)", Console, console),
     ]
     if parts.simulator:
         routes.append((r"/sim(/.*)", Sim, given))

@@ -22,7 +22,7 @@ class Login(Handler):
     """Exchange a WeChat code for a token."""
 
     @call
-    async def post(self, ask: asks.Login) -> answers.Login:
+    async def post(self, ask: asks.Login) -> answers.Login | answers.LoginIntoRoom:
         parts = self.parts
         login = await parts.wechat.exchange(ask.appId, ask.code)
         user = await parts.users.by_openid(ask.appId, login.openid)

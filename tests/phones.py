@@ -8,6 +8,9 @@ import aiohttp
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
+from yarl import URL
+
+from tests import described
 
 BASE = "/wx/api/qlive/"
 WAIT = 5.0
@@ -57,7 +60,10 @@ class Street:
         """Any request, by path from the root."""
         self._http = self._http or aiohttp.ClientSession()
         async with self._http.request(method, self.address + path, **kwargs) as answer:
-            return Reply(answer.status, answer.headers, await answer.text())
+            reply = Reply(answer.status, answer.headers, await answer.text())
+        kind = reply.headers.get("Content-Type", "")
+        described.check_answer(method, URL(path).path, reply.status, kind, reply.text)
+        return reply
 
     async def ops(self, method: str, path: str, **body: Any) -> Reply:
         """A call of the operators' API, by path from /ops/api/."""
@@ -106,7 +112,10 @@ class Street:
         address = self.address.replace("http", "ws", 1)
         headers = {"Authorization": f"QLiveToken {token}"} if token else None
         connection = await websockets.connect(
-            f"{address}{BASE}ws/?{given}", additional_headers=headers, compression=None
+            f"{address}{BASE}ws/?{given}",
+            additional_headers=headers,
+            compression=None,
+            create_connection=Line,
         )
         self._sockets.append(connection)
         return Socket(connection)
@@ -136,6 +145,15 @@ class Phone:
     @property
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"QLiveToken {self.token}"}
+
+
+class Line(ClientConnection):
+    """Whatever is heard, by whichever test, is as the description says."""
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        text = await super().recv(decode)
+        described.check_frame(text)
+        return text
 
 
 class Socket:

@@ -5,7 +5,13 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from handlers.answers import Answer
 from handlers.asks import Ask, Gender, Number, Whole
@@ -23,7 +29,8 @@ def _fen(price: Any) -> Any:
     return int(Decimal(price) * 100)
 
 
-Price = Annotated[int, BeforeValidator(_fen), Field(ge=1)]
+_YUAN = {"type": "string", "pattern": r"^(?!0+(\.0+)?$)[0-9]{1,7}(\.[0-9]{1,2})?$"}
+Price = Annotated[int, BeforeValidator(_fen), Field(ge=1), WithJsonSchema(_YUAN)]
 
 
 def _key(text: str) -> str:
@@ -32,7 +39,11 @@ def _key(text: str) -> str:
     return text
 
 
-Key = Annotated[str, AfterValidator(_key)]
+Key = Annotated[
+    str,
+    AfterValidator(_key),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Z][A-Z0-9_]{0,59}$"}),
+]
 
 
 def is_rate(value: Any) -> bool:

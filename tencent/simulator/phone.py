@@ -44,6 +44,8 @@ class Phone:
             return "gender: 0, 1 or 2"
         if not isinstance(face, str) or (face and not face.startswith(("http://", "https://"))):
             return "face_url: an http(s) address"
+        if any("\ud800" <= sign <= "\udfff" for sign in name + face):
+            return "half a character"
         if type(wish.get("errcode", 0)) is not int:
             return "errcode: a number"
         if not self._apps or wish.get("appId", self._apps[0]) not in self._apps:

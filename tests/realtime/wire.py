@@ -9,6 +9,7 @@ from typing import Any
 
 from websockets.protocol import CLIENT, OPEN, Protocol
 
+from tests import described
 from tests.phones import BASE, WAIT, Phone
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -54,6 +55,8 @@ class Wire:
             self._parser.receive_data(data)
             self._found += self._parser.events_received()
         frame = self._found.pop(0)
+        if frame.opcode == TEXT:
+            described.check_frame(frame.data)
         return int(frame.opcode), bytes(frame.data)
 
     async def close(self) -> None:

@@ -1,0 +1,87 @@
+"""The frames of the socket as a page, from their AsyncAPI document; it needs no script."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from handlers.description.schemas import Json
+
+HEAD = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<link rel="icon" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/socket.css">
+</head>
+<body>
+<h1>{title}</h1>
+<p><code>GET {address}</code>, with {query}</p>
+<pre>{about}</pre>
+<p><a href="/docs/asyncapi.json">AsyncAPI</a>, <a href="/docs/">the calls</a></p>"""
+
+
+def page(document: Json) -> str:
+    info, room = document["info"], document["channels"]["room"]
+    head = HEAD.format(
+        title=escape(info["title"]),
+        address=escape(room["address"]),
+        query=_list(room["bindings"]["ws"]["query"]["properties"]),
+        about=escape(info["description"]),
+    )
+    parts = [head]
+    for operation in document["operations"].values():
+        parts.append(f"<h2>{escape(operation['summary'])}</h2>")
+        names = [message["$ref"].rpartition("/")[2] for message in operation["messages"]]
+        parts += [_message(document["components"]["messages"][name]) for name in names]
+    parts.append("<h2>What stands in them</h2>")
+    parts += _shapes(document)
+    return "\n".join([*parts, "</body>\n</html>\n"])
+
+
+def _message(message: Json) -> str:
+    name, shape = message["name"], message["payload"]["$ref"].rpartition("/")[2]
+    return (
+        f'<h3 id="{escape(name)}"><code>{escape(name)}</code></h3>'
+        f"<p>{escape(message.get('summary', ''))} {_link(shape)}</p>"
+    )
+
+
+def _shapes(document: Json) -> Iterator[str]:
+    for name, schema in document["components"]["schemas"].items():
+        required = schema.get("required", ())
+        rows = "\n".join(
+            f"<tr><td><code>{escape(field)}</code>{'' if field in required else ' (not always)'}"
+            f"</td><td>{_type(kind)}</td><td>{escape(kind.get('description', ''))}</td></tr>"
+            for field, kind in schema["properties"].items()
+        )
+        about = f"<p>{escape(schema.get('description', ''))}</p>"
+        yield f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>{about}<table>{rows}</table>'
+
+
+def _type(schema: Json) -> str:
+    if "$ref" in schema:
+        return _link(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "const" in schema or "enum" in schema:
+        return ", ".join(
+            f"<code>{_value(v)}</code>" for v in schema.get("enum", [schema.get("const")])
+        )
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return escape(str(schema.get("type", "anything")))
+
+
+def _list(query: Json) -> str:
+    return ", ".join(f"<code>{escape(name)}</code> ({_type(kind)})" for name, kind in query.items())
+
+
+def _link(shape: str) -> str:
+    return f'<a href="#shape-{escape(shape)}">{escape(shape)}</a>'
+
+
+def _value(value: Any) -> str:
+    return escape(f'"{value}"' if isinstance(value, str) else str(value))

@@ -1,0 +1,612 @@
+"""The operators' console, used as an operator uses it."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Locator, Page, Request, expect
+from pymongo import MongoClient
+from pymongo.database import Database
+from tornado.ioloop import IOLoop
+
+from server import Server
+from tests.browser.conftest import shoot
+from tests.phones import Phone, Street
+
+PAGES = [
+    "overview",
+    "rooms",
+    "people",
+    "gifts",
+    "blocks",
+    "configs",
+    "orders",
+    "ledger",
+    "inbox",
+    "audit",
+]
+
+
+class Console:
+    """One window of one operator, and what it asked for and complained of."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.address = server.address
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self._token = server.settings.ops.token
+        page.on("request", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self._hear(said.type, said.text))
+
+    def _note(self, request: Request) -> None:
+        self.asked.append(request.url)
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "error" and "status of 4" not in text:  # a refusal is an answer
+            self.complaints.append(text)
+
+    async def come(self) -> "Console":
+        await self.page.goto(f"{self.address}/ops/")
+        await self.come_in(self._token)
+        await expect(self.heading).to_have_text("概览")
+        return self
+
+    async def come_in(self, token: str) -> None:
+        await self.page.get_by_label("运营令牌").fill(token)
+        await self.page.get_by_role("button", name="登录").click()
+
+    async def go(self, where: str) -> None:
+        await self.page.evaluate("where => { location.hash = `#/${where}` }", where)
+        await expect(self.page.locator(".page")).to_have_class(re.compile(where.partition("/")[0]))
+
+    @property
+    def heading(self) -> Locator:
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def dialog(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    @property
+    def said(self) -> Locator:
+        return self.page.locator("#said")
+
+    def row(self, text: str) -> Locator:
+        return self.page.get_by_role("row").filter(has_text=text)
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def answer(self, yes: str, **fields: str) -> None:
+        """Fill in what the dialog asks for, by label, and agree."""
+        for label, text in fields.items():
+            await self.dialog.get_by_label(label).fill(text)
+        await self.dialog.get_by_role("button", name=yes, exact=True).click()
+
+    async def done(self, words: str) -> None:
+        """The dialog is gone and the console has said so."""
+        await expect(self.said).to_contain_text(words)
+        await expect(self.dialog).to_have_count(0)
+
+
+@pytest.fixture
+def console(io_loop: IOLoop, browser: Browser, server: Server) -> Iterator[Console]:
+    """A window at 1280 pixels; it must ask nobody but the server, and complain of nothing."""
+    context = io_loop.run_sync(lambda: browser.new_context(viewport={"width": 1280, "height": 800}))
+    console = Console(io_loop.run_sync(context.new_page), server)
+    yield console
+    io_loop.run_sync(context.close)
+    assert {url for url in console.asked if not url.startswith(f"{server.address}/")} == set()
+    assert console.complaints == []
+
+
+@pytest.fixture
+def db(server: Server) -> Iterator[Database[dict[str, Any]]]:
+    """What is stored, past the server."""
+    mongodb = server.settings.mongodb
+    with MongoClient[dict[str, Any]](mongodb.uri, tz_aware=True) as client:
+        yield client[mongodb.database]
+
+
+async def show(street: Street) -> tuple[Phone, Phone, Phone]:
+    """A live room with its host, a woman on mic and a man in the queue."""
+    host = await street.host("红娘小美")
+    anna = await street.guest("安娜", 2, host.live_id)
+    bert = await street.guest("伯特", 1, host.live_id)
+    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    (await anna.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    for phone in (host, anna, bert):
+        await phone.connect()
+    return host, anna, bert
+
+
+# ---- the door
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_only_the_token_opens_the_console_and_it_lasts_as_long_as_the_tab(
+    console: Console,
+) -> None:
+    page = console.page
+    await page.goto(f"{console.address}/ops")
+    await expect(page).to_have_url(f"{console.address}/ops/")
+    await expect(page.get_by_label("运营令牌")).to_be_focused()
+    for wrong in ("wrong", "не тот"):
+        await console.come_in(wrong)
+        await expect(page.get_by_role("alert")).to_have_text("令牌不对，请核对后重试。")
+    await shoot(page, "ops-door")
+    await console.come()
+    await page.reload()
+    await expect(console.heading).to_have_text("概览")
+    await console.button("退出").click()
+    await page.reload()
+    await expect(page.get_by_label("运营令牌")).to_be_visible()
+    other = await page.context.new_page()
+    await other.goto(f"{console.address}/ops/")
+    await expect(other.get_by_label("运营令牌")).to_be_visible()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_token_that_is_no_longer_right_leads_back_to_the_door(console: Console) -> None:
+    await console.come()
+    await console.page.evaluate("sessionStorage.setItem('qlive.ops.token', 'old')")
+    await console.page.get_by_role("link", name="礼物").click()
+    await expect(console.page.get_by_role("alert")).to_have_text("令牌不对，请核对后重试。")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_console_runs_nothing_but_its_own_files(street: Street) -> None:
+    for path in ("/ops/", "/ops/index.html", "/ops/app.js"):
+        answer = await street.ask("GET", path)
+        assert answer.status == 200
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+    page = (await street.ask("GET", "/ops/")).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|<style|\sstyle=", page)
+    for path in ("/ops/nothing.js", "/ops/api/nothing", "/ops/api", "/ops/..%2f..%2fserver.py"):
+        assert (await street.ask("GET", path)).refusal == (404, "no_such_thing"), path
+    assert (await street.ask("GET", "/ops/api/overview")).refusal == (401, "ops_token")
+
+
+# ---- how the night goes
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_overview_shows_every_state_and_draws_what_is_measured(
+    console: Console, street: Street, db: Any
+) -> None:
+    await show(street)
+    await street.ask("POST", "/wx/api/qlive/qlive_pay/notify/", data="forged")
+    await console.come()
+    page = console.page
+    await expect(page.locator(".tile").filter(has_text="服务状态")).to_contain_text("正常")
+    await expect(page.locator(".tile").filter(has_text="正在直播")).to_contain_text("房内 3 人")
+    await expect(console.row("MongoDB")).to_contain_text(re.compile(r"正常.*ms"))
+    await expect(console.row("剩余")).to_have_count(1)
+    (process,) = [row["_id"] for row in db.processes.find()]
+    await expect(console.row("剩余")).to_contain_text(process)
+    await expect(page.locator(".facts")).to_contain_text(re.compile("账本核对.*最久未支付订单"))
+    await expect(console.row("微信支付")).to_contain_text(re.compile(r"\d"))
+    sockets = page.locator("figure").filter(has_text="在线连接")
+    await expect(sockets.locator("b")).to_have_text("3")
+    requests = page.locator("figure").filter(has=page.get_by_text("请求", exact=True))
+    await expect(requests.locator("b")).to_have_text(re.compile(r"^[0-9.]+$"), timeout=12_000)
+    await expect(requests.locator("path.line")).to_have_attribute("d", re.compile(r"^M.*"))
+    await shoot(page, "ops-overview", whole=True)
+    await console.button("English").click()
+    await expect(console.heading).to_have_text("Overview")
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+    await page.reload()
+    await expect(console.heading).to_have_text("Overview")
+    await page.emulate_media(color_scheme="dark")
+    await expect(sockets).to_have_count(0)
+    await shoot(page, "ops-overview-dark", whole=True)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_percentiles_and_rates_are_those_between_two_looks(console: Console) -> None:
+    await console.come()
+    script = """async ([one, two]) => {
+        const { look, between, together } = await import('/ops/metrics.js');
+        const sample = between(look(one, 0), look(two, 10_000));
+        return [sample, together([sample, { ...sample, lag: 9 }], 10_000)];
+    }"""
+    head = "# HELP x\nqlive_process_id 7.0\nqlive_sockets 5.0\nqlive_loop_lag_seconds 0.002\n"
+    one = head + 'qlive_requests_total{route="A",status="200"} 10\n'
+    two = (
+        head + 'qlive_requests_total{route="A",status="200"} 40\n'
+        'qlive_requests_total{route="B",status="503"} 20\n'
+        'qlive_request_seconds_bucket{le="0.1",route="A"} 50\n'
+        'qlive_request_seconds_bucket{le="0.2",route="A"} 100\n'
+        'qlive_request_seconds_bucket{le="+Inf",route="A"} 100\n'
+    )
+    sample, both = await console.page.evaluate(script, [one, two])
+    assert (sample["requests"], sample["failed"], sample["refused"]) == (5, 2, 0)
+    assert (sample["sockets"], sample["lag"], sample["told"]) == (5, 2, None)
+    assert sample["took"] == pytest.approx(198)
+    assert (both["sockets"], both["requests"], both["lag"]) == (10, 10, 9)
+
+
+# ---- rooms
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_room_is_watched_as_it_happens_and_ended_after_one_question(
+    console: Console, street: Street
+) -> None:
+    host, anna, bert = await show(street)
+    await console.come()
+    await console.go("rooms")
+    row = console.row("红娘小美")
+    await expect(row).to_contain_text("直播中")
+    await expect(row).to_contain_text("安娜")
+    await shoot(console.page, "ops-rooms")
+    await console.page.get_by_role("searchbox").fill("伊万")
+    await expect(row).to_have_count(0)
+    await console.page.get_by_role("searchbox").fill(anna.id)
+    await row.get_by_role("link", name="进入").click()
+
+    page = console.page
+    await expect(page.locator(".seat").filter(has_text="女嘉宾")).to_contain_text("安娜")
+    await expect(page.locator(".seat").filter(has_text="男嘉宾")).to_contain_text("空位")
+    await expect(console.row("伯特")).to_contain_text("申请")
+    (await bert.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+    log = page.get_by_role("list", name="刚刚发生")
+    await expect(log).to_contain_text("伯特 上麦（男嘉宾）")
+    await expect(page.locator(".queue")).to_contain_text("没有人申请或受邀")
+    (await anna.get("qlive_room/leave_micro/", live_id=host.live_id)).ok()
+    await expect(log).to_contain_text("安娜 下麦（女嘉宾）")
+    await shoot(page, "ops-room")
+
+    await console.button("结束直播").click()
+    await expect(console.dialog).to_contain_text("房内 3 人会立即收到")
+    await console.dialog.get_by_role("button", name="结束直播").click()
+    await expect(console.dialog).to_contain_text("必填")
+    await shoot(page, "ops-end")
+    await console.answer("结束直播", 原因="有人投诉")
+    await console.done("的直播已结束")
+    await expect(page.locator(".room-head")).to_contain_text("已结束")
+    await expect(console.button("结束直播")).to_have_count(0)
+    assert (await street.ops("GET", "rooms")).ok()["items"] == []
+
+
+# ---- people
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_somebody_is_banned_with_a_reason_and_let_in_again(
+    console: Console, street: Street
+) -> None:
+    host, anna, _ = await show(street)
+    await console.come()
+    await console.go("people")
+    await console.page.get_by_role("searchbox").fill("安娜")
+    row = console.row(anna.id)
+    await expect(console.page.get_by_role("row")).to_have_count(2)
+    await row.get_by_role("button", name="封禁").click()
+    await expect(console.dialog).to_contain_text("立即生效")
+    await shoot(console.page, "ops-ban")
+    await console.answer("封禁", 原因="辱骂他人")
+    await console.done("“安娜”已封禁")
+    await expect(row).to_contain_text("已封禁")
+    path = f"get_playurl/?live_id={host.live_id}"
+    assert (await anna.get(path)).refusal == (403, "banned")
+
+    await row.get_by_role("link", name="查看").click()
+    await expect(console.page.locator(".person-head")).to_contain_text("原因：辱骂他人")
+    await console.button("解封").click()
+    await expect(console.dialog).to_contain_text("封禁原因：辱骂他人")
+    await console.answer("解封")
+    await console.done("“安娜”已解封")
+    await expect(console.page.locator(".person-head")).not_to_contain_text("封禁，原因")
+    (await anna.get(path)).ok()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_gold_is_granted_once_and_taken_back_and_stands_in_the_persons_ledger(
+    console: Console, street: Street
+) -> None:
+    anna = await street.person("安娜", 2)
+    await console.come()
+    await console.go(f"people/{anna.id}")
+    await console.button("发放金币").click()
+    for wrong, words in (("", "必填"), ("1.5", "整数"), ("0", "1 和 1,000,000,000")):
+        await console.answer("发放", 金币=wrong, 原因="生日")
+        await expect(console.dialog.locator(".field").first).to_contain_text(words)
+    await console.answer("发放", 金币="520")
+    await console.done("已发放 520 金币")
+    row = console.row("grant:")
+    await expect(row).to_contain_text("+520")
+    await expect(row).to_contain_text("生日")
+    head = console.page.locator(".person-head")
+    await expect(head).to_contain_text(re.compile(r"金币\s*520"))
+    await shoot(console.page, "ops-person")
+    await row.get_by_role("button", name="冲正").click()
+    await expect(console.dialog).to_contain_text("-520 金币")
+    await console.answer("冲正", 原因="发错了人")
+    await console.done("已冲正")
+    await expect(console.row("发错了人")).to_contain_text("−520")
+    await expect(head).to_contain_text(re.compile(r"金币\s*0"))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_grant_that_is_refused_is_said_in_the_dialog_and_sent_again_as_the_same(
+    console: Console, street: Street
+) -> None:
+    anna = await street.person("安娜", 2)
+    await console.come()
+    await console.go(f"people/{anna.id}")
+    sent: list[Any] = []
+
+    async def lose(route: Any) -> None:
+        """The grant is carried out, and its answer lost on the way."""
+        sent.append(json.loads(route.request.post_data))
+        answer = await route.fetch()
+        await (route.abort() if len(sent) == 1 else route.fulfill(response=answer))
+
+    await console.page.route("**/grant", lose)
+    await console.button("发放金币").click()
+    await console.answer("发放", 金币="7", 原因="补偿")
+    await expect(console.dialog.get_by_role("alert")).to_have_text("服务器没有回应，请检查网络。")
+    await console.answer("发放")
+    await console.done("现有 7")
+    assert sent[0] == sent[1]
+    console.complaints.clear()  # the browser's own, of the lost answer
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_debt_is_settled_and_a_name_full_of_markup_is_only_a_name(
+    console: Console, street: Street, db: Any
+) -> None:
+    anna = await street.person("anna", 2)
+    name = "<img src=x onerror=alert(1)>"
+    db.users.update_one({"_id": anna.id}, {"$set": {"owed": 30, "nickname": name}})
+    await console.come()
+    await console.go("people")
+    await console.page.get_by_label("只看欠款").check()
+    await expect(console.page.get_by_role("row")).to_have_count(2)
+    await expect(console.row(anna.id)).to_contain_text(name)
+    await console.row(anna.id).get_by_role("link", name="查看").click()
+    await console.button("结清欠款").click()
+    await console.dialog.get_by_label("由谁承担").select_option("house")
+    await console.answer("结清", 原因="找不到人了")
+    await console.done("已结清 30 金币")
+    await expect(console.button("结清欠款")).to_have_count(0)
+
+
+# ---- what is put up
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_gift_is_put_up_with_its_image_edited_and_taken_away(
+    console: Console, street: Street
+) -> None:
+    await console.come()
+    await console.go("gifts")
+    await shoot(console.page, "ops-gifts")
+    await console.button("添加礼物").click()
+    image = f"{console.address}/static/gifts/rose.svg"
+    preview = console.dialog.locator(".preview")
+    await console.dialog.get_by_label("图片地址").fill("ftp://x")
+    await expect(preview).to_have_text("没有图片")
+    await console.dialog.get_by_label("图片地址").fill(image)
+    await expect(preview.locator("img")).to_have_js_property("complete", True)
+    assert await preview.locator("img").evaluate("image => image.naturalWidth") > 0
+    await console.answer("添加", 名称="满天星", 价格="-3")
+    price = console.dialog.get_by_label("价格")
+    await expect(price).to_have_attribute("aria-invalid", "true")
+    await expect(price).to_be_focused()
+    await expect(console.dialog).to_contain_text("请填写整数，不带小数和符号")
+    await shoot(console.page, "ops-gift-form")
+    await console.answer("添加", 价格="66")
+    await console.done("“满天星”已保存")
+    row = console.row("满天星")
+    await expect(row).to_contain_text("66")
+    await expect(row.locator("img")).to_have_attribute("src", image)
+
+    await row.get_by_role("button", name="编辑").click()
+    await console.answer("保存", 价格="99")
+    await console.done("已保存")
+    await expect(row).to_contain_text("99")
+    await row.get_by_role("button", name="删除").click()
+    await expect(console.dialog).to_contain_text("此后不能再送这个礼物")
+    await console.answer("删除")
+    await console.done("“满天星”已删除")
+    await expect(row).to_have_count(0)
+    names = [gift["name"] for gift in (await street.ops("GET", "gifts")).ok()["items"]]
+    assert "满天星" not in names
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_bad_price_or_rate_is_refused_with_words_at_its_field(
+    console: Console, street: Street
+) -> None:
+    await console.come()
+    await console.go("blocks")
+    await console.button("添加档位").click()
+    for wrong in ("six", "5.001", "0.00", "-1"):
+        await console.answer("添加", 金币="50", 价格=wrong)
+        field = console.dialog.locator(".field").filter(has_text="价格")
+        await expect(field).to_contain_text("最多两位小数，如 6.00")
+    await console.answer("添加", 价格="5.50")
+    await console.done("已保存")
+    await expect(console.row("¥5.50")).to_contain_text("9.09")
+
+    await console.go("configs")
+    row = console.row("EXCHANGE_RATE")
+    await row.get_by_role("button", name="编辑").click()
+    await expect(console.dialog).to_contain_text("影响之后的每一笔收益")
+    value = console.dialog.locator(".field").filter(has_text="JSON")
+    await console.answer("保存", 值="0,5")
+    await expect(value).to_contain_text("这不是 JSON")
+    await console.answer("保存", 值="1.5")  # only the server knows this one
+    await expect(value).to_contain_text("比例是 0 到 1 之间的数")
+    await shoot(console.page, "ops-config-form")
+    await console.answer("保存", 值="0.25")
+    await console.done("“EXCHANGE_RATE”已保存")
+    await expect(row).to_contain_text("0.25")
+
+
+# ---- money and the audit
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_orders_the_ledger_and_the_inbox_are_searched(
+    console: Console, street: Street, server: Server
+) -> None:
+    anna, bert = await street.person("安娜", 2), await street.person("伯特", 1, gold=5)
+    bought = (await anna.post("qlive_pay/", block_id=1)).ok()
+    (await street.ask("POST", "/sim/phone/pay", json={"content": bought["content"]})).ok()
+    assert server.parts.simulator
+    await server.parts.simulator.payer.quiet()  # type: ignore[union-attr]
+    (await bert.post("qlive_pay/", block_id=2)).ok()
+    await console.come()
+    page = console.page
+    await console.go("orders")
+    await expect(console.row("¥")).to_have_count(2)
+    await page.get_by_label("状态").select_option("paid")
+    await expect(console.row("¥")).to_have_count(1)
+    await expect(console.row(anna.id)).to_contain_text("已支付")
+    await shoot(page, "ops-orders")
+    await page.get_by_role("searchbox").fill(bert.id)
+    await expect(page.get_by_text("没有订单")).to_be_visible()
+
+    await console.go("ledger")
+    await expect(page.locator("tbody tr")).to_have_count(2)
+    await page.get_by_label("类型").select_option("recharge")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody tr")).to_contain_text(anna.id)
+    await shoot(page, "ops-ledger")
+
+    await console.go("inbox")
+    row = page.locator("tbody tr")
+    await expect(row).to_have_count(1)
+    await expect(row).to_contain_text("已执行")
+    await row.locator("summary").click()
+    await expect(row.locator("pre").last).to_be_visible()
+    await shoot(page, "ops-inbox")
+    await row.get_by_role("button", name="重新执行").click()
+    await expect(console.dialog).to_contain_text("不会重复到账")
+    await console.answer("重新执行")
+    await console.done("已执行")
+    assert (await anna.get("qlive_user/get_userinfo/")).ok()["gold"] == 60
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_long_audit_is_paged_and_searched(console: Console, db: Any) -> None:
+    entry = {"who": "ops@10.0.0.1", "on": "12345678", "asked": "{}", "done": True}
+    rows = [
+        {**entry, "what": "POST GrantGold", "reason": f"原因-{n:03}", "at": datetime.now(UTC)}
+        for n in range(120)
+    ]
+    db.audit.insert_many(rows)
+    await console.come()
+    await console.go("audit")
+    page = console.page
+    lines = page.locator("tbody tr")
+    await expect(lines.first).to_contain_text("原因-119")
+    await expect(lines.first).to_contain_text("发放金币")
+    await shoot(page, "ops-audit")
+    back, on = console.button("上一页"), console.button("下一页")
+    await expect(back).to_be_disabled()
+    seen = await lines.all_inner_texts()
+    turned = 1
+    while await on.is_enabled():
+        await on.click()
+        turned += 1
+        await expect(page.get_by_role("status").first).to_contain_text(f"第 {turned} 页")
+        seen += await lines.all_inner_texts()
+    found = [number for line in seen for number in re.findall(r"原因-(\d{3})", line)]
+    assert found == [f"{n:03}" for n in reversed(range(120))]
+    assert turned >= 3
+    await back.click()
+    await expect(page.get_by_role("status").first).to_contain_text(f"第 {turned - 1} 页")
+    await page.get_by_role("searchbox").fill("原因-007")
+    await expect(lines).to_have_count(1)
+    await page.get_by_role("searchbox").fill("")
+    await page.get_by_label("只看改动").uncheck()
+    await expect(lines.first).to_contain_text("看审计")
+
+
+# ---- for everybody
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_axe_finds_nothing_serious_on_any_page_in_light_and_dark(
+    console: Console, street: Street
+) -> None:
+    host, anna, _ = await show(street)
+    (await street.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="x")).ok()
+    await console.page.goto(f"{console.address}/ops/")
+    await look_over(console.page, "door")
+    await console.come()
+    for where in [*PAGES, f"rooms/{host.live_id}", f"people/{anna.id}"]:
+        await console.go(where)
+        await expect(console.page.locator(".page :is(td, dd)").first).to_be_visible()
+        await look_over(console.page, where)
+        wide = "document.documentElement.scrollWidth > innerWidth"
+        assert not await console.page.evaluate(wide), where
+    await console.button("解封").click()
+    await look_over(console.page, "dialog")
+
+
+async def look_over(page: Page, where: str) -> None:
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = await Axe().run(page)
+        serious = [
+            (one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"])
+            for one in found.response["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], (where, scheme)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_everything_is_reached_and_done_by_keyboard(console: Console, street: Street) -> None:
+    anna = await street.person("安娜", 2)
+    page = console.page
+    await page.goto(f"{console.address}/ops/")
+    await page.keyboard.type(street._ops_token)
+    await page.keyboard.press("Enter")
+    await expect(console.heading).to_have_text("概览")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="跳到正文")).to_be_focused()
+    people = page.get_by_role("link", name="用户")
+    await press_until(page, "Tab", people)
+    await page.keyboard.press("Enter")
+    await expect(console.heading).to_have_text("用户")
+    search = page.get_by_role("searchbox")
+    await press_until(page, "Tab", search)
+    await page.keyboard.type(anna.id)
+    await expect(page.get_by_role("row")).to_have_count(2)
+    shut = console.row(anna.id).get_by_role("button", name="封禁")
+    await press_until(page, "Tab", shut)
+    await page.keyboard.press("Enter")
+    await expect(console.dialog.get_by_label("原因")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(console.dialog).to_have_count(0)
+    await expect(shut).to_be_focused()
+    assert not (await street.ops("GET", f"users/{anna.id}")).ok()["banned"]
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("辱骂")
+    await press_until(page, "Tab", console.dialog.get_by_role("button", name="封禁"))
+    await page.keyboard.press("Enter")
+    await console.done("已封禁")
+    assert (await street.ops("GET", f"users/{anna.id}")).ok()["ban_reason"] == "辱骂"
+
+
+async def press_until(page: Page, key: str, wanted: Locator) -> None:
+    for _ in range(60):
+        await page.keyboard.press(key)
+        if await wanted.evaluate("node => node === document.activeElement"):
+            return
+    pytest.fail(f"{key} never leads to {wanted}")

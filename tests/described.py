@@ -1,0 +1,106 @@
+"""Whatever the tests hear from a server is held against the API description.
+
+The description lets answers grow; here they may not: what is not in it is an error.
+"""
+
+import functools
+import json
+import re
+from typing import Any
+
+import jsonschema_rs
+
+from handlers.description import asyncapi, openapi
+from handlers.routes import BASE, CALLS
+
+Json = dict[str, Any]
+
+
+def check_answer(method: str, path: str, status: int, kind: str, text: str) -> None:
+    """An AssertionError for what the description does not allow; `path` is without its query."""
+    described = _described(path)
+    if described is None or method == "HEAD":  # an answer without its body
+        return
+    operation = described.get(method.lower())
+    if operation is None:  # of the simulator's own paths, which do not know 405, nothing is said
+        operation = next(iter(described.values())) if status == 405 else None
+    if operation is None:
+        return
+    what = f"{method} {path} answered {status}"
+    response = operation["responses"].get(str(status))
+    assert response, f"{what}, which is not described"
+    contents = _resolved(response).get("content")
+    if not contents:
+        assert not text, f"{what} with a body"
+        return
+    said = kind.partition(";")[0]
+    assert said in contents, f"{what} as {said}, which is not described"
+    if said == "application/json":
+        _check(_validator(json.dumps(contents[said]["schema"])), text, what)
+
+
+def check_frame(text: str | bytes) -> None:
+    """An AssertionError for a frame that the description does not allow."""
+    type_ = json.loads(text).get("type")
+    payloads = _frames()["components"]["messages"]
+    assert type_ in payloads, f"a frame that is not described: {text!r}"
+    _check(_frame_validator(type_), text, f"the frame {type_}")
+
+
+def _check(validator: Any, text: str | bytes, what: str) -> None:
+    try:
+        validator.validate(json.loads(text))
+    except (jsonschema_rs.ValidationError, ValueError) as wrong:
+        raise AssertionError(f"{what} not as described: {wrong}\n{text!r}") from None
+
+
+@functools.cache
+def document() -> Json:
+    written: Json = json.loads(openapi.text(openapi.document(CALLS, with_simulator=True)))
+    return written
+
+
+@functools.cache
+def _frames() -> Json:
+    return asyncapi.document(f"{BASE}ws/")
+
+
+@functools.cache
+def _paths() -> list[tuple[re.Pattern[str], Json]]:
+    return [
+        (re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path.rstrip("/"))) + "/?"), calls)
+        for path, calls in document()["paths"].items()
+    ]
+
+
+@functools.lru_cache(4096)
+def _described(path: str) -> Json | None:
+    return next((calls for pattern, calls in _paths() if pattern.fullmatch(path)), None)
+
+
+def _resolved(response: Json) -> Json:
+    name = response.get("$ref", "").rpartition("/")[2]
+    found: Json = document()["components"]["responses"][name] if name else response
+    return found
+
+
+@functools.cache
+def _validator(schema: str) -> Any:
+    """Compiled once; the schema is given as text, which can be remembered."""
+    return _compiled(json.loads(schema), document()["components"]["schemas"])
+
+
+@functools.cache
+def _frame_validator(type_: str) -> Any:
+    components = _frames()["components"]
+    return _compiled(components["messages"][type_]["payload"], components["schemas"])
+
+
+def _compiled(schema: Json, shapes: Json) -> Any:
+    closed = {name: _closed(shape) for name, shape in shapes.items()}
+    whole = {**schema, "components": {"schemas": closed}}
+    return jsonschema_rs.validator_for(whole, validate_formats=True)
+
+
+def _closed(shape: Json) -> Json:
+    return {"additionalProperties": False, **shape} if "properties" in shape else shape
