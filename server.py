@@ -271,6 +271,7 @@ def _welcome(settings: Settings, dev: DevSecrets | None, address: str) -> None:
     print(
         f"""
   QLive serves on {address}
+    demo room  {address}/  (open it in three windows: three people)
     contract   {address}/docs/
     simulator  {address}/sim/log  (WeChat and Tencent, played here)
     health     {address}/readyz

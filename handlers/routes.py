@@ -20,6 +20,7 @@ from handlers import (
 from handlers.base import Handler, Missing
 from handlers.description.pages import pages
 from handlers.ops import live, money, overview, people, shelves
+from handlers.pages import demo
 from handlers.parts import Parts
 from handlers.sim import Sim
 from handlers.socket import RoomSocket
@@ -104,12 +105,12 @@ def application(parts: Parts) -> Application:
     routes: list[Any] = [
         *[(path.rstrip("/") + "/?", handler, given) for path, handler in CALLS],
         *pages(CALLS, parts),
-        (r"/static/(.*)", Static, {"path": str(WEB)}),
+        (r"/static/((?:faces|gifts)/.*)", Static, {"path": str(WEB)}),
         (r"/ops()", Console, console),
         (r"/ops/([a-z0-9]*(?:\.[a-z]+)?)", Console, console),
     ]
     if parts.simulator:
-        routes.append((r"/sim(/.*)", Sim, given))
+        routes += [(r"/sim(/.*)", Sim, given), *demo()]
     return Application(
         routes,
         default_handler_class=Missing,

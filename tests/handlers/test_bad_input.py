@@ -284,7 +284,6 @@ async def test_numbers_may_be_numbers(street: Street) -> None:
 @pytest.mark.gen_test(timeout=20)
 async def test_unknown_paths_are_404_for_every_method(street: Street) -> None:
     for path in (
-        "/",
         "/nope",
         "/wx/api/qlive",
         BASE,
