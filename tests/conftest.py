@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
@@ -17,6 +18,16 @@ from settings import Settings
 from storage.mongod import Mongod
 from tests.phones import Street
 from tests.redis_server import RedisServer
+
+# Where rich is installed, structlog draws tracebacks with it: seconds in which nothing else runs.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 MEMORY = Path("/dev/shm")
 DATABASE = "qlive_test"

@@ -13,7 +13,7 @@ from yarl import URL
 from tests import described
 
 BASE = "/wx/api/qlive/"
-WAIT = 5.0
+WAIT = 15.0
 
 
 class Reply:
