@@ -195,6 +195,7 @@ async def make_indexes(parts: Parts) -> None:
         parts.configs,
         parts.likes,
         parts.orders,
+        parts.audit,
         parts.ledger,
         parts.ranks,
         parts.errand_store,

@@ -8,10 +8,8 @@ import structlog
 from handlers import answers, asks
 from handlers.admission import Welcome
 from handlers.base import call
-from handlers.evictions import evict
+from handlers.evictions import put_out
 from handlers.places import USER_TYPE, on_mic, play_url, push_url
-from realtime.bus import ShownOut
-from realtime.codes import Code
 from rooms.keeper import now_ms
 from rooms.people import Counts, Person
 from rooms.refusals import Banned, NotMatchmaker, NotYourRoom
@@ -120,15 +118,12 @@ class PutOut(Welcome):
 
     @call
     async def post(self, ask: asks.PutOut) -> answers.Ok:
-        parts, out = self.parts, (await self.parts.users.get(ask.user_id)).user_id
+        out = (await self.parts.users.get(ask.user_id)).user_id
         until = now_ms() + ask.minutes * 60_000
-        on_mic = await parts.keeper.put_out(ask.live_id, self.user.user_id, out, until)
-        await evict(parts, ShownOut(out, ask.live_id, Code.PUT_OUT))
-        if parts.relay and not on_mic:  # of somebody on mic the relay hears by the event
-            group_id = (await parts.keeper.look(ask.live_id)).group_id
-            kicked = {"user_id": out, "group_id": group_id, "n": until}
-            await parts.errand_store.add("kick_out", kicked)
-            parts.errands.nudge()
+        host_id = self.user.user_id
+        await put_out(
+            self.parts, ask.live_id, out, until, lambda room: room.put_out(host_id, out, until)
+        )
         return answers.Ok()
 
 

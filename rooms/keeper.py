@@ -137,12 +137,10 @@ class Keeper:
             raise PutOut
         return room
 
-    async def put_out(self, live_id: int, host_id: str, user_id: str, until: int) -> bool:
-        """The host puts somebody out until then (ms), even if they are just coming in. Whether
-        they were on mic."""
-        on_mic = await self.change(
-            live_id, lambda room: room.put_out(host_id, user_id, until), user_id
-        )
+    async def put_out(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
+        """Somebody is put out by `rule`, even if they are just coming in. What the rule says:
+        whether they were on mic."""
+        on_mic = await self.change(live_id, rule, user_id)
         place = await self._store.place_of(user_id)
         if place and place.live_id == live_id:
             await self.change(live_id, lambda room: room.bar(user_id), user_id)

@@ -114,7 +114,7 @@ class Banned(NotAllowed):
 
 
 class PutOut(NotAllowed):
-    code, detail = "put_out", "The host has put you out of this room."
+    code, detail = "put_out", "You have been put out of this room."
 
 
 class NotHost(NotAllowed):

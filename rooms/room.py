@@ -53,7 +53,7 @@ class Room(State):
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
         self.applications = {}
-        self.blocked = {who: until for who, until in self.blocked.items() if until > now}
+        self.blocked = self.kept_out(now)
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
         self.touched |= {"applications", "blocked"}
         self._join(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
@@ -120,20 +120,29 @@ class Room(State):
         were on mic, which the room is told."""
         if host_id != self.host_id:
             raise NotHost
-        if user_id == host_id:
+        return self.shut_out(user_id, until, "host")
+
+    def shut_out(self, user_id: str, until: int, reason: str) -> bool:
+        """As `put_out`, whoever wants it: host, or (for the operators) banned."""
+        if user_id == self.host_id:
             raise BadParameter({"user_id": "the host cannot be put out"})
         if not self.live:
             raise NotLive
         self.blocked[user_id] = until
         self.touched.add(f"blocked.{user_id}")
         on_mic = self.seat_of(user_id) is not None
-        self.bar(user_id)
+        self.bar(user_id, reason)
         return on_mic
 
-    def bar(self, user_id: str) -> None:
-        """Out goes somebody whom the host has put out."""
-        self.depart(user_id, "host")
+    def bar(self, user_id: str, reason: str = "host") -> None:
+        """Out goes somebody who has been put out."""
+        self.depart(user_id, reason)
         self.barred.add(user_id)
+
+    def let_in(self, user_id: str) -> None:
+        """Whoever was put out may come back; not having been is no mistake."""
+        if self.blocked.pop(user_id, None) is not None:
+            self.touched.add(f"blocked.{user_id}")
 
     # ---- away and back
 

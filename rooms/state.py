@@ -125,6 +125,10 @@ class State:
         """Whether somebody has been put out and the time of it is not over."""
         return self.blocked.get(user_id, 0) > now
 
+    def kept_out(self, now: int) -> dict[str, int]:
+        """Who is kept out, until when (ms)."""
+        return {user_id: until for user_id, until in self.blocked.items() if until > now}
+
     def seat_of(self, user_id: str) -> Seat | None:
         """The seat of a guest."""
         return next(

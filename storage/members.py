@@ -78,6 +78,12 @@ class Members:
         rows = await found.sort([("entered_at", 1), ("_id", 1)]).skip(skip).to_list(limit)
         return [row["_id"] for row in rows]
 
+    async def everybody(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
+        """Who is there, by user_id after that one."""
+        where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
+        rows = await self._members.find(where).sort("_id", 1).to_list(limit)
+        return [member_from(row) for row in rows]
+
     async def counts(self, lives: Iterable[tuple[int, str]]) -> dict[int, Counts]:
         """Who is in these lives (live_id, epoch), counted now."""
         lives = list(lives)

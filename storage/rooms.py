@@ -244,8 +244,8 @@ def _changes(room: Room, told: Sequence[Numbered]) -> Document:
             continue  # the whole map is written
         if head == "applications":
             _change_applications(room, user_id, sets, unsets)
-        elif user_id:
-            sets[name] = getattr(room, head)[user_id]
+        elif head == "blocked" and user_id:
+            _change_blocked(room, user_id, sets, unsets)
         else:
             value = getattr(room, name)
             sets[name] = _seat_to(value) if isinstance(value, Seat) else value
@@ -267,6 +267,13 @@ def _change_applications(room: Room, user_id: str, sets: Document, unsets: Docum
         sets[f"applications.{user_id}"] = asdict(asked)
     else:
         unsets[f"applications.{user_id}"] = ""
+
+
+def _change_blocked(room: Room, user_id: str, sets: Document, unsets: Document) -> None:
+    if user_id in room.blocked:
+        sets[f"blocked.{user_id}"] = room.blocked[user_id]
+    else:
+        unsets[f"blocked.{user_id}"] = ""
 
 
 def _set_due(room: Room, sets: Document, unsets: Document) -> None:

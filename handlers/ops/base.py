@@ -27,6 +27,7 @@ class Operator(Handler):
             on="/".join(str(part) for part in self.path_args),
             reason=_reason(asked),
             asked=asked,
+            changes=self.request.method != "GET",
         )
 
     async def done(self) -> None:

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from handlers.answers import Answer
-from handlers.asks import Ask, Gender, Number, Whole
+from handlers.asks import Ask, Gender, Number, UserId, Whole
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
@@ -54,15 +54,24 @@ def is_rate(value: Any) -> bool:
         return False
 
 
-class Search(Ask):
+class Cursor(Ask):
+    after: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class Search(Cursor):
     q: Annotated[str, StringConstraints(max_length=100)] = ""
-    after: Annotated[str, StringConstraints(max_length=100)] = ""
 
 
 class PeopleSearch(Search):
     """`owing`: only people who owe gold for a refund."""
 
     owing: bool = False
+
+
+class AuditSearch(Search):
+    """`changes`: without what was only looked at."""
+
+    changes: bool = False
 
 
 class UserChange(Ask):
@@ -84,6 +93,19 @@ class Settle(Grant):
 
 
 class EndLive(Ask):
+    reason: Reason
+
+
+class PutOut(Ask):
+    """`minutes` until they may come back."""
+
+    user_id: UserId
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
+    reason: Reason
+
+
+class LetIn(Ask):
+    user_id: UserId
     reason: Reason
 
 
@@ -164,6 +186,36 @@ class RoomRow(Answer):
     """What the socket's snapshot shows: rooms.snapshot.Snapshot."""
 
 
+class KeptOut(Answer):
+    """`until` in ms."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    until: int
+
+
+class RoomInside(RoomRow):
+    put_out: list[KeptOut]
+
+
+class Inmate(Answer):
+    """Somebody in a room; since `away_at` (ms) their phone is not connected."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gender: int
+    role: str
+    entered_at: int
+    away_at: int | None
+
+
+class Inside(Answer):
+    items: list[Inmate]
+    next: str | None
+
+
 class RoomRows(Answer):
     items: list[RoomRow]
     next: None = None
@@ -225,10 +277,6 @@ class AuditPage(Answer):
 
 
 # ---- money
-
-
-class Cursor(Ask):
-    after: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
 class OrderSearch(Cursor):

@@ -112,8 +112,8 @@ class AuditLog(Operator):
     """What operators asked for, the newest first."""
 
     @call
-    async def get(self, ask: models.Search) -> models.AuditPage:
-        rows = await self.parts.audit.page(ask.after or None, PAGE)
+    async def get(self, ask: models.AuditSearch) -> models.AuditPage:
+        rows = await self.parts.audit.page(ask.after or None, PAGE, said=ask.q, changes=ask.changes)
         more = rows[-1]["id"] if len(rows) == PAGE else None
         return models.AuditPage(
             items=[models.AuditEntry.model_validate(row) for row in rows], next=more

@@ -257,7 +257,8 @@ async def test_a_room_is_watched_as_it_happens_and_ended_after_one_question(
     page = console.page
     await expect(page.locator(".seat").filter(has_text="女嘉宾")).to_contain_text("安娜")
     await expect(page.locator(".seat").filter(has_text="男嘉宾")).to_contain_text("空位")
-    await expect(console.row("伯特")).to_contain_text("申请")
+    queue = page.get_by_role("table", name="上麦队列")
+    await expect(queue.get_by_role("row").filter(has_text="伯特")).to_contain_text("申请")
     (await bert.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
     log = page.get_by_role("list", name="刚刚发生")
     await expect(log).to_contain_text("伯特 上麦（男嘉宾）")
@@ -276,6 +277,37 @@ async def test_a_room_is_watched_as_it_happens_and_ended_after_one_question(
     await expect(page.locator(".room-head")).to_contain_text("已结束")
     await expect(console.button("结束直播")).to_have_count(0)
     assert (await street.ops("GET", "rooms")).ok()["items"] == []
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_somebody_is_put_out_of_one_room_and_let_in_again(
+    console: Console, street: Street
+) -> None:
+    host, anna, _ = await show(street)
+    await console.come()
+    await console.go(f"rooms/{host.live_id}")
+    page = console.page
+    inside = page.get_by_role("region", name="房内的人")
+    row = inside.get_by_role("row").filter(has_text=anna.id)
+    await expect(row).to_contain_text("女嘉宾")
+    await expect(inside.get_by_role("row").filter(has_text=host.id)).to_contain_text("红娘")
+    await row.get_by_role("button", name="请出房间").click()
+    await expect(console.dialog).to_contain_text("其他直播间不受影响")
+    await console.answer("请出房间", 多少分钟内不能回来="30", 原因="辱骂他人")
+    await console.done("“安娜”已被请出")
+    await expect(row).to_have_count(0)
+    out = page.get_by_role("table", name="被请出的人")
+    await expect(out.get_by_role("row").filter(has_text=anna.id)).to_have_count(1)
+    await expect(page.locator(".seat.free")).to_have_count(2)
+    await shoot(page, "ops-put-out")
+    path = f"get_playurl/?live_id={host.live_id}"
+    assert (await anna.get(path)).refusal == (403, "put_out")
+
+    await out.get_by_role("button", name="允许回来").click()
+    await console.answer("允许回来", 原因="已道歉")
+    await console.done("“安娜”可以回来了")
+    await expect(page.get_by_text("没有人被请出")).to_be_visible()
+    (await anna.get(path)).ok()
 
 
 # ---- people

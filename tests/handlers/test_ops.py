@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.routes import OPERATORS
+from rooms.keeper import now_ms
 from rooms.people import Person
 from rooms.room import Room
 from server import Server
@@ -209,6 +210,7 @@ async def test_live_rooms_are_listed_and_looked_into(street: Street) -> None:
     rows = (await street.ops("GET", "rooms")).ok()["items"]
     assert [row["id"] for row in rows] == [two.live_id, one.live_id]
     row = (await street.ops("GET", f"rooms/{one.live_id}")).ok()
+    assert row.pop("put_out") == []
     assert row in rows
     socket = await one.connect()
     assert (await socket.next("snapshot"))["data"]["owner"].keys() == row["room"]["owner"].keys()
@@ -233,6 +235,75 @@ async def test_an_operator_ends_a_live(street: Street) -> None:
     assert (await street.ops("POST", "rooms/4711/end", reason="x")).refusal == (404, "no_such_room")
     opened = (await host.post("qlive_room/matchmaker_enter/")).ok()
     assert opened["live_id"] == host.live_id
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_operator_puts_somebody_out_of_one_room_and_lets_them_in_again(
+    street: Street,
+) -> None:
+    host = await street.host()
+    bert = await street.guest("bert", 1, host.live_id)
+    socket = await bert.connect()
+    await socket.next("snapshot")
+    for step in ("apply", "accept"):
+        (await bert.post(f"qlive_room/{step}_micro/", live_id=host.live_id)).ok()
+        await socket.next(f"micro_{step}")
+    room, before = f"rooms/{host.live_id}", now_ms()
+    said = await street.ops("POST", f"{room}/put_out", user_id=bert.id, minutes=5, reason="rude")
+    assert said.ok() == {"detail": "OK"}
+    assert (await socket.next("micro_leave"))["data"]["reason"] == "banned"
+    assert await socket.closed() == 4503
+    assert (await bert.get("get_playurl/", live_id=host.live_id)).refusal == (403, "put_out")
+    (kept,) = (await street.ops("GET", room)).ok()["put_out"]
+    assert (kept["user_id"], kept["nickname"]) == (bert.id, "bert")
+    assert before + 300_000 <= kept["until"] <= now_ms() + 300_000
+    for _ in range(2):
+        said = await street.ops("POST", f"{room}/let_in", user_id=bert.id, reason="said sorry")
+        assert said.ok() == {"detail": "OK"}
+    assert (await street.ops("GET", room)).ok()["put_out"] == []
+    (await bert.get("get_playurl/", live_id=host.live_id)).ok()
+    deeds = (await street.ops("GET", "audit?changes=true&q=" + bert.id)).ok()["items"]
+    said = [(deed["what"], deed["on"], deed["reason"]) for deed in deeds]
+    shown, here = ("POST PutOut", str(host.live_id), "rude"), str(host.live_id)
+    assert said == [*[("POST LetIn", here, "said sorry")] * 2, shown]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_nobody_is_put_out_without_a_reason_nor_the_host_nor_a_stranger(
+    street: Street,
+) -> None:
+    host = await street.host()
+    bert = await street.guest("bert", 1, host.live_id)
+    path = f"rooms/{host.live_id}/put_out"
+    for wrong in ({"reason": ""}, {"minutes": 0}, {"minutes": 1441}, {"user_id": "bert"}):
+        asked = {"user_id": bert.id, "reason": "rude"} | wrong
+        refused = await street.ops("POST", path, **asked)
+        assert refused.refusal == (400, "bad_parameter"), wrong
+    said = await street.ops("POST", path, user_id=host.id, reason="x")
+    assert said.refusal == (400, "bad_parameter")
+    said = await street.ops("POST", path, user_id="00000000", reason="x")
+    assert said.refusal == (404, "no_such_user")
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    said = await street.ops("POST", path, user_id=bert.id, reason="x")
+    assert said.refusal == (409, "not_live")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_everybody_in_a_room_is_listed_with_what_they_are_there(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.ops.live.PAGE", 2)
+    host = await street.host()
+    bert = await street.guest("bert", 1, host.live_id)
+    anna = await street.guest("anna", 2, host.live_id)
+    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    first = (await street.ops("GET", f"rooms/{host.live_id}/people")).ok()
+    after = first["next"]
+    rest = (await street.ops("GET", f"rooms/{host.live_id}/people?after={after}")).ok()
+    assert rest["next"] is None
+    found = {row["user_id"]: row["role"] for row in first["items"] + rest["items"]}
+    assert found == {host.id: "host", bert.id: "viewer", anna.id: "applied"}
+    assert {row["away_at"] for row in first["items"]} == {None}
 
 
 # ---- what is on the shelves

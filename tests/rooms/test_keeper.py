@@ -455,11 +455,16 @@ def until() -> int:
     return module.now_ms() + 60_000
 
 
+async def put_out(house: House, by: Person, person: Person) -> bool:
+    ends, out = until(), person.user_id
+    return await house.keeper.put_out(1, out, lambda room: room.put_out(by.user_id, out, ends))
+
+
 @gen_test
 async def test_a_guest_who_is_put_out_is_told_of_and_barred() -> None:
     house = House(BERT)
     house.store.change(1, lambda room: room.accept(BERT, "open", "s", ""), BERT.user_id)
-    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    await put_out(house, HOST, BERT)
     assert house.lines() == [
         ("save", 1, 2),
         ("tell", 1, (2, "micro_leave")),
@@ -475,7 +480,7 @@ async def test_a_guest_who_is_put_out_is_told_of_and_barred() -> None:
 @gen_test
 async def test_whoever_is_put_out_without_being_there_is_barred_all_the_same() -> None:
     house = House()
-    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    await put_out(house, HOST, BERT)
     said = house.lines()
     assert [line[:1] + line[4:] for line in said] == [("save",), ("tell",), ("show_out", "barred")]
     with pytest.raises(PutOut):
@@ -487,7 +492,7 @@ async def test_whoever_is_put_out_of_one_room_stays_in_another() -> None:
     house = House()
     await house.keeper.enter(2, BERT)
     house.lines()
-    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    await put_out(house, HOST, BERT)
     assert [line[:2] for line in house.lines()] == [("save", 1), ("tell", 1), ("show_out", 1)]
     assert house.store.places[BERT.user_id].live_id == 2
 
@@ -496,7 +501,7 @@ async def test_whoever_is_put_out_of_one_room_stays_in_another() -> None:
 async def test_putting_out_that_is_refused_puts_nobody_out() -> None:
     house = House(BERT, CARL)
     with pytest.raises(NotHost):
-        await house.keeper.put_out(1, BERT.user_id, CARL.user_id, until())
+        await put_out(house, BERT, CARL)
     assert house.lines() == []
     assert house.room().role_of(CARL.user_id) == "viewer"
 
@@ -523,7 +528,7 @@ async def test_whoever_is_put_out_while_they_come_in_is_out_when_the_entry_is_wr
 ):
     house = House()
     house.store.meanwhile = [lambda: house.store.change(1, come_in(BERT), BERT.user_id)]
-    await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until())
+    await put_out(house, HOST, BERT)
     assert BERT.user_id not in house.store.places
     assert house.lines()[-1] == ("show_out", 1, BERT.user_id, 0, "barred")
     assert house.room().keeps_out(BERT.user_id, module.now_ms())
@@ -535,7 +540,7 @@ async def test_entry_and_putting_out_at_once_leave_nobody_inside_in_any_order() 
         house = House()
         acts = [
             house.keeper.enter(1, BERT),
-            house.keeper.put_out(1, HOST.user_id, BERT.user_id, until()),
+            put_out(house, HOST, BERT),
         ]
         done = await asyncio.gather(*(acts[::-1] if order else acts), return_exceptions=True)
         assert all(isinstance(it, Room | PutOut | bool) for it in done)
@@ -580,5 +585,5 @@ async def test_whoever_was_out_already_is_out_with_any_socket_from_before() -> N
 async def test_putting_out_says_whether_they_were_on_mic() -> None:
     house = House(BERT, CARL)
     house.store.change(1, lambda room: room.accept(BERT, "open", "s", ""), BERT.user_id)
-    assert await house.keeper.put_out(1, HOST.user_id, BERT.user_id, until()) is True
-    assert await house.keeper.put_out(1, HOST.user_id, CARL.user_id, until()) is False
+    assert await put_out(house, HOST, BERT) is True
+    assert await put_out(house, HOST, CARL) is False

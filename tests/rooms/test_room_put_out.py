@@ -201,3 +201,40 @@ def test_a_new_live_forgets_those_whose_time_is_over() -> None:
     room.open(HOST, "next", "stream", NOW + 1_000)
     assert room.blocked == {BERT.user_id: UNTIL}
     assert "blocked" in room.touched
+
+
+# ---- by the operators, and back
+
+
+def test_the_operators_put_somebody_out_without_the_host() -> None:
+    room = full_room()
+    assert room.shut_out(BERT.user_id, UNTIL, "banned") is True
+    assert said(room) == [("micro_leave", {**BERT.face(), "reason": "banned"})]
+    assert (room.barred, room.kept_out(NOW)) == ({BERT.user_id}, {BERT.user_id: UNTIL})
+    assert after(room).keeps_out(BERT.user_id, NOW)
+
+
+def test_the_host_cannot_be_put_out_by_anybody() -> None:
+    room = full_room()
+    with pytest.raises(BadParameter):
+        room.shut_out(HOST.user_id, UNTIL, "banned")
+    assert not room.changed
+
+
+def test_whoever_is_let_in_again_may_enter_at_once() -> None:
+    room = after(put_out(full_room(), DORA))
+    room.let_in(DORA.user_id)
+    assert room.touched == {f"blocked.{DORA.user_id}"}
+    room = after(room)
+    assert (room.blocked, room.enter(DORA, NOW)) == ({}, "viewer")
+
+
+def test_letting_in_somebody_who_was_not_out_changes_nothing() -> None:
+    room = full_room()
+    room.let_in(BERT.user_id)
+    assert not room.changed
+
+
+def test_whose_time_is_over_is_kept_out_no_more() -> None:
+    room = after(put_out(full_room(), DORA))
+    assert (room.kept_out(UNTIL - 1), room.kept_out(UNTIL)) == ({DORA.user_id: UNTIL}, {})

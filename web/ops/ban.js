@@ -13,7 +13,7 @@ const nameOf = (who) => who.nickname || idOf(who);
 export function ban(who) {
   return ask({
     title: t("ban_title", { name: nameOf(who) }),
-    says: [t("ban_says"), t("ban_not_put_out")],
+    says: [t("ban_says")],
     fields: [reason(true, "ban_reason")],
     yes: t("ban_yes"),
     danger: true,

@@ -6,19 +6,24 @@ import { changes } from "/ops/changes.js";
 import { clock, gender, span, when, whole } from "/ops/figures.js";
 import { t, word } from "/ops/i18n.js";
 import { ban } from "/ops/ban.js";
+import { list } from "/ops/list.js";
+import { letIn, putOut } from "/ops/out.js";
 import { ROOM, endLive } from "/ops/rooms.js";
 
 const EVERY = 1000;
+const PEOPLE_EVERY = 5000;
 const KEPT = 60;
 
 export function room(place, _samples, id) {
-  const parts = Object.fromEntries(["head", "seats", "queue", "counts", "trouble"].map((name) => [name, el("div", { class: name })]));
+  const parts = Object.fromEntries(["head", "seats", "queue", "counts", "out", "trouble"].map((name) => [name, el("div", { class: name })]));
   const log = el("ol", { class: "log", tabindex: "0", "aria-label": t("changes") });
   const still = el("li", { class: "empty" }, t("no_changes"));
   log.append(still);
+  const people = inside(id, () => look());
   fill(place, parts.head, parts.trouble, parts.seats, el("div", { class: "halves" },
     el("div", {}, card(t("queue"), parts.queue), card(t("counts"), parts.counts)),
-    card(t("changes"), el("p", { class: "note" }, t("changes_note")), log)));
+    card(t("changes"), el("p", { class: "note" }, t("changes_note")), log)),
+    card(t("inside"), people.node), card(t("out_now"), parts.out));
   let last = null;
   let drawn = "";
   let asking = false;
@@ -55,14 +60,47 @@ export function room(place, _samples, id) {
     if (same === drawn) return; // whoever is at a button keeps it
     drawn = same;
     fill(parts.head, head(seen, look));
-    fill(parts.seats, seats(seen.room, look));
+    fill(parts.seats, seats(seen, look));
     fill(parts.queue, queue(seen.room));
+    fill(parts.out, out(seen, look));
     fill(parts.counts, counts(seen.room));
   }
 
-  const timer = setInterval(look, EVERY);
+  const timers = [
+    setInterval(look, EVERY),
+    setInterval(() => document.hidden || people.node.contains(document.activeElement) || people.again(), PEOPLE_EVERY),
+  ];
   look();
-  return () => clearInterval(timer);
+  return () => timers.forEach(clearInterval);
+}
+
+/** Everybody there, a page at a time. */
+function inside(id, changed) {
+  const gone = async (row) => {
+    if (await putOut(id, row)) { people.again(); changed(); }
+  };
+  const columns = [
+    { head: t("who"), cell: person },
+    { head: t("gender"), cell: (row) => gender(row.gender) },
+    { head: t("role"), cell: (row) => word("role", row.role) },
+    { head: t("state"), cell: (row) => (row.away_at ? state("warn", t("away")) : state("good", t("here"))) },
+    { head: t("came_in"), cell: (row) => when(row.entered_at) },
+    { head: t("actions"), kind: "acts", cell: (row) => (row.role === "host" ? "–" : button(t("put_out"), () => gone(row), "danger")) },
+  ];
+  const load = (_wanted, after) => get(`rooms/${id}/people`, { after });
+  const people = list({ label: t("inside"), columns, load, empty: t("nobody_inside") });
+  return people;
+}
+
+/** Who has been put out, with the way back. */
+function out(seen, again) {
+  if (!seen.put_out.length) return el("p", { class: "empty" }, t("nobody_out"));
+  const heads = ["who", "out_until", "actions"].map((key) => el("th", { scope: "col" }, t(key)));
+  const lines = seen.put_out.map((who) => el("tr", {},
+    el("td", {}, person(who)),
+    el("td", {}, when(who.until)),
+    el("td", {}, button(t("let_in"), async () => (await letIn(seen.id, who)) && again()))));
+  return el("table", {}, el("caption", { class: "unseen" }, t("out_now")), el("thead", {}, el("tr", {}, heads)), el("tbody", {}, lines));
 }
 
 const lasted = (seen) => (seen.room.status === "ended" ? "–" : span((Date.now() - seen.started_at) / 1000));
@@ -84,16 +122,17 @@ function head(seen, again) {
     shown.status === "ended" ? null : end);
 }
 
-function seats(shown, again) {
+function seats({ id, room: shown }, again) {
   return [["owner", "host"], ["male", "seat_male"], ["female", "seat_female"]].map(([name, words]) => {
     const who = shown[name];
     if (!who) return el("section", { class: "card seat free" }, el("h2", {}, t(words)), el("p", { class: "still" }, t("seat_free")));
-    const shut = button(t("ban"), async () => (await ban(who)) && again(), "danger");
+    const acts = [button(t("ban"), async () => (await ban(who)) && again(), "danger")];
+    if (name !== "owner") acts.unshift(button(t("put_out"), async () => (await putOut(id, who)) && again(), "danger"));
     return el("section", { class: "card seat" },
       el("h2", {}, t(words)),
       person(who),
       el("p", {}, [gender(who.gender), who.age ? t("age_n", { n: who.age }) : "", who.area].filter(Boolean).join(" · ")),
-      el("div", { class: "acts" }, who.away ? state("warn", t("away")) : state("good", t("here")), shut));
+      el("div", { class: "acts" }, who.away ? state("warn", t("away")) : state("good", t("here")), el("span", { class: "acts" }, acts)));
   });
 }
 
