@@ -17,6 +17,7 @@ from money.cashier import Cashier
 from money.sweep import Sweep
 from money.teller import Teller
 from realtime.bus import LocalBus
+from realtime.fanout import Pace
 from realtime.hub import Hub
 from realtime.lease import Lease
 from realtime.presence import Presence
@@ -99,7 +100,10 @@ def build(
     drops_streams = bool(settings.live.api_base or dev)
     rooms = Rooms(database, members, counters, errand_store, drops_streams=drops_streams)
     bus = _bus(settings, process)
-    hub = Hub(rooms, bus, slice_=settings.limits.slice)
+    pace = Pace(
+        settings.limits.slice, settings.realtime.gather_ms / 1000, metrics.told_seconds.observe
+    )
+    hub = Hub(rooms, bus, pace)
     simulator = f"{simulator_at or address}/sim"
     wechat = Outside("wechat", settings.wechat.api_base or simulator)
     im_service = Outside("im", settings.im.api_base or simulator)

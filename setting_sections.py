@@ -169,6 +169,7 @@ class Micro(Section):
 
 class Realtime(Section):
     check_seconds: Seconds = 1
+    gather_ms: Annotated[float, Field(ge=0, le=100)] = 5
     heartbeat_seconds: Seconds = 25
     silent_seconds: Seconds = 75
 

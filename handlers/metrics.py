@@ -24,6 +24,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.told_seconds = Histogram(
+            "qlive_told_seconds",
+            "From the saving of an event to the last socket of this process that hears it.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.mongo_seconds = Histogram(
             "qlive_mongo_seconds",
             "Time of a MongoDB command.",

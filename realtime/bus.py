@@ -20,6 +20,8 @@ class Told:
     seq: int
     frame: bytes
     last: bool
+    saved_at: float = 0.0
+    """When, in unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)

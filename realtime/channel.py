@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable
 
 from realtime.bus import Told
 from realtime.codes import Code
-from realtime.fanout import Fanout
+from realtime.fanout import Fanout, Pace
 from realtime.outbox import Outbox
 
 RECENT = 256
-SLICE = 256
 
 
 class Channel:
@@ -19,7 +18,7 @@ class Channel:
     reading the room and listening no event can fall.
     """
 
-    def __init__(self, live_id: int, slice_: int = SLICE) -> None:
+    def __init__(self, live_id: int, pace: Pace) -> None:
         self.live_id = live_id
         self.epoch: str | None = None
         self.told = 0
@@ -32,8 +31,8 @@ class Channel:
         the last time has read too early."""
         self.newest: dict[str, int] = {}
         """The highest number heard of a person's sockets while somebody was joining."""
-        self._slice = slice_
-        self._fanout = Fanout(slice_)
+        self._pace = pace
+        self._fanout = Fanout(pace)
         self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
         self._early: list[Told] = []
 
@@ -98,7 +97,7 @@ class Channel:
     def lose(self, code: Code) -> None:
         """This life cannot be told on: close every socket, and begin anew with the next one."""
         self.dismiss(code)
-        self._fanout = Fanout(self._slice)
+        self._fanout = Fanout(self._pace)
         self.epoch, self.told = None, 0
         self._recent.clear()
 
@@ -130,7 +129,7 @@ class Channel:
     def _say(self, message: Told) -> None:
         self.told = message.seq
         self._recent.append((message.seq, message.frame))
-        self.send(message.frame)
+        self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
             self.ended = True
             self.dismiss(Code.ENDED)

@@ -2,14 +2,16 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
 from realtime import frames
 from realtime.bus import Arrived, Bus, Message, Revoked, ShownOut, Stirred, Told
-from realtime.channel import SLICE, Channel
+from realtime.channel import Channel
 from realtime.codes import Code
+from realtime.fanout import Pace
 from realtime.opening import Look, Opening, Past, Since, fill, told
 from realtime.outbox import Outbox
 from rooms.events import LAST, Numbered
@@ -32,11 +34,10 @@ class Hub:
     """`tell`, `stir` and `show_out` are the keeper's ears; `arrive`, `join` and `part` the
     sockets'."""
 
-    def __init__(self, past: Past, bus: Bus, *, slice_: int = SLICE) -> None:
-        """`slice_`: sockets of one room that are written to before others get their turn."""
+    def __init__(self, past: Past, bus: Bus, pace: Pace | None = None) -> None:
         self._past = past
         self._bus = bus
-        self._slice = slice_
+        self._pace = pace or Pace()
         self._open: set[Outbox] = set()
         self._channels: dict[int, Channel] = {}
         self._filling: dict[int, asyncio.Task[None]] = {}
@@ -48,8 +49,9 @@ class Hub:
 
     def tell(self, live_id: int, events: Sequence[Numbered]) -> None:
         """Encode once, tell every process; never waits, never raises."""
+        now = time.time()
         for event in events:
-            self._bus.publish(told(live_id, event))
+            self._bus.publish(told(live_id, event, now))
             if event.type == LAST:
                 log.info(
                     "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq
@@ -102,7 +104,7 @@ class Hub:
         `look` reads the room and refuses those who may not listen. A socket that the same
         person had here is replaced.
         """
-        channel = self._channels.setdefault(live_id, Channel(live_id, self._slice))
+        channel = self._channels.setdefault(live_id, Channel(live_id, self._pace))
         channel.joining += 1
         try:
             await self._bus.follow(live_id)  # before the reading: nothing falls between the two

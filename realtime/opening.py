@@ -126,10 +126,11 @@ async def fill(channel: Channel, past: Past) -> int:
     return channel.told - before
 
 
-def told(live_id: int, event: Numbered) -> Told:
-    """A saved event, encoded for everybody."""
-    frame = frames.event(live_id, event)
-    return Told(live_id, event.epoch, event.seq, frame, last=event.type == LAST)
+def told(live_id: int, event: Numbered, saved_at: float | None = None) -> Told:
+    """A saved event, encoded for everybody; of what is read later its own time must do."""
+    frame, last = frames.event(live_id, event), event.type == LAST
+    moment = event.ts / 1000 if saved_at is None else saved_at
+    return Told(live_id, event.epoch, event.seq, frame, last, moment)
 
 
 def _up_to(channel: Channel, since: Since, events: Sequence[Numbered]) -> list[bytes] | None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -37,6 +38,7 @@ class Outbox:
         "heard_at",
         "next_beat",
         "number",
+        "push",
         "token_id",
         "user_id",
         "went",
@@ -52,6 +54,10 @@ class Outbox:
         self.next_beat = 0.0
         self.went: Code | None = None
         """Why we have said goodbye, if we have."""
+        self.push: Callable[[bytes], int] = stream.socket.send
+        """Takes whole frames, and says how many bytes of them are dealt with. While nothing waits
+        it is the socket's own send, so that a round over a thousand sockets asks each of them for
+        nothing else; it raises what a socket raises."""
         self._parted = False
         self._stream = stream
         self._backlog = self._limit = backlog_bytes
@@ -85,15 +91,24 @@ class Outbox:
         A reader who lets more than the backlog pile up is cut off at once: it comes back and
         resumes, and meanwhile costs the others nothing.
         """
-        if self.closed:
+        try:
+            sent = self.push(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._break()
             return
-        if self._waiting is None:
-            self._write(frame)
-            return
-        self._waiting.append((time.monotonic(), frame))
-        self._size += len(frame)
-        if self._size > self._limit:
-            self.cut()
+        if sent < len(frame):
+            self.keep(frame[sent:])
+
+    def keep(self, rest: bytes) -> None:
+        """What the socket did not take of a frame, while nothing waited: from now on it does."""
+        self._waiting, self._size = deque(), len(rest)
+        self.push = self._queue
+        try:
+            self._wait_for(rest, time.monotonic())
+        except StreamClosedError:
+            self._break()
 
     def beat(self, frame: bytes) -> None:
         """A heartbeat, with a protocol ping that phones and browsers answer by themselves."""
@@ -126,22 +141,26 @@ class Outbox:
         if self.closed:
             return
         if self._waiting is None:
-            self._write(last)
+            self.send(last)
         else:
             self._waiting.append((time.monotonic(), last))
             self._size += len(last)
-        self._parted = True
+        self._parted, self.push = True, len  # whatever comes is dealt with: nobody hears it
         asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._stream.close)
 
-    def _write(self, data: bytes) -> None:
-        """To the socket, while nothing waits; what it does not take now is waited for."""
-        try:
-            rest = data[_try_socket(self._stream, data) :]
-            if rest:
-                self._waiting, self._size = deque(), len(rest)
-                self._wait_for(rest, time.monotonic())
-        except (StreamClosedError, OSError):
-            self._stream.close()
+    def _queue(self, frame: bytes) -> int:
+        """What `push` is while something waits."""
+        assert self._waiting is not None
+        self._waiting.append((time.monotonic(), frame))
+        self._size += len(frame)
+        if self._size > self._limit:
+            self.cut()
+        return len(frame)
+
+    def _break(self) -> None:
+        """The connection is gone."""
+        self._stream.close()
+        self.push = len
 
     def _wait_for(self, rest: bytes, since: float) -> None:
         """One chunk at a time: whoever reads a large beginning slowly, but reads, is not late."""
@@ -157,6 +176,7 @@ class Outbox:
     def _go_on(self, written: int, failure: BaseException | None) -> None:
         """The write under way has ended: on with what waits behind it."""
         if failure or self._stream.closed():
+            self._break()
             return
         waiting = self._waiting
         assert waiting is not None
@@ -169,9 +189,11 @@ class Outbox:
                 if sent < len(data):
                     self._wait_for(data[sent:], since)
                     return
-        except (StreamClosedError, OSError):
-            self._stream.close()
+        except OSError:  # a StreamClosedError is one
+            self._break()
         self._waiting, self._limit = None, self._backlog
+        if not self.closed:
+            self.push = self._stream.socket.send
 
 
 def _joined(waiting: deque[tuple[float, bytes]]) -> bytes:

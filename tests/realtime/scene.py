@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from realtime.bus import LocalBus
-from realtime.channel import SLICE
 from realtime.codes import Code
+from realtime.fanout import SLICE, Pace
 from realtime.hub import Hub
 from realtime.opening import Look, Since
 from rooms.events import Numbered
@@ -75,6 +75,11 @@ class Ear:
             self.heard.append(json.loads(wire[2 : 2 + size]))
             wire = wire[2 + size :]
 
+    def push(self, wire: bytes) -> int:
+        if not self.closed:
+            self.send(wire)
+        return len(wire)
+
     beat = send
 
     def late(self, _now: float, _seconds: float) -> bool:
@@ -99,7 +104,7 @@ class Scene:
 
     def __init__(self, slice_: int = SLICE) -> None:
         self.stored = Stored()
-        self.hub = Hub(self.stored, LocalBus(), slice_=slice_)
+        self.hub = Hub(self.stored, LocalBus(), Pace(slice_))
 
     def happen(self, *types: str) -> None:
         for type_ in types or ("profile",):

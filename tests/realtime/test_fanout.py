@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 
 from realtime.codes import Code
-from realtime.fanout import Fanout
+from realtime.fanout import Fanout, Pace
 from realtime.outbox import Outbox
 from tests.realtime.listening import until
 from tests.realtime.sockets import Pair
@@ -34,6 +35,10 @@ class Listener:
         self.heard += numbers
         self.sends.append(len(numbers))
 
+    def push(self, data: bytes) -> int:
+        self.send(data)
+        return len(data)
+
     def bye(self) -> None:
         if not self.closed:
             self.heard.append(BYE)
@@ -47,8 +52,9 @@ def bye(outbox: Outbox) -> None:
 class Hall:
     """A fan-out and everybody who ever listened to it."""
 
-    def __init__(self, slice_: int) -> None:
-        self.fanout = Fanout(slice_)
+    def __init__(self, slice_: int, gather: float = 0.0) -> None:
+        self.waited: list[float] = []
+        self.fanout = Fanout(Pace(slice_, gather, self.waited.append))
         self.everybody: list[Listener] = []
         self.said = 0
 
@@ -60,7 +66,7 @@ class Hall:
 
     def say(self) -> None:
         self.said += 1
-        self.fanout.send(b"%04d" % self.said, self.said)
+        self.fanout.send(b"%04d" % self.said, self.said, time.time())
 
     async def settle(self) -> None:
         while self.fanout.busy:
@@ -136,6 +142,70 @@ async def test_a_goodbye_comes_after_everything_that_was_said() -> None:
     assert [one.heard for one in three] == [[1, 2, BYE]] * 3
 
 
+# ---- a busy room
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_in_a_busy_room_what_comes_within_a_moment_leaves_in_one_send_in_order() -> None:
+    hall = Hall(slice_=9, gather=0.02)
+    two = [hall.add() for _ in range(2)]
+    hall.say()
+    assert [one.heard for one in two] == [[1]] * 2, "a quiet room's event does not wait"
+    for _ in range(3):
+        hall.say()
+    assert hall.fanout.busy
+    await hall.settle()
+    assert [one.heard for one in two] == [[1, 2, 3, 4]] * 2
+    assert [one.sends for one in two] == [[1, 3]] * 2
+    assert hall.fanout.sent == 4
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_comes_while_events_are_gathered_hears_only_what_is_said_after() -> None:
+    hall = Hall(slice_=9, gather=0.02)
+    hall.add()
+    hall.say()
+    hall.say()
+    late = hall.add()
+    hall.say()
+    await hall.settle()
+    assert late.heard == [3]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_what_is_no_event_is_not_held_in_a_busy_room() -> None:
+    hall = Hall(slice_=9, gather=0.02)
+    one = hall.add()
+    hall.say()
+    hall.fanout.send(b"0009", 1)
+    assert one.heard == [1, 9]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_room_that_was_quiet_for_a_while_is_busy_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.fanout.BUSY_SECONDS", 0.0)
+    hall = Hall(slice_=9, gather=0.02)
+    one = hall.add()
+    hall.say()
+    hall.say()
+    assert (one.sends, hall.fanout.busy) == ([1, 1], False)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_of_every_event_it_is_measured_when_the_last_socket_had_it() -> None:
+    hall = Hall(slice_=1, gather=0.02)
+    for _ in range(3):
+        hall.add()
+    for _ in range(4):
+        hall.say()
+    hall.fanout.send(b"0009", 4)
+    await hall.settle()
+    assert len(hall.waited) == 4, "what is no event is not measured"
+    assert all(0 <= seconds < 10 for seconds in hall.waited)
+
+
 @pytest.fixture
 def pairs(io_loop: IOLoop) -> Iterator[list[Pair]]:
     pairs = [Pair(user_id=f"u{n}") for n in range(9)]
@@ -146,7 +216,7 @@ def pairs(io_loop: IOLoop) -> Iterator[list[Pair]]:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_one_dead_client_does_not_stop_the_round_for_the_others(pairs: list[Pair]) -> None:
-    fanout = Fanout(slice_=2)
+    fanout = Fanout(Pace(2))
     for one in pairs:
         fanout.add(one.outbox)
     pairs[0].stream.close()  # ours is closed
@@ -183,8 +253,8 @@ ACTS = st.lists(
 class Play:
     """Anything that may happen to a fan-out; after each step `sent` is looked at."""
 
-    def __init__(self, slice_: int) -> None:
-        self.fanout = Fanout(slice_)
+    def __init__(self, slice_: int, gather: float) -> None:
+        self.fanout = Fanout(Pace(slice_, gather))
         self.frames = 0
         self.seq = 0
         self.everybody: list[Listener] = []
@@ -209,11 +279,9 @@ class Play:
         self.fanout.dismiss(bye)
         for outbox in self.open:
             self.expected[id(outbox)].append(BYE)
-        for _ in range(1000):
-            if not self.fanout.busy:
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("the rounds do not end")
+        async with asyncio.timeout(5):
+            while self.fanout.busy:
+                await asyncio.sleep(0)
 
     @property
     def open(self) -> list[Listener]:
@@ -242,7 +310,7 @@ class Play:
         self.seqs.append(self.seq)
         for one in self.open:
             self.expected[id(one)].append(self.frames)
-        self.fanout.send(b"%04d" % self.frames, self.seq)
+        self.fanout.send(b"%04d" % self.frames, self.seq, float(numbered))
 
     def _look(self) -> None:
         for one in self.open:
@@ -253,12 +321,12 @@ class Play:
 
 
 @settings(max_examples=300, deadline=None)
-@given(slice_=st.integers(1, 3), acts=ACTS)
+@given(slice_=st.integers(1, 3), gather=st.sampled_from([0, 0.0005]), acts=ACTS)
 def test_everybody_hears_exactly_what_is_said_after_their_joining_and_then_the_goodbye(
-    slice_: int, acts: list[tuple[str, str]]
+    slice_: int, gather: float, acts: list[tuple[str, str]]
 ) -> None:
     async def run() -> None:
-        play = Play(slice_)
+        play = Play(slice_, gather)
         for user_id in FIRST:
             await play.act("add", user_id)
         for what, user_id in acts:
