@@ -4,7 +4,7 @@ BIN := .venv/bin
 RULES := rooms/*,money/*
 ON_ALL_CORES := -n auto --dist loadfile
 
-.PHONY: help run test check bench chaos clean
+.PHONY: help run test check bench chaos pictures clean
 
 help:
 	@echo "make run    serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
@@ -12,6 +12,7 @@ help:
 	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
 	@echo "make bench  measure, as ratios in one run"
 	@echo "make chaos  20 storms and six other troubles, about 40 minutes: no promise may break"
+	@echo "make pictures  take the README's pictures anew"
 	@echo "make clean  remove .venv and caches; the data in var/ stay"
 
 run: .venv/.runtime
@@ -25,6 +26,11 @@ bench: .venv/.dev
 
 chaos: .venv/.dev
 	@$(BIN)/python -m chaos all
+
+pictures: .venv/.dev
+	$(BIN)/pytest -q tests/browser -k "three_windows or watched_as_it_happens"
+	cp var/screenshots/demo-gift.png docs/pictures/demo-room.png
+	cp var/screenshots/ops-room.png docs/pictures/console-room.png
 
 check: .venv/.dev
 	$(BIN)/ruff format --check

@@ -44,7 +44,10 @@ export function room(place, _samples, id) {
     }
   }
 
+  const recall = () => document.hidden || people.node.contains(document.activeElement) || people.again();
+
   function note(said) {
+    if (said.length) recall();
     for (const words of said) {
       still.remove();
       log.prepend(el("li", {}, el("time", {}, clock(Date.now())), words));
@@ -68,7 +71,7 @@ export function room(place, _samples, id) {
 
   const timers = [
     setInterval(look, EVERY),
-    setInterval(() => document.hidden || people.node.contains(document.activeElement) || people.again(), PEOPLE_EVERY),
+    setInterval(recall, PEOPLE_EVERY),
   ];
   look();
   return () => timers.forEach(clearInterval);
