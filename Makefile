@@ -10,7 +10,7 @@ help:
 	@echo "make run    serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
 	@echo "make test   run every test"
 	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
-	@echo "make bench  measure, as ratios in one run"
+	@echo "make bench  measure beside others, as ratios in one run; writes docs/benchmarks.md"
 	@echo "make chaos  20 storms and six other troubles, about 40 minutes: no promise may break"
 	@echo "make pictures  take the README's pictures anew"
 	@echo "make clean  remove .venv and caches; the data in var/ stay"
@@ -21,8 +21,13 @@ run: .venv/.runtime
 test: .venv/.dev
 	$(BIN)/pytest $(ON_ALL_CORES)
 
-bench: .venv/.dev
-	@$(BIN)/python -m bench
+bench: .bench/.ready
+	@.bench/venv/bin/python -m bench
+
+.bench/.ready: requirements.txt bench/requirements.txt
+	$(PYTHON) -m venv .bench/venv
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
 
 chaos: .venv/.dev
 	@$(BIN)/python -m chaos all
@@ -42,7 +47,7 @@ check: .venv/.dev
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 
 clean:
-	rm -rf clients/miniprogram/dist .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf clients/miniprogram/dist .bench .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp says which requirements are installed, so that a start installs only what changed.

@@ -11,7 +11,9 @@ from handlers.catalogue import Catalogue
 from handlers.gate import Gate
 from handlers.giving import Giving
 from handlers.handshakes import Handshakes
+from handlers.livelist import fullest
 from handlers.metrics import Metrics
+from handlers.owners import Owners
 from handlers.parts import Parts
 from money.cashier import Cashier
 from money.sweep import Sweep
@@ -117,6 +119,7 @@ def build(
     places = Presences(database, _patience(settings))
     lease = Lease(places, process, settings.presence.lease_seconds, lambda: hub.here)
     errands = _errands(im, users)
+    tokens = Tokens(database, settings.auth.token_days)
     orders = Orders(database)
     gifts, configs = Gifts(database, counters), Configs(database, counters)
     cashier = Cashier(ledger, orders, locks.hold)
@@ -129,7 +132,8 @@ def build(
         metrics=metrics,
         database=database,
         users=users,
-        tokens=Tokens(database, settings.auth.token_days),
+        tokens=tokens,
+        owners=Owners(tokens, bus),
         rooms=rooms,
         members=members,
         gifts=gifts,
@@ -144,6 +148,7 @@ def build(
         overview=Overview(database),
         books=Books(Turns(database), Reckoning(database), orders, {}),
         errand_store=errand_store,
+        fullest=fullest(rooms, members),
         relays=relays,
         keeper=keeper,
         teller=Teller(ledger, locks.hold),

@@ -1,5 +1,6 @@
 """The log: one structured line per thing that happened, never a secret."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -25,6 +26,19 @@ def _sign(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+class _Patient:
+    """The standard error as it is at the time. A log that cannot be written, on a full disk or to
+    somebody who has gone, must fail no request."""
+
+    def write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def set_up(level: str, *, as_json: bool) -> None:
     """For this process: structlog, and the standard library's loggers through the same lines."""
     shared: list[Any] = [
@@ -42,10 +56,10 @@ def set_up(level: str, *, as_json: bool) -> None:
         shared.append(_sign)
         last = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
+        logger_factory=structlog.WriteLoggerFactory(_Patient()),  # type: ignore[arg-type]
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

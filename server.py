@@ -11,10 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
+import uvloop
 from tornado.httpserver import HTTPServer
 
 import assembly
 import demo
+import garbage
 import logs
 import timetable
 import worker
@@ -208,7 +210,8 @@ def main(arguments: list[str]) -> int:
     if settings.environment == "development":
         settings, dev = fill(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
     try:
-        status: int = asyncio.run(asked.run(settings, dev, asked))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status: int = runner.run(asked.run(settings, dev, asked))
     except (MongodFailed, NotAReplicaSet, Refusal, OSError) as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -234,12 +237,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(settings: Settings, dev: DevSecrets | None, asked: argparse.Namespace) -> int:
-    if settings.server.workers > 1:
+    # One worker has a supervisor as well where it must be renewed with the port open.
+    if settings.server.workers > 1 or settings.environment == "production":
         supervisor = Supervisor(settings, dev, asked.settings)
         return await supervisor.run(lambda address: _welcome(settings, dev, address))
     server, asked_to_stop = Server(settings, dev), asyncio.Event()
     _on_signal(asked_to_stop)
     await server.start()
+    garbage.settle()
     _welcome(settings, dev, server.address)
     await asked_to_stop.wait()
     await server.stop()
@@ -253,6 +258,7 @@ async def _work(settings: Settings, dev: DevSecrets | None, asked: argparse.Name
     _on_signal(asked_to_stop)
     async with worker.lifeline(place, asked_to_stop, settings.server.drain_seconds) as say_ready:
         await server.start()
+        garbage.settle()
         say_ready()
         await asked_to_stop.wait()
         await server.leave_the_port()
@@ -261,7 +267,11 @@ async def _work(settings: Settings, dev: DevSecrets | None, asked: argparse.Name
 
 
 def _on_signal(asked_to_stop: asyncio.Event) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    # It is the supervisor that renews; who serves would die of a hangup without draining.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which is what nohup asks for
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
 
 

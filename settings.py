@@ -1,6 +1,6 @@
 """The settings, typed: from settings.yaml and, winning, from QLIVE_* in the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ from setting_sections import (
 PREFIX = "QLIVE_"
 # Every secret that a laptop makes up begins so, which keeps it out of production.
 DEVELOPMENT = "dev-"
+# Stands in deploy/secrets.env wherever something is to be filled in.
+PLACEHOLDER = "REPLACE"
 DEVELOPMENT_SDK_APP_ID = 1400000000
 DEVELOPMENT_MCHID = "1900000109"
 DEVELOPMENT_OFFER = "1450000001"
@@ -117,6 +119,8 @@ class Settings(BaseSettings):
         ]
         if self.pay.sandbox:
             found.append("pay.sandbox: is true, and payments of the sandbox are none")
+        unfilled = _unfilled(self.model_dump(by_alias=True))
+        found += [f"{name}: still says {PLACEHOLDER}" for name in unfilled]
         weak = {name: _weakness(value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
 
@@ -147,6 +151,15 @@ def _weakness(value: str) -> str | None:
     if value.startswith(DEVELOPMENT) or value in EXAMPLES:
         return "has the value of a development laptop"
     return None
+
+
+def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The names of all values that hold a placeholder, or whose names do: an app's id is one."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _unfilled(value, f"{above}{key}.")
+        elif PLACEHOLDER in f"{above}{key}{value}":
+            yield f"{above}{key}"
 
 
 def load(path: Path, env: Mapping[str, str]) -> Settings:

@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from garbage import Garbage
 from handlers.evictions import read_letters
 from handlers.listening import why_not
 from handlers.parts import Parts
@@ -33,6 +34,7 @@ def keep(rounds: Rounds, parts: Parts) -> None:
     every(1, "heartbeat", lambda: _beat(parts))
     every(SLOW_EVERY, "slow", lambda: _cut_late(parts))
     every(1, "expiry", lambda: _expire(parts))
+    every(0.5, "garbage", Garbage(lambda: hub.open).look)
     every(0.5, "lag", lambda: _measure_lag(parts))
     every(0.2, "parted", presence.flush)
     every(0.5, "absences", presence.look_after)

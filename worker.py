@@ -29,7 +29,9 @@ SILENT_SECONDS = 15.0
 at its part of the port wait for nothing."""
 OVERTIME_SECONDS = 30.0
 """What a worker may take beyond server.drain_seconds before it is killed."""
-PROGRAM = Path(__file__).with_name("server.py")
+PROGRAM = Path(sys.argv[0]).absolute()
+"""As this process was started, and not where this file is: /opt/qlive is a link to a release, and
+once it leads to the next one, so do the workers that are started from then on."""
 log = structlog.get_logger("qlive.worker")
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from bench.figures import show
+from bench.report import Report, ratios
 from realtime.bus import LocalBus
 from realtime.hub import Hub
 from rooms.keeper import Keeper
@@ -23,12 +23,12 @@ CHANGES = 20  # per room and run, half of them applying, half withdrawing
 Case = Callable[[], Awaitable[None]]
 
 
-async def run(uri: str) -> None:
+async def run(report: Report, uri: str) -> None:
     database = Database(uri, "bench_changes")
     try:
         ours, bare = await _cases(database)
         await ours(), await bare()  # warm
-        await _compare("apply, withdraw", ours, bare)
+        await _compare(report, ours, bare)
     finally:
         await database.close()
 
@@ -73,13 +73,20 @@ async def _cases(database: Database) -> tuple[Case, Case]:
     return ours, bare
 
 
-async def _compare(name: str, ours: Case, bare: Case) -> None:
+async def _compare(report: Report, ours: Case, bare: Case) -> None:
     rates: list[tuple[float, float]] = [(await _rate(ours), await _rate(bare)) for _ in range(RUNS)]
-    ratios = [a / b for a, b in rates]
-    print(f"{name}: {RUNS} runs of {ROOMS * CHANGES} changes, {ROOMS} rooms at once")
-    show("keeper (read, rule, transaction, told)  [1/s]", [a for a, _ in rates], 0)
-    show("one find and one guarded update by hand [1/s]", [b for _, b in rates], 0)
-    show("ratio", ratios, 2)
+    keeper, by_hand = [a for a, _ in rates], [b for _, b in rates]
+    report.section(
+        "A change of a room",
+        f"Applying for the mic and withdrawing, in {ROOMS} rooms at once, without HTTP; {RUNS} "
+        f"runs of {ROOMS * CHANGES} changes. `bench/changes.py`.",
+    )
+    rows = [
+        ("keeper (read, rule, transaction, told) [1/s]", keeper, 0),
+        ("one find and one guarded update by hand [1/s]", by_hand, 0),
+        ("keeper : by hand", ratios(keeper, by_hand), 2),
+    ]
+    report.show(rows)
 
 
 async def _rate(case: Case) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from bench.figures import show
+from bench.report import Report, ratios, spread
 from handlers.giving import MOST, Asked, Giving
 from money.gift import Present
 from realtime.bus import LocalBus
@@ -72,7 +72,7 @@ class Room:
         assert answer["status"] == "success"
 
 
-async def run(uri: str) -> None:
+async def run(report: Report, uri: str) -> None:
     database = Database(uri, "bench_gifts")
     try:
         room = Room(database)
@@ -90,7 +90,7 @@ async def run(uri: str) -> None:
                 if number:
                     figures[name].append(figure)
             figures["bare"] += [(await bare(GIFTS), 0.0)] if number else []
-        _report(figures)
+        _report(report, figures)
     finally:
         await database.close()
 
@@ -147,16 +147,21 @@ async def _bare(database: Database) -> Callable[[int], Awaitable[float]]:
     return run
 
 
-def _report(figures: dict[str, list[tuple[float, float]]]) -> None:
-    rates = {name: [rate for rate, _ in rows] for name, rows in figures.items()}
-    print(
-        f"gifts into one room: {RUNS} runs of {GIFTS} (one by one {ONE_BY_ONE}), {SENDERS} senders"
+def _report(report: Report, figures: dict[str, list[tuple[float, float]]]) -> None:
+    report.section(
+        "Gifts into one hot room",
+        f"{SENDERS} people in one room give to their host, each the next gift when the last one is "
+        f"acknowledged by the majority. {RUNS} runs of {GIFTS:,} gifts (one by one: {ONE_BY_ONE}), "
+        "after one that warms, without HTTP: purses and keys read, decided, written with entries, "
+        "purses, rankings and the room's event, told to the hub. The bare transactions are the "
+        "same writes, nothing read, decided or told. `bench/gifts.py`.",
     )
-    show("joined, up to 32 in a transaction [1/s]", rates["joined"], 0)
-    show("joined, p99 [ms]", [p99 for _, p99 in figures["joined"]], 1)
-    show("one by one [1/s]", rates["one by one"], 0)
-    show("one by one, p99 [ms]", [p99 for _, p99 in figures["one by one"]], 1)
-    show("bare grouped transactions [1/s]", rates["bare"], 0)
-    pairs = list(zip(rates["joined"], rates["one by one"], rates["bare"], strict=True))
-    show("joined : one by one", [a / b for a, b, _ in pairs], 2)
-    show("joined : bare", [a / c for a, _, c in pairs], 2)
+    rates = {name: [rate for rate, _ in rows] for name, rows in figures.items()}
+    waits = {name: spread([p99 for _, p99 in rows], 1) for name, rows in figures.items()}
+    rows = [
+        (name, spread(found), waits[name] if name != "bare" else "")
+        for name, found in rates.items()
+    ]
+    report.table(["", "gifts per second", "p99 [ms]"], rows)
+    beside = [spread(ratios(rates["joined"], rates[name]), 2) for name in ("one by one", "bare")]
+    report.words(f"joined : one by one {beside[0]}; joined : bare {beside[1]}.")

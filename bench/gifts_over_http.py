@@ -8,16 +8,16 @@ from typing import Any
 
 import aiohttp
 
-from bench.figures import show
 from bench.phones import BASE, call, log_in, open_room, operate
 from bench.program import serving
+from bench.report import Report
 
 RUNS = 5
 SENDERS = 64
 GIFTS = 3_200  # per run
 
 
-async def run(uri: str, folder: Path) -> None:
+async def run(report: Report, uri: str, folder: Path) -> None:
     everybody = aiohttp.TCPConnector(limit=0)
     async with (
         serving(uri, "bench_gifts_over_http", folder) as (address, ops_token),
@@ -30,9 +30,13 @@ async def run(uri: str, folder: Path) -> None:
             await operate(http, ops_token, "POST", f"users/{person['user_id']}/grant", **grant)
             await call(http, person, "GET", f"get_playurl/?live_id={live_id}")
         runs = [await _run(http, host, people, f"{number}") for number in range(RUNS + 1)]
-    print(f"gifts into one room over HTTP: {RUNS} runs of {GIFTS}, {SENDERS} phones, 1 process")
-    show("answered [1/s]", [rate for rate, _ in runs[1:]], 0)
-    show("p99 [ms]", [p99 for _, p99 in runs[1:]], 1)
+    report.words(
+        f"As phones send them, over HTTP to a server process with its log on: {SENDERS} phones, "
+        f"{RUNS} runs of {GIFTS:,}; the load client, in Python, takes as much of the machine as "
+        "the server. `bench/gifts_over_http.py`."
+    )
+    rates, waits = [rate for rate, _ in runs[1:]], [p99 for _, p99 in runs[1:]]
+    report.show([("answered per second", rates, 0), ("p99 [ms]", waits, 1)])
 
 
 async def _run(

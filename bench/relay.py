@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 
 import logs
-from bench.figures import show
 from bench.phones import call, log_in, open_room
+from bench.report import Report, ratios
 from devsecrets import fill
 from server import Server
 from settings import Settings
@@ -21,7 +21,7 @@ CALLS = 50  # per person and run, half of them applying, half withdrawing
 IM = {"well": {}, "answers in 10 s": {"seconds": 10}, "answers 503": {"status": 503}}
 
 
-async def run(uri: str, folder: Path) -> None:
+async def run(report: Report, uri: str, folder: Path) -> None:
     logs.set_up("error", as_json=False)
     given: Any = {"server": {"port": 0, "drain_seconds": 1}, "mongodb": {"uri": uri}}
     given["mongodb"]["database"] = "bench_relay"
@@ -29,13 +29,13 @@ async def run(uri: str, folder: Path) -> None:
     await server.start()
     try:
         async with aiohttp.ClientSession(server.address) as http:
-            await _measure(http, server.settings.ops.token)
+            await _measure(report, http, server.settings.ops.token)
             await http.post("/sim/outage", json={"service": "im"})
     finally:
         await server.stop()
 
 
-async def _measure(http: aiohttp.ClientSession, ops_token: str) -> None:
+async def _measure(report: Report, http: aiohttp.ClientSession, ops_token: str) -> None:
     _, live_id = await open_room(http, ops_token)
     people = [await log_in(http, f"m{n}", 1) for n in range(PEOPLE)]
     for person in people:
@@ -47,12 +47,14 @@ async def _measure(http: aiohttp.ClientSession, ops_token: str) -> None:
             p99 = await _p99(http, people, live_id)
             if turn:  # the first one warms
                 found[name].append(p99)
-    print(f"p99 of apply_micro [ms]: {RUNS} runs of {PEOPLE} x {CALLS // 2}, one room, 1 process")
-    for name, values in found.items():
-        show(f"IM {name}", values, 1)
-    for name in list(IM)[1:]:
-        ratios = [b / a for a, b in zip(found["well"], found[name], strict=True)]
-        show(f"ratio, IM {name}", ratios, 2)
+    report.section(
+        "Whether a request waits for Tencent IM",
+        f"p99 of apply_micro in ms while IM is well, slow and silent: {RUNS} runs of {PEOPLE} "
+        f"people with {CALLS // 2} each, in one room. `bench/relay.py`.",
+    )
+    report.show([(f"IM {name}", values, 1) for name, values in found.items()], "p99 [ms]")
+    beside = [(f"IM {name} : well", ratios(found[name], found["well"]), 2) for name in list(IM)[1:]]
+    report.show(beside)
 
 
 async def _p99(http: aiohttp.ClientSession, people: list[Any], live_id: int) -> float:

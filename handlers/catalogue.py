@@ -19,6 +19,7 @@ class Wares(NamedTuple):
     """By id, in the order in which they are shown."""
     rate: Decimal
     """The receiver's share."""
+    withdraw_rate: Decimal
 
 
 class Catalogue:
@@ -27,7 +28,7 @@ class Catalogue:
 
     def __init__(self, gifts: Gifts, configs: Configs, bus: Bus) -> None:
         self._gifts = gifts
-        self._configs = configs
+        self._rate = configs.rate
         self._bus = bus
         self._edits = 0
         self._kept: tuple[Wares, tuple[int, int], float] | None = None
@@ -40,7 +41,7 @@ class Catalogue:
             if of == state and now - read_at < OLD_SECONDS:
                 return wares
         gifts = {row["id"]: row for row in await self._gifts.all()}
-        wares = Wares(gifts, await self._configs.rate("EXCHANGE_RATE"))
+        wares = Wares(gifts, await self._rate("EXCHANGE_RATE"), await self._rate("WITHDRAW_RATE"))
         self._kept = wares, state, now  # an edit meanwhile has made another state
         return wares
 

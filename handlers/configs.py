@@ -8,6 +8,8 @@ from handlers.base import call
 class GetConfigs(SignedIn):
     """Everything enabled."""
 
+    only_reads = True
+
     @call
     async def get(self) -> answers.Configs:
         return answers.Configs(await self.parts.configs.shown())

@@ -32,4 +32,5 @@ async def read_letters(parts: Parts) -> None:
     """Carry out what other processes have posted."""
     for letter in await parts.letters.new():
         if read := unpack(letter):
+            parts.owners.hear(read[1])
             parts.hub.hear(read[1])

@@ -12,6 +12,8 @@ from rooms.refusals import BadParameter, NoSuchGift, NoSuchPage
 class GiftList(Welcome):
     """A page of gifts, with the addresses of its neighbours."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.Page) -> answers.GiftPage:
         size = self.parts.settings.pages.size

@@ -1,5 +1,7 @@
 """Who may listen in a room, what they see first, and with which code the others are closed."""
 
+import asyncio
+
 import structlog
 
 from handlers.base import failure_of
@@ -26,15 +28,18 @@ log = structlog.get_logger("qlive.socket")
 
 async def may_listen(parts: Parts, live_id: int, user_id: str) -> Room:
     """The room for a member who may listen: NotYourRoom, NotLive, Banned, PutOut, NoSuchRoom."""
-    user = await parts.users.get(user_id)
+    user, place = await asyncio.gather(parts.users.get(user_id), parts.members.get(user_id))
     if user.banned:
         raise Banned
-    room = await parts.keeper.look(live_id, user_id)
+    # After the place: whoever is put out of it meanwhile stands in the room as put out.
+    room = await parts.rooms.read(live_id)
+    if room is None:
+        raise NoSuchRoom
     if room.keeps_out(user_id, now_ms()):
         raise PutOut
     if not room.live:
         raise NotLive
-    if room.role_of(user_id) is None:
+    if place is None or room.role_in(place) is None:
         raise NotYourRoom
     return room
 
@@ -51,8 +56,8 @@ async def why_not(parts: Parts, live_id: int, user_id: str) -> Code | None:
 async def see(parts: Parts, live_id: int, user_id: str) -> Look:
     """The room as a member's socket begins with it; refused like `may_listen`."""
     room = await may_listen(parts, live_id, user_id)
-    counts = await parts.members.counts([(live_id, room.epoch)])
-    data = snapshot(room, counts[live_id], lambda stream: play_url(parts, stream))
+    counts = await parts.members.count(live_id, room.epoch)
+    data = snapshot(room, counts, lambda stream: play_url(parts, stream))
     return Look(room.epoch, room.version, data)
 
 

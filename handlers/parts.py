@@ -10,7 +10,9 @@ from handlers.catalogue import Catalogue
 from handlers.gate import Gate
 from handlers.giving import Giving
 from handlers.handshakes import Handshakes
+from handlers.livelist import Listed
 from handlers.metrics import Metrics
+from handlers.owners import Owners
 from money.cashier import Cashier
 from money.sweep import Sweep
 from money.teller import Teller
@@ -39,6 +41,7 @@ from storage.rankings import Rankings
 from storage.ranks import Ranks
 from storage.relays import Relays
 from storage.rooms import Rooms
+from storage.shared import Shared
 from storage.tokens import Tokens
 from storage.users import Users
 from storage.vault import Vault
@@ -63,6 +66,7 @@ class Parts:
     database: Database
     users: Users
     tokens: Tokens
+    owners: Owners
     rooms: Rooms
     members: Members
     gifts: Gifts
@@ -77,6 +81,7 @@ class Parts:
     books: Books
     overview: Overview
     errand_store: ErrandStore
+    fullest: Shared[list[Listed]]
     relays: Relays
     keeper: Keeper
     teller: Teller

@@ -12,8 +12,8 @@ USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4,
 async def place_of(parts: Parts, user_id: str) -> tuple[Room | None, Role | None]:
     """The live room somebody is in, and their role there."""
     place = await parts.members.get(user_id)
-    room = await parts.rooms.load(place.live_id, [user_id]) if place else None
-    return (room, room.role_of(user_id)) if room else (None, None)
+    room = await parts.rooms.read(place.live_id) if place else None
+    return (room, room.role_in(place)) if place and room else (None, None)
 
 
 def on_mic(parts: Parts, seat: Seat) -> answers.OnMic:

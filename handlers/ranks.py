@@ -13,6 +13,8 @@ from storage.users import User
 class Rank(Welcome):
     """Of this live; also when it is over, until the next one."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.Live) -> answers.Rank:
         room = await self.parts.keeper.look(ask.live_id)
@@ -21,6 +23,8 @@ class Rank(Welcome):
 
 class DayRank(Welcome):
     """Of all gifts of a day in China, today's when none is named."""
+
+    only_reads = True
 
     @call
     async def get(self, ask: asks.Day) -> answers.Rank:

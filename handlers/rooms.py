@@ -1,5 +1,6 @@
 """Rooms: the list, coming in, who is there, opening, ending, leaving."""
 
+import asyncio
 import secrets
 from typing import Literal
 
@@ -12,7 +13,7 @@ from handlers.evictions import put_out
 from handlers.places import USER_TYPE, on_mic, play_url, push_url
 from rooms.keeper import now_ms
 from rooms.people import Counts, Person
-from rooms.refusals import Banned, NotMatchmaker, NotYourRoom
+from rooms.refusals import Banned, NoSuchRoom, NotMatchmaker, NotYourRoom
 from rooms.room import Room
 
 log = structlog.get_logger("qlive.rooms")
@@ -21,14 +22,13 @@ log = structlog.get_logger("qlive.rooms")
 class GetLivelist(Welcome):
     """The live rooms, the fullest first."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.Page) -> answers.LiveList:
         size = self.parts.settings.pages.size
-        rooms = await self.parts.rooms.live()
-        counts = await self.parts.members.counts((room.live_id, room.epoch) for room in rooms)
-        rooms.sort(key=lambda room: -counts[room.live_id].audience)  # stable: then newest first
-        page = rooms[(ask.page - 1) * size : ask.page * size]
-        return answers.LiveList([_listed(room, counts[room.live_id]) for room in page])
+        page = (await self.parts.fullest.get())[(ask.page - 1) * size : ask.page * size]
+        return answers.LiveList([_listed(room, counts) for room, counts in page])
 
 
 class GetPlayurl(Welcome):
@@ -40,7 +40,7 @@ class GetPlayurl(Welcome):
         room = await parts.keeper.enter(ask.live_id, self.user.person())
         await self.still_welcome()
         await parts.presence.seen(user_id, ask.live_id)
-        counts = await parts.members.counts([(room.live_id, room.epoch)])
+        counts = await parts.members.count(room.live_id, room.epoch)
         owner = room.owner.person
         mine = room.owner if user_id == owner.user_id else room.seat_of(user_id)
         return answers.PlayUrl(
@@ -50,18 +50,24 @@ class GetPlayurl(Welcome):
             female=on_mic(parts, room.female) if room.female else answers.EmptySeat(),
             user_type=USER_TYPE[room.role_of(user_id) or "viewer"],
             push_url=push_url(parts, mine.stream) if mine else "",
-            num_list=counts[room.live_id].num_list,
+            num_list=counts.num_list,
         )
 
 
 class GetUsersInfo(Welcome):
     """The men or the women in the room who are not on mic: first who applied, then who watches."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.UsersInfo) -> answers.UsersInRoom:
         parts, size = self.parts, self.parts.settings.pages.size
-        room = await parts.keeper.look(ask.live_id, self.user.user_id)
-        if room.role_of(self.user.user_id) is None:
+        place, room = await asyncio.gather(
+            parts.members.get(self.user.user_id), parts.rooms.read(ask.live_id)
+        )
+        if room is None:
+            raise NoSuchRoom
+        if place is None or room.role_in(place) is None:
             raise NotYourRoom
         first = (ask.page - 1) * size
         applied = room.applicants(ask.gender)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import Application
 
 from handlers import (
@@ -101,6 +102,15 @@ CALLS: tuple[tuple[str, type[Handler]], ...] = (
 """By path from the root; what the API description is made of."""
 
 
+class Contract(Application):
+    """Finds what has one path by that; Tornado itself tries a hundred patterns in turn."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        if found := self.settings["exact"].get(request.path.removesuffix("/")):
+            return self.get_handler_delegate(request, found, self.settings["given"])
+        return super().find_handler(request, **kwargs)
+
+
 def application(parts: Parts) -> Application:
     """Every path works with and without its trailing slash."""
     given = {"parts": parts}
@@ -114,8 +124,10 @@ def application(parts: Parts) -> Application:
     ]
     if parts.simulator:
         routes += [(r"/sim(/.*)", Sim, given), *demo()]
-    return Application(
+    return Contract(
         routes,
+        exact={path.rstrip("/"): handler for path, handler in CALLS if "(" not in path},
+        given=given,
         default_handler_class=Missing,
         default_handler_args=given,
         log_function=lambda _handler: None,  # Handler.on_finish writes the line

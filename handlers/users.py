@@ -116,9 +116,11 @@ class UpdateUserinfo(SignedIn):
 class GetUserinfo(SignedIn):
     """Oneself with one's secrets, or somebody else without theirs."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.SomeUser) -> answers.UserInfoWithRate:
-        rate = str(await self.parts.configs.rate("WITHDRAW_RATE"))
+        rate = str((await self.parts.catalogue.wares()).withdraw_rate)
         if ask.user_id in (None, self.user.user_id):
             info = own_info(self, self.user)
         else:
@@ -128,6 +130,8 @@ class GetUserinfo(SignedIn):
 
 class GetUserState(SignedIn):
     """Where one is, and as what."""
+
+    only_reads = True
 
     @call
     async def get(self) -> answers.UserState:

@@ -107,7 +107,7 @@ class Channel:
             self.shown_out[user_id] += 1
         outbox = self.sockets.get(user_id)
         if outbox and (number is None or outbox.number <= number):
-            del self.sockets[user_id]
+            self._fanout.take_out(user_id)
             outbox.bye(code)
 
     def close(self, outbox: Outbox, code: Code) -> None:

@@ -72,6 +72,13 @@ class Fanout:
         if self._rounds:
             self._fresh.append(outbox)
 
+    def take_out(self, user_id: str) -> None:
+        """They hear no more of this room but what was gathered for them, before their goodbye."""
+        outbox = self.sockets.pop(user_id)
+        for round_ in self._rounds:
+            if outbox in round_.outboxes:
+                outbox.send(b"".join(round_.frames))
+
     def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
         """To everybody here, in order; `seq` is the last event that they then have, `saved_at`
         (unix seconds) when this one was saved, 0 for what is none."""

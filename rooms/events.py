@@ -5,12 +5,24 @@ Times are milliseconds since 1970. Every event about a person carries their `Fac
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from rooms.people import Face
+from rooms.people import Face, SeatName
 
 LAST = "live_end"
 """The event after which a life of a room says nothing more."""
+
+Leaving = Literal["left", "host", "offline", "banned"]
+Refusing = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
+Ending = Literal["host", "operator", "offline", "banned"]
+DEPARTING: dict[str, tuple[Leaving, Ending]] = {
+    "left": ("left", "host"),
+    "host": ("host", "host"),
+    "offline": ("offline", "offline"),
+    "banned": ("banned", "banned"),
+    "operator": ("left", "operator"),
+}
+"""By why somebody goes: as what it is told of a guest, and of a host, whose live ends by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +60,21 @@ class MicroAccept(Face):
 
 
 class MicroRefuse(Face):
-    """refused (an invitation), withdrawn (one's own), expired, host, left, offline, banned."""
+    """refused: an invitation; withdrawn: one's own application."""
 
-    reason: str
+    reason: Refusing
 
 
 class MicroLeave(Face):
-    """left, host, offline, banned."""
+    """host: taken off by the host."""
 
-    reason: str
+    reason: Leaving
 
 
 class Moment(Face):
-    """Somebody on mic lost or regained their connection; role host, male or female."""
+    """Somebody on mic lost or regained their connection."""
 
-    role: str
+    role: SeatName | Literal["host"]
 
 
 class LivePause(Face):
@@ -74,9 +86,9 @@ class Profile(Face):
 
 
 class LiveEnd(Face):
-    """Ends all seats and applications by itself: host, operator, offline, banned."""
+    """Ends all seats and applications by itself."""
 
-    reason: str
+    reason: Ending
 
 
 class GiftShown(TypedDict):

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rooms.events import (
+    DEPARTING,
     LAST,
+    Ending,
     Gift,
+    Leaving,
     LiveEnd,
     LivePause,
     MicroAccept,
@@ -65,8 +68,8 @@ class Room(State):
             raise NotHost
         return self.close("host")
 
-    def close(self, reason: str) -> bool:
-        """End the live whoever wants it: host, operator, offline, banned."""
+    def close(self, reason: Ending) -> bool:
+        """End the live whoever wants it."""
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
@@ -100,14 +103,16 @@ class Room(State):
         self.depart(user_id, reason)
 
     def depart(self, user_id: str, reason: str) -> None:
-        """Leave whatever one is: a host's departure ends the live."""
+        """Leave whatever one is, for one of the reasons DEPARTING: a host's departure ends the
+        live."""
+        as_guest, as_host = DEPARTING[reason]
         role = self.role_of(user_id)
         if role == "host":
-            self.close("host" if reason == "left" else reason)
+            self.close(as_host)
             return
         if self.live:
-            self._vacate(user_id, reason)
-            self._withdraw(user_id, reason)
+            self._vacate(user_id, as_guest)
+            self._withdraw(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
             self.gone.add(user_id)
@@ -258,7 +263,7 @@ class Room(State):
         found = seat or (asked if by_host else None)
         if found and gender is not None and found.person.gender != gender:
             raise BadParameter({"gender": "this is not the gender of that person"})
-        reason = "left" if user_id == target else "host"
+        reason: Leaving = "left" if user_id == target else "host"
         self._vacate(target, reason)
         if by_host:
             self._withdraw(target, reason)
@@ -314,11 +319,13 @@ class Room(State):
         if role is None or seat is None or seat.away == away:
             return
         shown = replace(seat, away=away)
-        said: Moment = {**seat.person.face(), "role": role}
         if role != "host":
-            self._sit(SEAT_OF_GENDER[seat.person.gender], shown)
-            self._say("member_away" if away else "member_back", said)
+            name = SEAT_OF_GENDER[seat.person.gender]
+            self._sit(name, shown)
+            guest: Moment = {**seat.person.face(), "role": name}
+            self._say("member_away" if away else "member_back", guest)
             return
+        said: Moment = {**seat.person.face(), "role": "host"}
         self.owner, self.status = shown, "paused" if away else "live"
         self.touched |= {"owner", "status"}
         pause: LivePause = {**seat.person.face()}

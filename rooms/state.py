@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rooms.events import Event, MicroLeave, MicroRefuse, Numbered
+from rooms.events import Event, Leaving, MicroLeave, MicroRefuse, Numbered, Refusing
 from rooms.people import SEAT_OF_GENDER, Member, Person, Role, SeatName
 
 Status = Literal["live", "paused", "ended"]
@@ -115,6 +115,10 @@ class State:
         member = self._member(user_id)
         return member.role if member else None
 
+    def role_in(self, place: Member) -> Role | None:
+        """What somebody is in it by their place, wherever that is."""
+        return place.role if self._holds(place) else None
+
     def applicants(self, gender: int) -> list[Person]:
         """The men or women who have applied, by time of application."""
         asked = [a for a in self.applications.values() if a.person.gender == gender]
@@ -152,14 +156,16 @@ class State:
 
     def _member(self, user_id: str) -> Member | None:
         member = self.members.get(user_id)
-        here = member and (member.live_id, member.epoch) == (self.live_id, self.epoch)
-        return member if here and self.live else None
+        return member if member and self._holds(member) else None
+
+    def _holds(self, place: Member) -> bool:
+        return self.live and (place.live_id, place.epoch) == (self.live_id, self.epoch)
 
     def _sit(self, name: SeatName, seat: Seat | None) -> None:
         setattr(self, name, seat)
         self.touched.add(name)
 
-    def _vacate(self, user_id: str, reason: str) -> None:
+    def _vacate(self, user_id: str, reason: Leaving) -> None:
         seat = self.seat_of(user_id)
         if seat is None:
             return
@@ -173,7 +179,7 @@ class State:
         self.applications[asked.person.user_id] = asked
         self.touched.add(f"applications.{asked.person.user_id}")
 
-    def _withdraw(self, user_id: str, reason: str) -> None:
+    def _withdraw(self, user_id: str, reason: Refusing) -> None:
         asked = self.applications.pop(user_id, None)
         if asked is None:
             return

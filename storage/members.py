@@ -12,6 +12,7 @@ from rooms.refusals import InUse
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
 from storage.loader import Loader
+from storage.shared import Shared
 
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
 """A place as it is taken; storage/presence.py keeps the rest of its life."""
@@ -23,7 +24,9 @@ class Members:
     def __init__(self, database: Database) -> None:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
-        self._by_id = Loader(self._members)
+        self._by_id = Loader(self._members, member_from)
+        self._viewers = Shared(self._read_viewers)
+        self._counts = Shared(self._count)
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -31,13 +34,12 @@ class Members:
         )
 
     async def get(self, user_id: str) -> Member | None:
-        document = await self._by_id.get(user_id)
-        return member_from(document) if document else None
+        return await self._by_id.get(user_id)
 
     async def shared(self, *user_ids: str) -> int | None:
         """The room in one life of which all of them are; None when there is no such room."""
-        rows = await asyncio.gather(*map(self._by_id.get, user_ids))
-        lives = {(row["live_id"], row["epoch"]) if row else None for row in rows}
+        places = await asyncio.gather(*map(self._by_id.get, user_ids))
+        lives = {(place.live_id, place.epoch) if place else None for place in places}
         life = lives.pop()
         return life[0] if life and not lives else None
 
@@ -71,6 +73,11 @@ class Members:
         self, live_id: int, epoch: str, gender: int, skip: int, limit: int
     ) -> list[str]:
         """Who of that gender only watches, by time of entry."""
+        return await self._viewers.get(live_id, epoch, gender, skip, limit)
+
+    async def _read_viewers(
+        self, live_id: int, epoch: str, gender: int, skip: int, limit: int
+    ) -> list[str]:
         found = self._members.find(
             {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"},
             {"_id": 1},
@@ -83,6 +90,13 @@ class Members:
         where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
         rows = await self._members.find(where).sort("_id", 1).to_list(limit)
         return [member_from(row) for row in rows]
+
+    async def count(self, live_id: int, epoch: str) -> Counts:
+        """Who is in this life, counted after it was asked for: once for all who come at once."""
+        return await self._counts.get(live_id, epoch)
+
+    async def _count(self, live_id: int, epoch: str) -> Counts:
+        return (await self.counts([(live_id, epoch)]))[live_id]
 
     async def counts(self, lives: Iterable[tuple[int, str]]) -> dict[int, Counts]:
         """Who is in these lives (live_id, epoch), counted now."""

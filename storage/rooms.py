@@ -16,6 +16,7 @@ from rooms.room import Application, Room, Seat
 from storage.counters import Counters
 from storage.database import Collection, Database, Document, Session
 from storage.errands import Errands
+from storage.loader import Loader
 from storage.members import Members, member_from
 
 log = structlog.get_logger("qlive.storage")
@@ -48,6 +49,7 @@ class Rooms:
         self._members = members
         self._counters = counters
         self._errands = errands
+        self._by_id = Loader(self._rooms, room_from, but="log")
         self.drops_streams = drops_streams
 
     async def make_indexes(self) -> None:
@@ -80,6 +82,10 @@ class Rooms:
             ],
         )
         return room["group_id"] if room else None
+
+    async def read(self, live_id: int) -> Room | None:
+        """The room to be looked at, without anybody's place: others look at the same."""
+        return await self._by_id.get(live_id)
 
     async def load(self, live_id: int, people: Sequence[str] = ()) -> Room | None:
         """One read: the room without its log, with the places of `people`."""

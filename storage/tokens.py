@@ -17,7 +17,7 @@ class Tokens:
 
     def __init__(self, database: Database, days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
-        self._by_id = Loader(self._tokens)
+        self._by_id = Loader(self._tokens, dict)
         self._life = timedelta(days=days)
 
     async def make_indexes(self) -> None:

@@ -1,5 +1,6 @@
 """users: one document per person, `_id` their 8-digit user_id."""
 
+import asyncio
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ class Users:
         self._database = database
         self._members = members
         self._users: Collection = database.collection("users")
-        self._by_id = Loader(self._users)
+        self._by_id = Loader(self._users, user_from)
 
     async def make_indexes(self) -> None:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
@@ -82,8 +83,7 @@ class Users:
         return user_from(row) if row else None
 
     async def find(self, user_id: str) -> User | None:
-        row = await self._by_id.get(user_id)
-        return user_from(row) if row else None
+        return await self._by_id.get(user_id)
 
     async def get(self, user_id: str) -> User:
         """NoSuchUser when there is none."""
@@ -93,9 +93,8 @@ class Users:
 
     async def many(self, user_ids: list[str]) -> list[User]:
         """Those of them who exist, in the order asked for."""
-        rows = await self._users.find({"_id": {"$in": user_ids}}).to_list()
-        by_id = {row["_id"]: user_from(row) for row in rows}
-        return [by_id[user_id] for user_id in user_ids if user_id in by_id]
+        found = await asyncio.gather(*map(self._by_id.get, user_ids))
+        return [user for user in found if user]
 
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
         """People whose user_id or nickname begins with `text`, by user_id; only those who owe

@@ -163,6 +163,23 @@ async def test_without_redis_whoever_is_put_out_is_out_a_second_later(
     assert await act(pair, host, guest) == await socket.closed()
 
 
+@pytest.mark.parametrize("by", ["the bus", "the database"])
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_whose_token_was_given_back_may_not_even_read_on_the_other_process(
+    pair: Pair, redis_server: RedisServer, by: str
+) -> None:
+    host = await pair.streets[0].host()
+    guest = await pair.streets[0].guest("bert", 1, host.live_id)
+    there = pair.over_there(guest)
+    socket = await joined(there)
+    (await there.get("get_livelist/")).ok()  # from here on they are known there
+    if by == "the database":
+        redis_server.kill()
+    (await guest.get("qlive_user/logout/")).ok()
+    assert await socket.closed() == 4401
+    assert (await there.get("get_livelist/")).refusal == (401, "token")
+
+
 @pytest.mark.gen_test(timeout=TIMEOUT)
 async def test_without_redis_events_arrive_by_the_check_and_with_it_by_the_bus_again(
     pair: Pair, redis_server: RedisServer

@@ -270,6 +270,23 @@ def test_production_says_what_an_empty_base_would_mean() -> None:
     assert problem == "pay.api_base: is empty, and the simulator is for development only"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("QLIVE_OPS__TOKEN", "REPLACE", "ops.token"),
+        ("QLIVE_MONGODB__URI", "mongodb://qlive:REPLACE@db/", "mongodb.uri"),
+        ("QLIVE_REDIS__URL", "redis://qlive:REPLACE@redis/", "redis.url"),
+        ("QLIVE_PAY__PLATFORM_KEYS", '{"REPLACE": "PEM"}', "pay.platform_keys.REPLACE"),
+        ("QLIVE_WECHAT__APPS", '{"REPLACE": {"secret": "s1"}}', "wechat.apps.REPLACE.secret"),
+        ("QLIVE_WECHAT__APPS", '{"wx1": {"secret": "REPLACE IT"}}', "wechat.apps.wx1.secret"),
+    ],
+)
+def test_production_refuses_what_is_still_to_be_filled_in(
+    name: str, value: str, problem: str
+) -> None:
+    assert problems(PRODUCTION | {name: value}) == [f"{problem}: still says REPLACE"]
+
+
 def test_production_refuses_every_secret_a_laptop_made_up(tmp_path: Path) -> None:
     made, _ = fill(load(FILE, {}), tmp_path / "secrets.json")
     settings = load(FILE, PRODUCTION).model_copy(

@@ -24,6 +24,7 @@ from settings import BadSettings, Settings, load
 from supervisor import Supervisor
 from tests import test_server
 from tests.phones import Street
+from tests.ports import free_port
 from tests.realtime.listening import farewell, until
 from tests.test_server import ROOT, Program
 
@@ -40,12 +41,13 @@ class Supervised(Program):
     def __init__(self, folder: Path, **settings: str) -> None:
         given = {"server__workers": "2", "redis__url": NO_REDIS, "logging__json": "true"}
         super().__init__(folder, **{**given, **settings})
+        self.words = (sys.executable, "server.py")
         self.file = folder / "settings.yaml"  # its path tells our processes from others
         shutil.copy(ROOT / "settings.yaml", self.file)
 
     async def start(self, *words: str, log: Any = None) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "server.py", "--settings", str(self.file), *words),
+            *(*self.words, "--settings", str(self.file), *words),
             cwd=ROOT,
             env=self._environment,
             stdout=asyncio.subprocess.PIPE,
@@ -444,8 +446,7 @@ async def test_at_the_start_every_worker_must_come_to_serve(bad: int) -> None:
 async def test_a_first_worker_that_cannot_start_is_the_end(
     folder: Path,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"mongodb://127.0.0.1:{free.getsockname()[1]}/"
+    nobody = f"mongodb://127.0.0.1:{free_port()}/"
     supervised = Supervised(folder, mongodb__uri=nobody)
     status, said, complaint = await supervised.run()
     assert (status, said) == (1, "")

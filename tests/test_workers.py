@@ -14,9 +14,9 @@ import pytest
 from pymongo import MongoClient
 
 from tests import test_server
+from tests.people import Listener, Restless
 from tests.phones import Phone, Street
 from tests.realtime.listening import until
-from tests.test_kill import Listener, Restless
 from tests.test_supervisor import Supervised
 
 DATABASE = "qlive_test_workers"

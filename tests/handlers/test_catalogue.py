@@ -65,7 +65,7 @@ class Shop:
         """Whether it is read anew for this."""
         self._commands.clear()
         await (catalogue or self.mine).wares()
-        assert self._commands in ([], ["find"] * 2)
+        assert self._commands in ([], ["find"] * 3)
         return bool(self._commands)
 
 

@@ -265,8 +265,8 @@ async def test_a_token_lives_thirty_days_from_its_last_use(street: Street, db: A
     anna = await street.person("anna", 2)
     now = datetime.now(UTC)
     db.tokens.update_many({}, {"$set": {"expires_at": now + timedelta(minutes=5)}})
-    (await anna.get("get_configs/")).ok()
+    (await anna.post("qlive_user/update_userinfo/")).ok()
     expires = db.tokens.find_one({"user_id": anna.id})["expires_at"]
     assert timedelta(days=29, hours=23) < expires - now < timedelta(days=30, hours=1)
     db.tokens.update_many({}, {"$set": {"expires_at": now - timedelta(seconds=1)}})
-    assert (await anna.get("get_configs/")).refusal == (401, "token")
+    assert (await anna.post("qlive_user/update_userinfo/")).refusal == (401, "token")

@@ -173,6 +173,22 @@ async def test_whoever_comes_while_events_are_gathered_hears_only_what_is_said_a
 
 
 @pytest.mark.gen_test(timeout=10)
+async def test_who_is_sent_away_hears_first_what_was_gathered_for_them() -> None:
+    hall = Hall(slice_=9, gather=0.02)
+    stays, goes = hall.add(), hall.add("goes")
+    hall.say()
+    hall.say()
+    late = hall.add("late")
+    for one in (goes, late):
+        hall.fanout.take_out(one.user_id)
+        one.bye()
+    hall.say()
+    await hall.settle()
+    assert (goes.heard, late.heard) == ([1, 2, BYE], [BYE])
+    assert stays.heard == [1, 2, 3]
+
+
+@pytest.mark.gen_test(timeout=10)
 async def test_what_is_no_event_is_not_held_in_a_busy_room() -> None:
     hall = Hall(slice_=9, gather=0.02)
     one = hall.add()

@@ -18,7 +18,7 @@ class Library:
     """Two things to be read, a loader of them, and the commands that it takes."""
 
     things: Collection
-    loader: Loader
+    loader: Loader[Document]
     commands: list[str]
 
     async def fill(self) -> None:
@@ -37,7 +37,7 @@ class Library:
 @pytest.fixture
 def library(io_loop: IOLoop, database: Database, commands: list[str]) -> Library:
     things = database.collection("things")
-    library = Library(things, Loader(things), commands)
+    library = Library(things, Loader(things, dict), commands)
     io_loop.run_sync(library.fill)
     return library
 
@@ -89,6 +89,28 @@ async def test_who_asks_while_others_are_being_answered_does_not_get_their_answe
     go_on.set()
     assert names([await early]) == ["one"]
     assert library.finds == 2
+
+
+@gen_test
+async def test_while_two_queries_are_under_way_others_wait_and_leave_together(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = asyncio.Event()
+    read = library.loader._read
+
+    async def read_slowly(asked: Any) -> None:
+        await go_on.wait()
+        await read(asked)
+
+    monkeypatch.setattr(library.loader, "_read", read_slowly)
+    asked: list[asyncio.Task[Document | None]] = []
+    for key in (1, 2, 1, 3, 2):  # each in a turn of its own
+        asked += library.ask(key)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    go_on.set()
+    assert names(await asyncio.gather(*asked)) == ["one", "two", "one", None, "two"]
+    assert library.finds == 3
 
 
 @gen_test

@@ -1,0 +1,131 @@
+"""The crowd (crowd.c) and the server that it listens to, as programs of their own."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+START_SECONDS = 300.0
+RUN_SECONDS = 300.0
+
+
+class NoCompiler(Exception):
+    """There is no `cc` here."""
+
+
+def compile_one(source: Path, to: Path, *options: str) -> Path:
+    """NoCompiler."""
+    try:
+        command = ["cc", "-O2", *options, "-o", str(to), str(source)]
+        subprocess.run(command, check=True)  # noqa: S603 - our own sources
+    except FileNotFoundError:
+        raise NoCompiler from None
+    return to
+
+
+def compile_all(folder: Path) -> tuple[Path, Path]:
+    """(the crowd, the library with the C send loop); NoCompiler."""
+    crowd = compile_one(HERE / "crowd.c", folder / "crowd")
+    loop = compile_one(HERE / "sendloop.c", folder / "sendloop.so", "-shared", "-fPIC")
+    return crowd, loop
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One command: what the crowd saw, and what the server spent on it."""
+
+    seen: dict[str, float]
+    cpu: float
+    """Seconds of the server."""
+    blocked_ms: float
+    rss: int
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.seen["deliveries"] / self.cpu
+
+
+class Crowd:
+    """A server with so many listeners."""
+
+    def __init__(self, program: asyncio.subprocess.Process, opened: Mapping[str, Any]) -> None:
+        self.people = int(opened["people"])
+        self.opening_seconds = float(opened["seconds"])
+        self.opening_cpu = 0.0
+        self.idle_bytes = 0.0
+        """Of the server, for each of its sockets."""
+        self._program = program
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def ask(self, command: str) -> Figures:
+        """`quiet COUNT WAY` or `busy COUNT RATE WAY`."""
+        before = await self.server()
+        assert self._program.stdin
+        assert self._program.stdout
+        self._program.stdin.write(command.encode() + b"\n")
+        async with asyncio.timeout(RUN_SECONDS):
+            line = await self._program.stdout.readline()
+        after = await self.server()
+        cpu = after["cpu"] - before["cpu"]
+        return Figures(json.loads(line), cpu, after["blocked_ms"], int(after["rss"]))
+
+    async def server(self) -> dict[str, float]:
+        """How the server has fared since it was last asked."""
+        self._writer.write(b"L")
+        async with asyncio.timeout(RUN_SECONDS):
+            figures: dict[str, float] = json.loads(await self._reader.readline())
+        return figures
+
+    async def settle(self, before: Mapping[str, Any]) -> None:
+        """`before` is what the server said when it had no socket yet."""
+        reach = asyncio.open_connection("127.0.0.1", before["control"])
+        self._reader, self._writer = await reach
+        now = await self.server()
+        self.opening_cpu = now["cpu"] - before["cpu"]
+        self.idle_bytes = (now["rss"] - before["rss"]) / self.people
+
+
+@contextlib.asynccontextmanager
+async def crowd(
+    people: int,
+    server: Sequence[str],
+    program: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Crowd]:
+    """`server` is a command that prints {"port", "control", "rss"} once it listens."""
+    async with _running(server, environment) as serving:
+        said = json.loads(await _line(serving))
+        where = [*options, str(said["port"]), str(said["control"]), str(people)]
+        async with _running([str(program), *where]) as listening:
+            it = Crowd(listening, json.loads(await _line(listening)))
+            await it.settle(said)
+            yield it
+
+
+async def _line(program: asyncio.subprocess.Process) -> bytes:
+    assert program.stdout
+    async with asyncio.timeout(START_SECONDS):
+        return await program.stdout.readline()
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, env=environment
+    )
+    try:
+        yield program
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            program.kill()
+        await program.wait()

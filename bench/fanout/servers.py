@@ -1,0 +1,67 @@
+"""Everybody who tells a crowd: how each is started, and how its sockets are opened."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.fanout.control import EVENT
+from bench.peers import Peers
+from bench.people import enter, open_rooms
+
+HERE = Path(__file__).parent
+SOCKET_IO = ("-p", "/socket.io/?EIO=4&transport=websocket", "-s", "40")
+OURS = "QLive"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A server, the options of its crowd, and the peer that must be there for it."""
+
+    name: str
+    command: Sequence[str]
+    options: Sequence[str] = ()
+    needs: str = "Tornado"
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", f"bench.fanout.peers.{module}"]
+
+
+def _node(script: str) -> list[str]:
+    return ["node", str(HERE / "peers" / script)]
+
+
+PEERS = (
+    Told("our hub alone, without MongoDB", _python("wire_only")),
+    Told("Tornado, `write_message` to each", _python("tornado_")),
+    Told("`websockets`, `broadcast`", _python("websockets_"), needs="websockets"),
+    Told("aiohttp, `send_str` to each", _python("aiohttp_"), needs="aiohttp"),
+    Told("picows, `send` to each", _python("picows_"), needs="picows"),
+    Told("python-socketio, `emit`", _python("socketio_"), SOCKET_IO, "python-socketio"),
+    Told("node ws, `send` to each", _node("ws.mjs"), needs="ws"),
+    Told("node socket.io, `emit`", _node("socketio.mjs"), SOCKET_IO, "socket.io"),
+)
+ALONE, TORNADO = PEERS[0].name, PEERS[1].name
+
+
+def environment(peers: Peers) -> Mapping[str, str]:
+    root = str(HERE.parents[1])
+    given = {"PYTHONPATH": root, "BENCH_EVENT": EVENT, "BENCH_MODULES": str(peers.modules)}
+    return {**os.environ, **given}
+
+
+async def ours(uri: str, people: int, folder: Path, library: Path) -> Told:
+    """The whole server, with a room of so many in its database."""
+    database = f"bench_fanout_{people}"
+    (room,) = await open_rooms(uri, database, 1)
+    tokens = folder / f"tokens-{people}"
+    _write(tokens, await enter(uri, database, [room] * people))
+    path = f"/wx/api/qlive/ws/?live_id={room.live_id}"
+    command = [*_python("qlive"), uri, database, str(room.live_id), str(library)]
+    return Told(OURS, command, ("-j", "-p", path, "-t", str(tokens)))
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines))
