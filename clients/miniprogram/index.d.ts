@@ -20,6 +20,12 @@ export interface Socket {
   close(): void;
 }
 
+export interface Storage {
+  get(key: string): any;
+  set(key: string, value: unknown): void;
+  remove(key: string): void;
+}
+
 export interface Platform {
   /** Whether a WebSocket takes headers; if not, the first frame brings the token. */
   socketHeaders: boolean;
@@ -30,7 +36,7 @@ export interface Platform {
     headers: Record<string, string>;
   }): Promise<Reply>;
   connectSocket(url: string, options: { headers: Record<string, string> }): Socket;
-  storage: { get(key: string): any; set(key: string, value: unknown): void; remove(key: string): void };
+  storage: Storage;
   /** Calls back when the phone has woken or found a network; returns what ends that. */
   onWake?(wake: () => void): () => void;
   now(): number;
@@ -41,6 +47,12 @@ export interface Platform {
 
 export function wxPlatform(wx?: object): Platform;
 export function browserPlatform(): Platform;
+/** Over any store of texts; what it does not take is kept until the app ends. */
+export function storageOver(
+  get: (key: string) => string | null,
+  set: (key: string, text: string) => void,
+  remove: (key: string) => void,
+): Storage;
 
 // ---- what can go wrong
 
@@ -115,6 +127,8 @@ export interface Frame {
 export function begin(snapshot: Frame): RoomState;
 /** The state after one more frame; throws Gap when one is missing before it. */
 export function fold(state: RoomState, frame: Frame): RoomState;
+/** The invitation to the mic that this person has not answered, or null. */
+export function invitation(state: Pick<RoomState, "room"> | null, userId: string): Applicant | null;
 
 export type Connection =
   | { phase: "connecting"; attempt: number }
@@ -163,6 +177,7 @@ export interface GiftGiven {
 export interface Gifts {
   push(wish: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   pending(): PendingGift[];
+  /** Asks again, at once: after a login, and whenever there is a network again. */
   resume(): Promise<Array<{ gift: PendingGift; answer?: GiftGiven; error?: Error }>>;
   forget(request_id: string): void;
 }

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "../../clients/miniprogram/build.mjs";
 import * as qlive from "../../clients/miniprogram/src/qlive.js";
 import { FakePhone } from "./fakes.mjs";
-import { snapshot } from "./rooms.mjs";
+import { ANNA, BERT, snapshot } from "./rooms.mjs";
 
 const HOME = fileURLToPath(new URL("../../clients/miniprogram/", import.meta.url));
 const BASE = "https://example.com/wx/api/qlive/";
@@ -193,6 +193,20 @@ test("a socket that WeChat refuses at once is a connection lost, and comes back 
   assert.deepEqual([code, reason], [1006, "url not in domain list"]);
 });
 
+test("no socket at all, for there are too many, is a connection lost, and comes back later", async () => {
+  const { wx } = miniProgram();
+  wx.connectSocket = () => undefined;
+  const client = qlive.createClient({ base: BASE, platform: qlive.wxPlatform(wx) });
+  const room = client.room(1);
+  const lost = new Promise((resolve) => {
+    room.on("connection", (now) => now.phase === "reconnecting" && resolve(now));
+  });
+  room.open();
+  const { code, reason } = await lost;
+  room.close();
+  assert.deepEqual([code, reason], [0, "WeChat gives no socket"]);
+});
+
 // ---- what is delivered
 
 test("the one CommonJS file is the same client", async () => {
@@ -214,6 +228,22 @@ test("the one CommonJS file is the same client", async () => {
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("a page asks for its invitation, and keeps things, as the client does", () => {
+  const asked = { ...BERT, applied_at: null, invited: true, expires_at: 9 };
+  const state = qlive.begin(snapshot(3, { applicants: [{ ...asked, ...ANNA, invited: false }, asked] }));
+  assert.equal(qlive.invitation(state, BERT.user_id), asked);
+  assert.equal(qlive.invitation({ room: state.room }, ANNA.user_id), null);
+  assert.equal(qlive.invitation(null, BERT.user_id), null);
+  const kept = new Map();
+  const storage = qlive.storageOver(
+    (key) => kept.get(key),
+    (key, text) => kept.set(key, text),
+    (key) => kept.delete(key),
+  );
+  storage.set("key", [1]);
+  assert.deepEqual([kept.get("key"), storage.get("key")], ["[1]", [1]]);
 });
 
 test("the types name whatever is exported, and every call", () => {

@@ -113,6 +113,21 @@ test("resuming does not ask for what is being asked for", async () => {
   assert.deepEqual(resumed.answer[0].answer, giving.answer);
 });
 
+test("resuming asks at once where nobody has answered: there may be a network again", async () => {
+  const phone = aPhone();
+  const giving = watch(phone.client.pushGift(ROSE));
+  await settled();
+  assert.equal(phone.asked.length, 1);
+  phone.answers.push(GIVEN);
+  const resumed = watch(phone.client.gifts.resume());
+  await settled();
+  assert.deepEqual([giving.answer, resumed.answer[0].answer], [GIVEN.json, GIVEN.json]);
+  assert.equal(new Set(idsOf(phone)).size, 1);
+  phone.clock.pass(60_000);
+  await settled();
+  assert.equal(phone.asked.length, 2);
+});
+
 test("a wish that is given up is not asked for again", async () => {
   const phone = aPhone();
   phone.answers.push(AWAY);

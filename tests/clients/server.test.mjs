@@ -177,6 +177,37 @@ test("a logout elsewhere signs out; a new login goes on where the socket was", a
   assert.equal(hers.phases.at(-1).replayed, 0);
 });
 
+test("every other call: to refuse, to leave, to pay, to like, the day's ranking, to log out", async () => {
+  const { her, him, live_id } = await evening("ten");
+  await her.inviteMicro({ live_id, user_id: him.userId });
+  assert.equal((await him.refuseMicro({ live_id })).detail, "OK");
+  await him.applyMicro({ live_id });
+  await her.inviteMicro({ live_id, user_id: him.userId });
+  await him.acceptMicro({ live_id });
+  await him.pushGift({ user_id: her.userId, gift_id: (await firstGift(him)).id, num: 9 });
+  const today = await him.dayRank();
+  assert.ok(today.senders.some(({ user_id }) => user_id === him.userId));
+  assert.ok(today.takings.some(({ user_id }) => user_id === her.userId));
+  await him.leaveMicro({ live_id });
+  assert.equal((await him.getUserState()).user_type, 1);
+  await him.leaveRoom({ live_id });
+  assert.equal((await him.getUserState()).live_id, "");
+
+  await him.like({ user_id: her.userId, like_state: 1 });
+  assert.deepEqual(await him.getLike({ user_id: her.userId }), { like_state: 1 });
+  const [block] = await him.getBlocks();
+  const order = await him.pay({ block_id: block.id });
+  assert.equal(order.success, "success");
+  assert.ok(order.sign && order.timestamp && order.content);
+
+  const { token } = him;
+  assert.ok(token);
+  await him.logout();
+  assert.deepEqual([him.token, him.userId], ["", ""]);
+  him._session.keep({ token, user_id: "1" });
+  await assert.rejects(him.getUserState(), { status: 401, code: "token" });
+});
+
 test("a ban closes the socket for good", async () => {
   const { him, live_id } = await evening("nine");
   const his = await open(him, live_id);

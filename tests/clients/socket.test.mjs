@@ -268,6 +268,91 @@ test("a phone that has slept does not trust its connection", () => {
   assert.ok(phone.sockets[0].closed);
 });
 
+test("a phone that wakes asks at once whether a connection that seems to live does", () => {
+  const { phone, heard } = aLiveRoom();
+  const [socket] = phone.sockets;
+  phone.clock.pass(1_000);
+  phone.wake();
+  assert.deepEqual(socket.sent, [{ type: "ping", n: 1 }]);
+  phone.clock.pass(4_000);
+  phone.wake(); // shown, and online: asked once
+  phone.clock.pass(999);
+  assert.ok(!socket.closed);
+  phone.clock.pass(1);
+  assert.ok(socket.closed);
+  assert.equal(socket.sent.length, 1);
+  assert.deepEqual([heard.at(-1)[1].phase, heard.at(-1)[1].reason], ["reconnecting", "silent"]);
+});
+
+test("who answers after waking is left in peace, and watched as before", () => {
+  const { phone } = aLiveRoom();
+  const [socket] = phone.sockets;
+  phone.wake();
+  phone.clock.pass(4_999);
+  socket.say({ type: "pong", n: 1 });
+  phone.clock.pass(31_999);
+  assert.equal(socket.sent.length, 1);
+  phone.clock.pass(1);
+  assert.equal(socket.sent.length, 2);
+  phone.clock.pass(8_000);
+  assert.ok(socket.closed);
+});
+
+test("a connection that has not begun is not asked, only watched", () => {
+  const { phone, room } = aRoom();
+  room.open();
+  phone.clock.pass(9_000);
+  phone.wake();
+  assert.deepEqual(phone.socket.sent, []);
+  phone.clock.pass(1_500);
+  assert.equal(phone.sockets.length, 2);
+});
+
+test("where no socket is to be had it tries again, within the guard", () => {
+  const { phone, room, heard } = aRoom();
+  const { connectSocket } = phone.platform;
+  let tries = 0;
+  phone.platform.connectSocket = () => {
+    tries += 1;
+    throw new Error("too many sockets");
+  };
+  room.open();
+  assert.deepEqual(phases(heard), ["connecting"], "whoever asks hears of it a moment later");
+  phone.clock.pass(59_000);
+  assert.ok(tries > 3 && tries <= 10, `${tries} attempts`);
+  const { phase, code, reason } = heard.at(-1)[1];
+  assert.deepEqual([phase, code, reason], ["reconnecting", 0, "too many sockets"]);
+  phone.platform.connectSocket = connectSocket;
+  phone.clock.run();
+  phone.socket.say(snapshot(7));
+  assert.deepEqual(heard.at(-1)[1], { phase: "live", reset: null });
+});
+
+test("who closes before a missing socket is heard of hears no more of it", () => {
+  const { phone, room, heard } = aRoom();
+  phone.platform.connectSocket = () => {
+    throw new Error("too many sockets");
+  };
+  room.open();
+  room.close();
+  phone.clock.pass(60_000);
+  assert.deepEqual(phases(heard), ["connecting", "closed"]);
+});
+
+test("an event is told once, in its place: not beyond a gap, and not again", () => {
+  const { phone, room } = aLiveRoom();
+  const told = [];
+  room.on("frame", ({ type, seq }) => told.push([type, seq, room.state.seq]));
+  const gift = event(9, "gift", {});
+  phone.socket.say(gift);
+  phone.clock.run();
+  phone.socket.say(resumed(9, 2));
+  phone.socket.say(apply(8));
+  phone.socket.say(gift);
+  phone.socket.say(gift);
+  assert.deepEqual(told, [["resumed", 9, 7], ["micro_apply", 8, 8], ["gift", 9, 9]]);
+});
+
 test("who closes hears nothing more, also from a listener", () => {
   const { phone, room, heard } = aLiveRoom();
   room.on("state", () => room.close());

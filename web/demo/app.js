@@ -7,6 +7,7 @@ import { listPage } from "/demo/livelist.js";
 import { phoneNetwork } from "/demo/network.js";
 import { ROLES, doorPage, signInAs } from "/demo/people.js";
 import { roomPage } from "/demo/room.js";
+import { Unanswered } from "/demo/unanswered.js";
 import { language, speak, t } from "/demo/words.js";
 
 const phone = document.getElementById("phone");
@@ -20,12 +21,16 @@ const app = {
   frames,
   me: null,
   page: null,
+  unanswered: null,
+  stale: false, // somebody else has changed one's account since it was read
+  refreshing: false,
 
   show(page) {
     if (app.page?.close) app.page.close();
     app.page = page;
     phone.className = page.kind;
-    phone.replaceChildren(page.node);
+    // What has just been said is mostly why another page is shown: it stays.
+    phone.replaceChildren(page.node, ...phone.querySelectorAll(":scope > #said"));
     app.draw();
     phone.focus();
   },
@@ -44,9 +49,37 @@ const app = {
 
   /** One's own account, as the server has it now. */
   async refresh() {
-    app.me = await qlive.getUserinfo();
-    app.draw();
-    return app.me;
+    const who = qlive.userId;
+    const me = await qlive.getUserinfo();
+    if (who === qlive.userId) {
+      app.me = me;
+      app.draw();
+    }
+    return me;
+  },
+
+  /** The same for news that others make: one asking at a time, and one for all that came meanwhile. */
+  async refreshSoon() {
+    app.stale = true;
+    if (app.refreshing) return;
+    app.refreshing = true;
+    try {
+      while (app.stale) {
+        app.stale = false;
+        await app.refresh();
+      }
+    } catch (error) {
+      if (error.name !== "Unreachable" && error.name !== "Refused") throw error;
+      app.stale = true; // until there is a network again
+    } finally {
+      app.refreshing = false;
+    }
+  },
+
+  /** The room's socket is there again, and so is the network: what was left open is asked for. */
+  comeBack() {
+    app.unanswered.ask();
+    if (app.stale) app.refreshSoon();
   },
 
   /** After `logIn`, into the room of the address, or where one still is, or to the list. */
@@ -56,9 +89,7 @@ const app = {
     const state = await qlive.getUserState();
     const where = live_id && state.user_type !== 5 ? live_id : state.live_id;
     if (!where || !(await app.tryRoom(where))) app.home();
-    for (const { answer, error } of await qlive.gifts.resume()) {
-      say(answer ? t("gift_arrived") : problem(error), answer ? "good" : "bad");
-    }
+    app.unanswered.ask();
   },
 
   home: () => app.show(listPage(app)),
@@ -93,6 +124,8 @@ const app = {
     app.show(doorPage(app));
   },
 };
+
+app.unanswered = new Unanswered(app);
 
 qlive.on("signedOut", ({ code }) => {
   if (code === "token" && !qlive.token) {

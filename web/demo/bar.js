@@ -15,19 +15,26 @@ export const panelSwitch = () =>
     label: t("panel"),
   });
 
+const purse = (gold, income) => [
+  el("i", { class: "coin", "aria-hidden": "true" }),
+  el("b", {}, String(gold)),
+  income > 0 && el("small", {}, `+${income}`),
+];
+
 /** `back` is a button or nothing; `title` whatever stands beside it. */
 export function bar(app, back, title) {
   const { me } = app;
+  const { gold, income } = me || {};
   return el(
     "header",
     { class: "bar" },
     back,
     el("div", { class: "bar-title" }, title),
     me &&
-      button([el("i", { class: "coin", "aria-hidden": "true" }), el("b", {}, String(me.gold))], () => openRecharge(app), {
+      button(purse(gold, income), () => openRecharge(app), {
         kind: "gold",
         key: "gold",
-        label: t("gold_button", { gold: me.gold }),
+        label: t(income > 0 ? "purse_button" : "gold_button", { gold, income }),
       }),
     languageSwitch(app),
     panelSwitch(),

@@ -103,7 +103,10 @@ export function sheet(title, { kind = "", onclose } = {}, ...children) {
   for (const open of document.querySelectorAll("dialog")) open.close();
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
+    const said = dialog.querySelector("#said");
     dialog.remove();
+    // Its time is not over: it goes on in front of whatever is there now, if nothing newer does.
+    if (said && !document.getElementById("said")) place().append(said);
     if (onclose) onclose();
   });
   document.getElementById("phone").append(dialog);
@@ -113,12 +116,13 @@ export function sheet(title, { kind = "", onclose } = {}, ...children) {
 
 let standing;
 
+const place = () => document.querySelector("dialog[open]") || document.getElementById("phone");
+
 /** A sentence that stays for some seconds and is read out, in front of an open sheet too. */
 export function say(words, kind = "good") {
   document.getElementById("said")?.remove();
-  const place = document.querySelector("dialog[open]") || document.getElementById("phone");
   const said = el("p", { id: "said", class: kind, role: kind === "bad" ? "alert" : "status" });
-  place.append(said);
+  place().append(said);
   said.textContent = words;
   clearTimeout(standing);
   standing = setTimeout(() => said.remove(), 5000);

@@ -17,29 +17,31 @@ export function panel(node, whose) {
   node.append(head, el("div", { class: "cards" }, others, line), el("section", { class: "card grows" }, title, list));
   const hidden = { call: false, passing: true };
   let heard = 0;
-  let notice = "";
-  let last = { name: "", times: 0 }; // the call on top, while the same one is made again and again
+  let replayed = 0; // what the last resume has caught up on
+  let last = { name: "", times: 0, entry: null }; // the call on top, while it is made again and again
 
-  function add(kind, name, mark, body, more) {
-    list.prepend(entry(kind, name, mark, body, more));
+  function add(one) {
+    list.prepend(one.node);
     while (list.childElementCount > KEPT) list.lastElementChild.remove();
   }
 
   function noteFrame(frame) {
     heard += 1;
     const passing = PASSING.includes(frame.type);
-    if (frame.type === "resumed") notice = t("panel.replayed", { n: frame.replayed });
-    last = { name: "", times: 0 };
-    add(passing ? "frame passing" : "frame", frame.type, number(frame), frame, "");
+    if (frame.type === "resumed") replayed = frame.replayed;
+    last = { name: "", times: 0, entry: null };
+    const one = new Entry(frame.type);
+    one.show(passing ? "frame passing" : "frame", number(frame), frame, "");
+    add(one);
     draw();
   }
 
   function noteCall({ title: name, status, ms, body }) {
     const again = name === last.name;
-    last = { name, times: again ? last.times + 1 : 1 };
-    if (again) list.firstElementChild.remove();
+    last = again ? { ...last, times: last.times + 1 } : { name, times: 1, entry: new Entry(name) };
     const times = again ? `×${last.times} · ` : "";
-    add(status < 400 ? "call" : "call refused", name, String(status), body, `${times}${ms} ms`);
+    last.entry.show(status < 400 ? "call" : "call refused", String(status), body, `${times}${ms} ms`);
+    if (!again) add(last.entry);
   }
 
   function tick(name) {
@@ -61,22 +63,23 @@ export function panel(node, whose) {
       el("p", {}, t("panel.says")),
     ]);
     refill(others, [live_id], () => [el("h3", {}, t("next_people")), nextPeople(live_id), el("p", { class: "hint" }, t("next_hint"))]);
-    refill(line, [app.network.down, notice], () => network(app));
+    refill(line, [app.network.down, replayed], () => network(app));
     refill(title, [heard], () => [el("h3", {}, t("panel.frames"), " ", el("small", {}, String(heard))), tick("call"), tick("passing")]);
   }
 
   function network(app) {
     const { down } = app.network;
     const turn = () => {
-      notice = "";
+      replayed = 0;
       if (down) app.network.restore();
       else app.network.cut();
       draw();
     };
+    const notice = replayed ? t("panel.replayed", { n: replayed }) : t(down ? "panel.is_down" : "panel.is_up");
     return [
       el("h3", {}, t("panel.network")),
       button(t(down ? "panel.restore" : "panel.cut"), turn, { kind: down ? "main" : "danger", key: "network" }),
-      el("p", { class: "hint", role: "status" }, notice || t(down ? "panel.is_down" : "panel.is_up")),
+      el("p", { class: "hint", role: "status" }, notice),
     ];
   }
 
@@ -86,12 +89,30 @@ export function panel(node, whose) {
 
 const number = ({ seq, code }) => (seq !== undefined ? `#${seq}` : code !== undefined ? String(code) : "");
 
-function entry(kind, name, mark, body, more) {
-  const at = new Date().toTimeString().slice(0, 8);
-  const text = el("pre", {});
-  const details = el("details", {}, el("summary", {}, el("time", {}, at), el("b", {}, name), el("i", {}, mark), more ? el("small", {}, more) : null), text);
-  details.addEventListener("toggle", () => {
-    text.textContent = details.open ? JSON.stringify(body, null, 1) : "";
-  });
-  return el("li", { class: kind }, details);
+/** One line of the list; shown again, it stays as open as it is. */
+class Entry {
+  constructor(name) {
+    this._mark = el("i", {});
+    this._more = el("small", {});
+    this._time = el("time", {});
+    this._text = el("pre", {});
+    this._body = null;
+    this._details = el("details", {}, el("summary", {}, this._time, el("b", {}, name), this._mark, this._more), this._text);
+    this._details.addEventListener("toggle", () => this._write());
+    this.node = el("li", {}, this._details);
+  }
+
+  show(kind, mark, body, more) {
+    this.node.className = kind;
+    this._time.textContent = new Date().toTimeString().slice(0, 8);
+    this._mark.textContent = mark;
+    this._more.textContent = more;
+    this._body = body;
+    this._write();
+  }
+
+  /** Only when it is open: most are never looked into. */
+  _write() {
+    this._text.textContent = this._details.open ? JSON.stringify(this._body, null, 1) : "";
+  }
 }

@@ -13,6 +13,7 @@ export class LineShown {
     this._now = { phase: "connecting", attempt: 0 };
     this._tryAt = 0;
     this._timer = null;
+    this._left = el("span", { class: "left-seconds", "aria-hidden": "true" });
   }
 
   follow(now) {
@@ -35,16 +36,19 @@ export class LineShown {
     clearTimeout(this._counting);
     const now = this._now;
     const left = now.phase === "reconnecting" ? Math.max(0, Math.ceil((this._tryAt - Date.now()) / 1000)) : 0;
-    refill(this.node, [now, left], () => this._shown(now, left));
+    refill(this.node, [now], () => this._shown(now));
+    // Beside what is read out: a countdown would be read out every second.
+    this._left.textContent = left > 0 ? t("line.seconds", { n: left }) : "";
     this.node.className = `line ${kind(now)}`;
     if (left > 0 && this.node.isConnected) this._counting = setTimeout(() => this.draw(), 500);
   }
 
-  _shown(now, left) {
+  _shown(now) {
     const soon = now.phase === "reconnecting";
     return [
       el("i", { class: "dot", "aria-hidden": "true" }),
-      el("span", {}, sentence(now, left)),
+      el("span", { class: "says" }, sentence(now)),
+      soon && this._left,
       soon && button(t("line.try_now"), () => this._socket.wake(), { kind: "quiet", key: "wake" }),
     ];
   }
@@ -57,10 +61,10 @@ function kind({ phase, reset, attempt }) {
   return phase === "reconnecting" ? "lost" : "still";
 }
 
-function sentence(now, left) {
+function sentence(now) {
   if (now.phase === "connecting") return t(now.attempt ? "line.again" : "line.connecting", { n: now.attempt });
-  if (now.phase === "reconnecting") return t("line.reconnecting", { n: now.attempt, seconds: left, code: now.code });
+  if (now.phase === "reconnecting") return t("line.reconnecting", { n: now.attempt, code: now.code });
   if (now.phase === "resumed") return t(now.replayed ? "line.resumed" : "line.resumed_none", { n: now.replayed });
-  if (now.phase === "live") return now.reset ? t("line.reset", { why: now.reset }) : t("line.live");
+  if (now.phase === "live") return now.reset ? t("line.reset", { why: t(`line.reset.${now.reset}`) }) : t("line.live");
   return t("line.closed", { code: now.code });
 }

@@ -31,7 +31,7 @@ export function listPage(app) {
 
   function draw() {
     const { me } = app;
-    refill(head, [me.gold], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
+    refill(head, [me.gold, me.income], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
     refill(own, [me], () => welcome(app));
     refill(rooms, live, () => cards(app, live));
     refill(foot, [], () => [el("h2", {}, t("next_people")), nextPeople(null)]);

@@ -1,9 +1,9 @@
 // This window's phone: its own memory, and a network that can be taken away to see what happens.
 
-import { browserPlatform } from "/sdk/qlive.js";
-import { storageOver } from "/sdk/storage.js";
+import { browserPlatform, storageOver } from "/sdk/qlive.js";
 
-const SECRETS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "code", "sign"];
+const SECRETS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "sign"];
+const SECRETS_SENT = [...SECRETS, "code"]; // what wx.login gives; in an answer it is the word for a refusal
 
 /** `note({ title, status, ms, body })` hears of every call; `down` says whether it is cut. */
 export function phoneNetwork(note) {
@@ -31,7 +31,7 @@ export function phoneNetwork(note) {
       title: `${asked.method} ${path}`,
       status: reply.status,
       ms: Math.round(performance.now() - began),
-      body: { sent: hide(asked.data), answer: hide(reply.json) },
+      body: { sent: hide(asked.data, SECRETS_SENT), answer: hide(reply.json, SECRETS) },
     });
     return reply;
   }
@@ -100,7 +100,7 @@ function nobody() {
 }
 
 /** Keys and tokens are not for the panel, nor for whoever looks over a shoulder. */
-function hide(json) {
-  const mask = (key, value) => (SECRETS.includes(key) && typeof value === "string" && value ? "…" : value);
+function hide(json, secrets) {
+  const mask = (key, value) => (secrets.includes(key) && typeof value === "string" && value ? "…" : value);
   return json === undefined ? undefined : JSON.parse(JSON.stringify(json, mask));
 }

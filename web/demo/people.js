@@ -85,7 +85,10 @@ function card(app, role) {
     await app.comeIn(() => signIn(app, text, gender ? Number(gender.value) : ROLES[role].gender));
   };
   const go = button(t(`enter_as.${role}`), enter, { kind: role === "host" ? "main" : "" });
-  name.addEventListener("keydown", (event) => event.key === "Enter" && go.click());
+  name.addEventListener("keydown", (event) => {
+    // While Chinese is composed, Enter takes the letters as they are.
+    if (event.key === "Enter" && !event.isComposing) go.click();
+  });
   return el(
     "li",
     { class: `role ${role}` },

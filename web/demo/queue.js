@@ -1,6 +1,7 @@
 // Who wants the mic, the host's buttons for them, and the invitation as its receiver sees it.
 
-import { button, el, fill, picture, refill, sheet } from "/demo/dom.js";
+import { invitation } from "/sdk/qlive.js";
+import { button, el, fill, picture, refill, say, sheet } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
 const SEAT = { 1: "male", 2: "female" };
@@ -59,7 +60,7 @@ export async function openAudience(page, app) {
   const row = (person) => {
     const { user_id, nickname, gender } = person;
     const name = nickname || t("nameless");
-    const asked = page.room.applicants.some((other) => other.user_id === user_id && other.invited);
+    const asked = Boolean(invitation(page, user_id));
     const call = async () => {
       await qlive.inviteMicro({ ...where, user_id });
       dialog.close();
@@ -95,11 +96,14 @@ export class Invitation {
 
   draw(room) {
     const { app } = this._page;
-    const mine = room.applicants.find((row) => row.user_id === app.me.user_id && row.invited);
+    const mine = invitation({ room }, app.me.user_id);
     if (!mine) this.close();
     else if (mine.expires_at !== this._until) {
       this._until = mine.expires_at;
-      this.show();
+      // A payment or a half-chosen gift goes on; the button below waits as long as the invitation.
+      const other = document.querySelector("dialog[open]:not(.invitation)");
+      if (other) say(t("invited_title"));
+      else this.show();
     }
   }
 

@@ -13,6 +13,10 @@ const LATER_MS = 3000;
 
 export async function openRecharge(app) {
   const blocks = await app.qlive.getBlocks();
+  if (!blocks.length) {
+    sheet(t("recharge"), { kind: "recharge" }, el("p", { class: "empty" }, t("no_blocks")));
+    return;
+  }
   let chosen = blocks[0];
   const case_ = el("select", { id: "case", onchange: () => explain() }, CASES.map((name) => el("option", { value: name }, t(`case.${name}`))));
   const about = el("p", { class: "hint", "aria-live": "polite" });
@@ -48,6 +52,7 @@ async function buy(app, block, name, steps) {
     steps.append(line);
     return line;
   };
+  const who = app.qlive.userId; // who may have gone before the gold comes
   const before = (await app.refresh()).gold;
   const { content } = await app.qlive.pay({ block_id: block.id });
   step(t("step.ordered", { gold: block.gold, price: block.price }));
@@ -60,6 +65,7 @@ async function buy(app, block, name, steps) {
   }
   const waiting = step(t("step.waiting"), "waits");
   const looked = await arrival(app, before, block.gold, SOON_MS, LOOK_MS);
+  if (app.qlive.userId !== who) return;
   if (looked) await arrived(app, before, block.gold, name, waiting);
   else {
     settle(waiting, t(`case_none.${name}`) + t("step.later"), "bad");
@@ -70,7 +76,9 @@ async function buy(app, block, name, steps) {
 async function arrived(app, before, gold, name, line) {
   settle(line, t("step.arrived", { gold, now: app.me.gold }), "good");
   if (name !== "twice") return;
+  const who = app.qlive.userId;
   await pause(LOOK_MS * 2); // the second report is on its way
+  if (app.qlive.userId !== who) return;
   const now = (await app.refresh()).gold;
   settle(line, t(now === before + gold ? "step.only_once" : "step.twice", { gold, now }), now === before + gold ? "good" : "bad");
 }
@@ -86,10 +94,14 @@ async function keepLooking(app, before, gold, line) {
   if (!line.isConnected) say(t("step.arrived_late", { gold, now: app.me.gold }));
 }
 
-/** Whether so much gold comes in before long; what is spent meanwhile lowers where one counts from. */
+/**
+ * Whether so much gold comes in before long, and the person stays for so long; what is spent
+ * meanwhile lowers where one counts from.
+ */
 async function arrival(app, before, gold, patience, every) {
   const until = Date.now() + patience;
-  for (let low = before; Date.now() < until; ) {
+  const who = app.qlive.userId;
+  for (let low = before; Date.now() < until && app.qlive.userId === who; ) {
     const now = (await app.refresh()).gold;
     if (now >= low + gold) return true;
     low = Math.min(low, now);

@@ -83,12 +83,13 @@ class RoomPage {
   _showGift({ to, gift, num, ...more }) {
     fly(this.node, this._seats.placeOf(to.user_id), gift, num);
     const { user_id } = this._app.me;
-    if (to.user_id === user_id || more.from.user_id === user_id) this._app.refresh();
+    if (to.user_id === user_id || more.from.user_id === user_id) this._app.refreshSoon();
   }
 
   _follow(now) {
     this._line.follow(now);
     if (now.phase === "resumed") this._feed.caughtUp(now.replayed);
+    if (now.phase === "live" || now.phase === "resumed") this._app.comeBack();
     if (now.phase === "closed" && FINAL[now.code]) this.over = this.over || FINAL[now.code];
     this.draw();
   }
@@ -99,7 +100,8 @@ class RoomPage {
     this._line.draw();
     this._feed.draw();
     const name = room ? room.room_name : "";
-    refill(this._head, [name, room?.audience_count, this.role, this._app.me.gold], () => this._bar());
+    const { gold, income } = this._app.me;
+    refill(this._head, [name, room?.audience_count, this.role, gold, income], () => this._bar());
     refill(this._end, [over], () => (over ? this._ending() : []));
     this._end.hidden = !over;
     if (!room) return;

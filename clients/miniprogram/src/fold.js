@@ -27,7 +27,7 @@ export function fold(state, frame) {
     if (frame.seq > state.seq) throw new Gap(state.seq, frame.seq);
     return state;
   }
-  if (typeof frame.seq !== "number" || typeof frame.epoch !== "string") return state;
+  if (!isEvent(frame)) return state;
   if (frame.epoch === state.epoch && frame.seq <= state.seq) return state;
   if (frame.epoch !== state.epoch || frame.seq !== state.seq + 1) {
     throw new Gap(state.epoch + "/" + state.seq, frame.epoch + "/" + frame.seq);
@@ -37,6 +37,12 @@ export function fold(state, frame) {
     : {};
   const room = Object.assign({}, state.room, change);
   return Object.assign({}, state, { seq: frame.seq, room });
+}
+
+/** Whether a frame has a number of its own: what happened in the room, known here or not. */
+export function isEvent(frame) {
+  if (frame.type === "snapshot" || frame.type === "resumed") return false;
+  return typeof frame.seq === "number" && typeof frame.epoch === "string";
 }
 
 /** The invitation to the mic that this person has not answered, or null. */

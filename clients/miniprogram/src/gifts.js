@@ -15,6 +15,7 @@ export class Gifts {
     this._call = call;
     this._patience = patienceMs || PATIENCE_MS;
     this._asking = new Map(); // request_id -> promise: nobody asks for one gift twice at a time
+    this._waiting = new Map(); // request_id -> asks at once, where nobody wants it later
     this._givenUp = new Set();
   }
 
@@ -34,8 +35,12 @@ export class Gifts {
     return this._read().filter((gift) => gift.owner === this._session.userId);
   }
 
-  /** Asks for all of them again; `{gift, answer}` or `{gift, error}` for each. */
+  /**
+   * Asks for all of them again, at once (there is a network again); `{gift, answer}` or
+   * `{gift, error}` for each.
+   */
   resume() {
+    for (const ask of this._waiting.values()) ask();
     const ask = (gift) =>
       this._ask(gift).then(
         (answer) => ({ gift, answer }),
@@ -81,12 +86,25 @@ export class Gifts {
         const asked = error.name === "Refused" ? error.retryAfter * 1000 : 0;
         const wait = pauseAsked(failures, asked, this._platform.random);
         if (this._platform.now() + wait > until) throw new Unanswered(gift, error);
-        await new Promise((go) => this._platform.setTimeout(go, wait));
+        await this._wait(request_id, wait, asked > 0);
         // Meanwhile somebody else may have logged in, who shall not pay for it.
         const givenUp = this._givenUp.has(request_id);
         if (givenUp || this._session.userId !== owner) throw new Unanswered(gift, error);
       }
     }
+  }
+
+  /** Until the time is over, or somebody resumes; a wait that the server wants is kept. */
+  _wait(request_id, ms, wanted) {
+    return new Promise((go) => {
+      const timer = this._platform.setTimeout(() => end(), ms);
+      const end = () => {
+        this._platform.clearTimeout(timer);
+        this._waiting.delete(request_id);
+        go();
+      };
+      if (!wanted) this._waiting.set(request_id, end);
+    });
   }
 
   _read() {

@@ -56,6 +56,7 @@ function socketOver(api, url, header) {
   };
   const fail = (why) => end({ code: 1006, reason: why.errMsg || "" });
   const task = api.connectSocket({ url, header, fail });
+  if (!task) throw new Error("WeChat gives no socket");
   // An error may come with a close behind it, or without: the first of the two ends it.
   task.onError(fail);
   task.onClose(({ code, reason }) => end({ code: code || 1006, reason: reason || "" }));

@@ -11,10 +11,11 @@ import { RoomSocket } from "./socket.js";
 
 export { CALLS } from "./calls.js";
 export { Gap, Refused, Unanswered, Unreachable } from "./errors.js";
-export { begin, fold } from "./fold.js";
+export { begin, fold, invitation } from "./fold.js";
 export { browserPlatform } from "./platform-browser.js";
 export { wxPlatform } from "./platform-wx.js";
 export { RoomSocket } from "./socket.js";
+export { storageOver } from "./storage.js";
 
 /** `base` is the address of the contract, as in https://example.com/wx/api/qlive */
 export function createClient({ base, platform, giftPatienceMs }) {

@@ -3,7 +3,7 @@
 import { ATTEMPTS_A_MINUTE, PEACE_MS, SHORTEST_MS, guarded, pauseAsked } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { Gap } from "./errors.js";
-import { begin, fold, invitation } from "./fold.js";
+import { begin, fold, invitation, isEvent } from "./fold.js";
 import { query } from "./http.js";
 import { Line } from "./line.js";
 
@@ -47,7 +47,7 @@ export class RoomSocket extends Emitter {
 
   /** The phone has woken, or has found a network: time may have stood still for our timers. */
   wake() {
-    if (this._line) this._line.watch();
+    if (this._line) this._line.doubt();
     else if (this._wanted) this._come(Math.max(SHORTEST_MS, this._notBefore - this._platform.now()));
   }
 
@@ -120,7 +120,8 @@ export class RoomSocket extends Emitter {
   _hear(line, text) {
     const frame = parse(text);
     if (!frame) return;
-    this.emit("frame", frame);
+    // An event is told when it has its place: one beyond a gap comes again, and would be told twice.
+    if (!isEvent(frame)) this.emit("frame", frame);
     if (line !== this._line) return; // a listener has closed us
     try {
       this._take(line, frame);
@@ -174,7 +175,10 @@ export class RoomSocket extends Emitter {
   _become(state, frame) {
     const me = this._session.userId;
     const before = invitation(this.state, me);
+    const line = this._line;
     this.state = state;
+    if (isEvent(frame)) this.emit("frame", frame);
+    if (line !== this._line) return; // a listener has closed us
     this.emit("state", state.room, frame);
     if (frame.type === "audience") this.emit("audience", frame.data);
     const invited = invitation(state, me);
