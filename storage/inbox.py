@@ -8,7 +8,7 @@ from typing import Literal
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document
-from storage.pages import page
+from storage.pages import page, starts
 
 Outcome = Literal["done", "ignored", "refused"]
 KEPT = timedelta(days=30)
@@ -21,6 +21,9 @@ REFUSED_BYTES = 8 * 1024
 REFUSED_PLACES = 2048
 """Per source. Whatever a stranger sends, refused callbacks cannot fill more than some 20 MB: one
 more takes the place of an older one."""
+BEFORE = ("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:")
+"""What may stand in a row's `_id` before that by which people know it: the last is WeChat's word
+before the number of an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class Inbox:
 
     async def make_indexes(self) -> None:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
-        await self._inbox.create_index([("received_at", -1)])
-        await self._inbox.create_index([("outcome", 1), ("received_at", -1)])
+        newest = [("received_at", -1), ("_id", -1)]
+        await self._inbox.create_index(newest)
+        await self._inbox.create_index([("outcome", 1), *newest])
 
     async def receive(self, note: Note) -> str:
         """Its outcome so far: "received" when its effect is still to be carried out. It is stored
@@ -95,12 +99,15 @@ class Inbox:
         return bool(changed.matched_count)
 
     async def page(
-        self, source: str, outcome: str, after: str, limit: int
+        self, source: str, outcome: str, after: str, limit: int, *, said: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators; NoCursor."""
+        """For operators: with `said` the start of its `_id`, or of what follows its source there;
+        NoCursor."""
         where: Document = {"source": source} if source else {}
         if outcome:
             where["outcome"] = outcome
+        if said:
+            where["$or"] = [{"_id": starts(before + said)} for before in BEFORE]
         return await page(self._inbox, where, "received_at", after, limit)
 
     async def refuse(self, note: Note, reason: str) -> None:

@@ -12,11 +12,12 @@ from pymongo.errors import DuplicateKeyError
 
 from money.book import Answer, Entry, Heard, Line, Purse, account, debt
 from money.rank import Mark, marks_of
+from money.recharge import key_of
 from money.refusals import InsufficientGold, NotOwed
 from money.teller import AlreadyWritten
 from rooms.refusals import NoSuchUser, TryAgain
 from storage.database import PATIENCE_SECONDS, Collection, Database, Document, Session
-from storage.pages import page
+from storage.pages import page, starts
 from storage.ranks import Ranks
 
 T = TypeVar("T")
@@ -32,9 +33,10 @@ class Ledger:
         self._users: Collection = database.collection("users")
 
     async def make_indexes(self) -> None:
-        await self._ledger.create_index([("lines.account", 1), ("at", -1)])
+        newest = [("at", -1), ("_id", -1)]
+        await self._ledger.create_index([("lines.account", 1), *newest])
         await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
-        await self._ledger.create_index([("at", -1)])
+        await self._ledger.create_index(newest)
         await self._ledger.create_index(
             [("live_id", 1), ("epoch", 1), ("seq", 1)],
             partialFilterExpression={"seq": {"$gt": 0}},
@@ -64,12 +66,19 @@ class Ledger:
         return _entry_from(row) if row else None
 
     async def page(
-        self, user_id: str, kind: str, after: str, limit: int
+        self, user_id: str, kind: str, after: str, limit: int, *, said: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators; NoCursor."""
+        """For operators: with `said` a whole user id, or the start of a key, or of the number of
+        the order that was paid; NoCursor."""
         where: Document = {"lines.account": account(user_id)} if user_id else {}
         if kind:
             where["kind"] = kind
+        if said:
+            keys = (said, key_of(said))
+            where["$or"] = [
+                {"lines.account": account(said)},
+                *({"_id": starts(key)} for key in keys),
+            ]
         return await page(self._ledger, where, "at", after, limit)
 
     async def purse(self, session: Session, user_id: str) -> Purse:

@@ -8,10 +8,12 @@ from pymongo import ReturnDocument
 from money.recharge import Order, Payment, Refund
 from money.sweep import ASK_AFTER, Open
 from storage.database import Collection, Database, Document, Session
-from storage.pages import page
+from storage.pages import page, starts
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Before any order: what is due has a time, and an index of its own."""
+USER_ID = 8
+"""Digits. Transactions of WeChat are digits as well, and begin with the same ones for years."""
 
 
 class Orders:
@@ -21,8 +23,13 @@ class Orders:
         self._orders: Collection = database.collection("orders")
 
     async def make_indexes(self) -> None:
-        await self._orders.create_index([("user_id", 1), ("created_at", -1)])
-        await self._orders.create_index([("state", 1), ("created_at", 1)])
+        newest = [("created_at", -1), ("_id", -1)]
+        await self._orders.create_index(newest)
+        await self._orders.create_index([("user_id", 1), *newest])
+        await self._orders.create_index([("state", 1), *newest])
+        await self._orders.create_index(
+            "transaction", partialFilterExpression={"transaction": {"$gt": ""}}
+        )
         await self._orders.create_index(
             "due_at", partialFilterExpression={"due_at": {"$gt": LONG_AGO}}
         )
@@ -94,12 +101,17 @@ class Orders:
         return row["created_at"] if row else None
 
     async def page(
-        self, user_id: str, state: str, after: str, limit: int
+        self, user_id: str, state: str, after: str, limit: int, *, said: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators; NoCursor."""
+        """For operators: with `said` a whole user id, or the start of a number or transaction;
+        NoCursor."""
         where: Document = {"user_id": user_id} if user_id else {}
         if state:
             where["state"] = state
+        if said:
+            where["$or"] = [{"user_id": said}, {"_id": starts(said)}]
+        if len(said) > USER_ID:
+            where["$or"] += [{"transaction": starts(said)}]
         return await page(self._orders, where, "created_at", after, limit)
 
 

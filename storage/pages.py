@@ -6,6 +6,8 @@ from typing import Any
 
 from storage.database import Collection, Document
 
+LAST = "\U0010ffff"
+"""No text has a sign after it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -19,15 +21,21 @@ async def page(
 ) -> tuple[list[Document], str | None]:
     """The rows by the time in `by`, after a cursor ("" from the newest on), and the next cursor.
 
-    NoCursor.
+    NoCursor. An index that ends in `by` and `_id`, both downwards, spares it the sorting.
     """
-    wanted = dict(where)
+    wanted: Document = {"$and": [where]}
     if after:
         moment, name = _read(after)
-        wanted["$or"] = [{by: {"$lt": moment}}, {by: moment, "_id": {"$lt": name}}]
+        older = [{by: {"$lt": moment}}, {by: moment, "_id": {"$lt": name}}]
+        wanted["$and"].append({"$or": older})
     found = await rows.find(wanted).sort([(by, -1), ("_id", -1)]).limit(limit + 1).to_list()
     more = found[limit - 1] if len(found) > limit else None
     return found[:limit], _cursor(more, by) if more else None
+
+
+def starts(text: str) -> Document:
+    """What a field is to be when it begins with `text`: a stretch of its index, no scan."""
+    return {"$gte": text, "$lt": text + LAST}
 
 
 def _cursor(row: Document, by: str) -> str:

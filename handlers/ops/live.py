@@ -5,11 +5,17 @@ from handlers.base import call
 from handlers.evictions import put_out
 from handlers.ops import models
 from handlers.ops.base import PAGE, Operator
+from handlers.parts import Parts
 from handlers.places import play_url
 from rooms.keeper import now_ms
-from rooms.people import Counts
+from rooms.people import Counts, Member
 from rooms.room import Room
 from rooms.snapshot import snapshot
+
+LATEST = 50
+"""Events that a first look shows; the room keeps 256."""
+SEARCHED = 500
+"""People of a room who are read at once when one of them is looked for."""
 
 
 class Rooms(Operator):
@@ -23,10 +29,10 @@ class Rooms(Operator):
 
 
 class OneRoom(Operator):
-    """One room, live or not, and who has been put out of it."""
+    """One room, live or not, what happened in it, and who has been put out of it."""
 
     @call
-    async def get(self, live_id: str) -> models.RoomInside:
+    async def get(self, live_id: str, ask: models.RoomLook) -> models.RoomInside:
         parts = self.parts
         room = await parts.keeper.look(int(live_id))
         counts = await parts.members.counts([(room.live_id, room.epoch)])
@@ -38,33 +44,26 @@ class OneRoom(Operator):
                 models.KeptOut.model_validate({**face, "until": out[face["user_id"]]})
                 for face in people
             ],
+            events=await _events(parts, room, ask),
         )
 
 
 class Inside(Operator):
-    """Everybody in a room."""
+    """Everybody in a room; `q` is the start of a user id, or part of a nickname."""
 
     @call
-    async def get(self, live_id: str, ask: models.Cursor) -> models.Inside:
-        parts = self.parts
+    async def get(self, live_id: str, ask: models.Search) -> models.Inside:
+        parts, after, found = self.parts, ask.after, list[models.Inmate]()
         room = await parts.keeper.look(int(live_id))
-        here = await parts.members.everybody(room.live_id, room.epoch, ask.after, PAGE)
-        people = await parts.users.many([member.user_id for member in here])
-        faces = {user.user_id: user.person().face() for user in people}
-        more = here[-1].user_id if len(here) == PAGE else None
-        return models.Inside(
-            items=[
-                models.Inmate(
-                    **faces[member.user_id],
-                    role=member.role,
-                    entered_at=member.entered_at,
-                    away_at=member.away_at,
-                )
-                for member in here
-                if member.user_id in faces
-            ],
-            next=more,
-        )
+        size = SEARCHED if ask.q else PAGE + 1
+        while len(found) <= PAGE:  # nicknames stand elsewhere: the room is read through
+            here = await parts.members.everybody(room.live_id, room.epoch, after, size)
+            found += [one for one in await _inmates(parts, here) if _is(one, ask.q)]
+            if len(here) < size:
+                break
+            after = here[-1].user_id
+        more = found[PAGE - 1].user_id if len(found) > PAGE else None
+        return models.Inside(items=found[:PAGE], next=more)
 
 
 class EndLive(Operator):
@@ -97,6 +96,37 @@ class LetIn(Operator):
     async def post(self, live_id: str, ask: models.LetIn) -> answers.Ok:
         await self.parts.keeper.change(int(live_id), lambda room: room.let_in(ask.user_id))
         return answers.Ok()
+
+
+async def _events(parts: Parts, room: Room, ask: models.RoomLook) -> list[models.Happening]:
+    read, told = parts.rooms.log_since, None
+    if ask.since is not None and ask.epoch in ("", room.epoch):
+        told = await read(room.live_id, room.epoch, ask.since)
+    if told is None:
+        told = await read(room.live_id, room.epoch, max(0, room.version - LATEST))
+    return [
+        models.Happening(seq=one.seq, ts=one.ts, type=one.type, data=dict(one.data))
+        for one in told or ()  # none at all when another live has begun in this instant
+    ]
+
+
+async def _inmates(parts: Parts, here: list[Member]) -> list[models.Inmate]:
+    people = await parts.users.many([member.user_id for member in here])
+    faces = {user.user_id: user.person().face() for user in people}
+    return [
+        models.Inmate(
+            **faces[member.user_id],
+            role=member.role,
+            entered_at=member.entered_at,
+            away_at=member.away_at,
+        )
+        for member in here
+        if member.user_id in faces
+    ]
+
+
+def _is(one: models.Inmate, said: str) -> bool:
+    return one.user_id.startswith(said) or said.casefold() in one.nickname.casefold()
 
 
 def _row(handler: Operator, room: Room, counts: Counts) -> models.RoomRow:

@@ -9,12 +9,16 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    GetPydanticSchema,
     StringConstraints,
     WithJsonSchema,
 )
 
 from handlers.answers import Answer
 from handlers.asks import Ask, Gender, Number, UserId, Whole
+from handlers.description.frames import readable
+from rooms.people import Role
+from rooms.snapshot import Snapshot
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
@@ -76,7 +80,7 @@ class AuditSearch(Search):
 
 class UserChange(Ask):
     is_matchmaker: bool | None = None
-    banned: bool | None = None
+    banned: Annotated[bool, Field(examples=[False])] | None = None
     ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 
@@ -110,15 +114,16 @@ class LetIn(Ask):
 
 
 class NewGift(Ask):
-    name: Name
+    name: Annotated[Name, Field(examples=["满天星"])]
     gold: Gold
     image: ImageUrl = ""
     effect: Annotated[str, StringConstraints(max_length=512)] = ""
 
 
+# The examples of changes are what the demo has: to execute them harms nothing there.
 class GiftChange(Ask):
-    name: Name | None = None
-    gold: Gold | None = None
+    name: Annotated[Name, Field(examples=["玫瑰"])] | None = None
+    gold: Annotated[Gold, Field(examples=[1])] | None = None
     image: ImageUrl | None = None
     effect: Annotated[str, StringConstraints(max_length=512)] | None = None
 
@@ -129,13 +134,13 @@ class NewBlock(Ask):
 
 
 class BlockChange(Ask):
-    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000, examples=[60])] | None = None
     price: Price | None = None
 
 
 class NewConfig(Ask):
     key: Key
-    value: Any
+    value: Annotated[Any, Field(examples=[1])]
     enabled: bool = True
     remark: Annotated[str, StringConstraints(max_length=200)] = ""
 
@@ -144,7 +149,9 @@ class ConfigChange(Ask):
     key: Key | None = None
     value: Any = None
     enabled: bool | None = None
-    remark: Annotated[str, StringConstraints(max_length=200)] | None = None
+    remark: Annotated[str, StringConstraints(max_length=200), Field(examples=["a try"])] | None = (
+        None
+    )
 
 
 class Person(Answer):
@@ -182,8 +189,27 @@ class RoomRow(Answer):
     epoch: str
     seq: int
     started_at: int
-    room: dict[str, Any]
-    """What the socket's snapshot shows: rooms.snapshot.Snapshot."""
+    room: Annotated[
+        dict[str, Any], GetPydanticSchema(lambda _dict, schema_of: schema_of(readable(Snapshot)))
+    ]
+    """What the socket's snapshot shows."""
+
+
+class RoomLook(Ask):
+    """`since`: what has happened after that number of that life (`epoch`), as a look before
+    answered them."""
+
+    since: Annotated[Whole, Field(ge=0, le=2**53)] | None = None
+    epoch: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class Happening(Answer):
+    """A numbered event of the room as its sockets were told it; `ts` in ms."""
+
+    seq: int
+    ts: int
+    type: str
+    data: dict[str, Any]
 
 
 class KeptOut(Answer):
@@ -197,6 +223,8 @@ class KeptOut(Answer):
 
 class RoomInside(RoomRow):
     put_out: list[KeptOut]
+    events: list[Happening]
+    """Those after `since`, in order; the latest when it names none or they are not kept so long."""
 
 
 class Inmate(Answer):
@@ -206,7 +234,7 @@ class Inmate(Answer):
     nickname: str
     face_url: str
     gender: int
-    role: str
+    role: Role
     entered_at: int
     away_at: int | None
 
@@ -279,17 +307,23 @@ class AuditPage(Answer):
 # ---- money
 
 
-class OrderSearch(Cursor):
+class NumberSearch(Cursor):
+    """`q`: a whole user id, or the start of a number, as long as those of reports are."""
+
+    q: Annotated[str, StringConstraints(max_length=400)] = ""
+
+
+class OrderSearch(NumberSearch):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
     state: Literal["", "created", "paid", "closed"] = ""
 
 
-class LedgerSearch(Cursor):
+class LedgerSearch(NumberSearch):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
     kind: Literal["", "recharge", "gift", "grant", "reversal"] = ""
 
 
-class InboxSearch(Cursor):
+class InboxSearch(NumberSearch):
     source: Literal["", "im", "live", "jsapi", "xpay"] = ""
     outcome: Literal["", "received", "done", "ignored", "refused"] = ""
 

@@ -14,20 +14,22 @@ T = TypeVar("T")
 
 
 class Orders(Operator):
-    """Orders, the newest first."""
+    """Orders, the newest first; `q` is a user id, or the start of a number or transaction."""
 
     @call
     async def get(self, ask: models.OrderSearch) -> models.Orders:
-        rows, more = await _page(self.parts.orders.page(ask.user_id, ask.state, ask.after, PAGE))
+        orders = self.parts.orders.page(ask.user_id, ask.state, ask.after, PAGE, said=ask.q)
+        rows, more = await _page(orders)
         return models.Orders(items=[models.Order.model_validate(row) for row in rows], next=more)
 
 
 class Ledger(Operator):
-    """The book, the newest first."""
+    """The book, the newest first; `q` is a user id, or the start of an entry or order."""
 
     @call
     async def get(self, ask: models.LedgerSearch) -> models.Ledger:
-        rows, more = await _page(self.parts.ledger.page(ask.user_id, ask.kind, ask.after, PAGE))
+        ledger = self.parts.ledger.page(ask.user_id, ask.kind, ask.after, PAGE, said=ask.q)
+        rows, more = await _page(ledger)
         return models.Ledger(items=[models.Entry.model_validate(row) for row in rows], next=more)
 
 
@@ -41,11 +43,12 @@ class Reverse(Operator):
 
 
 class Inbox(Operator):
-    """What was reported from outside, the newest first."""
+    """What was reported from outside, the newest first; `q` is the start of a report or order."""
 
     @call
     async def get(self, ask: models.InboxSearch) -> models.InboxPage:
-        rows, more = await _page(self.parts.inbox.page(ask.source, ask.outcome, ask.after, PAGE))
+        inbox = self.parts.inbox.page(ask.source, ask.outcome, ask.after, PAGE, said=ask.q)
+        rows, more = await _page(inbox)
         items = [models.Report.model_validate(row) for row in rows]
         return models.InboxPage(items=items, next=more)
 

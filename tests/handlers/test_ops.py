@@ -210,7 +210,7 @@ async def test_live_rooms_are_listed_and_looked_into(street: Street) -> None:
     rows = (await street.ops("GET", "rooms")).ok()["items"]
     assert [row["id"] for row in rows] == [two.live_id, one.live_id]
     row = (await street.ops("GET", f"rooms/{one.live_id}")).ok()
-    assert row.pop("put_out") == []
+    assert (row.pop("put_out"), row.pop("events")) == ([], [])
     assert row in rows
     socket = await one.connect()
     assert (await socket.next("snapshot"))["data"]["owner"].keys() == row["room"]["owner"].keys()
@@ -219,6 +219,42 @@ async def test_live_rooms_are_listed_and_looked_into(street: Street) -> None:
     assert [row["id"] for row in rows] == [two.live_id]
     assert (await street.ops("GET", f"rooms/{one.live_id}")).ok()["id"] == one.live_id
     assert (await street.ops("GET", "rooms/4711")).refusal == (404, "no_such_room")
+
+
+async def happened(street: Street, live_id: int, **since: Any) -> list[tuple[int, str]]:
+    """The number and type of the events that a look answers."""
+    seen = (await raw(street, "GET", f"rooms/{live_id}", params=since)).ok()
+    return [(event["seq"], event["type"]) for event in seen["events"]]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_look_inside_answers_what_has_happened_since_the_last(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await street.host()
+    bert = await street.guest("bert", 1, host.live_id)
+    path, room = f"rooms/{host.live_id}", {"live_id": host.live_id}
+    socket = await host.connect()
+    await socket.next("snapshot")
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    first = (await street.ops("GET", path)).ok()
+    told = await socket.next("micro_apply")
+    assert first["events"] == [{name: told[name] for name in ("seq", "ts", "type", "data")}]
+    (await bert.post("qlive_room/accept_micro/", **room)).ok()
+    (await bert.get("qlive_room/leave_micro/", **room)).ok()
+    since = {"epoch": first["epoch"], "since": 1}
+    both = [(2, "micro_accept"), (3, "micro_leave")]
+    assert await happened(street, host.live_id, **since) == both
+    assert await happened(street, host.live_id, since=1) == both
+    assert await happened(street, host.live_id, **since | {"since": 3}) == []
+    monkeypatch.setattr("handlers.ops.live.LATEST", 2)
+    for older in ({}, {"since": 99}, {"epoch": "another", "since": 3}):
+        assert await happened(street, host.live_id, **older) == both, older
+    for wrong in ({"since": -1}, {"since": "x"}, {"since": ""}):
+        refused = await raw(street, "GET", path, params=wrong)
+        assert refused.refusal == (400, "bad_parameter"), wrong
+    (await street.ops("POST", f"{path}/end", reason="x")).ok()
+    assert await happened(street, host.live_id, **since | {"since": 3}) == [(4, "live_end")]
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -304,6 +340,35 @@ async def test_everybody_in_a_room_is_listed_with_what_they_are_there(
     found = {row["user_id"]: row["role"] for row in first["items"] + rest["items"]}
     assert found == {host.id: "host", bert.id: "viewer", anna.id: "applied"}
     assert {row["away_at"] for row in first["items"]} == {None}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_somebody_in_a_room_is_found_by_the_start_of_a_number_or_part_of_a_name(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.ops.live.PAGE", 2)
+    monkeypatch.setattr("handlers.ops.live.SEARCHED", 2)
+    host = await street.host()
+    guests = [await street.guest(f"Guest {n}", 1 + n % 2, host.live_id) for n in range(5)]
+    await street.person("Guest elsewhere", 1)
+
+    async def found(said: str) -> list[str]:
+        seen: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            asked = {"q": said, "after": after}
+            page = (await raw(street, "GET", f"rooms/{host.live_id}/people", params=asked)).ok()
+            assert len(page["items"]) <= 2
+            seen += [row["user_id"] for row in page["items"]]
+            after = page["next"]
+        return seen
+
+    assert await found("gUEST") == sorted(guest.id for guest in guests)
+    assert await found("guest 3") == [guests[3].id]
+    assert await found(guests[0].id) == [guests[0].id]
+    assert guests[0].id in await found(guests[0].id[:4])
+    assert await found(guests[0].id[1:]) == []
+    assert await found("nobody") == []
 
 
 # ---- what is on the shelves

@@ -38,6 +38,31 @@ async def test_operators_see_orders_the_book_and_what_was_reported(
 
 
 @a_call
+async def test_money_is_found_by_a_number_or_by_whose_it_is(
+    street: Street, server: Server, db: Any
+) -> None:
+    anna, bert = await street.person("anna", 2), await street.person("bert", 1)
+    number = (await paid(street, await ordered(anna)))["order"]
+    await reported(server)
+    await ordered(bert)
+    order, report = db.orders.find_one({"_id": number}), db.inbox.find_one({})
+
+    async def found(path: str, said: str) -> list[str]:
+        return [row["id"] for row in (await street.ops("GET", f"{path}q={said}")).ok()["items"]]
+
+    for said in (number, number[:-1], anna.id, order["transaction"]):
+        assert await found("orders?", said) == [number], said
+        assert await found("orders?state=created&", said) == [], said
+    for said in (number, f"recharge:{number}", anna.id):
+        assert await found("ledger?", said) == [f"recharge:{number}"], said
+    for said in (report["_id"], report["_id"].partition(":")[2]):
+        assert await found("inbox?", said) == [report["_id"]], said
+    for path in ("orders", "ledger", "inbox"):
+        assert await found(f"{path}?", "nothing") == []
+        assert (await street.ops("GET", f"{path}?q={'x' * 401}")).refusal == (400, "bad_parameter")
+
+
+@a_call
 async def test_a_page_that_is_full_has_a_next_one(street: Street, db: Any) -> None:
     await street.person("anna", 2)
     for n in range(60):

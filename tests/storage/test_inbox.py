@@ -17,6 +17,7 @@ from storage.inbox import (
     Inbox,
     Note,
 )
+from tests.storage.test_pages import reads
 
 gen_test = pytest.mark.gen_test(timeout=60)
 NOTE = Note("im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}')
@@ -221,3 +222,46 @@ async def test_what_is_lasting_is_kept_for_good_and_nothing_else(
     ends = {found["outcome"]: found["expires_at"] for found in await rows(database)}
     assert is_about(ends["ignored"], datetime.now(UTC) + KEPT)
     assert ends["done"] is None
+
+
+@gen_test
+async def test_a_report_is_found_by_its_start_with_or_without_its_source_or_by_its_order(
+    inbox: Inbox, database: Database
+) -> None:
+    order = "Q20260101000000aaaa"
+    names = ("xpay:xpay_goods_deliver_notify:" + order + ":0a0b", "jsapi:EV-1", "im:0a0b0c")
+    for name in names:
+        source, _, number = name.partition(":")
+        await inbox.receive(replace(NOTE, source=source, id=number))
+    for said, wanted in (
+        (order, names[0]),
+        (order[:6], names[0]),
+        (names[0], names[0]),
+        ("EV-", names[1]),
+        ("0a0b", names[2]),
+        ("im:", names[2]),
+    ):
+        found, _ = await inbox.page("", "", "", 10, said=said)
+        assert [row["_id"] for row in found] == [wanted], said
+    for said in ("EV.", "V-1", ".*"):
+        assert await inbox.page("", "", "", 10, said=said) == ([], None), said
+    assert await inbox.page("im", "", "", 10, said=order) == ([], None)
+
+
+@gen_test
+async def test_operators_read_the_reports_they_see_and_not_all(
+    inbox: Inbox, database: Database
+) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [
+        {"_id": f"jsapi:EV-{n:04}", "outcome": "done", "received_at": start + timedelta(seconds=n)}
+        for n in range(3000)
+    ]
+    await database.collection("inbox").insert_many(rows)
+    async with reads(database, "inbox") as read:
+        for said in ("EV-1500", "jsapi:EV-1500"):
+            found, _ = await inbox.page("", "", "", 10, said=said)
+            assert len(found) == 1
+        await inbox.page("", "done", "", 10)
+    assert all(one <= 30 for one in read), read
+    assert len(read) == 3

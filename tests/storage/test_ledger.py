@@ -1,6 +1,7 @@
 """The book on a real MongoDB: once per key, never below zero, all or nothing."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from money.teller import AlreadyWritten, Teller
 from rooms.locks import Locks
 from rooms.refusals import NoSuchUser, TryAgain
 from storage import ledger as module
-from storage.database import Session
+from storage.database import Document, Session
 from storage.ledger import marks_in
 from tests.storage.conftest import House, Process, rose
+from tests.storage.test_pages import reads
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -156,3 +158,58 @@ async def test_the_reversal_of_a_grant_has_nothing_to_do_with_the_rankings(house
     await teller.reverse("grant:g", "by mistake", "ops")
     assert await house.database.collection("ranks").count_documents({}) == 0
     assert [marks for entry in await house.entries() for marks in marks_in(entry)] == []
+
+
+# ---- what operators search for
+
+
+async def many(house: House, count: int) -> list[Document]:
+    """As many entries, each of its own second; of each order one, and of each user."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows: list[Document] = [
+        {
+            "_id": f"recharge:Q{n:05}" if n % 2 else f"gift:{20_000_000 + n}:r-{n}",
+            "kind": "recharge" if n % 2 else "gift",
+            "at": start + timedelta(seconds=n),
+            "by": "test",
+            "lines": [{"account": f"user:{20_000_000 + n}", "unit": "gold", "amount": 1}],
+        }
+        for n in range(count)
+    ]
+    await house.database.collection("ledger").insert_many(rows)
+    return rows
+
+
+@gen_test
+async def test_an_entry_is_found_by_its_start_its_order_or_whose_gold_it_moves(
+    house: House,
+) -> None:
+    rows = await many(house, 40)
+    gift, recharge = rows[20]["_id"], rows[21]["_id"]
+    for said, wanted in (
+        (gift, gift),
+        (gift[:13], gift),
+        ("20000020", gift),
+        (recharge, recharge),
+        ("Q00021", recharge),
+        ("20000021", recharge),
+    ):
+        found, _ = await house.ledger.page("", "", "", 50, said=said)
+        assert wanted in [row["_id"] for row in found], said
+    for said in ("gift.", "r-20", "2000002", "q00021"):
+        assert await house.ledger.page("", "", "", 10, said=said) == ([], None), said
+    assert await house.ledger.page("", "gift", "", 10, said="Q00021") == ([], None)
+
+
+@gen_test
+async def test_operators_read_what_they_see_and_not_the_whole_book(house: House) -> None:
+    rows = await many(house, 3000)
+    middle = rows[1500]
+    cursor = f"{int(middle['at'].timestamp() * 1000)}.{middle['_id']}"
+    async with reads(house.database, "ledger") as read:
+        for said in (middle["_id"], "20001500", "Q01501"):
+            found, _ = await house.ledger.page("", "", "", 10, said=said)
+            assert len(found) == 1
+        await house.ledger.page("", "", cursor, 10)
+    assert all(one <= 60 for one in read), read
+    assert len(read) == 4

@@ -6,9 +6,10 @@ import pytest
 
 from money.recharge import Order, Payment, Refund
 from money.sweep import CLAIM, Open
-from storage.database import Session
+from storage.database import Document, Session
 from storage.orders import new_number
 from tests.storage.conftest import House
+from tests.storage.test_pages import reads
 
 gen_test = pytest.mark.gen_test(timeout=60)
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -134,3 +135,59 @@ async def test_operators_see_the_newest_first(house: House) -> None:
     assert more is None
     hers, _ = await house.orders.page("anna", "created", "", 10)
     assert {row["_id"] for row in hers} == set(anna[1:])
+
+
+async def many(house: House, count: int) -> list[Document]:
+    """As many orders, each of its own second, user and transaction; the latest last."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [start + timedelta(seconds=n) for n in range(count)]
+    rows: list[Document] = [
+        {
+            "_id": f"Q{at:%Y%m%d%H%M%S}f{n:05}",
+            "user_id": str(42_000_000 + n),
+            "state": "paid",
+            "transaction": f"4200000{n:09}",
+            "created_at": at,
+        }
+        for n, at in enumerate(made)
+    ]
+    await house.database.collection("orders").insert_many(rows)
+    return rows
+
+
+@gen_test
+async def test_an_order_is_found_by_the_start_of_its_number_its_transaction_or_its_user(
+    house: House,
+) -> None:
+    rows = await many(house, 300)
+    wanted = rows[123]
+    for said in (
+        wanted["_id"],
+        wanted["_id"][:15],
+        wanted["user_id"],
+        wanted["transaction"],
+        wanted["transaction"][:-1],
+    ):
+        found, _ = await house.orders.page("", "paid", "", 10, said=said)
+        assert wanted["_id"] in [row["_id"] for row in found], said
+        assert len(found) <= 10, said
+    for said in ("Q2026.", wanted["_id"][1:], wanted["user_id"][:7], "42000000x"):
+        assert await house.orders.page("", "", "", 10, said=said) == ([], None), said
+    user = str(wanted["transaction"])[:8]  # the same digits
+    found, _ = await house.orders.page("", "", "", 10, said=user)
+    assert {row["user_id"] for row in found} <= {user}
+
+
+@gen_test
+async def test_operators_read_what_they_see_and_not_the_whole_book(house: House) -> None:
+    rows = await many(house, 3000)
+    wanted, middle = rows[1500], rows[1000]
+    cursor = f"{int(middle['created_at'].timestamp() * 1000)}.{middle['_id']}"
+    async with reads(house.database, "orders") as read:
+        for said in (wanted["_id"], wanted["user_id"], wanted["transaction"]):
+            found, _ = await house.orders.page("", "", "", 10, said=said)
+            assert len(found) == 1
+        await house.orders.page("", "", "", 10)
+        await house.orders.page("", "paid", cursor, 10)
+    assert all(one <= 30 for one in read), read
+    assert len(read) == 5

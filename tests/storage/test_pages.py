@@ -1,12 +1,31 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from storage.database import Database
-from storage.pages import NoCursor, page
+from storage.pages import NoCursor, page, starts
+from tests.storage.conftest import NAME
 
 gen_test = pytest.mark.gen_test(timeout=60)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def reads(database: Database, name: str) -> AsyncIterator[list[int]]:
+    """Of each search in this collection meanwhile: how many index keys or documents it looked at,
+    whichever were more."""
+    db = database.client[NAME]
+    examined: list[int] = []
+    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": "query"})
+    try:
+        yield examined
+    finally:
+        await db.command("profile", 0, filter="unset")
+        rows = await db["system.profile"].find({"ns": f"{NAME}.{name}"}).sort("ts", 1).to_list()
+        await db.drop_collection("system.profile")
+        examined += [max(row["keysExamined"], row["docsExamined"]) for row in rows]
 
 
 @gen_test
@@ -34,3 +53,30 @@ async def test_pages_show_everything_once_though_many_are_of_one_instant(
 async def test_what_is_no_cursor_is_said_to_be_none(database: Database, after: str) -> None:
     with pytest.raises(NoCursor):
         await page(database.collection("pages"), {}, "at", after, 4)
+
+
+@gen_test
+async def test_a_search_for_either_of_two_things_is_paged_like_everything_else(
+    database: Database,
+) -> None:
+    rows = database.collection("pages")
+    await rows.delete_many({})
+    await rows.insert_many(
+        [{"_id": f"{'ab'[n % 2]}{n:02}", "at": NOW, "who": n % 3} for n in range(12)]
+    )
+    either = {"$or": [{"_id": starts("a")}, {"who": 0}]}
+    first, more = await page(rows, either, "at", "", 4)
+    second, end = await page(rows, either, "at", more or "", 4)
+    names = [row["_id"] for row in first + second]
+    assert names == ["b09", "b03", "a10", "a08", "a06", "a04", "a02", "a00"]
+    assert end is None
+
+
+@gen_test
+async def test_what_a_text_starts_with_is_taken_by_the_letter(database: Database) -> None:
+    rows = database.collection("pages")
+    await rows.delete_many({})
+    names = ["a", "a.b", "a.b\U0001f600", "a.b\uffff", "a.c", "axb", "b"]
+    await rows.insert_many([{"_id": name, "at": NOW} for name in names])
+    found, _ = await page(rows, {"_id": starts("a.b")}, "at", "", 10)
+    assert {row["_id"] for row in found} == {"a.b", "a.b\U0001f600", "a.b\uffff"}

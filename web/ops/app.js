@@ -13,6 +13,7 @@ import { onePerson } from "/ops/person.js";
 import { room } from "/ops/room.js";
 import { rooms } from "/ops/rooms.js";
 import { blocks, configs, gifts } from "/ops/shelves.js";
+import { Today } from "/ops/today.js";
 
 // name, page, and the page of one thing of that name
 const PAGES = [
@@ -20,8 +21,9 @@ const PAGES = [
   ["gifts", gifts], ["blocks", blocks], ["configs", configs],
   ["orders", orders], ["ledger", ledger], ["inbox", inbox], ["audit", audit],
 ];
-const samples = new Samples();
+const heard = { samples: new Samples(), today: new Today() }; // whatever page is open
 let leave = () => {};
+const lists = {}; // by page: its address when it was left, with what was searched for
 
 function whereTo() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -67,15 +69,26 @@ function show() {
   const title = id ? `${t(`one_${name}`)} ${id}` : t(name);
   document.title = `${title} · QLive ${t("console")}`;
   const place = el("div", { class: `page ${id ? `one-${name}` : name}` });
-  const above = id ? el("a", { class: "up", href: `#/${name}` }, `← ${t(name)}`) : null;
-  fill(document.getElementById("main"), el("div", { class: "title" }, el("h1", {}, title), above), place);
-  leave = page(place, samples, id, query) ?? (() => {});
+  fill(document.getElementById("main"), el("div", { class: "title" }, el("h1", {}, title), id ? up(name) : null), place);
+  leave = page(place, heard, id, query) ?? (() => {});
+}
+
+/** The way back to the list: as it was left, and by the browser's own way when it is the last step,
+ *  which keeps the page of it as well. */
+function up(name) {
+  const href = lists[name] ?? `#/${name}`;
+  const back = (event) => {
+    if (history.state?.from !== href) return;
+    event.preventDefault();
+    history.back();
+  };
+  return el("a", { class: "up", href, onclick: back }, `← ${t(name)}`);
 }
 
 function door(words = "") {
   leave();
   leave = () => {};
-  samples.stop();
+  for (const one of Object.values(heard)) one.stop();
   const input = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
   const trouble = el("p", { class: "trouble", id: "token-trouble", role: "alert" }, words);
   input.setAttribute("aria-describedby", "token-hint token-trouble");
@@ -111,7 +124,7 @@ function start() {
     door();
     return;
   }
-  samples.start();
+  for (const one of Object.values(heard)) one.start();
   frame();
   show();
 }
@@ -121,7 +134,11 @@ onRefusedToken((no) => {
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   door(no.message);
 });
-window.addEventListener("hashchange", () => {
+window.addEventListener("hashchange", ({ oldURL }) => {
+  const { hash } = new URL(oldURL);
+  const [, list] = /^#\/?([a-z]+)(?:\?.*)?$/.exec(hash) ?? [];
+  if (list) lists[list] = hash;
+  if (!history.state) history.replaceState({ from: hash }, "");
   if (token()) show();
 });
 speak(language());

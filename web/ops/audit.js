@@ -4,13 +4,16 @@ import { get } from "/ops/api.js";
 import { card, el, fill, state } from "/ops/dom.js";
 import { when } from "/ops/figures.js";
 import { t, word } from "/ops/i18n.js";
-import { list, search, tick } from "/ops/list.js";
+import { choice, list, search, tick } from "/ops/list.js";
+import { words } from "/ops/words.js";
 
-export function audit(place) {
+const DEEDS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
+
+export function audit(place, _heard, _id, query) {
   const columns = [
     { head: t("at"), cell: (entry) => when(entry.at) },
     { head: t("who"), cell: (entry) => entry.who },
-    { head: t("what"), cell: (entry) => [deed(entry.what), el("small", {}, entry.what)] },
+    { head: t("deed"), cell: (entry) => [deed(entry.what), el("small", {}, entry.what)] },
     { head: t("on"), cell: (entry) => on(entry) },
     { head: t("reason"), kind: "wide", cell: (entry) => entry.reason || "–" },
     { head: t("asked"), kind: "wide", cell: asked },
@@ -18,11 +21,29 @@ export function audit(place) {
   ];
   const rows = list({
     label: t("audit"), columns, empty: t("no_audit"),
-    load: ({ q, changes }, after) => get("audit", { q, changes, after }),
-    filters: [search("q", t("search_audit")), tick("changes", t("only_changes"), true)],
+    load: find, query,
+    filters: [
+      search("q", t("search_audit")),
+      choice("deed", t("deed"), [["", t("all_deeds")], ...DEEDS.map((what) => [what, deed(what)])]),
+      tick("changes", t("only_changes"), true),
+    ],
   });
   fill(place, card("", el("p", { class: "note" }, t("audit_note")), rows.node));
 }
+
+/** A deed is searched for by the server's name of it, whether it was chosen or typed in the words of
+ *  this page. With a text besides, the server finds the text, and a page has those of the deed. */
+async function find({ q, deed: chosen, changes }, after) {
+  const typed = chosen ? "" : meant(q);
+  const what = chosen || typed;
+  const page = await get("audit", {
+    q: typed ? what : q || what, after,
+    changes: changes && !what.startsWith("GET"), // one that only looks is no change
+  });
+  return what ? { ...page, items: page.items.filter((entry) => entry.what === what) } : page;
+}
+
+const meant = (text) => DEEDS.find((what) => words[`deed.${what}`].includes(text.toLowerCase())) ?? "";
 
 const deed = (what) => word("deed", what);
 

@@ -49,6 +49,13 @@ export const person = (who) =>
 export const card = (title, ...children) =>
   el("section", { class: "card" }, title ? el("h2", {}, title) : null, ...children);
 
+/** A table that moves sideways where there is no room for it. */
+export const sheet = (label, heads, lines) =>
+  el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label },
+    el("table", {}, el("caption", { class: "unseen" }, label),
+      el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+      el("tbody", {}, lines)));
+
 /** Pairs of a word and what stands behind it. */
 export const facts = (pairs) =>
   el("dl", { class: "facts" }, pairs.map(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));

@@ -11,13 +11,13 @@ import { choice, list, search } from "/ops/list.js";
 const KINDS = ["recharge", "gift", "grant", "reversal"];
 const USER = "user:";
 
-export function ledger(place, _samples, _id, query) {
-  const rows = entries({ asked: query.get("user_id") ?? "" });
+export function ledger(place, _heard, _id, query) {
+  const rows = entries({ query });
   fill(place, card("", rows.node));
 }
 
 /** The entries of one `user`, or of whoever is searched for; `moved` hears of a reversal. */
-export function entries({ user = "", asked = "", moved = () => {} }) {
+export function entries({ user = "", query, moved = () => {} }) {
   const columns = [
     { head: t("at"), cell: (entry) => when(entry.at) },
     { head: t("kind"), cell: (entry) => word("kind", entry.kind) },
@@ -35,7 +35,8 @@ export function entries({ user = "", asked = "", moved = () => {} }) {
   const rows = list({
     label: t("ledger"), columns, empty: t("no_entries"),
     load: (wanted, after) => get("ledger", { user_id: user, ...wanted, after }),
-    filters: [...(user ? [] : [search("user_id", t("search_user_id"), asked)]), choice("kind", t("kind"), kinds)],
+    filters: [...(user ? [] : [search("q", t("search_ledger"))]), choice("kind", t("kind"), kinds)],
+    query,
   });
   return rows;
 }

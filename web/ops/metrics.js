@@ -8,6 +8,27 @@ import { metrics } from "/ops/api.js";
 export const EVERY = 5000;
 const KEPT = 30 * 60 * 1000;
 const HEARD = 60 * 1000;
+const STORED = "qlive.ops.samples";
+
+/** Rows of the last half hour as this tab had them before it was loaded anew. */
+export function recall(name) {
+  try {
+    const rows = JSON.parse(sessionStorage.getItem(name)) ?? [];
+    return rows.filter((row) => row.at > Date.now() - KEPT && row.at <= Date.now());
+  } catch {
+    return []; // of another version
+  }
+}
+
+/** The rows without those that are too old: one half hour, so it cannot grow. */
+export function remember(name, rows) {
+  while (rows[0]?.at < rows.at(-1).at - KEPT) rows.shift();
+  try {
+    sessionStorage.setItem(name, JSON.stringify(rows));
+  } catch {
+    // full or forbidden: the charts begin anew at the next reload, nothing else is lost
+  }
+}
 
 /** Prometheus text as [{ name, labels, value }]. */
 export function parse(text) {
@@ -104,7 +125,7 @@ export function together(samples, at) {
 /** The samples of the last half hour, and whoever wants to know of the next one. */
 export class Samples {
   constructor() {
-    this.rows = [];
+    this.rows = recall(STORED);
     this.measuresTold = false;
     this.trouble = null;
     this._looks = new Map();
@@ -119,7 +140,7 @@ export class Samples {
 
   start() {
     this._timer ??= setInterval(() => this.take(), EVERY);
-    if (!this.rows.length) this.take();
+    if (!this._looks.size) this.take();
   }
 
   stop() {
@@ -144,6 +165,7 @@ export class Samples {
     } finally {
       this._taking = false;
     }
+    remember(STORED, this.rows);
     for (const act of this._listeners) act();
   }
 
@@ -156,6 +178,5 @@ export class Samples {
     }
     this.measuresTold ||= seen.told.size > 0;
     this.rows.push(together([...this._latest.values()], seen.at));
-    while (this.rows[0].at < seen.at - KEPT) this.rows.shift();
   }
 }

@@ -14,7 +14,7 @@ const AGAIN = ["jsapi", "xpay"];
 
 const choices = (kind, all, states) => [["", t(all)], ...states.map((said) => [said, word(kind, said)])];
 
-export function orders(place, _samples, _id, query) {
+export function orders(place, _heard, _id, query) {
   const columns = [
     { head: t("made_at"), cell: (order) => when(order.created_at) },
     { head: t("order"), kind: "wide", cell: (order) => el("code", {}, order.id) },
@@ -32,14 +32,15 @@ export function orders(place, _samples, _id, query) {
     label: t("orders"), columns, empty: t("no_orders"),
     load: (wanted, after) => get("orders", { ...wanted, after }),
     filters: [
-      search("user_id", t("search_user_id"), query.get("user_id") ?? ""),
+      search("q", t("search_orders")),
       choice("state", t("state"), choices("order", "all_states", Object.keys(ORDER))),
     ],
+    query,
   });
   fill(place, card("", rows.node));
 }
 
-export function inbox(place) {
+export function inbox(place, _heard, _id, query) {
   const columns = [
     { head: t("received_at"), cell: (report) => when(report.received_at) },
     { head: t("source"), cell: (report) => word("source", report.source) },
@@ -57,9 +58,11 @@ export function inbox(place) {
     label: t("inbox"), columns, empty: t("no_reports"),
     load: (wanted, after) => get("inbox", { ...wanted, after }),
     filters: [
+      search("q", t("search_inbox")),
       choice("source", t("source"), choices("source", "all_sources", SOURCES)),
       choice("outcome", t("outcome"), choices("report", "all_outcomes", Object.keys(REPORT))),
     ],
+    query,
   });
   fill(place, card("", rows.node));
 }

@@ -1,20 +1,16 @@
 // How the night goes: figures of today, charts of the last half hour, and every state.
 
-import { get } from "/ops/api.js";
 import { chart } from "/ops/chart.js";
-import { card, el, facts, fill, say, state } from "/ops/dom.js";
+import { card, el, facts, fill, say, sheet, state } from "/ops/dom.js";
 import { short, span, when, whole, yuan } from "/ops/figures.js";
 import { t, word } from "/ops/i18n.js";
 
-const EVERY = 15000;
-const KEPT = 30 * 60 * 1000;
 const LATE_ORDER = 15 * 60;
-const sums = [];
 
 const KIND = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "still" };
 
 /** Shows itself in `place` until the answered function is called. */
-export function overview(place, samples) {
+export function overview(place, { samples, today }) {
   const charts = drawings(samples);
   const figures = el("div", { class: "figures" });
   const states = el("div", { class: "states" });
@@ -22,32 +18,23 @@ export function overview(place, samples) {
   fill(place, figures, el("div", { class: "charts" }, charts.map((one) => one.node)), heard, states);
 
   const draw = () => {
-    for (const one of charts) one.show(one.own ? sums : samples.rows);
+    for (const one of charts) one.show(one.own ? today.rows : samples.rows);
     const said = { n: samples.processes || "–", s: 5 };
     fill(heard, samples.trouble ? samples.trouble.message : t("heard", said));
   };
-  const look = async () => {
-    try {
-      const seen = await get("overview");
-      remember(seen);
-      fill(figures, tiles(seen));
-      fill(states, el("div", {}, dependencies(seen), book(seen)), el("div", {}, processes(seen), refused(seen)));
-      draw();
-    } catch (no) {
+  const show = (seen, no) => {
+    if (no) {
       if (no.status !== 401) say(no.message, "bad");
+      return;
     }
+    fill(figures, tiles(seen));
+    fill(states, el("div", {}, dependencies(seen), book(seen)), el("div", {}, processes(seen), refused(seen)));
+    draw();
   };
-  const unhear = samples.onSample(draw);
-  const timer = setInterval(() => document.hidden || look(), EVERY);
+  const unheard = [samples.onSample(draw), today.onLook(show)];
   draw();
-  look();
-  return () => { unhear(); clearInterval(timer); };
-}
-
-function remember(seen) {
-  const at = new Date(seen.at).getTime();
-  sums.push({ at, sold: seen.today.sold.gold, given: seen.today.given.gold });
-  while (sums[0].at < at - KEPT) sums.shift();
+  today.look();
+  return () => unheard.forEach((unhear) => unhear());
 }
 
 function drawings(samples) {
@@ -85,12 +72,9 @@ function tiles(seen) {
   ];
 }
 
-const rows = (label, heads, lines, empty) =>
-  el("table", {}, el("caption", { class: "unseen" }, label),
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, lines.length
-      ? lines.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))))
-      : el("tr", {}, el("td", { class: "empty", colspan: heads.length }, empty))));
+const rows = (label, heads, lines, empty) => sheet(label, heads, lines.length
+  ? lines.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))))
+  : el("tr", {}, el("td", { class: "empty", colspan: heads.length }, empty)));
 
 function dependencies(seen) {
   const lines = Object.entries(seen.dependencies).map(([name, found]) => [

@@ -15,7 +15,7 @@ export function marks(who) {
   return said.length ? said : [el("span", { class: "still" }, t("member"))];
 }
 
-export function people(place) {
+export function people(place, _heard, _id, query) {
   const columns = [
     { head: t("person"), cell: person },
     { head: t("marks"), cell: marks },
@@ -35,7 +35,7 @@ export function people(place) {
   const rows = list({
     label: t("people"), columns, empty: t("nobody"),
     load: (wanted, after) => get("users", { ...wanted, after }),
-    filters: [search("q", t("search_people")), tick("owing", t("only_owing"))],
+    filters: [search("q", t("search_people")), tick("owing", t("only_owing"))], query,
   });
   fill(place, card("", rows.node));
 }

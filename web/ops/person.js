@@ -12,9 +12,9 @@ import { marks } from "/ops/people.js";
 
 const MOST = 1_000_000_000;
 
-export function onePerson(place, _samples, id) {
+export function onePerson(place, _heard, id, query) {
   const head = el("div", {});
-  const history = entries({ user: id, moved: () => look() });
+  const history = entries({ user: id, query, moved: () => look() });
   fill(place, head, card(t("history"), history.node));
 
   async function look() {
@@ -35,7 +35,7 @@ function shown(who, again) {
     who.owed ? button(t("settle"), then(settle)) : null,
     button(t(who.is_matchmaker ? "demote" : "promote"), then(promote)),
     who.banned ? button(t("unban"), then(unban)) : button(t("ban"), then(ban), "danger"),
-    el("a", { class: "button", href: `#/orders?user_id=${who.id}` }, t("their_orders")),
+    el("a", { class: "button", href: `#/orders?q=${who.id}` }, t("their_orders")),
   ];
   return el("section", { class: "card person-head" },
     picture(who.face_url, who.nickname, "face large"),

@@ -12,7 +12,7 @@ const EVERY = 5000;
 
 export const ROOM = { live: "good", paused: "warn", ended: "still" };
 
-export function rooms(place) {
+export function rooms(place, _heard, _id, query) {
   const seat = (row, name) => (row.room[name] ? person(row.room[name]) : el("span", { class: "still" }, t("seat_free")));
   const columns = [
     { head: t("room"), cell: (row) => el("a", { class: "strong", href: `#/rooms/${row.id}` }, row.room.room_name || String(row.id), el("small", {}, String(row.id))) },
@@ -34,10 +34,10 @@ export function rooms(place) {
   const rows = list({
     label: t("rooms"), columns, empty: t("no_rooms"),
     load: whole(() => get("rooms"), has), filters: [search("q", t("search_rooms"))],
+    every: EVERY, query,
   });
   fill(place, card("", rows.node));
-  const timer = setInterval(() => document.hidden || place.contains(document.activeElement) || rows.again(), EVERY);
-  return () => clearInterval(timer);
+  return rows.stop;
 }
 
 /** Asks once; true when the live has been ended. */
