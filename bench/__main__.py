@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import changes, gifts, gifts_over_http, relay
+from bench import changes, gifts, gifts_over_http, growth, relay
 from bench.calls import case as calls
 from bench.fanout import case as fanout
 from bench.peers import Peers, install
@@ -39,9 +39,14 @@ async def _relay(report: Report, _peers: Peers, uri: str, folder: Path) -> None:
     await relay.run(report, uri, folder)
 
 
+async def _growth(report: Report, _peers: Peers, uri: str, folder: Path) -> None:
+    await growth.run(report, uri, folder)
+
+
 CASES: dict[str, Case] = {
     "fanout": fanout.run,
     "calls": calls.run,
+    "growth": _growth,
     "changes": _changes,
     "gifts": _gifts,
     "relay": _relay,

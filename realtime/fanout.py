@@ -127,12 +127,13 @@ class Fanout:
             self._fresh.clear()
             data = b"".join(round_.frames)
             for start in range(0, len(round_.outboxes), self._pace.slice):
+                if start:
+                    await asyncio.sleep(0)
                 some = round_.outboxes[start : start + self._pace.slice]
                 if round_.bye:
                     _dismiss(some, round_.bye)
                 else:
                     _hand(some, data)
-                await asyncio.sleep(0)
             self._done(round_.seq, round_.saved_at)
         self._task = None
 

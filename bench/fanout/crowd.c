@@ -11,7 +11,7 @@
  *
  * An event is one BYTE written to the CONTROL port, for which the server sends one text message of
  * 100 bytes or more to everybody; shorter messages (pings, greetings) are not counted. TOKENS is a
- * file with a line for each socket, sent as Authorization; SAY is sent by each once it is open.
+ * file with a line for each socket: a token, sent as Authorization, and what is added to PATH; SAY is sent by each once it is open.
  * With -j a socket is open once it has heard its first message, not with the upgrade.
  * Each command is answered by one line of JSON; times are in ms, from the byte to the last member.
  */
@@ -47,7 +47,7 @@ static struct member *members;
 static int people, poller, control, opened, joins;
 static char byte;
 static const char *path = "/", *greeting;
-static char **tokens;
+static char **tokens, **endings;
 
 /* By event: when it was asked for, how many have it, when the first and the last one had it. */
 static uint32_t total, done, *reached;
@@ -93,10 +93,10 @@ static void knock(int i, int port) {
     struct member *m = &members[i];
     m->fd = reach(port);
     int size = snprintf(text, sizeof text,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                        "GET %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s\r\n",
-                        path, port, tokens ? "Authorization: QLiveToken " : "",
+                        path, tokens ? endings[i] : "", port, tokens ? "Authorization: QLiveToken " : "",
                         tokens ? tokens[i] : "", tokens ? "\r\n" : "");
     put(m->fd, text, size);
     fcntl(m->fd, F_SETFL, O_NONBLOCK);
@@ -251,10 +251,14 @@ static void read_tokens(const char *name) {
     char line[LINE];
     if (!file) fail(name);
     tokens = calloc(people, sizeof *tokens);
+    endings = calloc(people, sizeof *endings);
     for (int i = 0; i < people; i++) {
         if (!fgets(line, sizeof line, file)) fail("too few tokens");
         line[strcspn(line, "\r\n")] = 0;
+        char *space = strchr(line, ' ');
+        if (space) *space = 0;
         tokens[i] = strdup(line);
+        endings[i] = strdup(space ? space + 1 : "");
     }
     fclose(file);
 }

@@ -109,6 +109,14 @@ async def crowd(
             yield it
 
 
+@contextlib.asynccontextmanager
+async def listening(command: Sequence[str]) -> AsyncIterator[None]:
+    """A crowd that only listens, once all of it does."""
+    async with _running(command) as program:
+        await _line(program)
+        yield
+
+
 async def _line(program: asyncio.subprocess.Process) -> bytes:
     assert program.stdout
     async with asyncio.timeout(START_SECONDS):

@@ -9,9 +9,11 @@ from pathlib import Path
 from bench.fanout.control import EVENT
 from bench.peers import Peers
 from bench.people import enter, open_rooms
+from rooms.room import Room
 
 HERE = Path(__file__).parent
 SOCKET_IO = ("-p", "/socket.io/?EIO=4&transport=websocket", "-s", "40")
+SOCKET = "/wx/api/qlive/ws/?live_id="
 OURS = "QLive"
 
 
@@ -57,11 +59,11 @@ async def ours(uri: str, people: int, folder: Path, library: Path) -> Told:
     database = f"bench_fanout_{people}"
     (room,) = await open_rooms(uri, database, 1)
     tokens = folder / f"tokens-{people}"
-    _write(tokens, await enter(uri, database, [room] * people))
-    path = f"/wx/api/qlive/ws/?live_id={room.live_id}"
+    tokens.write_text(lines([room] * people, await enter(uri, database, [room] * people)))
     command = [*_python("qlive"), uri, database, str(room.live_id), str(library)]
-    return Told(OURS, command, ("-j", "-p", path, "-t", str(tokens)))
+    return Told(OURS, command, ("-j", "-p", SOCKET, "-t", str(tokens)))
 
 
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines))
+def lines(rooms: Sequence[Room], tokens: Sequence[str]) -> str:
+    """As the crowd reads them."""
+    return "".join(f"{token} {room.live_id}\n" for token, room in zip(tokens, rooms, strict=True))

@@ -62,10 +62,10 @@ async def test_the_index_of_what_is_due_holds_only_those_who_are_due(house: Hous
         ("members", ("due_at",)),
         ("members", ("process", "seen_at")),
         ("errands", ("state", "due_at")),
-        ("ledger", ("lines.account", "at")),
+        ("ledger", ("lines.account", "at", "_id")),
         ("ledger", ("by", "kind", "at")),
-        ("orders", ("user_id", "created_at")),
-        ("orders", ("state", "created_at")),
+        ("orders", ("user_id", "created_at", "_id")),
+        ("orders", ("state", "created_at", "_id")),
         ("blocks", ("fen", "_id")),
     ],
 )

@@ -1,7 +1,8 @@
 """The whole server of ours with a live room, its MongoDB and all its rounds.
 
-The byte says how: `b` as an event of the room goes, by the hub; over the very same sockets `c`
-with a C loop of send(2), `p` with a Python loop of `socket.send`.
+The byte says how: `b` as an event of the room goes, by the hub; `q` the same, as in a room that was
+quiet before it; over the very same sockets `c` with a C loop of send(2), `p` with a Python loop of
+`socket.send`.
 """
 
 import ctypes
@@ -35,6 +36,7 @@ class Ways:
         self._numbers: ctypes.Array[ctypes.c_int] = (ctypes.c_int * 0)()
         self._ways: dict[bytes, Callable[[Channel], None]] = {
             b"b": self._by_the_hub,
+            b"q": self._after_a_silence,
             b"c": self._in_c,
             b"p": self._in_python,
         }
@@ -46,6 +48,10 @@ class Ways:
     def _by_the_hub(self, channel: Channel) -> None:
         event = Numbered(channel.epoch or "", channel.told + 1, 1764082800123, "profile", DATA)
         self._hub.tell(self._live_id, [event])
+
+    def _after_a_silence(self, channel: Channel) -> None:
+        channel._fanout._busy_until = 0.0  # noqa: SLF001 - what 50 ms of waiting would do
+        self._by_the_hub(channel)
 
     def _in_c(self, channel: Channel) -> None:
         n = len(channel.sockets)
