@@ -22,7 +22,7 @@ from bench.peers import Peers, install
 from bench.report import Report
 from storage.mongod import Mongod
 
-FOLDER = Path(".bench")
+FOLDER = Path(".bench").absolute()
 Case = Callable[[Report, Peers, str, Path], Awaitable[None]]
 
 

@@ -44,6 +44,10 @@ class Round:
     seq: int = 0
     bye: Callable[[Outbox], None] | None = None
 
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.frames)
+
 
 class Fanout:
     """The sockets of a room by user_id, and what is on its way to them.
@@ -62,6 +66,9 @@ class Fanout:
         self._rounds: deque[Round] = deque()
         self._fresh: list[Outbox] = []
         self._task: asyncio.Task[None] | None = None
+        self._under_way: Round | None = None
+        self._reached = 0
+        """How many of the sockets of the round under way have it."""
 
     @property
     def busy(self) -> bool:
@@ -73,11 +80,13 @@ class Fanout:
             self._fresh.append(outbox)
 
     def take_out(self, user_id: str) -> None:
-        """They hear no more of this room but what was gathered for them, before their goodbye."""
+        """They hear no more of this room but what is on its way to them, before their goodbye."""
         outbox = self.sockets.pop(user_id)
+        if self._under_way and outbox in self._under_way.outboxes[self._reached :]:
+            outbox.send(self._under_way.data)
         for round_ in self._rounds:
             if outbox in round_.outboxes:
-                outbox.send(b"".join(round_.frames))
+                outbox.send(round_.data)
 
     def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
         """To everybody here, in order; `seq` is the last event that they then have, `saved_at`
@@ -119,30 +128,35 @@ class Fanout:
             self._task = asyncio.get_running_loop().create_task(self._go_round())
 
     async def _go_round(self) -> None:
-        while self._rounds:
-            if (wait := self._rounds[0].due - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
-            # From here on it takes no more frames, and whoever comes next is in the next one.
-            round_ = self._rounds.popleft()
-            self._fresh.clear()
-            data = b"".join(round_.frames)
-            for start in range(0, len(round_.outboxes), self._pace.slice):
-                if start:
-                    await asyncio.sleep(0)
-                some = round_.outboxes[start : start + self._pace.slice]
-                if round_.bye:
-                    _dismiss(some, round_.bye)
-                else:
-                    _hand(some, data)
-            self._done(round_.seq, round_.saved_at)
-        self._task = None
+        try:
+            while self._rounds:
+                if (wait := self._rounds[0].due - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                # From here on it takes no more frames: whoever comes next is in the next one.
+                self._under_way = self._rounds.popleft()
+                self._fresh.clear()
+                await self._tell(self._under_way)
+        finally:
+            self._task = self._under_way = None
+
+    async def _tell(self, round_: Round) -> None:
+        data = round_.data
+        for start in range(0, len(round_.outboxes), self._pace.slice):
+            if start:
+                self._reached = start
+                await asyncio.sleep(0)
+            some = round_.outboxes[start : start + self._pace.slice]
+            if round_.bye:
+                _dismiss(some, round_.bye)
+            else:
+                _hand(some, data)
+        self._done(round_.seq, round_.saved_at)
 
     def _done(self, seq: int, saved_at: Iterable[float]) -> None:
         self.sent = seq
         now = time.time()
-        for moment in saved_at:
-            if moment:
-                self._pace.told(max(0.0, now - moment))
+        for moment in filter(None, saved_at):
+            self._pace.told(max(0.0, now - moment))
 
 
 def _hand(outboxes: Sequence[Outbox], data: bytes) -> None:
@@ -152,10 +166,18 @@ def _hand(outboxes: Sequence[Outbox], data: bytes) -> None:
         try:
             if (sent := outbox.push(data)) != size:
                 outbox.keep(data[sent:])
-        except OSError:  # full, or gone: nothing of it was taken
-            outbox.send(data)
-        except Exception:  # one socket that breaks must not silence the room for all
-            log.exception("socket_broke", user_id=outbox.user_id)
+        except Exception as error:  # noqa: BLE001 - it is looked at there
+            _hand_with_care(outbox, data, error)
+
+
+def _hand_with_care(outbox: Outbox, data: bytes, error: Exception) -> None:
+    """One socket that breaks in a way nobody foresaw must not silence the room for all."""
+    try:
+        if not isinstance(error, OSError):
+            raise error
+        outbox.send(data)  # full, or gone: nothing of it was taken
+    except Exception:
+        log.exception("socket_broke", user_id=outbox.user_id)
 
 
 def _dismiss(outboxes: Sequence[Outbox], bye: Callable[[Outbox], None]) -> None:

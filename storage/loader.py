@@ -15,7 +15,8 @@ Waiting = list[asyncio.Future[T | None]]
 
 
 class Loader(Generic[T]):
-    """Not a cache: what is answered was read after it was asked for."""
+    """Not a cache: what is answered was read after it was asked for. Where queries hang until they
+    time out, one may have to wait for somebody else's as well as for one's own."""
 
     def __init__(self, rows: Collection, make: Callable[[Document], T], but: str = "") -> None:
         """`make` turns a document into what is answered; `but` is a field that is left out."""
@@ -50,15 +51,29 @@ class Loader(Generic[T]):
         error: Exception = StorageAway()
         try:
             rows = await self._rows.find({"_id": {"$in": [*asked]}}, self._fields).to_list()
-            found = {row["_id"]: self._make(row) for row in rows}
+            found = {row["_id"]: row for row in rows}
             for key, answers in asked.items():
-                for answer in answers:
-                    if not answer.done():  # whoever asked may have gone away
-                        answer.set_result(found.get(key))
+                self._answer(answers, found.get(key))
         except Exception as raised:  # noqa: BLE001 - raised to whoever asked
             error = raised
         finally:
             for answers in asked.values():
-                for answer in answers:
-                    if not answer.done():
-                        answer.set_exception(error)
+                _fail(answers, error)
+
+    def _answer(self, answers: Waiting[T], row: Document | None) -> None:
+        """A document that cannot be read is the trouble of those who asked for that one."""
+        try:
+            made = self._make(row) if row else None
+        except Exception as raised:  # noqa: BLE001 - raised to whoever asked
+            _fail(answers, raised)
+            return
+        for answer in answers:
+            if not answer.done():  # whoever asked may have gone away
+                answer.set_result(made)
+
+
+def _fail(answers: "Waiting[T]", error: Exception) -> None:
+    """Whoever has no answer is not left waiting for one."""
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

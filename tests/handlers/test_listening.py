@@ -3,9 +3,10 @@
 import pytest
 from pymongo.errors import AutoReconnect
 
-from handlers.listening import code_of, why_not
+from handlers.listening import code_of, may_listen, why_not
 from realtime.codes import Code
-from rooms.refusals import StorageAway, TryAgain
+from rooms.refusals import PutOut, StorageAway, TryAgain
+from rooms.room import Room
 from server import Server
 from tests.phones import Street
 
@@ -32,6 +33,25 @@ async def test_each_way_of_being_out_has_its_code(street: Street, server: Server
     assert await code(banned.id) == Code.PUT_OUT
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     assert await code(here.id) == Code.ENDED
+
+
+@a_look
+async def test_whoever_is_put_out_while_it_is_looked_at_may_not_listen(
+    street: Street, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await street.host()
+    out = await street.guest("out", 1, host.live_id)
+    read = server.parts.rooms.read
+
+    async def read_late(live_id: int) -> Room | None:
+        """By now their place has been seen."""
+        asked = {"live_id": host.live_id, "user_id": out.id}
+        (await host.post("qlive_room/put_out/", **asked)).ok()
+        return await read(live_id)
+
+    monkeypatch.setattr(server.parts.rooms, "read", read_late)
+    with pytest.raises(PutOut):
+        await may_listen(server.parts, host.live_id, out.id)
 
 
 @a_look

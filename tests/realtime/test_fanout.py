@@ -251,6 +251,62 @@ async def test_one_dead_client_does_not_stop_the_round_for_the_others(pairs: lis
     assert [n for n, one in enumerate(pairs) if one.outbox.closed] == [0, 3, 5]
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_what_a_socket_takes_half_of_in_a_round_goes_on_right(io_loop: IOLoop) -> None:
+    slow, quick = (Pair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
+    fanout = Fanout(Pace(slice=9, gather=0.001))
+    fanout.add(slow.outbox)
+    fanout.add(quick.outbox)
+    said = [b"%04d" % n * 100_000 for n in range(5)]
+    for n, frame in enumerate(said):
+        fanout.send(frame, n + 1, time.time())
+    await until(lambda: not fanout.busy)
+    assert slow.outbox.waits, "the kernel takes no two megabytes at once"
+    whole = b"".join(said)
+    for one in (quick, slow):
+        assert await one.read(len(whole)) == whole
+        one.close()
+
+
+class Broken(Listener):
+    """Fails in a way that no socket does."""
+
+    def push(self, _data: bytes) -> int:
+        raise BrokenPipeError
+
+    def send(self, _data: bytes) -> None:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("slice_", [1, 9])
+@pytest.mark.gen_test(timeout=10)
+async def test_a_socket_that_breaks_in_an_unknown_way_does_not_silence_the_room(
+    slice_: int,
+) -> None:
+    hall = Hall(slice_)
+    hall.fanout.add(cast("Outbox", Broken("broken")))
+    one = hall.add()
+    for _ in range(2):
+        hall.say()
+        await hall.settle()
+    assert one.heard == [1, 2]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_whoever_is_sent_away_between_two_slices_misses_nothing_of_the_round() -> None:
+    hall = Hall(slice_=1)
+    first, second, third = hall.add("first"), hall.add("second"), hall.add("third")
+    hall.say()
+    await asyncio.sleep(0)
+    hall.say()
+    for one in (first, third):  # of whom one has the first event, and the other not yet
+        hall.fanout.take_out(one.user_id)
+        one.bye()
+    await hall.settle()
+    assert (first.heard, third.heard) == ([1, 2, BYE], [1, 2, BYE])
+    assert second.heard == [1, 2]
+
+
 # ---- any order of joining, saying, leaving and turns of the loop
 
 FIRST = "abcde"
@@ -314,11 +370,11 @@ class Play:
         self.fanout.add(cast("Outbox", listener))
 
     def _leave(self, user_id: str) -> None:
-        """Shown out or replaced: they hear nothing more but the goodbye, and not more of what
-        was on its way to them."""
-        if listener := cast("Listener | None", self.fanout.sockets.pop(user_id, None)):
+        """Shown out: they hear what was on its way to them, then the goodbye and nothing more."""
+        if listener := cast("Listener | None", self.fanout.sockets.get(user_id)):
+            self.fanout.take_out(user_id)
             listener.bye()
-            self.expected[id(listener)] = list(listener.heard)
+            self.expected[id(listener)].append(BYE)
 
     def _send(self, *, numbered: bool) -> None:
         self.frames += 1

@@ -141,3 +141,18 @@ async def test_when_all_have_gone_away_the_next_is_answered(library: Library) ->
         task.cancel()
     assert names(await asyncio.gather(*library.ask(2))) == ["two"]
     await until(lambda: not library.loader._reading)
+
+
+@gen_test
+async def test_a_document_that_cannot_be_read_is_the_trouble_of_those_who_asked_for_it(
+    library: Library,
+) -> None:
+    def make(row: Document) -> str:
+        if row["_id"] == 2:
+            raise KeyError("name")
+        return str(row["name"])
+
+    loader = Loader(library.things, make)
+    asked = [asyncio.ensure_future(loader.get(key)) for key in (1, 2, 3, 2, 1)]
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(it) for it in done] == [str, KeyError, type(None), KeyError, str]

@@ -1,10 +1,11 @@
-"""The four calls as plain Tornado handlers, one process."""
+"""The four calls as plain Tornado handlers on uvloop, one process."""
 
 import asyncio
 import json
 import sys
 from typing import Any
 
+import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
@@ -67,4 +68,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

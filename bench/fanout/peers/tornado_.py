@@ -1,9 +1,9 @@
-"""Tornado as its documentation does it: `write_message` to each."""
+"""Tornado as its documentation does it, `write_message` to each; on uvloop."""
 
-import asyncio
 import sys
 from typing import Any
 
+import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
@@ -39,4 +39,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(uvloop.run(main()))
