@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -60,6 +61,17 @@ def _name(text: str) -> str:
     return text
 
 
+_ONE_TO_TWENTY = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 20,
+    "description": "Without the spaces around it; no control characters.",
+}
+Name = Annotated[
+    str, StringConstraints(max_length=200), AfterValidator(_name), WithJsonSchema(_ONE_TO_TWENTY)
+]
+
+
 def tidy_name(text: str) -> str:
     """What others call somebody, made to fit the rule of `_name`, or "" where nothing is left."""
     kept = "".join(sign for sign in text if not _unseen(sign)).strip()[:20].strip()
@@ -81,7 +93,7 @@ class CreateUser(Ask):
 class UpdateUserinfo(Ask):
     """Any subset."""
 
-    nickname: Annotated[str, StringConstraints(max_length=200), AfterValidator(_name)] | None = None
+    nickname: Name | None = None
     gender: Gender | None = None
     age: Annotated[Whole, Field(ge=1, le=120)] | None = None
     area: Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")] | None = None

@@ -16,6 +16,7 @@ from devsecrets import DevSecrets, fill
 from server import Server
 from settings import Settings
 from storage.mongod import Mongod
+from tests import described
 from tests.phones import Street
 from tests.redis_server import RedisServer
 
@@ -31,6 +32,15 @@ structlog.configure(
 
 MEMORY = Path("/dev/shm")
 DATABASE = "qlive_test"
+
+
+@pytest.fixture(autouse=True)
+def as_described(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Whatever a server in this process answers or tells, to whomever, is as its description
+    says."""
+    wrong = described.watched(monkeypatch)
+    yield wrong
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,69 @@
-"""Whatever the tests hear from a server is held against the API description.
+"""Whatever a server says in the tests is held against the API description.
 
+In this process it is what leaves the server (`watched`), whoever asked: browsers and Node as well.
+What tests/phones.py and tests/realtime/wire.py hear is held against it wherever the server runs.
 The description lets answers grow; here they may not: what is not in it is an error.
 """
 
 import functools
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jsonschema_rs
+import pytest
+from tornado.escape import utf8
 
+from handlers.base import Handler
 from handlers.description import asyncapi, openapi
 from handlers.routes import BASE, CALLS
+from realtime import frames
+from server import Server
 
 Json = dict[str, Any]
+
+
+def watched(patch: pytest.MonkeyPatch) -> list[str]:
+    """What is not as described from now on, as sentences; the server itself goes on."""
+    wrong: list[str] = []
+    start, finish, frame = Server.start, Handler.finish, frames.frame
+
+    def finished(handler: Handler, chunk: Any = None) -> Any:
+        with _noted(wrong):
+            _check_leaving(handler, chunk)
+        return finish(handler, chunk)
+
+    def framed(payload: bytes) -> bytes:
+        with _noted(wrong):
+            check_frame(payload)
+        return frame(payload)
+
+    async def started(server: Server) -> None:
+        patch.setattr(frames, "frame", framed)  # without a server it is fakes that speak
+        await start(server)
+
+    patch.setattr(Server, "start", started)
+    patch.setattr(Handler, "finish", finished)
+    return wrong
+
+
+@contextmanager
+def _noted(wrong: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as why:
+        wrong.append(str(why))
+
+
+def _check_leaving(handler: Handler, chunk: Any) -> None:
+    last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
+    body = b"".join(handler._write_buffer) + utf8(last)
+    request, kind = handler.request, handler._headers.get("Content-Type", "")
+    check_answer(
+        request.method or "", request.path, handler.get_status(), kind, body.decode("utf-8")
+    )
 
 
 def check_answer(method: str, path: str, status: int, kind: str, text: str) -> None:
@@ -22,7 +72,7 @@ def check_answer(method: str, path: str, status: int, kind: str, text: str) -> N
     if described is None or method == "HEAD":  # an answer without its body
         return
     operation = described.get(method.lower())
-    if operation is None:  # of the simulator's own paths, which do not know 405, nothing is said
+    if operation is None:
         operation = next(iter(described.values())) if status == 405 else None
     if operation is None:
         return
@@ -37,6 +87,8 @@ def check_answer(method: str, path: str, status: int, kind: str, text: str) -> N
     assert said in contents, f"{what} as {said}, which is not described"
     if said == "application/json":
         _check(_validator(json.dumps(contents[said]["schema"])), text, what)
+    if codes := contents[said].get("examples"):
+        assert json.loads(text)["code"] in codes, f"{what} with a word not described: {text!r}"
 
 
 def check_frame(text: str | bytes) -> None:

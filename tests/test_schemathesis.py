@@ -137,6 +137,7 @@ def _among(people: list[str], lives: list[int]) -> dict[str, Any]:
                 narrowed = [v if schema.get("type") == "integer" else str(v) for v in values]
                 schema.pop("examples", None)
                 schema["enum"] = narrowed
+            _show(part, name, values[0])
         for inside in part.values() if isinstance(part, dict) else part:
             if isinstance(inside, dict | list):
                 narrow(inside)
@@ -146,6 +147,15 @@ def _among(people: list[str], lives: list[int]) -> dict[str, Any]:
     for name in asked:
         narrow(whole["components"]["schemas"][name])
     return whole
+
+
+def _show(part: Any, name: str, value: Any) -> None:
+    """The example of the parameter with this name, or what a body's has of it, where it has one."""
+    example = part.get("example") if isinstance(part, dict) else None
+    if isinstance(example, dict) and name in example:
+        example[name] = value
+    elif example is not None and part.get("name") == name:
+        part["example"] = value
 
 
 def _schemas_of(part: Any, name: str) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ comes back with `epoch` and `since`; then every event follows, numbered by `seq`
 Frames are JSON text. Times are milliseconds since 1970. Without an Authorization header the first
 frame has to be `auth`.
 
-A code under 4500 means: come back, with what was seen last; 4500 and above: do not.
+A code under 4500 means: come back, with what was seen last; 4500 and above: do not. After 4401
+somebody has to log in before that.
 """
 
 
@@ -55,11 +56,14 @@ def document(path: str) -> Json:
 
 
 def _about() -> str:
-    codes = (
-        f"- {int(code)} `{code.reason}`: {'come back' if code.reconnect else 'do not come back'}"
-        for code in Code
-    )
+    codes = (f"- {int(code)} `{code.reason}`: {_advice(code)}" for code in Code)
     return ABOUT + "\n" + "\n".join(codes) + "\n"
+
+
+def _advice(code: Code) -> str:
+    if code == Code.TOKEN:  # the same token would be refused again, for ever
+        return "log in first, then come back"
+    return "come back" if code.reconnect else "do not come back"
 
 
 def _message(type_: str, kind: Any, schemas: Schemas) -> Json:

@@ -6,6 +6,7 @@ from openapi_pydantic import OpenAPI
 
 from handlers.description import refusals, simulator
 from handlers.description.calls import Call, Route, calls
+from handlers.description.examples import FROM_ANSWERS
 from handlers.description.operations import BEARER, JSON, TOKEN, operation
 from handlers.description.schemas import Json, Schemas
 
@@ -19,10 +20,18 @@ Refusals are `{"detail", "code"}`: a sentence for people, a word for programs.
 
 The frames of the socket stand on [/docs/socket/](/docs/socket/).
 """
-HOW_TO_TRY = """
-**A token, on a laptop:** run `POST /sim/phone/login` with a name, say `hongniang1`. Send its whole
-answer to `POST /wx/api/qlive/qlive_user/`, which answers a `token`. This page then uses it for
-every call; elsewhere send `Authorization: QLiveToken <token>`.
+HOW_TO_TRY = f"""
+**On a laptop every example can be executed as it stands.** Begin with `POST /sim/phone/login`, then
+`POST /wx/api/qlive/qlive_user/`, which answers a `token`: now this page speaks as `hongniang1`, a
+matchmaker, and `POST /wx/api/qlive/qlive_room/matchmaker_enter/` opens a room. (Elsewhere send the
+whole answer of the first to the second, then `Authorization: QLiveToken <token>` with every call.)
+For somebody to talk to, begin again with another name, say `建国` and gender 1: the page then
+speaks as him. The operators' calls want the token that the server prints when it starts:
+**Authorize**.
+
+What nobody can know beforehand this page takes from the answers: the code and the data of a phone,
+and of an order its `content`. A `user_id` of `{FROM_ANSWERS["user_id"]}` becomes the last person
+that was named, never oneself; a `live_id` of {FROM_ANSWERS["live_id"]} the last room.
 """
 TAGS = {
     "people": "Accounts, logging in and out, likes.",
@@ -55,11 +64,11 @@ SCHEMES = {
 def document(routes: Iterable[Route], *, with_simulator: bool) -> OpenAPI:
     found = list(calls(routes))
     played = simulator.PLAYED if with_simulator else []
-    schemas = _schemas(found, played)
+    schemas, no = _schemas(found, played), refusals.Refusals()
     paths: dict[str, Json] = {}
     for call in found:
-        paths.setdefault(call.path, {})[call.method] = operation(call, schemas)
-    paths |= {call.path: {"post": _played(call, schemas)} for call in played}
+        paths.setdefault(call.path, {})[call.method] = operation(call, schemas, no)
+    paths |= {call.path: {"post": _played(call, schemas, no)} for call in played}
     name = refusals.MODEL.__name__
     components = {**schemas.components, name: refusals.envelope(schemas.components[name])}
     used = {tag for path in paths.values() for call in path.values() for tag in call["tags"]}
@@ -76,7 +85,7 @@ def document(routes: Iterable[Route], *, with_simulator: bool) -> OpenAPI:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "responses": refusals.responses(),
+                "responses": no.components,
                 "securitySchemes": SCHEMES,
             },
         }
@@ -93,11 +102,9 @@ def _schemas(found: list[Call], played: list[simulator.Played]) -> Schemas:
     return Schemas(asks, [*answers, refusals.MODEL, *([simulator.Wrong] if played else [])])
 
 
-def _played(call: simulator.Played, schemas: Schemas) -> Json:
+def _played(call: simulator.Played, schemas: Schemas, no: refusals.Refusals) -> Json:
     answers = {200: (call.answers, "Played."), 400: (simulator.Wrong, "A phone cannot do this.")}
-    asked: Json = {"schema": schemas.of(call.asks, "validation")}
-    if call.example:
-        asked["example"] = call.example
+    asked = {"schema": schemas.of(call.asks, "validation"), "example": call.example}
     return {
         "operationId": call.name,
         "tags": [simulator.TAG],
@@ -110,6 +117,6 @@ def _played(call: simulator.Played, schemas: Schemas) -> Json:
             }
             for status, (model, about) in answers.items()
         }
-        | {str(status): refusals.reference(status) for status in (413, 500, 503)},
+        | no.responses([*refusals.ALWAYS, refusals.AWAY_AT_PLAY]),
         "security": [],
     }

@@ -4,15 +4,16 @@ from typing import Any
 
 from handlers import payments
 from handlers.admission import SignedIn
-from handlers.callback import Callback
 from handlers.description import refusals
+from handlers.description.callbacks import REPORTS, Report
 from handlers.description.calls import Call
 from handlers.description.examples import example
+from handlers.description.refusals import Refusals
 from handlers.description.schemas import Json, Schemas
 from handlers.health import MetricsPage, Readyz
 from handlers.ops.base import Operator
 from handlers.socket import RoomSocket
-from handlers.users import CreateUser, Login, Logout
+from handlers.users import Logout
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
@@ -40,15 +41,20 @@ SOCKET_QUERY: dict[str, Json] = {
     "since": {"type": "integer", "minimum": 0, "description": "`seq` of the same frame."},
 }
 
+NO_SOCKETS = """\
+This speaks WebSocket, which "Try it out" cannot: it is answered with 400 there. What is said and
+heard stands on [/docs/socket/](/docs/socket/).
+"""
 
-def operation(call: Call, schemas: Schemas) -> Json:
+
+def operation(call: Call, schemas: Schemas, no: Refusals) -> Json:
     written: Json = {
         "operationId": call.name,
         "tags": [tag(call)],
         "summary": call.summary,
-        "description": call.details,
-        "parameters": [*_variables(call), *_query(call, schemas)],
-        "responses": _responses(call, schemas),
+        "description": NO_SOCKETS if call.handler is RoomSocket else call.details,
+        "parameters": [*_variables(call), *_query(call, schemas), *_of_report(call)],
+        "responses": _answers(call, schemas) | no.of(call) | _unlike_others(call, schemas),
         "security": _security(call),
     }
     if body := _body(call, schemas):
@@ -62,13 +68,8 @@ def tag(call: Call) -> str:
 
 def _variables(call: Call) -> list[Json]:
     return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "pattern": pattern, **example(name)},
-        }
-        for name, pattern in call.variables.items()
+        _shown({"name": name, "in": "path", "required": True}, {"type": "string", "pattern": of})
+        for name, of in call.variables.items()
     ]
 
 
@@ -86,31 +87,50 @@ def _query(call: Call, schemas: Schemas) -> list[Json]:
     ]
 
 
+def _of_report(call: Call) -> list[Json]:
+    report = REPORTS.get(call.name, Report())
+    return [
+        {"name": name, "in": where, "required": name not in report.sometimes, "schema": schema}
+        for where, parameters in (("query", report.query), ("header", report.headers))
+        for name, schema in parameters.items()
+    ]
+
+
 def _parameter(name: str, schema: Json, *, required: bool) -> Json:
     choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
     said = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     if schema.get("default") not in (None, ""):
         said["default"] = schema["default"]
-    plain = {**said, **(choices[0] if len(choices) == 1 else {}), **example(name)}
-    return {"name": name, "in": "query", "required": required, "schema": plain}
+    plain = {**said, **(choices[0] if len(choices) == 1 else {})}
+    return _shown({"name": name, "in": "query", "required": required}, plain)
+
+
+def _shown(parameter: Json, schema: Json) -> Json:
+    """With an example in both places: Swagger UI fills its form with that of the parameter."""
+    found = example(parameter["name"], schema, required=parameter["required"])
+    shown = {"example": found["examples"][0]} if found else {}
+    return {**parameter, **shown, "schema": {**schema, **found}}
 
 
 def _body(call: Call, schemas: Schemas) -> Json | None:
-    if issubclass(call.handler, Callback) and call.method == "post":
-        # Signed, and read as it came: JSON, or what the sender has sealed.
-        return {"content": {JSON: {"schema": {}}}}
+    if body := REPORTS.get(call.name, Report()).body:
+        return {"content": {JSON: {"schema": body}}}
     if call.method == "get" or call.asks is None:
         return None
     schema = schemas.of(call.asks, "validation")
     model = schemas.whole(schema)
-    value = {name: example(name)["examples"][0] for name in model["properties"] if example(name)}
-    told = {"schema": schema, "example": value} if value else {"schema": schema}
+    told = {"schema": schema, "example": _example(model)}
     return {"required": bool(model.get("required")), "content": {JSON: told, FORM: told}}
 
 
-def _responses(call: Call, schemas: Schemas) -> Json:
-    refused = {str(status): refusals.reference(status) for status in _statuses(call)}
-    return {**_answers(call, schemas), **refused} | _unlike_others(call, schemas)
+def _example(model: Json) -> Json:
+    """Of a whole body; without one Swagger UI makes up a value for every field."""
+    required = model.get("required", ())
+    found = {
+        name: example(name, schema, required=name in required)
+        for name, schema in model["properties"].items()
+    }
+    return {name: said["examples"][0] for name, said in found.items() if said}
 
 
 def _answers(call: Call, schemas: Schemas) -> Json:
@@ -141,21 +161,6 @@ def _unlike_others(call: Call, schemas: Schemas) -> Json:
 
 def _content(kind: str, schema: Json, description: str) -> Json:
     return {"description": description, "content": {kind: {"schema": schema}}}
-
-
-def _statuses(call: Call) -> tuple[int, ...]:
-    """What may be refused, by who is let in: a call that is everybody's refuses nobody."""
-    if _is_for(call, Operator):
-        return (400, 401, 404, 405, 409, 413, 500, 503)
-    if _is_for(call, SignedIn, Logout):
-        return (400, 401, 403, 404, 405, 409, 413, 429, 500, 503)
-    if _is_for(call, Login, CreateUser):
-        return (400, 401, 403, 405, 413, 429, 500, 503)
-    if _is_for(call, Callback):
-        return (400, 403, 405, 413, 500, 503)
-    if _is_for(call, RoomSocket):
-        return (400, 403, 405, 413, 429, 500, 503)
-    return (400, 405, 413, 500, 503)
 
 
 def _security(call: Call) -> list[Json]:

@@ -10,6 +10,7 @@ from typing import Any
 from handlers.base import Handler
 from handlers.description import asyncapi, openapi, socket_page
 from handlers.description.calls import Route
+from handlers.description.examples import FROM_ANSWERS
 from handlers.parts import Parts
 from handlers.socket import RoomSocket
 from handlers.static import Static
@@ -50,7 +51,7 @@ def pages(routes: tuple[Route, ...], parts: Parts) -> list[Any]:
     with_simulator = parts.simulator is not None
     texts: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (HERE / "page.html").read_text),
-        (r"/docs/start\.js", SCRIPT, (HERE / "start.js").read_text),
+        (r"/docs/start\.js", SCRIPT, script),
         (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, with_simulator=with_simulator)),
         (r"/docs/asyncapi\.json", JSON, lambda: asyncapi_text(routes)),
         (r"/docs/socket\.css", STYLE, (HERE / "socket.css").read_text),
@@ -60,6 +61,12 @@ def pages(routes: tuple[Route, ...], parts: Parts) -> list[Any]:
         *[(path, Written, {"parts": parts, "kind": kind, "text": t}) for path, kind, t in texts],
         (rf"/docs/{ASSETS}", Static, {"path": str(assets())}),
     ]
+
+
+def script() -> str:
+    """It knows the examples that it is to fill in."""
+    known = json.dumps(FROM_ANSWERS, ensure_ascii=False)
+    return f"const EXAMPLES = {known};\n{(HERE / 'start.js').read_text()}"
 
 
 @functools.cache

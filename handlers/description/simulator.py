@@ -4,6 +4,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from handlers.description.examples import FROM_ANSWERS
+
 TAG = "simulator"
 
 
@@ -50,7 +52,7 @@ class Played(NamedTuple):
     summary: str
     asks: Any
     answers: Any
-    example: dict[str, Any] | None = None
+    example: dict[str, Any]
 
 
 PLAYED = [
@@ -68,5 +70,6 @@ PLAYED = [
         "The phone pays an order of POST qlive_pay/; the gold arrives at once.",
         PhonePay,
         Paid,
+        {"content": FROM_ANSWERS["content"], "outcome": "success"},
     ),
 ]

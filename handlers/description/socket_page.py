@@ -1,5 +1,6 @@
 """The frames of the socket as a page, from their AsyncAPI document; it needs no script."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -29,7 +30,7 @@ def page(document: Json) -> str:
         title=escape(info["title"]),
         address=escape(room["address"]),
         query=_list(room["bindings"]["ws"]["query"]["properties"]),
-        about=escape(info["description"]),
+        about=_prose(info["description"]),
     )
     parts = [head]
     for operation in document["operations"].values():
@@ -45,7 +46,7 @@ def _message(message: Json) -> str:
     name, shape = message["name"], message["payload"]["$ref"].rpartition("/")[2]
     return (
         f'<h3 id="{escape(name)}"><code>{escape(name)}</code></h3>'
-        f"<p>{escape(message.get('summary', ''))} {_link(shape)}</p>"
+        f"<p>{_prose(message.get('summary', ''))} {_link(shape)}</p>"
     )
 
 
@@ -54,10 +55,10 @@ def _shapes(document: Json) -> Iterator[str]:
         required = schema.get("required", ())
         rows = "\n".join(
             f"<tr><td><code>{escape(field)}</code>{'' if field in required else ' (not always)'}"
-            f"</td><td>{_type(kind)}</td><td>{escape(kind.get('description', ''))}</td></tr>"
+            f"</td><td>{_type(kind)}</td><td>{_prose(kind.get('description', ''))}</td></tr>"
             for field, kind in schema["properties"].items()
         )
-        about = f"<p>{escape(schema.get('description', ''))}</p>"
+        about = f"<p>{_prose(schema.get('description', ''))}</p>"
         yield f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>{about}<table>{rows}</table>'
 
 
@@ -77,6 +78,11 @@ def _type(schema: Json) -> str:
 
 def _list(query: Json) -> str:
     return ", ".join(f"<code>{escape(name)}</code> ({_type(kind)})" for name, kind in query.items())
+
+
+def _prose(text: str) -> str:
+    """Of Markdown only what is used: words in backticks."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _link(shape: str) -> str:

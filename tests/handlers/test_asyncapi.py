@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from handlers.description import asyncapi, socket_page
@@ -36,6 +37,33 @@ def document() -> dict[str, Any]:
     return asyncapi.document(f"{BASE}ws/")
 
 
+def test_the_document_is_built_as_asyncapi_3_wants_it(document: dict[str, Any]) -> None:
+    """As the JSON schema of AsyncAPI 3.0.0 has it, for the parts that are used here."""
+    assert document["asyncapi"] == "3.0.0"
+    assert set(document) == {
+        *("asyncapi", "info", "defaultContentType", "channels", "operations", "components")
+    }
+    assert {type(document["info"][name]) for name in ("title", "version", "description")} == {str}
+    for channel in document["channels"].values():
+        assert set(channel) == {"address", "messages", "bindings"}
+        assert channel["bindings"]["ws"]["method"] in ("GET", "POST")
+        assert channel["bindings"]["ws"]["query"]["type"] == "object"
+        assert set(channel["bindings"]["ws"]) == {"method", "query"}
+    for operation in document["operations"].values():
+        assert operation["action"] in ("send", "receive")
+        assert set(operation) == {"action", "channel", "summary", "security", "messages"}
+        own = f"{operation['channel']['$ref']}/messages/"
+        assert all(message["$ref"].startswith(own) for message in operation["messages"])
+    assert set(document["components"]) == {"schemas", "messages", "securitySchemes"}
+    for name, message in document["components"]["messages"].items():
+        assert re.fullmatch(r"[\w.-]+", name)
+        assert set(message) <= {"name", "summary", "payload"}
+    for scheme in document["components"]["securitySchemes"].values():
+        assert scheme == {"type": "httpApiKey", "in": "header", "name": "Authorization"}
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.validator_for(schema | {"components": document["components"]})
+
+
 def test_every_word_of_a_room_is_described(document: dict[str, Any]) -> None:
     assert set(VOCABULARY) < set(document["components"]["messages"])
     room = document["channels"]["room"]
@@ -62,10 +90,14 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_the_closing_codes_are_told(document: dict[str, Any]) -> None:
     about = document["info"]["description"]
-    for code in Code:
-        assert f"{int(code)} `{code.reason}`: {'come' if code.reconnect else 'do not'}" in about
+    told = dict(re.findall(r"^- (\d+) `\w+`: (.*)$", about, re.MULTILINE))
+    assert told.pop("4401") == "log in first, then come back"
+    for code in set(Code) - {Code.TOKEN}:
+        assert told.pop(str(int(code))) == ("come back" if code.reconnect else "do not come back")
+    assert not told
 
 
+EVENT = {"live_id": 1, "epoch": "e", "seq": 1, "ts": 1}
 FRAMES = {
     "snapshot": frames.snapshot(1, "e", 1, ROOM, None),
     "reset": frames.snapshot(1, "e", 1, ROOM, "too_old"),
@@ -76,6 +108,20 @@ FRAMES = {
     "event": frames.event(1, Numbered("e", 1, 1, "live_pause", FACE)),
     **{f"bye {code.reason}": frames.bye(code, 1) for code in Code},
 }
+
+
+WORDS = [
+    *(("micro_leave", "reason", word) for word in ("left", "host", "offline", "banned")),
+    *(("micro_refuse", "reason", word) for word in ("refused", "withdrawn", "expired", "host")),
+    *(("micro_refuse", "reason", word) for word in ("left", "offline", "banned")),
+    *(("live_end", "reason", word) for word in ("host", "operator", "offline", "banned")),
+    *(("member_back", "role", word) for word in ("host", "male", "female")),
+]
+
+
+@pytest.mark.parametrize(("type_", "field", "word"), WORDS)
+def test_the_words_of_the_events_are_described(type_: str, field: str, word: str) -> None:
+    described.check_frame(json.dumps({**EVENT, "type": type_, "data": {**FACE, field: word}}))
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -90,7 +136,11 @@ def test_what_realtime_says_is_described(name: str) -> None:
         {"type": "pong"},
         {"type": "pong", "n": "1"},
         {"type": "pong", "n": 1, "more": 1},
-        {"type": "live_pause", "live_id": 1, "epoch": "e", "seq": 1, "ts": 1, "data": {}},
+        {**EVENT, "type": "live_pause", "data": {}},
+        {**EVENT, "type": "micro_leave", "data": {**FACE, "reason": "bored"}},
+        {**EVENT, "type": "micro_refuse", "data": {**FACE, "reason": "operator"}},
+        {**EVENT, "type": "live_end", "data": {**FACE, "reason": "left"}},
+        {**EVENT, "type": "member_away", "data": {**FACE, "role": "viewer"}},
         {"type": "bye", "code": 4999, "reason": "ended", "retry_ms": 1, "reconnect": True},
     ],
 )
@@ -115,6 +165,8 @@ async def test_the_page_shows_every_message_and_loads_nothing(
     assert not re.findall(r"<script|src=|//", page)
     for address in re.findall(r'href="(/[^"]*(?:css|json|/))"', page):
         assert (await street.ask("GET", address)).status == 200, address
+    assert "`" not in page
+    assert "<code>seq</code>" in page
     links = set(re.findall(r'href="#([^"]*)"', page))
     assert links
     assert links <= set(re.findall(r'id="([^"]*)"', page))
