@@ -1,5 +1,7 @@
 """A live begins, people come and go, and it ends."""
 
+from dataclasses import replace
+
 import pytest
 
 from rooms.people import Member
@@ -259,3 +261,21 @@ def test_joining_with_a_place_in_another_room_would_split_a_person() -> None:
         room.enter(BERT, NOW)
         assert room.split is split
     assert not live_room(BERT).split
+
+
+# ---- seen from a place
+
+
+def test_what_somebody_is_follows_from_their_place_in_this_life_of_this_room() -> None:
+    room = seated(BERT, watching=(ANNA,))
+    bert = room.members[BERT.user_id]
+    assert (room.role_in(bert), room.role_in(room.members[ANNA.user_id])) == ("male", "viewer")
+    assert room.role_in(replace(bert, epoch="an earlier one")) is None
+    assert room.role_in(replace(bert, live_id=2)) is None
+
+
+def test_nobody_is_anything_in_a_room_that_is_not_live() -> None:
+    room = seated(BERT)
+    bert = room.members[BERT.user_id]
+    room.close("host")
+    assert room.role_in(bert) is None
