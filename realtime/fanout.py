@@ -136,6 +136,7 @@ class Fanout:
                 self._under_way = self._rounds.popleft()
                 self._fresh.clear()
                 await self._tell(self._under_way)
+                self._under_way = None
         finally:
             self._task = self._under_way = None
 
