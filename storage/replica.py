@@ -31,12 +31,16 @@ async def become_primary(port: int) -> None:
     itself, and answers replSetInitiate only then.
     """
     limit = _ANSWER_SECONDS * 1000
-    async with AsyncMongoClient[dict[str, Any]](
+    client = AsyncMongoClient[dict[str, Any]](
         uri_of(port), serverSelectionTimeoutMS=limit, connectTimeoutMS=limit
-    ) as client:
+    )
+    try:
         while not (await client.admin.command("hello")).get("isWritablePrimary"):
             await _configure(client, f"127.0.0.1:{port}")
             await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        # Shielded: one whose closing is cancelled keeps its connections and its tasks.
+        await asyncio.shield(client.close())
 
 
 async def _configure(client: AsyncMongoClient[dict[str, Any]], host: str) -> None:

@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 from structlog.testing import capture_logs
 
 from storage import mongod as module
-from storage import mongod_binary, mongod_folder
+from storage import mongod_binary, mongod_folder, replica
 from storage.mongod import Mongod, MongodFailed, running_uri
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +110,30 @@ async def test_a_mongod_that_is_killed_comes_back_on_the_same_port(data_dir: Pat
         assert uri.startswith(f"mongodb://127.0.0.1:{mongod.port}/")
     assert [line["event"] for line in lines][:1] == ["mongod_died"]
     assert lines[0]["exit_status"] == -signal.SIGKILL
+
+
+@a_real_mongod
+async def test_who_stops_waiting_for_a_primary_leaves_no_client_open(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, may_close, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    close = AsyncMongoClient.close
+
+    async def close_late(client: AsyncMongoClient[dict[str, Any]]) -> None:
+        closing.set()
+        await may_close.wait()
+        await close(client)
+        closed.set()
+
+    async with running(data_dir) as (mongod, _):
+        monkeypatch.setattr(AsyncMongoClient, "close", close_late)
+        waiting = asyncio.create_task(replica.become_primary(mongod.port))
+        await closing.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        may_close.set()
+        await closed.wait()
 
 
 @a_real_mongod
