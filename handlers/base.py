@@ -1,8 +1,6 @@
 """How every call is answered and refused; who may call stands in admission.py."""
 
 import functools
-import re
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, get_type_hints
 
@@ -14,6 +12,7 @@ from tornado.web import Application, HTTPError, RequestHandler, stream_request_b
 
 from handlers.parameters import parameters, read
 from handlers.parts import Parts
+from handlers.requests import address_of, id_of
 from money.refusals import Refusal as MoneyRefusal
 from rooms.refusals import (
     Away,
@@ -33,7 +32,6 @@ from tencent.im import IMRefused
 BODY_BYTES = 64 * 1024
 """The largest body that is read; what comes beyond it is thrown away and answered with 413."""
 log = structlog.get_logger("qlive.http")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Method = Callable[..., Awaitable[BaseModel]]
 
 
@@ -76,8 +74,7 @@ class Handler(RequestHandler):
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
-        given = request.headers.get("X-Request-Id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = id_of(request)
         super().__init__(application, request, **kw)
 
     def initialize(self, parts: Parts) -> None:
@@ -157,13 +154,8 @@ class Handler(RequestHandler):
 
     @property
     def caller(self) -> str:
-        """The caller's address: of those forwarded, the last that no trusted proxy is."""
-        trusted = self.parts.settings.server.trusted_proxies
-        said = self.request.headers.get("X-Forwarded-For", "").split(",")
-        addresses = [*(part.strip() for part in said if part.strip()), self.request.remote_ip or ""]
-        while len(addresses) > 1 and addresses[-1] in trusted:
-            addresses.pop()
-        return addresses[-1]
+        """The caller's address."""
+        return address_of(self.request, self.parts.settings.server.trusted_proxies)
 
     @property
     def scheme(self) -> str:

@@ -24,7 +24,7 @@ from handlers.ops import live, money, overview, people, shelves
 from handlers.pages import demo
 from handlers.parts import Parts
 from handlers.sim import Sim
-from handlers.socket import RoomSocket
+from handlers.socket import RoomSocket, upgrade
 from handlers.static import WEB, Console, Static
 
 BASE = "/wx/api/qlive/"
@@ -106,8 +106,12 @@ class Contract(Application):
     """Finds what has one path by that; Tornado itself tries a hundred patterns in turn."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        if found := self.settings["exact"].get(request.path.removesuffix("/")):
-            return self.get_handler_delegate(request, found, self.settings["given"])
+        found = self.settings["exact"].get(request.path.removesuffix("/"))
+        given = self.settings["given"]
+        if found is RoomSocket and (opening := upgrade(given["parts"], request)):
+            return opening
+        if found:
+            return self.get_handler_delegate(request, found, given)
         return super().find_handler(request, **kwargs)
 
 

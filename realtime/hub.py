@@ -104,7 +104,9 @@ class Hub:
         `look` reads the room and refuses those who may not listen. A socket that the same
         person had here is replaced.
         """
-        channel = self._channels.setdefault(live_id, Channel(live_id, self._pace))
+        channel = self._channels.get(live_id)
+        if channel is None:
+            channel = self._channels[live_id] = Channel(live_id, self._pace)
         channel.joining += 1
         try:
             await self._bus.follow(live_id)  # before the reading: nothing falls between the two

@@ -7,13 +7,16 @@ from contextlib import suppress
 from typing import Any
 
 import uvloop
+from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 import garbage
 from bench.fanout.control import run
+from handlers.socket import is_handshake
 from realtime import wire
 from realtime.bus import LocalBus
 from realtime.fanout import Pace
@@ -36,18 +39,32 @@ class Empty:
         return {}
 
 
-class Listener(RequestHandler):
-    def initialize(self, hub: Hub) -> None:
-        self.hub = hub
+class Door(HTTPMessageDelegate):
+    """As handlers/socket.py takes a connection over, but for who may come in."""
 
-    async def get(self) -> None:
-        key = self.request.headers["Sec-WebSocket-Key"]
-        stream = self.detach()
+    def __init__(self, hub: Hub, request: HTTPServerRequest) -> None:
+        self._hub = hub
+        self._request = request
+
+    def headers_received(self, _start_line: object, headers: HTTPHeaders) -> None:
+        assert is_handshake(headers)
+        connection = self._request.connection
+        assert isinstance(connection, HTTP1Connection)
+        stream = connection.detach()
         stream.set_nodelay(True)
         outbox = Outbox(str(next(NUMBERS)), stream, backlog_bytes=262_144)
-        outbox.send(wire.upgrade(key))
-        self.hub.arrive(outbox)
-        asyncio.get_running_loop().create_task(_listen(self.hub, outbox, stream))
+        outbox.send(wire.upgrade(headers["Sec-WebSocket-Key"]))
+        self._hub.arrive(outbox)
+        asyncio.get_running_loop().create_task(_listen(self._hub, outbox, stream))
+
+
+class House(Application):
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def find_handler(self, request: HTTPServerRequest, **_: Any) -> Any:
+        return Door(self._hub, request)
 
 
 async def _listen(hub: Hub, outbox: Outbox, stream: Any) -> None:
@@ -70,11 +87,10 @@ async def _set_aside(hub: Hub) -> None:
 
 async def main() -> None:
     hub = Hub(Empty(), LocalBus(), Pace())
-    routes: list[Any] = [("/", Listener, {"hub": hub})]
     garbage.settle()
     setting_aside = asyncio.create_task(_set_aside(hub))
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
-    HTTPServer(Application(routes)).add_sockets(sockets)
+    HTTPServer(House(hub)).add_sockets(sockets)
 
     def tell(_way: bytes) -> None:
         (channel,) = hub.channels
