@@ -9,7 +9,7 @@ from money.rank import CHINA
 
 Time = Annotated[
     datetime,
-    PlainSerializer(lambda at: at.astimezone(CHINA).strftime("%Y-%m-%dT%H:%M:%S"), str),
+    PlainSerializer(lambda at: at.astimezone(CHINA).isoformat(timespec="seconds")[:19], str),
 ]
 """The contract's times are China's, which keeps no summer time."""
 

@@ -90,6 +90,9 @@ class Handler(RequestHandler):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
+    def compute_etag(self) -> None:
+        """None: nobody may keep an answer, so nobody can ask whether it is still the same."""
+
     def data_received(self, chunk: bytes) -> None:
         self._body_size += len(chunk)
         if self._body_size <= BODY_BYTES:

@@ -116,6 +116,8 @@ class UpdateUserinfo(SignedIn):
 class GetUserinfo(SignedIn):
     """Oneself with one's secrets, or somebody else without theirs."""
 
+    only_reads = True
+
     @call
     async def get(self, ask: asks.SomeUser) -> answers.UserInfoWithRate:
         rate = str((await self.parts.catalogue.wares()).withdraw_rate)

@@ -4,24 +4,24 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.fanout import tables
 from bench.fanout.crowd import Crowd, Figures, NoCompiler, compile_all, crowd
-from bench.fanout.servers import ALONE, OURS, PEERS, TORNADO, environment, ours
+from bench.fanout.servers import OURS, PEERS, Told, environment, ours
+from bench.fanout.tables import LOOP, C, Runs
 from bench.peers import Peers
-from bench.picture import bars
-from bench.report import Report, ratios, spread
+from bench.report import Report
 
 RUNS = 5
 EVENTS = {1_000: 200, 10_000: 40}
 """A run's, by the number of sockets."""
-FLOOD = 2_500
-"""Events a second that are more than one send a frame could tell a thousand people."""
-C, LOOP = "a C loop of send(2) over our sockets: the limit", "a Python loop of `socket.send`"
+OPENINGS = {1_000: 5, 10_000: 3}
+RATES = (200, 1_000, 2_000, 2_500)
+"""Events a second for a thousand people; one send a frame could tell them 200 to 350."""
 WAYS = {OURS: "q", C: "c", LOOP: "p"}
-
-Runs = dict[str, list[Figures]]
 
 
 async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
@@ -51,6 +51,7 @@ async def _measure(
     servers = [await ours(uri, people, folder, library)]
     servers += [it for it in PEERS if it.needs in peers.versions]
     given = environment(peers)
+    opened = await _openings(servers, people, program, given)
     quiet: Runs = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
         crowds: dict[str, Crowd] = {}
@@ -63,10 +64,23 @@ async def _measure(
             for name, figures in found.items() if number else ():  # the first one warms
                 quiet[name].append(figures)
         busy = await _busy(crowds, people)
-        _tell_quiet(report, people, quiet)
-        _tell_busy(report, people, busy)
-        _tell_sockets(report, people, crowds)
-        _keep(peers.modules.parents[1], people, quiet)
+    tables.quiet(report, people, quiet, EVENTS[people])
+    tables.busy(report, people, busy)
+    tables.sockets(report, people, opened)
+    _keep(peers.modules.parents[1], people, quiet)
+
+
+async def _openings(
+    servers: Sequence[Told], people: int, program: Path, given: Mapping[str, str]
+) -> dict[str, list[Crowd]]:
+    """Everybody in turn, each time by a server that has just begun."""
+    opened: dict[str, list[Crowd]] = defaultdict(list)
+    for _ in range(OPENINGS[people]):
+        for it in servers:
+            opening = crowd(people, it.command, program, *it.options, environment=given)
+            async with opening as found:
+                opened[it.name].append(found)
+    return opened
 
 
 async def _quiet(crowds: dict[str, Crowd], events: int) -> dict[str, Figures]:
@@ -86,122 +100,24 @@ async def _quiet(crowds: dict[str, Crowd], events: int) -> dict[str, Figures]:
 
 
 async def _busy(crowds: dict[str, Crowd], people: int) -> Runs:
-    """200 events a second, and as many as would drown one send a frame; of 10,000 a tenth; and in
-    the same turn the limit."""
+    """More and more events a second; of 10,000 people a tenth of that; and in the same turn the
+    limit."""
     share, it = people // 1_000, crowds[OURS]
     for other in crowds.values():
         if other is not it:
             other.rest(still=True)
-    rates = {f"{rate // share} events/s": rate // share for rate in (200, FLOOD)}
+    asked = {C: f"quiet {EVENTS[people]} c"}
+    for rate in (rate // share for rate in RATES):
+        asked[f"{rate:,} events/s"] = f"busy {2 * rate} {rate} b"
     found: Runs = defaultdict(list)
     for number in range(RUNS + 1):
-        asked = {C: f"quiet {EVENTS[people]} c"}
-        asked |= {name: f"busy {2 * rate} {rate} b" for name, rate in rates.items()}
         for name, command in asked.items():
             figures = await it.ask(command)
             found[name] += [figures] if number else []
     return found
 
 
-def _tell_quiet(report: Report, people: int, quiet: Runs) -> None:
-    limit, ours_ = _rates(quiet[C]), _rates(quiet[OURS])
-    rows = []
-    for name, runs in quiet.items():
-        mine = _rates(runs)
-        rows.append(
-            (
-                name,
-                spread(mine),
-                spread(ratios(mine, limit), 2),
-                "" if name == OURS else spread(ratios(ours_, mine), 2),
-                *_waits(runs),
-                spread([it.blocked_ms for it in runs], 1),
-            )
-        )
-    report.words(
-        f"### A quiet room of {people:,}: one event at a time\n\nEach event goes as in a room that "
-        "was quiet before it, and the next is asked for when everybody has it. Percentiles are of "
-        f"all {RUNS * EVENTS[people]:,} events."
-    )
-    heads = ["", "deliveries per second of one core", ": the limit", "QLive : this one", *WAITS]
-    report.table([*heads, "loop blocked at most [ms]"], rows)
-    beside = [_part(quiet[OURS], p) / _part(quiet[C], p) for p in (0.5, 0.99)]
-    apart = sorted(it for runs in quiet[OURS] for it in runs.spreads)
-    report.words(
-        f"To the last member, QLive : the limit: p50 {beside[0]:.2f}, p99 {beside[1]:.2f}. Between "
-        f"the first and the last member: p50 {_of(apart, 0.5):.1f} ms, p99 {_of(apart, 0.99):.1f} "
-        "ms."
-    )
-    picture = f"fanout-{people}.svg"
-    title = f"Deliveries per second of one core, {people:,} sockets"
-    bars(picture, title, {name: _rates(runs) for name, runs in quiet.items()})
-    report.picture(picture, f"Deliveries per second of one core at {people:,} sockets")
-
-
-def _tell_busy(report: Report, people: int, busy: Runs) -> None:
-    report.words(
-        f"### A busy room of {people:,}\n\nWhat becomes ready within 5 ms leaves in one send, and "
-        "so does all that piles up while a send is under way. The limit is that of one send a "
-        "frame, measured in the same turn."
-    )
-    limit = _rates(busy.pop(C))
-    rows = [
-        (
-            name,
-            spread(_rates(runs)),
-            spread(ratios(_rates(runs), limit), 1),
-            *_waits(runs),
-            spread([it.cpu / it.seconds for it in runs], 2),
-            spread([it.blocked_ms for it in runs], 1),
-        )
-        for name, runs in busy.items()
-    ]
-    heads = ["", "deliveries per second of one core", ": the limit", *WAITS, "of a core"]
-    report.table([*heads, "blocked at most [ms]"], rows)
-
-
-def _tell_sockets(report: Report, people: int, crowds: dict[str, Crowd]) -> None:
-    report.words(f"### {people:,} sockets: opening and holding them\n\nOnce each.")
-    rows = [
-        (
-            f"{name} (token, place, room and counts from MongoDB)" if name == OURS else name,
-            f"{it.people / it.opening_seconds:,.0f}",
-            f"{it.people / it.opening_cpu:,.0f}",
-            f"{it.idle_bytes / 1024:.1f}",
-        )
-        for name, it in crowds.items()
-    ]
-    heads = ["", "opened per second", "per second of one core", "memory of an idle one [KiB]"]
-    report.table(heads, rows)
-    hub, tornado = crowds[ALONE], crowds[TORNADO]
-    factor = tornado.opening_cpu / hub.opening_cpu
-    report.words(f"Handshakes per second of one core, our hub alone : Tornado's: {factor:.2f}.")
-
-
 def _keep(folder: Path, people: int, quiet: Runs) -> None:
     """All that was seen, for whoever doubts."""
     rows = {name: [asdict(it) for it in runs] for name, runs in quiet.items()}
     (folder / f"fanout-{people}.json").write_text(json.dumps(rows, indent=1))
-
-
-def _rates(runs: list[Figures]) -> list[float]:
-    return [it.per_cpu_second for it in runs]
-
-
-WAITS = ("to the last member, p50 [ms]", "p99", "p99.9")
-
-
-def _waits(runs: list[Figures]) -> tuple[str, str, str]:
-    """p50 run by run, the rest of all events together."""
-    middles = [_of(sorted(it.waits), 0.5) for it in runs]
-    many = sum(len(it.waits) for it in runs) >= 1_000
-    last = f"{_part(runs, 0.999):.1f}" if many else "too few"
-    return spread(middles, 1), f"{_part(runs, 0.99):.1f}", last
-
-
-def _part(runs: list[Figures], p: float) -> float:
-    return _of(sorted(wait for it in runs for wait in it.waits), p)
-
-
-def _of(ordered: list[float], p: float) -> float:
-    return ordered[min(len(ordered) - 1, int(p * len(ordered)))]

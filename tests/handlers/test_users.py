@@ -91,6 +91,15 @@ async def test_a_field_that_is_wrong_is_named_and_nothing_changes(
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_nobody_on_the_way_may_keep_an_answer(street: Street) -> None:
+    anna = await street.person("anna", 2)
+    answer = await anna.get("qlive_user/get_userinfo/")
+    assert answer.ok()["user_sig"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Etag" not in answer.headers
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_the_limits_of_a_field_are_inside_it(street: Street) -> None:
     anna = await street.person("anna", 2)
     longest = "https://example.com/".ljust(512, "x")
