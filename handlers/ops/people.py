@@ -4,7 +4,7 @@ from typing import Any
 
 from handlers.base import call
 from handlers.evictions import evict
-from handlers.ops import models
+from handlers.ops import answers, asks
 from handlers.ops.base import PAGE, Operator
 from handlers.parts import Parts
 from realtime.bus import ShownOut
@@ -16,21 +16,21 @@ class Users(Operator):
     """People by user_id or nickname."""
 
     @call
-    async def get(self, ask: models.PeopleSearch) -> models.People:
+    async def get(self, ask: asks.PeopleSearch) -> answers.People:
         found = await self.parts.users.search(ask.q, ask.after, PAGE, owing=ask.owing)
         more = found[-1].user_id if len(found) == PAGE else None
-        return models.People(items=[_person(user) for user in found], next=more)
+        return answers.People(items=[_person(user) for user in found], next=more)
 
 
 class OneUser(Operator):
     """One person."""
 
     @call
-    async def get(self, user_id: str) -> models.Person:
+    async def get(self, user_id: str) -> answers.Person:
         return _person(await self.parts.users.get(user_id))
 
     @call
-    async def patch(self, user_id: str, ask: models.UserChange) -> models.Person:
+    async def patch(self, user_id: str, ask: asks.UserChange) -> answers.Person:
         changes: dict[str, Any] = ask.model_dump(exclude_none=True)
         if changes.get("banned") is False:
             changes["ban_reason"] = ""
@@ -53,19 +53,19 @@ class GrantGold(Operator):
     """Gold from the house, once per request_id."""
 
     @call
-    async def post(self, user_id: str, ask: models.Grant) -> models.Granted:
+    async def post(self, user_id: str, ask: asks.Grant) -> answers.Granted:
         await self.parts.users.get(user_id)
         answer = await self.parts.teller.grant(
             user_id, ask.gold, ask.reason, ask.request_id, by="ops"
         )
-        return models.Granted.model_validate(answer)
+        return answers.Granted.model_validate(answer)
 
 
 class SettleDebt(Operator):
     """Gold that is owed is paid, once per request_id."""
 
     @call
-    async def post(self, user_id: str, ask: models.Settle) -> models.Granted:
+    async def post(self, user_id: str, ask: asks.Settle) -> answers.Granted:
         await self.parts.users.get(user_id)
         answer = await self.parts.teller.settle(
             user_id,
@@ -75,7 +75,7 @@ class SettleDebt(Operator):
             by="ops",
             by_house=ask.paid_by == "house",
         )
-        return models.Granted.model_validate(answer)
+        return answers.Granted.model_validate(answer)
 
 
 async def retire(parts: Parts, user_id: str) -> None:
@@ -88,8 +88,8 @@ async def retire(parts: Parts, user_id: str) -> None:
         parts.errands.nudge()
 
 
-def _person(user: User) -> models.Person:
-    return models.Person.model_validate(
+def _person(user: User) -> answers.Person:
+    return answers.Person.model_validate(
         {"id": user.user_id}
-        | {name: getattr(user, name) for name in models.Person.model_fields if name != "id"}
+        | {name: getattr(user, name) for name in answers.Person.model_fields if name != "id"}
     )
