@@ -24,7 +24,7 @@ from handlers.ops import live, money, overview, people, shelves
 from handlers.pages import demo
 from handlers.parts import Parts
 from handlers.sim import Sim
-from handlers.socket import RoomSocket, upgrade
+from handlers.socket import Handshake, RoomSocket, Takeover
 from handlers.static import WEB, Console, Static
 
 BASE = "/wx/api/qlive/"
@@ -108,8 +108,12 @@ class Contract(Application):
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         found = self.settings["exact"].get(request.path.removesuffix("/"))
         given = self.settings["given"]
-        if found is RoomSocket and (opening := upgrade(given["parts"], request)):
-            return opening
+        if found is RoomSocket and request.method == "GET":
+            handshake = Handshake(given["parts"], request)
+            why = handshake.refusal()
+            if why is None:
+                return Takeover(handshake)
+            given = {**given, "why": why}
         if found:
             return self.get_handler_delegate(request, found, given)
         return super().find_handler(request, **kwargs)

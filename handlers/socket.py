@@ -2,12 +2,11 @@
 
 import asyncio
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from handlers.admission import token_in
 from handlers.base import Handler
@@ -18,36 +17,29 @@ from realtime import wire
 from realtime.opening import Since
 from rooms.refusals import Away, BadRequest, NotAllowed, Refusal, TooMany
 
+ONLY_SOCKETS = "This path speaks WebSocket only."
 _LIVE_ID = re.compile(r"[0-9]{1,15}")
 
 
 class RoomSocket(Handler):
     """One member's socket in one room."""
 
+    def initialize(self, parts: Parts, why: Refusal | None = None) -> None:
+        """`why` there is no socket."""
+        super().initialize(parts)
+        self._why = why or BadRequest(ONLY_SOCKETS)
+
     async def get(self) -> None:
         """A handshake; anything else gets the envelope."""
-        Handshake(self.parts, self.request).check()
-        raise Away  # what spoke against it a moment ago does so no more
+        raise self._why
 
 
-def upgrade(parts: Parts, request: HTTPServerRequest) -> "Upgrade | None":
-    """For a handshake that nothing speaks against; otherwise a RoomSocket says what does.
+class Takeover(HTTPMessageDelegate):
+    """Takes the connection away from HTTP as soon as the headers are there.
 
-    Tornado makes a handler of every request, which is a fifth of what a handshake costs: when a
-    server is renewed, all its people come in at once.
+    Tornado makes a handler of every other request, which is a fifth of what a handshake costs:
+    when a server is renewed, all its people come in at once.
     """
-    if request.method != "GET":
-        return None
-    handshake = Handshake(parts, request)
-    try:
-        handshake.check()
-    except Refusal:
-        return None
-    return Upgrade(handshake)
-
-
-class Upgrade(HTTPMessageDelegate):
-    """Takes the connection away from HTTP as soon as the headers are there."""
 
     def __init__(self, handshake: "Handshake") -> None:
         self._handshake = handshake
@@ -63,28 +55,31 @@ class Handshake:
     parts: Parts
     request: HTTPServerRequest
 
-    def check(self) -> None:
-        """BadRequest, Away, NotAllowed, TooMany."""
-        if not is_handshake(self.request.headers):
-            raise BadRequest("This path speaks WebSocket only.")
+    def refusal(self) -> Refusal | None:
+        """What speaks against it. To be asked once: it counts."""
+        if not is_handshake(self.request):
+            return BadRequest(ONLY_SOCKETS)
         if self.parts.draining:
-            raise Away
+            return Away()
         if not self._origin_is_ours():
-            raise NotAllowed("This page may not open sockets here.")
+            return NotAllowed("This page may not open sockets here.")
         trusted = self.parts.settings.server.trusted_proxies
         if self.parts.handshakes.too_many(address_of(self.request, trusted)):
             refusal = TooMany("Too many sockets at once from this address; try again.")
             refusal.retry_after = 1
-            raise refusal
+            return refusal
+        return None
 
     def accept(self) -> None:
         """101; from here on the connection is a caller's."""
-        self.parts.metrics.handshakes.inc()
-        wish = Wish(self._live_id(), self._since(), token_in(self.request), id_of(self.request))
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
         stream = connection.detach()
+        if stream.closed():  # they have hung up since
+            return
         stream.set_nodelay(True)
+        self.parts.metrics.handshakes.inc()
+        wish = Wish(self._live_id(), self._since(), token_in(self.request), id_of(self.request))
         caller = Caller(self.parts, stream)
         caller.outbox.send(wire.upgrade(self.request.headers["Sec-WebSocket-Key"].strip()))
         call = asyncio.get_running_loop().create_task(caller.run(wish))
@@ -117,14 +112,18 @@ class Handshake:
         return origin in allowed or origin.partition("://")[2] == self.request.host
 
 
-def is_handshake(headers: HTTPHeaders) -> bool:
-    """RFC 6455 §4.2.1."""
+def is_handshake(request: HTTPServerRequest) -> bool:
+    """RFC 6455 §4.2.1; what comes behind the headers are frames and no body."""
+    headers = request.headers
     options = [part.strip().lower() for part in headers.get("Connection", "").split(",")]
     return (
-        headers.get("Upgrade", "").lower() == "websocket"
+        request.version == "HTTP/1.1"
+        and headers.get("Upgrade", "").lower() == "websocket"
         and "upgrade" in options
         and headers.get("Sec-WebSocket-Version") == "13"
         and _is_key(headers.get("Sec-WebSocket-Key", "").strip())
+        and headers.get("Content-Length", "0") == "0"
+        and "Transfer-Encoding" not in headers
     )
 
 
@@ -132,5 +131,5 @@ def _is_key(key: str) -> bool:
     """16 bytes in base64."""
     try:
         return len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
+    except ValueError:
         return False

@@ -47,7 +47,7 @@ class Door(HTTPMessageDelegate):
         self._request = request
 
     def headers_received(self, _start_line: object, headers: HTTPHeaders) -> None:
-        assert is_handshake(headers)
+        assert is_handshake(self._request)
         connection = self._request.connection
         assert isinstance(connection, HTTP1Connection)
         stream = connection.detach()
