@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -20,9 +21,12 @@ from bench.calls import case as calls
 from bench.fanout import case as fanout
 from bench.peers import Peers, install
 from bench.report import Report
+from chaos.fleet import raise_file_limit
 from storage.mongod import Mongod
 
 FOLDER = Path(".bench").absolute()
+FILES = 12_000
+"""Open ones that a server of 10,000 sockets needs."""
 Case = Callable[[Report, Peers, str, Path], Awaitable[None]]
 
 
@@ -54,6 +58,9 @@ CASES: dict[str, Case] = {
 
 
 async def main(wanted: list[str]) -> None:
+    if short := raise_file_limit(FILES):
+        print(short, file=sys.stderr)
+    _end_on_sigterm()
     report = Report(_machine())
     folder = Path(tempfile.mkdtemp(prefix="qlive-bench-"))
     mongod = Mongod(folder / "mongo")
@@ -69,6 +76,13 @@ async def main(wanted: list[str]) -> None:
     finally:
         await mongod.stop()
         shutil.rmtree(folder)
+
+
+def _end_on_sigterm() -> None:
+    """With all servers, as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _machine() -> str:

@@ -31,8 +31,8 @@ async def run(report: Report, uri: str, folder: Path) -> None:
         f"{PEOPLE:,} people listen to `server.py`: one process, or a supervisor with workers, and "
         "Redis. One of them applies for the mic and withdraws, one call after the other: each is "
         "a call, a transaction and an event. The CPU time of all processes of the server, less "
-        f"what they use when nothing happens, over {EVENTS} events; {RUNS} runs. "
-        "`bench/growth.py`.",
+        f"what they use when nothing happens (once, {IDLE_SECONDS:.0f} s), over {EVENTS} "
+        f"events; {RUNS} runs. `bench/growth.py`.",
     )
     try:
         program, _ = compile_all(folder)

@@ -34,13 +34,13 @@ async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
     report.section(
         "The contract's calls",
         f"{CONNECTIONS} connections, each asking again when it is answered (`bench/calls/load.c`, "
-        "one thread in C); one process of each server on one core, which it shares with nothing "
-        "but what MongoDB and the load need of two. The whole server of ours is measured, with a "
+        "one thread in C); one process of each server, MongoDB and the load on two cores. "
+        "The whole server of ours is measured, with a "
         "line of JSON logged for each call. The others do with PyMongo, one after the other, the "
         "look-ups that one would write: FastAPI on uvicorn with uvloop and httptools, and plain "
         "Tornado handlers on uvloop. Ours joins what is asked for together, and for 30 s knows "
         "whose a token is and the rates. "
-        f" {RUNS} runs of {SECONDS:.0f} s, taken in turn, after one that warms.",
+        f"{RUNS} runs of {SECONDS:.0f} s, taken in turn, after one that warms.",
     )
     try:
         load = compile_one(HERE / "load.c", folder / "load")
@@ -117,7 +117,9 @@ def _tell_changes(report: Report, found: Mapping[str, Runs]) -> None:
         "### Changes\n\napply_micro, accept_micro, leave_micro in turn, each of 64 people in a "
         "room of their own. The bare commands are token, person, the room with one's place, and a "
         "transaction that writes room and place (and, for leave, an errand): nothing is decided, "
-        "guarded, told or logged."
+        "guarded, told or logged. (Beside one find "
+        "and one update without HTTP: see "
+        "A change of a room.)"
     )
     rows = [
         (name, *(spread(runs[part], digits) for part, digits in PARTS.items()))

@@ -18,9 +18,11 @@ from bench.report import Report
 RUNS = 5
 EVENTS = {1_000: 200, 10_000: 40}
 """A run's, by the number of sockets."""
-OPENINGS = {1_000: 5, 10_000: 3}
+OPENINGS = {1_000: 4, 10_000: 2}
+"""Beside that of the crowd which is then told."""
 RATES = (200, 1_000, 2_000, 2_500)
 """Events a second for a thousand people; one send a frame could tell them 200 to 350."""
+BESIDE_RUNS = 3
 WAYS = {OURS: "q", C: "c", LOOP: "p"}
 
 
@@ -31,9 +33,10 @@ async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
         "(`bench/fanout/crowd.c`) is one thread in C on the other core; it asks for each event and "
         "sees when the last member has it. The whole server is measured, with MongoDB, presence "
         "and its regular rounds, and in the same process, over the very same sockets, what the "
-        "machine can do at best. Every Python peer runs on uvloop; our server also has its "
-        "collector set as in production (`garbage.py`), as the others have not. Whoever is not "
-        "measured is stopped.",
+        "machine can do at best. Every Python peer runs on uvloop. Our server also has its "
+        "collector set as in production (`garbage.py`); so has Tornado in one of its rows. A peer "
+        "that is not measured is stopped; our whole server is not, since it keeps a lease: it "
+        "idles beside them.",
     )
     try:
         program, library = compile_all(folder)
@@ -58,14 +61,16 @@ async def _measure(
         for it in servers:
             opening = crowd(people, it.command, program, *it.options, environment=given)
             crowds[it.name] = await stack.enter_async_context(opening)
+            opened[it.name].append(crowds[it.name])
             print(f"  {people} listen to {it.name}", flush=True)
         for number in range(RUNS + 1):
             found = await _quiet(crowds, EVENTS[people])
             for name, figures in found.items() if number else ():  # the first one warms
                 quiet[name].append(figures)
         busy = await _busy(crowds, people)
+        beside = await _busy_beside(crowds) if people == 1_000 else {}
     tables.quiet(report, people, quiet, EVENTS[people])
-    tables.busy(report, people, busy)
+    tables.busy(report, people, busy, beside)
     tables.sockets(report, people, opened)
     _keep(peers.modules.parents[1], people, quiet)
 
@@ -114,6 +119,18 @@ async def _busy(crowds: dict[str, Crowd], people: int) -> Runs:
         for name, command in asked.items():
             figures = await it.ask(command)
             found[name] += [figures] if number else []
+    return found
+
+
+async def _busy_beside(crowds: dict[str, Crowd]) -> Runs:
+    """The others, with as many events as they are likely to bear or a little more."""
+    found: Runs = defaultdict(list)
+    for _ in range(BESIDE_RUNS):
+        for name, it in crowds.items():
+            if name != OURS:
+                it.rest(still=False)
+                found[name].append(await it.ask(f"busy {RATES[0]} {RATES[0]} b"))
+                it.rest(still=True)
     return found
 
 

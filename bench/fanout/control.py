@@ -1,6 +1,7 @@
 """How a crowd drives a server: each byte on a port of its own is one event for everybody."""
 
 import asyncio
+import gc
 import json
 import resource
 import time
@@ -12,12 +13,13 @@ EVENT = (
     '{"user_id":"12345678","nickname":"somebody","face_url":"https://example.com/faces/1.png",'
     '"gender":1,"gift":{"id":3,"name":"rose","gold":10},"num":1,"gold":10}}'
 ).ljust(250)
-"""What the peers tell everybody: as long as a room's event."""
+"""What everybody is told: as long as a room's event."""
 LOOK_SECONDS = 0.001
 
 
 class Control:
-    """Listens for bytes; `L` is answered with a line about this process since the last one."""
+    """Listens for bytes; `L` is answered with a line about this process since the last one,
+    `G` with the same after its garbage is collected."""
 
     def __init__(self, tell: Callable[[bytes], None]) -> None:
         """`tell` is called with one byte for each event that is asked for."""
@@ -38,7 +40,9 @@ class Control:
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1024):
             for byte in data:
-                if byte == ord("L"):
+                if byte in b"LG":
+                    if byte == ord("G"):
+                        gc.collect()
                     writer.write(json.dumps(self._figures()).encode() + b"\n")
                 else:
                     self._tell(bytes((byte,)))

@@ -13,6 +13,8 @@ from typing import Any
 HERE = Path(__file__).parent
 START_SECONDS = 300.0
 RUN_SECONDS = 300.0
+REST_SECONDS = 1.0
+"""In which a server may put away what opening so many sockets has left behind."""
 
 
 class NoCompiler(Exception):
@@ -89,9 +91,9 @@ class Crowd:
         seen.pop("crowd_cpu")
         return Figures(**seen, cpu=cpu, blocked_ms=after["blocked_ms"], rss=int(after["rss"]))
 
-    async def server(self) -> dict[str, float]:
+    async def server(self, ask: bytes = b"L") -> dict[str, float]:
         """How the server has fared since it was last asked."""
-        self._writer.write(b"L")
+        self._writer.write(ask)
         async with asyncio.timeout(RUN_SECONDS):
             figures: dict[str, float] = json.loads(await self._reader.readline())
         return figures
@@ -104,9 +106,10 @@ class Crowd:
         """`before` is what the server said when it had no socket yet."""
         reach = asyncio.open_connection("127.0.0.1", before["control"])
         self._reader, self._writer = await reach
-        now = await self.server()
-        self.opening_cpu = now["cpu"] - before["cpu"]
-        self.idle_bytes = (now["rss"] - before["rss"]) / self.people
+        self.opening_cpu = (await self.server())["cpu"] - before["cpu"]
+        await asyncio.sleep(REST_SECONDS)
+        rss = (await self.server(b"G"))["rss"]
+        self.idle_bytes = (rss - before["rss"]) / self.people
 
 
 @contextlib.asynccontextmanager

@@ -32,12 +32,13 @@ def _python(module: str) -> list[str]:
 
 
 def _node(script: str) -> list[str]:
-    return ["node", str(HERE / "peers" / script)]
+    return ["node", "--expose-gc", str(HERE / "peers" / script)]
 
 
 PEERS = (
     Told("our hub alone, without MongoDB", _python("wire_only")),
     Told("Tornado, `write_message` to each", _python("tornado_")),
+    Told("Tornado with our collector's settings", [*_python("tornado_"), "settled"]),
     Told("`websockets`, `broadcast`", _python("websockets_"), needs="websockets"),
     Told("aiohttp, `send_str` to each", _python("aiohttp_"), needs="aiohttp"),
     Told("picows, `send` to each", _python("picows_"), needs="picows"),
@@ -45,7 +46,7 @@ PEERS = (
     Told("node ws, `send` to each", _node("ws.mjs"), needs="ws"),
     Told("node socket.io, `emit`", _node("socketio.mjs"), SOCKET_IO, "socket.io"),
 )
-ALONE, TORNADO = PEERS[0].name, PEERS[1].name
+ALONE, TORNADO, SETTLED = (it.name for it in PEERS[:3])
 
 
 def environment(peers: Peers) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bench.fanout.crowd import Crowd, Figures
-from bench.fanout.servers import ALONE, OURS, TORNADO
+from bench.fanout.servers import ALONE, OURS, SETTLED, TORNADO
 from bench.picture import bars
 from bench.report import Report, ratios, spread
 
@@ -30,17 +30,16 @@ def quiet(report: Report, people: int, found: Runs, events: int) -> None:
         )
     report.words(
         f"### A quiet room of {people:,}: one event at a time\n\nEach event goes as in a room that "
-        "was quiet before it, and the next is asked for when everybody has it. Percentiles are of "
-        f"all {len(limit) * events:,} events."
+        "was quiet before it, and the next is asked for when everybody has it: "
+        f"{len(limit)} runs of {events:,} events."
     )
     heads = ["", "deliveries per second of one core", ": the limit", "QLive : this one", *WAITS]
     report.table([*heads, "loop blocked at most [ms]"], rows)
-    beside = [_part(found[OURS], p) / _part(found[C], p) for p in (0.5, 0.99)]
-    apart = sorted(it for runs in found[OURS] for it in runs.spreads)
+    beside = [spread(ratios(_parts(found[OURS], p), _parts(found[C], p)), 2) for p in (0.5, 0.99)]
+    apart = [[_of(sorted(it.spreads), p) for it in found[OURS]] for p in (0.5, 0.99)]
     report.words(
-        f"To the last member, QLive : the limit: p50 {beside[0]:.2f}, p99 {beside[1]:.2f}. Between "
-        f"the first and the last member: p50 {_of(apart, 0.5):.1f} ms, p99 {_of(apart, 0.99):.1f} "
-        "ms."
+        f"To the last member, QLive : the limit: p50 {beside[0]}, p99 {beside[1]}. Between the "
+        f"first and the last member: p50 {spread(apart[0], 1)} ms, p99 {spread(apart[1], 1)} ms."
     )
     picture = f"fanout-{people}.svg"
     title = f"Deliveries per second of one core, {people:,} sockets"
@@ -48,7 +47,7 @@ def quiet(report: Report, people: int, found: Runs, events: int) -> None:
     report.picture(picture, f"Deliveries per second of one core at {people:,} sockets")
 
 
-def busy(report: Report, people: int, found: Runs) -> None:
+def busy(report: Report, people: int, found: Runs, others: Runs) -> None:
     report.words(
         f"### A busy room of {people:,}\n\nWhat becomes ready within 5 ms leaves in one send, and "
         "so does all that piles up while a send is under way. The limit is that of one send a "
@@ -68,6 +67,21 @@ def busy(report: Report, people: int, found: Runs) -> None:
     ]
     heads = ["", "deliveries per second of one core", ": the limit", *WAITS, "of a core"]
     report.table([*heads, "blocked at most [ms]"], rows)
+    if others:
+        report.words(
+            f"The others, which send each frame by itself, at {next(iter(found))} for a second: "
+            f"{len(next(iter(others.values())))} runs. Whoever is at a whole core lags ever more."
+        )
+        rows = [
+            (
+                name,
+                spread(_rates(runs)),
+                *_waits(runs),
+                spread([it.cpu / it.seconds for it in runs], 2),
+            )
+            for name, runs in others.items()
+        ]
+        report.table(["", "deliveries per second of one core", *WAITS, "of a core"], rows)
 
 
 def sockets(report: Report, people: int, opened: Mapping[str, Sequence[Crowd]]) -> None:
@@ -87,9 +101,11 @@ def sockets(report: Report, people: int, opened: Mapping[str, Sequence[Crowd]]) 
     ]
     heads = ["", "opened per second", "per second of one core", "memory of an idle one [KiB]"]
     report.table(heads, rows)
-    beside = ratios(_openings(opened[ALONE]), _openings(opened[TORNADO]))
+    hub = _openings(opened[ALONE])
+    plain, settled = (ratios(hub, _openings(opened[name])) for name in (TORNADO, SETTLED))
     report.words(
-        f"Handshakes per second of one core, our hub alone : Tornado's: {spread(beside, 2)}."
+        f"Handshakes per second of one core, our hub alone : Tornado's {spread(plain, 2)}, and "
+        f"with our collector's settings {spread(settled, 2)}."
     )
 
 
@@ -105,15 +121,19 @@ WAITS = ("to the last member, p50 [ms]", "p99", "p99.9")
 
 
 def _waits(runs: list[Figures]) -> tuple[str, str, str]:
-    """p50 run by run, the rest of all events together."""
-    middles = [_of(sorted(it.waits), 0.5) for it in runs]
-    many = sum(len(it.waits) for it in runs) >= 1_000
-    last = f"{_part(runs, 0.999):.1f}" if many else "too few"
-    return spread(middles, 1), f"{_part(runs, 0.99):.1f}", last
+    """p50 and p99 run by run; p99.9 of all events together, where they are enough."""
+    everything = sorted(wait for it in runs for wait in it.waits)
+    last = _of(everything, 0.999) if len(everything) >= ENOUGH else everything[-1]
+    rarest = f"{last:,.1f}" if len(everything) >= ENOUGH else f"worst {last:,.1f}"
+    return spread(_parts(runs, 0.5), 1), spread(_parts(runs, 0.99), 1), rarest
 
 
-def _part(runs: list[Figures], p: float) -> float:
-    return _of(sorted(wait for it in runs for wait in it.waits), p)
+ENOUGH = 5_000
+"""Events of which one in a thousand is more than one or two."""
+
+
+def _parts(runs: list[Figures], p: float) -> list[float]:
+    return [_of(sorted(it.waits), p) for it in runs]
 
 
 def _of(ordered: list[float], p: float) -> float:

@@ -1,4 +1,5 @@
-// The same control as control.py: one byte an event, L for a line about this process.
+// The same control as control.py: one byte an event, L for a line about this process, G for one after
+// its garbage is collected (node --expose-gc).
 import { createServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
@@ -16,7 +17,8 @@ export function control(port, tell) {
   const server = createServer((socket) => {
     socket.on("data", (data) => {
       for (const byte of data) {
-        if (byte === 76) socket.write(`${JSON.stringify(figures())}\n`);
+        if (byte === 71) globalThis.gc();
+        if (byte === 71 || byte === 76) socket.write(`${JSON.stringify(figures())}\n`);
         else tell();
       }
     });

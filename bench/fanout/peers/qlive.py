@@ -23,7 +23,7 @@ from server import Server
 from settings import Settings
 
 FRAME = frame(EVENT.encode())
-DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 120}
+DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 82}
 
 
 class Ways:

@@ -1,4 +1,7 @@
-"""Tornado as its documentation does it, `write_message` to each; on uvloop."""
+"""Tornado as its documentation does it, `write_message` to each; on uvloop.
+
+`settled` gives it the settings of the garbage collector that our server has.
+"""
 
 import sys
 from typing import Any
@@ -9,6 +12,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
+import garbage
 from bench.fanout.control import EVENT, run
 
 LISTENERS: set[WebSocketHandler] = set()
@@ -32,6 +36,8 @@ def tell(_way: bytes) -> None:
 
 
 async def main() -> None:
+    if sys.argv[1:] == ["settled"]:
+        garbage.settle()
     routes: list[Any] = [("/", Listener)]
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
     HTTPServer(Application(routes)).add_sockets(sockets)

@@ -26,7 +26,7 @@ from realtime.outbox import Outbox
 from rooms.events import Numbered
 
 NUMBERS = itertools.count(1)
-DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 120}
+DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 102}
 
 
 class Empty:
