@@ -1,8 +1,8 @@
 """Python's garbage collector, off the hot path: what lives as long as a socket is set aside.
 
 Looking through 10,000 sockets again and again cost every handshake a seventh more, and blocked the
-event loop for as long as it took. An open socket has no cycles (its HTTP request, which has, is
-garbage by the time that it is looked at), so it goes when it closes, collector or not; what else
+event loop for as long as it took. An open socket has no cycles, so it goes when it closes,
+collector or not (a request may have some, and is garbage by the time it is looked at); what else
 happened to be in flight and becomes garbage in cycles is found once an hour.
 """
 

@@ -5,7 +5,9 @@ import pytest
 
 from handlers import owners as module
 from handlers.owners import Owners
+from handlers.routes import CONTRACT
 from realtime.bus import LocalBus, Revoked
+from server import Server
 from storage.tokens import Tokens, token_id
 from tests.phones import Street
 
@@ -128,3 +130,31 @@ async def test_calls_that_only_read_refuse_whoever_has_logged_out_or_was_banned(
     assert (await anna.get("get_livelist/")).refusal == (401, "token")
     assert (await anna.get("qlive_user/get_userinfo/")).refusal == (401, "token")
     assert (await bert.get("get_livelist/")).refusal == (403, "banned")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_call_that_changes_something_asks_the_database(
+    street: Street, server: Server
+) -> None:
+    """A word that the bus has lost lets nobody do anything."""
+    host = await street.host()
+    anna = await street.guest("anna", 2, host.live_id)
+    (await anna.get("get_livelist/")).ok()
+    await server.parts.tokens.revoke(anna.token)
+    (await anna.get("get_livelist/")).ok()
+    applied = await anna.post("qlive_room/apply_micro/", live_id=host.live_id)
+    assert applied.refusal == (401, "token")
+
+
+def test_only_these_calls_may_know_already_whose_a_token_is() -> None:
+    known = {path for path, handler in CONTRACT if getattr(handler, "only_reads", False)}
+    assert known == {
+        "qlive_user/get_userinfo/",
+        "qlive_user/get_user_state/",
+        "qlive_user/get_users_info/",
+        "get_livelist/",
+        "get_configs/",
+        "qlive_gift/",
+        "qlive_room/rank/",
+        "qlive_room/day_rank/",
+    }

@@ -220,6 +220,7 @@ async def test_what_piles_up_behind_a_large_beginning_is_a_backlog_like_any_othe
     assert not one.outbox.closed
     one.outbox.send(b"x" * 300_000)
     assert one.outbox.went == Code.SLOW
+    assert set(await one.read_out()) == {0}, "no goodbye in the middle of a frame"
 
 
 @pytest.mark.gen_test(timeout=10)
