@@ -135,7 +135,10 @@ class Fanout:
                 # From here on it takes no more frames: whoever comes next is in the next one.
                 self._under_way = self._rounds.popleft()
                 self._fresh.clear()
-                await self._tell(self._under_way)
+                try:
+                    await self._tell(self._under_way)
+                except Exception:  # what nobody foresaw must not silence the room
+                    log.exception("round_broke")
                 self._under_way = None
         finally:
             self._task = self._under_way = None

@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from tornado.ioloop import IOLoop
 
 from realtime.codes import Code
@@ -80,6 +81,23 @@ async def test_a_small_room_is_told_at_once() -> None:
     hall.say()
     assert [one.heard for one in three] == [[1]] * 3
     assert (hall.fanout.sent, hall.fanout.busy) == (1, False)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_round_that_breaks_does_not_silence_the_room() -> None:
+    def told(_waited: float) -> None:
+        raise ZeroDivisionError
+
+    hall = Hall(slice_=1)
+    hall.fanout = Fanout(Pace(1, 0.0, told))
+    two = [hall.add() for _ in range(2)]
+    hall.say()
+    await asyncio.sleep(0)
+    hall.say()
+    with capture_logs() as lines:
+        await hall.settle()
+    assert [one.heard for one in two] == [[1, 2]] * 2
+    assert [line["event"] for line in lines] == ["round_broke"] * 2
 
 
 @pytest.mark.gen_test(timeout=10)
