@@ -25,8 +25,9 @@ class Report:
             "# What things cost",
             "",
             "Written by `make bench`, in one go on one machine that servers, MongoDB and load "
-            f"share: {machine}. Every figure is the median of several runs that were taken in "
-            "turn, with the lowest and the highest beside it; a ratio is taken run by run.",
+            f"share: {machine}. Every figure with a span beside it is the median of several "
+            "runs that were taken in turn, with the lowest and the highest; a ratio is taken "
+            "run by run.",
         ]
 
     def section(self, title: str, words: str) -> None:

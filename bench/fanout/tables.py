@@ -69,7 +69,8 @@ def busy(report: Report, people: int, found: Runs, others: Runs) -> None:
     report.table([*heads, "blocked at most [ms]"], rows)
     if others:
         report.words(
-            f"The others, which send each frame by itself, at {next(iter(found))} for a second: "
+            "The others, which send each frame by itself (our hub alone joins what comes during a "
+            f"send), at {next(iter(found))} for a second: "
             f"{len(next(iter(others.values())))} runs. Whoever is at a whole core lags ever more."
         )
         rows = [
@@ -88,7 +89,8 @@ def sockets(report: Report, people: int, opened: Mapping[str, Sequence[Crowd]]) 
     times = len(opened[OURS])
     report.words(
         f"### {people:,} sockets: opening and holding them\n\n{times} times, each by a server "
-        "that has just begun. Ours asks MongoDB for each one's token, place, room and counts."
+        "that has just begun, the last time with the others idle beside it. Ours asks MongoDB for "
+        "each one's token, place, room and counts."
     )
     rows = [
         (

@@ -10,7 +10,7 @@ export function control(port, tell) {
   delay.enable();
   const figures = () => {
     const { user, system } = process.cpuUsage();
-    const blocked = delay.max / 1e6 - 1;
+    const blocked = Math.max(0, delay.max / 1e6 - 1);
     delay.reset();
     return { blocked_ms: blocked, cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() };
   };
