@@ -1,18 +1,19 @@
-"""`make bench`: what things cost, as ratios within one run, written to docs/benchmarks.md.
+"""`make bench`: costs beside those of peers, as ratios within one run, in docs/benchmarks.md.
 
 Each figure is the median of several runs, taken in turn so that a drift of the machine meets all
-sides; a ratio is taken run by run. `python -m bench fanout gifts` measures only those, and writes
-nothing.
+sides; a ratio is taken run by run. `python -m bench fanout gifts` runs only those cases and leaves
+docs/ alone.
 """
 
 import asyncio
 import os
 import platform
+import resource
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from bench import changes, gifts, gifts_over_http, growth, relay
 from bench.calls import case as calls
 from bench.fanout import case as fanout
 from bench.peers import Peers, install
-from bench.report import Report
-from chaos.fleet import raise_file_limit
+from bench.report import PICTURES, Report
 from storage.mongod import Mongod
 
 FOLDER = Path(".bench").absolute()
@@ -31,8 +31,10 @@ Case = Callable[[Report, Peers, str, Path], Awaitable[None]]
 
 
 async def _gifts(report: Report, _peers: Peers, uri: str, folder: Path) -> None:
-    await gifts.run(report, uri)
-    await gifts_over_http.run(report, uri, folder)
+    with report.timed("gifts: without HTTP"):
+        await gifts.run(report, uri)
+    with report.timed("gifts: over HTTP"):
+        await gifts_over_http.run(report, uri, folder)
 
 
 async def _changes(report: Report, _peers: Peers, uri: str, _folder: Path) -> None:
@@ -57,25 +59,51 @@ CASES: dict[str, Case] = {
 }
 
 
-async def main(wanted: list[str]) -> None:
-    if short := raise_file_limit(FILES):
-        print(short, file=sys.stderr)
+async def main(wanted: Collection[str]) -> None:
     _end_on_sigterm()
-    report = Report(_machine())
+    whole = set(wanted) == set(CASES)
+    pictures = PICTURES if whole else FOLDER / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    report = Report(_machine(), pictures)
     folder = Path(tempfile.mkdtemp(prefix="qlive-bench-"))
     mongod = Mongod(folder / "mongo")
     try:
-        peers = install(FOLDER)
+        with report.timed("install peers, start MongoDB"):
+            peers = install(FOLDER)
+            uri = await mongod.start()
         report.words(peers.line())
-        uri = await mongod.start()
         for name, case in CASES.items():
-            if name in wanted or not wanted:
-                await case(report, peers, uri, folder)
-        if not wanted:
+            if name in wanted:
+                with report.timed(name):
+                    await case(report, peers, uri, folder)
+        report.times()
+        if whole:
             report.write()
     finally:
         await mongod.stop()
         shutil.rmtree(folder)
+
+
+def why_not(wanted: Collection[str]) -> str | None:
+    """What keeps these cases from being run here, as a sentence."""
+    if sys.platform != "linux":
+        return "The benchmarks run on Linux only: they read /proc."
+    if unknown := [name for name in wanted if name not in CASES]:
+        return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
+    if "growth" in wanted:
+        try:
+            growth.find_redis()
+        except growth.NoRedis as missing:
+            return str(missing)
+    return None
+
+
+def _allow_files() -> None:
+    """As many open files as the system lets us; a warning when that is not enough."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most < FILES:
+        print(f"{FILES} open files are needed and {most} allowed: raise `ulimit -Hn`.")
 
 
 def _end_on_sigterm() -> None:
@@ -96,4 +124,9 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    names = sys.argv[1:] or list(CASES)
+    if reason := why_not(names):
+        print(reason, file=sys.stderr)
+        sys.exit(2)
+    _allow_files()
+    asyncio.run(main(names))

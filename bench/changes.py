@@ -16,7 +16,7 @@ from storage.errands import Errands
 from storage.members import Members
 from storage.rooms import Rooms
 
-RUNS = 7
+RUNS = 5
 ROOMS = 32  # at once: one change under way in each
 CHANGES = 20  # per room and run, half of them applying, half withdrawing
 

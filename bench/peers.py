@@ -1,4 +1,4 @@
-"""Those whom we are measured against, each installed by itself: one may be missing."""
+"""Installs the peers, each at a fixed version; any of them may be missing."""
 
 import json
 import shutil
@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGES = {
-    "websockets": ["websockets"],
-    "aiohttp": ["aiohttp"],
-    "picows": ["picows"],
-    "python-socketio": ["python-socketio", "aiohttp"],
-    "FastAPI": ["fastapi", "uvicorn", "httptools"],
+    "websockets": ("websockets", ["websockets==17.4"]),
+    "aiohttp": ("aiohttp", ["aiohttp==3.14.5"]),
+    "picows": ("picows", ["picows==2.3.1"]),
+    "socketify": ("socketify", ["socketify==0.0.31"]),  # also needs libuv.so.1
+    "python-socketio": ("socketio", ["python-socketio==5.18.1", "python-engineio==4.15.1"]),
+    "FastAPI": ("fastapi", ["fastapi==0.165.0", "uvicorn==0.54.0", "httptools==0.9.0"]),
 }
-MODULES = {"ws": "ws", "socket.io": "socket.io"}
+"""The module that must be importable, and what pip installs; the first has the peer's version."""
+MODULES = {"ws": "8.23.0", "socket.io": "4.8.4"}
 
 
 @dataclass
 class Peers:
-    """What is there, with its version, and what is missing, with why."""
+    """The installed peers with their versions, and the missing ones with the reason."""
 
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -35,29 +37,37 @@ class Peers:
 def install(folder: Path) -> Peers:
     peers = Peers(modules=folder / "node" / "package.json")
     peers.versions["Tornado"] = _version("tornado")
-    for name, packages in PACKAGES.items():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", *packages]
-        if why := _failure([*pip, "--disable-pip-version-check"]):
+    together = _pip([it for _, wanted in PACKAGES.values() for it in wanted])
+    for name, (module, wanted) in PACKAGES.items():
+        why = together and _pip(wanted)  # after a failure of all, each by itself
+        if why := why or _failure([sys.executable, "-c", f"import {module}"]):
             peers.missing[name] = why
         else:
-            peers.versions[name] = _version(packages[0])
-    for name in MODULES:
-        _install_module(name, peers)
+            peers.versions[name] = _version(wanted[0].partition("==")[0])
+    for name, version in MODULES.items():
+        _install_module(name, version, peers)
     return peers
 
 
-def _install_module(name: str, peers: Peers) -> None:
+def _install_module(name: str, version: str, peers: Peers) -> None:
     home = peers.modules.parent
+    about = home / "node_modules" / name / "package.json"
     home.mkdir(parents=True, exist_ok=True)
-    if not shutil.which("npm"):
-        peers.missing[name] = "there is no npm"
+    if not (shutil.which("node") and shutil.which("npm")):
+        peers.missing[name] = "node or npm is not installed"
         return
     npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(home)]
-    if why := _failure([*npm, MODULES[name]]):
+    there = about.exists() and json.loads(about.read_text())["version"] == version
+    if not there and (why := _failure([*npm, f"{name}@{version}"])):
         peers.missing[name] = why
         return
-    about = home / "node_modules" / name / "package.json"
-    peers.versions[name] = json.loads(about.read_text())["version"]
+    peers.versions[name] = version
+
+
+def _pip(wanted: list[str]) -> str:
+    """Why they cannot be installed, if they cannot."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return _failure([*pip, *wanted])
 
 
 def _failure(command: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 
@@ -9,13 +10,11 @@ mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "qlive"  # the same figures make the same file
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of how it draws
 
-from bench.report import PICTURES  # noqa: E402
-
 OURS, THEIRS = "#b3163b", "#9aa4b2"
 SHADES = (OURS, THEIRS, "#5b6675")
 
 
-def bars(name: str, title: str, runs: Mapping[str, Sequence[float]]) -> None:
+def bars(path: Path, title: str, runs: Mapping[str, Sequence[float]]) -> None:
     """A bar for each, its length the median, with a line from the lowest to the highest run."""
     middles = [statistics.median(values) for values in runs.values()]
     low = [middle - min(values) for middle, values in zip(middles, runs.values(), strict=True)]
@@ -28,11 +27,11 @@ def bars(name: str, title: str, runs: Mapping[str, Sequence[float]]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(PICTURES / name, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
-def groups(name: str, title: str, runs: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def groups(path: Path, title: str, runs: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """For each group a bar for everybody, as in `bars`."""
     servers = list(next(iter(runs.values())))
     figure, axes = plt.subplots(figsize=(9, 4))
@@ -47,5 +46,5 @@ def groups(name: str, title: str, runs: Mapping[str, Mapping[str, Sequence[float
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(PICTURES / name, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -15,9 +15,9 @@ from devsecrets import fill
 from server import Server
 from settings import Settings
 
-RUNS = 7
+RUNS = 5
 PEOPLE = 16  # at once, each in the same room
-CALLS = 50  # per person and run, half of them applying, half withdrawing
+CALLS = 30  # per person and run, half of them applying, half withdrawing
 IM = {"well": {}, "answers in 10 s": {"seconds": 10}, "answers 503": {"status": 503}}
 
 

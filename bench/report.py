@@ -1,7 +1,9 @@
-"""What was measured, as it comes for whoever waits and as the page docs/benchmarks.md."""
+"""Results of the benchmarks: printed as they come, then written to docs/benchmarks.md."""
 
+import contextlib
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -20,7 +22,11 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 class Report:
-    def __init__(self, machine: str) -> None:
+    """The page, the folder for its pictures, and how long each part took."""
+
+    def __init__(self, machine: str, pictures: Path) -> None:
+        self.pictures = pictures
+        self._times: list[tuple[str, float]] = []
         self._lines = [
             "# What things cost",
             "",
@@ -29,6 +35,23 @@ class Report:
             "runs that were taken in turn, with the lowest and the highest; a ratio is taken "
             "run by run.",
         ]
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Records the wall time of the block; `CASE: PART` names a part of a case."""
+        began, place = time.monotonic(), len(self._times)
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            self._times.insert(place, (name, seconds))  # a case before its parts
+            print(f"  {name}: {seconds:.0f} s", flush=True)
+
+    def times(self) -> None:
+        """The wall time of all that was timed."""
+        total = sum(seconds for name, seconds in self._times if ":" not in name)
+        self.section("How long it took", f"{total / 60:.1f} minutes in all.")
+        self.table(["", "seconds"], [(name, f"{seconds:.0f}") for name, seconds in self._times])
 
     def section(self, title: str, words: str) -> None:
         self._say("", f"## {title}", "", words)

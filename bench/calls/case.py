@@ -7,17 +7,19 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from bench.calls.people import Guest, fill
+from bench.calls.people import fill
+from bench.calls.requests import changes, read, write
 from bench.fanout.crowd import NoCompiler, compile_one
 from bench.peers import Peers
 from bench.picture import groups
 from bench.report import Report, ratios, spread
 
 HERE = Path(__file__).parent
-CONNECTIONS, SECONDS, RUNS = 64, 4.0, 5
+CONNECTIONS, SECONDS, RUNS = 64, 1.5, 5
+WARM_SECONDS = 1.0
 ROOMS = 8
 """In which those who read are, eight in each."""
 OURS, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
@@ -40,7 +42,7 @@ async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
         "look-ups that one would write: FastAPI on uvicorn with uvloop and httptools, and plain "
         "Tornado handlers on uvloop. Ours joins what is asked for together, and for 30 s knows "
         "whose a token is and the rates. "
-        f"{RUNS} runs of {SECONDS:.0f} s, taken in turn, after one that warms.",
+        f"{RUNS} runs of {SECONDS:g} s, taken in turn, after one of {WARM_SECONDS:g} s.",
     )
     try:
         load = compile_one(HERE / "load.c", folder / "load")
@@ -55,10 +57,13 @@ async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
     async with _serving(modules, uri, database, folder) as ports:
         reads = {}
         for call, path in READS.items():
-            _write(requests, [_get(path, guest) for guest in guests])
-            reads[call] = await _compare(load, dict.fromkeys(ports, requests), ports)
+            write(requests, [read(path, guest) for guest in guests])
+            with report.timed(f"calls: {call}"):
+                reads[call] = await _compare(load, dict.fromkeys(ports, requests), ports)
     _tell_reads(report, reads)
-    _tell_changes(report, await _change(load, uri, folder))
+    with report.timed("calls: changes"):
+        changed = await _change(load, uri, folder)
+    _tell_changes(report, changed)
 
 
 async def _change(load: Path, uri: str, folder: Path) -> dict[str, Runs]:
@@ -68,7 +73,7 @@ async def _change(load: Path, uri: str, folder: Path) -> dict[str, Runs]:
         for name, module in {OURS: "qlive", BARE: "bare"}.items():
             database, asked[name] = f"bench_changes_{module}", folder / f"changes-{module}"
             guests = await fill(uri, database, CONNECTIONS, CONNECTIONS)
-            _write(asked[name], _changes(guests))
+            write(asked[name], changes(guests))
             serving = _serving({name: module}, uri, database, folder)
             ports |= await stack.enter_async_context(serving)
         return await _compare(load, asked, ports)
@@ -84,17 +89,22 @@ async def _compare(
     found: dict[str, Runs] = {name: defaultdict(list) for name in asked}
     for number in range(RUNS + 1):
         for name, requests in asked.items():
-            where = [str(ports[name]), str(CONNECTIONS), str(SECONDS), str(requests)]
-            command = [str(load), *where]
-            pipe = asyncio.subprocess.PIPE
-            program = await asyncio.create_subprocess_exec(*command, stdout=pipe)
-            said = json.loads((await program.communicate())[0])
-            assert not said["refused"], name
+            said = await ask(load, ports[name], requests, SECONDS if number else WARM_SECONDS)
             if number:
                 found[name]["rate"].append(said["answered"] / said["seconds"])
                 for part in ("p50", "p99"):
                     found[name][part].append(said[part])
     return found
+
+
+async def ask(load: Path, port: int, requests: Path, seconds: float) -> dict[str, float]:
+    """What load.c says of one run; every call must be answered with 200."""
+    command = [str(load), str(port), str(CONNECTIONS), str(seconds), str(requests)]
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(*command, stdout=pipe)
+    said: dict[str, float] = json.loads((await program.communicate())[0])
+    assert not said["refused"], requests
+    return said
 
 
 def _tell_reads(report: Report, reads: Mapping[str, Mapping[str, Runs]]) -> None:
@@ -108,7 +118,7 @@ def _tell_reads(report: Report, reads: Mapping[str, Mapping[str, Runs]]) -> None
     report.words("### Reads")
     report.table(["", "answered per second", "QLive : this one", "p50 [ms]", "p99 [ms]"], rows)
     bars = {call: {n: runs["rate"] for n, runs in found.items()} for call, found in reads.items()}
-    groups("calls.svg", "Answers per second, one process, 64 connections", bars)
+    groups(report.pictures / "calls.svg", "Answers per second, one process, 64 connections", bars)
     report.picture("calls.svg", "Answers per second of one process at 64 connections")
 
 
@@ -131,37 +141,6 @@ def _tell_changes(report: Report, found: Mapping[str, Runs]) -> None:
 
 
 PARTS = {"rate": 0, "p50": 1, "p99": 1}
-
-
-def _get(path: str, guest: Guest) -> bytes:
-    where = path.format(live_id=guest.live_id)
-    return _head(f"GET /wx/api/qlive/{where}", guest) + b"\r\n"
-
-
-def _post(path: str, guest: Guest, body: str) -> bytes:
-    head = _head(f"POST /wx/api/qlive/{path}", guest)
-    return head + f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-def _head(asked: str, guest: Guest) -> bytes:
-    return (
-        f"{asked} HTTP/1.1\r\nHost: localhost\r\nAuthorization: QLiveToken {guest.token}\r\n"
-    ).encode()
-
-
-def _changes(guests: Sequence[Guest]) -> list[bytes]:
-    """In the order in which load.c hands them to its connections: first everybody leaves, whatever
-    the run before was cut off in."""
-    asked = [
-        _post(f"qlive_room/{act}_micro/", guest, f'{{"live_id": {guest.live_id}}}')
-        for act in ("apply", "accept")
-        for guest in guests
-    ]
-    return [_get("qlive_room/leave_micro/?live_id={live_id}", it) for it in guests] + asked
-
-
-def _write(path: Path, requests: Sequence[bytes]) -> None:
-    path.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_BYTES = 100, BATCH = 1024, LINE = 512 };
+enum { EVENT_BYTES = 100, BATCH = 1024, LINE = 512, SILENCE_MS = 50 };
 
 struct member {
     int fd;
@@ -199,7 +199,7 @@ static void tell_figures(double began, double used) {
 static void start(uint32_t events) {
     for (;;) { /* whatever is still on its way belongs to nobody's figures */
         static struct epoll_event any;
-        if (!epoll_wait(poller, &any, 1, 200)) break;
+        if (!epoll_wait(poller, &any, 1, SILENCE_MS)) break;
         listen_for(0);
     }
     for (int i = 0; i < people; i++) members[i].heard = 0;

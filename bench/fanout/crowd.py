@@ -13,7 +13,7 @@ from typing import Any
 HERE = Path(__file__).parent
 START_SECONDS = 300.0
 RUN_SECONDS = 300.0
-REST_SECONDS = 1.0
+REST_SECONDS = 0.6
 """In which a server may put away what opening so many sockets has left behind."""
 
 
@@ -84,10 +84,10 @@ class Crowd:
         assert self._program.stdout
         self._program.stdin.write(command.encode() + b"\n")
         async with asyncio.timeout(RUN_SECONDS):
-            line = await self._program.stdout.readuntil(b"\n")
+            said = await self._program.stdout.readuntil(b"\n")
         after = await self.server()
         cpu = after["cpu"] - before["cpu"]
-        seen = json.loads(line)
+        seen = json.loads(said)
         seen.pop("crowd_cpu")
         return Figures(**seen, cpu=cpu, blocked_ms=after["blocked_ms"], rss=int(after["rss"]))
 
@@ -121,11 +121,11 @@ async def crowd(
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Crowd]:
     """`server` is a command that prints {"port", "control", "rss"} once it listens."""
-    async with _running(server, environment) as serving:
-        said = json.loads(await _line(serving))
+    async with running(server, environment) as serving:
+        said = json.loads(await line(serving))
         where = [*options, str(said["port"]), str(said["control"]), str(people)]
-        async with _running([str(program), *where]) as listening:
-            it = Crowd(listening, serving, json.loads(await _line(listening)))
+        async with running([str(program), *where]) as listening:
+            it = Crowd(listening, serving, json.loads(await line(listening)))
             await it.settle(said)
             yield it
 
@@ -133,24 +133,28 @@ async def crowd(
 @contextlib.asynccontextmanager
 async def listening(command: Sequence[str]) -> AsyncIterator[None]:
     """A crowd that only listens, once all of it does."""
-    async with _running(command) as program:
-        await _line(program)
+    async with running(command) as program:
+        await line(program)
         yield
 
 
-async def _line(program: asyncio.subprocess.Process) -> bytes:
+async def line(program: asyncio.subprocess.Process) -> bytes:
+    """The next line that it prints."""
     assert program.stdout
     async with asyncio.timeout(START_SECONDS):
         return await program.stdout.readline()
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
+async def running(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    stderr: int | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that is killed at the end of the block."""
     pipe = asyncio.subprocess.PIPE
     program = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, env=environment, limit=1 << 24
+        *command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, limit=1 << 24
     )
     try:
         yield program

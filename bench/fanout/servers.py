@@ -27,8 +27,8 @@ class Told:
     needs: str = "Tornado"
 
 
-def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", f"bench.fanout.peers.{module}"]
+def _python(module: str, python: str = sys.executable) -> list[str]:
+    return [python, "-m", f"bench.fanout.peers.{module}"]
 
 
 def _node(script: str) -> list[str]:
@@ -42,6 +42,7 @@ PEERS = (
     Told("`websockets`, `broadcast`", _python("websockets_"), needs="websockets"),
     Told("aiohttp, `send_str` to each", _python("aiohttp_"), needs="aiohttp"),
     Told("picows, `send` to each", _python("picows_"), needs="picows"),
+    Told("socketify (uWebSockets), `publish`", _python("socketify_"), needs="socketify"),
     Told("python-socketio, `emit`", _python("socketio_"), SOCKET_IO, "python-socketio"),
     Told("node ws, `send` to each", _node("ws.mjs"), needs="ws"),
     Told("node socket.io, `emit`", _node("socketio.mjs"), SOCKET_IO, "socket.io"),
@@ -55,13 +56,14 @@ def environment(peers: Peers) -> Mapping[str, str]:
     return {**os.environ, **given}
 
 
-async def ours(uri: str, people: int, folder: Path, library: Path) -> Told:
+async def ours(
+    uri: str, database: str, people: int, library: Path, python: str = sys.executable
+) -> Told:
     """The whole server, with a room of so many in its database."""
-    database = f"bench_fanout_{people}"
     (room,) = await open_rooms(uri, database, 1)
-    tokens = folder / f"tokens-{people}"
+    tokens = library.with_name(f"tokens-{database}")
     tokens.write_text(lines([room] * people, await enter(uri, database, [room] * people)))
-    command = [*_python("qlive"), uri, database, str(room.live_id), str(library)]
+    command = [*_python("qlive", python), uri, database, str(room.live_id), str(library)]
     return Told(OURS, command, ("-j", "-p", SOCKET, "-t", str(tokens)))
 
 

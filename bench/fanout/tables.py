@@ -12,8 +12,7 @@ C, LOOP = "a C loop of send(2) over our sockets: the limit", "a Python loop of `
 Runs = dict[str, list[Figures]]
 
 
-def quiet(report: Report, people: int, found: Runs, events: int) -> None:
-    """`events`: how many of each run."""
+def quiet(report: Report, people: int, found: Runs) -> None:
     limit, ours = _rates(found[C]), _rates(found[OURS])
     rows = []
     for name, runs in found.items():
@@ -26,15 +25,16 @@ def quiet(report: Report, people: int, found: Runs, events: int) -> None:
                 "" if name == OURS else spread(ratios(ours, mine), 2),
                 *_waits(runs),
                 spread([it.blocked_ms for it in runs], 1),
+                f"{len(runs[0].waits)}",
             )
         )
     report.words(
         f"### A quiet room of {people:,}: one event at a time\n\nEach event goes as in a room that "
-        "was quiet before it, and the next is asked for when everybody has it: "
-        f"{len(limit)} runs of {events:,} events."
+        "was quiet before it, and the next is asked for when everybody has it. "
+        f"{len(limit)} runs, each of so many events as the last column says."
     )
     heads = ["", "deliveries per second of one core", ": the limit", "QLive : this one", *WAITS]
-    report.table([*heads, "loop blocked at most [ms]"], rows)
+    report.table([*heads, "loop blocked at most [ms]", "events in a run"], rows)
     beside = [spread(ratios(_parts(found[OURS], p), _parts(found[C], p)), 2) for p in (0.5, 0.99)]
     apart = [[_of(sorted(it.spreads), p) for it in found[OURS]] for p in (0.5, 0.99)]
     report.words(
@@ -43,7 +43,7 @@ def quiet(report: Report, people: int, found: Runs, events: int) -> None:
     )
     picture = f"fanout-{people}.svg"
     title = f"Deliveries per second of one core, {people:,} sockets"
-    bars(picture, title, {name: _rates(runs) for name, runs in found.items()})
+    bars(report.pictures / picture, title, {name: _rates(runs) for name, runs in found.items()})
     report.picture(picture, f"Deliveries per second of one core at {people:,} sockets")
 
 
@@ -69,8 +69,8 @@ def busy(report: Report, people: int, found: Runs, others: Runs) -> None:
     report.table([*heads, "blocked at most [ms]"], rows)
     if others:
         report.words(
-            "The others, which send each frame by itself (our hub alone joins what comes during a "
-            f"send), at {next(iter(found))} for a second: "
+            "The others, which send each frame by itself (our hub alone and uWebSockets join what "
+            f"comes during a send), at {next(iter(found))} for half a second: "
             f"{len(next(iter(others.values())))} runs. Whoever is at a whole core lags ever more."
         )
         rows = [
