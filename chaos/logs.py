@@ -13,6 +13,9 @@ BUG = re.compile(
     r"(Assertion|Attribute|Index|Key|Name|Recursion|Runtime|Type|Value|ZeroDivision)Error\b"
 )
 
+LOSSES = {("bus_lost", "RuntimeError")}
+"""uvloop says so of a transport that was closed before a write; the bus takes it for a loss."""
+
 
 def unforeseen(log: Path) -> Iterator[str]:
     """Tracebacks, and the names of bugs where a log has room for no more.
@@ -34,6 +37,8 @@ def _surprise_in(line: str) -> str:
     if trace := said.get("exception"):
         last: str = trace.strip().splitlines()[-1]
         return "" if AWAY.match(last) else f"{said.get('event')}: {last}"
+    if (said.get("event"), said.get("error")) in LOSSES:
+        return ""
     whys = (said.get(name) for name in ("error", "why"))
     bugs = (why for why in whys if isinstance(why, str) and BUG.match(why))
     return next((f"{said.get('event')}: {bug}" for bug in bugs), "")

@@ -211,8 +211,10 @@ class RedisBus:
         pubsub = self._pubsub
         if pubsub is None or (what == "subscribe") != (channel in self._wanted):
             return
-        with suppress(*AWAY):
+        try:
             await getattr(pubsub, what)(channel)
+        except Exception as error:  # noqa: BLE001 - uvloop calls a closed transport a RuntimeError
+            log.debug("channel_request_failed", channel=channel, error=type(error).__name__)
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import described
+from tests.examples import SEARCHES, examples
 from tests.phones import Street
 
 SEED = "20261125"
@@ -27,6 +28,15 @@ CHECKS = (
 )
 """Not negative_data_rejection: numbers may come as text, what is not known is ignored. Not
 positive_data_acceptance: who is too poor, banned or not on mic is refused with any data."""
+
+CONFIG = """
+[phases.coverage]
+unexpected-methods = ["TRACE"]
+"""
+"""Every other wrong method: tests/handlers/test_bad_input.py."""
+EXAMPLES = 5
+"""Of each call that is fuzzed, beside what is shown and the limits of every parameter."""
+PHASES = "examples,coverage,fuzzing" if SEARCHES else "examples,coverage"
 
 NOBODY = "00000000"
 
@@ -48,7 +58,6 @@ async def test_schemathesis_finds_nothing_as_a_guest_in_a_room(
         "--exclude-tag=simulator",  # below
         "--exclude-operation-id=users.Logout.get",  # all else would be 401 after it
         "--exclude-operation-id=socket.RoomSocket.get",  # 101 is for who speaks WebSocket
-        "--max-examples=30",
     )
 
 
@@ -63,7 +72,7 @@ async def test_schemathesis_finds_nothing_as_a_host(street: Street, tmp_path: Pa
         f"Authorization: QLiveToken {host.token}",
         "--include-tag=rooms",
         "--include-tag=mic",
-        "--max-examples=30",
+        phases="examples,fuzzing",  # wrong parameters are refused before it is asked who sent them
     )
 
 
@@ -77,7 +86,6 @@ async def test_schemathesis_finds_nothing_as_an_operator(street: Street, tmp_pat
         _among([host.id, guest.id, NOBODY], [host.live_id, 77]),
         f"Authorization: Bearer {street._ops_token}",
         "--include-tag=operators",
-        "--max-examples=30",
     )
 
 
@@ -93,7 +101,6 @@ async def test_schemathesis_finds_nothing_at_the_simulators_phone(
         "--include-tag=simulator",
         # It answers in the manner of the services that it plays.
         "--exclude-checks=unsupported_method,allow_header_conformance",
-        "--max-examples=30",
     )
 
 
@@ -108,14 +115,21 @@ async def test_schemathesis_would_find_what_is_not_as_described(
 
 
 async def _run(
-    street: Street, folder: Path, document: dict[str, Any], header: str, *words: str
+    street: Street,
+    folder: Path,
+    document: dict[str, Any],
+    header: str,
+    *words: str,
+    phases: str = PHASES,
 ) -> None:
     """Its own words are the test's when it finds something."""
     (folder / "openapi.json").write_text(json.dumps(document))
+    (folder / "schemathesis.toml").write_text(CONFIG)
     schemathesis = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json"),
         *(f"--url={street.address}", f"--header={header}", f"--seed={SEED}"),
-        *(f"--checks={','.join(CHECKS)}", "--phases=examples,coverage,fuzzing"),
+        *(f"--checks={','.join(CHECKS)}", f"--phases={phases}"),
+        f"--max-examples={examples(EXAMPLES)}",
         *("--suppress-health-check=all", "--warnings=off", "--no-color", "--no-shrink"),
         *("--continue-on-failure", *words),
         cwd=folder,

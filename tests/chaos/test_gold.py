@@ -1,8 +1,5 @@
 """Gifts over real processes, at a small size: what was acknowledged is in the book, once."""
 
-import resource
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,43 +16,31 @@ from tests.handlers.test_gifts import CANDY, give
 from tests.phones import Street
 
 
-@pytest.fixture
-def folder(tmp_path: Path, secrets_file: Path) -> Path:
-    """With the secrets already made, where there are any."""
-    if secrets_file.exists():
-        shutil.copy(secrets_file, tmp_path / "dev-secrets.json")
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def file_limit() -> Iterator[None]:
-    """A run raises the limit for its whole process."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
+@pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=200)
 async def test_a_request_from_everywhere_at_once_has_one_effect_and_equal_answers(
-    folder: Path,
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(once, "TIMES", 20)
     size = Size(clients=8, rooms=2, processes=2, favours=False, walkers=False)
     report = await once.once(Play(folder, size, seconds=1))
     assert report.kept, report.line()
     assert (report.figures["given"], report.figures["booked"]) == (10, 10)
 
 
+@pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=200)
 async def test_nobody_who_has_gold_is_refused_while_mongodb_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gold, "PER_SECOND", 40)
-    monkeypatch.setattr(gold, "EVERY_SECONDS", 4.0)
-    size = Size(clients=8, rooms=2, processes=2, favours=False, walkers=False)
-    report = await gold.gold(Play(folder, size, seconds=10))
+    monkeypatch.setattr(gold, "PER_SECOND", 30)
+    monkeypatch.setattr(gold, "EVERY_SECONDS", 2.0)
+    monkeypatch.setattr(gold, "DEAD_SECONDS", 0.5)
+    size = Size(clients=8, rooms=2, processes=1, favours=False, walkers=False)
+    report = await gold.gold(Play(folder, size, seconds=4))
     assert not report.faults, report.line()
     assert report.figures["kills"] > 0
-    assert report.figures["given"] == report.figures["booked"] > 300
+    assert report.figures["given"] == report.figures["booked"] > 40
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -39,14 +39,14 @@ async def test_node_is_new_enough() -> None:
 @pytest.mark.gen_test(timeout=60)
 @pytest.mark.parametrize("name", ALONE)
 async def test_the_sdk_keeps_its_word(name: str) -> None:
-    assert passed(await run("--test", "--test-reporter=tap", HERE / name)) > 1
+    assert passed(await run("--test-reporter=tap", HERE / name)) > 1
 
 
 @pytest.mark.gen_test(timeout=90)
 async def test_the_sdk_and_the_server_understand_each_other(server: Server) -> None:
     where = {"QLIVE_ADDRESS": server.address, "QLIVE_OPS_TOKEN": server.settings.ops.token}
     path = HERE / AGAINST_A_SERVER
-    assert passed(await run("--test", "--test-reporter=tap", path, **where)) > 1
+    assert passed(await run("--test-reporter=tap", path, **where)) > 1
 
 
 @pytest.mark.gen_test(timeout=30)

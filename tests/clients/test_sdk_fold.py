@@ -9,6 +9,7 @@ from tests.phones import Street
 from tests.realtime.listening import listen, until
 from tests.realtime.test_folding import BLIPS, a_look, evening, look_until
 
+ACTS = 80
 CUTS = Path(__file__).parent / "fold_cuts.mjs"
 
 
@@ -22,16 +23,15 @@ def changes() -> dict[str, Any]:
 
 
 @pytest.mark.gen_test(timeout=90)
-@pytest.mark.parametrize("seed", [1, 6])
 async def test_at_every_cut_the_sdks_fold_leads_to_the_later_snapshot(
-    street: Street, tmp_path: Path, seed: int
+    street: Street, tmp_path: Path
 ) -> None:
-    here, watcher = await evening(street, seed)
+    here, watcher = await evening(street, seed=1)
     here.wishes |= BLIPS
     looker = await street.guest("looker", 0, here.live_id)
     async with listen(await watcher.connect()) as heard:
         cuts = []
-        for n in range(120):
+        for n in range(ACTS):
             await here.act()
             cuts.append(await a_look(looker))
             if n % 50 == 25:  # the host, too
@@ -41,13 +41,15 @@ async def test_at_every_cut_the_sdks_fold_leads_to_the_later_snapshot(
                 cuts += await look_until(looker, "paused")
                 await here.connect(here.host)
                 cuts += await look_until(looker, "live")
+        await here.each_once()
+        cuts.append(await a_look(looker))
         (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
         await until(lambda: '"type":"live_end"' in heard[-1])
-    for phone in (here.host, *here.guests):
-        here.drop(phone)
+    here.drop_all()
     events = [json.loads(text) for text in heard[1:]]
     assert events[0]["seq"] == 1, "what follows is found by its number"
     assert {event["type"] for event in events} >= {"member_away", "live_pause", "micro_accept"}
     story = tmp_path / "story.json"
     story.write_text(json.dumps({"cuts": cuts, "events": events}))
-    assert int(await run(CUTS, story)) > 1000
+    compared = int(await run(CUTS, story))
+    assert compared > 500

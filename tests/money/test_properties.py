@@ -1,9 +1,9 @@
 """Whatever is done in whatever order: nothing appears, nothing is lost, nothing happens twice.
 
-QLIVE_EXAMPLES=50000 tries that many runs, other ones each time.
+250 runs meet every answer and every refusal; QLIVE_EXAMPLES=long tries 50,000, other ones each
+time.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -35,16 +34,10 @@ from money.refusals import (
 )
 from money.teller import Teller
 from money.tray import Move
+from tests.examples import example_settings
 from tests.money.memory import Holds, MemoryBook, MemoryTill
 
-EXAMPLES = os.environ.get("QLIVE_EXAMPLES")
-SETTINGS = settings(
-    max_examples=int(EXAMPLES or 2_000),
-    stateful_step_count=15,
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    database=None,
-)
+SETTINGS = example_settings(250, stateful_step_count=15)
 START = {"anna": (60, 5), "bert": (0, 5), "carl": (0, 30)}
 PEOPLE = [*START]
 UNITS = ("gold", "income")
@@ -242,6 +235,7 @@ class Money(RuleBasedStateMachine):
         )
         self.model = Model(has, sales={order.number: Sale() for order in ORDERS})
         self.presents: list[Present] = []
+        self.outcomes: list[Outcome] = []
         self.asks: list[tuple[Callable[[], Outcome], Callable[[], Doing]]] = []
 
     @rule(presents=st.lists(PRESENT, min_size=1, max_size=6), live=LIVE, later=LATER)
@@ -310,6 +304,7 @@ class Money(RuleBasedStateMachine):
     def ask(self, expected: Callable[[], Outcome], deed: Callable[[], Doing]) -> None:
         self.asks.append((expected, deed))
         expects = expected()
+        self.outcomes.append(expects)
         assert outcome(deed()) == expects
 
     def spend(self, who: str) -> None:
@@ -401,3 +396,24 @@ def outcome(deed: Doing) -> Outcome:
 
 def test_whatever_is_done_the_book_the_purses_and_the_rankings_agree() -> None:
     run_state_machine_as_test(Money, settings=SETTINGS)
+
+
+def test_the_rules_of_this_machine_reach_every_refusal() -> None:
+    """A property of a book in which nothing is ever refused would show too little."""
+    money, order = Money(), ORDERS[0]
+    money.reverse(0)
+    money.grant("anna", 7, "x")
+    money.grant("anna", 40, "x")
+    money.pay(order, less=1)
+    money.refund(order, 5, "a", "nothing")
+    money.pay(order, less=0)
+    money.pay(order, less=0)
+    money.refund(order, 5, "a", "spent")
+    money.reverse(0)
+    money.settle("carl", 1, "y", by_house=False)
+    money.settle("carl", 0, "z", by_house=False)
+    said = [it if isinstance(it, type | str | bool) else "answered" for it in money.outcomes]
+    assert said == [
+        *(NoSuchEntry, "answered", RequestIdReused, "amount", "not_paid", True, False),
+        *(False, True, NotReversible, NotOwed, InsufficientGold),
+    ]

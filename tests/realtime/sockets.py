@@ -45,6 +45,17 @@ class Pair:
         await until(some)
         return bytes(found)
 
+    async def read_to(self, last: bytes) -> bytes:
+        """What comes up to these bytes, and whatever came together with them."""
+        found = bytearray()
+
+        def ended() -> bool:
+            found.extend(self.now())
+            return last in found
+
+        await until(ended)
+        return bytes(found)
+
     async def read_out(self) -> bytes:
         """Everything until our side is closed."""
         found = bytearray()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tornado.ioloop import IOLoop
@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 from realtime.codes import Code
 from realtime.fanout import Fanout, Pace
 from realtime.outbox import Outbox
+from tests.examples import example_settings
 from tests.realtime.listening import until
 from tests.realtime.sockets import Pair
 
@@ -275,11 +276,11 @@ async def test_what_a_socket_takes_half_of_in_a_round_goes_on_right(io_loop: IOL
     fanout = Fanout(Pace(slice=9, gather=0.001))
     fanout.add(slow.outbox)
     fanout.add(quick.outbox)
-    said = [b"%04d" % n * 100_000 for n in range(5)]
+    said = [b"%04d" % n * 20_000 for n in range(5)]
     for n, frame in enumerate(said):
         fanout.send(frame, n + 1, time.time())
     await until(lambda: not fanout.busy)
-    assert slow.outbox.waits, "the kernel takes no two megabytes at once"
+    assert slow.outbox.waits, "the kernel takes no 400 kB at once"
     whole = b"".join(said)
     for one in (quick, slow):
         assert await one.read(len(whole)) == whole
@@ -426,7 +427,7 @@ class Play:
             assert self.fanout.sent <= self.seqs[last], "a heartbeat would name an event to come"
 
 
-@settings(max_examples=2_000, deadline=None)
+@example_settings(500)
 @given(slice_=st.integers(1, 3), gather=st.sampled_from([0, 0.005]), acts=ACTS)
 def test_everybody_hears_exactly_what_is_said_after_their_joining_and_then_the_goodbye(
     slice_: int, gather: float, acts: list[tuple[str, str]]

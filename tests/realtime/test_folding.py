@@ -21,6 +21,16 @@ WISHES = {
     "push_gift": 3,
     "rename": 3,
 }
+ACTS = 100
+EVENT_OF = {
+    "apply_micro": "micro_apply",
+    "accept_micro": "micro_accept",
+    "invite_micro": "micro_invite",
+    "refuse_micro": "micro_refuse",
+    "leave_micro": "micro_leave",
+    "take_off": "micro_leave",
+    "push_gift": "gift",
+}
 BLIPS = {"connect": 8, "drop": 6, "put_out": 0.3}
 GUESTS = {"bert": 1, "carl": 1, "emil": 1, "anna": 2, "dora": 2, "ella": 2, "nobody": 0}
 
@@ -77,6 +87,24 @@ class Evening:
         changed = {"nickname": name, "face_url": f"https://face.example/{name}", "age": 30}
         return await one.post("qlive_user/update_userinfo/", **changed)
 
+    async def each_once(self) -> None:
+        """Every kind of event from the mic, a gift and a new name, whatever chance has brought."""
+        here: Any = {"live_id": self.live_id}
+        one = await self.host.street.guest("each", 1, self.live_id, gold=30)
+        await self.connect(one)
+        for other in self.guests:  # the place of a man is to be free; most are not on it
+            await self.host.get("qlive_room/leave_micro/", user_id=other.id, **here)
+        for step in ("apply_micro", "refuse_micro", "invite", "accept_micro"):
+            if step == "invite":
+                reply = await self.host.post("qlive_room/invite_micro/", user_id=one.id, **here)
+            else:
+                reply = await one.post(f"qlive_room/{step}/", **here)
+            reply.ok()
+        gift: Any = {"gift_id": self.gifts[0], "num": 1, "user_id": self.host.id}
+        (await one.get("qlive_gift/push_gift/", **gift)).ok()
+        (await one.post("qlive_user/update_userinfo/", nickname="once")).ok()
+        (await one.get("qlive_room/leave_micro/", **here)).ok()
+
     async def connect(self, one: Phone) -> None:
         """A newer socket; nobody reads on the older any more."""
         newer = await one.connect(self.live_id)
@@ -87,6 +115,11 @@ class Evening:
         """Their connection is gone, without a word."""
         if socket := self.sockets.pop(one.id, None):
             socket.connection.transport.abort()
+
+    def drop_all(self) -> None:
+        for socket in self.sockets.values():
+            socket.connection.transport.abort()
+        self.sockets.clear()
 
 
 async def evening(street: Street, seed: int) -> tuple[Evening, Phone]:
@@ -120,21 +153,19 @@ def check_every_cut(cuts: list[Frame], events: list[Frame]) -> None:
 
 
 @pytest.mark.gen_test(timeout=90)
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_at_every_cut_the_events_lead_to_the_later_snapshot(
-    street: Street, seed: int
-) -> None:
-    here, watcher = await evening(street, seed)
+async def test_at_every_cut_the_events_lead_to_the_later_snapshot(street: Street) -> None:
+    here, watcher = await evening(street, seed=1)
     sockets = [await here.host.connect(), await watcher.connect()]
     first, _ = [await socket.frame() for socket in sockets]
     looker = await street.guest("looker", 0, here.live_id)
-    cuts, refused = [first], 0
-    for _ in range(150):
+    cuts, refused = [first], list[tuple[int, int, str]]()
+    for _ in range(ACTS):
         reply = await here.act()
         cuts.append(await a_look(looker))
         if reply.status != 200 or reply.json.get("status") == "failed":
-            refused += 1
-            assert cuts[-1]["seq"] == cuts[-2]["seq"], f"{here.done[-1]}: {reply.text}"
+            refused.append((cuts[-2]["seq"], cuts[-1]["seq"], here.done[-1]))
+    await here.each_once()
+    cuts.append(await a_look(looker))
     last = cuts[-1]["seq"]
     (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
     heard = [await numbered(socket, last + 1) for socket in sockets]
@@ -142,7 +173,9 @@ async def test_at_every_cut_the_events_lead_to_the_later_snapshot(
     events = [json.loads(text) for text in heard[0]]
     assert [event["seq"] for event in events] == list(range(1, last + 2))
     check_every_cut(cuts, events)
-    assert refused > 20
+    assert len(refused) > 20
+    for before, after, act in refused:  # what earlier acts still have to say may come meanwhile
+        assert EVENT_OF.get(act) not in {event["type"] for event in events[before:after]}, act
     assert {event["type"] for event in events} == {
         *("micro_apply", "micro_invite", "micro_accept", "micro_refuse", "micro_leave"),
         *("profile", "gift", "live_end"),
@@ -158,17 +191,16 @@ async def look_until(looker: Phone, status: str) -> list[Frame]:
 
 
 @pytest.mark.gen_test(timeout=90)
-@pytest.mark.parametrize("seed", [4, 5])
 async def test_while_connections_drop_and_come_back_the_events_lead_to_every_later_snapshot(
-    street: Street, seed: int
+    street: Street,
 ) -> None:
-    here, watcher = await evening(street, seed)
+    here, watcher = await evening(street, seed=4)
     here.wishes |= BLIPS
     looker = await street.guest("looker", 0, here.live_id)
     other = await street.guest("other watcher", 0, here.live_id)
     async with listen(await watcher.connect()) as one, listen(await other.connect()) as two:
         cuts = []
-        for n in range(150):
+        for n in range(ACTS):
             await here.act()
             cuts.append(await a_look(looker))
             if n % 50 == 25:  # at last the host, too
@@ -178,11 +210,12 @@ async def test_while_connections_drop_and_come_back_the_events_lead_to_every_lat
                 cuts += await look_until(looker, "paused")
                 await here.connect(here.host)
                 cuts += await look_until(looker, "live")
+        await here.each_once()
+        cuts.append(await a_look(looker))
         (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
         for heard in (one, two):
             await until(lambda heard=heard: '"type":"live_end"' in heard[-1])
-    for phone in (here.host, *here.guests):
-        here.drop(phone)
+    here.drop_all()
     assert one[1:] == two[1:], "all but the snapshot"
     events = [json.loads(text) for text in one[1:]]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))

@@ -8,7 +8,6 @@ from tornado.ioloop import IOLoop
 
 from realtime.codes import Code
 from realtime.frames import frame
-from realtime.outbox import GOODBYE_SECONDS
 from realtime.wire import closing
 from tests.realtime.listening import until
 from tests.realtime.sockets import BACKLOG, Pair
@@ -125,21 +124,24 @@ async def test_who_reads_on_after_being_cut_off_learns_why(pair: Make) -> None:
     sent = one.stall()
     while not one.outbox.closed:
         one.outbox.send(b"y" * 1000)
-    heard = await one.read_out()
+    heard = await one.read_to(closing(4001, "slow"))
     assert heard.startswith(sent), "what was under way comes whole: a frame must not be torn"
     said, code = one.goodbye(heard[len(sent) :])
     assert (said["code"], said["reason"], said["reconnect"], code) == (4001, "slow", True, 4001)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_who_does_not_read_on_is_closed_all_the_same(pair: Make) -> None:
+async def test_who_does_not_read_on_is_closed_all_the_same(
+    pair: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.outbox.GOODBYE_SECONDS", 0.1)
     one = pair()
     one.stall()
     began = time.monotonic()
     one.outbox.cut()
     assert not one.stream.closed()
-    await until(one.stream.closed, 4 * GOODBYE_SECONDS)
-    assert time.monotonic() - began >= GOODBYE_SECONDS * 0.9
+    await until(one.stream.closed)
+    assert time.monotonic() - began >= 0.09
 
 
 @pytest.mark.gen_test(timeout=10)
@@ -287,19 +289,25 @@ async def test_nothing_follows_a_close_frame_that_still_waits(pair: Make) -> Non
     one = pair()
     sent = one.stall()
     one.outbox.send(b"before")
-    one.outbox.part(closing(1002, "not masked"))
+    last = closing(1002, "not masked")
+    one.outbox.part(last)
     one.outbox.send(b"after")
     one.outbox.bye(Code.SLOW)
-    assert await one.read_out() == sent + b"before" + closing(1002, "not masked")
+    assert await one.read_to(last) == sent + b"before" + last
+    await until(lambda: not one.outbox.waits)
+    assert one.now() == b""
     assert one.outbox.went is None
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_who_never_answers_a_goodbye_is_closed(pair: Make) -> None:
+async def test_who_never_answers_a_goodbye_is_closed(
+    pair: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.outbox.GOODBYE_SECONDS", 0.1)
     one = pair()
     one.outbox.bye(Code.RESTART)
     assert not one.stream.closed()
-    await until(one.stream.closed, 4 * GOODBYE_SECONDS)
+    await until(one.stream.closed)
 
 
 @pytest.mark.gen_test(timeout=10)

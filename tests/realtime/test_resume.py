@@ -6,16 +6,36 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from realtime import channel
 from server import Server
+from storage import rooms
 from tests.phones import Phone, Street
 from tests.realtime.listening import numbered, parted, speak, until
 
-LOG = 256
+KEPT = 20
+"""Events; as many as FEW and some more."""
 
 
 @pytest.fixture
-def fresh(io_loop: IOLoop, server: Server, settings: Any) -> Iterator[Street]:
+def short_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "LOG", KEPT)
+    monkeypatch.setattr(channel, "RECENT", KEPT)
+
+
+@pytest.fixture
+def fresh(
+    short_log: None,
+    io_loop: IOLoop,
+    server: Server,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Street]:
     """A server just started on the same data, which has told nothing yet."""
+
+    async def planted_already(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(Server, "_plant", planted_already)
     again = Server(*settings)
     io_loop.run_sync(again.start)
     street = Street(again.address, again.settings.ops.token)
@@ -70,27 +90,24 @@ async def test_the_missed_come_in_order_and_as_the_others_heard_them(street: Str
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_missed_nothing_is_told_so_every_time(street: Street) -> None:
-    here = await evening(street)
-    for seq in range(4):
-        for _ in range(2):
-            back = await here.back(here.anna, seq)
-            resumed = await back.frame()
-            assert (resumed["type"], resumed["seq"], resumed["replayed"]) == ("resumed", seq, 0)
-        await speak(here.host, here.bert, 1)
-        [text] = await numbered(back, 1)
-        assert json.loads(text)["seq"] == seq + 1
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_second_resume_begins_where_the_first_one_got_to(street: Street) -> None:
+async def test_every_resume_begins_where_the_one_before_got_to(
+    street: Street, server: Server
+) -> None:
+    """Whether something was missed or nothing; what happened while nobody listened is read from
+    the log."""
     here = await evening(street)
     for seen in (0, 2, 4):
-        await speak(here.host, here.bert, 2)
-        back = await here.back(here.anna, seen)
-        assert (await back.frame())["replayed"] == 2
-        assert [json.loads(t)["seq"] for t in await numbered(back, 2)] == [seen + 1, seen + 2]
+        for _ in range(2):
+            back = await here.back(here.anna, seen)
+            resumed = await back.frame()
+            assert (resumed["type"], resumed["seq"], resumed["replayed"]) == ("resumed", seen, 0)
         await back.connection.close()
+        await until(lambda: not server.parts.hub.channels)
+        await speak(here.host, here.bert, 1)
+        back = await here.back(here.anna, seen)
+        assert (await back.frame())["replayed"] == 1
+        await speak(here.host, here.bert, 1)
+        assert [json.loads(t)["seq"] for t in await numbered(back, 2)] == [seen + 1, seen + 2]
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -110,71 +127,26 @@ async def test_an_hour_of_silence_changes_nothing(street: Street, server: Server
     assert (await back.next("micro_invite"))["seq"] == 1
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_what_happened_while_nobody_listened_is_read_from_the_log(
-    street: Street, server: Server
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_just_started_replays_the_same_bytes_as_far_as_the_log_reaches(
+    street: Street, fresh: Street
 ) -> None:
     here = await evening(street)
-    await until(lambda: not server.parts.hub.channels)
-    await speak(here.host, here.bert, 3)
-    back = await here.back(here.anna, 1)
-    assert (await back.frame())["replayed"] == 2
-    assert [json.loads(text)["seq"] for text in await numbered(back, 2)] == [2, 3]
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_server_just_started_replays_the_same_bytes(street: Street, fresh: Street) -> None:
-    here = await evening(street)
     listener = await here.bert.connect()
     await numbered(listener, 1)
-    await speak(here.host, here.bert, 3)
+    await speak(here.host, here.bert, KEPT + 3)
     (await here.bert.post("qlive_room/accept_micro/", live_id=here.host.live_id)).ok()
-    heard = await numbered(listener, 4)
-    back = await here.back(here.anna, 1, fresh)
-    assert (await back.frame())["replayed"] == 3
-    assert await numbered(back, 3) == heard[1:]
-
-
-@pytest.mark.gen_test(timeout=30)
-async def test_the_log_reaches_back_so_far_and_no_further(street: Street, fresh: Street) -> None:
-    here = await evening(street)
-    listener = await here.bert.connect()
-    await numbered(listener, 1)
-    await speak(here.host, here.bert, LOG + 4)
-    heard = (await numbered(listener, LOG + 4))[4:]
+    heard = (await numbered(listener, KEPT + 4))[4:]
     for where in (street, fresh):
         back = await here.back(here.anna, 4, where)
-        assert (await back.frame())["replayed"] == LOG
-        assert await numbered(back, LOG) == heard
+        assert (await back.frame())["replayed"] == KEPT
+        assert await numbered(back, KEPT) == heard
         late = await here.back(here.anna, 3, where)
         snapshot = await late.frame()
         assert (snapshot["type"], snapshot["reset"]) == ("snapshot", "too_old")
-        assert (snapshot["seq"], len(snapshot["data"]["applicants"])) == (LOG + 4, 1)
-    await speak(here.host, here.bert, 1)
-    assert json.loads((await numbered(late, 1))[0])["seq"] == LOG + 5, "nothing in between"
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_whoever_is_ahead_begins_anew(street: Street) -> None:
-    here = await evening(street)
-    await speak(here.host, here.bert, 1)
-    for since in (2, 10**14):
-        snapshot = await (await here.back(here.anna, since)).frame()
-        assert (snapshot["type"], snapshot["reset"]) == ("snapshot", "ahead")
-        assert snapshot["seq"] == 1
-
-
-@pytest.mark.gen_test(timeout=20)
-@pytest.mark.parametrize("since", ["abc", "-1", "1.0", "1e3", "9" * 30, "%F0%9F%98%80", "%FF"])
-async def test_a_number_that_is_none_begins_anew(street: Street, since: str) -> None:
-    here = await evening(street)
-    await speak(here.host, here.bert, 1)
-    back = await here.back(here.anna, since)
-    snapshot = await back.frame()
-    assert (snapshot["type"], snapshot["seq"]) == ("snapshot", 1)
-    assert snapshot["reset"] == "epoch"
-    await speak(here.host, here.bert, 1)
-    assert json.loads((await numbered(back, 1))[0])["seq"] == 2
+        assert (snapshot["seq"], snapshot["data"]["male"]["user_id"]) == (KEPT + 4, here.bert.id)
+    await speak(here.host, here.anna, 1)
+    assert json.loads((await numbered(late, 1))[0])["seq"] == KEPT + 5, "nothing in between"
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Close, Opcode
@@ -17,6 +17,7 @@ from websockets.uri import parse_uri
 
 from realtime import wire
 from realtime.wire import Binary, Broken, Closing, Heard, Ping, Pong, Reader, Text
+from tests.examples import example_settings
 
 LIMIT = 1000
 KEY = b"\x37\xfa\x21\x3d"
@@ -267,7 +268,7 @@ def test_fragments_that_never_end_are_cut_off() -> None:
 # ---- whatever is sent
 
 
-MANY = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+MANY = example_settings(200)
 PAYLOADS = st.binary(max_size=12) | st.binary(min_size=124, max_size=128)
 CODES = st.integers(0, 65535) | st.sampled_from([1000, 1001, 1005, 1007, 3000, 4500])
 MESSAGES = st.one_of(
@@ -460,18 +461,26 @@ NOISE = 8000
 
 
 def held(grow: Callable[[], Any]) -> tuple[int, int]:
-    """Bytes that are still held after `grow` while what it returns lives, and at the most."""
+    """Bytes that are still held after `grow` while what it returns lives, and at the most.
+
+    The least of three: the first call may fill a cache, and other threads allocate, too.
+    """
     gc.collect()
     tracemalloc.start()
     try:
-        before, _ = tracemalloc.get_traced_memory()
-        kept = grow()
-        gc.collect()
-        now, most = tracemalloc.get_traced_memory()
-        del kept
-        return now - before, most - before
+        tries = [_held_once(grow) for _ in range(3)]
     finally:
         tracemalloc.stop()
+    return min(now for now, _ in tries), min(most for _, most in tries)
+
+
+def _held_once(grow: Callable[[], Any]) -> tuple[int, int]:
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    kept = grow()
+    now, most = tracemalloc.get_traced_memory()
+    del kept
+    return now - before, most - before
 
 
 def test_an_idle_reader_is_small_whatever_it_has_heard() -> None:

@@ -64,6 +64,16 @@ class Wire:
         with suppress(ConnectionError):
             await self.writer.wait_closed()
 
+    async def until_close(self) -> list[tuple[int, bytes]]:
+        """All frames up to the close frame, but for audiences."""
+        frames: list[tuple[int, bytes]] = []
+        while not frames or frames[-1][0] != CLOSE:
+            found = await self.next()
+            assert found is not None, "the connection ended without a close frame"
+            if b'"audience"' not in found[1]:
+                frames.append(found)
+        return frames
+
     async def rest(self) -> list[tuple[int, bytes]]:
         """All frames until the connection ends."""
         frames = []

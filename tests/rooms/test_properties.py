@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from rooms.people import SEAT_OF_GENDER, Counts, Person
@@ -15,6 +15,7 @@ from rooms.refusals import Refusal
 from rooms.room import Admission, Room, Seat
 from rooms.snapshot import snapshot
 from storage.members import _count
+from tests.examples import example_settings
 from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, KIM, NOW, PATIENCE
 from tests.rooms.fold import comparable, fold
 from tests.rooms.memory import Memory
@@ -310,13 +311,7 @@ def a_gift(sender: Person, receiver: Person) -> Any:
     return {**faces, "gift": shown, "num": 1, "gold": 10, "request_id": ""}
 
 
-@settings(
-    max_examples=500,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@example_settings(80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(STEPS, min_size=15, max_size=50))
 def test_rooms_are_sound_after_whatever_happens(steps: list[Step]) -> None:
     world = World()

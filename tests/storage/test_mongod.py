@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from structlog.testing import capture_logs
 
 from storage import mongod as module
@@ -22,6 +22,9 @@ from storage.mongod import Mongod, MongodFailed, running_uri
 
 ROOT = Path(__file__).parents[2]
 a_real_mongod = pytest.mark.gen_test(timeout=60)
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux kills a child when its parent's thread ends"
+)
 
 
 @pytest.fixture
@@ -57,46 +60,62 @@ def pid_in(data_dir: Path) -> int:
 
 
 async def until_gone(pid: int) -> None:
-    """A zombie that waits for its new parent to notice is gone, too."""
-    stat = Path(f"/proc/{pid}/stat")
-    with suppress(FileNotFoundError, ProcessLookupError):  # gone before or while it is read
-        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+    """A zombie that waits for its new parent to notice is gone, too: only Linux has such."""
+    if sys.platform == "linux":
+        stat = Path(f"/proc/{pid}/stat")
+        with suppress(FileNotFoundError, ProcessLookupError):  # gone before or while it is read
+            while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                await asyncio.sleep(0.01)
+        return
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
             await asyncio.sleep(0.01)
 
 
+@pytest.fixture
+def shared(mongo_uri: str) -> tuple[str, Path]:
+    """The uri and the folder of the mongod that all tests share: to be looked at only."""
+    with MongoClient[Any](mongo_uri) as client:
+        options = client.admin.command("getCmdLineOpts")["parsed"]
+    return mongo_uri, Path(options["storage"]["dbPath"])
+
+
 @a_real_mongod
-async def test_what_was_written_is_there_after_a_stop_and_a_start(data_dir: Path) -> None:
+async def test_what_was_written_is_there_after_every_start_and_the_port_is_kept_while_it_is_free(
+    data_dir: Path,
+) -> None:
     async with running(data_dir) as (mongod, uri), connect(uri) as client:
-        await client.app.things.insert_one({"name": "ring"})
+        async with client.start_session() as session, await session.start_transaction():
+            await client.app.things.insert_one({"name": "ring"}, session=session)
         port = mongod.port
     async with running(data_dir) as (mongod, uri), connect(uri) as client:
         assert (await client.app.things.find_one({}, {"_id": 0})) == {"name": "ring"}
         assert mongod.port == port
+    another = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    async with another, running(data_dir) as (mongod, uri):
+        assert mongod.port != port
+        async with connect(uri) as client:
+            await client.app.things.insert_one({"name": "fan"})
+            assert await client.app.things.count_documents({}) == 2
+            assert running_uri(data_dir) == uri
 
 
 @a_real_mongod
-async def test_the_first_client_has_transactions(data_dir: Path) -> None:
-    async with running(data_dir) as (_, uri), connect(uri) as client:
-        async with client.start_session() as session, await session.start_transaction():
-            await client.app.things.insert_one({"name": "ring"}, session=session)
-        assert await client.app.things.count_documents({}) == 1
-
-
-@a_real_mongod
-async def test_it_listens_on_this_machine_only(data_dir: Path) -> None:
-    async with running(data_dir) as (_, uri), connect(uri) as client:
+async def test_it_listens_on_this_machine_only_and_does_not_hear_the_terminals_ctrl_c(
+    shared: tuple[str, Path],
+) -> None:
+    uri, folder = shared
+    async with connect(uri) as client:
         options = (await client.admin.command("getCmdLineOpts"))["parsed"]
-        assert options["net"]["bindIp"] == "127.0.0.1"
+    assert options["net"]["bindIp"] == "127.0.0.1"
+    assert os.getpgid(pid_in(folder)) != os.getpgid(0)
 
 
 @a_real_mongod
-async def test_it_does_not_hear_the_terminals_ctrl_c(data_dir: Path) -> None:
-    async with running(data_dir):
-        assert os.getpgid(pid_in(data_dir)) != os.getpgid(0)
-
-
-@a_real_mongod
-async def test_a_mongod_that_is_killed_comes_back_on_the_same_port(data_dir: Path) -> None:
+async def test_a_mongod_that_is_killed_comes_back_on_the_same_port_until_it_is_stopped(
+    data_dir: Path,
+) -> None:
     async with running(data_dir) as (mongod, uri), connect(uri) as client:
         await client.app.things.insert_one({"name": "ring"})
         first = pid_in(data_dir)
@@ -105,17 +124,23 @@ async def test_a_mongod_that_is_killed_comes_back_on_the_same_port(data_dir: Pat
             os.kill(first, signal.SIGKILL)
             await until_gone(first)
             assert (await client.app.things.find_one({}, {"_id": 0})) == {"name": "ring"}
-        watching.cancel()
-        assert pid_in(data_dir) != first
-        assert uri.startswith(f"mongodb://127.0.0.1:{mongod.port}/")
+            second = pid_in(data_dir)
+            assert second != first
+            assert uri.startswith(f"mongodb://127.0.0.1:{mongod.port}/")
+            await mongod.stop()
+            await watching
+            await until_gone(second)
+    assert running_uri(data_dir) is None
     assert [line["event"] for line in lines][:1] == ["mongod_died"]
     assert lines[0]["exit_status"] == -signal.SIGKILL
 
 
 @a_real_mongod
 async def test_who_stops_waiting_for_a_primary_leaves_no_client_open(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    port = mongod_folder.port_in(shared[1])
+    assert port
     closing, may_close, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     close = AsyncMongoClient.close
 
@@ -125,15 +150,14 @@ async def test_who_stops_waiting_for_a_primary_leaves_no_client_open(
         await close(client)
         closed.set()
 
-    async with running(data_dir) as (mongod, _):
-        monkeypatch.setattr(AsyncMongoClient, "close", close_late)
-        waiting = asyncio.create_task(replica.become_primary(mongod.port))
-        await closing.wait()
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        may_close.set()
-        await closed.wait()
+    monkeypatch.setattr(AsyncMongoClient, "close", close_late)
+    waiting = asyncio.create_task(replica.become_primary(port))
+    await closing.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    may_close.set()
+    await closed.wait()
 
 
 @a_real_mongod
@@ -155,41 +179,13 @@ async def test_the_pause_grows_while_mongod_does_not_come_back(
     assert "code 9" in next(line["why"] for line in lines if line["event"] == "mongod_not_back")
 
 
-@a_real_mongod
-async def test_watching_ends_when_mongod_is_stopped(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("text", "port"), [("", None), ("many", None), ("4711\n", 4711)])
+def test_a_port_file_without_a_port_is_no_matter(
+    tmp_path: Path, text: str, port: int | None
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
-    async with running(data_dir) as (mongod, _):
-        watching = asyncio.create_task(mongod.watch())
-        pid = pid_in(data_dir)
-        await mongod.stop()
-        await watching
-    await until_gone(pid)
-    assert running_uri(data_dir) is None
-
-
-@a_real_mongod
-async def test_a_port_taken_by_somebody_else_is_left_to_them(data_dir: Path) -> None:
-    async with running(data_dir) as (mongod, uri), connect(uri) as client:
-        await client.app.things.insert_one({"name": "ring"})
-        port = mongod.port
-    somebody = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
-    async with somebody, running(data_dir) as (mongod, uri):
-        assert mongod.port != port
-        async with connect(uri) as client:
-            await client.app.things.insert_one({"name": "fan"})
-            assert await client.app.things.count_documents({}) == 2
-            assert running_uri(data_dir) == uri
-
-
-@a_real_mongod
-@pytest.mark.parametrize("text", ["", "many", "99999999"])
-async def test_a_port_file_without_a_port_is_no_matter(data_dir: Path, text: str) -> None:
-    data_dir.mkdir()
-    (data_dir / "port").write_text(text)
-    async with running(data_dir) as (mongod, _):
-        assert (data_dir / "port").read_text() == f"{mongod.port}\n"
+    assert mongod_folder.port_in(tmp_path) is None
+    (tmp_path / "port").write_text(text)
+    assert mongod_folder.port_in(tmp_path) == port
 
 
 SERVER = """
@@ -206,6 +202,7 @@ asyncio.run(serve())
 """
 
 
+@linux_only
 @a_real_mongod
 async def test_a_server_that_is_killed_leaves_no_mongod_and_the_next_one_starts(
     data_dir: Path,
@@ -233,31 +230,34 @@ async def test_a_mongod_whose_parent_is_gone_already_does_not_begin(data_dir: Pa
 
 
 @a_real_mongod
-async def test_a_second_server_on_the_same_data_is_told_so(data_dir: Path) -> None:
-    async with running(data_dir) as (_, uri):
-        with pytest.raises(MongodFailed, match="Another server runs on .*mongodb.data_dir"):
-            await Mongod(data_dir).start()
-        assert running_uri(data_dir) == uri
+async def test_a_second_server_on_the_same_data_is_told_so(shared: tuple[str, Path]) -> None:
+    uri, folder = shared
+    with pytest.raises(MongodFailed, match="Another server runs on .*mongodb.data_dir"):
+        await Mongod(folder).start()
+    assert running_uri(folder) == uri
 
 
 @a_real_mongod
 async def test_a_mongod_of_somebody_else_on_the_data_is_told_after_a_while(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(data_dir) as _:
-        monkeypatch.setattr(module, "RELEASE_SECONDS", 0.1)
-        monkeypatch.setattr(module, "own", lambda _: None)
-        with pytest.raises(MongodFailed, match="Another mongod holds .*mongodb.data_dir"):
-            await Mongod(data_dir).start()
-        assert mongod_folder.locked(data_dir / "mongod.lock")
+    uri, folder = shared
+    monkeypatch.setattr(module, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "own", lambda _: None)
+    with pytest.raises(MongodFailed, match="Another mongod holds .*mongodb.data_dir"):
+        await Mongod(folder).start()
+    assert mongod_folder.locked(folder / "mongod.lock")
+    assert running_uri(folder) == uri
 
 
 @a_real_mongod
-async def test_a_lock_file_left_over_is_no_matter(data_dir: Path) -> None:
+async def test_a_lock_file_and_a_port_left_over_are_no_matter(data_dir: Path) -> None:
     data_dir.mkdir()
     (data_dir / "mongod.lock").write_text("4194304\n")
-    async with running(data_dir) as (_, uri):
+    (data_dir / "port").write_text("99999999")
+    async with running(data_dir) as (mongod, uri):
         assert running_uri(data_dir) == uri
+        assert (data_dir / "port").read_text() == f"{mongod.port}\n"
 
 
 @a_real_mongod
@@ -266,8 +266,8 @@ async def test_a_start_that_fails_leaves_the_data_free(data_dir: Path) -> None:
     broken = write_program(data_dir / "broken", "exit 9")
     with pytest.raises(MongodFailed, match="ended with code 9: see the end of .*mongod.log"):
         await Mongod(data_dir, broken).start()
-    async with running(data_dir):
-        assert broken.exists()
+    mongod_folder.own(data_dir).close()
+    assert not mongod_folder.locked(data_dir / "mongod.lock")
 
 
 @a_real_mongod
@@ -353,9 +353,7 @@ def test_a_machine_without_any_mongod_is_told_what_to_do() -> None:
         mongod_binary.find_binary()
 
 
-def test_a_missing_wheel_is_told_the_same(
-    monkeypatch: pytest.MonkeyPatch, no_wheel: Path
-) -> None:
+def test_a_missing_wheel_is_told_the_same(monkeypatch: pytest.MonkeyPatch, no_wheel: Path) -> None:
     monkeypatch.setattr(mongod_binary.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MongodFailed, match="make setup"):
         mongod_binary.find_binary()
@@ -383,10 +381,8 @@ def test_nothing_runs_where_nothing_ever_ran(tmp_path: Path) -> None:
     assert running_uri(tmp_path) is None
 
 
-@a_real_mongod
-async def test_a_mongod_of_other_data_on_the_same_port_is_not_ours(
-    data_dir: Path, tmp_path: Path
+def test_a_mongod_of_other_data_on_the_same_port_is_not_ours(
+    shared: tuple[str, Path], tmp_path: Path
 ) -> None:
-    async with running(data_dir) as (mongod, _):
-        (tmp_path / "port").write_text(str(mongod.port))
-        assert running_uri(tmp_path) is None
+    (tmp_path / "port").write_text((shared[1] / "port").read_text())
+    assert running_uri(tmp_path) is None
