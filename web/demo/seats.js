@@ -5,6 +5,7 @@ import { t } from "/demo/words.js";
 
 const PLACES = ["owner", "male", "female"];
 const GENDER = { male: 1, female: 2 };
+const STILL_MS = 1000; // between two looks whether motion is wanted again
 const FRAME_MS = 60;
 
 export class Seats {
@@ -60,6 +61,7 @@ export class Seats {
 
 // ---- the painted stream
 
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const stages = new Map(); // canvas -> what it shows
 let last = 0;
 
@@ -79,13 +81,14 @@ function stage(person, label) {
 function run(now) {
   if (now - last >= FRAME_MS) {
     last = now;
-    const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
     for (const [canvas, shows] of stages) {
       if (!canvas.isConnected) stages.delete(canvas);
-      else if (!quiet) paint(canvas, shows, now);
+      else if (!still.matches) paint(canvas, shows, now);
     }
   }
-  if (stages.size) requestAnimationFrame(run);
+  if (!stages.size) return;
+  if (still.matches) setTimeout(() => requestAnimationFrame(run), STILL_MS);
+  else requestAnimationFrame(run);
 }
 
 function paint(canvas, shows, now) {
