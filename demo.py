@@ -9,6 +9,8 @@ from tencent.simulator.codes import openid_of
 MATCHMAKERS = ["hongniang1", "hongniang2"]
 MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑", "思远"]
 WOMEN = ["秀英", "雨桐", "梦洁", "静怡", "欣妍", "诗涵", "晓雯", "佳琪", "若曦", "婉清"]
+PEOPLE = [(name, 2) for name in MATCHMAKERS + WOMEN] + [(name, 1) for name in MEN]
+"""Name and gender."""
 CITIES = ["310100", "110100", "440100", "440300", "330100"]
 
 GIFTS = [
@@ -33,8 +35,7 @@ async def plant(
     if await blocks.empty():
         for gold, fen in BLOCKS:
             await blocks.add(gold=gold, fen=fen)
-    people = [(name, 2) for name in MATCHMAKERS + WOMEN] + [(name, 1) for name in MEN]
-    for number, (name, gender) in enumerate(people):
+    for number, (name, gender) in enumerate(PEOPLE):
         face = f"{address}/static/faces/{number + 1}.svg"
         user, new = await users.create(
             app_id,

@@ -1,5 +1,10 @@
 """QLive: builds the parts, connects them, listens, drains; and the command line."""
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays; looking through it is a tenth of a start
+
 import argparse
 import asyncio
 import os
@@ -199,6 +204,7 @@ async def _until(done: Callable[[], bool], seconds: float) -> None:
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 fine, 1 refused or failed, 2 wrong words or settings."""
+    gc.enable()
     asked = _parser().parse_args(arguments)
     try:
         settings = load(asked.settings, os.environ)

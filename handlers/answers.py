@@ -21,6 +21,7 @@ class Answer(BaseModel):
         frozen=True,
         json_schema_serialization_defaults_required=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 

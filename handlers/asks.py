@@ -45,7 +45,9 @@ _UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, half characters, line 
 class Ask(BaseModel):
     """Numbers may arrive as strings, ids as numbers; what is not known is ignored."""
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", coerce_numbers_to_str=True, frozen=True, defer_build=True
+    )
 
 
 def _unseen(sign: str) -> bool:

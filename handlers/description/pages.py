@@ -1,4 +1,8 @@
-"""/docs/: the description for people and for programs, with nothing from any other host."""
+"""/docs/: the description for people and for programs, with nothing from any other host.
+
+What makes the documents is imported when they are first asked for: a fifth of the time and memory
+of a start.
+"""
 
 import functools
 import importlib.util
@@ -8,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.base import Handler
-from handlers.description import asyncapi, openapi, socket_page
 from handlers.description.calls import Route
-from handlers.description.examples import FROM_ANSWERS
 from handlers.parts import Parts
 from handlers.socket import RoomSocket
 from handlers.static import Static
@@ -55,7 +57,7 @@ def pages(routes: tuple[Route, ...], parts: Parts) -> list[Any]:
         (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, with_simulator=with_simulator)),
         (r"/docs/asyncapi\.json", JSON, lambda: asyncapi_text(routes)),
         (r"/docs/socket\.css", STYLE, (HERE / "socket.css").read_text),
-        (r"/docs/socket/?", HTML, lambda: socket_page.page(asyncapi_document(routes))),
+        (r"/docs/socket/?", HTML, lambda: socket_text(routes)),
     ]
     return [
         *[(path, Written, {"parts": parts, "kind": kind, "text": t}) for path, kind, t in texts],
@@ -65,6 +67,8 @@ def pages(routes: tuple[Route, ...], parts: Parts) -> list[Any]:
 
 def script() -> str:
     """It knows the examples that it is to fill in."""
+    from handlers.description.examples import FROM_ANSWERS
+
     known = json.dumps(FROM_ANSWERS, ensure_ascii=False)
     return f"const EXAMPLES = {known};\n{(HERE / 'start.js').read_text()}"
 
@@ -72,12 +76,22 @@ def script() -> str:
 @functools.cache
 def openapi_text(routes: tuple[Route, ...], *, with_simulator: bool) -> str:
     """70 ms the first time."""
+    from handlers.description import openapi
+
     return openapi.text(openapi.document(routes, with_simulator=with_simulator))
 
 
 @functools.cache
 def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
+    from handlers.description import asyncapi
+
     return asyncapi.document(next(path for path, handler in routes if handler is RoomSocket))
+
+
+def socket_text(routes: tuple[Route, ...]) -> str:
+    from handlers.description import socket_page
+
+    return socket_page.page(asyncapi_document(routes))
 
 
 def asyncapi_text(routes: tuple[Route, ...]) -> str:
