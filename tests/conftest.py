@@ -1,24 +1,38 @@
 """A real MongoDB and Redis for the whole run, and a real server on a real port for a test."""
 
 import asyncio
+import functools
+import gc
+import os
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from Crypto.PublicKey import RSA
 from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
+import demo
+import rooms.keeper
+import storage.database
 from devsecrets import DevSecrets, fill
+from handlers.gate import AT_ONCE, Gate
+from handlers.joining import Joining
+from handlers.parts import Parts
+from rooms.locks import Locks
 from server import Server
 from settings import Settings
 from storage.mongod import Mongod
 from tests import described
+from tests.loops import new_loop
 from tests.phones import Street
+from tests.planting import Planting
 from tests.redis_server import RedisServer
 
 # Where rich is installed, structlog draws tracebacks with it: seconds in which nothing else runs.
@@ -32,8 +46,37 @@ structlog.configure(
 )
 
 MEMORY = Path("/dev/shm")
-LEAVING_SECONDS = 5.0
+HANGING_SECONDS = 180.0
+BUSY_SECONDS = 60.0
+PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 DATABASE = "qlive_test"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nothing that is imported becomes garbage: a third of the time of a collection. And Python
+    before 3.11.9 fails where the collector runs within ast.parse (python/cpython#106905)."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The time in which a test must end is for one that hangs, not for a machine that is busy."""
+    for item in items:
+        if mark := item.get_closest_marker("gen_test"):
+            timeout = max(HANGING_SECONDS, mark.kwargs.get("timeout", 0))
+            item.add_marker(pytest.mark.gen_test(timeout=timeout), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how to run what failed by itself."""
+    stats = terminalreporter.stats
+    failed = dict.fromkeys(it.nodeid for it in stats.get("failed", []) + stats.get("error", []))
+    if failed:
+        terminalreporter.section("to run one alone")
+    for nodeid in failed:
+        terminalreporter.line(f"{PYTEST} {shlex.quote(nodeid)}")
 
 
 @pytest.fixture
@@ -41,25 +84,6 @@ def io_loop() -> Iterator[IOLoop]:
     """A new event loop; pytest-tornado's own relies on one that Python 3.14 no longer makes."""
     with new_loop() as io_loop:
         yield io_loop
-
-
-@contextmanager
-def new_loop() -> Iterator[IOLoop]:
-    """Ends the tasks that are left on it, so that no later test meets them as garbage."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    io_loop = IOLoop(asyncio_loop=loop, make_current=False)
-    try:
-        yield io_loop
-        if tasks := asyncio.all_tasks(loop):
-            for task in tasks:
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(tasks, timeout=LEAVING_SECONDS))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        asyncio.set_event_loop(None)
-        io_loop.close(all_fds=True)
 
 
 @pytest.fixture(autouse=True)
@@ -73,15 +97,34 @@ def as_described(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
-    """One mongod for all tests, in memory where there is any to be had."""
+    """One mongod for all tests of a worker, in memory where there is any to be had."""
     folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
     mongod, loop = Mongod(folder), asyncio.new_event_loop()
     try:
-        yield loop.run_until_complete(mongod.start())
+        uri = loop.run_until_complete(mongod.start())
+        _set_up_for_tests(uri)
+        yield uri
         loop.run_until_complete(mongod.stop())
     finally:
         loop.close()
         shutil.rmtree(folder)
+
+
+def _set_up_for_tests(uri: str) -> None:
+    """A majority write does not wait for the journal, which would halve what MongoDB can do: no
+    test that uses this mongod kills it. Nobody reads its diagnostics."""
+    with MongoClient[Any](uri) as client:
+        config = client.admin.command("replSetGetConfig")["config"]
+        changed = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
+        client.admin.command("replSetReconfig", config | changed)
+        client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
+
+
+@pytest.fixture(scope="session")
+def mongo(mongo_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client that is no part of any server."""
+    with MongoClient[Any](mongo_uri, tz_aware=True) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +145,38 @@ def redis_server() -> Iterator[RedisServer]:
     redis.kill()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keys_read_once() -> Iterator[None]:
+    """Reading an RSA key proves it prime again, which takes 10 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RSA, "import_key", functools.cache(RSA.import_key))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_server() -> Iterator[None]:
+    """Nobody is told to try again because the machine is busy; tests of that answer set how soon
+    it comes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms.keeper, "PATIENCE_SECONDS", BUSY_SECONDS)
+        patch.setattr(storage.database, "PATIENCE_SECONDS", BUSY_SECONDS)
+        patch.setattr(Locks.__init__, "__defaults__", (BUSY_SECONDS,))
+        patch.setattr(Joining.__init__, "__defaults__", (BUSY_SECONDS,))
+        patch.setattr(Gate.__init__, "__defaults__", (AT_ONCE, BUSY_SECONDS))
+        yield
+
+
+@pytest.fixture(scope="session")
+def planting(mongo: MongoClient[Any]) -> Planting:
+    return Planting(mongo)
+
+
 @pytest.fixture(scope="session")
 def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RSA keys take a second to make: once is enough."""
-    return tmp_path_factory.mktemp("secrets") / "dev-secrets.json"
+    file = tmp_path_factory.mktemp("secrets") / "dev-secrets.json"
+    fill(Settings(), file)
+    return file
 
 
 @pytest.fixture
@@ -116,12 +187,10 @@ def changes() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(
-    mongo_uri: str, secrets_file: Path, changes: dict[str, Any]
+    mongo_uri: str, mongo: MongoClient[Any], secrets_file: Path, changes: dict[str, Any]
 ) -> tuple[Settings, DevSecrets]:
     """Development settings on the tests' MongoDB, with an empty database."""
-    with MongoClient(mongo_uri) as client:
-        for name in client[DATABASE].list_collection_names():
-            client[DATABASE][name].delete_many({})
+    empty(mongo, DATABASE)
     base: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 1},
         "mongodb": {"uri": mongo_uri, "database": DATABASE},
@@ -131,9 +200,34 @@ def settings(
     return fill(Settings.model_validate(base), secrets_file)
 
 
+def empty(mongo: MongoClient[Any], database: str) -> None:
+    """Leaves collections and indexes, which take longer to make than documents to delete."""
+    for name in mongo[database].list_collection_names():
+        mongo[database][name].delete_many({})
+
+
 @pytest.fixture
-def server(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[Server]:
+def demo_people() -> bool:
+    """Whether the server of a test has the 22 demo people; a test module may override this."""
+    return False
+
+
+@pytest.fixture
+def server(
+    io_loop: IOLoop,
+    settings: tuple[Settings, DevSecrets],
+    demo_people: bool,
+    planting: Planting,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Server]:
     """The whole server in this process; tests reach it over the network like anybody else."""
+    if not demo_people:
+        monkeypatch.setattr(demo, "PEOPLE", [])
+
+    async def plant(server: Server, parts: Parts) -> None:
+        await planting(server, parts, demo_people=demo_people)
+
+    monkeypatch.setattr(Server, "_plant", plant)
     server = Server(*settings)
     io_loop.run_sync(server.start)
     yield server

@@ -13,7 +13,7 @@ from yarl import URL
 from tests import described
 
 BASE = "/wx/api/qlive/"
-WAIT = 15.0
+WAIT = 60.0
 
 
 class Reply:

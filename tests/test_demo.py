@@ -5,6 +5,11 @@ from server import Server
 from tests.phones import Street
 
 
+@pytest.fixture
+def demo_people() -> bool:
+    return True
+
+
 @pytest.mark.gen_test(timeout=20)
 async def test_the_pictures_of_the_demo_move_with_the_address_and_nobody_elses_do(
     street: Street, server: Server

@@ -17,6 +17,11 @@ def block(language: str, begins: str) -> str:
     return found[1]
 
 
+@pytest.fixture
+def demo_people() -> bool:
+    return True
+
+
 @pytest.mark.gen_test(timeout=60)
 async def test_the_readmes_tour_seats_a_guest_who_hears_it(server: Server, tmp_path: Path) -> None:
     (tmp_path / "listen.py").write_text(block("python", "import asyncio"))

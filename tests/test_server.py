@@ -51,7 +51,7 @@ class Program:
     async def run(self, *words: str) -> tuple[int | None, str, str]:
         """(exit status, what it said, what it complained of)."""
         process = await self.start(*words)
-        out, err = await asyncio.wait_for(process.communicate(), 30)
+        out, err = await asyncio.wait_for(process.communicate(), 120)
         return process.returncode, out.decode(), err.decode()
 
     @asynccontextmanager
@@ -60,7 +60,7 @@ class Program:
         process = await self.serve()
         try:
             assert process.stdout
-            said = await asyncio.wait_for(process.stdout.readuntil(b"Ctrl-C stops"), 30)
+            said = await asyncio.wait_for(process.stdout.readuntil(b"Ctrl-C stops"), 120)
             address = re.search(r"http://127\.0\.0\.1:[0-9]+", said.decode())
             assert address, said
             yield process, address[0]
@@ -105,7 +105,7 @@ def guest(folder: Path, mongo_uri: str) -> Program:
 
 async def stopped(process: asyncio.subprocess.Process, number: int) -> int:
     process.send_signal(number)
-    return await asyncio.wait_for(process.wait(), 20)
+    return await asyncio.wait_for(process.wait(), 60)
 
 
 @a_real_program
@@ -137,7 +137,7 @@ async def test_sockets_are_told_when_to_come_back(
         bye, code = await farewell(seated)
         assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
         assert 100 <= bye["retry_ms"] <= 1000
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         await street.close()
 
 
@@ -191,7 +191,6 @@ async def test_commands_work_beside_a_server_and_without_one(
     [
         ("grant", "10000000", "5", "--reason", "nobody"),
         ("grant", "10000000", "-5", "--reason", "nothing"),
-        ("matchmaker", "10000000"),
         ("matchmaker", "10000000", "--off"),
     ],
 )

@@ -7,9 +7,11 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from tests.test_server import ROOT, Program
 
 PATIENCE = 60.0
 NO_REDIS = "redis://127.0.0.1:1/0"  # an absent Redis costs speed, nothing that is tested here
-DATABASE = "qlive_test_supervisor"
+DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
 folder = test_server.folder  # the fixture
 several_real_programs = pytest.mark.gen_test(timeout=240)
 
@@ -63,15 +65,19 @@ class Supervised(Program):
         finally:  # whatever went wrong, the next test begins alone
             await until(lambda: not self.processes(), PATIENCE)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """The lines of the log about this, so far."""
+    def log(self) -> list[dict[str, Any]]:
+        """The whole lines of the log, so far."""
         lines = (self.folder / "server.log").read_text().splitlines(keepends=True)
-        entries = [json.loads(line) for line in lines if line.endswith("}\n")]
-        return [entry for entry in entries if entry.get("event") == event]
+        return [json.loads(line) for line in lines if line.endswith("}\n")]
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log about this event."""
+        return [entry for entry in self.log() if entry.get("event") == event]
 
     def serving_pids(self) -> list[int]:
         """The newest worker of each slot, by its process id."""
-        newest = {entry["slot"]: entry["pid"] for entry in self.told("worker_serves")}
+        served = [entry for entry in self.log() if entry.get("event") == "worker_serves"]
+        newest = {entry["slot"]: entry["pid"] for entry in served}
         return [newest[slot] for slot in sorted(newest)]
 
     async def follower(self, slot: int, pid: int) -> int:
@@ -80,12 +86,76 @@ class Supervised(Program):
         return self.serving_pids()[slot]
 
 
+class Cluster(Supervised):
+    """One that outlives a test, which finds two workers serving and leaves it so."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    begins = 0
+
+    def start_up(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.words, "--settings", str(self.file)],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if found := re.search(rb"serves on (http://\S+)", line):
+                self.address = found[1].decode()
+            if b"Ctrl-C stops" in line:
+                return
+        raise AssertionError(f"it did not start: {self.log()}")
+
+    def shut_down(self) -> None:
+        """As an operator does; nothing is left running."""
+        self.process.terminate()
+        try:
+            assert self.process.wait(PATIENCE) == 0
+            assert self.processes() == []
+            assert "Traceback" not in (self.folder / "server.log").read_text()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])))
+        finally:
+            self.process.kill()
+            self.process.communicate()
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log about this event since the test began."""
+        return [entry for entry in self.log()[self.begins :] if entry.get("event") == event]
+
+
 @pytest.fixture
-def supervised(folder: Path, mongo_uri: str) -> Supervised:
+def supervised(folder: Path, mongo: MongoClient[Any], mongo_uri: str) -> Supervised:
     """On the tests' MongoDB, with a database that is not there yet."""
-    with MongoClient[Any](mongo_uri) as client:
-        client.drop_database(DATABASE)
-    return Supervised(folder, mongodb__uri=mongo_uri, mongodb__database=DATABASE)
+    mongo.drop_database(OWN_DATABASE)
+    return Supervised(folder, mongodb__uri=mongo_uri, mongodb__database=OWN_DATABASE)
+
+
+@pytest.fixture(scope="module")
+def running_cluster(
+    mongo: MongoClient[Any], mongo_uri: str, secrets_file: Path
+) -> Iterator[Cluster]:
+    """On the tests' MongoDB, with a database that is not there yet."""
+    mongo.drop_database(DATABASE)
+    with tempfile.TemporaryDirectory(prefix="qlive-") as folder:
+        shutil.copy(secrets_file, folder)
+        cluster = Cluster(Path(folder), mongodb__uri=mongo_uri, mongodb__database=DATABASE)
+        cluster.start_up()
+        try:
+            yield cluster
+        finally:
+            cluster.shut_down()
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Cluster:
+    running_cluster.begins = len(running_cluster.log())
+    return running_cluster
 
 
 @asynccontextmanager
@@ -166,37 +236,32 @@ async def ended(process: asyncio.subprocess.Process) -> int:
 
 @several_real_programs
 async def test_two_workers_answer_on_one_port_and_the_first_data_are_stored_once(
-    supervised: Supervised, mongo_uri: str
+    cluster: Cluster, mongo_uri: str
 ) -> None:
-    async with supervised.serving() as (process, address):
-        assert await answering_pids(address, 2) == set(supervised.serving_pids())
-        with MongoClient[Any](mongo_uri) as client:
-            names = [row["name"] for row in client[DATABASE].gifts.find()]
-            assert len(names) == len(set(names)) > 0
-            assert client[DATABASE].configs.count_documents({"key": "INDEX_BANNER"}) == 1
-        process.terminate()
-        assert await ended(process) == 0
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+    assert await answering_pids(cluster.address, 2) == set(cluster.serving_pids())
+    with MongoClient[Any](mongo_uri) as client:
+        names = [row["name"] for row in client[DATABASE].gifts.find()]
+        assert len(names) == len(set(names)) > 0
+        assert client[DATABASE].configs.count_documents({"key": "INDEX_BANNER"}) == 1
 
 
 @several_real_programs
-async def test_a_login_goes_on_at_whichever_worker(supervised: Supervised) -> None:
-    async with supervised.serving() as (process, address), strangers() as http:
-        street = Street(address, "")
+async def test_a_login_goes_on_at_whichever_worker(cluster: Cluster) -> None:
+    async with strangers() as http:
+        street = Street(cluster.address, "")
         street._http = http
+        before = await asked_of_wechat(street)
         people = [await street.person(f"anna{n}", 2) for n in range(20)]
         assert len({phone.id for phone in people}) == 20
         for phone in people:
             assert (await phone.get("qlive_user/get_userinfo/")).ok()["nickname"] == phone.name
-        log = (await street.ask("GET", "/sim/log")).ok()["items"]
-        assert [row["service"] for row in log].count("wechat") == 20
-        process.terminate()
-        assert await ended(process) == 0
+        assert await asked_of_wechat(street) == before + 20
 
 
-def terminate(process: asyncio.subprocess.Process, _pids: list[int]) -> None:
-    process.terminate()
+async def asked_of_wechat(street: Street) -> int:
+    """Of the one simulator of all workers."""
+    log = (await street.ask("GET", "/sim/log")).ok()["items"]
+    return [row["service"] for row in log].count("wechat")
 
 
 def interrupt_the_terminal(process: asyncio.subprocess.Process, _pids: list[int]) -> None:
@@ -210,7 +275,7 @@ def tell_everybody_twice(process: asyncio.subprocess.Process, pids: list[int]) -
 
 
 @several_real_programs
-@pytest.mark.parametrize("tell", [terminate, interrupt_the_terminal, tell_everybody_twice])
+@pytest.mark.parametrize("tell", [interrupt_the_terminal, tell_everybody_twice])
 async def test_told_to_stop_all_end_in_peace(
     folder: Path,
     tell: Callable[[asyncio.subprocess.Process, list[int]], None],
@@ -256,38 +321,33 @@ async def test_a_killed_supervisor_leaves_neither_workers_nor_mongod(
 
 @several_real_programs
 async def test_a_killed_worker_is_replaced_and_the_port_never_refuses(
-    supervised: Supervised,
+    cluster: Cluster,
 ) -> None:
-    async with supervised.serving() as (process, address):
-        crowd, pid = Crowd(address), supervised.serving_pids()[1]
-        async with crowd.asking():
-            os.kill(pid, signal.SIGKILL)
-            follower = await supervised.follower(1, pid)
-        # Who was just being answered by it may see it go; nobody may find the door shut.
-        assert set(crowd.outcomes) <= {"200", "ServerDisconnectedError", "ClientOSError"}
-        assert crowd.outcomes.total() - crowd.outcomes["200"] <= 4, crowd.outcomes
-        assert await answering_pids(address, 2) == {supervised.serving_pids()[0], follower}
-        (death,) = supervised.told("worker_died")
-        assert (death["pid"], death["exit_status"]) == (pid, -signal.SIGKILL)
-        assert supervised.told("worker_follows")[0]["in_seconds"] == 0
-        process.terminate()
-        assert await ended(process) == 0
+    crowd, pid = Crowd(cluster.address), cluster.serving_pids()[1]
+    async with crowd.asking():
+        os.kill(pid, signal.SIGKILL)
+        follower = await cluster.follower(1, pid)
+    # Who was just being answered by it may see it go; nobody may find the door shut.
+    assert set(crowd.outcomes) <= {"200", "ServerDisconnectedError", "ClientOSError"}
+    assert crowd.outcomes.total() - crowd.outcomes["200"] <= 4, crowd.outcomes
+    assert await answering_pids(cluster.address, 2) == {cluster.serving_pids()[0], follower}
+    (death,) = cluster.told("worker_died")
+    assert (death["pid"], death["exit_status"]) == (pid, -signal.SIGKILL)
+    assert cluster.told("worker_follows")[0]["in_seconds"] == 0
 
 
 @several_real_programs
 async def test_who_queues_at_a_worker_that_dies_is_answered_by_the_next(
-    supervised: Supervised,
+    cluster: Cluster,
 ) -> None:
-    async with supervised.serving() as (process, address), strangers() as http:
-        pids = supervised.serving_pids()
+    async with strangers() as http:
+        pids = cluster.serving_pids()
         os.kill(pids[0], signal.SIGSTOP)
-        asked = [asyncio.ensure_future(answering_pid(http, address)) for _ in range(20)]
+        asked = [asyncio.ensure_future(answering_pid(http, cluster.address)) for _ in range(20)]
         await until(lambda: any(one.done() for one in asked), PATIENCE)
         os.kill(pids[0], signal.SIGKILL)
         answers = Counter(await asyncio.gather(*asked))
-        assert set(answers) == {await supervised.follower(0, pids[0]), pids[1]}
-        process.terminate()
-        assert await ended(process) == 0
+        assert set(answers) == {await cluster.follower(0, pids[0]), pids[1]}
 
 
 @several_real_programs
@@ -313,21 +373,18 @@ async def test_a_worker_that_dies_again_and_again_is_waited_for_longer_and_longe
 
 @several_real_programs
 async def test_a_hangup_renews_every_worker_and_no_request_fails(
-    supervised: Supervised,
+    cluster: Cluster,
 ) -> None:
-    async with supervised.serving() as (process, address):
-        crowd, old = Crowd(address), supervised.serving_pids()
-        async with crowd.asking():
-            process.send_signal(signal.SIGHUP)
-            await until(lambda: supervised.told("workers_renewed"), PATIENCE)
-        assert set(crowd.outcomes) == {"200"}, crowd.outcomes
-        new = supervised.serving_pids()
-        assert not set(new) & set(old)
-        assert all(map(gone, old))
-        assert await answering_pids(address, 2) == set(new)
-        assert not supervised.told("worker_died")
-        process.terminate()
-        assert await ended(process) == 0
+    crowd, old = Crowd(cluster.address), cluster.serving_pids()
+    async with crowd.asking():
+        cluster.process.send_signal(signal.SIGHUP)
+        await until(lambda: cluster.told("workers_renewed"), PATIENCE)
+    assert set(crowd.outcomes) == {"200"}, crowd.outcomes
+    new = cluster.serving_pids()
+    assert not set(new) & set(old)
+    assert all(map(gone, old))
+    assert await answering_pids(cluster.address, 2) == set(new)
+    assert not cluster.told("worker_died")
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -355,38 +412,34 @@ async def test_who_has_just_connected_is_answered_by_a_worker_that_is_leaving(
 
 @several_real_programs
 async def test_sockets_are_told_to_come_back_to_the_new_worker(
-    supervised: Supervised, settings: tuple[Settings, Any]
+    cluster: Cluster, settings: tuple[Settings, Any]
 ) -> None:
-    async with supervised.serving() as (process, address):
-        street = Street(address, settings[0].ops.token)
-        host = await street.host()
-        seated = await host.connect()
-        first = await seated.frame()
-        process.send_signal(signal.SIGHUP)
-        bye, code = await farewell(seated)
-        assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
-        again = await host.connect(epoch=first["epoch"], since=first["seq"])
-        assert (await again.frame())["type"] == "resumed"
-        await until(lambda: supervised.told("workers_renewed"), PATIENCE)
-        await street.close()
-        process.terminate()
-        assert await ended(process) == 0
+    street = Street(cluster.address, settings[0].ops.token)
+    host = await street.host()
+    seated = await host.connect()
+    first = await seated.frame()
+    cluster.process.send_signal(signal.SIGHUP)
+    bye, code = await farewell(seated)
+    assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
+    again = await host.connect(epoch=first["epoch"], since=first["seq"])
+    assert (await again.frame())["type"] == "resumed"
+    await until(lambda: cluster.told("workers_renewed"), PATIENCE)
+    await street.close()
 
 
 @several_real_programs
 async def test_a_new_worker_that_cannot_start_leaves_the_old_ones_serving(
-    supervised: Supervised,
+    cluster: Cluster,
 ) -> None:
-    async with supervised.serving() as (process, address):
-        supervised.file.write_text("prot: 1")
-        process.send_signal(signal.SIGHUP)
-        await until(lambda: supervised.told("renewal_given_up"), PATIENCE)
-        (failure,) = supervised.told("worker_not_ready")
-        assert (failure["slot"], failure["exit_status"]) == (0, 2)
-        assert len(supervised.serving_pids()) == len(supervised.told("worker_serves")) == 2
-        assert await answering_pids(address, 2) == set(supervised.serving_pids())
-        process.terminate()
-        assert await ended(process) == 0
+    good = cluster.file.read_text()
+    cluster.file.write_text("prot: 1")
+    cluster.process.send_signal(signal.SIGHUP)
+    await until(lambda: cluster.told("renewal_given_up"), PATIENCE)
+    cluster.file.write_text(good)
+    (failure,) = cluster.told("worker_not_ready")
+    assert (failure["slot"], failure["exit_status"]) == (0, 2)
+    assert not cluster.told("worker_serves")
+    assert await answering_pids(cluster.address, 2) == set(cluster.serving_pids())
 
 
 # ---- what is refused
@@ -403,19 +456,16 @@ def test_several_workers_need_redis() -> None:
 
 @several_real_programs
 async def test_two_supervisors_do_not_share_a_port(
-    supervised: Supervised,
+    cluster: Cluster,
     mongo_uri: str,
     tmp_path: Path,
 ) -> None:
-    async with supervised.serving() as (process, address):
-        port = address.rpartition(":")[2]
-        shutil.copy(supervised.folder / "dev-secrets.json", tmp_path)
-        other = Supervised(tmp_path, server__port=port, mongodb__uri=mongo_uri)
-        status, said, complaint = await other.run()
-        assert (status, said) == (1, "")
-        assert complaint == f"127.0.0.1:{port}: Address already in use; see server.port.\n"
-        process.terminate()
-        assert await ended(process) == 0
+    port = cluster.address.rpartition(":")[2]
+    shutil.copy(cluster.folder / "dev-secrets.json", tmp_path)
+    other = Supervised(tmp_path, server__port=port, mongodb__uri=mongo_uri)
+    status, said, complaint = await other.run()
+    assert (status, said) == (1, "")
+    assert complaint == f"127.0.0.1:{port}: Address already in use; see server.port.\n"
 
 
 class Barren:

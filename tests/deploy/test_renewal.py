@@ -1,6 +1,7 @@
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,16 @@ async def test_one_worker_in_production_is_renewed_with_the_port_open(
         await until(lambda: not program.processes(), PATIENCE)
 
 
+@pytest.fixture
+def hangup_by_default() -> Iterator[None]:
+    """Under nohup a hangup is ignored, also by the programs that a test starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @several_real_programs
+@pytest.mark.usefixtures("hangup_by_default")
 async def test_a_hangup_lets_a_single_process_drain(folder: Path) -> None:
     program = Program(folder)  # on an embedded MongoDB of its own
     async with program.serving() as (process, _):

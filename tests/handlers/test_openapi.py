@@ -191,6 +191,12 @@ def test_without_a_simulator_nothing_of_it_is_described() -> None:
     assert '"simulator"' not in text
 
 
+@pytest.fixture
+def demo_people() -> bool:
+    """The examples name them."""
+    return True
+
+
 @pytest.mark.gen_test
 async def test_a_token_is_got_as_the_description_says(
     street: Street, document: dict[str, Any]

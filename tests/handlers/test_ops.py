@@ -79,6 +79,7 @@ async def test_people_are_found_by_number_or_by_the_start_of_their_name(street: 
 
 @pytest.mark.gen_test(timeout=30)
 async def test_more_people_than_a_page_are_read_by_the_cursor(street: Street, db: Any) -> None:
+    await street.person("anna", 2)
     row = db.users.find_one()
     rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(120)]
     db.users.insert_many(rows)
