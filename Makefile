@@ -1,65 +1,98 @@
 # What the project is run and checked with; `make` alone lists it.
 PYTHON ?= python3
-BIN := .venv/bin
-RULES := rooms/*,money/*
-ON_ALL_CORES := -n auto --dist loadfile
+VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+export PYTHON VENV
 
-.PHONY: help run test check bench chaos pictures clean
+WORKERS ?= 4
+# More workers than cores: half of a test is waiting.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# The tests of pure rules: no server, no database, no network.
+PURE := tests/rooms tests/money tests/realtime/test_wire.py
+PROPERTIES := tests/rooms/test_properties.py tests/money/test_properties.py \
+  tests/realtime/test_wire.py tests/realtime/test_fanout.py
+RULES := rooms/*,money/*
+
+.PHONY: help setup run quick test test-long check lint bench chaos pictures lock clean
 
 help:
-	@echo "make run    serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
-	@echo "make test   run every test"
-	@echo "make check  format, lint, types, import rules, tests, coverage of rooms/ and money/"
-	@echo "make bench  measure beside others, as ratios in one run; writes docs/benchmarks.md"
-	@echo "make chaos  20 storms and six other troubles, about 40 minutes: no promise may break"
-	@echo "make pictures  take the README's pictures anew"
-	@echo "make clean  remove .venv and caches; the data in var/ stay"
+	@echo "make run        serve on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
+	@echo "make quick      rules of rooms and money, lint, types: 15 s"
+	@echo "make test       run every test: under 5 min on two cores"
+	@echo "make check      format, lint, types, import rules, locks; coverage of the last make test COVER=1"
+	@echo "make test-long  50,000 examples for every property, whatever the crash matrix has: 20 min"
+	@echo "make chaos      20 storms and six other troubles, about 40 minutes: no promise may break"
+	@echo "make bench      measure beside others, as ratios in one run: 20 min; writes docs/benchmarks.md"
+	@echo "  ONLY=fanout   deliveries beside the limit and nine servers: 11 min; writes nothing"
+	@echo "  ONLY=calls    reads and changes over HTTP: 2.5 min"
+	@echo "  ONLY=growth   more rooms, more processes: 2.5 min"
+	@echo "  ONLY=changes  a change of a room: 0.5 min"
+	@echo "  ONLY=gifts    gifts into one room: 1.5 min"
+	@echo "  ONLY=relay    calls while Tencent IM is slow: 1.5 min"
+	@echo "make setup      install what is missing; run, quick and test do it by themselves"
+	@echo "make lock       make locks/ from requirements*.txt; make lock UPGRADE=1 takes newer releases"
+	@echo "make pictures   take the README's pictures again"
+	@echo "make clean      remove .venv and caches; the data in var/ stay"
+	@echo "With another Python: make test PYTHON=python3.13"
 
-run: .venv/.runtime
+setup:
+	@scripts/setup test
+
+run:
+	@scripts/setup run
 	@exec $(BIN)/python server.py
 
-test: .venv/.dev
-	$(BIN)/pytest $(ON_ALL_CORES)
+quick:
+	@scripts/setup quick
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy --strict .
+	QLIVE_EXAMPLES=dev $(BIN)/pytest --quiet -n 2 --dist worksteal $(PURE)
 
-bench: .bench/.ready
-	@.bench/venv/bin/python -m bench
+# COVER=1 measures coverage for `make check`, which takes half as long again.
+test:
+	@scripts/setup test
+	$(PYTEST) $(if $(COVER),--cov --cov-report=)
 
-.bench/.ready: requirements.txt bench/requirements.txt
-	$(PYTHON) -m venv .bench/venv
-	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
-	@touch $@
+test-long:
+	@scripts/setup test
+	QLIVE_EXAMPLES=long $(PYTEST) $(PROPERTIES)
 
-chaos: .venv/.dev
-	@$(BIN)/python -m chaos all
+check: lint
+	$(BIN)/coverage report --format=total --fail-under=95
+	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 
-pictures: .venv/.dev
-	$(BIN)/pytest -q tests/browser -k "three_windows or watched_as_it_happens"
-	cp var/screenshots/demo-gift.png docs/pictures/demo-room.png
-	cp var/screenshots/ops-room.png docs/pictures/console-room.png
-
-check: .venv/.dev
+lint:
+	@scripts/setup quick
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy --strict .
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(ON_ALL_CORES) --cov --cov-report=
-	$(BIN)/coverage report
-	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
+	scripts/lock --check
 
-clean:
-	rm -rf clients/miniprogram/dist .bench .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
-	find . -name __pycache__ -prune -exec rm -rf {} +
+lock:
+	@scripts/setup quick
+	scripts/lock $(if $(UPGRADE),--upgrade)
 
-# A stamp says which requirements are installed, so that a start installs only what changed.
-.venv/.runtime: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+bench: .bench/.ready
+	@.bench/venv/bin/python -m bench $(ONLY)
+
+.bench/.ready: locks/run.txt bench/requirements.txt
+	@VENV=.bench/venv scripts/setup bench
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.txt
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
-.venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/.runtime
+chaos:
+	@scripts/setup test
+	@$(BIN)/python -m chaos all
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "QLive needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv .venv
+pictures:
+	@scripts/setup test
+	$(BIN)/pytest -q tests/browser -k "three_windows or watched_as_it_happens"
+	cp var/screenshots/demo-gift.png docs/pictures/demo-room.png
+	cp var/screenshots/ops-room.png docs/pictures/console-room.png
+
+clean:
+	rm -rf clients/miniprogram/dist .bench .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
