@@ -9,8 +9,10 @@ WORKERS ?= 4
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # The tests of pure rules: no server, no database, no network.
 PURE := tests/rooms tests/money tests/realtime/test_wire.py
-PROPERTIES := tests/rooms/test_properties.py tests/money/test_properties.py \
-  tests/realtime/test_wire.py tests/realtime/test_fanout.py
+# What tries as many examples as it is told to; see tests/examples.py.
+SCALED := tests/rooms/test_properties.py tests/money/test_properties.py \
+  tests/realtime/test_wire.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
+  tests/handlers/test_payments_storm.py tests/handlers/test_mic.py tests/test_kill.py
 RULES := rooms/*,money/*
 
 .PHONY: help setup run quick test test-long check lint bench chaos pictures lock clean
@@ -20,7 +22,7 @@ help:
 	@echo "make quick      rules of rooms and money, lint, types: 15 s"
 	@echo "make test       run every test: under 5 min on two cores"
 	@echo "make check      format, lint, types, import rules, locks; coverage of the last make test COVER=1"
-	@echo "make test-long  50,000 examples for every property, whatever the crash matrix has: 20 min"
+	@echo "make test-long  search: 16,000 to 100,000 examples for every property, longer storms: an hour"
 	@echo "make chaos      20 storms and six other troubles, about 40 minutes: no promise may break"
 	@echo "make bench      measure beside others, as ratios in one run: 20 min; writes docs/benchmarks.md"
 	@echo "  ONLY=fanout   deliveries beside the limit and nine servers: 11 min; writes nothing"
@@ -49,16 +51,17 @@ quick:
 	$(BIN)/mypy --strict .
 	QLIVE_EXAMPLES=dev $(BIN)/pytest --quiet -n 2 --dist worksteal $(PURE)
 
-# COVER=1 measures coverage for `make check`, which takes half as long again.
+# With COVER=1 it also measures coverage for `make check`, and takes half as long again.
 test:
 	@scripts/setup test
 	$(PYTEST) $(if $(COVER),--cov --cov-report=)
 
 test-long:
 	@scripts/setup test
-	QLIVE_EXAMPLES=long $(PYTEST) $(PROPERTIES)
+	QLIVE_EXAMPLES=long $(PYTEST) $(SCALED)
 
 check: lint
+	@test -f .coverage || { echo "There is no coverage yet; run \`make test COVER=1\`." >&2; exit 2; }
 	$(BIN)/coverage report --format=total --fail-under=95
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 

@@ -22,6 +22,7 @@ from bench.calls import case as calls
 from bench.fanout import case as fanout
 from bench.peers import Peers, install
 from bench.report import PICTURES, Report
+from chaos.redis_program import RedisNotInstalled, find_redis
 from storage.mongod import Mongod
 
 FOLDER = Path(".bench").absolute()
@@ -92,8 +93,8 @@ def why_not(wanted: Collection[str]) -> str | None:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
     if "growth" in wanted:
         try:
-            growth.find_redis()
-        except growth.NoRedis as missing:
+            find_redis()
+        except RedisNotInstalled as missing:
             return str(missing)
     return None
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -16,6 +15,7 @@ from bench.fanout.servers import SOCKET, lines
 from bench.people import enter, open_rooms
 from bench.phones import BASE
 from bench.report import Report, spread
+from chaos.redis_program import find_redis
 from devsecrets import fill
 from settings import Settings
 
@@ -23,17 +23,6 @@ ROOT = Path(__file__).parents[1]
 PORT, REDIS = 18_766, 18_767
 PEOPLE, RUNS, EVENTS, IDLE_SECONDS = 1_000, 3, 100, 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class NoRedis(Exception):
-    """The program redis-server is not on the PATH; the message says what to do."""
-
-
-def find_redis() -> str:
-    """The path of redis-server; NoRedis."""
-    if found := shutil.which("redis-server"):
-        return found
-    raise NoRedis("redis-server is not installed; run `make setup`.")
 
 
 async def run(report: Report, uri: str, folder: Path) -> None:

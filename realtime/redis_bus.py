@@ -213,7 +213,7 @@ class RedisBus:
             return
         try:
             await getattr(pubsub, what)(channel)
-        except Exception as error:  # noqa: BLE001 - uvloop calls a closed transport a RuntimeError
+        except (*AWAY, RuntimeError) as error:  # uvloop's word for a transport that is closed
             log.debug("channel_request_failed", channel=channel, error=type(error).__name__)
 
     def _in_background(self, work: Any) -> None:

@@ -63,10 +63,13 @@ def _on_path() -> Path | None:
     found = shutil.which("mongod")
     if found is None:
         return None
-    done = subprocess.run(  # noqa: S603 - the name is ours, the PATH the user's
-        [found, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
-    )
-    version = re.search(r"v(\d+)\.(\d+)", done.stdout)
+    try:
+        said = subprocess.check_output(  # noqa: S603 - the name is ours, the PATH the user's
+            [found, "--version"], text=True, timeout=VERSION_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        raise MongodFailed(f"{found} does not start: {ELSEWHERE}.") from None
+    version = re.search(r"v(\d+)\.(\d+)", said)
     if version is None or tuple(map(int, version.groups())) < OLDEST:
         raise MongodFailed(f"{found} is older than MongoDB {OLDEST[0]}.{OLDEST[1]}: {ELSEWHERE}.")
     return Path(found)

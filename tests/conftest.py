@@ -21,6 +21,7 @@ from tornado.ioloop import IOLoop
 import demo
 import rooms.keeper
 import storage.database
+import storage.ledger
 from devsecrets import DevSecrets, fill
 from handlers.gate import AT_ONCE, Gate
 from handlers.joining import Joining
@@ -34,6 +35,7 @@ from tests.loops import new_loop
 from tests.phones import Street
 from tests.planting import Planting
 from tests.redis_server import RedisServer
+from tests.scheduling import scheduled
 
 # Where rich is installed, structlog draws tracebacks with it: seconds in which nothing else runs.
 structlog.configure(
@@ -46,6 +48,8 @@ structlog.configure(
 )
 
 MEMORY = Path("/dev/shm")
+COLLECT_AFTER = 20_000
+"""Objects; the default of 700 costs a tenth of a run."""
 HANGING_SECONDS = 180.0
 BUSY_SECONDS = 60.0
 PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
@@ -57,16 +61,27 @@ def pytest_collection() -> Iterator[None]:
     """Nothing that is imported becomes garbage: a third of the time of a collection. And Python
     before 3.11.9 fails where the collector runs within ast.parse (python/cpython#106905)."""
     gc.disable()
-    yield
-    gc.enable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
+        gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The time in which a test must end is for one that hangs, not for a machine that is busy."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives tests time, spreads the slow ones, and leaves out those that need another system."""
     for item in items:
+        # A timeout is for a test that hangs, not for a machine that is busy.
         if mark := item.get_closest_marker("gen_test"):
             timeout = max(HANGING_SECONDS, mark.kwargs.get("timeout", 0))
             item.add_marker(pytest.mark.gen_test(timeout=timeout), append=False)
+    if sys.platform != "linux":
+        foreign = [item for item in items if item.get_closest_marker("linux")]
+        config.hook.pytest_deselected(items=foreign)
+        items[:] = [item for item in items if item not in foreign]
+    items[:] = scheduled(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -155,11 +170,11 @@ def keys_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_server() -> Iterator[None]:
-    """Nobody is told to try again because the machine is busy; tests of that answer set how soon
-    it comes."""
+    """A busy machine is no reason for `try_again`; tests of that answer set how soon it comes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rooms.keeper, "PATIENCE_SECONDS", BUSY_SECONDS)
         patch.setattr(storage.database, "PATIENCE_SECONDS", BUSY_SECONDS)
+        patch.setattr(storage.ledger, "PATIENCE_SECONDS", BUSY_SECONDS)
         patch.setattr(Locks.__init__, "__defaults__", (BUSY_SECONDS,))
         patch.setattr(Joining.__init__, "__defaults__", (BUSY_SECONDS,))
         patch.setattr(Gate.__init__, "__defaults__", (AT_ONCE, BUSY_SECONDS))
@@ -225,7 +240,7 @@ def server(
         monkeypatch.setattr(demo, "PEOPLE", [])
 
     async def plant(server: Server, parts: Parts) -> None:
-        await planting(server, parts, demo_people=demo_people)
+        await planting(server, parts)
 
     monkeypatch.setattr(Server, "_plant", plant)
     server = Server(*settings)

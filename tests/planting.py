@@ -1,32 +1,37 @@
 """What the first start of a server stores, made once per worker and copied from then on."""
 
-from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import json_util
 from pymongo import MongoClient
 
+import demo
+from handlers.books import NAME as LEDGER_CHECK
 from handlers.parts import Parts
 from server import Server
 
-Stored = Mapping[str, list[dict[str, Any]]]
+AN_HOUR = timedelta(hours=1)
 
 
 class Planting:
     """Stands in for the planting of a server: indexes, configs and demo data are some 100 commands
     each time, and a tenth of a second."""
 
-    def __init__(self, mongo: MongoClient[Any]) -> None:
+    def __init__(self, mongo: MongoClient[Any], *, check_later: bool = True) -> None:
+        """With `check_later` a new server does not begin with a check of the whole ledger."""
         self._mongo = mongo
+        self._check_later = check_later
         self._plant = Server._plant
-        self._texts: dict[tuple[str, bool], tuple[str, str]] = {}
+        self._texts: dict[tuple[object, ...], tuple[str, str]] = {}
         """What was stored, as JSON, and the address of the server that stored it."""
 
-    async def __call__(self, server: Server, parts: Parts, *, demo_people: bool) -> None:
+    async def __call__(self, server: Server, parts: Parts) -> None:
         """Like the original; copies where it starts on an empty database."""
-        settings = server.settings.mongodb
-        key = (settings.uri + settings.database, demo_people)
-        database = self._mongo[settings.database]
+        settings = server.settings
+        database = self._mongo[settings.mongodb.database]
+        app_id = next(iter(settings.wechat.apps))
+        key = (database.name, settings.server.public_url, app_id, *demo.PEOPLE)
         if database.configs.find_one():
             await self._plant(server, parts)
             return
@@ -40,3 +45,5 @@ class Planting:
         for name, rows in json_util.loads(text.replace(address, server.address)).items():
             if rows:
                 database[name].insert_many(rows)
+        if self._check_later:
+            database.turns.insert_one({"_id": LEDGER_CHECK, "due_at": datetime.now(UTC) + AN_HOUR})

@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from settings import Settings
+from tests.examples import examples
 from tests.people import Giver, Listener, Restless, at_once, the_last
 from tests.phones import Street
 from tests.ports import free_port
@@ -20,7 +21,9 @@ from tests.realtime.folding import comparable
 from tests.realtime.listening import until
 from tests.test_server import Program
 
-ROUNDS = 3
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
+ROUNDS = examples(3)
 GOLD = 100_000
 DATABASE = "qlive_test_kill"
 

@@ -16,6 +16,8 @@ from settings import Settings
 from storage.mongod import Mongod
 from tests.phones import Reply, Street
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[Mongod]:

@@ -15,6 +15,8 @@ from settings import Settings
 from tests.phones import Phone, Socket, Street
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.programs
+
 TIMEOUT = 40
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from server import Server
 
+pytestmark = pytest.mark.programs
+
 README = Path("README.md").read_text()
 
 

@@ -15,6 +15,8 @@ from tests import described
 from tests.examples import SEARCHES, examples
 from tests.phones import Street
 
+pytestmark = pytest.mark.programs
+
 SEED = "20261125"
 CHECKS = (
     "not_a_server_error",

@@ -18,6 +18,8 @@ from tests.conftest import MEMORY
 from tests.phones import Street
 from tests.realtime.listening import farewell
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 ROOT = Path(__file__).parents[1]
 a_real_program = pytest.mark.gen_test(timeout=60)
 
@@ -191,6 +193,7 @@ async def test_commands_work_beside_a_server_and_without_one(
     [
         ("grant", "10000000", "5", "--reason", "nobody"),
         ("grant", "10000000", "-5", "--reason", "nothing"),
+        ("matchmaker", "10000000"),
         ("matchmaker", "10000000", "--off"),
     ],
 )

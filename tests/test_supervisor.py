@@ -30,6 +30,8 @@ from tests.ports import free_port
 from tests.realtime.listening import farewell, until
 from tests.test_server import ROOT, Program
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 PATIENCE = 60.0
 NO_REDIS = "redis://127.0.0.1:1/0"  # an absent Redis costs speed, nothing that is tested here
 DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
@@ -433,9 +435,11 @@ async def test_a_new_worker_that_cannot_start_leaves_the_old_ones_serving(
 ) -> None:
     good = cluster.file.read_text()
     cluster.file.write_text("prot: 1")
-    cluster.process.send_signal(signal.SIGHUP)
-    await until(lambda: cluster.told("renewal_given_up"), PATIENCE)
-    cluster.file.write_text(good)
+    try:
+        cluster.process.send_signal(signal.SIGHUP)
+        await until(lambda: cluster.told("renewal_given_up"), PATIENCE)
+    finally:
+        cluster.file.write_text(good)
     (failure,) = cluster.told("worker_not_ready")
     assert (failure["slot"], failure["exit_status"]) == (0, 2)
     assert not cluster.told("worker_serves")

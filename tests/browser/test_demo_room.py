@@ -34,6 +34,8 @@ from tencent.simulator import payer
 from tests.browser.conftest import axe_violations, shoot
 from tests.phones import Street
 
+pytestmark = pytest.mark.programs
+
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 PHONE: ViewportSize = {"width": 480, "height": 800}

@@ -12,6 +12,8 @@ from tornado.ioloop import IOLoop
 from tests.browser.conftest import shoot
 from tests.phones import BASE, Street
 
+pytestmark = pytest.mark.programs
+
 LOGIN, PAID = "POST /sim/phone/login", "POST /sim/phone/pay"
 CREATE, ENTER = "POST qlive_user/", "POST qlive_room/matchmaker_enter/"
 COME, ORDER, GIVE = "GET get_playurl/", "POST qlive_pay/", "GET qlive_gift/push_gift/"

@@ -18,6 +18,8 @@ from server import Server
 from tests.browser.conftest import axe_violations, shoot
 from tests.phones import Phone, Street
 
+pytestmark = pytest.mark.programs
+
 PAGES = [
     "overview",
     "rooms",

@@ -17,6 +17,8 @@ from chaos.crash.verdict import judge, wrong_events, wrong_gifts, wrong_orders
 from chaos.crash.watch import ON_PATH, Watch
 from chaos.scenarios.crash import Matrix, _people
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 READ, WRITE = Act("find users", 0.25), Act("update users *", 0.5)
 
 

@@ -15,6 +15,8 @@ from server import Server
 from tests.handlers.test_gifts import CANDY, give
 from tests.phones import Street
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 
 @pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=200)

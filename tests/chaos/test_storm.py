@@ -13,6 +13,8 @@ from chaos.play import Play
 from chaos.scene import Size
 from chaos.storm import storm
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 SECONDS = 8.0
 PLAN = [
     Trouble(0.5, 0.05, "phones", "reset", 0),

@@ -11,6 +11,8 @@ from handlers.routes import CONTRACT
 from server import Server
 from tests.clients.node import OLDEST_NODE, run
 
+pytestmark = pytest.mark.programs
+
 HERE = Path(__file__).parent
 SDK = HERE.parent.parent / "clients" / "miniprogram"
 AGAINST_A_SERVER = "server.test.mjs"

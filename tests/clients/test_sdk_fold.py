@@ -9,6 +9,8 @@ from tests.phones import Street
 from tests.realtime.listening import listen, until
 from tests.realtime.test_folding import BLIPS, a_look, evening, look_until
 
+pytestmark = pytest.mark.programs
+
 ACTS = 80
 CUTS = Path(__file__).parent / "fold_cuts.mjs"
 

@@ -37,8 +37,8 @@ class Nginx:
     """Debian's nginx with deploy/nginx.conf, on ports of this test, in front of two machines."""
 
     def __init__(self, folder: Path, first: int, second: int) -> None:
-        program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-        assert program, "nginx is missing: apt-get install nginx (as .ci/run does)"
+        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+        assert program, "nginx is not installed; run `make setup`."
         self._program = program
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from settings import load
@@ -10,6 +11,8 @@ from tests.deploy.filled import fill_in, filled_secrets
 from tests.deploy.front import DEPLOY
 from tests.deploy.release import unpack
 from tests.test_server import ROOT
+
+pytestmark = pytest.mark.programs
 
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
 
@@ -26,7 +29,7 @@ def test_the_image_has_every_file_that_the_server_needs(tmp_path: Path) -> None:
 
 def test_what_is_built_from_is_the_source_alone() -> None:
     left_out = (ROOT / ".dockerignore").read_text().split()
-    assert {".git", ".venv", "var", "deploy/secrets.env"} <= set(left_out)
+    assert {".git", ".venv*", ".bench", "var", "deploy/secrets.env"} <= set(left_out)
     assert not {"handlers", "clients", "web", "settings.yaml"} & set(left_out)
 
 

@@ -19,6 +19,8 @@ from tests.phones import Street
 from tests.ports import answers, free_port
 from tests.test_server import ROOT, Program
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 
 @pytest.mark.gen_test(timeout=60)
 async def test_the_servers_user_may_do_what_the_server_does_and_no_more(

@@ -10,6 +10,8 @@ from tests.phones import BASE, Street
 from tests.ports import free_port
 from tests.test_server import ROOT
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 GIFT = f"{BASE}qlive_gift/push_gift/?gift_id=1&user_id=10000001"
 
 

@@ -19,6 +19,8 @@ from tests.realtime.listening import until
 from tests.test_server import ROOT, Program
 from tests.test_supervisor import Crowd, Supervised, ended, gone, strangers
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 several_real_programs = pytest.mark.gen_test(timeout=180)
 
 

@@ -12,13 +12,15 @@ from tests.deploy.front import DEPLOY
 from tests.test_server import ROOT
 from worker import OVERTIME_SECONDS
 
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
 UNITS = ("qlive.service", "qlive-backup.service", "qlive-backup.timer")
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
     analyze = shutil.which("systemd-analyze")
-    assert analyze, "systemd-analyze is missing: apt-get install systemd (as .ci/run does)"
+    assert analyze, "systemd-analyze is not installed; run `make setup`."
     for unit in UNITS:
         text = (DEPLOY / unit).read_text()
         for program in ("/opt/qlive/.venv/bin/python", "/usr/bin/mongodump"):

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from handlers.books import FULL_SECONDS, NAME, OVERLAP_SECONDS, UNKNOWN, Books, since_when
@@ -12,10 +13,17 @@ from storage import reckoning
 from storage.turns import Turns
 from tests.handlers.test_gifts import CANDY, give
 from tests.phones import Street
+from tests.planting import Planting
 from tests.realtime.listening import until
 
 Db = Database[dict[str, Any]]
 a_look = pytest.mark.gen_test(timeout=30)
+
+
+@pytest.fixture
+def planting(mongo: MongoClient[Any]) -> Planting:
+    """A new server begins with a check, as it does outside tests."""
+    return Planting(mongo, check_later=False)
 
 
 def test_the_first_look_is_at_the_whole_book() -> None:

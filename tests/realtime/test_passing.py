@@ -7,6 +7,8 @@ import pytest
 from tests.phones import Street
 from tests.realtime.wire import PING, TEXT, dial
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def changes() -> dict[str, Any]:

@@ -20,11 +20,10 @@ from storage import mongod as module
 from storage import mongod_binary, mongod_folder, replica
 from storage.mongod import Mongod, MongodFailed, running_uri
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 a_real_mongod = pytest.mark.gen_test(timeout=60)
-linux_only = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux kills a child when its parent's thread ends"
-)
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ asyncio.run(serve())
 """
 
 
-@linux_only
+@pytest.mark.linux
 @a_real_mongod
 async def test_a_server_that_is_killed_leaves_no_mongod_and_the_next_one_starts(
     data_dir: Path,
@@ -362,6 +361,12 @@ def test_a_missing_wheel_is_told_the_same(monkeypatch: pytest.MonkeyPatch, no_wh
 def test_where_no_wheel_fits_a_mongod_on_the_path_is_taken(no_wheel: Path) -> None:
     ours = write_program(no_wheel / "mongod", "echo 'db version v8.0.4'")
     assert mongod_binary.find_binary() == ours
+
+
+def test_a_mongod_that_does_not_start_is_named(no_wheel: Path) -> None:
+    write_program(no_wheel / "mongod", "exit 127")
+    with pytest.raises(MongodFailed, match="bin/mongod does not start.*mongodb.uri"):
+        mongod_binary.find_binary()
 
 
 @pytest.mark.parametrize("said", ["db version v5.0.30", "what?"])
