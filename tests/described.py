@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
@@ -23,12 +24,20 @@ from realtime import frames
 from server import Server
 
 Json = dict[str, Any]
+_INSIDE: set[int | None] = set()
+"""Ports of the servers in this process, whose answers are checked as they leave."""
+
+
+def is_inside(port: int | None) -> bool:
+    """Whether what comes from this port has been checked."""
+    return port in _INSIDE
 
 
 def watched(patch: pytest.MonkeyPatch) -> list[str]:
     """What is not as described from now on, as sentences; the server itself goes on."""
     wrong: list[str] = []
     start, finish, frame = Server.start, Handler.finish, frames.frame
+    _INSIDE.clear()
 
     def finished(handler: Handler, chunk: Any = None) -> Any:
         with _noted(wrong):
@@ -43,6 +52,7 @@ def watched(patch: pytest.MonkeyPatch) -> list[str]:
     async def started(server: Server) -> None:
         patch.setattr(frames, "frame", framed)  # without a server it is fakes that speak
         await start(server)
+        _INSIDE.add(urlsplit(server.address).port)
 
     patch.setattr(Server, "start", started)
     patch.setattr(Handler, "finish", finished)

@@ -1,6 +1,5 @@
 """What is stored, read past the server."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ from server import Server
 
 
 @pytest.fixture
-def db(server: Server) -> Iterator[Database[dict[str, Any]]]:
+def db(server: Server, mongo: MongoClient[Any]) -> Database[dict[str, Any]]:
     """The server's database, as a stranger with a MongoDB client sees it."""
-    mongodb = server.settings.mongodb
-    with MongoClient[dict[str, Any]](mongodb.uri, tz_aware=True) as client:
-        yield client[mongodb.database]
+    return mongo[server.settings.mongodb.database]

@@ -39,6 +39,7 @@ from storage.rooms import Rooms
 from storage.tokens import Tokens
 from storage.trays import Known, Trays
 from storage.users import Users
+from tests.conftest import empty
 from tests.realtime.listening import until
 from tests.rooms.cast import PATIENCE
 
@@ -225,17 +226,19 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def database(io_loop: IOLoop, mongo_uri: str, commands: list[str]) -> Iterator[Database]:
-    with MongoClient[Document](mongo_uri) as client:
-        for name in client[NAME].list_collection_names():
-            client[NAME][name].delete_many({})
+def database(
+    io_loop: IOLoop, mongo_uri: str, mongo: MongoClient[Any], commands: list[str]
+) -> Iterator[Database]:
+    empty(mongo, NAME)
     database = Database(mongo_uri, NAME, [Latency(lambda name, *_: commands.append(name))])
     yield database
     io_loop.run_sync(database.close)
 
 
 @pytest.fixture
-def house(io_loop: IOLoop, database: Database) -> House:
+def house(io_loop: IOLoop, database: Database, indexed: set[str]) -> House:
     house = build(database)
-    io_loop.run_sync(house.make_indexes)
+    if NAME not in indexed:
+        io_loop.run_sync(house.make_indexes)
+        indexed.add(NAME)
     return house

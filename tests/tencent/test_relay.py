@@ -628,7 +628,8 @@ async def test_wakes_outlive_an_outage_of_the_database(scene):
             relay.stir(2)
             scene.rooms.open(2, "e1")
             await until_failed(store, 6)
-            assert relay.waiting == 2
+            while relay.waiting != 2:  # more while one of them is tried again
+                await asyncio.sleep(0.001)
             store.away = False
             await scene.quiet(relay)
     assert sorted(scene.kinds) == ["gift", "num", "num"]
