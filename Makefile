@@ -4,8 +4,8 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 export PYTHON VENV
 
-WORKERS ?= 4
-# More workers than cores: half of a test is waiting.
+WORKERS ?= 3
+# More workers than cores: a test waits much of its time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # The tests of pure rules: no server, no database, no network.
 PURE := tests/rooms tests/money tests/realtime/test_wire.py

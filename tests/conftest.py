@@ -1,6 +1,7 @@
 """A real MongoDB and Redis for the whole run, and a real server on a real port for a test."""
 
 import asyncio
+import fcntl
 import functools
 import gc
 import os
@@ -194,9 +195,12 @@ def planting(mongo: MongoClient[Any]) -> Planting:
 
 @pytest.fixture(scope="session")
 def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """RSA keys take a second to make: once is enough."""
-    file = tmp_path_factory.mktemp("secrets") / "dev-secrets.json"
-    fill(Settings(), file)
+    """RSA keys take a second to make: one worker makes them for all."""
+    ours = tmp_path_factory.getbasetemp()
+    file = (ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "dev-secrets.json"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fill(Settings(), file)
     return file
 
 
