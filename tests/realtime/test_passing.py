@@ -74,6 +74,7 @@ async def test_the_audience_is_shown_as_people_come_apply_and_go(street: Street)
 async def test_however_often_people_come_and_go_no_count_is_negative(street: Street) -> None:
     host = await street.host()
     socket = await host.connect()
+    await socket.next("snapshot")  # which would count whoever comes before it
     anna = await street.guest("anna", 2, host.live_id)
     bert = await street.guest("bert", 1, host.live_id)
     for _ in range(8):
