@@ -22,7 +22,7 @@ help:
 	@echo "make quick      rules of rooms and money, lint, types: 15 s"
 	@echo "make test       run every test: under 5 min on two cores"
 	@echo "make check      format, lint, types, import rules, locks; coverage of the last make test COVER=1"
-	@echo "make test-long  search: 16,000 to 100,000 examples for every property, longer storms: an hour"
+	@echo "make test-long  search: 16,000 to 100,000 examples for every property, longer storms"
 	@echo "make chaos      20 storms and six other troubles, about 40 minutes: no promise may break"
 	@echo "make bench      measure beside others, as ratios in one run: 20 min; writes docs/benchmarks.md"
 	@echo "  ONLY=fanout   deliveries beside the limit and nine servers: 11 min; writes nothing"

@@ -19,6 +19,11 @@ def examples(count: int) -> int:
     return max(1, round(count * FACTORS[CHOSEN]))
 
 
+def rounds(count: int) -> int:
+    """How often a test with real servers repeats itself: `count`, in `long` seven times that."""
+    return 7 * count if SEARCHES else count
+
+
 def example_settings(count: int, **more: Any) -> settings:
     """Settings of one property test: `count` examples, without a deadline or a stored database."""
     return settings(

@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from settings import Settings
-from tests.examples import examples
+from tests.examples import rounds
 from tests.people import Giver, Listener, Restless, at_once, the_last
 from tests.phones import Street
 from tests.ports import free_port
@@ -23,7 +23,7 @@ from tests.test_server import Program
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-ROUNDS = examples(3)
+ROUNDS = rounds(3)
 GOLD = 100_000
 DATABASE = "qlive_test_kill"
 

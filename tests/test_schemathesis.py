@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import described
-from tests.examples import SEARCHES, examples
+from tests.examples import SEARCHES, rounds
 from tests.phones import Street
 
 pytestmark = pytest.mark.programs
@@ -131,7 +131,7 @@ async def _run(
         *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json"),
         *(f"--url={street.address}", f"--header={header}", f"--seed={SEED}"),
         *(f"--checks={','.join(CHECKS)}", f"--phases={phases}"),
-        f"--max-examples={examples(EXAMPLES)}",
+        f"--max-examples={rounds(EXAMPLES)}",
         *("--suppress-health-check=all", "--warnings=off", "--no-color", "--no-shrink"),
         *("--continue-on-failure", *words),
         cwd=folder,

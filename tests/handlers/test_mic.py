@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.examples import examples
+from tests.examples import rounds
 from tests.phones import Phone, Socket, Street
 
 ROOM = "qlive_room/"
@@ -149,7 +149,7 @@ async def test_open_means_that_a_viewer_just_sits_down(street: Street) -> None:
 async def test_of_two_who_accept_at_once_exactly_one_sits(street: Street) -> None:
     host = await street.host()
     men = [await street.guest(name, 1, host.live_id) for name in ("bert", "carl")]
-    for _ in range(examples(30)):
+    for _ in range(rounds(30)):
         await asyncio.gather(*(do(man, "apply_micro") for man in men))
         answers = await asyncio.gather(*(do(man, "accept_micro") for man in men))
         assert sorted(answer.status for answer in answers) == [200, 409]

@@ -11,11 +11,11 @@ from pymongo.database import Database
 
 from server import Server
 from tencent.simulator.reports import UNPROVEN, WRONG
-from tests.examples import examples
+from tests.examples import rounds
 from tests.handlers.test_payments import gold, ordered, paid, reported
 from tests.phones import Street
 
-TIMES = examples(20)
+TIMES = rounds(20)
 ORDERS = 4
 AT_ONCE = 10
 
