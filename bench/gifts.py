@@ -1,4 +1,4 @@
-"""What gifts into one hot room cost: joined, one by one, and the bare transactions beside them."""
+"""Throughput of gifts into one room: batched, unbatched, and bare transactions."""
 
 import asyncio
 import statistics
@@ -9,54 +9,68 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from bench.report import Report, ratios, spread
-from handlers.giving import MOST, Asked, Giving
-from money.gift import Present
+from bench.report import BenchmarkReport, ratios, spread
+from core.locks import NamedLocks
+from ledger.gifts import GiftTransfer
 from realtime.bus import LocalBus
 from realtime.hub import Hub
 from rooms.keeper import Keeper
-from rooms.locks import Locks
-from storage.counters import Counters
+from services.catalogue import CatalogueService
+from services.gifts import MAX_BATCH, GiftRequest, GiftService
+from storage.configs import ConfigStore
+from storage.counters import CounterStore
 from storage.database import Database, Session
-from storage.errands import Errands
-from storage.members import Members
-from storage.ranks import Ranks
-from storage.rooms import Rooms
-from storage.trays import Trays
-from storage.users import Users
+from storage.gift_batches import GiftBatchStore
+from storage.gifts import GiftStore
+from storage.members import MemberStore
+from storage.outbox import OutboxStore
+from storage.rankings import RankingStore
+from storage.rooms import RoomStore
+from storage.users import UserStore
 
 RUNS = 5
 SENDERS = 64
 GIFTS = 3_200  # per run
-ONE_BY_ONE = 320
+UNBATCHED_GIFTS = 320
 ROSE = {"id": 1, "name": "rose", "image": "/static/gifts/rose.svg", "effect": ""}
+BATCHED, UNBATCHED, BARE = "batched", "unbatched", "bare transactions"
 
 
-class Room:
-    """A live room with 64 people who give to their host, each the next gift when the last is in."""
+class GiftRoom:
+    """A live room with 64 users who send gifts to its host."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.members = Members(database)
-        self.rooms = Rooms(
-            database, self.members, Counters(database), Errands(database), drops_streams=False
+        self.members = MemberStore(database)
+        self.rooms = RoomStore(
+            database,
+            self.members,
+            CounterStore(database),
+            OutboxStore(database),
+            drops_streams=False,
         )
-        self.users = Users(database, self.members)
-        self.locks = Locks(60)
+        self.users = UserStore(database, self.members)
+        self.locks = NamedLocks(60)
         self.keeper = Keeper(self.rooms, Hub(self.rooms, LocalBus()), self.locks)
         self.host = ""
         self.senders: list[str] = []
-        self._n = 0
+        self._sent = 0
 
-    def giving(self, most: int) -> Giving:
-        trays = Trays(self.database, Ranks(self.database))
-        return Giving(trays, self.members, self.keeper, self.locks.hold, most)
+    def gift_service(self, max_batch: int) -> GiftService:
+        batches = GiftBatchStore(self.database, RankingStore(self.database))
+        counters = CounterStore(self.database)
+        catalogue = CatalogueService(
+            GiftStore(self.database, counters), ConfigStore(self.database, counters), LocalBus()
+        )
+        return GiftService(
+            batches, self.members, self.keeper, self.locks.hold, catalogue, max_batch
+        )
 
     async def open(self) -> None:
         await self.members.make_indexes()
         host, _ = await self.users.create("app", "host")
         self.host = host.user_id
-        live_id, _, _ = await self.rooms.of_host(host.person())
+        live_id, _, _ = await self.rooms.get_or_create(host.person())
         await self.keeper.change(
             live_id, lambda room: room.open(host.person(), "e", "s", 1), host.user_id
         )
@@ -65,31 +79,31 @@ class Room:
             await self.keeper.enter(live_id, user.person())
             self.senders.append(user.user_id)
 
-    async def give(self, giving: Giving, sender: str) -> None:
-        self._n += 1
-        present = Present(sender, self.host, 1, 5, 1, Decimal("0.5"), f"{self._n}")
-        answer = await giving.give(Asked(present, ROSE))
+    async def give(self, service: GiftService, sender: str) -> None:
+        self._sent += 1
+        transfer = GiftTransfer(sender, self.host, 1, 5, 1, Decimal("0.5"), f"{self._sent}")
+        answer = await service.give(GiftRequest(transfer, ROSE))
         assert answer["status"] == "success"
 
 
-async def run(report: Report, uri: str) -> None:
+async def run(report: BenchmarkReport, uri: str) -> None:
     database = Database(uri, "bench_gifts")
     try:
-        room = Room(database)
+        room = GiftRoom(database)
         await room.open()
-        joined, single = room.giving(MOST), room.giving(1)
-        bare = await _bare(database)
+        batched, unbatched = room.gift_service(MAX_BATCH), room.gift_service(1)
+        run_bare = await _bare_transactions(database)
         cases: dict[str, tuple[Callable[[str], Awaitable[None]], int]] = {
-            "joined": (lambda who: room.give(joined, who), GIFTS),
-            "one by one": (lambda who: room.give(single, who), ONE_BY_ONE),
+            BATCHED: (lambda sender: room.give(batched, sender), GIFTS),
+            UNBATCHED: (lambda sender: room.give(unbatched, sender), UNBATCHED_GIFTS),
         }
-        figures: dict[str, list[tuple[float, float]]] = {name: [] for name in (*cases, "bare")}
-        for number in range(RUNS + 1):
+        figures: dict[str, list[tuple[float, float]]] = {name: [] for name in (*cases, BARE)}
+        for number in range(RUNS + 1):  # run 0 is the warm-up
             for name, (give, count) in cases.items():
                 figure = await _rate(room.senders, give, count)
                 if number:
                     figures[name].append(figure)
-            figures["bare"] += [(await bare(GIFTS), 0.0)] if number else []
+            figures[BARE] += [(await run_bare(GIFTS), 0.0)] if number else []
         _report(report, figures)
     finally:
         await database.close()
@@ -98,70 +112,78 @@ async def run(report: Report, uri: str) -> None:
 async def _rate(
     senders: list[str], give: Callable[[str], Awaitable[None]], count: int
 ) -> tuple[float, float]:
-    """(gifts per second, p99 in ms), every sender with one gift under way."""
-    took: list[float] = []
+    """(gifts per second, p99 in ms); each sender awaits its gift before the next one."""
+    latencies: list[float] = []
 
-    async def sender(who: str) -> None:
+    async def send_gifts(sender: str) -> None:
         for _ in range(count // len(senders)):
-            began = time.perf_counter()
-            await give(who)
-            took.append(time.perf_counter() - began)
+            sent_at = time.perf_counter()
+            await give(sender)
+            latencies.append(time.perf_counter() - sent_at)
 
     started = time.perf_counter()
-    await asyncio.gather(*map(sender, senders))
-    rate = len(took) / (time.perf_counter() - started)
-    return rate, 1_000 * statistics.quantiles(took, n=100)[98]
+    await asyncio.gather(*map(send_gifts, senders))
+    rate = len(latencies) / (time.perf_counter() - started)
+    return rate, 1_000 * statistics.quantiles(latencies, n=100)[98]
 
 
-async def _bare(database: Database) -> Callable[[int], Awaitable[float]]:
-    """The same writes with nothing decided, read or told: the limit of the grouped transaction."""
-    names = ("entries", "purses", "room", "ranks")
-    entries, purses, room, ranks = (database.collection(f"bare_{name}") for name in names)
+async def _bare_transactions(database: Database) -> Callable[[int], Awaitable[float]]:
+    """The writes of a batch without reads, rules or fan-out: the upper bound of batching."""
+    names = ("entries", "balances", "room", "ranks")
+    entries, balances, room, ranks = (database.collection(f"bare_{name}") for name in names)
     await room.insert_one({"_id": 1, "version": 0})
-    await purses.insert_many([{"_id": n, "gold": 0} for n in range(SENDERS + 1)])
+    await balances.insert_many([{"_id": n, "gold": 0} for n in range(SENDERS + 1)])
     await ranks.insert_many([{"_id": n, "gold": 0} for n in range(2 * SENDERS + 2)])
     event: dict[str, Any] = {"text": "x" * 300}
     count = 0
 
     async def write(session: Session) -> None:
         nonlocal count
-        first, count = count, count + MOST
-        numbers = range(first, count)
+        version, count = count, count + MAX_BATCH
+        numbers = range(version, count)
         log = {f"log.{n % 256}": event for n in numbers}
         await room.update_one(
-            {"_id": 1, "version": first}, {"$set": {"version": count, **log}}, session=session
+            {"_id": 1, "version": version}, {"$set": {"version": count, **log}}, session=session
         )
         await entries.insert_many([{"_id": n, "text": "x" * 400} for n in numbers], session=session)
-        people = [n % SENDERS for n in numbers] + [SENDERS]
-        more = {"$inc": {"gold": 1}}
-        await purses.bulk_write([UpdateOne({"_id": n}, more) for n in people], session=session)
-        both = [*people, *(SENDERS + 1 + n for n in people)]
-        await ranks.bulk_write([UpdateOne({"_id": n}, more) for n in both], session=session)
+        user_ids = [n % SENDERS for n in numbers] + [SENDERS]
+        increment = {"$inc": {"gold": 1}}
+        await balances.bulk_write(
+            [UpdateOne({"_id": n}, increment) for n in user_ids], session=session
+        )
+        rank_ids = [*user_ids, *(SENDERS + 1 + n for n in user_ids)]
+        await ranks.bulk_write(
+            [UpdateOne({"_id": n}, increment) for n in rank_ids], session=session
+        )
 
-    async def run(gifts: int) -> float:
+    async def run_bare(gifts: int) -> float:
+        """Gifts per second."""
         started = time.perf_counter()
-        for _ in range(gifts // MOST):
+        for _ in range(gifts // MAX_BATCH):
             await database.transaction(write)
         return gifts / (time.perf_counter() - started)
 
-    return run
+    return run_bare
 
 
-def _report(report: Report, figures: dict[str, list[tuple[float, float]]]) -> None:
+def _report(report: BenchmarkReport, figures: dict[str, list[tuple[float, float]]]) -> None:
     report.section(
-        "Gifts into one hot room",
-        f"{SENDERS} people in one room give to their host, each the next gift when the last one is "
-        f"acknowledged by the majority. {RUNS} runs of {GIFTS:,} gifts (one by one: {ONE_BY_ONE}), "
-        "after one that warms, without HTTP: purses and keys read, decided, written with entries, "
-        "purses, rankings and the room's event, told to the hub. The bare transactions are the "
-        "same writes, nothing read, decided or told. `bench/gifts.py`.",
+        "Gifts into one room",
+        f"{SENDERS} users in one room send gifts to its host, each the next gift once the previous "
+        f"one is majority-acknowledged. {RUNS} runs of {GIFTS:,} gifts (unbatched: "
+        f"{UNBATCHED_GIFTS}) after a warm-up run, without HTTP: balances and idempotency keys are "
+        "read, the gifts decided, then ledger entries, balances, rankings and the room's event "
+        "written, and the event published to the hub. The bare transactions make the same writes "
+        "without reads, rules or publishing. `bench/gifts.py`.",
     )
     rates = {name: [rate for rate, _ in rows] for name, rows in figures.items()}
-    waits = {name: spread([p99 for _, p99 in rows], 1) for name, rows in figures.items()}
+    p99s = {name: spread([p99 for _, p99 in rows], 1) for name, rows in figures.items()}
     rows = [
-        (name, spread(found), waits[name] if name != "bare" else "")
-        for name, found in rates.items()
+        (name, spread(values), p99s[name] if name != BARE else "") for name, values in rates.items()
     ]
     report.table(["", "gifts per second", "p99 [ms]"], rows)
-    beside = [spread(ratios(rates["joined"], rates[name]), 2) for name in ("one by one", "bare")]
-    report.words(f"joined : one by one {beside[0]}; joined : bare {beside[1]}.")
+    relative = [
+        f"{BATCHED} : {name} {spread(ratios(rates[BATCHED], rates[name]), 2)}"
+        for name in (UNBATCHED, BARE)
+    ]
+    report.paragraph(f"{'; '.join(relative)}.")

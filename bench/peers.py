@@ -1,4 +1,4 @@
-"""Installs the peers, each at a fixed version; any of them may be missing."""
+"""Installs the compared servers at pinned versions; any may be missing."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PACKAGES = {
+PYTHON_PACKAGES = {
     "websockets": ("websockets", ["websockets==17.4"]),
     "aiohttp": ("aiohttp", ["aiohttp==3.14.5"]),
     "picows": ("picows", ["picows==2.3.1"]),
@@ -15,68 +15,75 @@ PACKAGES = {
     "python-socketio": ("socketio", ["python-socketio==5.18.1", "python-engineio==4.15.1"]),
     "FastAPI": ("fastapi", ["fastapi==0.165.0", "uvicorn==0.54.0", "httptools==0.9.0"]),
 }
-"""The module that must be importable, and what pip installs; the first has the peer's version."""
-MODULES = {"ws": "8.23.0", "socket.io": "4.8.4"}
+"""By peer: the module to import and the pip requirements, the first being the peer itself."""
+NODE_PACKAGES = {"ws": "8.23.0", "socket.io": "4.8.4"}
 
 
 @dataclass
 class Peers:
-    """The installed peers with their versions, and the missing ones with the reason."""
+    """Versions of the installed peers, and why the others are missing."""
 
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    modules: Path = Path()
-    """Where node is to look."""
+    package_json: Path = Path()
+    """File from which Node.js resolves modules."""
 
-    def line(self) -> str:
-        here = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        gone = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
-        return f"Measured against {here}." + (f" Missing: {gone}." if gone else "")
+    def summary(self) -> str:
+        installed = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        missing = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
+        return f"Measured against {installed}." + (f" Missing: {missing}." if missing else "")
 
 
 def install(folder: Path) -> Peers:
-    peers = Peers(modules=folder / "node" / "package.json")
+    peers = Peers(package_json=folder / "node" / "package.json")
     peers.versions["Tornado"] = _version("tornado")
-    together = _pip([it for _, wanted in PACKAGES.values() for it in wanted])
-    for name, (module, wanted) in PACKAGES.items():
-        why = together and _pip(wanted)  # after a failure of all, each by itself
-        if why := why or _failure([sys.executable, "-c", f"import {module}"]):
-            peers.missing[name] = why
+    batch_failure = _pip_install(
+        [
+            requirement
+            for _, requirements in PYTHON_PACKAGES.values()
+            for requirement in requirements
+        ]
+    )
+    for name, (module, requirements) in PYTHON_PACKAGES.items():
+        # Only if the batch failed: installing one by one shows which peers are missing.
+        reason = batch_failure and _pip_install(requirements)
+        if reason := reason or _failure([sys.executable, "-c", f"import {module}"]):
+            peers.missing[name] = reason
         else:
-            peers.versions[name] = _version(wanted[0].partition("==")[0])
-    for name, version in MODULES.items():
-        _install_module(name, version, peers)
+            peers.versions[name] = _version(requirements[0].partition("==")[0])
+    for name, version in NODE_PACKAGES.items():
+        _install_node_package(name, version, peers)
     return peers
 
 
-def _install_module(name: str, version: str, peers: Peers) -> None:
-    home = peers.modules.parent
-    about = home / "node_modules" / name / "package.json"
-    home.mkdir(parents=True, exist_ok=True)
+def _install_node_package(name: str, version: str, peers: Peers) -> None:
+    prefix = peers.package_json.parent
+    manifest = prefix / "node_modules" / name / "package.json"
+    prefix.mkdir(parents=True, exist_ok=True)
     if not (shutil.which("node") and shutil.which("npm")):
         peers.missing[name] = "node or npm is not installed"
         return
-    npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(home)]
-    there = about.exists() and json.loads(about.read_text())["version"] == version
-    if not there and (why := _failure([*npm, f"{name}@{version}"])):
-        peers.missing[name] = why
+    npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(prefix)]
+    installed = manifest.exists() and json.loads(manifest.read_text())["version"] == version
+    if not installed and (reason := _failure([*npm, f"{name}@{version}"])):
+        peers.missing[name] = reason
         return
     peers.versions[name] = version
 
 
-def _pip(wanted: list[str]) -> str:
-    """Why they cannot be installed, if they cannot."""
+def _pip_install(requirements: list[str]) -> str:
+    """Install the requirements; returns the error message, or an empty string."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return _failure([*pip, *wanted])
+    return _failure([*pip, *requirements])
 
 
 def _failure(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["failed"])[-1]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    return "" if result.returncode == 0 else (result.stderr.strip().splitlines() or ["failed"])[-1]
 
 
 def _version(package: str) -> str:
-    ask = f"import importlib.metadata as m; print(m.version({package!r}))"
-    command = [sys.executable, "-c", ask]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    return done.stdout.strip()
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""`python -m chaos`: storms and single troubles, and whether every promise was kept."""
+"""`python -m chaos`: runs fault-injection scenarios and reports violated guarantees."""
 
 import argparse
 import asyncio
@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 
 from chaos import storm
-from chaos.play import Play, Scenario
-from chaos.report import Report, table
+from chaos.report import RunReport, table
+from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import crash, gold, mongodb, once, out, redis, resume, rolling, stalled
 
 SCENARIOS: dict[str, Scenario] = {
@@ -31,81 +31,83 @@ SCENARIOS: dict[str, Scenario] = {
 }
 SEEDS = 20
 LIMIT_SECONDS = 300.0
-"""For everything about a run but its trouble; twice as long in the size of the promise."""
+"""Timeout of a run, in addition to its faults; doubled with --full."""
 FOLDER = Path("var/chaos")
-"""Each run leaves a folder with its plan and logs, all together runs.jsonl and report.md."""
+"""Holds one folder per run with its plan and logs, and runs.jsonl and report.md of all runs."""
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0 when every promise was kept, otherwise 1."""
-    asked = _parser().parse_args(arguments)
+    """Returns the exit status: 0 if every run passed, otherwise 1."""
+    args = _parser().parse_args(arguments)
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    reports = [run(name, seed, asked) for name, seed in _programme(asked)]
+    reports = [run_scenario(name, seed, args) for name, seed in _selected_runs(args)]
     if len(reports) > 1:
         (FOLDER / "report.md").write_text(table(reports) + "\n")
         print(table(reports))
-    return 0 if all(report.kept for report in reports) else 1
+    return 0 if all(report.passed for report in reports) else 1
 
 
-def run(name: str, seed: int, asked: argparse.Namespace) -> Report:
-    """One run in a folder of its own; prints its line, and keeps the folder for whoever asks."""
-    play = _play(name, seed, asked)
-    report = asyncio.run(_finish(name, play, LIMIT_SECONDS * (2 if asked.full else 1)))
-    report.size, report.lasting = asdict(play.size), play.seconds
+def run_scenario(name: str, seed: int, args: argparse.Namespace) -> RunReport:
+    """Run one scenario in a new folder, which is kept, and print its report."""
+    config = _config(name, seed, args)
+    report = asyncio.run(_run_to_end(name, config, LIMIT_SECONDS * (2 if args.full else 1)))
+    report.size, report.requested_seconds = asdict(config.size), config.seconds
     with (FOLDER / "runs.jsonl").open("a") as lines:
         lines.write(report.line() + "\n")
     print(report.line(), flush=True)
-    if not report.kept:
-        print(f"BROKEN: {again(name, play, full=asked.full)}", file=sys.stderr)
-        print(f"        logs in {play.folder}", file=sys.stderr)
+    if not report.passed:
+        print(f"FAILED: {repeat_command(name, config, full=args.full)}", file=sys.stderr)
+        print(f"        logs in {config.folder}", file=sys.stderr)
     return report
 
 
-def again(name: str, play: Play, *, full: bool) -> str:
-    """The words that repeat this run."""
-    size = play.size
-    words = f"--seed {play.seed} --seconds {play.seconds:g}"
-    words += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
-    return f"python -m chaos {name} {words}{' --full' if full else ''}"
+def repeat_command(name: str, config: RunConfig, *, full: bool) -> str:
+    """Command line that repeats this run."""
+    size = config.size
+    options = f"--seed {config.seed} --seconds {config.seconds:g}"
+    options += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
+    return f"python -m chaos {name} {options}{' --full' if full else ''}"
 
 
-async def _finish(name: str, play: Play, limit: float) -> Report:
-    """A run that takes too long, or breaks down, is a broken one: the others still have theirs."""
-    scenario, began = SCENARIOS[name], time.monotonic()
+async def _run_to_end(name: str, config: RunConfig, limit: float) -> RunReport:
+    """Run a scenario; a timeout or exception becomes a failed report, so that others still run."""
+    scenario, started = SCENARIOS[name], time.monotonic()
     try:
-        async with asyncio.timeout(limit + scenario.rounds * play.seconds):
-            return await scenario.run(play)
-    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported
+        async with asyncio.timeout(limit + scenario.rounds * config.seconds):
+            return await scenario.run(config)
+    except Exception as error:  # noqa: BLE001 - any error is reported
         traceback.print_exc()
-        took = round(time.monotonic() - began, 1)
-        said = {"crashed": [repr(error)]}
-        folder = str(play.folder)
-        return Report(name, play.seed, folder, took, faults={"crashed": 1}, examples=said)
+        took = round(time.monotonic() - started, 1)
+        examples = {"crashed": [repr(error)]}
+        folder = str(config.folder)
+        return RunReport(
+            name, config.seed, folder, took, violations={"crashed": 1}, examples=examples
+        )
 
 
-def _play(name: str, seed: int, asked: argparse.Namespace) -> Play:
+def _config(name: str, seed: int, args: argparse.Namespace) -> RunConfig:
     scenario = SCENARIOS[name]
-    size, seconds = scenario.full if asked.full else scenario.quick
-    wishes = {key: getattr(asked, key) for key in ("clients", "rooms", "processes")}
-    size = replace(size, **{key: value for key, value in wishes.items() if value})
+    size, seconds = scenario.full if args.full else scenario.quick
+    options = {key: getattr(args, key) for key in ("clients", "rooms", "processes")}
+    size = replace(size, **{key: value for key, value in options.items() if value})
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    return Play(folder, size, asked.seconds or seconds, seed)
+    return RunConfig(folder, size, args.seconds or seconds, seed)
 
 
-def _programme(asked: argparse.Namespace) -> list[tuple[str, int]]:
+def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:
     """(scenario, seed) of every run."""
-    storms = [("storm", asked.seed + n) for n in range(asked.seeds)]
-    match asked.name:
+    storms = [("storm", args.seed + n) for n in range(args.seeds)]
+    match args.name:
         case "storms":
             return storms
         case "all":
-            others = [(name, asked.seed) for name in SCENARIOS if name != "storm"]
+            others = [(name, args.seed) for name in SCENARIOS if name != "storm"]
             return [*storms, *others]
-    return [(asked.name, asked.seed)]
+    return [(args.name, args.seed)]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,19 +115,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     names = {name: scenario.help for name, scenario in SCENARIOS.items()}
     more = {
-        "storms": "storms of many seeds",
-        "all": "storms, and every other scenario once: for a quick look, or --full",
+        "storms": "storms with many seeds",
+        "all": "storms, and every other scenario once; small, or large with --full",
     }
-    for name, words in {**names, **more}.items():
-        command = commands.add_parser(name, help=words)
+    for name, text in {**names, **more}.items():
+        command = commands.add_parser(name, help=text)
         command.set_defaults(name=name)
         command.add_argument("--seed", type=int, default=1, help="the (first) seed")
-        command.add_argument("--seeds", type=int, default=SEEDS, help="how many storms")
-        command.add_argument("--seconds", type=float, help="how long its trouble lasts")
+        command.add_argument("--seeds", type=int, default=SEEDS, help="number of storms")
+        command.add_argument("--seconds", type=float, help="duration of the faults")
         command.add_argument("--clients", type=int)
         command.add_argument("--rooms", type=int)
         command.add_argument("--processes", type=int)
-        command.add_argument("--full", action="store_true", help="the size of the promise")
+        command.add_argument("--full", action="store_true", help="the size of the stated goals")
     return parser
 
 

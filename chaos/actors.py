@@ -1,4 +1,4 @@
-"""What people do on a stage, again and again; each act that is acknowledged must be heard."""
+"""Simulated users of a room; each acknowledged operation must produce its event."""
 
 import asyncio
 import time
@@ -6,124 +6,128 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.phones import Answer, Phone
-from chaos.stage import Stage
+from chaos.http_client import ApiResponse, ApiUser
+from chaos.room_load import RoomLoad
 
 GIFT_ID = 1
-GIVERS, WALKERS = 2, 1
-FOR_THE_MIC = 8
-"""How many of each gender take turns on the mic."""
-LATEST_SECONDS = 15.0
-"""By then what was asked for of a process that stopped for a while has been done, or never is."""
+GIVERS, REJOINERS = 2, 1
+MIC_CANDIDATES = 8
+"""Users of each gender who take turns on mic."""
+LATE_SECONDS = 15.0
+"""Maximum delay after which a suspended process may still execute a request."""
 INVITED, REFUSES, TAKEN_OFF = 0.4, 0.25, 0.4
 
 
-def favours(stage: Stage, pause: float) -> list[Coroutine[Any, Any, None]]:
-    """Two who give, and the host, who renames herself."""
-    givers = stage.people[-GIVERS:]
-    return [*(Giver(stage, giver, pause).give() for giver in givers), rename(stage, pause)]
+def gift_and_profile_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
+    """Users who give gifts, and the host, who changes her nickname."""
+    givers = room.guests[-GIVERS:]
+    return [*(GiftActor(room, giver, pause).run() for giver in givers), rename_host(room, pause)]
 
 
-def turns(stage: Stage, pause: float) -> list[Coroutine[Any, Any, None]]:
-    """The mic for men, the mic for women."""
-    others = stage.people[: -GIVERS - WALKERS]
-    seats = [[one for one in others if one.gender == gender][:FOR_THE_MIC] for gender in (1, 2)]
-    return [Seat(stage, candidates, pause).fill() for candidates in seats]
+def mic_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
+    """One actor for the male seat and one for the female seat."""
+    others = room.guests[: -GIVERS - REJOINERS]
+    candidates = [
+        [user for user in others if user.gender == gender][:MIC_CANDIDATES] for gender in (1, 2)
+    ]
+    return [MicActor(room, users, pause).run() for users in candidates]
 
 
 @dataclass
-class Seat:
-    """The mic of one gender: its candidates go there and leave it, in one of several ways."""
+class MicActor:
+    """Lets the candidates of one seat take and leave it, in one of several ways."""
 
-    stage: Stage
-    candidates: list[Phone]
+    room: RoomLoad
+    candidates: list[ApiUser]
     pause: float
 
-    async def fill(self) -> None:
-        while self.stage.going:
-            async with self.stage.turn():
-                one = self.stage.chance.choice(self.candidates)
-                if not await self._turn(one):
-                    await self._clear(one)
-            await self.stage.rest(self.pause)
+    async def run(self) -> None:
+        while self.room.running:
+            async with self.room.turn():
+                user = self.room.rng.choice(self.candidates)
+                if not await self._take_turn(user):
+                    await self._reset(user)
+            await self.room.pause(self.pause)
 
-    async def _turn(self, one: Phone) -> bool:
-        """To the mic and off it; False when its end is not known."""
-        stage, began = self.stage, time.time()
-        if stage.chance.random() < INVITED:
-            host = stage.host
-            asked = await host.post("qlive_room/invite_micro/", user_id=one.id, **self._here)
-            if not stage.done(asked, f"micro_invite {one.id}", began):
+    async def _take_turn(self, user: ApiUser) -> bool:
+        """Apply for the seat, take and leave it; False if an outcome is unknown."""
+        room, started_at = self.room, time.time()
+        if room.rng.random() < INVITED:
+            host = room.host
+            asked = await host.post("qlive_room/invite_micro/", user_id=user.id, **self._live_id)
+            if not room.record(asked, f"micro_invite {user.id}", started_at):
                 return False
         else:
-            asked = await one.post("qlive_room/apply_micro/", **self._here)
-            if not stage.done(asked, f"micro_apply {one.id}", began):
+            asked = await user.post("qlive_room/apply_micro/", **self._live_id)
+            if not room.record(asked, f"micro_apply {user.id}", started_at):
                 return False
-        await stage.rest(self.pause)
-        if stage.chance.random() < REFUSES:
-            refused = await one.post("qlive_room/refuse_micro/", **self._here)
-            return stage.done(refused, f"micro_refuse {one.id}", began)
-        return await self._sit(one)
+        await room.pause(self.pause)
+        if room.rng.random() < REFUSES:
+            refused = await user.post("qlive_room/refuse_micro/", **self._live_id)
+            return room.record(refused, f"micro_refuse {user.id}", started_at)
+        return await self._sit(user)
 
-    async def _sit(self, one: Phone) -> bool:
-        stage, began = self.stage, time.time()
-        seated = await one.post("qlive_room/accept_micro/", **self._here)
+    async def _sit(self, user: ApiUser) -> bool:
+        room, started_at = self.room, time.time()
+        seated = await user.post("qlive_room/accept_micro/", **self._live_id)
         stream = seated.json["play_url"].partition("?")[0] if seated.ok else ""
-        if not stage.done(seated, f"micro_accept {stream}", began):
+        if not room.record(seated, f"micro_accept {stream}", started_at):
             return False
-        await stage.rest(self.pause)
-        who = stage.host if stage.chance.random() < TAKEN_OFF else one
-        left = await who.get("qlive_room/leave_micro/", user_id=one.id, **self._here)
-        return stage.done(left, f"micro_leave {one.id}", began)
+        await room.pause(self.pause)
+        caller = room.host if room.rng.random() < TAKEN_OFF else user
+        left = await caller.get("qlive_room/leave_micro/", user_id=user.id, **self._live_id)
+        return room.record(left, f"micro_leave {user.id}", started_at)
 
-    async def _clear(self, one: Phone) -> None:
-        """Wherever a turn got stuck: back to being a viewer, asked for until it is answered."""
-        for ask, path in ((one.post, "refuse_micro"), (one.get, "leave_micro")):
-            while self.stage.going and not (await ask(f"qlive_room/{path}/", **self._here)).ok:
-                await self.stage.rest(self.pause)
+    async def _reset(self, user: ApiUser) -> None:
+        """Make the user a viewer again, wherever the turn failed; retries until acknowledged."""
+        for request, path in ((user.post, "refuse_micro"), (user.get, "leave_micro")):
+            while (
+                self.room.running and not (await request(f"qlive_room/{path}/", **self._live_id)).ok
+            ):
+                await self.room.pause(self.pause)
 
     @property
-    def _here(self) -> dict[str, Any]:
-        return {"live_id": self.stage.live_id}
+    def _live_id(self) -> dict[str, Any]:
+        return {"live_id": self.room.live_id}
 
 
 @dataclass
-class Giver:
-    """Gives the host one gift after the other, each under one request_id until it is answered."""
+class GiftActor:
+    """Gives the host gifts, each with one request_id until it is acknowledged."""
 
-    stage: Stage
-    phone: Phone
+    room: RoomLoad
+    user: ApiUser
     pause: float
 
-    async def give(self) -> None:
+    async def run(self) -> None:
         number = 0
-        while self.stage.going:
+        while self.room.running:
             number += 1
-            async with self.stage.turn():
-                await self._one(f"{self.phone.name}-{number}")
-            await self.stage.rest(self.pause)
+            async with self.room.turn():
+                await self._give(f"{self.user.name}-{number}")
+            await self.room.pause(self.pause)
 
-    async def _one(self, request_id: str) -> None:
-        stage, began = self.stage, time.time()
-        answer = Answer(0)
-        gift: Any = {"user_id": stage.host.id, "gift_id": GIFT_ID, "request_id": request_id}
-        while answer.status in (0, 503) and stage.going:
-            answer = await self.phone.get("qlive_gift/push_gift/", **gift)
-        if answer.ok and answer.json["status"] != "success":
-            stage.faults.add("gift_refused", f"{request_id}: {answer.json}")
-        stage.done(answer, f"gift {request_id}", began)
+    async def _give(self, request_id: str) -> None:
+        room, started_at = self.room, time.time()
+        response = ApiResponse(0)
+        gift: Any = {"user_id": room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
+        while response.status in (0, 503) and room.running:
+            response = await self.user.get("qlive_gift/push_gift/", **gift)
+        if response.ok and response.json["status"] != "success":
+            room.violations.add("gift_rejected", f"{request_id}: {response.json}")
+        room.record(response, f"gift {request_id}", started_at)
 
 
-async def rename(stage: Stage, pause: float) -> None:
-    """The host is always visible, so that everybody must hear of her new name."""
+async def rename_host(room: RoomLoad, pause: float) -> None:
+    """Change the nickname of the host: she is always visible, so every client gets an event."""
     number = 0
-    while stage.going:
+    while room.running:
         number += 1
-        name = f"{stage.host.name[:12]}_{number}"
-        async with stage.turn():
-            began = time.time()
-            answer = await stage.host.post("qlive_user/update_userinfo/", nickname=name)
-            stage.done(answer, f"profile {stage.host.id} {name}", began)
-        if answer.doubtful:  # a name is set by whatever comes last, also by what comes late
-            await asyncio.sleep(LATEST_SECONDS)
-        await stage.rest(pause)
+        name = f"{room.host.name[:12]}_{number}"
+        async with room.turn():
+            started_at = time.time()
+            response = await room.host.post("qlive_user/update_userinfo/", nickname=name)
+            room.record(response, f"profile {room.host.id} {name}", started_at)
+        if response.may_apply_late:  # a late execution would overwrite the next nickname
+            await asyncio.sleep(LATE_SECONDS)
+        await room.pause(pause)

@@ -1,4 +1,4 @@
-"""Everything that runs in a run: MongoDB, Redis, several servers, and a proxy before each."""
+"""All programs of a run: MongoDB, Redis and several servers, each behind a proxy."""
 
 import asyncio
 import os
@@ -11,47 +11,47 @@ from pathlib import Path
 
 import aiohttp
 
-from chaos.database import KillableMongod
+from chaos.mongod import KillableMongod
 from chaos.program import Program
 from chaos.proxy import Proxy
 from chaos.redis_program import find_redis
-from devsecrets import fill
-from settings import Settings
-from storage.replica import uri_of
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+from storage.replica_set import uri_of
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 60.0
-TRIES = 40
-"""Starts of one server in a run: a MongoDB that is away costs a few."""
+MAX_STARTS = 40
+"""Starts of one server in a run; each start while MongoDB is down fails."""
 PORTS = range(20_000, 32_000)
-"""Below those that the kernel gives to connections, and so to none whose server is down."""
+"""Below the ephemeral ports: the kernel never assigns the port of a server that is down."""
 
 
-class NotReady(Exception):
-    """A server that does not become ready; with the end of its log."""
+class ServerNotReady(Exception):
+    """A server does not become ready; the message has the end of its log."""
 
 
 class Node:
-    """One server process and the proxy before it."""
+    """One server process and the proxy in front of it."""
 
     def __init__(self, number: int, program: Program, proxy: Proxy, port: int) -> None:
         self.number = number
         self.program = program
         self.proxy = proxy
-        self.own_port = port
+        self.server_port = port
         self.port = port
-        """Where people call it: the proxy, or itself where there is none."""
-        self.lost_at = 0.0
-        """When it was killed last, by the clock of the event loop."""
+        """The port that clients use: that of the proxy, or of the server if it has none."""
+        self.killed_at = 0.0
+        """Time of the last kill, by the event loop's clock."""
 
     def kill(self) -> None:
-        """kill -9; it stays down until `program.let_up`."""
-        self.lost_at = asyncio.get_running_loop().time()
-        self.program.knock_down()
+        """kill -9; it stays down until `program.release`."""
+        self.killed_at = asyncio.get_running_loop().time()
+        self.program.hold_down()
 
 
 class Fleet:
-    """Starts and ends the programs of one run, all of them in `folder`."""
+    """Starts and stops the programs of one run, whose files are in `folder`."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Fleet:
         proxied: bool = True,
         seed: int = 0,
     ) -> None:
+        """`extra`: additional environment variables of the servers."""
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
@@ -80,64 +81,68 @@ class Fleet:
     def proxies(self) -> list[Proxy]:
         return [self.mongo_proxy, self.redis_proxy, *(node.proxy for node in self.nodes)]
 
-    def doors(self, chance: random.Random) -> list[Node]:
-        """Where somebody asks who wants in: a balancer passes them on from a port that refuses.
+    def connect_order(self, rng: random.Random) -> list[Node]:
+        """Nodes that a connecting client tries in turn, as a load balancer would.
 
-        Without one, and with all that befalls a network, it is left to chance and their patience.
+        With network faults it is a single random node: a client has to retry by itself.
         """
-        return chance.sample(self.nodes, 1 if self._proxied else len(self.nodes))
+        return rng.sample(self.nodes, 1 if self._proxied else len(self.nodes))
 
     async def start(self) -> None:
-        """Returns when every server is ready."""
-        settings, _ = await asyncio.to_thread(fill, Settings(), self.folder / "dev-secrets.json")
+        """Returns once every server is ready."""
+        settings, _ = await asyncio.to_thread(
+            fill_in_secrets, Settings(), self.folder / "dev-secrets.json"
+        )
         self.ops_token, self.database = settings.ops.token, settings.mongodb.database
         for proxy in self.proxies:
             await proxy.start()
         self.redis.start()
         await self.mongod.start()
         for node in self.nodes:
-            node.port = node.proxy.port if self._proxied else node.own_port
+            node.port = node.proxy.port if self._proxied else node.server_port
             log = self.folder / f"server{node.number}.log"
-            environment = self._environment(node.own_port)
-            words = [sys.executable, "server.py"]
-            node.program = Program(words, ROOT, environment, log, says_ready=b'"listening"')
+            environment = self._environment(node.server_port)
+            command = [sys.executable, "server.py"]
+            node.program = Program(
+                command, ROOT, environment, log, ready_marker=b'"server_listening"'
+            )
             node.program.start()
-            if node.number == 0:  # the first one plants the demo data
-                await self.ready(node)
-        await asyncio.gather(*map(self.ready, self.nodes))
+            if node.number == 0:  # the first server stores the demo data
+                await self.wait_ready(node)
+        await asyncio.gather(*map(self.wait_ready, self.nodes))
 
     async def stop(self) -> None:
-        self.redis.let_up()
+        self.redis.release()
         await asyncio.gather(*(node.program.stop() for node in self.nodes))
         await self.redis.stop()
         await self.mongod.stop()
         for proxy in self.proxies:
             await proxy.stop()
 
-    async def ready(self, node: Node) -> None:
-        """Until its /readyz says so, at most READY_SECONDS."""
-        address = f"http://127.0.0.1:{node.own_port}/readyz"
+    async def wait_ready(self, node: Node) -> None:
+        """Wait for 200 from /readyz; ServerNotReady after READY_SECONDS or MAX_STARTS."""
+        address = f"http://127.0.0.1:{node.server_port}/readyz"
         timeout = aiohttp.ClientTimeout(total=3)
         try:
             async with (
                 asyncio.timeout(READY_SECONDS),
                 aiohttp.ClientSession(timeout=timeout) as http,
             ):
-                while not await _ok(http, address):
-                    if node.program.starts > TRIES:
+                while not await _is_ok(http, address):
+                    if node.program.starts > MAX_STARTS:
                         raise TimeoutError
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise NotReady(f"server {node.number}: {node.program.last_words()}") from None
+            raise ServerNotReady(f"server {node.number}: {node.program.log_tail()}") from None
 
     async def heal(self) -> None:
-        """Everything back, and a network that works."""
+        """End all faults and wait until every server is ready."""
         for proxy in self.proxies:
             await proxy.heal()
-        self.redis.let_up()
+        self.redis.release()
         for node in self.nodes:
-            node.program.let_up()
-        await asyncio.gather(*map(self.ready, self.nodes))
+            node.program.release()
+        await asyncio.gather(*map(self.wait_ready, self.nodes))
 
     def _environment(self, port: int) -> dict[str, str]:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
@@ -155,7 +160,7 @@ class Fleet:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports where nobody listens, each one only once."""
+    """Distinct ports on which no program listens."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
@@ -170,29 +175,29 @@ def free_ports(count: int) -> list[int]:
 
 
 def raise_file_limit(needed: int) -> str | None:
-    """Allow as many open files as the system lets us; a sentence when that is not enough."""
+    """Raise the limit of open files to its maximum; returns an error message if that is too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most >= needed:
         return None
-    return f"{needed} open files are needed and {most} allowed: raise `ulimit -Hn`."
+    return f"{needed} open files are needed and {most} allowed; raise `ulimit -Hn`."
 
 
-async def _ok(http: aiohttp.ClientSession, address: str) -> bool:
+async def _is_ok(http: aiohttp.ClientSession, address: str) -> bool:
     try:
-        async with http.get(address) as answer:
-            return answer.status == 200
+        async with http.get(address) as response:
+            return response.status == 200
     except (aiohttp.ClientError, OSError, TimeoutError):
         return False
 
 
 def _redis(folder: Path, port: int) -> Program:
-    """Without persistence: what it forgets, nobody may miss."""
-    words = [find_redis(), "--port", str(port), "--bind", "127.0.0.1"]
+    """Redis without persistence: the servers must tolerate the loss of its data."""
+    command = [find_redis(), "--port", str(port), "--bind", "127.0.0.1"]
     return Program(
-        [*words, "--save", "", "--appendonly", "no", "--dir", str(folder)],
+        [*command, "--save", "", "--appendonly", "no", "--dir", str(folder)],
         folder,
         os.environ,
         folder / "redis.log",
-        says_ready=b"Ready to accept",
+        ready_marker=b"Ready to accept",
     )

@@ -1,4 +1,4 @@
-"""One direction of one connection through the proxy: what passes, what waits, what is lost."""
+"""One direction of a proxied connection: delays, holds or drops bytes."""
 
 import asyncio
 from collections import deque
@@ -6,60 +6,60 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Weather:
-    """What a direction suffers from at the moment; every connection of a proxy looks here."""
+class NetworkConditions:
+    """Current conditions of one direction, shared by all connections of a proxy."""
 
     delay: float = 0.0
-    """Seconds by which everything comes later; the order stays."""
+    """Seconds by which all data is delayed; the order is preserved."""
     held: bool = False
-    """Nothing moves until it clears up, then everything does."""
-    swallowing: bool = False
-    """Whatever is sent vanishes, and with it the rest of that connection."""
-    loss: float = 0.0
-    """The chance, per piece of data, that the whole connection is reset."""
+    """Nothing is delivered until this ends; then all held data is."""
+    black_hole: bool = False
+    """Data is dropped silently, and so is everything after it on that connection."""
+    reset_probability: float = 0.0
+    """Probability, per chunk of data, that the whole connection is reset."""
 
     def clear(self) -> None:
-        self.delay, self.held, self.swallowing, self.loss = 0.0, False, False, 0.0
+        self.delay, self.held, self.black_hole, self.reset_probability = 0.0, False, False, 0.0
 
 
 class Pipe:
-    """Carries bytes to `sink` in order, as late as the weather wants; None stands for the end."""
+    """Delivers bytes to `sink` in order, as the conditions permit; None means EOF."""
 
-    def __init__(self, weather: Weather) -> None:
-        self.weather = weather
+    def __init__(self, conditions: NetworkConditions) -> None:
+        self.conditions = conditions
         self.sink: asyncio.Transport | None = None
-        self._waiting: deque[tuple[float, bytes | None]] = deque()
+        self._queue: deque[tuple[float, bytes | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, data: bytes | None) -> None:
         now = asyncio.get_running_loop().time()
-        self._waiting.append((now + self.weather.delay, data))
-        self.flow()
+        self._queue.append((now + self.conditions.delay, data))
+        self.flush()
 
-    def flow(self) -> None:
-        """Pass on whatever is due."""
+    def flush(self) -> None:
+        """Deliver all data that is due."""
         loop = asyncio.get_running_loop()
-        if self.sink is None or self.weather.held:
+        if self.sink is None or self.conditions.held:
             return
-        while self._waiting:
-            due, data = self._waiting[0]
+        while self._queue:
+            due, data = self._queue[0]
             if due > loop.time():
                 if self._timer is None:
-                    self._timer = loop.call_at(due, self._wake)
+                    self._timer = loop.call_at(due, self._on_timer)
                 return
-            self._waiting.popleft()
-            self._pass(data)
+            self._queue.popleft()
+            self._deliver(data)
 
     def stop(self) -> None:
-        self._waiting.clear()
+        self._queue.clear()
         if self._timer:
             self._timer.cancel()
 
-    def _wake(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        self.flow()
+        self.flush()
 
-    def _pass(self, data: bytes | None) -> None:
+    def _deliver(self, data: bytes | None) -> None:
         assert self.sink is not None
         if self.sink.is_closing():
             return

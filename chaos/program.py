@@ -1,4 +1,4 @@
-"""A program that is started again whenever it ends, until it is held down."""
+"""A supervised program, which is restarted whenever it exits."""
 
 import asyncio
 import os
@@ -9,88 +9,84 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-AGAIN_SECONDS = 0.3
-END_SECONDS = 40.0
-WITH_US = ("setpriv", "--pdeathsig", "KILL")
-"""Ends the program with whoever started it, so that a killed run leaves nothing behind."""
+RESTART_SECONDS = 0.3
+STOP_SECONDS = 40.0
+KILL_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""Kills the program when its parent ends, so that a killed run leaves no processes behind."""
 
 
 class Program:
-    """One program with its log; it runs while `keep` does, but for when it is held down."""
+    """One program and its log; runs from `start` to `stop`, except while it is held down."""
 
     def __init__(
         self,
-        words: Sequence[str],
+        command: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
         log: Path,
         *,
-        says_ready: bytes = b"",
+        ready_marker: bytes = b"",
     ) -> None:
-        """`says_ready` stands in its log once it has started: before, it may end as it likes."""
+        """`ready_marker` appears in the log once it is ready; before that, any exit is allowed."""
         self.log = log
         self.starts = 0
-        self.bad_ends: list[tuple[str, str]] = []
-        """Ends that nobody asked for, or that were not what was asked for: (kind, words)."""
-        self._words = (*WITH_US, *words)
+        self.bad_exits: list[tuple[str, str]] = []
+        """Exits that were not requested or not as requested: (kind, detail)."""
+        self._command = (*KILL_WITH_PARENT, *command)
         self._folder = folder
         self._environment = dict(environment)
-        self._says_ready = says_ready
-        self._log_began = 0
-        self._asked_to_end = 0
-        """With which signal, if it was."""
+        self._ready_marker = ready_marker
+        self._log_offset = 0
+        self._stop_signal = 0
+        """The signal that requested the exit, or 0."""
         self._process: Process | None = None
         self._allowed = asyncio.Event()
         self._allowed.set()
-        self._kept: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
         process = self._process
         return process.pid if process and process.returncode is None else None
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
-    @property
-    def up(self) -> bool:
-        return self.pid is not None and self._allowed.is_set()
-
     def start(self) -> None:
-        self._kept = asyncio.get_running_loop().create_task(self._keep())
+        self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
 
     async def stop(self) -> None:
-        """For good: politely, then not."""
-        if self._kept:
-            self._kept.cancel()
-        await self._end(signal.SIGTERM)
+        """End it for good: SIGTERM, and SIGKILL after STOP_SECONDS."""
+        if self._supervisor:
+            self._supervisor.cancel()
+        await self._terminate(signal.SIGTERM)
 
-    def send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         if pid := self.pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def knock_down(self) -> None:
-        """kill -9, and stay down until `let_up`."""
+    def hold_down(self) -> None:
+        """kill -9, without a restart until `release`."""
         self._allowed.clear()
-        self._ask_to_end(signal.SIGKILL)
+        self._request_exit(signal.SIGKILL)
 
-    def let_up(self) -> None:
+    def release(self) -> None:
         self._allowed.set()
 
-    async def deploy(self) -> float:
-        """SIGTERM, its end, and the next one: seconds until it ended."""
-        began = time.monotonic()
-        await self._end(signal.SIGTERM)
-        return time.monotonic() - began
+    async def restart(self) -> float:
+        """Send SIGTERM and wait for the exit; returns the seconds that took."""
+        started = time.monotonic()
+        await self._terminate(signal.SIGTERM)
+        return time.monotonic() - started
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         while True:
             await self._allowed.wait()
             with self.log.open("ab") as output:
-                self._log_began, self._asked_to_end = output.tell(), 0
+                self._log_offset, self._stop_signal = output.tell(), 0
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._words,
+                    *self._command,
                     cwd=self._folder,
                     env=self._environment,
                     stdin=DEVNULL,
@@ -99,34 +95,34 @@ class Program:
                     start_new_session=True,
                 )
             self.starts += 1
-            self._note_end(await self._process.wait())
-            await asyncio.sleep(AGAIN_SECONDS)
+            self._check_exit(await self._process.wait())
+            await asyncio.sleep(RESTART_SECONDS)
 
-    async def _end(self, number: int) -> None:
+    async def _terminate(self, number: int) -> None:
         process = self._process
         if process is None:
             return
-        self.send(signal.SIGCONT)
-        self._ask_to_end(number)
+        self.send_signal(signal.SIGCONT)
+        self._request_exit(number)
         try:
-            await asyncio.wait_for(process.wait(), END_SECONDS)
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            self.bad_ends.append(("drain_killed", f"did not end within {END_SECONDS} s"))
-            self._ask_to_end(signal.SIGKILL)
+            self.bad_exits.append(("drain_timeout", f"no exit within {STOP_SECONDS} s"))
+            self._request_exit(signal.SIGKILL)
             await process.wait()
 
-    def _ask_to_end(self, number: int) -> None:
-        self._asked_to_end = number
-        self.send(number)
+    def _request_exit(self, number: int) -> None:
+        self._stop_signal = number
+        self.send_signal(number)
 
-    def _note_end(self, status: int) -> None:
-        asked = self._asked_to_end
-        if asked == signal.SIGKILL or (asked and status == 0) or not self._was_ready():
+    def _check_exit(self, status: int) -> None:
+        requested = self._stop_signal
+        if requested == signal.SIGKILL or (requested and status == 0) or not self._was_ready():
             return
-        kind = "drain_failed" if asked else "died_by_itself"
-        self.bad_ends.append((kind, f"with status {status}"))
+        kind = "drain_failed" if requested else "unexpected_exit"
+        self.bad_exits.append((kind, f"exit status {status}"))
 
     def _was_ready(self) -> bool:
         with self.log.open("rb") as log:
-            log.seek(self._log_began)
-            return self._says_ready in log.read()
+            log.seek(self._log_offset)
+            return self._ready_marker in log.read()

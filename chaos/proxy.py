@@ -1,118 +1,119 @@
-"""A TCP proxy that can be a bad network: put it before whatever is to be hard to reach."""
+"""TCP proxy that simulates a faulty network in front of a server."""
 
 import asyncio
 import random
 import socket
 from collections.abc import Iterable
 
-from chaos.link import End, Link
-from chaos.pipe import Weather
+from chaos.pipe import NetworkConditions
+from chaos.proxy_connection import ProxyConnection, ProxySocket
 
 UP, DOWN = "up", "down"
-"""Up is towards the server that stands behind the proxy, down is back to whoever called it."""
+"""Up is from the client to the server behind the proxy, down is back."""
 BOTH = (UP, DOWN)
 
 
 class Proxy:
-    """Listens on `port`, calls `target_port`; both on this machine.
+    """Listens on `port` and forwards to `target_port`, both on this machine.
 
-    The port stays ours from `start` to `stop`, also while nobody is let in.
+    The port stays reserved from `start` to `stop`, also while connections are refused.
     """
 
     def __init__(self, target_port: int, seed: str = "") -> None:
         self.port = 0
-        self.up, self.down = Weather(), Weather()
-        self.chance = random.Random(seed)
-        self.links: set[Link] = set()
+        self.up, self.down = NetworkConditions(), NetworkConditions()
+        self.rng = random.Random(seed)
+        self.connections: set[ProxyConnection] = set()
         self._target_port = target_port
-        self._place: socket.socket | None = None
+        self._reservation: socket.socket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
-        """Returns the port."""
-        self._place = _place(0)
-        self.port = self._place.getsockname()[1]
-        await self.let_in()
+        """Start listening; returns the port."""
+        self._reservation = _bound_socket(0)
+        self.port = self._reservation.getsockname()[1]
+        await self.accept()
         return self.port
 
     async def stop(self) -> None:
         self.refuse()
         self.reset_all()
-        if self._place:
-            self._place.close()
-        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+        if self._reservation:
+            self._reservation.close()
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next loop iteration
 
-    # ---- troubles
+    # ---- faults
 
     def reset_all(self) -> int:
-        """Reset every connection there is, now; how many."""
-        links = list(self.links)
-        for link in links:
-            link.reset()
-        return len(links)
+        """Reset all connections now; returns their number."""
+        connections = list(self.connections)
+        for connection in connections:
+            connection.reset()
+        return len(connections)
 
-    def half_open(self, ways: Iterable[str] = BOTH) -> None:
-        """From now on what is said vanishes; connections stay, and stay dumb when it is over."""
-        for weather in self._of(ways):
-            weather.swallowing = True
+    def half_open(self, directions: Iterable[str] = BOTH) -> None:
+        """Drop all data from now on; affected connections stay open, and dead after `heal`."""
+        for conditions in self._of(directions):
+            conditions.black_hole = True
 
-    def hold(self, ways: Iterable[str] = BOTH) -> None:
-        """Nothing moves; it comes when this is over."""
-        for weather in self._of(ways):
-            weather.held = True
+    def hold(self, directions: Iterable[str] = BOTH) -> None:
+        """Hold all data until `heal`, which delivers it."""
+        for conditions in self._of(directions):
+            conditions.held = True
 
-    def slow(self, seconds: float, ways: Iterable[str] = BOTH) -> None:
-        for weather in self._of(ways):
-            weather.delay = seconds
+    def slow(self, seconds: float, directions: Iterable[str] = BOTH) -> None:
+        for conditions in self._of(directions):
+            conditions.delay = seconds
 
-    def lossy(self, chance: float, ways: Iterable[str] = BOTH) -> None:
-        """Each piece of data resets its connection with this chance."""
-        for weather in self._of(ways):
-            weather.loss = chance
+    def lossy(self, probability: float, directions: Iterable[str] = BOTH) -> None:
+        """Let each chunk of data reset its connection with this probability."""
+        for conditions in self._of(directions):
+            conditions.reset_probability = probability
 
     def refuse(self) -> None:
-        """Nobody new is let in; who is in stays."""
+        """Refuse new connections; open ones stay."""
         if self._server:
             self._server.close()
             self._server = None
 
-    async def let_in(self) -> None:
+    async def accept(self) -> None:
+        """Accept new connections again."""
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(
-                lambda: self._new_link().near, sock=_place(self.port), backlog=4096
+                lambda: self._new_connection().client, sock=_bound_socket(self.port), backlog=4096
             )
 
     async def heal(self) -> None:
-        """Fine weather; what has vanished stays lost, and with it those connections."""
+        """End all faults; dropped data stays lost, and its connections stay dead."""
         self.up.clear()
         self.down.clear()
-        for link in list(self.links):
-            link.flow()
-        await self.let_in()
+        for connection in list(self.connections):
+            connection.flush()
+        await self.accept()
 
-    # ---- for its links
+    # ---- used by its connections
 
-    async def reach(self, end: End) -> asyncio.Transport:
+    async def connect_target(self, server: ProxySocket) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(lambda: end, "127.0.0.1", self._target_port)
+        transport, _ = await loop.create_connection(lambda: server, "127.0.0.1", self._target_port)
         return transport
 
-    def forget(self, link: Link) -> None:
-        self.links.discard(link)
+    def forget(self, connection: ProxyConnection) -> None:
+        self.connections.discard(connection)
 
-    def _new_link(self) -> Link:
-        link = Link(self)
-        self.links.add(link)
-        return link
+    def _new_connection(self) -> ProxyConnection:
+        connection = ProxyConnection(self)
+        self.connections.add(connection)
+        return connection
 
-    def _of(self, ways: Iterable[str]) -> list[Weather]:
-        return [{UP: self.up, DOWN: self.down}[way] for way in ways]
+    def _of(self, directions: Iterable[str]) -> list[NetworkConditions]:
+        return [{UP: self.up, DOWN: self.down}[direction] for direction in directions]
 
 
-def _place(port: int) -> socket.socket:
-    """A bound socket. Bound and not listening it keeps the port and refuses whoever calls."""
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    place.bind(("127.0.0.1", port))
-    return place
+def _bound_socket(port: int) -> socket.socket:
+    """A bound socket; without listening it reserves the port and refuses connections."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound

@@ -1,17 +1,15 @@
-"""The redis-server program of this machine."""
+"""Finds the redis-server program of this machine."""
 
 import shutil
 
 
 class RedisNotInstalled(Exception):
-    """Says what to run."""
-
     def __str__(self) -> str:
         return "redis-server is not installed; run `make setup`."
 
 
 def find_redis() -> str:
-    """Its path; RedisNotInstalled where there is none."""
+    """Path of redis-server. Raises RedisNotInstalled."""
     program = shutil.which("redis-server")
     if program is None:
         raise RedisNotInstalled

@@ -1,113 +1,118 @@
-"""The verdict of a run and its figures: one JSON line, one row of a table."""
+"""Result of a run: one JSON line, and one row of a table."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from chaos.acts import UNIQUE
-from chaos.figures import percentile
-from chaos.scene import Scene
+from chaos.metrics import percentile
+from chaos.operations import UNIQUE
+from chaos.run import Run
 
 
 @dataclass
-class Report:
-    """Times in seconds but for those named ms."""
+class RunReport:
+    """Durations are seconds, unless the name contains ms."""
 
     scenario: str
     seed: int
     folder: str
     seconds: float
     size: dict[str, Any] = field(default_factory=dict)
-    lasting: float = 0.0
-    """What was asked for as --seconds."""
-    figures: dict[str, Any] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
+    requested_seconds: float = 0.0
+    """The value of --seconds."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    violations: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     goals: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-    """Of the goals, those that were not reached."""
+    """The goals that were not reached."""
 
     @property
-    def kept(self) -> bool:
-        """Whether every promise was."""
-        return not self.faults and not self.missed
+    def passed(self) -> bool:
+        return not self.violations and not self.missed
 
-    def aim(self, name: str, most: float, *, least: bool = False) -> None:
-        """The figure of that name is to be at most (or at least) so much."""
-        value = self.figures.get(name)
-        words = f"{name} {value}, {'at least' if least else 'at most'} {most}"
-        self.goals.append(words)
-        if value is None or (value < most if least else value > most):
-            self.missed.append(words)
+    def require(self, name: str, limit: float, *, at_least: bool = False) -> None:
+        """Add a goal: the metric must be at most (or at least) `limit`."""
+        value = self.metrics.get(name)
+        goal = f"{name} {value}, {'at least' if at_least else 'at most'} {limit}"
+        self.goals.append(goal)
+        if value is None or (value < limit if at_least else value > limit):
+            self.missed.append(goal)
 
     def line(self) -> str:
-        return json.dumps({"kept": self.kept, **asdict(self)}, ensure_ascii=False)
+        return json.dumps({"passed": self.passed, **asdict(self)}, ensure_ascii=False)
 
 
-def report_on(scene: Scene, scenario: str, seconds: float, **more: Any) -> Report:
-    hearings = [client.hearing for client in scene.clients]
-    figures, done = scene.figures, [act for stage in scene.stages for act in stage.acts]
-    faults = scene.faults.counts
+def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunReport:
+    """Summarize a run; `more` are metrics of the scenario."""
+    checkers = [client.checker for client in run.clients]
+    metrics, violations = run.metrics, run.violations.counts
+    operations = [operation for room in run.rooms for operation in room.operations]
+    timelines = run.timelines.by_session.values()
     found: dict[str, Any] = {
-        "clients": len(scene.clients),
-        "processes": len(scene.fleet.nodes),
-        "server_starts": sum(node.program.starts for node in scene.fleet.nodes),
-        "deliveries": sum(hearing.deliveries for hearing in hearings),
-        "events": sum(len(story.events) for story in scene.stories.told.values()),
-        "gaps": faults["gap"] + faults["behind"],
-        "doubles": faults["double"],
-        "disorder": faults["disorder"],
-        "acknowledged": len(done),
-        "lost": faults["lost"],
-        "unanswered": sum(stage.unanswered for stage in scene.stages),
-        "reconnects": figures.reconnects,
-        "resumed": sum(hearing.resumed for hearing in hearings),
-        "resets": sum(hearing.resets for hearing in hearings),
-        "silences": figures.silences,
-        "byes": dict(sorted(figures.byes.items())),
-        "statuses": dict(sorted(figures.statuses.items())),
-        "refusals": dict(figures.refusals.most_common(12)),
-        "level_after": rounded(scene.level_after),
-        **told_figures(scene),
-        **back_figures(scene),
+        "clients": len(run.clients),
+        "processes": len(run.fleet.nodes),
+        "server_starts": sum(node.program.starts for node in run.fleet.nodes),
+        "deliveries": sum(checker.deliveries for checker in checkers),
+        "events": sum(len(timeline.events) for timeline in timelines),
+        "gaps": violations["gap"] + violations["behind"],
+        "duplicates": violations["duplicate"],
+        "out_of_order": violations["out_of_order"],
+        "acknowledged": len(operations),
+        "lost": violations["lost"],
+        "unanswered": sum(room.unanswered for room in run.rooms),
+        "reconnects": metrics.reconnects,
+        "resumed": sum(checker.resumed for checker in checkers),
+        "resets": sum(checker.resets for checker in checkers),
+        "silence_timeouts": metrics.silence_timeouts,
+        "byes": dict(sorted(metrics.byes.items())),
+        "statuses": dict(sorted(metrics.statuses.items())),
+        "rejections": dict(metrics.rejections.most_common(12)),
+        "settled_after": rounded(run.settled_after),
+        **delivery_metrics(run),
+        **recovery_metrics(run),
         **more,
     }
-    return Report(
+    return RunReport(
         scenario,
-        scene.seed,
-        str(scene.fleet.folder),
+        run.seed,
+        str(run.fleet.folder),
         round(seconds, 1),
-        figures=found,
-        faults=dict(faults),
-        examples=scene.faults.examples,
+        metrics=found,
+        violations=dict(violations),
+        examples=run.violations.examples,
     )
 
 
-def told_figures(
-    scene: Scene, during: tuple[float, float] | None = None, name: str = "told"
+def delivery_metrics(
+    run: Run, during: tuple[float, float] | None = None, name: str = "delivery"
 ) -> dict[str, Any]:
-    """From the answer to an act until the clients heard of it; of acts answered `during`."""
-    waits: list[float] = []
-    for stage in scene.stages:
-        for act in stage.acts:
-            if during and not during[0] <= act.acknowledged <= during[1]:
+    """Time from the response to an operation until clients received its event.
+
+    Only of operations that were acknowledged `during` (first, last), if given.
+    """
+    delays: list[float] = []
+    for room in run.rooms:
+        for operation in room.operations:
+            if during and not during[0] <= operation.acknowledged_at <= during[1]:
                 continue
-            if act.key.startswith(UNIQUE):
-                told = scene.figures.told.get(act.key, ())
-                waits += [max(0.0, at - act.acknowledged) for at in told]
+            if operation.key.startswith(UNIQUE):
+                delivered_at = run.metrics.delivered_at.get(operation.key, ())
+                delays += [max(0.0, at - operation.acknowledged_at) for at in delivered_at]
     return {
-        f"{name}_ms_p50": in_ms(percentile(waits, 0.5)),
-        f"{name}_ms_p99": in_ms(percentile(waits, 0.99)),
-        f"{name}_ms_max": in_ms(percentile(waits, 1)),
+        f"{name}_ms_p50": in_ms(percentile(delays, 0.5)),
+        f"{name}_ms_p99": in_ms(percentile(delays, 0.99)),
+        f"{name}_ms_max": in_ms(percentile(delays, 1)),
     }
 
 
-def back_figures(scene: Scene) -> dict[str, Any]:
+def recovery_metrics(run: Run) -> dict[str, Any]:
+    """Time from a connection loss to the next first frame, by cause."""
     found: dict[str, Any] = {}
-    for why, values in sorted(scene.figures.backs.items()):
-        found[f"back_{why}_count"] = len(values)
-        found[f"back_{why}_p95"] = rounded(percentile(values, 0.95))
-        found[f"back_{why}_max"] = rounded(percentile(values, 1))
+    for cause, seconds in sorted(run.metrics.recovery_seconds.items()):
+        found[f"recovery_{cause}_count"] = len(seconds)
+        found[f"recovery_{cause}_p95"] = rounded(percentile(seconds, 0.95))
+        found[f"recovery_{cause}_max"] = rounded(percentile(seconds, 1))
     return found
 
 
@@ -123,33 +128,33 @@ COLUMNS = (
     "clients",
     "deliveries",
     "gaps",
-    "doubles",
-    "disorder",
+    "duplicates",
+    "out_of_order",
     "acknowledged",
     "lost",
     "reconnects",
-    "told_ms_p50",
-    "told_ms_p99",
-    "back_kill_p95",
-    "back_kill_max",
+    "delivery_ms_p50",
+    "delivery_ms_p99",
+    "recovery_kill_p95",
+    "recovery_kill_max",
 )
 
 
-def table(reports: list[Report]) -> str:
-    """One row per run, as Markdown; columns in ms say so, all other times are seconds."""
-    heads = ["run", "seconds", *(name.replace("_", " ") for name in COLUMNS), "goals", "verdict"]
+def table(reports: list[RunReport]) -> str:
+    """Markdown table with one row per run; durations are seconds, unless the column contains ms."""
+    heads = ["run", "seconds", *(name.replace("_", " ") for name in COLUMNS), "goals", "result"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for report in reports:
-        figures = [report.figures.get(name) for name in COLUMNS]
+        metrics = [report.metrics.get(name) for name in COLUMNS]
         name = f"{report.scenario} {report.seed}"
         goals = "; ".join(report.goals)
-        lines.append(_row([name, report.seconds, *figures, goals, _verdict(report)]))
+        lines.append(_row([name, report.seconds, *metrics, goals, _result(report)]))
     return "\n".join(lines)
 
 
-def _verdict(report: Report) -> str:
-    broken = [f"{name}: {count}" for name, count in report.faults.items()]
-    return "kept" if report.kept else "; ".join([*broken, *report.missed])
+def _result(report: RunReport) -> str:
+    violations = [f"{name}: {count}" for name, count in report.violations.items()]
+    return "passed" if report.passed else "; ".join([*violations, *report.missed])
 
 
 def _row(cells: list[Any]) -> str:

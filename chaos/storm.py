@@ -1,62 +1,62 @@
-"""The storm: a seeded plan of troubles over people who act and listen."""
+"""The storm: many kinds of faults at once, by a seeded plan, under load."""
 
 import asyncio
 import random
 import time
 
-from chaos import plan
-from chaos.judge import judge
-from chaos.moves import encore
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import Scene, Size, playing
-from chaos.stage import Stage
-from chaos.troubles import suffer
+from chaos import fault_plan
+from chaos.faults import inject
+from chaos.invariants import check_invariants
+from chaos.membership_changes import restart_live
+from chaos.report import RunReport, make_report
+from chaos.room_load import RoomLoad
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
-SILENCE = 8.0
+SILENCE_TIMEOUT = 8.0
 SETTINGS = {
     "QLIVE_REALTIME__HEARTBEAT_SECONDS": "5",
     "QLIVE_REALTIME__SILENT_SECONDS": "15",
     "QLIVE_SERVER__DRAIN_SECONDS": "3",
 }
-"""Heartbeats, and the patience with silence, are a fifth of the real ones: a storm is short."""
+"""Heartbeat interval and silence timeouts are a fifth of the defaults, since a storm is short."""
 
 
-SIZE = Size(silence=SILENCE, settings=SETTINGS)
+SIZE = RunSize(silence_timeout=SILENCE_TIMEOUT, settings=SETTINGS)
 
 
-async def storm(play: Play) -> Report:
-    """One storm; what is left in the folder tells how it went."""
-    seed, seconds = play.seed, play.seconds
-    troubles = plan.make(seed, seconds, play.size.processes)
-    (play.folder / "plan.txt").write_text("".join(f"{trouble}\n" for trouble in troubles))
-    async with playing(play.folder, play.size, seed) as scene:
-        began = time.monotonic()
-        scene.act()
+async def storm(config: RunConfig) -> RunReport:
+    """Run one storm; the plan and the logs stay in the folder."""
+    seed, seconds = config.seed, config.seconds
+    faults = fault_plan.make_plan(seed, seconds, config.size.processes)
+    (config.folder / "plan.txt").write_text("".join(f"{fault}\n" for fault in faults))
+    async with started_run(config.folder, config.size, seed) as run:
+        started = time.monotonic()
+        run.start_load()
         await asyncio.gather(
-            _encores(scene, scene.chance("encores"), seconds),
-            *(_at(trouble.at, scene, trouble) for trouble in troubles),
+            _restart_lives(run, run.rng("restarts"), seconds),
+            *(_inject_at(fault.at, run, fault) for fault in faults),
         )
-        await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
-        await scene.quiet()
-        await judge(scene)
-        return report_on(scene, "storm", time.monotonic() - began)
+        await asyncio.sleep(max(0.0, started + seconds - time.monotonic()))
+        await run.settle()
+        await check_invariants(run)
+        return make_report(run, "storm", time.monotonic() - started)
 
 
-async def _at(seconds: float, scene: Scene, trouble: plan.Trouble) -> None:
+async def _inject_at(seconds: float, run: Run, fault: fault_plan.Fault) -> None:
     await asyncio.sleep(seconds)
-    await suffer(scene.fleet, trouble)
+    await inject(run.fleet, fault)
 
 
-async def _encores(scene: Scene, chance: random.Random, seconds: float) -> None:
-    """In one room of four the live ends in the middle of it, and a new one begins."""
-    stages = chance.sample(scene.stages, len(scene.stages) // 4)
+async def _restart_lives(run: Run, rng: random.Random, seconds: float) -> None:
+    """Restart the live session of one room in four, in the middle of the storm."""
+    rooms = rng.sample(run.rooms, len(run.rooms) // 4)
 
-    async def one(stage: Stage, at: float) -> None:
+    async def restart(room: RoomLoad, at: float) -> None:
         await asyncio.sleep(at)
-        await encore(stage)
+        await restart_live(room)
 
-    await asyncio.gather(*(one(stage, chance.uniform(0.2, 0.7) * seconds) for stage in stages))
+    await asyncio.gather(*(restart(room, rng.uniform(0.2, 0.7) * seconds) for room in rooms))
 
 
-SCENARIO = Scenario(storm, "all troubles at once, by a seeded plan", (SIZE, 60), (SIZE, 60))
+SCENARIO = Scenario(storm, "all kinds of faults at once, by a seeded plan", (SIZE, 60), (SIZE, 60))

@@ -1,84 +1,102 @@
-"""How every call is answered and refused; who may call stands in admission.py."""
+"""Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_type_hints
 
 import structlog
 from pydantic import BaseModel
-from tornado.httputil import HTTPInputError, HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import StreamClosedError
-from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
+from tornado.web import Application, RequestHandler, stream_request_body
 
-from handlers.parameters import parameters, read
-from handlers.parts import Parts
-from handlers.requests import address_of, id_of
-from money.refusals import Refusal as MoneyRefusal
-from rooms.refusals import (
-    Away,
-    BadParameter,
-    BadRequest,
-    NoSuchThing,
-    NotSignedIn,
-    Refusal,
-    ServiceAway,
-    TooLarge,
-    TooMany,
-    WrongMethod,
+from core.errors import InvalidParameter, NotFound, QLiveError
+from handlers import remote
+from handlers.context import Context
+from handlers.errors import (
+    MethodNotAllowed,
+    PayloadTooLarge,
+    client_error,
+    headers_of,
+    status_of,
 )
-from storage.database import as_refusal
-from tencent.im import IMRefused
+from handlers.parameters import parameters, read
 
 BODY_BYTES = 64 * 1024
-"""The largest body that is read; what comes beyond it is thrown away and answered with 413."""
+"""Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 log = structlog.get_logger("qlive.http")
 Method = Callable[..., Awaitable[BaseModel]]
 
 
-def call(method: Method) -> Callable[..., Awaitable[None]]:
-    """A method of the contract: `async def get(self, ask: SomeAsk) -> SomeAnswer`.
+def endpoint(
+    *, errors: Sequence[type[QLiveError] | QLiveError] = ()
+) -> Callable[[Method], Callable[..., Awaitable[None]]]:
+    """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
-    Whoever calls is admitted first, then the parameters are read into the model of `ask`, and
-    what the method returns is written. The two models are what the API description shows.
+    The wrapper admits the request, validates its parameters with the model of `params` and
+    writes the returned model as JSON. The OpenAPI document is generated from the two models and
+    `errors`: what the method may raise in addition to the errors common to all endpoints of its
+    kind.
     """
-    hints = get_type_hints(method)
 
-    @functools.wraps(method)
-    async def answer(self: "Handler", *path: str) -> None:
-        with self.parts.answering():
-            await answer_it(self, path)
+    def decorate(method: Method) -> Callable[..., Awaitable[None]]:
+        hints = get_type_hints(method)
 
-    async def answer_it(self: "Handler", path: tuple[str, ...]) -> None:
-        await self.admit()
-        sent = self.parameters()
-        if "live_id" in sent:
-            structlog.contextvars.bind_contextvars(live_id=str(sent["live_id"])[:16])
-        asked = [read(hints["ask"], sent)] if "ask" in hints else []
-        model = await method(self, *path, *asked)
-        await self.done()
-        self.write_model(model)
+        @functools.wraps(method)
+        async def wrapper(self: "Handler", *path: str) -> None:
+            with self.context.lifecycle.answering():
+                await respond(self, path)
 
-    answer.asks, answer.answers = hints.get("ask"), hints["return"]  # type: ignore[attr-defined]
-    return answer
+        async def respond(self: "Handler", path: tuple[str, ...]) -> None:
+            await self.admit()
+            params = self.parameters()
+            if "live_id" in params:
+                structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
+            arguments = [read(hints["params"], params)] if "params" in hints else []
+            model = await method(self, *path, *arguments)
+            await self.done()
+            self.write_model(model)
+
+        described: Any = wrapper
+        described.request_model, described.response_model = hints.get("params"), hints["return"]
+        described.errors = tuple(errors)
+        return wrapper
+
+    return decorate
 
 
 @stream_request_body
 class Handler(RequestHandler):
-    """One path. Refusals raised anywhere below become the envelope {"detail", "code"}."""
+    """Base HTTP handler; every exception becomes the envelope {"detail", "code"}."""
 
-    keeps_blanks = False
-    """Whether "" is a value; the contract's own calls take it for not sent."""
-    soft_refusals: ClassVar[dict[type[Exception], str]] = {}
-    """Refusals that the contract answers with 200 and this field set to "failed"."""
+    default_label: ClassVar[str] = ""
+    """Metrics label of a handler outside the routing table."""
+    keep_blank_values = False
+    """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
+    admission_errors: ClassVar[Sequence[type[QLiveError]]] = ()
+    """Errors that `admit` may raise, for the OpenAPI document."""
+    errors: ClassVar[Sequence[type[QLiveError]]] = ()
+    """Same as `endpoint(errors=...)`, for a handler that does not use `endpoint`."""
+    soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
+    """Errors that the API contract answers with 200 and this field set to "failed"."""
 
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
-        self.request_id = id_of(request)
+        self.request_id = remote.request_id(request)
         super().__init__(application, request, **kw)
 
-    def initialize(self, parts: Parts) -> None:
-        self.parts = parts
+    @classmethod
+    def delegate(
+        cls, application: Application, request: HTTPServerRequest, handler_kwargs: dict[str, Any]
+    ) -> HTTPMessageDelegate:
+        """The delegate that Tornado passes the request to; `handler_kwargs` go to `initialize`."""
+        return application.get_handler_delegate(request, cls, handler_kwargs)
+
+    def initialize(self, context: Context, label: str = "") -> None:
+        """`label`: name of the route in the metrics and in the audit log."""
+        self.context = context
+        self.label = label or self.default_label or type(self).__name__
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -91,7 +109,7 @@ class Handler(RequestHandler):
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
     def compute_etag(self) -> None:
-        """None: nobody may keep an answer, so nobody can ask whether it is still the same."""
+        """Disables ETags, since every response is `no-store`."""
 
     def data_received(self, chunk: bytes) -> None:
         self._body_size += len(chunk)
@@ -99,56 +117,59 @@ class Handler(RequestHandler):
             self._body += chunk
 
     async def admit(self) -> None:
-        """Refuse whoever may not call this; here everybody may."""
+        """Authenticate and authorize the request; the base class admits every request."""
 
     async def done(self) -> None:
-        """What was asked for has been carried out; called before the answer is written."""
+        """Hook that runs after the endpoint method succeeded, before its response is written."""
 
     def parameters(self) -> dict[str, Any]:
-        """Query string and body together; the body wins."""
+        """Query string and body merged, the body wins. Raises as `parameters.parameters`."""
         if self._body_size > BODY_BYTES:
-            raise TooLarge
-        sent = parameters(self.request, bytes(self._body))
-        return {name: value for name, value in sent.items() if value != "" or self.keeps_blanks}
+            raise PayloadTooLarge
+        params = parameters(self.request, bytes(self._body))
+        return {
+            name: value for name, value in params.items() if value != "" or self.keep_blank_values
+        }
 
     def write_model(self, answer: BaseModel) -> None:
         self.finish(answer.model_dump_json(by_alias=True, exclude_unset=False))
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's call
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        refusal = self._refusal(error)
-        if refusal is None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's API
+        error = client_error(kwargs.get("exc_info", (None, None, None))[1])
+        if error is None:
             self.set_status(500)
-            self.finish({"detail": "Something went wrong on our side.", "code": "internal"})
+            self.finish({"detail": QLiveError.detail, "code": QLiveError.code})
             return
-        body: dict[str, Any] = {"detail": refusal.detail, "code": refusal.code}
-        if field := self.soft_refusals.get(type(refusal)):
+        body: dict[str, Any] = {"detail": error.detail, "code": error.code}
+        if field := self.soft_errors.get(type(error)):
             self.set_status(200)
             self.finish({field: "failed", **body})
             return
-        structlog.contextvars.bind_contextvars(refusal=refusal.code)
-        self.set_status(refusal.status)
-        if isinstance(refusal, BadParameter):
-            body["fields"] = refusal.fields
-        self._set_refusal_headers(refusal)
+        structlog.contextvars.bind_contextvars(refusal=error.code)
+        self.set_status(status_of(type(error)))
+        if isinstance(error, InvalidParameter):
+            body["fields"] = error.fields
+        for name, value in headers_of(error):
+            self.set_header(name, value)
+        if isinstance(error, MethodNotAllowed):
+            self.set_header("Allow", ", ".join(self._methods()))
         self.finish(body)
 
     def log_exception(self, *exc_info: Any) -> None:
-        """Refusals are answers, and callers hang up; only what nobody foresaw is an error with
-        its trace."""
+        """Log a bug with its traceback, a client disconnect as info, other errors not at all."""
         if isinstance(exc_info[1], StreamClosedError):
-            log.info("hung_up", path=self.request.path)
-        elif self._refusal(exc_info[1]) is None:
-            log.error("failed", path=self.request.path, exc_info=exc_info)
+            log.info("client_disconnected", path=self.request.path)
+        elif client_error(exc_info[1]) is None:
+            log.error("request_failed", path=self.request.path, exc_info=exc_info)
 
     def on_finish(self) -> None:
-        route = type(self).__name__
+        route = self.label
         status, seconds = self.get_status(), self.request.request_time()
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
-        self.parts.metrics.requests.labels(route, method, status).inc()
-        self.parts.metrics.request_seconds.labels(route).observe(seconds)
+        self.context.metrics.requests.labels(route, method, status).inc()
+        self.context.metrics.request_seconds.labels(route).observe(seconds)
         log.info(
-            "answered",
+            "request_completed",
             method=self.request.method,
             path=self.request.path,
             status=status,
@@ -156,55 +177,39 @@ class Handler(RequestHandler):
         )
 
     @property
-    def caller(self) -> str:
-        """The caller's address."""
-        return address_of(self.request, self.parts.settings.server.trusted_proxies)
+    def remote_ip(self) -> str:
+        """The client's IP address, also behind trusted proxies."""
+        return remote.remote_ip(self.request, self.context.settings.server.trusted_proxies)
 
     @property
     def scheme(self) -> str:
-        """As the caller sees it: a trusted proxy in front says what it speaks."""
-        if self.request.remote_ip in self.parts.settings.server.trusted_proxies:
-            said = self.request.headers.get("X-Forwarded-Proto", "")
-            if said in ("http", "https"):
-                return said
+        """http or https; X-Forwarded-Proto is honoured from a trusted proxy only."""
+        if self.request.remote_ip in self.context.settings.server.trusted_proxies:
+            forwarded = self.request.headers.get("X-Forwarded-Proto", "")
+            if forwarded in ("http", "https"):
+                return forwarded
         return self.request.protocol
 
-    def _refusal(self, error: BaseException | None) -> Refusal | MoneyRefusal | None:
-        if isinstance(error, Refusal | MoneyRefusal):
-            return error
-        if isinstance(error, IMRefused):  # a wrong key or a mistake of ours; tencent/im.py says it
-            return ServiceAway("im")
-        if isinstance(error, HTTPError):
-            known = {404: NoSuchThing, 405: WrongMethod, 413: TooLarge}
-            return known.get(error.status_code, BadRequest)()
-        if isinstance(error, HTTPInputError):
-            return BadRequest("The form could not be read.")
-        return as_refusal(error) if error else None
-
-    def _set_refusal_headers(self, refusal: Refusal | MoneyRefusal) -> None:
-        if isinstance(refusal, NotSignedIn):
-            self.set_header("WWW-Authenticate", refusal.scheme)
-        if isinstance(refusal, TooMany | Away):
-            self.set_header("Retry-After", str(refusal.retry_after))
-        if isinstance(refusal, WrongMethod):
-            names = ("get", "post", "patch", "delete")
-            has = [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
-            self.set_header("Allow", ", ".join(has))
+    def _methods(self) -> list[str]:
+        names = ("get", "post", "patch", "delete")
+        return [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
 
 
-class Missing(Handler):
-    """Every path that is not ours; said once the body is read, or the connection would close."""
+class NotFoundHandler(Handler):
+    """404 for unknown paths; sent after the body was read, which keeps the connection open."""
 
-    async def _missing(self) -> None:
-        raise NoSuchThing("There is no such path.")
+    default_label = "Missing"
 
-    get = head = post = delete = patch = put = options = _missing
+    async def _not_found(self) -> None:
+        raise NotFound("There is no such path.")
+
+    get = head = post = delete = patch = put = options = _not_found
 
 
-async def failure_of(work: Awaitable[object]) -> Exception | None:
-    """What went wrong, where there is no answer left in which to say so."""
+async def exception_of(work: Awaitable[object]) -> Exception | None:
+    """Await `work` and return its exception or None, where no HTTP response can carry it."""
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - a socket always hears why it ends
+    except Exception as error:  # noqa: BLE001 - every error becomes a close code
         return error
     return None

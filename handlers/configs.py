@@ -1,15 +1,15 @@
-"""Configs: what the mini-program shows and shares."""
+"""Configuration of the mini-program."""
 
-from handlers import answers
-from handlers.admission import SignedIn
-from handlers.base import call
+from handlers.auth import SignedInHandler
+from handlers.base import endpoint
+from handlers.schemas import responses
 
 
-class GetConfigs(SignedIn):
-    """Everything enabled."""
+class GetConfigsHandler(SignedInHandler):
+    """All enabled configs except the exchange and withdraw rates."""
 
-    only_reads = True
+    read_only = True
 
-    @call
-    async def get(self) -> answers.Configs:
-        return answers.Configs(await self.parts.configs.shown())
+    @endpoint()
+    async def get(self) -> responses.ConfigsResponse:
+        return responses.ConfigsResponse(await self.context.stores.configs.public_values())

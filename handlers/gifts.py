@@ -1,61 +1,52 @@
-"""Gifts: what there is to give, and giving it."""
+"""Gifts: the catalogue, and giving."""
 
-from handlers import answers, asks
-from handlers.admission import Welcome
-from handlers.base import call
-from handlers.giving import Asked
-from money.gift import Present
-from money.refusals import InsufficientGold
-from rooms.refusals import BadParameter, NoSuchGift, NoSuchPage
+from core.errors import InvalidParameter
+from handlers.auth import ActiveUserHandler
+from handlers.base import endpoint
+from handlers.errors import PageNotFound
+from handlers.schemas import requests, responses
+from ledger.errors import InsufficientGold, RequestIdReused
+from storage.errors import GiftNotFound, UserNotFound
 
 
-class GiftList(Welcome):
-    """A page of gifts, with the addresses of its neighbours."""
+class GiftListHandler(ActiveUserHandler):
+    """One page of gifts, with the URLs of the next and previous page."""
 
-    only_reads = True
+    read_only = True
 
-    @call
-    async def get(self, ask: asks.Page) -> answers.GiftPage:
-        size = self.parts.settings.pages.size
-        gifts = [*(await self.parts.catalogue.wares()).gifts.values()]
-        count, rows = len(gifts), gifts[(ask.page - 1) * size : ask.page * size]
-        if not rows and ask.page > 1:
-            raise NoSuchPage
-        return answers.GiftPage(
+    @endpoint(errors=[PageNotFound])
+    async def get(self, params: requests.PageRequest) -> responses.GiftPageResponse:
+        size = self.context.settings.pages.size
+        gifts = [*(await self.context.services.catalogue.current()).gifts.values()]
+        count, rows = len(gifts), gifts[(params.page - 1) * size : params.page * size]
+        if not rows and params.page > 1:
+            raise PageNotFound
+        return responses.GiftPageResponse(
             count=count,
-            next=self._address(ask.page + 1) if ask.page * size < count else None,
-            previous=self._address(ask.page - 1) if ask.page > 1 else None,
-            results=[answers.Gift.model_validate(row) for row in rows],
+            next=self._page_url(params.page + 1) if params.page * size < count else None,
+            previous=self._page_url(params.page - 1) if params.page > 1 else None,
+            results=[responses.GiftResponse.model_validate(row) for row in rows],
         )
 
-    def _address(self, page: int) -> str:
+    def _page_url(self, page: int) -> str:
         return f"{self.scheme}://{self.request.host}{self.request.path}?page={page}"
 
 
-class PushGift(Welcome):
-    """Give somebody a gift; the room that both are in hears of it."""
+class PushGiftHandler(ActiveUserHandler):
+    """Give a user a gift; the room that both are in receives an event."""
 
-    soft_refusals = {InsufficientGold: "status"}
+    soft_errors = {InsufficientGold: "status"}
 
-    @call
-    async def get(self, ask: asks.PushGift) -> answers.GiftGiven:
-        parts, sender = self.parts, self.user
-        if ask.user_id == sender.user_id:
-            raise BadParameter({"user_id": "a gift is for somebody else"})
-        wares = await parts.catalogue.wares()
-        gift = wares.gifts.get(ask.gift_id)
-        present = Present(
-            sender.user_id,
-            ask.user_id,
-            ask.gift_id,
-            gift["gold"] if gift else 0,
-            ask.num,
-            wares.rate,
-            ask.request_id,
-            parts.settings.gifts.repeat_window_ms,
+    @endpoint(errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused])
+    async def get(self, params: requests.PushGiftRequest) -> responses.GiftGivenResponse:
+        if params.user_id == self.user.user_id:
+            raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
+        result = await self.context.services.gifts.send(
+            self.user.user_id,
+            params.user_id,
+            params.gift_id,
+            params.num,
+            params.request_id,
+            repeat_ms=self.context.settings.gifts.repeat_window_ms,
         )
-        if gift is None and (given := await parts.giving.given(present)):
-            return answers.GiftGiven.model_validate(given)  # it was there when it was given
-        if gift is None:
-            raise NoSuchGift
-        return answers.GiftGiven.model_validate(await parts.giving.give(Asked(present, gift)))
+        return responses.GiftGivenResponse.model_validate(result)

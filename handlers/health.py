@@ -1,79 +1,81 @@
-"""Whether the server lives, whether it is ready, and its numbers."""
+"""Liveness, readiness and metrics endpoints."""
 
 from datetime import datetime
 from typing import Literal
 
-from handlers.answers import Answer
-from handlers.base import Handler, call
-from handlers.parts import Parts
+from handlers.base import Handler, endpoint
+from handlers.context import Context
+from handlers.schemas.responses import Response
 from realtime.redis_bus import RedisBus
 
 
-class Alive(Answer):
+class AliveResponse(Response):
     status: Literal["ok"] = "ok"
 
 
-class Dependency(Answer):
-    """latency_ms of the last answer, null before the first."""
+class DependencyResponse(Response):
+    """State of one dependency; `latency_ms` of its last answer, null before the first."""
 
     state: Literal["ok", "down", "unknown"]
     latency_ms: float | None
     since: datetime | None = None
-    """When a service outside came to this state."""
+    """When an external service entered this state."""
 
 
-class Ready(Answer):
-    """degraded: Redis or a service outside is down; the rooms go on without it."""
+class ReadyResponse(Response):
+    """`degraded`: Redis or an external service is down; rooms keep working without it."""
 
     status: Literal["ok", "degraded", "down", "draining"]
-    dependencies: dict[str, Dependency]
+    dependencies: dict[str, DependencyResponse]
 
 
-class Healthz(Handler):
-    """The process answers."""
+class HealthzHandler(Handler):
+    """Liveness: 200 while the process answers."""
 
-    @call
-    async def get(self) -> Alive:
-        return Alive()
+    @endpoint()
+    async def get(self) -> AliveResponse:
+        return AliveResponse()
 
 
-class Readyz(Handler):
-    """Each dependency with its state; 503 while requests would fail."""
+class ReadyzHandler(Handler):
+    """Readiness: state of each dependency; 503 while MongoDB is down or the process drains."""
 
-    @call
-    async def get(self) -> Ready:
-        ready = await readiness(self.parts)
+    @endpoint()
+    async def get(self) -> ReadyResponse:
+        ready = await readiness(self.context)
         if ready.status in ("down", "draining"):
             self.set_status(503)
             self.set_header("Retry-After", "2")
         return ready
 
 
-class MetricsPage(Handler):
-    """Prometheus reads this: of several workers whichever it reaches, see qlive_process_id."""
+class MetricsHandler(Handler):
+    """Prometheus metrics of the one worker that answers, identified by `qlive_process_id`."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        await self.finish(self.parts.metrics.text())
+        await self.finish(self.context.metrics.text())
 
 
-async def readiness(parts: Parts) -> Ready:
-    """Of this process; MongoDB is asked, the others are known by their last answers."""
-    latency = await parts.database.latency_ms()
+async def readiness(context: Context) -> ReadyResponse:
+    """Readiness of this process: pings MongoDB, takes the others' last known state."""
+    latency = await context.database.latency_ms()
     state: Literal["ok", "down"] = "down" if latency is None else "ok"
-    found = {"mongodb": Dependency(state=state, latency_ms=latency)}
-    for outside in parts.outside:
-        found[outside.name] = Dependency(
-            state=outside.state, latency_ms=outside.latency_ms, since=outside.since
+    dependencies = {"mongodb": DependencyResponse(state=state, latency_ms=latency)}
+    for service in context.tencent.services:
+        dependencies[service.name] = DependencyResponse(
+            state=service.state, latency_ms=service.latency_ms, since=service.since
         )
-    if isinstance(parts.bus, RedisBus):
-        said: Literal["ok", "down"] = "ok" if parts.bus.healthy else "down"
-        found["redis"] = Dependency(state=said, latency_ms=parts.bus.latency_ms)
+    if isinstance(context.realtime.bus, RedisBus):
+        redis_state: Literal["ok", "down"] = "ok" if context.realtime.bus.healthy else "down"
+        dependencies["redis"] = DependencyResponse(
+            state=redis_state, latency_ms=context.realtime.bus.latency_ms
+        )
     status: Literal["ok", "degraded", "down", "draining"] = "ok"
-    if any(dependency.state == "down" for dependency in found.values()):
+    if any(dependency.state == "down" for dependency in dependencies.values()):
         status = "degraded"
-    if found["mongodb"].state == "down":
+    if dependencies["mongodb"].state == "down":
         status = "down"
-    if parts.draining:
+    if context.lifecycle.draining:
         status = "draining"
-    return Ready(status=status, dependencies=found)
+    return ReadyResponse(status=status, dependencies=dependencies)

@@ -1,28 +1,31 @@
-"""Likes: one pair of people, liked or not."""
+"""Likes between users."""
 
-from handlers import answers, asks
-from handlers.admission import SignedIn
-from handlers.base import call
-from rooms.refusals import BadParameter
+from core.errors import InvalidParameter
+from handlers.auth import SignedInHandler
+from handlers.base import endpoint
+from handlers.schemas import requests, responses
+from storage.errors import UserNotFound
 
 
-class Like(SignedIn):
-    """Like somebody, take it back, or ask."""
+class LikeHandler(SignedInHandler):
+    """Like a user, remove the like, or read it."""
 
-    @call
-    async def post(self, ask: asks.Like) -> answers.Ok:
-        await self._target(ask.user_id)
-        change = self.parts.likes.put if ask.like_state else self.parts.likes.drop
-        await change(self.user.user_id, ask.user_id)
-        return answers.Ok(detail="ok")
+    @endpoint(errors=[UserNotFound])
+    async def post(self, params: requests.LikeRequest) -> responses.OkResponse:
+        await self._check_target(params.user_id)
+        change = (
+            self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
+        )
+        await change(self.user.user_id, params.user_id)
+        return responses.OkResponse(detail="ok")
 
-    @call
-    async def get(self, ask: asks.TheUser) -> answers.LikeState:
-        await self._target(ask.user_id)
-        liked = await self.parts.likes.has(self.user.user_id, ask.user_id)
-        return answers.LikeState(like_state=1 if liked else 0)
+    @endpoint(errors=[UserNotFound])
+    async def get(self, params: requests.UserRequest) -> responses.LikeStateResponse:
+        await self._check_target(params.user_id)
+        liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
+        return responses.LikeStateResponse(like_state=1 if liked else 0)
 
-    async def _target(self, user_id: str) -> None:
+    async def _check_target(self, user_id: str) -> None:
         if user_id == self.user.user_id:
-            raise BadParameter({"user_id": "nobody likes oneself here"})
-        await self.parts.users.get(user_id)
+            raise InvalidParameter({"user_id": "you cannot like yourself"})
+        await self.context.stores.users.get(user_id)

@@ -1,79 +1,103 @@
-"""The way to the mic and off it."""
+"""Seats on mic: apply, invite, accept, refuse, leave."""
 
-from handlers import answers, asks
-from handlers.admission import Welcome
-from handlers.base import call
-from handlers.places import on_mic, play_url, push_url
-from rooms.keeper import now_ms
+from core.clock import now_ms
+from handlers.auth import ActiveUserHandler
+from handlers.base import endpoint
+from handlers.room_views import on_mic_response, play_url, push_url
+from handlers.schemas import requests, responses
+from rooms.errors import (
+    AlreadyOnMic,
+    NoGender,
+    NotAdmitted,
+    NotHost,
+    NotInRoom,
+    NotLive,
+    RoomNotFound,
+    SeatTaken,
+)
+from storage.errors import UserNotFound
 
 
-class ApplyMicro(Welcome):
-    """Ask for the seat of one's gender."""
+class ApplyMicroHandler(ActiveUserHandler):
+    """Apply for the seat of the user's gender."""
 
-    @call
-    async def post(self, ask: asks.Live) -> answers.Ok:
-        person, seconds = self.user.person(), self.parts.settings.micro.application_seconds
-        await self.parts.keeper.change(
-            ask.live_id, lambda room: room.apply(person, now_ms(), seconds), person.user_id
+    @endpoint(errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic])
+    async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
+        person, seconds = self.user.person(), self.context.settings.micro.application_seconds
+        await self.context.keeper.change(
+            params.live_id, lambda room: room.apply(person, now_ms(), seconds), person.user_id
         )
-        return answers.Ok()
+        return responses.OkResponse()
 
 
-class InviteMicro(Welcome):
-    """The host offers somebody the seat of their gender."""
+class InviteMicroHandler(ActiveUserHandler):
+    """Invite a user, as host, to the seat of their gender."""
 
-    @call
-    async def post(self, ask: asks.InviteMicro) -> answers.Ok:
-        host_id, seconds = self.user.user_id, self.parts.settings.micro.invitation_seconds
-        guest = (await self.parts.users.get(ask.user_id)).person()
-        await self.parts.keeper.change(
-            ask.live_id,
+    @endpoint(
+        errors=[
+            NotHost,
+            RoomNotFound,
+            UserNotFound,
+            NotLive,
+            NotInRoom,
+            NoGender,
+            AlreadyOnMic,
+            SeatTaken,
+        ]
+    )
+    async def post(self, params: requests.InviteMicroRequest) -> responses.OkResponse:
+        host_id, seconds = self.user.user_id, self.context.settings.micro.invitation_seconds
+        guest = (await self.context.stores.users.get(params.user_id)).person()
+        await self.context.keeper.change(
+            params.live_id,
             lambda room: room.invite(host_id, guest, now_ms(), seconds),
             guest.user_id,
         )
-        return answers.Ok()
+        return responses.OkResponse()
 
 
-class AcceptMicro(Welcome):
-    """Take the seat of one's gender."""
+class AcceptMicroHandler(ActiveUserHandler):
+    """Take the seat of the user's gender."""
 
-    @call
-    async def post(self, ask: asks.Live) -> answers.Seated:
-        parts, person = self.parts, self.user.person()
-        stream = parts.live.new_stream(person.user_id)
-        url, admission = play_url(parts, stream), parts.settings.micro.admission
-        seat = await parts.keeper.change(
-            ask.live_id,
+    @endpoint(
+        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, SeatTaken, NotAdmitted]
+    )
+    async def post(self, params: requests.LiveRequest) -> responses.SeatedResponse:
+        context, person = self.context, self.user.person()
+        stream = context.tencent.stream_urls.new_stream(person.user_id)
+        url, admission = play_url(context, stream), context.settings.micro.admission
+        seat = await context.keeper.change(
+            params.live_id,
             lambda room: room.accept(person, admission, stream, url),
             person.user_id,
         )
-        return answers.Seated(
-            **dict(on_mic(parts, seat)),
-            push_url=push_url(parts, seat.stream),
+        return responses.SeatedResponse(
+            **dict(on_mic_response(context, seat)),
+            push_url=push_url(context, seat.stream),
             gender=seat.person.gender,
         )
 
 
-class RefuseMicro(Welcome):
-    """End one's own application or invitation."""
+class RefuseMicroHandler(ActiveUserHandler):
+    """Withdraw an application or refuse an invitation."""
 
-    @call
-    async def post(self, ask: asks.Live) -> answers.Ok:
+    @endpoint(errors=[RoomNotFound])
+    async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
-        await self.parts.keeper.change(ask.live_id, lambda room: room.refuse(user_id), user_id)
-        return answers.Ok()
+        await self.context.keeper.change(params.live_id, lambda room: room.refuse(user_id), user_id)
+        return responses.OkResponse()
 
 
-class LeaveMicro(Welcome):
-    """Leave one's seat; the host takes anybody off the mic or out of the queue."""
+class LeaveMicroHandler(ActiveUserHandler):
+    """Leave a seat; the host may take any user off the mic or out of the queue."""
 
-    @call
-    async def get(self, ask: asks.LeaveMicro) -> answers.Ok:
-        user_id, target = self.user.user_id, ask.user_id or self.user.user_id
-        await self.parts.keeper.change(
-            ask.live_id,
-            lambda room: room.leave_micro(user_id, target, ask.gender),
+    @endpoint(errors=[NotHost, RoomNotFound])
+    async def get(self, params: requests.LeaveMicroRequest) -> responses.OkResponse:
+        user_id, target = self.user.user_id, params.user_id or self.user.user_id
+        await self.context.keeper.change(
+            params.live_id,
+            lambda room: room.leave_mic(user_id, target, params.gender),
             user_id,
             target,
         )
-        return answers.Ok()
+        return responses.OkResponse()

@@ -1,4 +1,4 @@
-"""Reading what a call was sent, wherever and in whatever form it stands."""
+"""Parses request parameters from the query string, a form or a JSON body."""
 
 import json
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from tornado.httputil import HTTPServerRequest, parse_body_arguments
 
-from rooms.refusals import BadParameter, BadRequest
+from core.errors import InvalidParameter
+from handlers.errors import BadRequest
 
-DEEPEST = 32
-"""Levels of a JSON body: what is stored as it came is written again, which pydantic does to 255."""
+MAX_JSON_DEPTH = 32
+"""Maximum nesting of a JSON body. Some is stored and serialized again: pydantic allows 255."""
 
 _REASONS = {
     "missing": "this is required",
@@ -23,40 +24,40 @@ _REASONS = {
 
 
 def parameters(request: HTTPServerRequest, body: bytes) -> dict[str, Any]:
-    """Query string and body together; the body wins. BadRequest, BadParameter."""
-    kind = request.headers.get("Content-Type", "")
-    sent = texts(request.query_arguments)
-    return sent | (_form(kind, body) if _is_form(kind, body) else _json(body))
+    """Query string and body merged, the body wins. Raises BadRequest, InvalidParameter."""
+    content_type = request.headers.get("Content-Type", "")
+    query = texts(request.query_arguments)
+    return query | (_form(content_type, body) if _is_form(content_type, body) else _json(body))
 
 
-def read(model: type[BaseModel], sent: dict[str, Any]) -> BaseModel:
-    """The parameters as the model wants them; BadParameter."""
+def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
+    """Validate the parameters with the model; raises InvalidParameter."""
     try:
-        return model.model_validate(sent)
+        return model.model_validate(params)
     except ValidationError as error:
-        raise BadParameter(_reasons(error)) from None
+        raise InvalidParameter(_reasons(error)) from None
 
 
 def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
-    """The last of each; a value that is not UTF-8 is BadParameter."""
-    texts = {}
+    """The last value of each argument; InvalidParameter if it is not UTF-8."""
+    decoded = {}
     for name, values in arguments.items():
         try:
-            texts[name] = values[-1].decode()
+            decoded[name] = values[-1].decode()
         except UnicodeDecodeError:
-            raise BadParameter({name: "this is not UTF-8"}) from None
-    return texts
+            raise InvalidParameter({name: "this is not UTF-8"}) from None
+    return decoded
 
 
-def _is_form(kind: str, body: bytes) -> bool:
-    """By its type; but curl calls everything a form, and no form begins with a brace."""
-    is_form = kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+def _is_form(content_type: str, body: bytes) -> bool:
+    """By content type; curl labels JSON as a form too, but no form begins with a brace."""
+    is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
     return is_form and not body.lstrip().startswith(b"{")
 
 
-def _form(kind: str, body: bytes) -> dict[str, Any]:
+def _form(content_type: str, body: bytes) -> dict[str, Any]:
     fields: dict[str, list[bytes]] = {}
-    parse_body_arguments(kind, body, fields, {})
+    parse_body_arguments(content_type, body, fields, {})
     return texts(fields)
 
 
@@ -64,23 +65,23 @@ def _json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        sent = json.loads(body)
-        _check_nesting(sent)
-        # Refuses what could not be said again: NaN, infinities, halves of characters.
-        json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()
+        content = json.loads(body)
+        _check_nesting(content)
+        # Refuses what could not be encoded again: NaN, infinities, lone surrogates.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise BadRequest("The body is not JSON.") from None
-    if not isinstance(sent, dict):
+    if not isinstance(content, dict):
         raise BadRequest("The body is not a JSON object.")
-    return sent
+    return content
 
 
-def _check_nesting(value: Any, left: int = DEEPEST) -> None:
-    if not left:
+def _check_nesting(value: Any, levels_left: int = MAX_JSON_DEPTH) -> None:
+    if not levels_left:
         raise ValueError("nested too deeply")
-    inside = value.values() if isinstance(value, dict) else value
-    for item in inside if isinstance(value, dict | list) else ():
-        _check_nesting(item, left - 1)
+    children = value.values() if isinstance(value, dict) else value
+    for item in children if isinstance(value, dict | list) else ():
+        _check_nesting(item, levels_left - 1)
 
 
 def _reasons(error: ValidationError) -> dict[str, str]:
@@ -91,8 +92,8 @@ def _reasons(error: ValidationError) -> dict[str, str]:
 
 
 def _reason(problem: Any) -> str:
-    """In words for people; what pydantic says of a limit is plain enough."""
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    for thing in ("Input", "String"):
-        said = said.replace(f"{thing} should", "this should")
-    return _REASONS.get(problem["type"], said)
+    """Readable message for one field; pydantic's wording of limits is kept."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    for subject in ("Input", "String"):
+        message = message.replace(f"{subject} should", "this should")
+    return _REASONS.get(problem["type"], message)

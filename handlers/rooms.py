@@ -1,165 +1,164 @@
-"""Rooms: the list, coming in, who is there, opening, ending, leaving."""
+"""Rooms: list, enter, members, open, remove a user, end, leave."""
 
 import asyncio
-import secrets
 from typing import Literal
 
-import structlog
-
-from handlers import answers, asks
-from handlers.admission import Welcome
-from handlers.base import call
-from handlers.evictions import put_out
-from handlers.places import USER_TYPE, on_mic, play_url, push_url
-from rooms.keeper import now_ms
-from rooms.people import Counts, Person
-from rooms.refusals import Banned, NoSuchRoom, NotMatchmaker, NotYourRoom
+from core.clock import now_ms
+from handlers.auth import ActiveUserHandler
+from handlers.base import endpoint
+from handlers.room_views import USER_TYPE, on_mic_response, play_url, push_url
+from handlers.schemas import requests, responses
+from rooms.errors import (
+    HostIsLive,
+    HostMustEnd,
+    NotAMember,
+    NotHost,
+    NotLive,
+    NotMatchmaker,
+    RemovedFromRoom,
+    RoomNotFound,
+)
+from rooms.members import MemberCounts, Person
 from rooms.room import Room
-
-log = structlog.get_logger("qlive.rooms")
-
-
-class GetLivelist(Welcome):
-    """The live rooms, the fullest first."""
-
-    only_reads = True
-
-    @call
-    async def get(self, ask: asks.Page) -> answers.LiveList:
-        size = self.parts.settings.pages.size
-        page = (await self.parts.fullest.get())[(ask.page - 1) * size : ask.page * size]
-        return answers.LiveList([_listed(room, counts) for room, counts in page])
+from services.errors import AccountBanned
+from storage.errors import UserNotFound
+from tencent.errors import ServiceUnavailable
 
 
-class GetPlayurl(Welcome):
-    """Come into a room: who is on mic, and where to pull and push the video."""
+class GetLivelistHandler(ActiveUserHandler):
+    """The live rooms, largest audience first."""
 
-    @call
-    async def get(self, ask: asks.Live) -> answers.PlayUrl:
-        parts, user_id = self.parts, self.user.user_id
-        room = await parts.keeper.enter(ask.live_id, self.user.person())
-        await self.still_welcome()
-        await parts.presence.seen(user_id, ask.live_id)
-        counts = await parts.members.count(room.live_id, room.epoch)
+    read_only = True
+
+    @endpoint()
+    async def get(self, params: requests.PageRequest) -> responses.LiveListResponse:
+        size = self.context.settings.pages.size
+        page = (await self.context.services.room_list.get())[
+            (params.page - 1) * size : params.page * size
+        ]
+        return responses.LiveListResponse([_live_room(room, counts) for room, counts in page])
+
+
+class GetPlayurlHandler(ActiveUserHandler):
+    """Enter a room; returns the users on mic and the URLs to play and push video."""
+
+    @endpoint(errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
+    async def get(self, params: requests.LiveRequest) -> responses.PlayUrlResponse:
+        context, user_id = self.context, self.user.user_id
+        room = await context.services.live_rooms.enter(params.live_id, self.user, self.token)
+        counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
-        mine = room.owner if user_id == owner.user_id else room.seat_of(user_id)
-        return answers.PlayUrl(
-            anchor_info=answers.AnchorInfo(nickname=owner.nickname, face_url=owner.face_url),
-            owner=on_mic(parts, room.owner),
-            male=on_mic(parts, room.male) if room.male else answers.EmptySeat(),
-            female=on_mic(parts, room.female) if room.female else answers.EmptySeat(),
+        own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
+        return responses.PlayUrlResponse(
+            anchor_info=responses.AnchorInfoResponse(
+                nickname=owner.nickname, face_url=owner.face_url
+            ),
+            owner=on_mic_response(context, room.owner),
+            male=on_mic_response(context, room.male)
+            if room.male
+            else responses.EmptySeatResponse(),
+            female=on_mic_response(context, room.female)
+            if room.female
+            else responses.EmptySeatResponse(),
             user_type=USER_TYPE[room.role_of(user_id) or "viewer"],
-            push_url=push_url(parts, mine.stream) if mine else "",
+            push_url=push_url(context, own_seat.stream) if own_seat else "",
             num_list=counts.num_list,
         )
 
 
-class GetUsersInfo(Welcome):
-    """The men or the women in the room who are not on mic: first who applied, then who watches."""
+class GetUsersInfoHandler(ActiveUserHandler):
+    """The men or the women in the room who are not on mic: applicants first, then viewers."""
 
-    only_reads = True
+    read_only = True
 
-    @call
-    async def get(self, ask: asks.UsersInfo) -> answers.UsersInRoom:
-        parts, size = self.parts, self.parts.settings.pages.size
-        place, room = await asyncio.gather(
-            parts.members.get(self.user.user_id), parts.rooms.read(ask.live_id)
+    @endpoint(errors=[NotAMember, RoomNotFound])
+    async def get(self, params: requests.UsersInfoRequest) -> responses.UsersInRoomResponse:
+        context, size = self.context, self.context.settings.pages.size
+        member, room = await asyncio.gather(
+            context.stores.members.get(self.user.user_id), context.stores.rooms.read(params.live_id)
         )
         if room is None:
-            raise NoSuchRoom
-        if place is None or room.role_in(place) is None:
-            raise NotYourRoom
-        first = (ask.page - 1) * size
-        applied = room.applicants(ask.gender)
-        shown = [_in_room(person, 1) for person in applied[first : first + size]]
-        if left := size - len(shown):
-            skip = max(0, first - len(applied))
-            ids = await parts.members.viewers(room.live_id, room.epoch, ask.gender, skip, left)
-            people = [user.person() for user in await parts.users.many(ids)]
-            shown += [_in_room(person, 0) for person in people]
-        return answers.UsersInRoom(shown)
+            raise RoomNotFound
+        if member is None or room.role_in(member) is None:
+            raise NotAMember
+        offset = (params.page - 1) * size
+        applicants = room.applicants(params.gender)
+        users = [_user_in_room(person, 1) for person in applicants[offset : offset + size]]
+        if remaining := size - len(users):
+            skip = max(0, offset - len(applicants))
+            ids = await context.stores.members.viewers(
+                room.live_id, room.epoch, params.gender, skip, remaining
+            )
+            viewers = [user.person() for user in await context.stores.users.find_many(ids)]
+            users += [_user_in_room(person, 0) for person in viewers]
+        return responses.UsersInRoomResponse(users)
 
 
-class MatchmakerEnter(Welcome):
-    """The host opens the room, or comes back to the live that is on."""
+class MatchmakerEnterHandler(ActiveUserHandler):
+    """Open the host's room, or return to the live in progress."""
 
-    soft_refusals = {Banned: "status"}
+    soft_errors = {AccountBanned: "status"}
 
-    @call
-    async def post(self) -> answers.MatchmakerEnter:
-        parts, user = self.parts, self.user
-        if not user.is_matchmaker:
-            raise NotMatchmaker
-        host = user.person()
-        live_id, group_id, ready = await parts.rooms.of_host(host)
-        if not ready:
-            await parts.im.create_group(group_id, host.nickname, host.user_id, host.face_url)
-            await parts.rooms.group_made(live_id)
-        await parts.keeper.take_out(host.user_id, but=live_id)
-        stream = parts.live.new_stream(host.user_id)
-
-        def come_on(room: Room) -> tuple[Room, bool]:
-            return room, room.open(host, secrets.token_hex(8), stream, now_ms())
-
-        room, begun = await parts.keeper.change(live_id, come_on, host.user_id)
-        if begun:
-            log.info("live_started", live_id=live_id)
-        if not (await self.still_welcome()).is_matchmaker:  # dismissed meanwhile
-            await parts.keeper.take_out(host.user_id, "operator")
-            raise NotMatchmaker
-        await parts.presence.seen(host.user_id, live_id)
-        return answers.MatchmakerEnter(
+    @endpoint(errors=[NotMatchmaker, ServiceUnavailable("im")])
+    async def post(self) -> responses.MatchmakerEnterResponse:
+        context = self.context
+        room = await context.services.live_rooms.open(self.user, self.token)
+        host = self.user.person()
+        return responses.MatchmakerEnterResponse(
             user_id=host.user_id,
-            live_id=live_id,
+            live_id=room.live_id,
             nickname=host.nickname,
             face_url=host.face_url,
-            push_url=push_url(parts, room.owner.stream),
-            play_url=play_url(parts, room.owner.stream),
+            push_url=push_url(context, room.owner.stream),
+            play_url=play_url(context, room.owner.stream),
             group_id=room.group_id,
         )
 
 
-class PutOut(Welcome):
-    """The host puts somebody out of the room and keeps them out for a while."""
+class RemoveUserHandler(ActiveUserHandler):
+    """Remove a user from the room, as its host, and ban them from it for `minutes`."""
 
-    @call
-    async def post(self, ask: asks.PutOut) -> answers.Ok:
-        out = (await self.parts.users.get(ask.user_id)).user_id
-        until = now_ms() + ask.minutes * 60_000
+    @endpoint(errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    async def post(self, params: requests.RemoveUserRequest) -> responses.OkResponse:
+        target_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000
         host_id = self.user.user_id
-        await put_out(
-            self.parts, ask.live_id, out, until, lambda room: room.put_out(host_id, out, until)
+        await self.context.services.moderation.remove_user(
+            params.live_id,
+            target_id,
+            until,
+            lambda room: room.remove_user(host_id, target_id, until),
         )
-        return answers.Ok()
+        return responses.OkResponse()
 
 
-class LiveEnd(Welcome):
-    """The host ends the live; everybody is out."""
+class LiveEndHandler(ActiveUserHandler):
+    """End the live, as its host; all members are removed."""
 
-    @call
-    async def post(self, ask: asks.Live) -> answers.Ok:
+    @endpoint(errors=[NotHost, RoomNotFound])
+    async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
-        await self.parts.keeper.change(ask.live_id, lambda room: room.end(user_id), user_id)
-        return answers.Ok()
+        await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)
+        return responses.OkResponse()
 
 
-class LeaveRoom(Welcome):
-    """Leave room, seat and application."""
+class LeaveRoomHandler(ActiveUserHandler):
+    """Leave the room, giving up seat and application."""
 
-    @call
-    async def get(self, ask: asks.Live) -> answers.Ok:
+    @endpoint(errors=[RoomNotFound, HostMustEnd])
+    async def get(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
-        await self.parts.keeper.change(ask.live_id, lambda room: room.leave(user_id), user_id)
-        return answers.Ok()
+        await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)
+        return responses.OkResponse()
 
 
-def _listed(room: Room, counts: Counts) -> answers.LiveRoom:
-    return answers.LiveRoom(
+def _live_room(room: Room, counts: MemberCounts) -> responses.LiveRoomResponse:
+    return responses.LiveRoomResponse(
         id=room.live_id,
         group_id=room.group_id,
         room_name=room.name,
         room_image=room.image,
-        player=answers.Player(
+        player=responses.PlayerResponse(
             boy=room.male.person.face_url if room.male else "",
             girl=room.female.person.face_url if room.female else "",
         ),
@@ -167,8 +166,8 @@ def _listed(room: Room, counts: Counts) -> answers.LiveRoom:
     )
 
 
-def _in_room(person: Person, state: Literal[0, 1]) -> answers.UserInRoom:
-    return answers.UserInRoom(
+def _user_in_room(person: Person, state: Literal[0, 1]) -> responses.UserInRoomResponse:
+    return responses.UserInRoomResponse(
         user_id=person.user_id,
         face_url=person.face_url,
         nickname=person.nickname,

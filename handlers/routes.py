@@ -1,142 +1,135 @@
-"""The contract on one screen: which path is which class."""
+"""The routing table: every path with its handler and its public name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application
 
-from handlers import (
-    callbacks,
-    configs,
-    gifts,
-    health,
-    likes,
-    mic,
-    pay,
-    payments,
-    ranks,
-    rooms,
-    users,
-)
-from handlers.base import Handler, Missing
-from handlers.description.pages import pages
-from handlers.ops import live, money, overview, people, shelves
-from handlers.pages import demo
-from handlers.parts import Parts
-from handlers.sim import Sim
-from handlers.socket import Handshake, RoomSocket, Takeover
-from handlers.static import WEB, Console, Static
+from handlers import configs, gifts, health, likes, mic, pay, rankings, rooms, users
+from handlers.base import NotFoundHandler
+from handlers.context import Context
+from handlers.openapi.extension import Extension
+from handlers.openapi.pages import pages
+from handlers.ops import audit, catalogue, ledger, overview
+from handlers.ops import rooms as ops_rooms
+from handlers.ops import users as ops_users
+from handlers.route_entry import Route
+from handlers.static import WEB, ConsoleHandler, StaticHandler
+from handlers.webhooks import tencent, wechat_pay
+from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
 
-CONTRACT: list[tuple[str, type[Handler]]] = [
-    ("qlive_user/", users.CreateUser),
-    ("qlive_user/login/", users.Login),
-    ("qlive_user/update_userinfo/", users.UpdateUserinfo),
-    ("qlive_user/get_userinfo/", users.GetUserinfo),
-    ("qlive_user/get_user_state/", users.GetUserState),
-    ("qlive_user/get_users_info/", rooms.GetUsersInfo),
-    ("qlive_user/logout/", users.Logout),
-    ("get_livelist/", rooms.GetLivelist),
-    ("get_playurl/", rooms.GetPlayurl),
-    ("get_configs/", configs.GetConfigs),
-    ("qlive_room/matchmaker_enter/", rooms.MatchmakerEnter),
-    ("qlive_room/apply_micro/", mic.ApplyMicro),
-    ("qlive_room/invite_micro/", mic.InviteMicro),
-    ("qlive_room/accept_micro/", mic.AcceptMicro),
-    ("qlive_room/refuse_micro/", mic.RefuseMicro),
-    ("qlive_room/leave_micro/", mic.LeaveMicro),
-    ("qlive_room/leave_room/", rooms.LeaveRoom),
-    ("qlive_room/put_out/", rooms.PutOut),
-    ("qlive_room/live_end/", rooms.LiveEnd),
-    ("qlive_room/rank/", ranks.Rank),
-    ("qlive_room/day_rank/", ranks.DayRank),
-    ("qlive_gift/", gifts.GiftList),
-    ("qlive_gift/push_gift/", gifts.PushGift),
-    ("qlive_pay/", pay.Pay),
-    ("qlive_pay/notify/", payments.JsapiNotice),
-    ("qlive_pay/xpay_notify/", payments.XpayNotice),
-    ("qlive_like/", likes.Like),
-    ("im/callback/", callbacks.ImCallback),
-    ("live/callback/", callbacks.LiveCallback),
-    ("ws/", RoomSocket),
+API_ROUTES: list[Route] = [
+    Route("qlive_user/", users.CreateUserHandler, "users.CreateUser"),
+    Route("qlive_user/login/", users.LoginHandler, "users.Login"),
+    Route("qlive_user/update_userinfo/", users.UpdateUserinfoHandler, "users.UpdateUserinfo"),
+    Route("qlive_user/get_userinfo/", users.GetUserinfoHandler, "users.GetUserinfo"),
+    Route("qlive_user/get_user_state/", users.GetUserStateHandler, "users.GetUserState"),
+    Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),
+    Route("qlive_user/logout/", users.LogoutHandler, "users.Logout"),
+    Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
+    Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),
+    Route("get_configs/", configs.GetConfigsHandler, "configs.GetConfigs"),
+    Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
+    Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),
+    Route("qlive_room/invite_micro/", mic.InviteMicroHandler, "mic.InviteMicro"),
+    Route("qlive_room/accept_micro/", mic.AcceptMicroHandler, "mic.AcceptMicro"),
+    Route("qlive_room/refuse_micro/", mic.RefuseMicroHandler, "mic.RefuseMicro"),
+    Route("qlive_room/leave_micro/", mic.LeaveMicroHandler, "mic.LeaveMicro"),
+    Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
+    Route("qlive_room/put_out/", rooms.RemoveUserHandler, "rooms.PutOut"),
+    Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
+    Route("qlive_room/rank/", rankings.RankHandler, "ranks.Rank"),
+    Route("qlive_room/day_rank/", rankings.DayRankHandler, "ranks.DayRank"),
+    Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
+    Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
+    Route("qlive_pay/", pay.PayHandler, "pay.Pay"),
+    Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "payments.JsapiNotice"),
+    Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "payments.XpayNotice"),
+    Route("qlive_like/", likes.LikeHandler, "likes.Like"),
+    Route("im/callback/", tencent.ImWebhookHandler, "callbacks.ImCallback"),
+    Route("live/callback/", tencent.CssWebhookHandler, "callbacks.LiveCallback"),
+    Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 
-OPERATORS: list[tuple[str, type[Handler]]] = [
-    ("overview", overview.Overview),
-    ("users", people.Users),
-    ("users/([0-9]{8})", people.OneUser),
-    ("users/([0-9]{8})/grant", people.GrantGold),
-    ("users/([0-9]{8})/settle", people.SettleDebt),
-    ("rooms", live.Rooms),
-    ("rooms/([0-9]{1,15})", live.OneRoom),
-    ("rooms/([0-9]{1,15})/people", live.Inside),
-    ("rooms/([0-9]{1,15})/end", live.EndLive),
-    ("rooms/([0-9]{1,15})/put_out", live.PutOut),
-    ("rooms/([0-9]{1,15})/let_in", live.LetIn),
-    ("gifts", shelves.Gifts),
-    ("gifts/([0-9]{1,15})", shelves.OneGift),
-    ("blocks", shelves.Blocks),
-    ("blocks/([0-9]{1,15})", shelves.OneBlock),
-    ("configs", shelves.Configs),
-    ("configs/([0-9]{1,15})", shelves.OneConfig),
-    ("orders", money.Orders),
-    ("ledger", money.Ledger),
-    ("ledger/reverse", money.Reverse),
-    ("inbox", money.Inbox),
-    ("inbox/again", money.RunAgain),
-    ("audit", shelves.AuditLog),
+OPS_ROUTES: list[Route] = [
+    Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview"),
+    Route("users", ops_users.OpsUsersHandler, "ops.people.Users"),
+    Route("users/([0-9]{8})", ops_users.OpsUserHandler, "ops.people.OneUser"),
+    Route("users/([0-9]{8})/grant", ops_users.OpsGrantHandler, "ops.people.GrantGold"),
+    Route("users/([0-9]{8})/settle", ops_users.OpsDebtHandler, "ops.people.SettleDebt"),
+    Route("rooms", ops_rooms.OpsRoomsHandler, "ops.live.Rooms"),
+    Route("rooms/([0-9]{1,15})", ops_rooms.OpsRoomHandler, "ops.live.OneRoom"),
+    Route("rooms/([0-9]{1,15})/people", ops_rooms.OpsRoomMembersHandler, "ops.live.Inside"),
+    Route("rooms/([0-9]{1,15})/end", ops_rooms.OpsEndLiveHandler, "ops.live.EndLive"),
+    Route("rooms/([0-9]{1,15})/put_out", ops_rooms.OpsRemoveUserHandler, "ops.live.PutOut"),
+    Route("rooms/([0-9]{1,15})/let_in", ops_rooms.OpsLiftRoomBanHandler, "ops.live.LetIn"),
+    Route("gifts", catalogue.OpsGiftsHandler, "ops.shelves.Gifts"),
+    Route("gifts/([0-9]{1,15})", catalogue.OpsGiftHandler, "ops.shelves.OneGift"),
+    Route("blocks", catalogue.OpsBlocksHandler, "ops.shelves.Blocks"),
+    Route("blocks/([0-9]{1,15})", catalogue.OpsBlockHandler, "ops.shelves.OneBlock"),
+    Route("configs", catalogue.OpsConfigsHandler, "ops.shelves.Configs"),
+    Route("configs/([0-9]{1,15})", catalogue.OpsConfigHandler, "ops.shelves.OneConfig"),
+    Route("orders", ledger.OpsOrdersHandler, "ops.money.Orders"),
+    Route("ledger", ledger.OpsLedgerHandler, "ops.money.Ledger"),
+    Route("ledger/reverse", ledger.OpsReversalHandler, "ops.money.Reverse"),
+    Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox"),
+    Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain"),
+    Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog"),
 ]
 
-HEALTH: list[tuple[str, type[Handler]]] = [
-    ("healthz", health.Healthz),
-    ("readyz", health.Readyz),
-    ("metrics", health.MetricsPage),
+HEALTH_ROUTES: list[Route] = [
+    Route("healthz", health.HealthzHandler, "health.Healthz"),
+    Route("readyz", health.ReadyzHandler, "health.Readyz"),
+    Route("metrics", health.MetricsHandler, "health.MetricsPage"),
 ]
 
-CALLS: tuple[tuple[str, type[Handler]], ...] = (
-    *((BASE + path, handler) for path, handler in CONTRACT),
-    *(("/ops/api/" + path, handler) for path, handler in OPERATORS),
-    *(("/" + path, handler) for path, handler in HEALTH),
+ROUTES: tuple[Route, ...] = (
+    *(route.under(BASE) for route in API_ROUTES),
+    *(route.under("/ops/api/") for route in OPS_ROUTES),
+    *(route.under("/") for route in HEALTH_ROUTES),
 )
-"""By path from the root; what the API description is made of."""
+"""All routes with absolute paths; the OpenAPI document is generated from them."""
 
 
-class Contract(Application):
-    """Finds what has one path by that; Tornado itself tries a hundred patterns in turn."""
+class ApiApplication(Application):
+    """Looks fixed paths up in a dict; Tornado itself tries a hundred patterns in turn."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        found = self.settings["exact"].get(request.path.removesuffix("/"))
-        given = self.settings["given"]
-        if found is RoomSocket and request.method == "GET":
-            handshake = Handshake(given["parts"], request)
-            why = handshake.refusal()
-            if why is None:
-                return Takeover(handshake)
-            given = {**given, "why": why}
-        if found:
-            return self.get_handler_delegate(request, found, given)
+        match = self.settings["exact"].get(request.path.removesuffix("/"))
+        if match:
+            handler, handler_kwargs = match
+            return handler.delegate(self, request, handler_kwargs)
         return super().find_handler(request, **kwargs)
 
 
-def application(parts: Parts) -> Application:
-    """Every path works with and without its trailing slash."""
-    given = {"parts": parts}
+def application(
+    context: Context, extra: Sequence[Any] = (), extension: Extension | None = None
+) -> Application:
+    """Build the Tornado application; every path works with and without its trailing slash.
+
+    `extra` are additional Tornado rules, `extension` describes them in the OpenAPI document.
+    """
+    base_kwargs = {"context": context}
+    entries = [
+        (route.path.rstrip("/"), route.handler, {**base_kwargs, "label": route.label})
+        for route in ROUTES
+    ]
     console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
     routes: list[Any] = [
-        *[(path.rstrip("/") + "/?", handler, given) for path, handler in CALLS],
-        *pages(CALLS, parts),
-        (r"/static/((?:faces|gifts)/.*)", Static, {"path": str(WEB)}),
-        (r"/ops()", Console, console),
-        (r"/ops/([a-z0-9]*(?:\.[a-z]+)?)", Console, console),
+        *[(path + "/?", handler, kwargs) for path, handler, kwargs in entries],
+        *pages(ROUTES, context, extension),
+        (r"/static/((?:faces|gifts)/.*)", StaticHandler, {"path": str(WEB)}),
+        (r"/ops()", ConsoleHandler, console),
+        (r"/ops/([a-z0-9_]*(?:\.[a-z]+)?)", ConsoleHandler, console),
+        *extra,
     ]
-    if parts.simulator:
-        routes += [(r"/sim(/.*)", Sim, given), *demo()]
-    return Contract(
+    return ApiApplication(
         routes,
-        exact={path.rstrip("/"): handler for path, handler in CALLS if "(" not in path},
-        given=given,
-        default_handler_class=Missing,
-        default_handler_args=given,
-        log_function=lambda _handler: None,  # Handler.on_finish writes the line
+        exact={path: (handler, kwargs) for path, handler, kwargs in entries if "(" not in path},
+        default_handler_class=NotFoundHandler,
+        default_handler_args=base_kwargs,
+        log_function=lambda _handler: None,  # Handler.on_finish writes the access log
     )

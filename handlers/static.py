@@ -1,4 +1,4 @@
-"""Files of web/, with refusals in the envelope like everybody else's."""
+"""Static files of web/, with errors in the JSON envelope."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ WEB = Path(__file__).resolve().parent.parent / "web"
 CONSOLE_POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' data: https:",  # faces and gifts stand wherever somebody put them
+        "img-src 'self' data: https:",  # face and gift images may be on any host
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -18,8 +18,8 @@ CONSOLE_POLICY = "; ".join(
 )
 
 
-class Static(StaticFileHandler):
-    """Faces, gifts and pages."""
+class StaticHandler(StaticFileHandler):
+    """Face and gift images, and pages."""
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -31,11 +31,11 @@ class Static(StaticFileHandler):
         self.finish({"detail": "There is no such file.", "code": code})
 
 
-class Console(Static):
-    """The operators' console: nothing runs in it but its own files."""
+class ConsoleHandler(StaticHandler):
+    """The operators' console; its CSP admits scripts of this origin only."""
 
-    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's call
-        self.set_header("Cache-Control", "no-cache")  # its modules are of one version
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's API
+        self.set_header("Cache-Control", "no-cache")  # all its modules must be of one version
         self.set_header("Content-Security-Policy", CONSOLE_POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("X-Content-Type-Options", "nosniff")

@@ -1,4 +1,4 @@
-"""What the processes tell each other; in one process, what the hub tells itself."""
+"""Bus message types, the bus protocol, and the in-process bus."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,45 +6,49 @@ from typing import Protocol
 
 import structlog
 
-from realtime.codes import Code
+from realtime.close_codes import CloseCode
 
 log = structlog.get_logger("qlive.bus")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One saved event, encoded once. A hint: it may be lost, doubled or late."""
+class EventPublished:
+    """One saved room event, framed once. Best effort: may be lost, duplicated or late."""
 
     live_id: int
     epoch: str
     seq: int
     frame: bytes
     last: bool
+    """The event ends the live session."""
     saved_at: float = 0.0
-    """When, in unix seconds."""
+    """Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stirred:
-    """The number of people in a room may have changed."""
+class AudienceChanged:
+    """The audience count of a room may have changed."""
 
     live_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class ShownOut:
-    """Somebody's socket is to be closed, in one room or (None) wherever it is; with a `number`,
-    only if it is no newer one than that: such a word may come when they are back already."""
+class UserEvicted:
+    """Closes a user's socket in one room, or (None) in every room.
+
+    With a `number`, only a socket with that number or a lower one is closed: the message may arrive
+    after the user has reconnected.
+    """
 
     user_id: str
     live_id: int | None
-    code: Code
+    code: CloseCode
     number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """Somebody's newest socket: of one person in one life the highest number stays."""
+class ConnectionOpened:
+    """A user opened a socket; it replaces lower-numbered ones of the same epoch."""
 
     live_id: int
     epoch: str
@@ -53,65 +57,75 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
-    """A token that opens nothing any more, by its hash."""
+class TokenRevoked:
+    """An access token was revoked; `token_id` is its hash."""
 
     token_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
-    """Operators have changed what is kept in memory: gifts or configs."""
+class CatalogueChanged:
+    """Operators changed data cached in memory: gifts or configs."""
 
 
-Message = Told | Stirred | ShownOut | Arrived | Revoked | Edited
-Hear = Callable[[Message], None]
+BusMessage = (
+    EventPublished
+    | AudienceChanged
+    | UserEvicted
+    | ConnectionOpened
+    | TokenRevoked
+    | CatalogueChanged
+)
+BusListener = Callable[[BusMessage], None]
 
 
 class Bus(Protocol):
-    """Between the hubs of all processes. What is published is heard here at once, elsewhere
-    soon or, when something breaks, not at all: see `gaps`."""
+    """Publish/subscribe between the hubs of all processes.
+
+    Listeners in this process are called synchronously; other processes receive a message soon or,
+    after a failure, not at all (see `gaps`).
+    """
 
     healthy: bool
     gaps: int
-    """Grows whenever something may have been missed."""
+    """Incremented whenever messages may have been missed."""
 
-    def listen(self, hear: Hear) -> None: ...
+    def subscribe(self, listener: BusListener) -> None: ...
 
-    def publish(self, message: Message) -> None:
-        """Never waits, never raises."""
+    def publish(self, message: BusMessage) -> None:
+        """Never blocks, never raises."""
 
-    async def follow(self, live_id: int) -> None:
-        """Hear of this room from now on; returns when that is so, or after a moment in vain."""
+    async def subscribe_room(self, live_id: int) -> None:
+        """Subscribe to a room; returns once confirmed, or unconfirmed after a short timeout."""
 
-    def unfollow(self, live_id: int) -> None: ...
+    def unsubscribe_room(self, live_id: int) -> None: ...
 
     async def close(self) -> None: ...
 
 
 class LocalBus:
-    """The bus of a single process: whoever listens hears at once, in order."""
+    """In-process bus: calls every listener synchronously, in order."""
 
     def __init__(self) -> None:
         self.healthy = True
         self.gaps = 0
-        self._ears: list[Hear] = []
+        self._listeners: list[BusListener] = []
 
-    def listen(self, hear: Hear) -> None:
-        self._ears.append(hear)
+    def subscribe(self, listener: BusListener) -> None:
+        self._listeners.append(listener)
 
-    def publish(self, message: Message) -> None:
-        for hear in self._ears:
+    def publish(self, message: BusMessage) -> None:
+        for listener in self._listeners:
             try:
-                hear(message)
-            except Exception:  # what was saved stays saved, whatever an ear makes of it
-                log.exception("word_not_heard", kind=type(message).__name__)
+                listener(message)
+            except Exception:  # a failing listener must not fail the publisher
+                log.exception("bus_listener_failed", kind=type(message).__name__)
 
-    async def follow(self, live_id: int) -> None:
-        """Everything is heard anyway."""
+    async def subscribe_room(self, live_id: int) -> None:
+        """No-op: every message is delivered anyway."""
 
-    def unfollow(self, live_id: int) -> None:
-        """Everything is heard anyway."""
+    def unsubscribe_room(self, live_id: int) -> None:
+        """No-op: every message is delivered anyway."""
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """No-op: there is nothing to close."""

@@ -1,40 +1,44 @@
-"""One room as this process has told it: who listens, and what was said last."""
+"""One room's delivery state in this process: sockets, position, recent frames."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from realtime.bus import Told
-from realtime.codes import Code
-from realtime.fanout import Fanout, Pace
+from realtime.bus import EventPublished
+from realtime.close_codes import CloseCode
+from realtime.fanout import Fanout, FanoutConfig
 from realtime.outbox import Outbox
 
-RECENT = 256
+RECENT_FRAMES = 256
+"""Frames kept in memory for resuming clients."""
 
 
 class Channel:
-    """Says every event of one life of a room once, in order, to everybody here.
+    """Delivers each event of one epoch (live session) once and in order.
 
-    Before the first socket has seen the room (`epoch` None) what is heard is kept: between
-    reading the room and listening no event can fall.
+    Until `begin` sets the epoch, events are buffered: none is lost between subscribing to the bus
+    and reading the room.
     """
 
-    def __init__(self, live_id: int, pace: Pace) -> None:
+    def __init__(self, live_id: int, config: FanoutConfig) -> None:
         self.live_id = live_id
         self.epoch: str | None = None
-        self.told = 0
+        self.last_seq = 0
+        """Sequence number of the last event passed to the fan-out."""
         self.ended = False
-        self.stirred = False
+        self.audience_changed = False
+        """The audience count may have changed since it was last sent."""
         self.audience = b""
         self.joining = 0
-        self.shown_out: Counter[str] = Counter()
-        """How often people were shown out while somebody was joining: whoever read the room before
-        the last time has read too early."""
+        """Number of joins in progress."""
+        self.evictions: Counter[str] = Counter()
+        """Evictions per user while a join is in progress; a join that read the room before the
+        latest one must read it again."""
         self.newest: dict[str, int] = {}
-        """The highest number heard of a person's sockets while somebody was joining."""
-        self._pace = pace
-        self._fanout = Fanout(pace)
-        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
-        self._early: list[Told] = []
+        """Highest socket number per user announced while a join is in progress."""
+        self._config = config
+        self._fanout = Fanout(config)
+        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_FRAMES)
+        self._buffered: list[EventPublished] = []
 
     @property
     def sockets(self) -> dict[str, Outbox]:
@@ -42,7 +46,7 @@ class Channel:
 
     @property
     def sent(self) -> int:
-        """The last event that everybody here has been handed: a heartbeat names no later one."""
+        """Last event handed to every socket here; heartbeats must not name a later one."""
         return self._fanout.sent
 
     @property
@@ -50,73 +54,73 @@ class Channel:
         return not self.sockets and not self.joining
 
     def begin(self, epoch: str, version: int) -> None:
-        """The room as it was read: what comes after `version` is still to be told."""
-        self.epoch, self.told, self.ended = epoch, version, False
+        """Start from a room read at `version`; only later events are delivered."""
+        self.epoch, self.last_seq, self.ended = epoch, version, False
         self._fanout.sent = version
         self.audience = b""
         self._recent.clear()
-        early, self._early = self._early, []
-        self.hear_all(early)
+        buffered, self._buffered = self._buffered, []
+        self.receive_all(buffered)
 
-    def hear_all(self, messages: Iterable[Told]) -> None:
+    def receive_all(self, messages: Iterable[EventPublished]) -> None:
         for message in messages:
-            self.hear(message)
+            self.receive(message)
 
-    def hear(self, message: Told) -> bool:
-        """Tell what is next, drop what was told; False when something before it is missing."""
+    def receive(self, message: EventPublished) -> bool:
+        """Deliver the next event, ignore duplicates; False on a gap or another epoch."""
         if self.epoch is None:
-            self._early.append(message)
+            self._buffered.append(message)
             return True
         if message.epoch != self.epoch:
             return False
-        if message.seq <= self.told:
+        if message.seq <= self.last_seq:
             return True
-        if message.seq > self.told + 1:
+        if message.seq > self.last_seq + 1:
             return False
-        self._say(message)
+        self._deliver(message)
         return True
 
     def since(self, seq: int) -> list[bytes] | None:
-        """The frames after `seq` up to the last told; None when some are no longer here."""
-        if seq == self.told:
+        """Frames after `seq` up to `last_seq`; None if some are no longer in memory."""
+        if seq == self.last_seq:
             return []
-        kept = [frame for n, frame in self._recent if n > seq]
-        return kept if 0 <= self.told - seq == len(kept) else None
+        frames = [frame for number, frame in self._recent if number > seq]
+        return frames if 0 <= self.last_seq - seq == len(frames) else None
 
     def send(self, frame: bytes) -> None:
-        self._fanout.send(frame, self.told)
+        self._fanout.send(frame, self.last_seq)
 
     def add(self, outbox: Outbox) -> None:
-        """A socket that has been given everything told so far."""
+        """Add a socket that was already sent everything up to `last_seq`."""
         self._fanout.add(outbox)
 
-    def dismiss(self, code: Code, retry_ms: Callable[[Outbox], int] | None = None) -> None:
+    def close_all(self, code: CloseCode, retry_ms: Callable[[Outbox], int] | None = None) -> None:
         """Close every socket of the room."""
-        self._fanout.dismiss(lambda outbox: outbox.bye(code, retry_ms and retry_ms(outbox)))
+        self._fanout.close_all(lambda outbox: outbox.close(code, retry_ms and retry_ms(outbox)))
 
-    def lose(self, code: Code) -> None:
-        """This life cannot be told on: close every socket, and begin anew with the next one."""
-        self.dismiss(code)
-        self._fanout = Fanout(self._pace)
-        self.epoch, self.told = None, 0
+    def reset(self, code: CloseCode) -> None:
+        """Abandon an epoch that cannot be continued: close every socket and reset."""
+        self.close_all(code)
+        self._fanout = Fanout(self._config)
+        self.epoch, self.last_seq = None, 0
         self._recent.clear()
 
-    def show_out(self, user_id: str, code: Code, number: int | None = None) -> None:
-        """Close somebody's socket; with a `number`, only if it is not a newer one than that."""
+    def evict(self, user_id: str, code: CloseCode, number: int | None = None) -> None:
+        """Close a user's socket; with a `number`, only if the socket's number is not higher."""
         if self.joining:
-            self.shown_out[user_id] += 1
+            self.evictions[user_id] += 1
         outbox = self.sockets.get(user_id)
         if outbox and (number is None or outbox.number <= number):
-            self._fanout.take_out(user_id)
-            outbox.bye(code)
+            self._fanout.remove(user_id)
+            outbox.close(code)
 
-    def close(self, outbox: Outbox, code: Code) -> None:
-        """This one socket, not a newer one of the same person."""
+    def close(self, outbox: Outbox, code: CloseCode) -> None:
+        """Close this socket only, not a newer one of the same user."""
         if self.sockets.get(outbox.user_id) is outbox:
-            self.show_out(outbox.user_id, code)
+            self.evict(outbox.user_id, code)
 
-    def hear_arrival(self, epoch: str, user_id: str, number: int) -> None:
-        """A newer socket of somebody, perhaps on another process, replaces the one here."""
+    def on_connection_opened(self, epoch: str, user_id: str, number: int) -> None:
+        """Close a user's socket here that a newer one, on any process, replaces."""
         if self.epoch not in (None, epoch):
             return
         if self.joining:
@@ -124,12 +128,12 @@ class Channel:
         outbox = self.sockets.get(user_id)
         if outbox and outbox.number < number:
             del self.sockets[user_id]
-            outbox.bye(Code.REPLACED)
+            outbox.close(CloseCode.REPLACED)
 
-    def _say(self, message: Told) -> None:
-        self.told = message.seq
+    def _deliver(self, message: EventPublished) -> None:
+        self.last_seq = message.seq
         self._recent.append((message.seq, message.frame))
         self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
             self.ended = True
-            self.dismiss(Code.ENDED)
+            self.close_all(CloseCode.ENDED)

@@ -1,5 +1,8 @@
-"""From one room to many sockets: in slices, so that a large room lets others have their turn, and
-in a busy room several frames in one send, since a send costs the same for one as for ten."""
+"""Fan-out of frames to a room's sockets, in slices and batches.
+
+Slices let other tasks run in between in a large room. In a busy room several frames leave in one
+send, since a send costs the same for one frame as for ten.
+"""
 
 import asyncio
 import time
@@ -13,36 +16,40 @@ from realtime.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
-SLICE = 256
+SLICE_SIZE = 256
 BUSY_SECONDS = 0.05
-"""A room that had an event within this time is busy: its next one waits for others."""
+"""A room is busy for this long after an event: its next event waits to be batched."""
 
 
-def unmeasured(_seconds: float) -> None:
-    """What is told is not measured."""
+def ignore_latency(_seconds: float) -> None:
+    """Discards the latency; default of `FanoutConfig.on_delivered`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How rooms are told: so many sockets before others get their turn; in a busy room frames
-    that become ready within `gather` seconds leave together. `told` hears of every event how long
-    after its saving the last socket here had it."""
+class FanoutConfig:
+    """Slicing, batching and latency measurement of a room's fan-out.
 
-    slice: int = SLICE
+    `slice`: sockets sent to before yielding to the event loop. `gather`: seconds for which a busy
+    room collects frames into one send. `on_delivered`: called for every event with the
+    seconds between saving it and sending it to the last socket here.
+    """
+
+    slice: int = SLICE_SIZE
     gather: float = 0.0
-    told: Callable[[float], None] = unmeasured
+    on_delivered: Callable[[float], None] = ignore_latency
 
 
 @dataclass(slots=True)
-class Round:
-    """Frames (or a goodbye) for the sockets that were there when the round was called for."""
+class Batch:
+    """Joined frames, or a close, for the sockets present when the batch was queued."""
 
     outboxes: Sequence[Outbox]
     due: float = 0.0
+    """Earliest time to send, on the monotonic clock; 0 for at once."""
     frames: list[bytes] = field(default_factory=list)
     saved_at: list[float] = field(default_factory=list)
     seq: int = 0
-    bye: Callable[[Outbox], None] | None = None
+    close: Callable[[Outbox], None] | None = None
 
     @property
     def data(self) -> bytes:
@@ -50,25 +57,26 @@ class Round:
 
 
 class Fanout:
-    """The sockets of a room by user_id, and what is on its way to them.
+    """The sockets of a room by user_id, and the batches queued for them.
 
-    While no round is under way a small room is told at once. Otherwise frames wait for the next
-    round, joined; a socket that comes while they wait has them from its opening already, so it
-    is told apart (`_fresh`) until a round begins that knows it.
+    Without a batch in progress a small room is sent to synchronously. Otherwise frames join the
+    queued batch. A socket added while that batch is queued already has its earlier frames from the
+    snapshot or replay, so later ones are sent to it directly (`_late_joiners`) until the batch
+    starts.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, config: FanoutConfig) -> None:
         self.sockets: dict[str, Outbox] = {}
         self.sent = 0
-        """Every socket has been handed all events up to this one."""
-        self._pace = pace
+        """Every socket has been handed all events up to this sequence number."""
+        self._config = config
         self._busy_until = 0.0
-        self._rounds: deque[Round] = deque()
-        self._fresh: list[Outbox] = []
+        self._batches: deque[Batch] = deque()
+        self._late_joiners: list[Outbox] = []
         self._task: asyncio.Task[None] | None = None
-        self._under_way: Round | None = None
-        self._reached = 0
-        """How many of the sockets of the round under way have it."""
+        self._current: Batch | None = None
+        self._current_sent = 0
+        """Number of sockets in the current batch that already have it."""
 
     @property
     def busy(self) -> bool:
@@ -76,117 +84,120 @@ class Fanout:
 
     def add(self, outbox: Outbox) -> None:
         self.sockets[outbox.user_id] = outbox
-        if self._rounds:
-            self._fresh.append(outbox)
+        if self._batches:
+            self._late_joiners.append(outbox)
 
-    def take_out(self, user_id: str) -> None:
-        """They hear no more of this room but what is on its way to them, before their goodbye."""
+    def remove(self, user_id: str) -> None:
+        """Remove a socket, sending it first the frames that are queued for it."""
         outbox = self.sockets.pop(user_id)
-        if self._under_way and outbox in self._under_way.outboxes[self._reached :]:
-            outbox.send(self._under_way.data)
-        for round_ in self._rounds:
-            if outbox in round_.outboxes:
-                outbox.send(round_.data)
+        if self._current and outbox in self._current.outboxes[self._current_sent :]:
+            outbox.send(self._current.data)
+        for batch in self._batches:
+            if outbox in batch.outboxes:
+                outbox.send(batch.data)
 
     def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
-        """To everybody here, in order; `seq` is the last event that they then have, `saved_at`
-        (unix seconds) when this one was saved, 0 for what is none."""
-        waits = self._waits(saved_at)
-        if not (self.busy or waits) and len(self.sockets) <= self._pace.slice:
-            _hand(list(self.sockets.values()), frame)
-            self._done(seq, (saved_at,))
+        """Send a frame to every socket, in order: at once or in a batch.
+
+        `seq` is the last event that the sockets have after this frame. `saved_at` (Unix seconds) is
+        when the event was saved, 0 for a frame that is no event.
+        """
+        batched = self._should_batch(saved_at)
+        if not (self.busy or batched) and len(self.sockets) <= self._config.slice:
+            _send_all(list(self.sockets.values()), frame)
+            self._mark_sent(seq, (saved_at,))
             return
-        if self._rounds:
-            for outbox in self._fresh:
+        if self._batches:
+            for outbox in self._late_joiners:
                 outbox.send(frame)
         else:
-            due = time.monotonic() + self._pace.gather if waits else 0.0
-            self._call(Round(list(self.sockets.values()), due))
-        self._rounds[-1].frames.append(frame)
-        self._rounds[-1].saved_at.append(saved_at)
-        self._rounds[-1].seq = seq
+            due = time.monotonic() + self._config.gather if batched else 0.0
+            self._enqueue(Batch(list(self.sockets.values()), due))
+        self._batches[-1].frames.append(frame)
+        self._batches[-1].saved_at.append(saved_at)
+        self._batches[-1].seq = seq
 
-    def dismiss(self, bye: Callable[[Outbox], None]) -> None:
-        """Goodbye to everybody here, behind what they are still to hear. The last word."""
+    def close_all(self, bye: Callable[[Outbox], None]) -> None:
+        """Remove every socket, calling `bye` on each after its queued frames are sent."""
         outboxes, self.sockets = list(self.sockets.values()), {}
-        if self.busy or len(outboxes) > self._pace.slice:
-            self._call(Round(outboxes, bye=bye))
+        if self.busy or len(outboxes) > self._config.slice:
+            self._enqueue(Batch(outboxes, close=bye))
             return
         _dismiss(outboxes, bye)
 
-    def _waits(self, saved_at: float) -> bool:
-        """Whether this is an event in a busy room."""
-        if not (self._pace.gather and saved_at):
+    def _should_batch(self, saved_at: float) -> bool:
+        """Whether this frame is an event in a busy room; each event prolongs the busy time."""
+        if not (self._config.gather and saved_at):
             return False
         now = time.monotonic()
         was_busy, self._busy_until = now < self._busy_until, now + BUSY_SECONDS
         return was_busy
 
-    def _call(self, round_: Round) -> None:
-        self._rounds.append(round_)
+    def _enqueue(self, batch: Batch) -> None:
+        self._batches.append(batch)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._go_round())
+            self._task = asyncio.get_running_loop().create_task(self._run_batches())
 
-    async def _go_round(self) -> None:
+    async def _run_batches(self) -> None:
         try:
-            while self._rounds:
-                if (wait := self._rounds[0].due - time.monotonic()) > 0:
+            while self._batches:
+                if (wait := self._batches[0].due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
-                # From here on it takes no more frames: whoever comes next is in the next one.
-                self._under_way = self._rounds.popleft()
-                self._fresh.clear()
+                # Takes no more frames from here on; sockets added later are in the next batch.
+                self._current = self._batches.popleft()
+                self._late_joiners.clear()
                 try:
-                    await self._tell(self._under_way)
-                except Exception:  # what nobody foresaw must not silence the room
-                    log.exception("round_broke")
-                self._under_way = None
+                    await self._send_batch(self._current)
+                except Exception:  # an unexpected error must not stop the room's fan-out
+                    log.exception("fanout_batch_failed")
+                self._current = None
         finally:
-            self._task = self._under_way = None
+            self._task = self._current = None
 
-    async def _tell(self, round_: Round) -> None:
-        data = round_.data
-        for start in range(0, len(round_.outboxes), self._pace.slice):
+    async def _send_batch(self, batch: Batch) -> None:
+        data = batch.data
+        for start in range(0, len(batch.outboxes), self._config.slice):
             if start:
-                self._reached = start
+                self._current_sent = start
                 await asyncio.sleep(0)
-            some = round_.outboxes[start : start + self._pace.slice]
-            if round_.bye:
-                _dismiss(some, round_.bye)
+            outboxes = batch.outboxes[start : start + self._config.slice]
+            if batch.close:
+                _dismiss(outboxes, batch.close)
             else:
-                _hand(some, data)
-        self._done(round_.seq, round_.saved_at)
+                _send_all(outboxes, data)
+        self._mark_sent(batch.seq, batch.saved_at)
 
-    def _done(self, seq: int, saved_at: Iterable[float]) -> None:
+    def _mark_sent(self, seq: int, saved_at: Iterable[float]) -> None:
         self.sent = seq
         now = time.time()
-        for moment in filter(None, saved_at):
-            self._pace.told(max(0.0, now - moment))
+        for saved in filter(None, saved_at):
+            self._config.on_delivered(max(0.0, now - saved))
 
 
-def _hand(outboxes: Sequence[Outbox], data: bytes) -> None:
-    """The hot loop: one call of the socket's own send for whoever waits for nothing."""
+def _send_all(outboxes: Sequence[Outbox], data: bytes) -> None:
+    """Hot loop: one call per socket, its own `send` while it has no backlog."""
     size = len(data)
     for outbox in outboxes:
         try:
             if (sent := outbox.push(data)) != size:
-                outbox.keep(data[sent:])
-        except Exception as error:  # noqa: BLE001 - it is looked at there
-            _hand_with_care(outbox, data, error)
+                outbox.start_backlog(data[sent:])
+        except Exception as error:  # noqa: BLE001 - classified in _handle_send_error
+            _handle_send_error(outbox, data, error)
 
 
-def _hand_with_care(outbox: Outbox, data: bytes, error: Exception) -> None:
-    """One socket that breaks in a way nobody foresaw must not silence the room for all."""
+def _handle_send_error(outbox: Outbox, data: bytes, error: Exception) -> None:
+    """Handle a failed send; an unexpected error must not stop the room's fan-out."""
     try:
         if not isinstance(error, OSError):
             raise error
-        outbox.send(data)  # full, or gone: nothing of it was taken
+        outbox.send(data)  # buffer full or connection gone: no byte was accepted
     except Exception:
-        log.exception("socket_broke", user_id=outbox.user_id)
+        log.exception("socket_send_failed", user_id=outbox.user_id)
 
 
 def _dismiss(outboxes: Sequence[Outbox], bye: Callable[[Outbox], None]) -> None:
     for outbox in outboxes:
         try:
             bye(outbox)
-        except Exception:  # one socket that breaks must not keep the others here
-            log.exception("socket_broke", user_id=outbox.user_id)
+        except Exception:  # one failing socket must not keep the others open
+            log.exception("socket_send_failed", user_id=outbox.user_id)

@@ -1,4 +1,4 @@
-"""What goes over the wire: JSON text, and the same bytes framed once for every socket."""
+"""Encodes server messages as JSON text frames, once for all sockets."""
 
 import json
 import struct
@@ -6,15 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from realtime.codes import Code
-from rooms.events import Numbered
+from realtime.close_codes import CloseCode
+from rooms.events import NumberedEvent
 
 PING = b"\x89\x00"
 """A protocol ping without a payload (RFC 6455 §5.5.2)."""
 
 
 def parse(message: str | bytes) -> Any:
-    """The JSON of a text frame; None for anything else."""
+    """Decode the JSON of a text frame; None for invalid JSON and binary data."""
     try:
         return json.loads(message) if isinstance(message, str) else None
     except (ValueError, RecursionError):
@@ -26,8 +26,10 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def frame(payload: bytes) -> bytes:
-    """A whole WebSocket text message (RFC 6455 §5.2). A server's frames are not masked, so the
-    same bytes fit every socket."""
+    """Frame a complete WebSocket text message (RFC 6455 §5.2).
+
+    Server frames are not masked, so the same bytes fit every socket.
+    """
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -36,15 +38,15 @@ def frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
-def event(live_id: int, told: Numbered) -> bytes:
-    """A numbered event as every member hears it, framed."""
+def event(live_id: int, numbered: NumberedEvent) -> bytes:
+    """Encode and frame a numbered event, identical for every member."""
     message = {
-        "type": told.type,
+        "type": numbered.type,
         "live_id": live_id,
-        "epoch": told.epoch,
-        "seq": told.seq,
-        "ts": told.ts,
-        "data": told.data,
+        "epoch": numbered.epoch,
+        "seq": numbered.seq,
+        "ts": numbered.ts,
+        "data": numbered.data,
     }
     return frame(encode(message))
 
@@ -84,7 +86,7 @@ def pong(n: Any) -> bytes:
     return frame(encode({"type": "pong", "n": n}))
 
 
-def bye(code: Code, retry_ms: int) -> bytes:
+def bye(code: CloseCode, retry_ms: int) -> bytes:
     message = {
         "type": "bye",
         "code": int(code),

@@ -1,4 +1,4 @@
-"""The hub: from a room to the sockets of this process, every event once and in order."""
+"""Routes room events to this process's sockets, each once and in order."""
 
 import asyncio
 import random
@@ -8,124 +8,139 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from realtime import frames
-from realtime.bus import Arrived, Bus, Message, Revoked, ShownOut, Stirred, Told
+from realtime.bus import (
+    AudienceChanged,
+    Bus,
+    BusMessage,
+    ConnectionOpened,
+    EventPublished,
+    TokenRevoked,
+    UserEvicted,
+)
 from realtime.channel import Channel
-from realtime.codes import Code
-from realtime.fanout import Pace
-from realtime.opening import Look, Opening, Past, Since, fill, told
+from realtime.close_codes import CloseCode
+from realtime.fanout import FanoutConfig
 from realtime.outbox import Outbox
-from rooms.events import LAST, Numbered
-from rooms.people import Counts
-from rooms.presence import Connection, Standing
+from realtime.resume import EventLog, Resume, ResumePosition, RoomView, backfill, encode_event
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.members import MemberCounts
+from rooms.presence import MemberSocket, SessionState
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 500
-"""Members whose places are compared by one query."""
-FILLS = 16
-"""Rooms that read side by side what they have missed."""
-FindStanding = Callable[[list[str]], Awaitable[dict[str, Standing]]]
-"""Where people are, by user_id."""
-WhyNot = Callable[[int, str], Awaitable[Code | None]]
-"""Why somebody may not listen in a room (live_id, user_id); None when they may."""
+SESSION_QUERY_SIZE = 500
+"""Memberships compared per query."""
+BACKFILL_CONCURRENCY = 16
+"""Rooms backfilled concurrently."""
+FindSessions = Callable[[list[str]], Awaitable[dict[str, SessionState]]]
+"""Stored session states by user_id; users without one are absent."""
+ReasonToClose = Callable[[int, str], Awaitable[CloseCode | None]]
+"""(live_id, user_id) to the close code of a user who may not listen; None if they may."""
 
 
 class Hub:
-    """`tell`, `stir` and `show_out` are the keeper's ears; `arrive`, `join` and `part` the
-    sockets'."""
+    """Connects room changes and bus messages with the sockets of this process.
 
-    def __init__(self, past: Past, bus: Bus, pace: Pace | None = None) -> None:
-        self._past = past
+    The keeper calls `publish`, `mark_audience_changed` and `evict`; connections call
+    `connect`, `join` and `disconnect`.
+    """
+
+    def __init__(self, event_log: EventLog, bus: Bus, config: FanoutConfig | None = None) -> None:
+        self._event_log = event_log
         self._bus = bus
-        self._pace = pace or Pace()
+        self._fanout_config = config or FanoutConfig()
         self._open: set[Outbox] = set()
         self._channels: dict[int, Channel] = {}
         self._filling: dict[int, asyncio.Task[None]] = {}
-        self.events_told = 0
-        self.hints_filled = 0
-        bus.listen(self.hear)
+        self.events_delivered = 0
+        self.events_backfilled = 0
+        bus.subscribe(self.on_message)
 
-    # ---- what others tell the hub
+    # ---- publishing and bus messages
 
-    def tell(self, live_id: int, events: Sequence[Numbered]) -> None:
-        """Encode once, tell every process; never waits, never raises."""
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        """Encode each event once and publish it to every process; never blocks, never raises."""
         now = time.time()
         for event in events:
-            self._bus.publish(told(live_id, event, now))
-            if event.type == LAST:
+            self._bus.publish(encode_event(live_id, event, now))
+            if event.type == LAST_EVENT_TYPE:
                 log.info(
                     "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq
                 )
 
-    def stir(self, live_id: int) -> None:
-        self._bus.publish(Stirred(live_id))
+    def mark_audience_changed(self, live_id: int) -> None:
+        self._bus.publish(AudienceChanged(live_id))
 
-    def show_out(self, live_id: int, user_id: str, number: int, *, barred: bool = False) -> None:
-        """Close the socket of somebody who is no longer in this room, up to that number."""
-        if barred:
-            self._bus.publish(ShownOut(user_id, live_id, Code.PUT_OUT))
+    def evict(
+        self, live_id: int, user_id: str, number: int, *, banned_until_left: bool = False
+    ) -> None:
+        """Close a user's socket in a room: up to `number`, or any if `banned_until_left`."""
+        if banned_until_left:
+            self._bus.publish(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
         else:
-            self._bus.publish(ShownOut(user_id, live_id, Code.NOT_A_MEMBER, number))
+            self._bus.publish(UserEvicted(user_id, live_id, CloseCode.NOT_A_MEMBER, number))
 
-    def publish(self, message: Message) -> None:
-        """Tell every process, this one included."""
+    def broadcast(self, message: BusMessage) -> None:
+        """Publish a message to every process, this one included."""
         self._bus.publish(message)
 
-    def hear(self, message: Message) -> None:
+    def on_message(self, message: BusMessage) -> None:
         match message:
-            case Arrived():
+            case ConnectionOpened():
                 if channel := self._channels.get(message.live_id):
-                    channel.hear_arrival(message.epoch, message.user_id, message.number)
-            case Revoked():
-                self._hear_revoked(message)
-            case Told():
-                self._hear_told(message)
-            case Stirred():
+                    channel.on_connection_opened(message.epoch, message.user_id, message.number)
+            case TokenRevoked():
+                self._on_token_revoked(message)
+            case EventPublished():
+                self._on_event_published(message)
+            case AudienceChanged():
                 if channel := self._channels.get(message.live_id):
-                    channel.stirred = True
-            case ShownOut():
-                self._hear_shown_out(message)
+                    channel.audience_changed = True
+            case UserEvicted():
+                self._on_user_evicted(message)
 
     # ---- sockets
 
-    def arrive(self, outbox: Outbox) -> None:
-        """A socket that has opened; it may never join."""
+    def connect(self, outbox: Outbox) -> None:
+        """Register an open connection, which may never join a room."""
         self._open.add(outbox)
 
     async def join(
         self,
         live_id: int,
         outbox: Outbox,
-        since: Since | None,
-        look: Callable[[], Awaitable[Look]],
+        since: ResumePosition | None,
+        load_view: Callable[[], Awaitable[RoomView]],
     ) -> None:
-        """Send the room (or what was missed of it) and from then on every event, none between.
+        """Send the snapshot or the missed events, then every later event without a gap.
 
-        `look` reads the room and refuses those who may not listen. A socket that the same
-        person had here is replaced.
+        `load_view` reads the room and raises if the user may not listen. An older socket of the
+        same user in this room is replaced.
         """
         channel = self._channels.get(live_id)
         if channel is None:
-            channel = self._channels[live_id] = Channel(live_id, self._pace)
+            channel = self._channels[live_id] = Channel(live_id, self._fanout_config)
         channel.joining += 1
         try:
-            await self._bus.follow(live_id)  # before the reading: nothing falls between the two
-            opening = await Opening(channel, self._past, outbox.user_id, since).read(look)
-            self._seat(channel, outbox, opening)
+            # Before the read, or events in between are lost.
+            await self._bus.subscribe_room(live_id)
+            resume = Resume(channel, self._event_log, outbox.user_id, since)
+            first_frames = await resume.read(load_view)
+            self._add_socket(channel, outbox, first_frames)
         finally:
             channel.joining -= 1
             if not channel.joining:
-                channel.shown_out.clear()
+                channel.evictions.clear()
                 channel.newest.clear()
-            self._forget_if_idle(channel)
+            self._drop_if_idle(channel)
 
-    def part(self, live_id: int, outbox: Outbox) -> None:
-        """This socket is gone; a newer one of the same person stays."""
+    def disconnect(self, live_id: int, outbox: Outbox) -> None:
+        """Unregister a closed socket; a newer one of the same user stays."""
         self._open.discard(outbox)
         channel = self._channels.get(live_id)
         if channel and channel.sockets.get(outbox.user_id) is outbox:
             del channel.sockets[outbox.user_id]
-            self._forget_if_idle(channel)
+            self._drop_if_idle(channel)
 
     @property
     def sockets(self) -> int:
@@ -133,214 +148,230 @@ class Hub:
 
     @property
     def open(self) -> int:
-        """Sockets whose connection stands: joined, joining or saying goodbye."""
+        """Open connections: joined, joining or closing."""
         return len(self._open)
 
     @property
     def members(self) -> list[tuple[Channel, Outbox]]:
-        """Everybody who listens here."""
+        """Every joined socket, with its channel."""
         return [(c, outbox) for c in self.channels for outbox in c.sockets.values()]
 
     @property
-    def here(self) -> list[Connection]:
-        """The sockets of members that stand, joining ones too."""
+    def here(self) -> list[MemberSocket]:
+        """Open member sockets, joining ones included."""
         return [o.connection for o in self._open if o.connection and not o.closed]
 
     @property
     def channels(self) -> list[Channel]:
         return list(self._channels.values())
 
-    # ---- the regular rounds
+    # ---- periodic jobs
 
     async def check(self) -> None:
-        """Compare every room here with the stored one: a lost hint costs a round, not an event."""
-        here = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
-        if not here:
+        """Backfill the channels that are behind their stored rooms.
+
+        A lost bus message thus costs a delay, not an event. Channels of an ended epoch are closed.
+        """
+        local = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
+        if not local:
             return
         behind: list[Channel] = []
-        for live_id, (epoch, version) in (await self._past.versions(list(here))).items():
-            channel, checked = here[live_id]
-            if channel.epoch != checked:
-                continue  # it has begun anew meanwhile, from a newer reading than this
-            if epoch != checked:
-                channel.lose(Code.ENDED)
-                self._forget_if_idle(channel)
-            elif version > channel.told:
+        for live_id, (epoch, version) in (await self._event_log.versions(list(local))).items():
+            channel, known_epoch = local[live_id]
+            if channel.epoch != known_epoch:
+                continue  # restarted meanwhile, from a newer read than this
+            if epoch != known_epoch:
+                channel.reset(CloseCode.ENDED)
+                self._drop_if_idle(channel)
+            elif version > channel.last_seq:
                 behind.append(channel)
-        for start in range(0, len(behind), FILLS):
-            some = behind[start : start + FILLS]
-            await asyncio.gather(*(self._try_to_fill(channel) for channel in some))
+        for start in range(0, len(behind), BACKFILL_CONCURRENCY):
+            batch = behind[start : start + BACKFILL_CONCURRENCY]
+            await asyncio.gather(*(self._try_backfill(channel) for channel in batch))
 
-    async def check_places(
-        self, standing: FindStanding, why_not: WhyNot, process: str = ""
+    async def reconcile_memberships(
+        self, find_sessions: FindSessions, reason_to_close: ReasonToClose, process: str = ""
     ) -> list[tuple[Channel, Outbox]]:
-        """Compare every member here with their stored place: a lost word closes a socket late,
-        but it does. Answered are those who are right here, and stand as served by another
-        process than this one."""
-        members = self.members
-        strays: list[tuple[Channel, Outbox]] = []
-        for start in range(0, len(members), AT_ONCE):
-            some = members[start : start + AT_ONCE]
-            places = await standing([outbox.user_id for _, outbox in some])
-            for channel, outbox in some:
-                place = places.get(outbox.user_id)
-                if place and (place.live_id, place.epoch) == (channel.live_id, channel.epoch):
-                    if place.number != outbox.number:
-                        channel.close(outbox, _overtaken(place, outbox))
-                    elif place.process != process:
-                        strays.append((channel, outbox))
-                elif not outbox.closed:
-                    await self._send_out(channel, outbox, why_not)
-                self._forget_if_idle(channel)
-        return strays
+        """Close joined sockets that disagree with the stored memberships.
 
-    async def show_audience(
-        self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, Counts]]]
+        This catches evictions whose bus message was lost. Returns the valid sockets that are stored
+        as served by another process than `process`.
+        """
+        members = self.members
+        served_elsewhere: list[tuple[Channel, Outbox]] = []
+        for start in range(0, len(members), SESSION_QUERY_SIZE):
+            batch = members[start : start + SESSION_QUERY_SIZE]
+            sessions = await find_sessions([outbox.user_id for _, outbox in batch])
+            for channel, outbox in batch:
+                session = sessions.get(outbox.user_id)
+                if session and (session.live_id, session.epoch) == (channel.live_id, channel.epoch):
+                    if session.number != outbox.number:
+                        channel.close(outbox, _mismatch_code(session, outbox))
+                    elif session.process != process:
+                        served_elsewhere.append((channel, outbox))
+                elif not outbox.closed:
+                    await self._close_unauthorized(channel, outbox, reason_to_close)
+                self._drop_if_idle(channel)
+        return served_elsewhere
+
+    async def send_audience_counts(
+        self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, MemberCounts]]]
     ) -> None:
-        """Tell rooms where people came or went how many are there now."""
-        stirred = {
-            c.live_id: c for c in self._channels.values() if c.stirred and c.epoch is not None
+        """Send the current counts to rooms whose audience may have changed."""
+        changed = {
+            c.live_id: c
+            for c in self._channels.values()
+            if c.audience_changed and c.epoch is not None
         }
-        if not stirred:
+        if not changed:
             return
-        for channel in stirred.values():
-            channel.stirred = False
+        for channel in changed.values():
+            channel.audience_changed = False
         try:
-            counts = await count((c.live_id, c.epoch or "") for c in stirred.values())
+            counts = await count((c.live_id, c.epoch or "") for c in changed.values())
         except Exception:
-            for channel in stirred.values():
-                channel.stirred = True  # not told yet
+            for channel in changed.values():
+                channel.audience_changed = True  # not sent; retry in the next run
             raise
-        for live_id, channel in stirred.items():
-            numbers = counts[live_id]
-            frame = frames.audience(live_id, numbers.audience, numbers.num_list)
+        for live_id, channel in changed.items():
+            room_counts = counts[live_id]
+            frame = frames.audience(live_id, room_counts.audience, room_counts.num_list)
             if frame != channel.audience:
                 channel.audience = frame
                 channel.send(frame)
 
-    def stir_all(self) -> None:
-        """Something may have been missed: count every room again."""
+    def mark_all_audiences_changed(self) -> None:
+        """Count every room again, since bus messages may have been missed."""
         for channel in self.channels:
-            channel.stirred = True
+            channel.audience_changed = True
 
-    def cut_late(self, now: float, seconds: float) -> None:
-        """Close whoever leaves something unread for so long; there is no use in telling them."""
+    def disconnect_slow(self, now: float, seconds: float) -> None:
+        """Disconnect clients that leave data unread for `seconds`, without waiting for a close."""
         for outbox in list(self._open):
-            if outbox.late(now, seconds):
-                outbox.cut(at_once=True)
+            if outbox.is_stalled(now, seconds):
+                outbox.disconnect_slow(at_once=True)
 
-    def beat(self, now: float, every: float, silent: float) -> None:
-        """Heartbeats to whoever is due; goodbye to whoever was not heard for `silent` seconds."""
+    def send_heartbeats(self, now: float, every: float, silent: float) -> None:
+        """Send due heartbeats; close connections silent for more than `silent` seconds.
+
+        `every`: mean interval of a socket's heartbeats in seconds, jittered by 20 %.
+        """
         for channel in self.channels:
             frame = frames.heartbeat(channel.sent)
             for outbox in list(channel.sockets.values()):
-                if now - outbox.heard_at > silent:
+                if now - outbox.received_at > silent:
                     del channel.sockets[outbox.user_id]
-                    outbox.bye(Code.SILENT)
-                elif now >= outbox.next_beat:
-                    if outbox.next_beat:  # a socket that has just come knows where it is
-                        outbox.beat(frame)
-                    outbox.next_beat = now + every * random.uniform(0.8, 1.2)
-            self._forget_if_idle(channel)
+                    outbox.close(CloseCode.SILENT)
+                elif now >= outbox.next_heartbeat:
+                    if outbox.next_heartbeat:  # a new socket was just sent its position
+                        outbox.send_heartbeat(frame)
+                    outbox.next_heartbeat = now + every * random.uniform(0.8, 1.2)
+            self._drop_if_idle(channel)
 
-    def farewell(self, retry_ms: Callable[[str], int]) -> None:
-        """Say goodbye to everybody; each (user_id) is told when to come back."""
+    def close_all(self, retry_ms: Callable[[str], int]) -> None:
+        """Close every connection for a restart; `retry_ms(user_id)` is the reconnect delay."""
         joining = self._open - {outbox for _, outbox in self.members}
         for channel in self.channels:
-            channel.dismiss(Code.RESTART, lambda outbox: retry_ms(outbox.user_id))
+            channel.close_all(CloseCode.RESTART, lambda outbox: retry_ms(outbox.user_id))
         for outbox in joining:
-            outbox.bye(Code.RESTART, retry_ms(outbox.user_id))
+            outbox.close(CloseCode.RESTART, retry_ms(outbox.user_id))
         self._channels.clear()
 
-    # ---- the small steps
+    # ---- internals
 
-    def _hear_told(self, message: Told) -> None:
+    def _on_event_published(self, message: EventPublished) -> None:
         channel = self._channels.get(message.live_id)
         if channel is None:
             return
-        before = channel.told
-        if channel.hear(message):
-            self.events_told += channel.told > before
+        before = channel.last_seq
+        if channel.receive(message):
+            self.events_delivered += channel.last_seq > before
         elif channel.epoch == message.epoch and message.live_id not in self._filling:
-            task = asyncio.get_running_loop().create_task(self._fill_in_background(channel))
+            task = asyncio.get_running_loop().create_task(self._backfill_in_background(channel))
             self._filling[message.live_id] = task
-        self._forget_if_idle(channel)
+        self._drop_if_idle(channel)
 
-    def _hear_shown_out(self, message: ShownOut) -> None:
+    def _on_user_evicted(self, message: UserEvicted) -> None:
         for channel in self.channels:
             if message.live_id in (None, channel.live_id):
-                channel.show_out(message.user_id, message.code, message.number)
-                self._forget_if_idle(channel)
+                channel.evict(message.user_id, message.code, message.number)
+                self._drop_if_idle(channel)
 
-    def _hear_revoked(self, message: Revoked) -> None:
+    def _on_token_revoked(self, message: TokenRevoked) -> None:
         for channel, outbox in self.members:
             if outbox.token_id == message.token_id:
-                channel.show_out(outbox.user_id, Code.TOKEN)
-                self._forget_if_idle(channel)
+                channel.evict(outbox.user_id, CloseCode.TOKEN)
+                self._drop_if_idle(channel)
         for outbox in list(self._open):
             if outbox.token_id == message.token_id:
-                outbox.bye(Code.TOKEN)
+                outbox.close(CloseCode.TOKEN)
 
-    async def _send_out(self, channel: Channel, outbox: Outbox, why_not: WhyNot) -> None:
-        """Close the socket of somebody without a place here, unless they have come back."""
-        code = await why_not(channel.live_id, outbox.user_id)
-        if code == Code.ENDED:
-            await self._fill(channel)  # they are to hear of the end before the goodbye
+    async def _close_unauthorized(
+        self, channel: Channel, outbox: Outbox, reason_to_close: ReasonToClose
+    ) -> None:
+        """Close the socket of a user without a membership here, unless access is valid again."""
+        code = await reason_to_close(channel.live_id, outbox.user_id)
+        if code == CloseCode.ENDED:
+            await self._backfill(channel)  # delivers `live_end` before the close
         elif code:
             channel.close(outbox, code)
 
-    async def _fill_in_background(self, channel: Channel) -> None:
-        """A hint that came meanwhile was refused like the one before it, hence a second look."""
+    async def _backfill_in_background(self, channel: Channel) -> None:
+        """Backfill until nothing is missing: events received meanwhile were refused as gaps."""
         try:
-            while await self._try_to_fill(channel):
+            while await self._try_backfill(channel):
                 pass
         finally:
             self._filling.pop(channel.live_id, None)
 
-    async def _try_to_fill(self, channel: Channel) -> int:
-        """As `_fill`; whatever goes wrong here, the next check will try again."""
+    async def _try_backfill(self, channel: Channel) -> int:
+        """Backfill and log errors; the next check retries."""
         try:
-            return await self._fill(channel)
-        except Exception as error:  # noqa: BLE001 - a background reading must not die
-            log.warning("log_unreadable", live_id=channel.live_id, error=type(error).__name__)
+            return await self._backfill(channel)
+        except Exception as error:  # noqa: BLE001 - background reads must survive errors
+            log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
             return 0
 
-    async def _fill(self, channel: Channel) -> int:
-        """Tell what this process has not heard; a life that cannot be told on is lost."""
-        filled = await fill(channel, self._past)
-        self.hints_filled += filled
-        channel.stirred = channel.stirred or filled > 0  # with the hint, its stir was lost
-        self.events_told += filled
-        self._forget_if_idle(channel)
+    async def _backfill(self, channel: Channel) -> int:
+        """Deliver missed events; resets a channel whose epoch cannot be continued."""
+        filled = await backfill(channel, self._event_log)
+        self.events_backfilled += filled
+        # The AudienceChanged of a missed event was lost as well.
+        channel.audience_changed = channel.audience_changed or filled > 0
+        self.events_delivered += filled
+        self._drop_if_idle(channel)
         return filled
 
-    def _seat(self, channel: Channel, outbox: Outbox, opening: Sequence[bytes]) -> None:
+    def _add_socket(self, channel: Channel, outbox: Outbox, first_frames: Sequence[bytes]) -> None:
         if outbox.closed:
             return
         if channel.ended:
-            outbox.bye(Code.ENDED)
+            outbox.close(CloseCode.ENDED)
             return
         older = channel.sockets.get(outbox.user_id)
-        newest = max(channel.newest.get(outbox.user_id, 0), older.number if older else 0)
-        if newest > outbox.number:  # it was overtaken on its way in
-            outbox.bye(Code.REPLACED)
+        newest_number = max(channel.newest.get(outbox.user_id, 0), older.number if older else 0)
+        if newest_number > outbox.number:  # the user opened a newer socket during the join
+            outbox.close(CloseCode.REPLACED)
             return
         if older:
-            older.bye(Code.REPLACED)
+            older.close(CloseCode.REPLACED)
         channel.add(outbox)
-        outbox.begin(b"".join(opening))
-        channel.stirred, channel.audience = True, b""  # what it knows of the audience may be old
-        arrived = Arrived(channel.live_id, channel.epoch or "", outbox.user_id, outbox.number)
-        self._bus.publish(arrived)
+        outbox.begin(b"".join(first_frames))
+        # The new client's count may be stale.
+        channel.audience_changed, channel.audience = True, b""
+        opened = ConnectionOpened(
+            channel.live_id, channel.epoch or "", outbox.user_id, outbox.number
+        )
+        self._bus.publish(opened)
 
-    def _forget_if_idle(self, channel: Channel) -> None:
+    def _drop_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.live_id) is channel:
             del self._channels[channel.live_id]
-            self._bus.unfollow(channel.live_id)
+            self._bus.unsubscribe_room(channel.live_id)
 
 
-def _overtaken(place: Standing, outbox: Outbox) -> Code:
-    """Why a socket with another number than its place's is to close."""
-    is_older = place.number > outbox.number
-    # Where the newer one was short-lived, or they have left and come in again, it may come back.
-    return Code.REPLACED if is_older and place.process else Code.RESTART
+def _mismatch_code(session: SessionState, outbox: Outbox) -> CloseCode:
+    """Close code of a socket whose number differs from the stored session's."""
+    is_older = session.number > outbox.number
+    # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
+    return CloseCode.REPLACED if is_older and session.process else CloseCode.RESTART

@@ -1,5 +1,7 @@
-"""This process among the others: it holds a lease, finds those that have died, and compares what
-the database says it serves with what it does serve."""
+"""Process leases: keeps this process's lease and sweeps dead processes.
+
+Also reconciles the connections stored for this process with its open sockets.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,50 +9,52 @@ from typing import Protocol
 
 import structlog
 
-from rooms.keeper import now_ms
-from rooms.presence import Connection
+from core.clock import now_ms
+from rooms.presence import MemberSocket
 
 log = structlog.get_logger("qlive.lease")
 
 
-class Register(Protocol):
-    """Where processes and what they serve are kept: storage/presence.py says what each does."""
+class LeaseStorage(Protocol):
+    """Stored leases and connections; storage/presence.py documents each method."""
 
     async def renew(self, process: str, seconds: float) -> bool: ...
-    async def lapsed(self) -> list[str]: ...
-    async def bury(self, process: str, now: int) -> int: ...
+    async def expired_processes(self) -> list[str]: ...
+    async def mark_members_away(self, process: str, now: int) -> int: ...
     async def forget(self, process: str) -> None: ...
-    async def stamp(self, here: Sequence[Connection], process: str, now: int) -> None: ...
-    async def served(self, process: str) -> list[Connection]: ...
-    async def part(self, gone: Sequence[Connection]) -> None: ...
+    async def claim_members(
+        self, sockets: Sequence[MemberSocket], process: str, now: int
+    ) -> None: ...
+    async def served(self, process: str) -> list[MemberSocket]: ...
+    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None: ...
 
 
 class Lease:
-    """`renew`, `sweep` and `compare` are done again and again."""
+    """This process's lease in MongoDB; `renew`, `sweep` and `compare` run periodically."""
 
     def __init__(
         self,
-        register: Register,
+        storage: LeaseStorage,
         process: str,
         seconds: float,
-        here: Callable[[], list[Connection]],
+        open_sockets: Callable[[], list[MemberSocket]],
     ) -> None:
-        """`process` names this one; `here` are the sockets that it serves, joining ones too."""
-        self._register = register
+        """`process` is this process's id; `open_sockets` returns its open and joining sockets."""
+        self._storage = storage
         self._process = process
         self._seconds = seconds
-        self._here = here
+        self._open_sockets = open_sockets
         self._renewed_at: float | None = None
         self._held_since = time.monotonic()
-        self._owes_stamp = False
-        self._suspects: set[Connection] = set()
+        self._restamp_pending = False
+        self._missing_before: set[MemberSocket] = set()
 
     @property
-    def steady_ms(self) -> int:
-        """For how long it has been held without a gap; 0 when it may have lapsed.
+    def lease_held_ms(self) -> int:
+        """Milliseconds the lease has been held without a gap; 0 if it may have lapsed.
 
-        Before, everything may have been down: nobody could have come back, and the others may be
-        alive. By this machine's steady clock.
+        During a gap MongoDB may have been down: clients could not reconnect, and processes whose
+        lease lapsed may be alive. Measured by this machine's monotonic clock.
         """
         now = time.monotonic()
         if self._renewed_at is None or now - self._renewed_at > self._seconds:
@@ -58,50 +62,58 @@ class Lease:
         return int((now - self._held_since) * 1000)
 
     async def renew(self) -> None:
-        """Whoever was taken for dead stamps what they serve anew, until that has worked."""
-        asked_at = time.monotonic()  # the lease counts from when it is written, a little later
-        held = await self._register.renew(self._process, self._seconds)
-        before, self._renewed_at = self._renewed_at, asked_at
-        if before is None or self._renewed_at - before > self._seconds:
+        """Extend the lease; after a lapse, restamp the served members until that succeeds.
+
+        Other processes may have marked these members away during the lapse.
+        """
+        requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
+        held = await self._storage.renew(self._process, self._seconds)
+        previous, self._renewed_at = self._renewed_at, requested_at
+        if previous is None or self._renewed_at - previous > self._seconds:
             self._held_since = self._renewed_at
-        if before is not None and not held:
-            log.warning("taken_for_dead", process=self._process)
-            self._owes_stamp = True
-        if self._owes_stamp:
-            await self._register.stamp(self._here(), self._process, now_ms())
-            self._owes_stamp = False
+        if previous is not None and not held:
+            log.warning("lease_lapsed", process=self._process)
+            self._restamp_pending = True
+        if self._restamp_pending:
+            await self._storage.claim_members(self._open_sockets(), self._process, now_ms())
+            self._restamp_pending = False
 
     async def sweep(self) -> None:
-        """Make the members of dead processes away.
+        """Mark the members of dead processes away.
 
-        Not before this process has held its own lease for as long: after an outage of MongoDB
-        all have lapsed, and the first to come back must not bury the others.
+        Skipped until this process has held its own lease for a full term: after a MongoDB outage
+        all leases have lapsed, and the first process to recover must not sweep the others.
         """
-        if self.steady_ms < self._seconds * 1000:
+        if self.lease_held_ms < self._seconds * 1000:
             return
-        for process in await self._register.lapsed():
+        for process in await self._storage.expired_processes():
             if process != self._process:
-                count = await self._register.bury(process, now_ms())
-                log.warning("process_died", process=process, members=count)
+                count = await self._storage.mark_members_away(process, now_ms())
+                log.warning("dead_process_swept", process=process, members=count)
 
     async def compare(self) -> None:
-        """Whoever stands as served here, and twice in a row is not, is away: what wrote that
-        down was cut short."""
-        here = {(it.user_id, it.number) for it in self._here()}
-        served = await self._register.served(self._process)
-        missing = {it for it in served if (it.user_id, it.number) not in here}
-        await self._register.part([at_once(it) for it in missing & self._suspects])
-        self._suspects = missing
+        """Mark members away whose stored socket is missing twice in a row.
 
-    async def stamp(self, here: Sequence[Connection]) -> None:
-        """These are served here, and nobody else says so."""
-        await self._register.stamp(here, self._process, now_ms())
+        Such entries remain when a connect or disconnect was interrupted before its result was
+        stored.
+        """
+        open_ids = {(socket.user_id, socket.number) for socket in self._open_sockets()}
+        served = await self._storage.served(self._process)
+        missing = {socket for socket in served if (socket.user_id, socket.number) not in open_ids}
+        await self._storage.mark_disconnected(
+            [closed_now(socket) for socket in missing & self._missing_before]
+        )
+        self._missing_before = missing
+
+    async def claim_members(self, sockets: Sequence[MemberSocket]) -> None:
+        """Store these sockets as served by this process, overriding any other process."""
+        await self._storage.claim_members(sockets, self._process, now_ms())
 
     async def end(self) -> None:
-        """The process ends in peace: nobody is served by it any more."""
-        await self._register.bury(self._process, now_ms())
-        await self._register.forget(self._process)
+        """Release the lease at shutdown and mark the members still served here away."""
+        await self._storage.mark_members_away(self._process, now_ms())
+        await self._storage.forget(self._process)
 
 
-def at_once(gone: Connection) -> Connection:
-    return Connection(gone.user_id, gone.live_id, gone.epoch, gone.number, now_ms())
+def closed_now(socket: MemberSocket) -> MemberSocket:
+    return MemberSocket(socket.user_id, socket.live_id, socket.epoch, socket.number, now_ms())

@@ -1,4 +1,4 @@
-"""One socket's way out: the socket itself first, a bounded backlog second."""
+"""Sends frames to one socket: directly, or through a bounded backlog."""
 
 import asyncio
 import random
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from tornado.iostream import IOStream, StreamClosedError
 
 from realtime import frames, wire
-from realtime.codes import Code
-from rooms.presence import Connection
+from realtime.close_codes import CloseCode
+from rooms.presence import MemberSocket
 
-GOODBYE_SECONDS = 2.0
-"""How long a client may take to answer our closing before it is cut off."""
-CHUNK = 64 * 1024
-"""As much of a backlog is joined for one write: the rest stays shared between the sockets."""
+CLOSE_TIMEOUT_SECONDS = 2.0
+"""Time for the client to answer a close frame before the connection is cut off."""
+WRITE_CHUNK_BYTES = 64 * 1024
+"""Backlog bytes joined into one write; frames behind them stay shared between sockets."""
 
 
 class Outbox:
-    """What is to be sent to one member; nothing here waits or raises.
+    """Outgoing frames of one connection; nothing here blocks or raises.
 
-    The stream is nobody else's: it holds at most one write of ours, and what waits behind that
-    one stays here, where it can be dropped.
+    Only the outbox writes to the stream: at most one write is in progress, and everything behind it
+    stays in the backlog, where it can be dropped.
     """
 
     __slots__ = (
@@ -34,110 +34,122 @@ class Outbox:
         "_stream",
         "_waiting",
         "_waits_since",
+        "close_code",
         "connection",
-        "heard_at",
-        "next_beat",
+        "next_heartbeat",
         "number",
         "push",
+        "received_at",
         "token_id",
         "user_id",
-        "went",
     )
 
     def __init__(self, user_id: str, stream: IOStream, *, backlog_bytes: int) -> None:
         self.user_id = user_id
         self.token_id = ""
         self.number = 0
-        """Of the sockets of one person the newest has the highest."""
-        self.connection: Connection | None = None
-        self.heard_at = time.monotonic()
-        self.next_beat = 0.0
-        self.went: Code | None = None
-        """Why we have said goodbye, if we have."""
+        """The newest socket of a user has the highest number."""
+        self.connection: MemberSocket | None = None
+        self.received_at = time.monotonic()
+        self.next_heartbeat = 0.0
+        self.close_code: CloseCode | None = None
+        """Close code sent to the client, if any."""
         self.push: Callable[[bytes], int] = stream.socket.send
-        """Takes whole frames, and says how many bytes of them are dealt with. While nothing waits
-        it is the socket's own send, so that a round over a thousand sockets asks each of them for
-        nothing else; it raises what a socket raises."""
+        """Accepts whole frames; returns how many bytes need no further handling.
+
+        Without a backlog it is the socket's own `send`, so that a fan-out to a thousand sockets
+        costs one call each; it then raises what a socket raises.
+        """
         self._parted = False
         self._stream = stream
         self._backlog = self._limit = backlog_bytes
         self._size = 0
         self._split = False
         self._waits_since = 0.0
-        # (since when, whole frames) behind the write that is under way; None when there is none.
+        # (queued at, whole frames) behind the write in progress; None without a write.
         self._waiting: deque[tuple[float, bytes]] | None = None
 
     @property
     def closed(self) -> bool:
-        """Gone, or going: nothing may follow a close frame."""
+        """Closed or closing: nothing may follow a close frame."""
         return self._parted or self._stream.closed()
 
     @property
-    def waits(self) -> bool:
-        """Whether something is still to be sent."""
+    def has_backlog(self) -> bool:
+        """Whether data is still to be sent."""
         return self._waiting is not None
 
     def begin(self, frames_: bytes) -> None:
-        """Send what a socket begins with, which may be larger than any backlog: a room with a
-        thousand applicants, or all that was missed."""
+        """Send the first frames, which may exceed any backlog limit.
+
+        Examples: the snapshot of a room with a thousand applicants, or all missed events.
+        """
         self._limit = self._backlog + len(frames_)
         self.send(frames_)
-        if not self.waits:
+        if not self.has_backlog:
             self._limit = self._backlog
 
     def send(self, frame: bytes) -> None:
-        """Hand over one or more whole frames, in order behind those that still wait.
+        """Send one or more whole frames, in order behind the backlog.
 
-        A reader who lets more than the backlog pile up is cut off at once: it comes back and
-        resumes, and meanwhile costs the others nothing.
+        A client whose backlog exceeds the limit is disconnected at once: it can reconnect and
+        resume, and costs the others nothing meanwhile.
         """
         try:
             sent = self.push(frame)
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._break()
+            self._abort()
             return
         if sent < len(frame):
-            self.keep(frame[sent:])
+            self.start_backlog(frame[sent:])
 
-    def keep(self, rest: bytes) -> None:
-        """What the socket did not take of a frame, while nothing waited: from now on it does."""
+    def start_backlog(self, rest: bytes) -> None:
+        """Start a backlog with the part of a frame that the socket did not accept."""
         self._waiting, self._size = deque(), len(rest)
         self.push = self._queue
         try:
-            self._wait_for(rest, time.monotonic())
+            self._write(rest, time.monotonic())
         except StreamClosedError:
-            self._break()
+            self._abort()
 
-    def beat(self, frame: bytes) -> None:
-        """A heartbeat, with a protocol ping that phones and browsers answer by themselves."""
+    def send_heartbeat(self, frame: bytes) -> None:
+        """Send a heartbeat and a protocol ping, which phones and browsers answer by themselves."""
         self.send(frame + frames.PING)
 
-    def late(self, now: float, seconds: float) -> bool:
-        """Whether something has waited for longer than that."""
+    def is_stalled(self, now: float, seconds: float) -> bool:
+        """Whether a write has been pending for more than `seconds`."""
         return self._waiting is not None and not self.closed and now - self._waits_since > seconds
 
-    def cut(self, *, at_once: bool = False) -> None:
-        """Too slow: forget what waits, and close. Whoever reads on soon enough learns why."""
+    def disconnect_slow(self, *, at_once: bool = False) -> None:
+        """Drop the backlog of a slow client and close the connection.
+
+        A client that reads on before the connection is cut off receives the reason.
+        """
         if self._waiting is not None:
             self._size -= sum(len(frame) for _, frame in self._waiting)
             self._waiting.clear()
-        self.bye(Code.SLOW)
-        if at_once or self._split:  # there is no saying anything in the middle of a frame
+        self.close(CloseCode.SLOW)
+        if at_once or self._split:  # a close frame cannot interrupt a partly sent frame
             self._stream.close()
 
-    def bye(self, code: Code, retry_ms: int | None = None) -> None:
-        """Say why, then close with the code; without `retry_ms` a short random one. Once."""
-        wait = random.randint(100, 1500) if retry_ms is None else retry_ms
-        said = frames.bye(code, wait if code.reconnect else 0)
-        if not self.closed:
-            self.went = code
-            self.part(said + wire.closing(code, code.reason))
+    def close(self, code: CloseCode, retry_ms: int | None = None) -> None:
+        """Send the reason and close with the code; only the first call has an effect.
 
-    def part(self, last: bytes) -> None:
-        """Send what ends with a close frame, behind what waits; then the stream is closed, by
-        the other side or after GOODBYE_SECONDS."""
+        `retry_ms` defaults to a random 100-1500 ms; codes that forbid reconnecting send 0.
+        """
+        delay_ms = random.randint(100, 1500) if retry_ms is None else retry_ms
+        message = frames.bye(code, delay_ms if code.reconnect else 0)
+        if not self.closed:
+            self.close_code = code
+            self.send_close(message + wire.close_frame(code, code.reason))
+
+    def send_close(self, last: bytes) -> None:
+        """Send data that ends with a close frame, behind the backlog.
+
+        The stream is closed by the client, or after CLOSE_TIMEOUT_SECONDS.
+        """
         if self.closed:
             return
         if self._waiting is None:
@@ -145,67 +157,67 @@ class Outbox:
         else:
             self._waiting.append((time.monotonic(), last))
             self._size += len(last)
-        self._parted, self.push = True, len  # whatever comes is dealt with: nobody hears it
-        asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._stream.close)
+        self._parted, self.push = True, len  # `len` discards later frames
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._stream.close)
 
     def _queue(self, frame: bytes) -> int:
-        """What `push` is while something waits."""
+        """Replaces `push` while there is a backlog."""
         assert self._waiting is not None
         self._waiting.append((time.monotonic(), frame))
         self._size += len(frame)
         if self._size > self._limit:
-            self.cut()
+            self.disconnect_slow()
         return len(frame)
 
-    def _break(self) -> None:
-        """The connection is gone."""
+    def _abort(self) -> None:
+        """Close a failed connection."""
         self._stream.close()
         self.push = len
 
-    def _wait_for(self, rest: bytes, since: float) -> None:
-        """One chunk at a time: whoever reads a large beginning slowly, but reads, is not late."""
+    def _write(self, rest: bytes, since: float) -> None:
+        """Write one chunk at a time, so that slow but steady readers are not late."""
         assert self._waiting is not None
-        self._split = len(rest) > CHUNK
+        self._split = len(rest) > WRITE_CHUNK_BYTES
         if self._split:
-            self._waiting.appendleft((time.monotonic(), rest[CHUNK:]))
-            rest = rest[:CHUNK]
+            self._waiting.appendleft((time.monotonic(), rest[WRITE_CHUNK_BYTES:]))
+            rest = rest[:WRITE_CHUNK_BYTES]
         self._waits_since = since
         write = asyncio.ensure_future(self._stream.write(rest))
-        write.add_done_callback(lambda write: self._go_on(len(rest), write.exception()))
+        write.add_done_callback(lambda write: self._on_written(len(rest), write.exception()))
 
-    def _go_on(self, written: int, failure: BaseException | None) -> None:
-        """The write under way has ended: on with what waits behind it."""
-        if failure or self._stream.closed():
-            self._break()
+    def _on_written(self, written: int, error: BaseException | None) -> None:
+        """Continue with the backlog after the write in progress has ended."""
+        if error or self._stream.closed():
+            self._abort()
             return
         waiting = self._waiting
         assert waiting is not None
         self._size -= written
         try:
             while waiting:
-                since, data = waiting[0][0], _joined(waiting)
-                sent = _try_socket(self._stream, data)
+                since, data = waiting[0][0], _pop_chunk(waiting)
+                sent = _send_nonblocking(self._stream, data)
                 self._size -= sent
                 if sent < len(data):
-                    self._wait_for(data[sent:], since)
+                    self._write(data[sent:], since)
                     return
-        except OSError:  # a StreamClosedError is one
-            self._break()
+        except OSError:  # including StreamClosedError
+            self._abort()
         self._waiting, self._limit = None, self._backlog
         if not self.closed:
             self.push = self._stream.socket.send
 
 
-def _joined(waiting: deque[tuple[float, bytes]]) -> bytes:
-    """Up to about CHUNK of what waits, taken from it."""
+def _pop_chunk(waiting: deque[tuple[float, bytes]]) -> bytes:
+    """Remove about WRITE_CHUNK_BYTES bytes from the head of the backlog, joined."""
     data = waiting.popleft()[1]
-    while waiting and len(data) < CHUNK:
+    while waiting and len(data) < WRITE_CHUNK_BYTES:
         data += waiting.popleft()[1]
     return data
 
 
-def _try_socket(stream: IOStream, data: bytes) -> int:
-    """How many bytes the kernel took without waiting."""
+def _send_nonblocking(stream: IOStream, data: bytes) -> int:
+    """Number of bytes that the kernel accepted without blocking."""
     try:
         return stream.socket.send(data)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""Whose connection stands and whose is gone, over all processes, and what comes of it.
+"""Member presence across processes: connections, disconnections and grace periods.
 
-A process stamps its name on the members it serves. A socket that closes makes its member away;
-so does the end of a process (lease.py). What an absence leads to is a rule of the room
-(rooms/room.py); this says when to ask.
+Each stored membership names the process that serves it. A closed socket marks its member away; so
+does the end of a process (lease.py). The consequences of an absence are a rule of the room
+(rooms/room.py); this module decides when to apply it.
 """
 
 import asyncio
@@ -11,198 +11,221 @@ from typing import Any, Protocol
 
 import structlog
 
+from core.clock import now_ms
+from core.errors import TryAgain
 from rooms import streams
-from rooms.keeper import Keeper, now_ms
-from rooms.people import ON_MIC
-from rooms.presence import Arrival, Connection, Due, Patience, Place
-from rooms.refusals import NoSuchRoom, NotYourRoom, TryAgain
+from rooms.errors import NotAMember, RoomNotFound
+from rooms.keeper import Keeper
+from rooms.members import ON_MIC
+from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket, PendingAbsence
 from rooms.room import Room
 
 log = structlog.get_logger("qlive.presence")
 
-AT_ONCE = 16
-"""Absences looked at side by side."""
-CLOCKS_MS = 2_000
-"""How far Tencent's clock may be from ours."""
-PARTS = 500
-"""Sockets that have closed, written down by one command."""
-TRIES = 5
+ABSENCE_CONCURRENCY = 16
+"""Due absences processed concurrently."""
+CLOCK_SKEW_MS = 2_000
+"""Tolerated clock skew between Tencent and this server."""
+FLUSH_SIZE = 500
+"""Closed sockets written by one bulk command."""
+MAX_ATTEMPTS = 5
+"""Compare-and-swap attempts on a stored stream."""
 
 
-class Places(Protocol):
-    """Where presence is kept: storage/presence.py says what each does."""
+class PresenceStorage(Protocol):
+    """Stored presence; storage/presence.py documents each method."""
 
-    async def arrive(
+    async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
     ) -> Arrival | None: ...
-    async def part(self, gone: Sequence[Connection]) -> None: ...
+    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None: ...
     async def seen(self, user_id: str, now: int) -> bool: ...
-    async def claim(self, now: int) -> Due | None: ...
-    async def again(self, due: Due, at: int | None) -> None: ...
-    async def drop(self, due: Due) -> None: ...
-    async def miss_silent(self, before: int, now: int) -> None: ...
-    async def find(self, user_id: str) -> Place | None: ...
-    async def hear(
-        self, user_id: str, place: Place, *, here: bool, now: int, said_at: int | None = None
+    async def claim(self, now: int) -> PendingAbsence | None: ...
+    async def reschedule(self, absence: PendingAbsence, at: int | None) -> None: ...
+    async def delete_membership(self, absence: PendingAbsence) -> None: ...
+    async def mark_silent_away(self, before: int, now: int) -> None: ...
+    async def find(self, user_id: str) -> Membership | None: ...
+    async def record_report(
+        self,
+        user_id: str,
+        member: Membership,
+        *,
+        present: bool,
+        now: int,
+        reported_at: int | None = None,
     ) -> bool: ...
-    async def note_stream(
-        self, user_id: str, place: Place, stream: dict[str, Any], now: int
+    async def record_stream(
+        self, user_id: str, member: Membership, stream: dict[str, Any], now: int
     ) -> bool: ...
 
 
 class Presence:
-    """`arrive` and `part` are for sockets, `seen` for calls, `heard_*` for Tencent's callbacks;
-    the rest is done again and again."""
+    """Tracks connected and absent members.
+
+    Sockets call `connect` and `disconnect`, HTTP requests `seen`, Tencent's callbacks `on_…`; the
+    other methods run periodically.
+    """
 
     def __init__(
         self,
-        places: Places,
+        storage: PresenceStorage,
         keeper: Keeper,
-        patience: Patience,
+        grace: GracePolicy,
         *,
         process: str,
         silent_ms: int,
-        steady_ms: Callable[[], int],
+        lease_held_ms: Callable[[], int],
     ) -> None:
-        """`process` names this one, `steady_ms` says for how long it has held its lease."""
-        self._places = places
+        """`process`: id of this process; `lease_held_ms`: how long it has held its lease."""
+        self._storage = storage
         self._keeper = keeper
-        self._patience = patience
+        self._grace = grace
         self._process = process
         self._silent_ms = silent_ms
-        self._steady_ms = steady_ms
-        self._gone: list[Connection] = []
+        self._lease_held_ms = lease_held_ms
+        self._disconnected: list[MemberSocket] = []
 
-    # ---- sockets and calls
+    # ---- sockets and HTTP calls
 
-    async def arrive(self, user_id: str, live_id: int) -> Connection:
-        """A member's socket opens; its number is the highest of theirs. NotYourRoom.
+    async def connect(self, user_id: str, live_id: int) -> MemberSocket:
+        """Store a member's new socket, numbered above all earlier ones. Raises NotAMember.
 
-        To be asked as soon as it is known who opens it: the number says which of two is newer.
+        Call it as soon as the user is known: the number decides which of two sockets is newer.
         """
-        arrival = await self._places.arrive(user_id, live_id, self._process, now_ms())
+        arrival = await self._storage.register_socket(user_id, live_id, self._process, now_ms())
         if arrival is None:
-            raise NotYourRoom
-        if arrival.role in ON_MIC:  # never raises: from here on the socket must be parted again
-            await self._come_back(live_id, user_id)
-        return Connection(user_id, live_id, arrival.epoch, arrival.number)
+            raise NotAMember
+        if arrival.role in ON_MIC:
+            # Never raises: the caller needs the socket's number, to record its end later.
+            await self._mark_returned(live_id, user_id)
+        return MemberSocket(user_id, live_id, arrival.epoch, arrival.number)
 
-    def part(self, gone: Connection) -> None:
-        """A socket has closed; `flush` writes it down, however long MongoDB is away."""
-        self._gone.append(gone)
+    def disconnect(self, socket: MemberSocket) -> None:
+        """Record a closed socket in memory; `flush` stores it, however long MongoDB is down."""
+        self._disconnected.append(socket)
 
     async def seen(self, user_id: str, live_id: int) -> None:
-        """Somebody came in by a call, perhaps without any socket."""
-        if await self._places.seen(user_id, now_ms()):
-            await self._come_back(live_id, user_id)
+        """Record that a user entered by an HTTP call, perhaps without any socket."""
+        if await self._storage.seen(user_id, now_ms()):
+            await self._mark_returned(live_id, user_id)
 
-    # ---- what is done again and again
+    # ---- periodic jobs
 
     async def flush(self) -> None:
-        """A part at a time, so that a crowd which left while MongoDB was away is written, too."""
-        while some := self._gone[:PARTS]:
-            await self._places.part(some)
-            del self._gone[: len(some)]
+        """Store closed sockets, FLUSH_SIZE at a time: an outage may leave a large backlog."""
+        while batch := self._disconnected[:FLUSH_SIZE]:
+            await self._storage.mark_disconnected(batch)
+            del self._disconnected[: len(batch)]
 
-    async def look_after(self) -> None:
-        """Let come of absences what is due by now."""
+    async def process_absences(self) -> None:
+        """Apply the consequences of all absences that are due."""
         while True:
             claimed = await self._claim()
             outcomes = await asyncio.gather(
-                *(self._look_after(due) for due in claimed), return_exceptions=True
+                *(self._process_absence(absence) for absence in claimed), return_exceptions=True
             )
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
-                    raise outcome  # after all the others have had their turn
-            if len(claimed) < AT_ONCE:
+                    raise outcome  # only after every claimed absence was processed
+            if len(claimed) < ABSENCE_CONCURRENCY:
                 return
 
-    async def miss_silent(self) -> None:
-        """People who never open a socket are away after hours without any sign of life."""
+    async def mark_silent_away(self) -> None:
+        """Mark members without a socket away after `silent_ms` of inactivity."""
         now = now_ms()
-        await self._places.miss_silent(now - self._silent_ms, now)
+        await self._storage.mark_silent_away(now - self._silent_ms, now)
 
-    # ---- what Tencent tells; the answer is "done" or why nothing came of it
+    # ---- Tencent's callbacks; each returns "done" or why it was ignored
 
-    async def heard_state(
+    async def on_im_state(
         self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
     ) -> str:
-        """An IM client of somebody has come or gone, from one group or (None) altogether."""
-        place = await self._places.find(user_id)
-        if place is None:
+        """Apply an IM client's login or logout, in one group or (None) altogether."""
+        member = await self._storage.find(user_id)
+        if member is None:
             return "not_in_a_room"
-        if place.served:
+        if member.served:
             return "has_a_socket"
-        if group_id and group_id != (await self._keeper.look(place.live_id)).group_id:
+        if group_id and group_id != (await self._keeper.load(member.live_id)).group_id:
             return "other_group"
-        if not online and at_ms < place.entered_at - CLOCKS_MS:
-            return "old_event"  # they have come in since
-        if not await self._places.hear(user_id, place, here=online, now=now_ms(), said_at=at_ms):
+        if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
+            return "old_event"  # the user entered later
+        if not await self._storage.record_report(
+            user_id, member, present=online, now=now_ms(), reported_at=at_ms
+        ):
             return "old_event"
-        if online and place.away:
-            await self._come_back(place.live_id, user_id)
+        if online and member.away:
+            await self._mark_returned(member.live_id, user_id)
         return "done"
 
-    async def heard_stream(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
-        """A push has begun or ended at CSS; TryAgain when others are told of it, too."""
+    async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
+        """Apply the start or end of a CSS push. Raises TryAgain after MAX_ATTEMPTS lost races."""
         user_id = stream.partition("_")[0]
-        for _ in range(TRIES):
-            place = await self._places.find(user_id)
-            if place is None:
+        for _ in range(MAX_ATTEMPTS):
+            member = await self._storage.find(user_id)
+            if member is None:
                 return "not_in_a_room"
-            room = await self._keeper.look(place.live_id, user_id)
-            if not _pushes(room, user_id, stream):
+            room = await self._keeper.load(member.live_id, user_id)
+            if not _is_current_stream(room, user_id, stream):
                 return "not_the_current_stream"
-            kept, believed = streams.heard(place.stream, stream, on=on, sequence=sequence, at=at_s)
-            if kept is None:
+            state, valid = streams.apply_notification(
+                member.stream, stream, on=on, sequence=sequence, at=at_s
+            )
+            if state is None:
                 return "old_sequence"
-            if await self._places.note_stream(user_id, place, kept, now_ms()):
-                return await self._believe(user_id, place, on=on) if believed else "old_sequence"
+            if await self._storage.record_stream(user_id, member, state, now_ms()):
+                return await self._apply_stream(user_id, member, on=on) if valid else "old_sequence"
         raise TryAgain
 
-    # ---- the small steps
+    # ---- internals
 
-    async def _claim(self) -> list[Due]:
-        claimed: list[Due] = []
-        while len(claimed) < AT_ONCE and (due := await self._places.claim(now_ms())):
-            claimed.append(due)
+    async def _claim(self) -> list[PendingAbsence]:
+        claimed: list[PendingAbsence] = []
+        while len(claimed) < ABSENCE_CONCURRENCY and (
+            absence := await self._storage.claim(now_ms())
+        ):
+            claimed.append(absence)
         return claimed
 
-    async def _look_after(self, due: Due) -> None:
-        user_id, now = due.user_id, now_ms()
+    async def _process_absence(self, absence: PendingAbsence) -> None:
+        user_id, now = absence.user_id, now_ms()
 
         def decide(room: Room) -> tuple[bool, int | None]:
-            over = not room.live or room.epoch != due.epoch
-            at = room.miss(
-                user_id, now, self._patience, since=now - self._steady_ms(), streams=due.streams
+            ended = not room.live or room.epoch != absence.epoch
+            next_at = room.apply_absence(
+                user_id,
+                now,
+                self._grace,
+                since=now - self._lease_held_ms(),
+                streams=absence.streams,
             )
-            return over, at
+            return ended, next_at
 
         try:
-            over, at = await self._keeper.change(due.live_id, decide, user_id)
-        except NoSuchRoom:
-            over, at = True, None
-        if over:
-            await self._places.drop(due)
+            ended, next_at = await self._keeper.change(absence.live_id, decide, user_id)
+        except RoomNotFound:
+            ended, next_at = True, None
+        if ended:
+            await self._storage.delete_membership(absence)
         else:
-            await self._places.again(due, at)
+            await self._storage.reschedule(absence, next_at)
 
-    async def _believe(self, user_id: str, place: Place, *, on: bool) -> str:
-        if place.served:
-            return "done"  # their socket speaks for them; the stream only lends them time
-        await self._places.hear(user_id, place, here=on, now=now_ms())
-        if on and place.away:
-            await self._come_back(place.live_id, user_id)
+    async def _apply_stream(self, user_id: str, member: Membership, *, on: bool) -> str:
+        if member.served:
+            return "done"  # the socket decides; a stream only extends the grace period
+        await self._storage.record_report(user_id, member, present=on, now=now_ms())
+        if on and member.away:
+            await self._mark_returned(member.live_id, user_id)
         return "done"
 
-    async def _come_back(self, live_id: int, user_id: str) -> None:
-        """Now, if that can be; whoever is on mic and here again stands as due until it was."""
+    async def _mark_returned(self, live_id: int, user_id: str) -> None:
+        """Show a member on mic as connected again; on failure `process_absences` retries."""
         try:
-            await self._keeper.change(live_id, lambda room: room.come_back(user_id), user_id)
-        except Exception as error:  # noqa: BLE001 - the next look makes up for it
-            log.info("comes_back_later", live_id=live_id, error=type(error).__name__)
+            await self._keeper.change(live_id, lambda room: room.mark_connected(user_id), user_id)
+        except Exception as error:  # noqa: BLE001 - `process_absences` retries
+            log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)
 
 
-def _pushes(room: Room, user_id: str, stream: str) -> bool:
+def _is_current_stream(room: Room, user_id: str, stream: str) -> bool:
     seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
     return room.live and seat is not None and seat.stream == stream

@@ -1,4 +1,4 @@
-"""What a client sends, from bytes to messages (RFC 6455), and the few frames that answer it."""
+"""Parses WebSocket frames from clients (RFC 6455) and builds the control frames."""
 
 import hashlib
 import struct
@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 PROTOCOL_ERROR, BAD_PAYLOAD, TOO_BIG = 1002, 1007, 1009
-"""Closing codes of RFC 6455 §7.4.1."""
+"""Close codes of RFC 6455 §7.4.1."""
 
-FRAGMENTS = 1024
-"""The most fragments of one message. Phones and browsers send what fits our limits in one; empty
-fragments would otherwise keep us busy for ever with a message that never comes."""
+MIN_FRAGMENTS = 1024
+FRAGMENT_BYTES = 64
+"""A message may have MIN_FRAGMENTS fragments, and one more for every FRAGMENT_BYTES of its limit.
+Browsers and phones send what fits the limit in one; endless empty fragments would cost CPU without
+ever completing a message."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 
-class Broken(Exception):
-    """The peer broke the protocol: close with `closing(code, reason)`."""
+class ProtocolViolation(Exception):
+    """The peer violated the protocol: close with `close_frame(code, reason)`."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -28,241 +30,253 @@ class Broken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextMessage:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class BinaryMessage:
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class PingMessage:
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Pong:
+class PongMessage:
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class CloseMessage:
     """`code` is None when the peer gave none."""
 
     code: int | None
     reason: str
 
 
-Heard = Text | Binary | Ping | Pong | Closing | Broken
+Incoming = (
+    TextMessage | BinaryMessage | PingMessage | PongMessage | CloseMessage | ProtocolViolation
+)
 
 
 @dataclass(slots=True)
-class _Started:
-    """A message of which more fragments are to come: one buffer, however many they are."""
+class _PartialMessage:
+    """A message with more fragments to come, collected in one buffer."""
 
     opcode: int
     data: bytearray
     fragments: int = 1
 
 
-class _Header(NamedTuple):
+class _FrameHeader(NamedTuple):
     final: bool
     opcode: int
     size: int
     end: int
-    """Where the masking key begins."""
+    """Offset of the masking key."""
 
 
-class Reader:
-    """The server's ear on one socket; holds no buffer while nothing is half said."""
+class FrameParser:
+    """Incremental parser for one client's frames.
+
+    Holds no buffer while no message is incomplete.
+    """
 
     __slots__ = ("_limit", "_over", "_started", "_waiting")
 
     def __init__(self, limit: int) -> None:
-        """`limit`: the largest message in bytes, over all its fragments. More than that and one
-        control frame never waits here."""
+        """`limit`: maximum message size in bytes, over all fragments.
+
+        At most that much and one control frame are buffered.
+        """
         self._limit = limit
         self._waiting: bytearray | None = None
-        self._started: _Started | None = None
+        self._started: _PartialMessage | None = None
         self._over = False
 
-    def feed(self, data: bytes) -> list[Heard]:
-        """What has arrived whole, in order; what is not whole waits.
+    def feed(self, data: bytes) -> list[Incoming]:
+        """Messages completed by `data`, in order; incomplete input is buffered.
 
-        Never raises: when the peer breaks the protocol, `Broken` is the last element, behind what
-        was right before it. After `Broken` or `Closing` whatever comes is ignored.
+        Never raises: after a violation the last element is a `ProtocolViolation`, behind the valid
+        messages before it. Input after a `ProtocolViolation` or `CloseMessage` is ignored.
         """
         if self._over:
             return []
-        heard: list[Heard] = []
-        came: bytes | bytearray = data
+        messages: list[Incoming] = []
+        buffer: bytes | bytearray = data
         if self._waiting is not None:
             self._waiting += data
-            came = self._waiting
+            buffer = self._waiting
         try:
-            self._keep(came, self._read(came, heard))
-        except Broken as broken:
-            # The traceback holds this very frame, and with it all that was sent.
-            heard.append(broken.with_traceback(None))
-        if heard and isinstance(heard[-1], Closing | Broken):
+            self._keep_rest(buffer, self._parse(buffer, messages))
+        except ProtocolViolation as violation:
+            # The traceback would keep this stack frame, and with it all the input, alive.
+            messages.append(violation.with_traceback(None))
+        if messages and isinstance(messages[-1], CloseMessage | ProtocolViolation):
             self._over, self._waiting, self._started = True, None, None
-        return heard
+        return messages
 
-    def _read(self, came: bytes | bytearray, heard: list[Heard]) -> int:
-        """Add what is whole to `heard`; returns how many bytes that was."""
-        at = 0
-        while header := _header(came, at):
+    def _parse(self, buffer: bytes | bytearray, messages: list[Incoming]) -> int:
+        """Append the complete messages to `messages`; returns the number of bytes consumed."""
+        consumed = 0
+        while header := _parse_header(buffer, consumed):
             self._check(header)
             body = header.end + 4
             end = body + header.size
-            if end > len(came):
+            if end > len(buffer):
                 break
-            payload = _unmasked(came[body:end], came[header.end : body])
-            at = end
-            message = self._gather(header, payload)
+            payload = _unmask(buffer[body:end], buffer[header.end : body])
+            consumed = end
+            message = self._assemble(header, payload)
             if message is not None:
-                heard.append(message)
+                messages.append(message)
             if header.opcode == CLOSE:
                 break
-        return at
+        return consumed
 
-    def _keep(self, came: bytes | bytearray, read: int) -> None:
-        """Let what was not read yet wait, and only that."""
-        if read == len(came):
+    def _keep_rest(self, buffer: bytes | bytearray, consumed: int) -> None:
+        """Buffer only the bytes that were not consumed."""
+        if consumed == len(buffer):
             self._waiting = None
         elif self._waiting is None:
-            self._waiting = bytearray(came[read:])
+            self._waiting = bytearray(buffer[consumed:])
         else:
-            del self._waiting[:read]
+            del self._waiting[:consumed]
 
-    def _check(self, header: _Header) -> None:
-        """Refuse by the header alone, before the payload has come (RFC 6455 §5.4)."""
+    def _check(self, header: _FrameHeader) -> None:
+        """Validate the header alone, before the payload has arrived (RFC 6455 §5.4)."""
         if header.opcode >= CLOSE:
-            return  # may stand between fragments, and is never long
+            return  # may come between fragments, and is never long
         started = self._started
         if started is None and header.opcode == CONTINUATION:
-            raise Broken(PROTOCOL_ERROR, "nothing to continue")
+            raise ProtocolViolation(PROTOCOL_ERROR, "nothing to continue")
         if started is not None and header.opcode != CONTINUATION:
-            raise Broken(PROTOCOL_ERROR, "the message before is not finished")
-        if started is not None and started.fragments == FRAGMENTS:
-            raise Broken(TOO_BIG, "too many fragments")
+            raise ProtocolViolation(PROTOCOL_ERROR, "the message before is not finished")
+        if started is not None and started.fragments == max_fragments(self._limit):
+            raise ProtocolViolation(TOO_BIG, "too many fragments")
         if header.size > self._limit - (len(started.data) if started else 0):
-            raise Broken(TOO_BIG, "message too big")
+            raise ProtocolViolation(TOO_BIG, "message too big")
 
-    def _gather(self, header: _Header, payload: bytes) -> Heard | None:
-        """The message that this frame completes, if it does."""
+    def _assemble(self, header: _FrameHeader, payload: bytes) -> Incoming | None:
+        """The message that this frame completes, if any."""
         if header.opcode >= CLOSE:
-            return _control(header.opcode, payload)
+            return _control_message(header.opcode, payload)
         started = self._started
         if started is None:
             if header.final:
-                return _message(header.opcode, payload)
-            self._started = _Started(header.opcode, bytearray(payload))
+                return _data_message(header.opcode, payload)
+            self._started = _PartialMessage(header.opcode, bytearray(payload))
             return None
         started.data += payload
         started.fragments += 1
         if not header.final:
             return None
         self._started = None
-        return _message(started.opcode, bytes(started.data))
+        return _data_message(started.opcode, bytes(started.data))
 
 
-def accept(key: str) -> str:
+def max_fragments(limit: int) -> int:
+    """Fragments allowed in a message of at most `limit` bytes."""
+    return MIN_FRAGMENTS + limit // FRAGMENT_BYTES
+
+
+def accept_key(key: str) -> str:
     """Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
     seed = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     return b64encode(hashlib.sha1(seed, usedforsecurity=False).digest()).decode()
 
 
-def upgrade(key: str) -> bytes:
-    """The whole 101 response: no extension, no subprotocol."""
+def upgrade_response(key: str) -> bytes:
+    """Complete 101 response, without extension or subprotocol."""
     return (
         "HTTP/1.1 101 Switching Protocols\r\n"
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept(key)}\r\n\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
     ).encode()
 
 
-def closing(code: int, reason: str = "") -> bytes:
-    """A close frame; of the reason as many whole characters as fit 123 bytes (RFC 6455 §5.5.1)."""
-    fits = reason.encode()[:123].decode(errors="ignore").encode()
-    return struct.pack("!BBH", 0x80 | CLOSE, 2 + len(fits), code) + fits
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Close frame; the reason is cut to 123 bytes of whole characters (RFC 6455 §5.5.1)."""
+    reason_bytes = reason.encode()[:123].decode(errors="ignore").encode()
+    return struct.pack("!BBH", 0x80 | CLOSE, 2 + len(reason_bytes), code) + reason_bytes
 
 
-def pong(data: bytes) -> bytes:
-    """The answer to a `Ping` with this data, at most 125 bytes as in every ping that was read."""
+def pong_frame(data: bytes) -> bytes:
+    """Pong frame with the data of a `PingMessage`, at most 125 bytes as the parser ensures."""
     return bytes((0x80 | PONG, len(data))) + data
 
 
-def _header(came: bytes | bytearray, at: int) -> _Header | None:
-    """The header that begins at `at` (RFC 6455 §5.2); None while it is not whole."""
-    if len(came) < at + 2:
+def _parse_header(buffer: bytes | bytearray, offset: int) -> _FrameHeader | None:
+    """Frame header at `offset` (RFC 6455 §5.2); None while it is incomplete."""
+    if len(buffer) < offset + 2:
         return None
-    first, second = came[at], came[at + 1]
+    first, second = buffer[offset], buffer[offset + 1]
     final, opcode, size = first >= 0x80, first & 0x0F, second & 0x7F
     if first & 0x70:
-        raise Broken(PROTOCOL_ERROR, "reserved bit set")
+        raise ProtocolViolation(PROTOCOL_ERROR, "reserved bit set")
     if opcode not in OPCODES:
-        raise Broken(PROTOCOL_ERROR, "unknown opcode")
+        raise ProtocolViolation(PROTOCOL_ERROR, "unknown opcode")
     if second < 0x80:
-        raise Broken(PROTOCOL_ERROR, "not masked")
+        raise ProtocolViolation(PROTOCOL_ERROR, "not masked")
     if opcode >= CLOSE and (size > 125 or not final):
-        raise Broken(PROTOCOL_ERROR, "control frame too long or in fragments")
+        raise ProtocolViolation(PROTOCOL_ERROR, "control frame too long or in fragments")
     if size < 126:
-        return _Header(final, opcode, size, at + 2)
-    end = at + (4 if size == 126 else 10)
-    if len(came) < end:
+        return _FrameHeader(final, opcode, size, offset + 2)
+    end = offset + (4 if size == 126 else 10)
+    if len(buffer) < end:
         return None
-    return _Header(final, opcode, _long(came[at + 2 : end]), end)
+    return _FrameHeader(final, opcode, _extended_length(buffer[offset + 2 : end]), end)
 
 
-def _long(field: bytes | bytearray) -> int:
-    """A length of 126 or more, written in two or eight bytes."""
+def _extended_length(field: bytes | bytearray) -> int:
+    """Extended payload length (126 or more), encoded in two or eight bytes."""
     size = int.from_bytes(field, "big")
     if size >> 63:
-        raise Broken(PROTOCOL_ERROR, "length out of range")
+        raise ProtocolViolation(PROTOCOL_ERROR, "length out of range")
     if size < (126 if len(field) == 2 else 0x10000):
-        raise Broken(PROTOCOL_ERROR, "length not in its shortest form")
+        raise ProtocolViolation(PROTOCOL_ERROR, "length not in its shortest form")
     return size
 
 
-def _unmasked(data: bytes | bytearray, key: bytes | bytearray) -> bytes:
-    """One xor of two long numbers: 16 KiB take 20 µs, a loop over the bytes 800 µs."""
+def _unmask(data: bytes | bytearray, key: bytes | bytearray) -> bytes:
+    """XOR of two big integers: 16 KiB take 20 µs, a loop over the bytes 800 µs."""
     size = len(data)
     keys = (key * (size // 4 + 1))[:size]
     number = int.from_bytes(data, sys.byteorder) ^ int.from_bytes(keys, sys.byteorder)
     return number.to_bytes(size, sys.byteorder)
 
 
-def _message(opcode: int, payload: bytes) -> Text | Binary:
-    return Text(_decoded(payload)) if opcode == TEXT else Binary(payload)
+def _data_message(opcode: int, payload: bytes) -> TextMessage | BinaryMessage:
+    return TextMessage(_decode_text(payload)) if opcode == TEXT else BinaryMessage(payload)
 
 
-def _control(opcode: int, payload: bytes) -> Ping | Pong | Closing:
+def _control_message(opcode: int, payload: bytes) -> PingMessage | PongMessage | CloseMessage:
     if opcode == CLOSE:
-        return _closing(payload)
-    return Ping(payload) if opcode == PING else Pong(payload)
+        return _parse_close(payload)
+    return PingMessage(payload) if opcode == PING else PongMessage(payload)
 
 
-def _closing(payload: bytes) -> Closing:
+def _parse_close(payload: bytes) -> CloseMessage:
     if not payload:
-        return Closing(None, "")
-    code = int.from_bytes(payload[:2], "big")  # of one byte alone under 256, so refused as well
-    if not _may_be_sent(code):
-        raise Broken(PROTOCOL_ERROR, "closing code that may not be sent")
-    return Closing(code, _decoded(payload[2:]))
+        return CloseMessage(None, "")
+    code = int.from_bytes(payload[:2], "big")  # a single byte is below 256 and so refused, too
+    if not _is_valid_code(code):
+        raise ProtocolViolation(PROTOCOL_ERROR, "closing code that may not be sent")
+    return CloseMessage(code, _decode_text(payload[2:]))
 
 
-def _may_be_sent(code: int) -> bool:
+def _is_valid_code(code: int) -> bool:
     """RFC 6455 §7.4 and IANA's registry: 1004-1006 and 1015 are reserved, 1016-2999 unknown."""
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
-def _decoded(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        pass  # raised below: as its context the error would hold all that was sent
-    raise Broken(BAD_PAYLOAD, "not UTF-8")
+        pass  # raised below: as its context this error would keep all the input alive
+    raise ProtocolViolation(BAD_PAYLOAD, "not UTF-8")

@@ -1,4 +1,4 @@
-"""Every word spoken on the room's socket: the numbered events and what each carries.
+"""Numbered events of a room and their payloads, as sent over WebSocket.
 
 Times are milliseconds since 1970. Every event about a person carries their `Face`.
 """
@@ -7,35 +7,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from rooms.people import Face, SeatName
+from rooms.members import Face, SeatName
 
-LAST = "live_end"
-"""The event after which a life of a room says nothing more."""
+LAST_EVENT_TYPE = "live_end"
+"""Type of the last event of a live session."""
 
-Leaving = Literal["left", "host", "offline", "banned"]
-Refusing = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
-Ending = Literal["host", "operator", "offline", "banned"]
-DEPARTING: dict[str, tuple[Leaving, Ending]] = {
+LeaveReason = Literal["left", "host", "offline", "banned"]
+RefuseReason = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
+EndReason = Literal["host", "operator", "offline", "banned"]
+DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
     "left": ("left", "host"),
     "host": ("host", "host"),
     "offline": ("offline", "offline"),
     "banned": ("banned", "banned"),
     "operator": ("left", "operator"),
 }
-"""By why somebody goes: as what it is told of a guest, and of a host, whose live ends by it."""
+"""Reason for departing -> (a guest's event reason, `live_end` reason if the host departs)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that has happened; a room numbers it when it is saved."""
+class RoomEvent:
+    """A room event before it is saved, which numbers it."""
 
     type: str
     data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
-    """An event as it is stored, told and replayed: the frame without its encoding."""
+class NumberedEvent:
+    """A room event as stored, published and replayed: the frame before encoding."""
 
     epoch: str
     seq: int
@@ -45,50 +45,59 @@ class Numbered:
 
 
 class MicroApply(Face):
+    """A user applied for the seat of their gender."""
+
     applied_at: int
     expires_at: int
 
 
 class MicroInvite(Face):
+    """The host invited a user to the seat of their gender."""
+
     expires_at: int
 
 
 class MicroAccept(Face):
+    """A user took the seat of their gender."""
+
     play_url: str
     area: str
     age: int
 
 
 class MicroRefuse(Face):
-    """refused: an invitation; withdrawn: one's own application."""
+    """An application or invitation ended without a seat.
 
-    reason: Refusing
+    refused: the user declined an invitation; withdrawn: the user cancelled an application.
+    """
+
+    reason: RefuseReason
 
 
 class MicroLeave(Face):
-    """host: taken off by the host."""
+    """A guest left the seat; `reason` host: removed by the host."""
 
-    reason: Leaving
+    reason: LeaveReason
 
 
-class Moment(Face):
-    """Somebody on mic lost or regained their connection."""
+class MicPresence(Face):
+    """A user on mic lost or regained the connection."""
 
     role: SeatName | Literal["host"]
 
 
 class LivePause(Face):
-    """The host is away, or back."""
+    """The host lost or regained the connection; the live pauses or resumes."""
 
 
-class Profile(Face):
-    """Somebody visible changed nickname or face; the host's also renames the room."""
+class ProfileChange(Face):
+    """A visible user changed nickname or face; the host's renames the room."""
 
 
-class LiveEnd(Face):
-    """Ends all seats and applications by itself."""
+class LiveEndEvent(Face):
+    """The live ended, and with it all seats and applications."""
 
-    reason: Ending
+    reason: EndReason
 
 
 class GiftShown(TypedDict):
@@ -98,8 +107,8 @@ class GiftShown(TypedDict):
     effect: str
 
 
-Gift = TypedDict(
-    "Gift",
+GiftEvent = TypedDict(
+    "GiftEvent",
     {
         "from": Face,
         "to": Face,
@@ -110,17 +119,17 @@ Gift = TypedDict(
     },
 )
 
-VOCABULARY: dict[str, type] = {
+EVENT_PAYLOADS: dict[str, type] = {
     "micro_apply": MicroApply,
     "micro_invite": MicroInvite,
     "micro_accept": MicroAccept,
     "micro_refuse": MicroRefuse,
     "micro_leave": MicroLeave,
-    "member_away": Moment,
-    "member_back": Moment,
+    "member_away": MicPresence,
+    "member_back": MicPresence,
     "live_pause": LivePause,
     "live_resume": LivePause,
-    "profile": Profile,
-    "gift": Gift,
-    LAST: LiveEnd,
+    "profile": ProfileChange,
+    "gift": GiftEvent,
+    LAST_EVENT_TYPE: LiveEndEvent,
 }

@@ -1,4 +1,4 @@
-"""The one path by which a room changes: load, decide, save with a guard, then tell."""
+"""The only path that changes a room: load, decide, guarded write, publish."""
 
 import asyncio
 import random
@@ -6,178 +6,208 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from rooms.events import LAST, Numbered
-from rooms.locks import Locks
-from rooms.people import Member, Person
-from rooms.refusals import HostIsLive, NoSuchRoom, PutOut, TryAgain
+from core.clock import now_ms
+from core.errors import TryAgain, WriteConflict
+from core.locks import NamedLocks
+from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.members import Member, Person
 from rooms.room import Room
 
 T = TypeVar("T")
-Also = Callable[[Any, Room], Awaitable[None]]
-"""Writes that must happen with the room's or not at all: (the store's transaction, the room)."""
+C = TypeVar("C")
+InTransaction = Callable[[Any, C], Awaitable[None]]
+"""Writes committed atomically with the room; arguments: the store's transaction, and what `prepare`
+returned."""
 
-PATIENCE_SECONDS = 2.0
-TAKE_OUTS = 5
-"""How often somebody is taken out who keeps coming in somewhere else."""
-
-
-class Raced(Exception):
-    """Somebody else saved before us: load and decide again."""
+RETRY_TIMEOUT_SECONDS = 2.0
+MAX_REMOVE_ATTEMPTS = 5
+"""Attempts to remove a user who keeps entering other rooms."""
 
 
-class Store(Protocol):
-    """Where rooms and the places in them are kept."""
+class RoomStorage(Protocol):
+    """Storage of rooms and memberships."""
 
-    async def load(self, live_id: int, people: Sequence[str] = ()) -> Room | None:
-        """The room without its log, with the places of `people`, wherever these are."""
+    async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
+        """The room without its log, and these users' memberships of any room."""
 
-    async def save(self, room: Room, told: Sequence[Numbered], also: Also | None) -> None:
-        """Write all that the change did, or raise Raced; acknowledged by the majority."""
+    async def save(
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        in_transaction: Callable[[Any], Awaitable[None]] | None,
+    ) -> None:
+        """Write the whole change atomically, or raise WriteConflict; majority-acknowledged."""
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        """Forget the places in a life of a room that has ended."""
+        """Delete the memberships of an ended live session."""
 
-    async def place_of(self, user_id: str) -> Member | None:
-        """Where somebody is."""
+    async def membership_of(self, user_id: str) -> Member | None:
+        """The user's membership, of any room."""
 
 
-class Ears(Protocol):
-    """Who is told after a change was saved; never waits, never raises."""
+class RoomListener(Protocol):
+    """Receives every saved change; must neither block nor raise."""
 
-    def tell(self, live_id: int, told: Sequence[Numbered]) -> None: ...
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None: ...
 
-    def stir(self, live_id: int) -> None:
+    def mark_audience_changed(self, live_id: int) -> None:
         """The number of people in the room may have changed."""
 
-    def show_out(self, live_id: int, user_id: str, number: int, *, barred: bool) -> None:
-        """This person is no longer in that room, with any socket up to this number; `barred`: with
-        any at all, and is not to come back."""
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    def evict(self, live_id: int, user_id: str, number: int, *, banned_until_left: bool) -> None:
+        """Close sockets up to `number`; if banned, all of them without reconnect."""
 
 
 class Keeper:
-    """Rooms are changed by `change`, seen by `look`, and left for another by `take_out`."""
+    """Applies rules to rooms under a lock, with optimistic writes and retries."""
 
-    def __init__(self, store: Store, ears: Ears, locks: Locks) -> None:
-        self._store = store
-        self._ears = ears
+    def __init__(self, storage: RoomStorage, listener: RoomListener, locks: NamedLocks) -> None:
+        self._storage = storage
+        self._listener = listener
         self._locks = locks
-        self.races = 0
-        """How often a change was decided again, since somebody else had been first."""
+        self.conflict_retries = 0
+        """Number of optimistic-lock retries."""
 
-    async def change(
+    async def change(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+        """Apply `rule` to the room and return what it returns.
+
+        An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
+        memberships the rule reads. RoomNotFound, TryAgain.
+        """
+
+        async def no_context() -> None:
+            return None
+
+        def apply(room: Room, _context: None) -> T:
+            return rule(room)
+
+        return await self.change_prepared(live_id, no_context, apply, *user_ids)
+
+    async def change_prepared(
         self,
         live_id: int,
-        rule: Callable[[Room], T],
-        *people: str,
-        also: Also | None = None,
-        learn: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[], Awaitable[C]],
+        rule: Callable[[Room, C], T],
+        *user_ids: str,
+        in_transaction: InTransaction[C] | None = None,
     ) -> T:
-        """Apply `rule` to the room; a Refusal it raises leaves everything as it was.
+        """As `change`, with data that `prepare` reads under the room's lock.
 
-        `also` is written together with what the rule says, and not when it says nothing.
-        `learn` reads what else the rule goes by, once the room is read: of two who bring news of
-        one thing, the one who was late brings the later news or none.
-        `people` are those whose places the rule looks at. Whoever loses the race against
-        another process decides again on the new state, for at most PATIENCE_SECONDS.
+        `prepare` runs after the room has been loaded. Its result is passed to the rule and to
+        `in_transaction`, which writes in the room's transaction, only if the rule has added events.
+        A WriteConflict repeats everything on the new state, for at most RETRY_TIMEOUT_SECONDS.
         """
         async with self._locks.hold(f"room:{live_id}"):
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
             while True:
-                seen_at = now_ms()
-                room = await self._load(live_id, people)
-                room.expire(seen_at)
-                if learn:
-                    await learn()
-                expired = len(room.events)
-                answer = rule(room)
+                loaded_at = now_ms()
+                room = await self._load(live_id, user_ids)
+                room.expire(loaded_at)
+                context = await prepare()
+                expiry_events = len(room.events)
+                result = rule(room, context)
                 if not room.changed:
-                    self._show_out(room, seen_at)
-                    return answer
-                if room.split:  # they came into another room meanwhile: no decision heals that
+                    self._evict(room, loaded_at)
+                    return result
+                if room.split:  # the user entered another room meanwhile: a retry would not help
                     raise TryAgain
+                # `in_transaction` belongs to the rule's events; expiry alone does not run it.
+                writes = in_transaction if len(room.events) > expiry_events else None
                 try:
-                    # What only expired here is not what `also` belongs to.
-                    await self._save(room, also if len(room.events) > expired else None, seen_at)
-                    return answer
-                except Raced:
-                    self.races += 1
+                    await self._save(room, _bind(writes, context), loaded_at)
+                    return result
+                except WriteConflict:
+                    self.conflict_retries += 1
                     if time.monotonic() > deadline:
                         raise TryAgain from None
                     await asyncio.sleep(random.uniform(0.001, 0.02))
 
-    async def look(self, live_id: int, *people: str) -> Room:
-        """The room as it is; NoSuchRoom."""
-        return await self._load(live_id, people)
+    async def load(self, live_id: int, *user_ids: str) -> Room:
+        """The stored room; changes to it are not saved. RoomNotFound."""
+        return await self._load(live_id, user_ids)
 
     async def enter(self, live_id: int, person: Person) -> Room:
-        """Bring somebody into a live room, out of wherever else they are.
+        """Add a user to a live room, removing them from any other.
 
-        Everything is checked before they leave the other room; HostIsLive when they host it.
+        Everything is checked before they leave the other room; HostIsLive if they host it.
         """
         user_id = person.user_id
-        (await self.look(live_id, user_id)).enter(person, now_ms())
-        place = await self._store.place_of(user_id)
-        if place and place.live_id != live_id:
-            if (await self.look(place.live_id, user_id)).role_of(user_id) == "host":
+        (await self.load(live_id, user_id)).enter(person, now_ms())
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id != live_id:
+            if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
-            await self.take_out(user_id, but=live_id)
+            await self.leave_all(user_id, but=live_id)
 
-        def come_in(room: Room) -> Room:
+        def add_member(room: Room) -> Room:
             room.enter(person, now_ms())
             return room
 
-        room = await self.change(live_id, come_in, user_id)
-        if room.joined and (await self.look(live_id)).keeps_out(user_id, now_ms()):
-            # Put out while they came in; nothing of the room itself was written that could clash.
-            await self.change(live_id, lambda room: room.bar(user_id), user_id)
-            raise PutOut
+        room = await self.change(live_id, add_member, user_id)
+        if room.joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
+            # Entering writes the membership only, so a concurrent ban is no WriteConflict.
+            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
+            raise RemovedFromRoom
         return room
 
-    async def put_out(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
-        """Somebody is put out by `rule`, even if they are just coming in. What the rule says:
-        whether they were on mic."""
+    async def remove_user(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
+        """Remove a user by `rule`, even while they are entering.
+
+        Returns the rule's result: whether they were on mic.
+        """
         on_mic = await self.change(live_id, rule, user_id)
-        place = await self._store.place_of(user_id)
-        if place and place.live_id == live_id:
-            await self.change(live_id, lambda room: room.bar(user_id), user_id)
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id == live_id:
+            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
         return on_mic
 
-    async def take_out(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
-        """Take somebody out of wherever they are, with the events that belong to it.
+    async def leave_all(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
+        """Remove a user from whichever room they are in, publishing the events.
 
-        `but` names the room in which they may stay.
+        `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. TryAgain.
         """
-        for _ in range(TAKE_OUTS):
-            place = await self._store.place_of(user_id)
-            if place is None or place.live_id == but:
+        for _ in range(MAX_REMOVE_ATTEMPTS):
+            member = await self._storage.membership_of(user_id)
+            if member is None or member.live_id == but:
                 return
-            await self.change(place.live_id, lambda room: room.depart(user_id, reason), user_id)
+            await self.change(
+                member.live_id, lambda room: room.remove_member(user_id, reason), user_id
+            )
         raise TryAgain
 
-    async def _load(self, live_id: int, people: Sequence[str]) -> Room:
-        room = await self._store.load(live_id, people)
+    async def _load(self, live_id: int, user_ids: Sequence[str]) -> Room:
+        room = await self._storage.load(live_id, user_ids)
         if room is None:
-            raise NoSuchRoom
+            raise RoomNotFound
         return room
 
-    async def _save(self, room: Room, also: Also | None, seen_at: int) -> None:
-        told = room.numbered(now_ms())
-        await self._store.save(room, told, also)
-        self._ears.tell(room.live_id, told)
+    async def _save(
+        self,
+        room: Room,
+        in_transaction: Callable[[Any], Awaitable[None]] | None,
+        loaded_at: int,
+    ) -> None:
+        events = room.numbered(now_ms())
+        await self._storage.save(room, events, in_transaction)
+        self._listener.publish(room.live_id, events)
         if room.joined or room.gone or room.roles:
-            self._ears.stir(room.live_id)
-        self._show_out(room, seen_at)
-        if told and told[-1].type == LAST:
-            await self._store.clear(room.live_id, room.epoch)
+            self._listener.mark_audience_changed(room.live_id)
+        self._evict(room, loaded_at)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            await self._storage.clear(room.live_id, room.epoch)
 
-    def _show_out(self, room: Room, seen_at: int) -> None:
-        for user_id in room.gone | room.absent:
-            place = room.seen.get(user_id) if user_id in room.gone else None
-            # Sockets are numbered by the time in ms: whoever was not here may be back since.
-            number = place.socket if place else seen_at
-            barred = user_id in room.barred
-            self._ears.show_out(room.live_id, user_id, number, barred=barred)
+    def _evict(self, room: Room, loaded_at: int) -> None:
+        for user_id in room.gone | room.not_present:
+            member = room.seen.get(user_id) if user_id in room.gone else None
+            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
+            number = member.socket if member else loaded_at
+            banned_until_left = user_id in room.banned_until_left
+            self._listener.evict(room.live_id, user_id, number, banned_until_left=banned_until_left)
+
+
+def _bind(
+    in_transaction: InTransaction[C] | None, context: C
+) -> Callable[[Any], Awaitable[None]] | None:
+    if in_transaction is None:
+        return None
+    return lambda tx: in_transaction(tx, context)

@@ -1,14 +1,17 @@
-"""What is known of people's connections, and how long one may be gone; times in ms."""
+"""Connection states of members and their grace periods; times in ms."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from rooms.people import ON_MIC, Role
+from rooms.members import ON_MIC, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a connection may be gone before something comes of it."""
+class GracePolicy:
+    """How long (ms) a connection may be lost before it has consequences.
+
+    `shown`: until the room is notified; the others: until the role is lost.
+    """
 
     shown: int
     viewer: int
@@ -16,7 +19,7 @@ class Patience:
     host: int
 
     def of(self, role: Role, *, streams: bool) -> int:
-        """Until a place of this kind is lost; twice for a guest whose picture still arrives."""
+        """Grace period of the role, doubled for a guest who still streams."""
         if role == "host":
             return self.host
         if role in ON_MIC:
@@ -25,8 +28,8 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """One socket of a member in one life of a room; `at` is when it closed, if it did."""
+class MemberSocket:
+    """A member's socket in one live session; `at` is when it closed, else 0."""
 
     user_id: str
     live_id: int
@@ -37,7 +40,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What a socket that opens finds: the life of the room, one's role in it, and its number."""
+    """A newly registered socket: its live session, number, and the member's role."""
 
     epoch: str
     role: Role
@@ -45,8 +48,8 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where somebody is, the number of their newest socket, and which process serves it."""
+class SessionState:
+    """A user's room, newest socket number and serving process (None: disconnected)."""
 
     live_id: int
     epoch: str
@@ -55,28 +58,28 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """Somebody of whose absence something may have come."""
+class PendingAbsence:
+    """A member's absence that is due for a check, claimed by a process."""
 
     user_id: str
     live_id: int
     epoch: str
     streams: bool
-    """Their picture still arrives at Tencent's."""
+    """Whether the user's video stream still reaches Tencent."""
     claim: int = field(default=0, compare=False)
-    """The time that stands on them while we look: a newer absence has another one."""
+    """`due_at` as written by the claim; differs if a newer absence has been recorded since."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A member as Tencent's callbacks find them."""
+class Membership:
+    """A membership as Tencent's callbacks need it."""
 
     live_id: int
     epoch: str
     role: Role
     served: bool
-    """They have had a socket, which speaks for them."""
+    """Whether the user has had a socket: presence then follows sockets, not callbacks."""
     away: bool
     entered_at: int
     stream: dict[str, Any] | None
-    """What was last heard of their stream; see `streams.py`."""
+    """Last known state of the video stream; see `streams.py`."""

@@ -1,41 +1,41 @@
-"""The rules of a live room: who may sit, apply, invite, leave and end.
+"""Rules of a live room: who may sit, apply, invite, leave, end.
 
-Every rule is one method. It checks everything first and changes afterwards, so a refusal
-leaves the room as it was; what it changes and says is saved as one write by the keeper.
+Every rule is one method. It checks everything first and changes afterwards, so an error leaves
+the room unchanged; the keeper saves its changes and events in one write. Times are in ms.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rooms.events import (
-    DEPARTING,
-    LAST,
-    Ending,
-    Gift,
-    Leaving,
-    LiveEnd,
-    LivePause,
-    MicroAccept,
-    MicroApply,
-    MicroInvite,
-    Moment,
-    Profile,
-)
-from rooms.people import ON_MIC, SEAT_OF_GENDER, Member, Person, Role
-from rooms.presence import Patience
-from rooms.refusals import (
-    BadParameter,
+from core.errors import InvalidParameter
+from rooms.errors import (
+    AlreadyOnMic,
     HostMustEnd,
     NoGender,
     NotAdmitted,
     NotHost,
     NotInRoom,
     NotLive,
-    OnMic,
-    PutOut,
+    RemovedFromRoom,
     SeatTaken,
 )
-from rooms.state import Application, Seat, State, Status
+from rooms.events import (
+    DEPARTURE_REASONS,
+    LAST_EVENT_TYPE,
+    EndReason,
+    GiftEvent,
+    LeaveReason,
+    LiveEndEvent,
+    LivePause,
+    MicPresence,
+    MicroAccept,
+    MicroApply,
+    MicroInvite,
+    ProfileChange,
+)
+from rooms.members import ON_MIC, SEAT_OF_GENDER, Member, Person, Role
+from rooms.presence import GracePolicy
+from rooms.state import Application, RoomState, Seat, Status
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
@@ -43,33 +43,36 @@ Admission = Literal["applied", "invited", "open"]
 
 
 @dataclass(slots=True)
-class Room(State):
-    """One room and what may happen in it."""
+class Room(RoomState):
+    """A room and the rules by which it changes."""
 
-    # ---- the host opens and ends
+    # ---- opening and ending
 
     def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
-        """Start a live, or resume the one that is on (False): nobody is told, nobody is there."""
+        """Start a live; False and no change if one is in progress.
+
+        There is no event, because no user is in the room yet.
+        """
         if self.live:
             return False
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
         self.applications = {}
-        self.blocked = self.kept_out(now)
+        self.blocked = self.active_bans(now)
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
         self.touched |= {"applications", "blocked"}
-        self._join(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
+        self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
     def end(self, user_id: str) -> bool:
-        """The host's word; False when it has ended already."""
+        """End the live at the host's request; False if already ended."""
         if user_id != self.host_id:
             raise NotHost
         return self.close("host")
 
-    def close(self, reason: Ending) -> bool:
-        """End the live whoever wants it."""
+    def close(self, reason: EndReason) -> bool:
+        """End the live without a permission check; False if already ended."""
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
@@ -78,133 +81,143 @@ class Room(State):
         self.applications = {}
         self.status = "ended"
         self.touched |= {"male", "female", "status", "applications"}
-        said: LiveEnd = {**self.owner.person.face(), "reason": reason}
-        self._say(LAST, said)
+        data: LiveEndEvent = {**self.owner.person.face(), "reason": reason}
+        self._add_event(LAST_EVENT_TYPE, data)
         return True
 
-    # ---- in and out
+    # ---- entering, leaving, bans
 
     def enter(self, person: Person, now: int) -> Role:
-        """Become a viewer, or keep the role one has here."""
+        """Join as a viewer; a member keeps the current role."""
         if not self.live:
             raise NotLive
-        if self.keeps_out(person.user_id, now):
-            raise PutOut
+        if self.is_banned(person.user_id, now):
+            raise RemovedFromRoom
         member = self._member(person.user_id)
         if member is None:
             member = Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
-            self._join(member)
+            self._add_member(member)
         return member.role
 
     def leave(self, user_id: str, reason: str = "left") -> None:
-        """Give up room, seat and application; not being here is no mistake."""
+        """Leave the room, seat and application; no error for non-members."""
         if self.role_of(user_id) == "host":
             raise HostMustEnd
-        self.depart(user_id, reason)
+        self.remove_member(user_id, reason)
 
-    def depart(self, user_id: str, reason: str) -> None:
-        """Leave whatever one is, for one of the reasons DEPARTING: a host's departure ends the
-        live."""
-        as_guest, as_host = DEPARTING[reason]
+    def remove_member(self, user_id: str, reason: str) -> None:
+        """Remove a user in any role; the host's departure ends the live.
+
+        `reason` is a key of DEPARTURE_REASONS.
+        """
+        as_guest, as_host = DEPARTURE_REASONS[reason]
         role = self.role_of(user_id)
         if role == "host":
             self.close(as_host)
             return
         if self.live:
             self._vacate(user_id, as_guest)
-            self._withdraw(user_id, as_guest)
+            self._end_application(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
             self.gone.add(user_id)
             self.roles.pop(user_id, None)
         else:
-            self.absent.add(user_id)
+            self.not_present.add(user_id)
 
-    def put_out(self, host_id: str, user_id: str, until: int) -> bool:
-        """The host puts somebody out, who may not come back before `until` (ms). Whether they
-        were on mic, which the room is told."""
+    def remove_user(self, host_id: str, user_id: str, until: int) -> bool:
+        """The host removes a user and bans them until `until` (ms).
+
+        Returns whether they were on mic, in which case there is a `micro_leave` event.
+        """
         if host_id != self.host_id:
             raise NotHost
-        return self.shut_out(user_id, until, "host")
+        return self.ban_user(user_id, until, "host")
 
-    def shut_out(self, user_id: str, until: int, reason: str) -> bool:
-        """As `put_out`, whoever wants it: host, or (for the operators) banned."""
+    def ban_user(self, user_id: str, until: int, reason: str) -> bool:
+        """As `remove_user` without the host check; `reason` is `banned` for operators."""
         if user_id == self.host_id:
-            raise BadParameter({"user_id": "the host cannot be put out"})
+            raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
         self.blocked[user_id] = until
         self.touched.add(f"blocked.{user_id}")
         on_mic = self.seat_of(user_id) is not None
-        self.bar(user_id, reason)
+        self.remove_banned(user_id, reason)
         return on_mic
 
-    def bar(self, user_id: str, reason: str = "host") -> None:
-        """Out goes somebody who has been put out."""
-        self.depart(user_id, reason)
-        self.barred.add(user_id)
+    def remove_banned(self, user_id: str, reason: str = "host") -> None:
+        """Remove an already banned user and have all their sockets closed."""
+        self.remove_member(user_id, reason)
+        self.banned_until_left.add(user_id)
 
-    def let_in(self, user_id: str) -> None:
-        """Whoever was put out may come back; not having been is no mistake."""
+    def lift_ban(self, user_id: str) -> None:
+        """Lift a ban; no error for a user who is not banned."""
         if self.blocked.pop(user_id, None) is not None:
             self.touched.add(f"blocked.{user_id}")
 
-    # ---- away and back
+    # ---- lost and restored connections
 
-    def come_back(self, user_id: str) -> None:
-        """Somebody on mic is connected again; with the host the show goes on."""
-        self._show_away(user_id, away=False)
+    def mark_connected(self, user_id: str) -> None:
+        """Show a user on mic as reconnected; the host resumes the live."""
+        self._set_away(user_id, away=False)
 
-    def miss(
-        self, user_id: str, now: int, patience: Patience, *, since: int, streams: bool
+    def apply_absence(
+        self, user_id: str, now: int, grace: GracePolicy, *, since: int, streams: bool
     ) -> int | None:
-        """What comes by now of a connection that is gone: it is shown, costs the seat, then the
-        place; a host's absence ends the live.
+        """Apply the grace periods to a member whose connection is lost.
 
-        No patience ends within its time after `since`, before which nobody could have come back.
-        A guest whose picture still arrives (`streams`) has twice the time. The answer is when (ms)
-        to ask again, None when there is nothing to wait for.
+        A user on mic is shown as away after `grace.shown`; the live ends after `grace.host`, a
+        viewer leaves after `grace.viewer`. A guest loses the seat after `grace.guest`, twice that
+        while their video stream still arrives (`streams`), and leaves the room after
+        `grace.viewer`, but not before losing the seat. By default: 45 s and 60 s without a stream,
+        both after 90 s with one.
+
+        Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
+        The caller passes now minus the time for which its process has held its lease without a
+        gap: before that, MongoDB may have been down, and no client could have reconnected.
+        Returns when (ms) to check again, None if there is nothing to wait for.
         """
         member = self._member(user_id)
         if member is None:
             return None
         if member.away_at is None:
-            self.come_back(user_id)  # nobody has said so yet
+            self.mark_connected(user_id)  # the room may still show the user as away
             return None
         began = max(member.away_at, since)
-        until = began + patience.of(member.role, streams=streams)
+        until = began + grace.of(member.role, streams=streams)
         if member.role in ON_MIC:
-            shown_at = min(member.away_at + patience.shown, until)
+            shown_at = min(member.away_at + grace.shown, until)
             if now < shown_at:
                 return shown_at
-            self._show_away(user_id, away=True)
-            self.held.add(user_id)  # whoever comes back in this instant is not shown away
+            self._set_away(user_id, away=True)
+            self.guarded.add(user_id)  # the write fails if the user reconnects meanwhile
         if now < until:
             return until
-        return self._run_out(member, now, began + patience.viewer)
+        return self._end_grace(member, now, began + grace.viewer)
 
-    # ---- the way to the mic
+    # ---- seats, applications, invitations
 
     def apply(self, person: Person, now: int, seconds: float) -> None:
-        """Ask for the seat of one's gender; asking again changes nothing."""
+        """Apply for the seat of the user's gender; applying again changes nothing."""
         person = self._candidate(person)
-        asked = self.applications.get(person.user_id)
-        if asked and asked.applied_at is not None:
+        application = self.applications.get(person.user_id)
+        if application and application.applied_at is not None:
             return
-        if asked:
-            asked = replace(asked, applied_at=now)
+        if application:
+            application = replace(application, applied_at=now)
         else:
-            asked = Application(
-                person, self._next, now, invited=False, expires_at=now + int(seconds * 1000)
+            application = Application(
+                person, self._next_seq, now, invited=False, expires_at=now + int(seconds * 1000)
             )
-        self._queue(asked)
-        self._become(person.user_id, "applied")
-        said: MicroApply = {
-            **asked.person.face(),
+        self._set_application(application)
+        self._set_role(person.user_id, "applied")
+        data: MicroApply = {
+            **application.person.face(),
             "applied_at": now,
-            "expires_at": asked.expires_at,
+            "expires_at": application.expires_at,
         }
-        self._say("micro_apply", said)
+        self._add_event("micro_apply", data)
 
     def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
         """The host offers a viewer or applicant the seat of their gender for `seconds`."""
@@ -214,71 +227,78 @@ class Room(State):
         if getattr(self, SEAT_OF_GENDER[person.gender]):
             raise SeatTaken
         expires = now + int(seconds * 1000)
-        asked = self.applications.get(person.user_id)
-        if asked:
-            asked = replace(asked, invited=True, expires_at=expires)
+        application = self.applications.get(person.user_id)
+        if application:
+            application = replace(application, invited=True, expires_at=expires)
         else:
-            asked = Application(person, self._next, None, invited=True, expires_at=expires)
-        self._queue(asked)
-        self.held.add(person.user_id)
-        said: MicroInvite = {**asked.person.face(), "expires_at": expires}
-        self._say("micro_invite", said)
+            application = Application(
+                person, self._next_seq, None, invited=True, expires_at=expires
+            )
+        self._set_application(application)
+        self.guarded.add(person.user_id)  # the write fails if the user leaves meanwhile
+        data: MicroInvite = {**application.person.face(), "expires_at": expires}
+        self._add_event("micro_invite", data)
 
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
-        """Take the seat of one's gender; whoever sits there already gets the same seat again."""
+        """Take the seat of the user's gender; a seated guest keeps theirs."""
         if self.live and (seat := self.seat_of(person.user_id)):
             return seat
         person = self._candidate(person)
         name = SEAT_OF_GENDER[person.gender]
         if getattr(self, name):
             raise SeatTaken
-        if not self._admits(person.user_id, admission):
+        if not self._is_admitted(person.user_id, admission):
             raise NotAdmitted
         seat = Seat(person, stream)
-        self._sit(name, seat)
+        self._set_seat(name, seat)
         if self.applications.pop(person.user_id, None):
             self.touched.add(f"applications.{person.user_id}")
-        self._become(person.user_id, name)
-        said: MicroAccept = {
+        self._set_role(person.user_id, name)
+        data: MicroAccept = {
             **person.face(),
             "play_url": play_url,
             "area": person.area,
             "age": person.age,
         }
-        self._say("micro_accept", said)
+        self._add_event("micro_accept", data)
         return seat
 
     def refuse(self, user_id: str) -> None:
-        """End one's own application or invitation; having none is no mistake."""
-        asked = self.applications.get(user_id)
-        if asked:
-            self._withdraw(user_id, "refused" if asked.invited else "withdrawn")
+        """Decline an invitation or withdraw an application; no error without either."""
+        application = self.applications.get(user_id)
+        if application:
+            self._end_application(user_id, "refused" if application.invited else "withdrawn")
 
-    def leave_micro(self, user_id: str, target: str, gender: int | None = None) -> None:
-        """Leave one's seat; the host may take anybody off the mic or out of the queue."""
+    def leave_mic(self, user_id: str, target: str, gender: int | None = None) -> None:
+        """Vacate the seat of `target`, who is the user or, for the host, any user.
+
+        For the host it also ends the target's application or invitation. `gender`, a redundant
+        parameter of the API's contract, must be the target's if given. No error if the target has
+        neither seat nor application.
+        """
         by_host = user_id == self.host_id
         if user_id != target and not by_host:
             raise NotHost
-        seat, asked = self.seat_of(target), self.applications.get(target)
-        found = seat or (asked if by_host else None)
+        seat, application = self.seat_of(target), self.applications.get(target)
+        found = seat or (application if by_host else None)
         if found and gender is not None and found.person.gender != gender:
-            raise BadParameter({"gender": "this is not the gender of that person"})
-        reason: Leaving = "left" if user_id == target else "host"
+            raise InvalidParameter({"gender": "does not match the gender of this user"})
+        reason: LeaveReason = "left" if user_id == target else "host"
         self._vacate(target, reason)
         if by_host:
-            self._withdraw(target, reason)
+            self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
-        """End the applications and invitations whose time is over."""
-        for asked in list(self.applications.values()):
-            if asked.expires_at <= now:
-                self._withdraw(asked.person.user_id, "expired")
+        """End the applications and invitations that have expired."""
+        for application in list(self.applications.values()):
+            if application.expires_at <= now:
+                self._end_application(application.person.user_id, "expired")
 
-    # ---- what is heard besides
+    # ---- profiles and gifts
 
     def update_profile(self, person: Person) -> None:
-        """Show a changed nickname or face of somebody visible here."""
-        old = self._visible(person.user_id)
+        """Show a changed nickname or face of a visible user."""
+        old = self._visible_person(person.user_id)
         if old is None or (old.nickname, old.face_url) == (person.nickname, person.face_url):
             return
         new = replace(old, nickname=person.nickname, face_url=person.face_url)
@@ -286,72 +306,72 @@ class Room(State):
             self.owner = replace(self.owner, person=new)
             self.touched.add("owner")
         elif seat := self.seat_of(person.user_id):
-            self._sit(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
+            self._set_seat(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
         else:
-            self._queue(replace(self.applications[person.user_id], person=new))
-        said: Profile = {**new.face()}
-        self._say("profile", said)
+            self._set_application(replace(self.applications[person.user_id], person=new))
+        data: ProfileChange = {**new.face()}
+        self._add_event("profile", data)
 
     def has(self, *user_ids: str) -> bool:
-        """Whether all of them are (still) in it."""
+        """Whether all these users are in the current live session."""
         return all(self.role_of(user_id) is not None for user_id in user_ids)
 
-    def hear_gift(self, gift: Gift) -> None:
-        """Tell the room of a gift between two whom it `has`."""
-        self._say("gift", gift)
+    def add_gift(self, gift: GiftEvent) -> None:
+        """Add the event of a gift between users whom the room `has`."""
+        self._add_event("gift", gift)
 
-    # ---- who may, and who is seen
+    # ---- steps of the rules
 
-    def _run_out(self, member: Member, now: int, leaves_at: int) -> int | None:
-        """Nobody waits any longer for this member; a guest may still come back as a viewer."""
+    def _end_grace(self, member: Member, now: int, leaves_at: int) -> int | None:
+        """Evict an absent member; before `leaves_at` a guest only loses the seat."""
         if member.role == "host":
             self.close("offline")
             return None
         if member.role in ON_MIC and now < leaves_at:
             self._vacate(member.user_id, "offline")
             return leaves_at
-        self.depart(member.user_id, "offline")
+        self.remove_member(member.user_id, "offline")
         return None
 
-    def _show_away(self, user_id: str, *, away: bool) -> None:
+    def _set_away(self, user_id: str, *, away: bool) -> None:
         role = self.role_of(user_id)
         seat = self.owner if role == "host" else self.seat_of(user_id)
         if role is None or seat is None or seat.away == away:
             return
-        shown = replace(seat, away=away)
+        new_seat = replace(seat, away=away)
         if role != "host":
             name = SEAT_OF_GENDER[seat.person.gender]
-            self._sit(name, shown)
-            guest: Moment = {**seat.person.face(), "role": name}
-            self._say("member_away" if away else "member_back", guest)
+            self._set_seat(name, new_seat)
+            guest: MicPresence = {**seat.person.face(), "role": name}
+            self._add_event("member_away" if away else "member_back", guest)
             return
-        said: Moment = {**seat.person.face(), "role": "host"}
-        self.owner, self.status = shown, "paused" if away else "live"
+        host: MicPresence = {**seat.person.face(), "role": "host"}
+        self.owner, self.status = new_seat, "paused" if away else "live"
         self.touched |= {"owner", "status"}
         pause: LivePause = {**seat.person.face()}
-        self._say("member_away" if away else "member_back", said)
-        self._say("live_pause" if away else "live_resume", pause)
+        self._add_event("member_away" if away else "member_back", host)
+        self._add_event("live_pause" if away else "live_resume", pause)
 
     def _candidate(self, person: Person) -> Person:
-        """Somebody here who may go on mic, with the gender by which the room knows them."""
+        """The person with the membership's gender, if they may go on mic."""
         if not self.live:
             raise NotLive
         member = self._member(person.user_id)
         if member is None:
             raise NotInRoom
         if member.role in ON_MIC:
-            raise OnMic
+            raise AlreadyOnMic
         if member.gender not in SEAT_OF_GENDER:
             raise NoGender
         return replace(person, gender=member.gender)
 
-    def _admits(self, user_id: str, admission: Admission) -> bool:
-        asked = self.applications.get(user_id)
+    def _is_admitted(self, user_id: str, admission: Admission) -> bool:
+        application = self.applications.get(user_id)
         if admission == "open":
             return True
-        return asked is not None and (admission == "applied" or asked.invited)
+        return application is not None and (admission == "applied" or application.invited)
 
-    def _visible(self, user_id: str) -> Person | None:
+    def _visible_person(self, user_id: str) -> Person | None:
         if not self.live:
             return None
         shown = [self.owner, self.male, self.female, self.applications.get(user_id)]

@@ -1,13 +1,13 @@
-"""The room as the first frame of a socket shows it."""
+"""Snapshot of a room: the first frame of a non-resuming socket."""
 
 from collections.abc import Callable
 from typing import TypedDict
 
-from rooms.people import Counts, Face
+from rooms.members import Face, MemberCounts
 from rooms.room import Room, Seat, Status
 
 PlayUrl = Callable[[str], str]
-"""The signed play URL of a stream."""
+"""Returns the signed play URL of a stream."""
 
 
 class SeatShown(Face):
@@ -18,7 +18,7 @@ class SeatShown(Face):
 
 
 class Applicant(Face):
-    """An invited viewer who has not applied stands here with applied_at None."""
+    """A user who applied or was invited; `applied_at` is null if only invited."""
 
     applied_at: int | None
     invited: bool
@@ -26,6 +26,8 @@ class Applicant(Face):
 
 
 class Snapshot(TypedDict):
+    """State of a room when the socket opens; the events that follow change it."""
+
     status: Status
     room_name: str
     room_image: str
@@ -38,22 +40,22 @@ class Snapshot(TypedDict):
     num_list: list[int]
 
 
-def snapshot(room: Room, counts: Counts, play_url: PlayUrl) -> Snapshot:
+def snapshot(room: Room, counts: MemberCounts, play_url: PlayUrl) -> Snapshot:
     return {
         "status": room.status,
         "room_name": room.name,
         "room_image": room.image,
         "group_id": room.group_id,
-        "owner": show_seat(room.owner, play_url),
-        "male": show_seat(room.male, play_url) if room.male else None,
-        "female": show_seat(room.female, play_url) if room.female else None,
-        "applicants": show_applicants(room),
+        "owner": seat_view(room.owner, play_url),
+        "male": seat_view(room.male, play_url) if room.male else None,
+        "female": seat_view(room.female, play_url) if room.female else None,
+        "applicants": applicant_views(room),
         "audience_count": counts.audience if room.live else 0,
         "num_list": counts.num_list,
     }
 
 
-def show_seat(seat: Seat, play_url: PlayUrl) -> SeatShown:
+def seat_view(seat: Seat, play_url: PlayUrl) -> SeatShown:
     person = seat.person
     return {
         **person.face(),
@@ -64,15 +66,15 @@ def show_seat(seat: Seat, play_url: PlayUrl) -> SeatShown:
     }
 
 
-def show_applicants(room: Room) -> list[Applicant]:
-    """In the order in which they first applied or were invited."""
-    queue = sorted(room.applications.values(), key=lambda asked: asked.n)
+def applicant_views(room: Room) -> list[Applicant]:
+    """Applicants and invited users, by first application or invitation."""
+    queue = sorted(room.applications.values(), key=lambda application: application.n)
     return [
         {
-            **asked.person.face(),
-            "applied_at": asked.applied_at,
-            "invited": asked.invited,
-            "expires_at": asked.expires_at,
+            **application.person.face(),
+            "applied_at": application.applied_at,
+            "invited": application.invited,
+            "expires_at": application.expires_at,
         }
-        for asked in queue
+        for application in queue
     ]

@@ -1,31 +1,41 @@
-"""What a room is, and the small steps in which a change of it is recorded.
+"""State of a room, and private steps that record changes to it.
 
-The rules that decide which steps are taken stand in rooms/room.py.
+The rules that use these steps are in rooms/room.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rooms.events import Event, Leaving, MicroLeave, MicroRefuse, Numbered, Refusing
-from rooms.people import SEAT_OF_GENDER, Member, Person, Role, SeatName
+from rooms.events import (
+    LeaveReason,
+    MicroLeave,
+    MicroRefuse,
+    NumberedEvent,
+    RefuseReason,
+    RoomEvent,
+)
+from rooms.members import SEAT_OF_GENDER, Member, Person, Role, SeatName
 
 Status = Literal["live", "paused", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Somebody on mic; `stream` is the name of their video stream, new with every seat."""
+    """A user on mic; `stream` names their video, new for every seat."""
 
     person: Person
     stream: str
     away: bool = False
-    """The room has been told that their connection is gone."""
+    """Whether the room has been notified that the user's connection is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A wish for a seat, or an invitation to one, or both; times in ms, `n` orders the queue."""
+    """Application for a seat, invitation to one, or both; times in ms.
+
+    `n` orders the queue.
+    """
 
     person: Person
     n: int
@@ -35,9 +45,11 @@ class Application:
 
 
 @dataclass(slots=True)
-class State:
-    """The state of a room, with the members whom the change at hand concerns (not all of them),
-    and what this change has done to it so far."""
+class RoomState:
+    """State of a room, with the changes made since it was loaded.
+
+    `members` has only the memberships that the current change concerns, not all of the room.
+    """
 
     live_id: int
     group_id: str
@@ -51,33 +63,33 @@ class State:
     female: Seat | None = None
     applications: dict[str, Application] = field(default_factory=dict)
     blocked: dict[str, int] = field(default_factory=dict)
-    """Who has been put out, until when (ms)."""
+    """User id -> end of the ban (ms)."""
     members: dict[str, Member] = field(default_factory=dict)
 
-    # What was read, for the guard of the write.
+    # As loaded: the guarded write compares these with what is stored.
     loaded: tuple[str, int] = field(init=False)
     seen: dict[str, Member] = field(init=False)
 
-    # What this change has done so far, for the one write that saves it.
-    events: list[Event] = field(default_factory=list)
+    # Recorded by the current change, to be saved in one write.
+    events: list[RoomEvent] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     joined: dict[str, Member] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    held: set[str] = field(default_factory=set)
-    """Whose place must be what was seen, though nothing of it changes."""
+    guarded: set[str] = field(default_factory=set)
+    """Users whose membership version must still be the loaded one, though its role is kept."""
     dropped: set[str] = field(default_factory=set)
-    """Streams that nobody is to push any more."""
-    barred: set[str] = field(default_factory=set, compare=False)
-    """Who is not only out, but to stay out."""
-    absent: set[str] = field(default_factory=set, compare=False)
-    """Who was to leave and is not here: their socket, if there is one, does not know."""
+    """Streams whose push is to be cut: their seat is gone."""
+    banned_until_left: set[str] = field(default_factory=set, compare=False)
+    """Removed users whose sockets are all to be closed, with a code that forbids reconnecting."""
+    not_present: set[str] = field(default_factory=set, compare=False)
+    """Users who were to leave but have no membership here; a socket may still be open."""
 
     def __post_init__(self) -> None:
         self.loaded = (self.epoch, self.version)
         self.seen = dict(self.members)
 
-    # ---- what the room is
+    # ---- queries
 
     @property
     def host_id(self) -> str:
@@ -97,104 +109,104 @@ class State:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to save, in the room or among its members."""
+        """Whether the room or a membership has anything to save."""
         return bool(self.events or self.touched or self.joined or self.roles or self.gone)
 
     @property
     def split(self) -> bool:
-        """Whether somebody joins who has a place in another room: that cannot be saved."""
-        places = [self.seen.get(user_id) for user_id in self.joined]
-        return any(place and place.live_id != self.live_id for place in places)
+        """Whether a joining user is a member of another room; not savable."""
+        memberships = [self.seen.get(user_id) for user_id in self.joined]
+        return any(member and member.live_id != self.live_id for member in memberships)
 
     def lasted(self, now: int) -> int:
         """Whole seconds since the live began."""
         return max(0, now - self.started_at) // 1000
 
     def role_of(self, user_id: str) -> Role | None:
-        """What this person is in the present life of the room; None when not in it."""
+        """Role in the current live session; None for other users."""
         member = self._member(user_id)
         return member.role if member else None
 
-    def role_in(self, place: Member) -> Role | None:
-        """What somebody is in it by their place, wherever that is."""
-        return place.role if self._holds(place) else None
+    def role_in(self, member: Member) -> Role | None:
+        """Role of a membership; None if of another room or live session."""
+        return member.role if self._is_current(member) else None
 
     def applicants(self, gender: int) -> list[Person]:
         """The men or women who have applied, by time of application."""
-        asked = [a for a in self.applications.values() if a.person.gender == gender]
-        waiting = [(a.applied_at, a.n, a.person) for a in asked if a.applied_at is not None]
-        return [person for _, _, person in sorted(waiting, key=lambda it: it[:2])]
+        queue = [a for a in self.applications.values() if a.person.gender == gender]
+        applied = [(a.applied_at, a.n, a.person) for a in queue if a.applied_at is not None]
+        return [person for _, _, person in sorted(applied, key=lambda row: row[:2])]
 
-    def keeps_out(self, user_id: str, now: int) -> bool:
-        """Whether somebody has been put out and the time of it is not over."""
+    def is_banned(self, user_id: str, now: int) -> bool:
+        """Whether a ban of the user is in force; `now` in ms."""
         return self.blocked.get(user_id, 0) > now
 
-    def kept_out(self, now: int) -> dict[str, int]:
-        """Who is kept out, until when (ms)."""
+    def active_bans(self, now: int) -> dict[str, int]:
+        """Bans in force: user id -> end (ms)."""
         return {user_id: until for user_id, until in self.blocked.items() if until > now}
 
     def seat_of(self, user_id: str) -> Seat | None:
-        """The seat of a guest."""
+        """The seat of a guest, not of the host."""
         return next(
             (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
         )
 
-    # ---- what is saved
+    # ---- saving
 
-    def numbered(self, now: int) -> list[Numbered]:
-        """What this change has said, with its numbers; `now` in ms."""
+    def numbered(self, now: int) -> list[NumberedEvent]:
+        """The events of this change with their sequence numbers; `now` in ms."""
         return [
-            Numbered(self.epoch, seq, now, event.type, event.data)
+            NumberedEvent(self.epoch, seq, now, event.type, event.data)
             for seq, event in enumerate(self.events, self.version + 1)
         ]
 
-    # ---- the small steps
+    # ---- steps of a change
 
     @property
-    def _next(self) -> int:
+    def _next_seq(self) -> int:
         return self.version + len(self.events) + 1
 
     def _member(self, user_id: str) -> Member | None:
         member = self.members.get(user_id)
-        return member if member and self._holds(member) else None
+        return member if member and self._is_current(member) else None
 
-    def _holds(self, place: Member) -> bool:
-        return self.live and (place.live_id, place.epoch) == (self.live_id, self.epoch)
+    def _is_current(self, member: Member) -> bool:
+        return self.live and (member.live_id, member.epoch) == (self.live_id, self.epoch)
 
-    def _sit(self, name: SeatName, seat: Seat | None) -> None:
+    def _set_seat(self, name: SeatName, seat: Seat | None) -> None:
         setattr(self, name, seat)
         self.touched.add(name)
 
-    def _vacate(self, user_id: str, reason: Leaving) -> None:
+    def _vacate(self, user_id: str, reason: LeaveReason) -> None:
         seat = self.seat_of(user_id)
         if seat is None:
             return
-        self._sit(SEAT_OF_GENDER[seat.person.gender], None)
+        self._set_seat(SEAT_OF_GENDER[seat.person.gender], None)
         self.dropped.add(seat.stream)
-        self._become(user_id, "viewer")
-        said: MicroLeave = {**seat.person.face(), "reason": reason}
-        self._say("micro_leave", said)
+        self._set_role(user_id, "viewer")
+        data: MicroLeave = {**seat.person.face(), "reason": reason}
+        self._add_event("micro_leave", data)
 
-    def _queue(self, asked: Application) -> None:
-        self.applications[asked.person.user_id] = asked
-        self.touched.add(f"applications.{asked.person.user_id}")
+    def _set_application(self, application: Application) -> None:
+        self.applications[application.person.user_id] = application
+        self.touched.add(f"applications.{application.person.user_id}")
 
-    def _withdraw(self, user_id: str, reason: Refusing) -> None:
-        asked = self.applications.pop(user_id, None)
-        if asked is None:
+    def _end_application(self, user_id: str, reason: RefuseReason) -> None:
+        application = self.applications.pop(user_id, None)
+        if application is None:
             return
         self.touched.add(f"applications.{user_id}")
-        self._become(user_id, "viewer")
-        said: MicroRefuse = {**asked.person.face(), "reason": reason}
-        self._say("micro_refuse", said)
+        self._set_role(user_id, "viewer")
+        data: MicroRefuse = {**application.person.face(), "reason": reason}
+        self._add_event("micro_refuse", data)
 
-    def _join(self, member: Member) -> None:
+    def _add_member(self, member: Member) -> None:
         self.members[member.user_id] = self.joined[member.user_id] = member
 
-    def _become(self, user_id: str, role: Role) -> None:
+    def _set_role(self, user_id: str, role: Role) -> None:
         self.roles[user_id] = role
         if member := self.members.get(user_id):
             self.members[user_id] = replace(member, role=role)
 
-    def _say(self, type_: str, data: Mapping[str, Any]) -> None:
-        self.events.append(Event(type_, data))
+    def _add_event(self, type_: str, data: Mapping[str, Any]) -> None:
+        self.events.append(RoomEvent(type_, data))

@@ -1,33 +1,38 @@
-"""What is believed of a stream, from notifications that come late, twice and out of order.
+"""State of a stream, from late, repeated and unordered notifications.
 
-Tencent CSS numbers every push: its start and its end carry the same `sequence`, and a phone that
-pushes again under the same name overlaps with the end of its earlier push.
+Tencent CSS numbers every push: its start and its end carry the same `sequence`. When a phone pushes
+again under the same name, the new start may arrive before the end of the earlier push.
 """
 
 from typing import Any
 
-KEPT = 8
-"""Ended sequences that are remembered, so that a start that comes after its end is not believed."""
-Stream = dict[str, Any]
+ENDED_SEQUENCES_KEPT = 8
+"""Ended sequences remembered per stream, to ignore a start that arrives after its end."""
+StreamState = dict[str, Any]
 """{name, sequence, at (s), on, ended: [sequence, ...]}"""
 
 
-def heard(
-    old: Stream | None, name: str, *, on: bool, sequence: str, at: int
-) -> tuple[Stream | None, bool]:
-    """What to keep after this notification (None: nothing new), and whether it is believed."""
-    known = old if old and old["name"] == name else None
+def apply_notification(
+    stored: StreamState | None, name: str, *, on: bool, sequence: str, at: int
+) -> tuple[StreamState | None, bool]:
+    """Apply a notification: (state to store or None, whether it takes effect).
+
+    A start takes effect if it is newer than the known push and its sequence has not ended; an end
+    takes effect if it ends the known push or no push of this stream is known. The state is None if
+    there is nothing new to store. `at` in seconds.
+    """
+    known = stored if stored and stored["name"] == name else None
     ended: list[str] = known["ended"] if known else []
-    now = {"name": name, "sequence": sequence, "at": at, "on": on, "ended": ended}
+    latest = {"name": name, "sequence": sequence, "at": at, "on": on, "ended": ended}
     if on:
         late = known is not None and _order(at, sequence) <= _order(known["at"], known["sequence"])
-        return (None, False) if late or sequence in ended else (now, True)
+        return (None, False) if late or sequence in ended else (latest, True)
     if sequence in ended:
         return None, False
-    remembered = [*ended, sequence][-KEPT:]
+    remembered = [*ended, sequence][-ENDED_SEQUENCES_KEPT:]
     if known and known["sequence"] != sequence:
         return {**known, "ended": remembered}, False
-    return {**now, "ended": remembered}, True
+    return {**latest, "ended": remembered}, True
 
 
 def _order(at: int, sequence: str) -> tuple[int, int]:

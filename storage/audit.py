@@ -1,4 +1,4 @@
-"""audit: what operators asked for: who, what, on whom, when, why, and whether it was done."""
+"""audit: operators' requests: who, what, on whom, when, why, and whether completed."""
 
 import json
 import re
@@ -9,11 +9,11 @@ from bson import ObjectId
 
 from storage.database import Collection, Database, Document
 
-TEXTS = ("who", "what", "on", "reason", "asked")
+SEARCHED_FIELDS = ("who", "what", "on", "reason", "asked")
 
 
-class Audit:
-    """Entries are written before the deed and completed after it, and never removed."""
+class AuditStore:
+    """Entries are inserted before the action, marked done after it, and never deleted."""
 
     def __init__(self, database: Database) -> None:
         self._audit: Collection = database.collection("audit")
@@ -24,29 +24,31 @@ class Audit:
     async def begin(
         self, who: str, what: str, on: str, reason: str, asked: Any, *, changes: bool
     ) -> ObjectId:
-        said = json.dumps(asked, ensure_ascii=False)
-        row: Document = {"who": who, "what": what, "on": on, "reason": reason, "asked": said}
+        parameters = json.dumps(asked, ensure_ascii=False)
+        row: Document = {"who": who, "what": what, "on": on, "reason": reason, "asked": parameters}
         if not changes:
             row["read"] = True
-        made = await self._audit.insert_one({**row, "at": datetime.now(UTC), "done": False})
-        return ObjectId(made.inserted_id)
+        result = await self._audit.insert_one({**row, "at": datetime.now(UTC), "done": False})
+        return ObjectId(result.inserted_id)
 
     async def done(self, entry: ObjectId) -> None:
         await self._audit.update_one({"_id": entry}, {"$set": {"done": True}})
 
     async def page(
-        self, before: str | None, limit: int, *, said: str = "", changes: bool = False
+        self, before: str | None, limit: int, *, search: str = "", changes: bool = False
     ) -> list[Document]:
-        """The newest first, older than the entry `before`; with `said` anywhere in them;
-        `changes`: without what was only looked at."""
+        """Entries older than the entry `before`, newest first.
+
+        `search` is searched in the texts, ignoring case; `changes` leaves out read-only requests.
+        """
         where: Document = {}
         if before and ObjectId.is_valid(before):
             where["_id"] = {"$lt": ObjectId(before)}
         if changes:
             where["read"] = None
-        if said:
-            pattern = {"$regex": re.escape(said), "$options": "i"}
-            where["$or"] = [{name: pattern} for name in TEXTS]
+        if search:
+            pattern = {"$regex": re.escape(search), "$options": "i"}
+            where["$or"] = [{name: pattern} for name in SEARCHED_FIELDS]
         found = self._audit.find(where, {"read": 0}).sort("_id", -1)
         rows = await found.limit(limit).to_list()
         return [

@@ -1,9 +1,9 @@
-"""blocks: what can be bought; gold for a price in fen."""
+"""blocks: the recharge catalogue; an amount of gold for a price in fen."""
 
-from rooms.refusals import NoSuchBlock
-from storage.shelf import Shelf
+from storage.catalogue import CatalogueStore
+from storage.errors import BlockNotFound
 
 
-class Blocks(Shelf):
-    name, missing = "blocks", NoSuchBlock
+class RechargeBlockStore(CatalogueStore):
+    name, not_found_error = "blocks", BlockNotFound
     order = (("fen", 1), ("_id", 1))

@@ -1,18 +1,18 @@
-"""configs: keys and JSON values for the mini-program, and the two rates of money."""
+"""configs: keys and JSON values for the mini-program, and the two exchange rates."""
 
 import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from storage.shelf import Shelf
+from storage.catalogue import CatalogueStore
 
-LISTS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
-"""Keys that repeat: each document is one item of the list."""
-RATES = ("EXCHANGE_RATE", "WITHDRAW_RATE")
+LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
+"""Keys with a list of values, each a document of its own."""
+RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
 
 
-class Configs(Shelf):
-    """A value is stored as JSON text: what JSON can say is more than a document can hold."""
+class ConfigStore(CatalogueStore):
+    """Stores values as JSON text, since BSON cannot represent every JSON value."""
 
     name = "configs"
 
@@ -24,20 +24,20 @@ class Configs(Shelf):
     def from_row(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "value": json.loads(row["value"])}
 
-    async def shown(self) -> dict[str, Any]:
-        """Everything enabled but the rates, as the mini-program reads it."""
-        answer: dict[str, Any] = {}
+    async def public_values(self) -> dict[str, Any]:
+        """Enabled configs without the rates, as the mini-program reads them."""
+        configs: dict[str, Any] = {}
         for row in await self.all():
-            if not row["enabled"] or row["key"] in RATES:
+            if not row["enabled"] or row["key"] in RATE_KEYS:
                 continue
-            if row["key"] in LISTS:
-                answer.setdefault(row["key"], []).append(row["value"])
+            if row["key"] in LIST_KEYS:
+                configs.setdefault(row["key"], []).append(row["value"])
             else:
-                answer[row["key"]] = row["value"]
-        return answer
+                configs[row["key"]] = row["value"]
+        return configs
 
     async def rate(self, key: str) -> Decimal:
-        """EXCHANGE_RATE or WITHDRAW_RATE; 0 when it is missing or no number."""
+        """EXCHANGE_RATE or WITHDRAW_RATE; 0 if it is missing, negative or not a number."""
         row = await self._rows.find_one({"key": key, "enabled": True}, sort=[("_id", -1)])
         try:
             rate = Decimal(str(json.loads(row["value"]))) if row else Decimal(0)

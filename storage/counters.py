@@ -1,16 +1,16 @@
-"""counters: the last number given out per name."""
+"""counters: the last number issued per name."""
 
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database
 
 
-class Counters:
+class CounterStore:
     def __init__(self, database: Database) -> None:
         self._counters: Collection = database.collection("counters")
 
     async def next(self, name: str) -> int:
-        """1, 2, 3, … Never the same number twice; numbers may be lost."""
+        """1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible."""
         row = await self._counters.find_one_and_update(
             {"_id": name},
             {"$inc": {"n": 1}},

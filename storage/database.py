@@ -1,4 +1,4 @@
-"""The connection to MongoDB: bounded in time, acknowledged by the majority, transactional."""
+"""MongoDB connection with timeouts, majority concerns and transactions."""
 
 import asyncio
 import random
@@ -12,20 +12,12 @@ import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
-    ExecutionTimeout,
-    NetworkTimeout,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from rooms.keeper import Raced
-from rooms.refusals import Refusal, StorageAway, TryAgain
+from core.errors import StartupError, TryAgain, WriteConflict
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -33,28 +25,28 @@ Collection = AsyncCollection[Document]
 Session = AsyncClientSession
 
 OPERATION_MS = 3_000
-"""For everything about one operation, finding the primary included. Less than the patience of a
-room's lock (rooms/locks.py), so that those who queue behind it hear what is wrong."""
+"""Timeout of one operation, server selection included. Less than the timeout of a room's lock
+(core/locks.py), so that requests queued behind it also fail with the error of the database."""
 CONNECT_MS = 2_000
 HEARTBEAT_MS = 2_000
-"""A member that was seen while it started is looked at again so soon."""
-BUILD_SECONDS = 600
-PATIENCE_SECONDS = 2.0
+"""Monitoring interval: how soon a member that was still starting is checked again."""
+SLOW_OPERATION_SECONDS = 600
+RETRY_SECONDS = 2.0
 PING_SECONDS = 2.0
 
-# What the server calls a lost race: WriteConflict, and a snapshot that has become too old.
+# Server error codes that mean a lost race: WriteConflict and SnapshotUnavailable (too old).
 _CONFLICTS = (112, 246)
 
 
-class NotAReplicaSet(Exception):
-    """Said in one sentence to whoever started the server."""
+class NotAReplicaSet(StartupError):
+    """MongoDB runs standalone, without transactions."""
 
     def __str__(self) -> str:
         return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
 class Database:
-    """One database; `listeners` hear of every command (see storage/latency.py)."""
+    """One database; `listeners` receive every command (see storage/command_latency.py)."""
 
     def __init__(self, uri: str, name: str, listeners: Sequence[CommandListener] = ()) -> None:
         self.client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -63,22 +55,22 @@ class Database:
             connectTimeoutMS=CONNECT_MS,
             heartbeatFrequencyMS=HEARTBEAT_MS,
             w="majority",
-            # What is told may not be taken back by a failover or a crash: nothing is read that is
-            # not there to stay. Whoever changes something on an older state is Raced.
+            # Reads return only data that a failover or crash cannot roll back, since it is sent to
+            # clients. A change based on an older state fails with WriteConflict.
             readConcernLevel="majority",
             tz_aware=True,
             event_listeners=list(listeners),
             appname="qlive",
         )
         self._db = self.client[name]
-        self.races = 0
-        """How often a transaction was tried again, since somebody else had been first."""
+        self.conflict_retries = 0
+        """Number of transactions retried after a write conflict."""
 
     def collection(self, name: str) -> Collection:
         return self._db[name]
 
     async def latency_ms(self) -> float | None:
-        """To the primary and back; None when it does not answer within PING_SECONDS."""
+        """Round-trip time to the primary; None if it does not answer within PING_SECONDS."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(PING_SECONDS):
@@ -87,56 +79,59 @@ class Database:
             return None
         return round((time.perf_counter() - started) * 1000, 2)
 
-    def patiently(self) -> AbstractContextManager[None]:
-        """For what may take long at a start: an index on a large collection."""
-        return pymongo.timeout(BUILD_SECONDS)
+    def slow_operation_timeout(self) -> AbstractContextManager[None]:
+        """Raises the operation timeout to SLOW_OPERATION_SECONDS, e.g. to build an index."""
+        return pymongo.timeout(SLOW_OPERATION_SECONDS)
 
     async def check(self) -> None:
-        """NotAReplicaSet where there are no transactions to be had."""
+        """Raise NotAReplicaSet if the server does not support transactions."""
         hello = await self._db.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise NotAReplicaSet
 
     async def now(self) -> datetime:
-        """By the clock that all processes share."""
+        """The time by the database's clock, which all processes share."""
         hello = await self._db.command("hello")
         now: datetime = hello["localTime"]
-        return now.replace(tzinfo=UTC)  # commands know nothing of tz_aware
+        return now.replace(tzinfo=UTC)  # command replies ignore tz_aware
 
     async def close(self) -> None:
-        with pymongo.timeout(PING_SECONDS):  # sessions are ended at a server that may be gone
+        with pymongo.timeout(PING_SECONDS):  # ends sessions on a server that may be down
             await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` on a snapshot and commit it by majority; Raced when somebody was first."""
+        """Run `work` on a snapshot and commit by majority; WriteConflict if it lost a race."""
         async with self.client.start_session() as session:
             await session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority"))
             try:
-                answer = await work(session)
+                result = await work(session)
             except PyMongoError as error:
                 await session.abort_transaction()
-                raise _raced(error) from error
+                raise _as_conflict(error) from error
             except BaseException:
                 await session.abort_transaction()
                 raise
             await _commit(session)
-            return answer
+            return result
 
-    async def until_won(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """A transaction that is tried again, with jitter, while it loses races; then TryAgain."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    async def transaction_with_retry(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run a transaction, retried with jitter on WriteConflict.
+
+        Raises TryAgain after RETRY_SECONDS.
+        """
+        deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 return await self.transaction(work)
-            except Raced:
-                self.races += 1
+            except WriteConflict:
+                self.conflict_retries += 1
                 if time.monotonic() > deadline:
                     raise TryAgain from None
                 await asyncio.sleep(random.uniform(0.001, 0.02))
 
 
 async def _commit(session: Session) -> None:
-    """A commit whose outcome is unknown may be repeated: it happens once."""
+    """Commit, and retry while the outcome is unknown: commits are idempotent."""
     deadline = time.monotonic() + OPERATION_MS / 1000
     while True:
         try:
@@ -145,22 +140,8 @@ async def _commit(session: Session) -> None:
         except PyMongoError as error:
             unknown = error.has_error_label("UnknownTransactionCommitResult")
             if not unknown or time.monotonic() > deadline:
-                raise _raced(error) from error
+                raise _as_conflict(error) from error
 
 
-def _raced(error: PyMongoError) -> Exception:
-    return Raced() if getattr(error, "code", None) in _CONFLICTS else error
-
-
-def as_refusal(error: BaseException) -> Refusal | None:
-    """What a failure of the database means to the caller; None when it is a mistake of ours."""
-    if isinstance(error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WTimeoutError):
-        return StorageAway()
-    if isinstance(error, ConfigurationError) and "Sessions" in str(error):
-        return StorageAway()  # a member that is only starting has none yet
-    if isinstance(error, PyMongoError):
-        if error.timeout or error.has_error_label("RetryableWriteError"):
-            return StorageAway()
-        if error.has_error_label("TransientTransactionError"):
-            return TryAgain()
-    return None
+def _as_conflict(error: PyMongoError) -> Exception:
+    return WriteConflict() if getattr(error, "code", None) in _CONFLICTS else error

@@ -1,8 +1,8 @@
-"""gifts: what can be given; gold is the price of one."""
+"""gifts: the gift catalogue; `gold` is the unit price."""
 
-from rooms.refusals import NoSuchGift
-from storage.shelf import Shelf
+from storage.catalogue import CatalogueStore
+from storage.errors import GiftNotFound
 
 
-class Gifts(Shelf):
-    name, missing = "gifts", NoSuchGift
+class GiftStore(CatalogueStore):
+    name, not_found_error = "gifts", GiftNotFound

@@ -1,4 +1,4 @@
-"""inbox: every callback from outside as it came, once, with what became of it."""
+"""inbox: webhooks as received, deduplicated, with their outcome."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from typing import Literal
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document
-from storage.pages import page, starts
+from storage.pagination import page, starts_with
 
 Outcome = Literal["done", "ignored", "refused"]
-KEPT = timedelta(days=30)
-REFUSED_KEPT = timedelta(days=7)
+RETENTION = timedelta(days=30)
+REFUSED_RETENTION = timedelta(days=7)
 RAW_BYTES = 64 * 1024
 QUERY_BYTES = 2048
 REFUSED_BYTES = 8 * 1024
-"""Enough for the genuine ones that only a wrong key of ours refuses; Tencent's examples are below
-500 bytes."""
-REFUSED_PLACES = 2048
-"""Per source. Whatever a stranger sends, refused callbacks cannot fill more than some 20 MB: one
-more takes the place of an older one."""
-BEFORE = ("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:")
-"""What may stand in a row's `_id` before that by which people know it: the last is WeChat's word
-before the number of an order."""
+"""Enough for a genuine message that is refused only because our key is wrong; Tencent's examples
+are below 500 bytes."""
+REFUSED_SLOTS = 2048
+"""Slots per source for messages that are not genuine. A new message overwrites an older one in its
+slot, so that an attacker cannot fill more than about 20 MB."""
+ID_PREFIXES = ("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:")
+"""Prefixes in a row's `_id` before the part that operators search for; the last is WeChat's prefix
+of an order number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A callback as it came: `id` is the same for every repetition, `query` has no signature."""
+class InboxMessage:
+    """A webhook as received; `id` is equal for redeliveries, `query` has no signature."""
 
     source: str
     id: str
@@ -36,12 +36,12 @@ class Note:
     raw: str
 
 
-class Inbox:
-    """A note is received, then done, ignored, or refused for what it says; or it is not genuine,
-    and refused at once.
+class InboxStore:
+    """Deduplicates webhooks; their effects are carried out at least once.
 
-    The effect of a note has to be idempotent: a crash between the effect and `settle` leaves it
-    `received`, and the repetition carries it out again.
+    A genuine message is received, then done, ignored, or refused for its content. One that is not
+    genuine is refused at once. Effects must be idempotent: a crash between the effect and `settle`
+    leaves the message `received`, and a redelivery carries it out again.
     """
 
     def __init__(self, database: Database) -> None:
@@ -53,19 +53,18 @@ class Inbox:
         await self._inbox.create_index(newest)
         await self._inbox.create_index([("outcome", 1), *newest])
 
-    async def receive(self, note: Note) -> str:
-        """Its outcome so far: "received" when its effect is still to be carried out. It is stored
-        either way."""
+    async def receive(self, message: InboxMessage) -> str:
+        """Store the message if new; its outcome, "received" while its effect is pending."""
         now = datetime.now(UTC)
-        new = _content(note, RAW_BYTES) | {
+        new = _content(message, RAW_BYTES) | {
             "received_at": now,
             "genuine": True,
             "outcome": "received",
             "reason": "",
-            "expires_at": now + KEPT,
+            "expires_at": now + RETENTION,
         }
         row = await self._inbox.find_one_and_update(
-            {"_id": _name(note)},
+            {"_id": _row_id(message)},
             {"$setOnInsert": new, "$inc": {"times": 1}},
             {"outcome": 1},
             upsert=True,
@@ -73,75 +72,79 @@ class Inbox:
         )
         return str(row["outcome"]) if row else "received"
 
-    async def why_refused(self, note: Note) -> str:
-        """The reason that was found when it came first."""
-        row = await self._inbox.find_one({"_id": _name(note)}, {"reason": 1})
+    async def refusal_reason(self, message: InboxMessage) -> str:
+        """The reason stored with the message's refusal; "" if there is none."""
+        row = await self._inbox.find_one({"_id": _row_id(message)}, {"reason": 1})
         return str((row or {}).get("reason", ""))
 
     async def settle(
-        self, note: Note, outcome: Outcome, reason: str = "", *, lasting: bool = False
+        self, message: InboxMessage, outcome: Outcome, reason: str = "", *, lasting: bool = False
     ) -> None:
-        """Of two who settle it at once the first is right. A `lasting` one is kept for good."""
+        """Store the outcome; the first of concurrent calls wins. `lasting` disables the TTL."""
         settled: Document = {"outcome": outcome, "reason": reason}
         if lasting:
             settled["expires_at"] = None
-        await self._inbox.update_one({"_id": _name(note), "outcome": "received"}, {"$set": settled})
+        await self._inbox.update_one(
+            {"_id": _row_id(message), "outcome": "received"}, {"$set": settled}
+        )
 
     async def find(self, name: str) -> Document | None:
-        """The row of that `_id`."""
+        """The row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
     async def reopen(self, name: str) -> bool:
-        """Its effect is to be carried out (again); False for one that was not even genuine."""
+        """Reset a message to be carried out again; False if unknown or not genuine."""
         changed = await self._inbox.update_one(
             {"_id": name, "genuine": True}, {"$set": {"outcome": "received", "reason": ""}}
         )
         return bool(changed.matched_count)
 
     async def page(
-        self, source: str, outcome: str, after: str, limit: int, *, said: str = ""
+        self, source: str, outcome: str, after: str, limit: int, *, search: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators: with `said` the start of its `_id`, or of what follows its source there;
-        NoCursor."""
+        """Messages for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        `search` matches the start of `_id`, or of its part after one of ID_PREFIXES.
+        """
         where: Document = {"source": source} if source else {}
         if outcome:
             where["outcome"] = outcome
-        if said:
-            where["$or"] = [{"_id": starts(before + said)} for before in BEFORE]
+        if search:
+            where["$or"] = [{"_id": starts_with(prefix + search)} for prefix in ID_PREFIXES]
         return await page(self._inbox, where, "received_at", after, limit)
 
-    async def refuse(self, note: Note, reason: str) -> None:
-        """Kept apart from the genuine, which a forged one must never stand in the way of."""
+    async def refuse(self, message: InboxMessage, reason: str) -> None:
+        """Store a message that is not genuine, apart from genuine ones: it cannot block one."""
         now = datetime.now(UTC)
-        latest = _content(note, REFUSED_BYTES) | {
+        latest = _content(message, REFUSED_BYTES) | {
             "received_at": now,
             "genuine": False,
             "outcome": "refused",
             "reason": reason,
-            "expires_at": now + REFUSED_KEPT,
+            "expires_at": now + REFUSED_RETENTION,
         }
         await self._inbox.update_one(
-            {"_id": _place(note)}, {"$set": latest, "$inc": {"times": 1}}, upsert=True
+            {"_id": _refused_slot(message)}, {"$set": latest, "$inc": {"times": 1}}, upsert=True
         )
 
 
-def _content(note: Note, limit: int) -> Document:
+def _content(message: InboxMessage, limit: int) -> Document:
     return {
-        "source": note.source,
-        "query": _cut(note.query, QUERY_BYTES),
-        "raw": _cut(note.raw, limit),
+        "source": message.source,
+        "query": _truncate(message.query, QUERY_BYTES),
+        "raw": _truncate(message.raw, limit),
     }
 
 
-def _name(note: Note) -> str:
-    return f"{note.source}:{note.id}"
+def _row_id(message: InboxMessage) -> str:
+    return f"{message.source}:{message.id}"
 
 
-def _place(note: Note) -> str:
-    """The same for the same content; others share it only when there are very many."""
-    digest = hashlib.sha256(note.id.encode()).digest()
-    return f"refused:{note.source}:{int.from_bytes(digest[:4]) % REFUSED_PLACES}"
+def _refused_slot(message: InboxMessage) -> str:
+    """Slot by hash of the id: equal for redeliveries, and collisions overwrite each other."""
+    digest = hashlib.sha256(message.id.encode()).digest()
+    return f"refused:{message.source}:{int.from_bytes(digest[:4]) % REFUSED_SLOTS}"
 
 
-def _cut(text: str, limit: int) -> str:
+def _truncate(text: str, limit: int) -> str:
     return text.encode(errors="replace")[:limit].decode(errors="ignore")

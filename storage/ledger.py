@@ -1,4 +1,4 @@
-"""ledger: the book; one immutable document per transaction, `_id` its idempotency key."""
+"""ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
 import asyncio
 import time
@@ -10,23 +10,31 @@ from typing import TypeVar
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from money.book import Answer, Entry, Heard, Line, Purse, account, debt
-from money.rank import Mark, marks_of
-from money.recharge import key_of
-from money.refusals import InsufficientGold, NotOwed
-from money.teller import AlreadyWritten
-from rooms.refusals import NoSuchUser, TryAgain
-from storage.database import PATIENCE_SECONDS, Collection, Database, Document, Session
-from storage.pages import page, starts
-from storage.ranks import Ranks
+from core.errors import TryAgain
+from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
+from ledger.journal import (
+    Balance,
+    EventReference,
+    JournalEntry,
+    JsonObject,
+    Posting,
+    debt_account,
+    user_account,
+)
+from ledger.ranking import RankingChange, ranking_changes
+from ledger.recharge import recharge_key
+from storage.database import RETRY_SECONDS, Collection, Database, Document, Session
+from storage.errors import UserNotFound
+from storage.pagination import page, starts_with
+from storage.rankings import RankingStore
 
 T = TypeVar("T")
 
 
-class Ledger:
-    """The teller's book. Balances stand beside it, in users, and move only with an entry."""
+class LedgerStore:
+    """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, ranks: Ranks) -> None:
+    def __init__(self, database: Database, ranks: RankingStore) -> None:
         self._database = database
         self._ranks = ranks
         self._ledger: Collection = database.collection("ledger")
@@ -42,103 +50,118 @@ class Ledger:
             partialFilterExpression={"seq": {"$gt": 0}},
         )
 
-    async def alone(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """A transaction of its own, tried again while it loses races."""
-        return await self._database.until_won(work)
+    async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        return await self._database.transaction_with_retry(work)
 
-    async def find(self, key: str, session: Session | None = None) -> tuple[Answer, Answer] | None:
-        """(content, answer) of the entry with this key."""
-        shown = {"content": 1, "answer": 1}
-        row = await self._ledger.find_one({"_id": key}, shown, session=session)
+    async def find(
+        self, key: str, session: Session | None = None
+    ) -> tuple[JsonObject, JsonObject] | None:
+        """(content, answer) of the entry with this key, or None."""
+        projection = {"content": 1, "answer": 1}
+        row = await self._ledger.find_one({"_id": key}, projection, session=session)
         return (row["content"], row["answer"]) if row else None
 
-    async def settled(self, key: str) -> tuple[Answer, Answer]:
-        """As `find`, of an entry that a transaction has seen: it is to be there to stay."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
+        """As `find`, for an entry that raised EntryExists: waits for its commit, else TryAgain."""
+        deadline = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < deadline:
             if found := await self.find(key):
                 return found
             await asyncio.sleep(0.005)
         raise TryAgain
 
-    async def entry(self, key: str) -> Entry | None:
+    async def entry(self, key: str) -> JournalEntry | None:
         row = await self._ledger.find_one({"_id": key})
         return _entry_from(row) if row else None
 
     async def page(
-        self, user_id: str, kind: str, after: str, limit: int, *, said: str = ""
+        self, user_id: str, kind: str, after: str, limit: int, *, search: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators: with `said` a whole user id, or the start of a key, or of the number of
-        the order that was paid; NoCursor."""
-        where: Document = {"lines.account": account(user_id)} if user_id else {}
+        """Entries for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        `search` matches a whole user_id, or the start of a key or of the paid order's number.
+        """
+        where: Document = {"lines.account": user_account(user_id)} if user_id else {}
         if kind:
             where["kind"] = kind
-        if said:
-            keys = (said, key_of(said))
+        if search:
+            keys = (search, recharge_key(search))
             where["$or"] = [
-                {"lines.account": account(said)},
-                *({"_id": starts(key)} for key in keys),
+                {"lines.account": user_account(search)},
+                *({"_id": starts_with(key)} for key in keys),
             ]
         return await page(self._ledger, where, "at", after, limit)
 
-    async def purse(self, session: Session, user_id: str) -> Purse:
+    async def balance(self, session: Session, user_id: str) -> Balance:
         row = await self._users.find_one(
             {"_id": user_id}, {"gold": 1, "income": 1}, session=session
         )
         if row is None:
-            raise NoSuchUser
-        return Purse(row["gold"], row["income"])
+            raise UserNotFound
+        return Balance(row["gold"], row["income"])
 
-    async def move(self, session: Session, lines: tuple[Line, ...]) -> dict[str, Purse]:
-        """Change balances, each on condition that it does not fall below zero.
+    async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
+        """Apply the lines to balances and debts, each guarded against falling below zero.
 
-        Answers the purses of everybody named; InsufficientGold or NoSuchUser otherwise.
+        Returns the new balances by user_id; raises InsufficientGold, UserNotFound or DebtExceeded.
         """
-        moves: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
+        deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
         for line in lines:
-            if line.account.startswith(account("")):
-                moves[line.account.removeprefix(account(""))][line.unit] += line.amount
-            elif line.account.startswith(debt("")):
-                await self._owe(session, line.account.removeprefix(debt("")), -line.amount)
-        return {who: await self._shift(session, who, what) for who, what in sorted(moves.items())}
+            if line.account.startswith(user_account("")):
+                deltas[line.account.removeprefix(user_account(""))][line.unit] += line.amount
+            elif line.account.startswith(debt_account("")):
+                await self._add_debt(
+                    session, line.account.removeprefix(debt_account("")), -line.amount
+                )
+        return {
+            user_id: await self._add_balance(session, user_id, amounts)
+            for user_id, amounts in sorted(deltas.items())
+        }
 
-    async def write(self, session: Session, entry: Entry, heard: Heard | None) -> None:
-        """Put the entry into the book; AlreadyWritten when its key is taken."""
+    async def write(
+        self, session: Session, entry: JournalEntry, event: EventReference | None
+    ) -> None:
+        """Insert the entry with its room event; EntryExists if its key is taken."""
         try:
-            await self._ledger.insert_one(row_of(entry, heard, datetime.now(UTC)), session=session)
+            await self._ledger.insert_one(
+                entry_document(entry, event, datetime.now(UTC)), session=session
+            )
         except DuplicateKeyError:
-            raise AlreadyWritten(entry.key) from None
+            raise EntryExists(entry.key) from None
 
-    async def unrank(self, session: Session, key: str) -> None:
-        """What this gift added goes out of the rankings; nothing for an entry of another kind."""
+    async def subtract_from_rankings(self, session: Session, key: str) -> None:
+        """Subtract a gift from the rankings; does nothing for an entry of another kind."""
         row = await self._ledger.find_one({"_id": key}, session=session)
         assert row is not None
-        await self._ranks.add(map(Mark.negated, marks_in(row)), session)
+        await self._ranks.add(map(RankingChange.negated, ranking_changes_in(row)), session)
 
-    async def _owe(self, session: Session, user_id: str, gold: int) -> None:
-        """NotOwed when it is to become less than nothing."""
-        enough = {"owed": {"$gte": -gold}} if gold < 0 else {}
-        done = await self._users.update_one(
-            {"_id": user_id, **enough}, {"$inc": {"owed": gold}}, session=session
+    async def _add_debt(self, session: Session, user_id: str, gold: int) -> None:
+        """Change the debt by `gold`; DebtExceeded if it would fall below zero."""
+        guard = {"owed": {"$gte": -gold}} if gold < 0 else {}
+        result = await self._users.update_one(
+            {"_id": user_id, **guard}, {"$inc": {"owed": gold}}, session=session
         )
-        if not done.matched_count:
-            raise NotOwed
+        if not result.matched_count:
+            raise DebtExceeded
 
-    async def _shift(self, session: Session, user_id: str, by: Mapping[str, int]) -> Purse:
-        enough = {unit: {"$gte": -amount} for unit, amount in by.items() if amount < 0}
+    async def _add_balance(
+        self, session: Session, user_id: str, amounts: Mapping[str, int]
+    ) -> Balance:
+        guard = {unit: {"$gte": -amount} for unit, amount in amounts.items() if amount < 0}
         row = await self._users.find_one_and_update(
-            {"_id": user_id, **enough},
-            {"$inc": dict(by)},
+            {"_id": user_id, **guard},
+            {"$inc": dict(amounts)},
             projection={"gold": 1, "income": 1},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if row is None:
-            raise InsufficientGold if enough else NoSuchUser
-        return Purse(row["gold"], row["income"])
+            raise InsufficientGold if guard else UserNotFound
+        return Balance(row["gold"], row["income"])
 
 
-def row_of(entry: Entry, heard: Heard | None, at: datetime) -> Document:
+def entry_document(entry: JournalEntry, event: EventReference | None, at: datetime) -> Document:
     row: Document = {
         "_id": entry.key,
         "kind": entry.kind,
@@ -149,23 +172,23 @@ def row_of(entry: Entry, heard: Heard | None, at: datetime) -> Document:
         "answer": dict(entry.answer),
         "note": entry.note,
     }
-    if heard:
-        row |= {"live_id": heard.live_id, "epoch": heard.epoch, "seq": heard.seq}
+    if event:
+        row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
     return row
 
 
-def marks_in(row: Document) -> Iterator[Mark]:
+def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
     """What this entry adds to the rankings."""
-    heard = Heard(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
-    return marks_of(_entry_from(row), row["at"], heard)
+    event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
+    return ranking_changes(_entry_from(row), row["at"], event)
 
 
-def _entry_from(row: Document) -> Entry:
-    return Entry(
+def _entry_from(row: Document) -> JournalEntry:
+    return JournalEntry(
         row["_id"],
         row["kind"],
         row["by"],
-        tuple(Line(**line) for line in row["lines"]),
+        tuple(Posting(**line) for line in row["lines"]),
         row["content"],
         row["answer"],
         row["note"],

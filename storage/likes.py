@@ -1,11 +1,11 @@
-"""likes: one document per pair, there or not."""
+"""likes: one document per pair of a user and a liked user."""
 
 from datetime import UTC, datetime
 
 from storage.database import Collection, Database
 
 
-class Likes:
+class LikeStore:
     def __init__(self, database: Database) -> None:
         self._likes: Collection = database.collection("likes")
 

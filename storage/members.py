@@ -1,4 +1,4 @@
-"""members: one document per person who is in a room, `_id` the person."""
+"""members: one document per user who is in a room; `_id` is the user_id."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,27 +6,28 @@ from dataclasses import asdict
 
 from pymongo.errors import DuplicateKeyError
 
-from rooms.keeper import Raced, now_ms
-from rooms.people import Counts, Member
-from rooms.refusals import InUse
+from core.batching import SingleFlight
+from core.clock import now_ms
+from core.errors import WriteConflict
+from rooms.errors import GenderInUse
+from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
-from storage.loader import Loader
-from storage.shared import Shared
+from storage.documents import documents_by_id
 
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
-"""A place as it is taken; storage/presence.py keeps the rest of its life."""
+"""Presence fields of a new membership; storage/presence.py updates them."""
 
 
-class Members:
-    """Membership is what stands here, never a counter; counts are counted."""
+class MemberStore:
+    """Memberships; user counts are computed from them and never stored."""
 
     def __init__(self, database: Database) -> None:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
-        self._by_id = Loader(self._members, member_from)
-        self._viewers = Shared(self._read_viewers)
-        self._counts = Shared(self._count)
+        self._by_id = documents_by_id(self._members, member_from)
+        self._viewers = SingleFlight(self._read_viewers)
+        self._counts = SingleFlight(self._count)
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -37,42 +38,42 @@ class Members:
         return await self._by_id.get(user_id)
 
     async def shared(self, *user_ids: str) -> int | None:
-        """The room in one life of which all of them are; None when there is no such room."""
-        places = await asyncio.gather(*map(self._by_id.get, user_ids))
-        lives = {(place.live_id, place.epoch) if place else None for place in places}
-        life = lives.pop()
-        return life[0] if life and not lives else None
+        """live_id of the room that all these users are in, in one live session; else None."""
+        members = await asyncio.gather(*map(self._by_id.get, user_ids))
+        sessions = {(member.live_id, member.epoch) if member else None for member in members}
+        session = sessions.pop()
+        return session[0] if session and not sessions else None
 
     async def write(self, room: Room, session: Session | None) -> None:
-        """Whatever a change did to places; Raced when one is not what the change saw."""
+        """Store the membership changes of `room`; WriteConflict if one was changed meanwhile."""
         for member in room.joined.values():
-            await self._put(room, member, session)
+            await self._insert(room, member, session)
         for user_id in room.gone:
-            place = room.seen[user_id]
-            found = await self._members.delete_one(
-                {"_id": user_id, "epoch": place.epoch, "v": place.v}, session=session
+            seen = room.seen[user_id]
+            result = await self._members.delete_one(
+                {"_id": user_id, "epoch": seen.epoch, "v": seen.v}, session=session
             )
-            _must(found.deleted_count)
-        for user_id in (room.held | room.roles.keys()) - room.gone:
+            _require_match(result.deleted_count)
+        for user_id in (room.guarded | room.roles.keys()) - room.gone:
             await self._touch(room, user_id, session)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
 
     async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
-        """InUse while the person is on mic, in the queue or invited in a live room."""
-        place = await self._members.find_one({"_id": user_id}, session=session)
-        if place is None or place["gender"] == gender:
+        """Change the gender; GenderInUse while on mic, applied or invited in a live room."""
+        member = await self._members.find_one({"_id": user_id}, session=session)
+        if member is None or member["gender"] == gender:
             return
-        if await self._needs_gender(place, session):
-            raise InUse
+        if await self._needs_gender(member, session):
+            raise GenderInUse
         change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
 
     async def viewers(
         self, live_id: int, epoch: str, gender: int, skip: int, limit: int
     ) -> list[str]:
-        """Who of that gender only watches, by time of entry."""
+        """user_ids of the viewers of one gender, by time of entry."""
         return await self._viewers.get(live_id, epoch, gender, skip, limit)
 
     async def _read_viewers(
@@ -85,55 +86,58 @@ class Members:
         rows = await found.sort([("entered_at", 1), ("_id", 1)]).skip(skip).to_list(limit)
         return [row["_id"] for row in rows]
 
-    async def everybody(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
-        """Who is there, by user_id after that one."""
+    async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
+        """Members by user_id, starting after the user_id `after`."""
         where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
         rows = await self._members.find(where).sort("_id", 1).to_list(limit)
         return [member_from(row) for row in rows]
 
-    async def count(self, live_id: int, epoch: str) -> Counts:
-        """Who is in this life, counted after it was asked for: once for all who come at once."""
+    async def count(self, live_id: int, epoch: str) -> MemberCounts:
+        """User counts of a live session, read after the call; concurrent calls share the query."""
         return await self._counts.get(live_id, epoch)
 
-    async def _count(self, live_id: int, epoch: str) -> Counts:
+    async def _count(self, live_id: int, epoch: str) -> MemberCounts:
         return (await self.counts([(live_id, epoch)]))[live_id]
 
-    async def counts(self, lives: Iterable[tuple[int, str]]) -> dict[int, Counts]:
-        """Who is in these lives (live_id, epoch), counted now."""
-        lives = list(lives)
-        rooms = {"live_id": {"$in": [n for n, _ in lives]}, "epoch": {"$in": [e for _, e in lives]}}
+    async def counts(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
+        """User counts of the live sessions (live_id, epoch), by live_id, in one query."""
+        ids = list(sessions)
+        rooms = {"live_id": {"$in": [n for n, _ in ids]}, "epoch": {"$in": [e for _, e in ids]}}
         key = {"live_id": "$live_id", "gender": "$gender", "role": "$role"}
         rows = await self._members.aggregate(
             [{"$match": rooms}, {"$group": {"_id": key, "n": {"$sum": 1}}}]
         )
-        tally: dict[int, dict[str, int]] = {live_id: {} for live_id, _ in lives}
+        tally: dict[int, dict[str, int]] = {live_id: {} for live_id, _ in ids}
         async for row in rows:
-            _count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
-        return {live_id: Counts(**numbers) for live_id, numbers in tally.items()}
+            _add_count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
+        return {live_id: MemberCounts(**numbers) for live_id, numbers in tally.items()}
 
-    async def _needs_gender(self, place: Document, session: Session) -> bool:
-        """Whether the room knows them by it: on mic, in the queue, or invited, in its present
-        life. An invitation holds the place, so one given meanwhile conflicts with this."""
-        life = {"_id": place["live_id"], "epoch": place["epoch"], "status": {"$ne": "ended"}}
-        asked = f"applications.{place['_id']}"
-        room = await self._rooms.find_one(life, {asked: 1}, session=session)
-        return room is not None and (place["role"] != "viewer" or bool(room["applications"]))
+    async def _needs_gender(self, member: Document, session: Session) -> bool:
+        """Whether the current live session uses the gender: on mic, applied or invited.
 
-    async def _put(self, room: Room, member: Member, session: Session | None) -> None:
-        """A new place; one left over from an earlier life of the same room is written over."""
+        An invitation increments the membership's version, so a concurrent one conflicts with this
+        transaction.
+        """
+        where = {"_id": member["live_id"], "epoch": member["epoch"], "status": {"$ne": "ended"}}
+        application = f"applications.{member['_id']}"
+        room = await self._rooms.find_one(where, {application: 1}, session=session)
+        return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
+
+    async def _insert(self, room: Room, member: Member, session: Session | None) -> None:
+        """Insert a membership, or replace one from an earlier live session of the same room."""
         document = asdict(member)
         document["_id"] = document.pop("user_id")
         document |= {**NOT_CONNECTED, "seen_at": member.entered_at}
         old = room.seen.get(member.user_id)
         if old and old.live_id == room.live_id:
             where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
-            found = await self._members.replace_one(where, document, session=session)
-            _must(found.matched_count)
+            result = await self._members.replace_one(where, document, session=session)
+            _require_match(result.matched_count)
             return
         try:
             await self._members.insert_one(document, session=session)
         except DuplicateKeyError:
-            raise Raced from None
+            raise WriteConflict from None
 
     async def _touch(self, room: Room, user_id: str, session: Session | None) -> None:
         where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
@@ -142,39 +146,42 @@ class Members:
         change: Document = {"$inc": {"v": 1}}
         if user_id in room.roles:
             change |= _new_role(room, user_id, now_ms())
-        found = await self._members.update_one(where, change, session=session)
+        result = await self._members.update_one(where, change, session=session)
         if user_id in room.seen:
-            _must(found.matched_count)
+            _require_match(result.matched_count)
 
 
 def _new_role(room: Room, user_id: str, now: int) -> Document:
-    """Another role, another patience: they are looked at again. Whoever asks for or takes a seat
-    gives a sign of life. A new seat knows nothing of an earlier stream."""
-    role, place = room.roles[user_id], room.seen.get(user_id)
+    """Update to the new role; due at once, since its grace period differs.
+
+    Applying for or taking a seat restarts the grace period of an absent member. The state of an
+    earlier stream is cleared.
+    """
+    role, seen = room.roles[user_id], room.seen.get(user_id)
     fields: Document = {"role": role, "stream": None}
-    if role == "viewer" or place is None or place.away_at is None:
+    if role == "viewer" or seen is None or seen.away_at is None:
         return {"$set": fields, "$min": {"due_at": now}}
     return {"$set": {**fields, "away_at": now, "due_at": now}}
 
 
 def member_from(document: Document) -> Member:
-    """What a later version stores besides is no business of this one."""
-    known = {name: document[name] for name in Member.__slots__ if name in document}
-    return Member(**{**known, "user_id": document["_id"]})
+    """Parse a membership; fields stored by a later version are ignored."""
+    fields = {name: document[name] for name in Member.__slots__ if name in document}
+    return Member(**{**fields, "user_id": document["_id"]})
 
 
-def _must(matched: int) -> None:
+def _require_match(matched: int) -> None:
     if not matched:
-        raise Raced
+        raise WriteConflict
 
 
 _COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
 
 
-def _count(numbers: dict[str, int], key: Document, n: int) -> None:
+def _add_count(numbers: dict[str, int], key: Document, n: int) -> None:
     if key["role"] == "host":
         return
-    here, applying = _COLUMNS.get(key["gender"], ("others", ""))
-    numbers[here] = numbers.get(here, 0) + n
+    total, applying = _COLUMNS.get(key["gender"], ("others", ""))
+    numbers[total] = numbers.get(total, 0) + n
     if key["role"] == "applied":
         numbers[applying] = numbers.get(applying, 0) + n

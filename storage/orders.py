@@ -1,22 +1,22 @@
-"""orders: what people set out to buy; `_id` is the number by which WeChat knows it."""
+"""orders: recharge orders; `_id` is the order number as sent to WeChat."""
 
 import secrets
 from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 
-from money.recharge import Order, Payment, Refund
-from money.sweep import ASK_AFTER, Open
+from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
 from storage.database import Collection, Database, Document, Session
-from storage.pages import page, starts
+from storage.pagination import page, starts_with
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before any order: what is due has a time, and an index of its own."""
-USER_ID = 8
-"""Digits. Transactions of WeChat are digits as well, and begin with the same ones for years."""
+BEFORE_ANY_ORDER = datetime(2000, 1, 1, tzinfo=UTC)
+"""Earlier than any order: lower bound in the partial indexes, which leave out unset times."""
+USER_ID_DIGITS = 8
+"""Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
+they are searched only for longer texts."""
 
 
-class Orders:
+class OrderStore:
     """An order is created, then paid or closed."""
 
     def __init__(self, database: Database) -> None:
@@ -31,25 +31,24 @@ class Orders:
             "transaction", partialFilterExpression={"transaction": {"$gt": ""}}
         )
         await self._orders.create_index(
-            "due_at", partialFilterExpression={"due_at": {"$gt": LONG_AGO}}
+            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY_ORDER}}
         )
         await self._orders.create_index(
-            "paid_at", partialFilterExpression={"paid_at": {"$gt": LONG_AGO}}
+            "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY_ORDER}}
         )
 
     async def add(self, order: Order, block_id: int) -> None:
-        """A new one, to be asked about before long."""
+        """Insert a new order; the provider is first queried after QUERY_AFTER[0]."""
         now = datetime.now(UTC)
-        times = {"created_at": now, "asked": 0, "due_at": now + ASK_AFTER[0]}
-        await self._orders.insert_one({**_to(order), "block_id": block_id, **times})
+        times = {"created_at": now, "asked": 0, "due_at": now + QUERY_AFTER[0]}
+        await self._orders.insert_one({**_document_of(order), "block_id": block_id, **times})
 
     async def find(self, number: str, session: Session | None = None) -> Order | None:
         row = await self._orders.find_one({"_id": number}, session=session)
         return order_from(row) if row else None
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:
-        """Paid, by this transaction of the provider, which is to hear next that the gold is there;
-        harmless when it is already."""
+        """Mark an order as paid, due for a delivery notice to the provider. Idempotent."""
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._orders.update_one(
@@ -57,28 +56,28 @@ class Orders:
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
-        """Adds to what was given back; the fen that had been before."""
+        """Add to the refunded amount; returns the fen refunded before."""
         row = await self._orders.find_one_and_update(
             {"_id": number}, {"$inc": {"refunded": refund.fen}}, session=session
         )
         return int((row or {}).get("refunded", 0))
 
-    # ---- those that nobody has told us of
+    # ---- orders to query, since no notification has arrived
 
-    async def claim(self, now: datetime, until: datetime) -> Open | None:
-        """An order to ask about, ours until then."""
+    async def claim(self, now: datetime, until: datetime) -> ClaimedOrder | None:
+        """Claim the order that has been due the longest, until `until`, and count the attempt."""
         row = await self._orders.find_one_and_update(
-            {"due_at": {"$gt": LONG_AGO, "$lte": now}},
+            {"due_at": {"$gt": BEFORE_ANY_ORDER, "$lte": now}},
             {"$set": {"due_at": until}, "$inc": {"asked": 1}},
             sort=[("due_at", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return Open(order_from(row), row["created_at"], row["asked"]) if row else None
+        return ClaimedOrder(order_from(row), row["created_at"], row["asked"]) if row else None
 
-    async def later(self, number: str, at: datetime) -> None:
-        """Unless there is nothing to ask about any more."""
+    async def postpone(self, number: str, at: datetime) -> None:
+        """Postpone to `at`, unless the order is no longer due."""
         await self._orders.update_one(
-            {"_id": number, "due_at": {"$gt": LONG_AGO}}, {"$set": {"due_at": at}}
+            {"_id": number, "due_at": {"$gt": BEFORE_ANY_ORDER}}, {"$set": {"due_at": at}}
         )
 
     async def close(self, number: str) -> None:
@@ -90,43 +89,47 @@ class Orders:
     async def delivered(self, number: str) -> None:
         await self._orders.update_one({"_id": number}, {"$set": {"due_at": None}})
 
-    async def dispute(self, number: str, word: str) -> None:
-        """What was paid is not what it says: it is for operators to look at."""
-        await self._orders.update_one({"_id": number}, {"$set": {"refused": word, "due_at": None}})
+    async def dispute(self, number: str, reason: str) -> None:
+        """The payment does not match the order: stop querying and leave it to operators."""
+        await self._orders.update_one(
+            {"_id": number}, {"$set": {"refused": reason, "due_at": None}}
+        )
 
     async def oldest_unpaid(self) -> datetime | None:
-        """Of those that may still be paid: a disputed one waits for operators."""
-        waiting = {"state": "created", "refused": None}
-        row = await self._orders.find_one(waiting, sort=[("created_at", 1)])
+        """Creation time of the oldest unpaid order, disputed ones excluded, or None."""
+        where = {"state": "created", "refused": None}
+        row = await self._orders.find_one(where, sort=[("created_at", 1)])
         return row["created_at"] if row else None
 
     async def page(
-        self, user_id: str, state: str, after: str, limit: int, *, said: str = ""
+        self, user_id: str, state: str, after: str, limit: int, *, search: str = ""
     ) -> tuple[list[Document], str | None]:
-        """For operators: with `said` a whole user id, or the start of a number or transaction;
-        NoCursor."""
+        """Orders for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        `search` matches a whole user_id, or the start of an order or transaction number.
+        """
         where: Document = {"user_id": user_id} if user_id else {}
         if state:
             where["state"] = state
-        if said:
-            where["$or"] = [{"user_id": said}, {"_id": starts(said)}]
-        if len(said) > USER_ID:
-            where["$or"] += [{"transaction": starts(said)}]
+        if search:
+            where["$or"] = [{"user_id": search}, {"_id": starts_with(search)}]
+        if len(search) > USER_ID_DIGITS:
+            where["$or"] += [{"transaction": starts_with(search)}]
         return await page(self._orders, where, "created_at", after, limit)
 
 
-def _to(order: Order) -> Document:
+def _document_of(order: Order) -> Document:
     row = {name: getattr(order, name) for name in Order.__slots__}
     row["_id"] = row.pop("number")
     return row
 
 
 def order_from(row: Document) -> Order:
-    """What a later version stores besides is no business of this one."""
-    known = {name: row[name] for name in Order.__slots__ if name in row}
-    return Order(**{**known, "number": row["_id"]})
+    """Parse an order; fields stored by a later version are ignored."""
+    fields = {name: row[name] for name in Order.__slots__ if name in row}
+    return Order(**{**fields, "number": row["_id"]})
 
 
 def new_number() -> str:
-    """31 of [0-9A-Za-z], which WeChat Pay and xpay both allow; nobody can guess another's."""
+    """31 of [0-9A-Za-z], which WeChat Pay and xpay both allow; not guessable (64 random bits)."""
     return f"Q{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(8)}"

@@ -1,16 +1,16 @@
-"""What operators see at a glance: sums over what is going on and what happened today."""
+"""Figures for the operators' overview: current state and sums of a day."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from money.rank import day_scope, span_of
+from ledger.ranking import day_interval, day_scope
 from storage.database import Collection, Database, Document
 
 RECENT = timedelta(days=1)
 
 
-class Overview:
+class OverviewStore:
     """Each figure is one query that an index answers."""
 
     def __init__(self, database: Database) -> None:
@@ -23,31 +23,31 @@ class Overview:
         self._processes: Collection = database.collection("processes")
 
     async def figures(self, day: date) -> dict[str, Any]:
-        """What is so now, and the sums of that day in China."""
+        """Current figures, and the sums of `day` (China time)."""
         names = ("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors")
         found = await asyncio.gather(
             self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
             self._members.estimated_document_count(),
-            self._living(),
-            self._sold(day),
-            self._given(day),
-            self._refused(),
+            self._live_processes(),
+            self._paid_orders(day),
+            self._gift_sums(day),
+            self._refused_webhooks(),
             self._users.count_documents({"owed": {"$gt": 0}}),
         )
         return dict(zip(names, found, strict=True))
 
-    async def _living(self) -> list[Document]:
-        """Processes with a lease, and when it runs out."""
+    async def _live_processes(self) -> list[Document]:
+        """Processes with a valid lease, and its expiry."""
         rows = await self._processes.find({"expires_at": {"$gt": datetime.now(UTC)}}).to_list()
         return [{"id": row["_id"], "lease_until": row["expires_at"]} for row in rows]
 
-    async def _sold(self, day: date) -> Document:
-        start, end = span_of(day)
+    async def _paid_orders(self, day: date) -> Document:
+        start, end = day_interval(day)
         sums = {"fen": {"$sum": "$fen"}, "gold": {"$sum": "$gold"}, "orders": {"$sum": 1}}
         paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
         return await self._sums(self._orders, paid, sums)
 
-    async def _given(self, day: date) -> Document:
+    async def _gift_sums(self, day: date) -> Document:
         sums = {"gold": {"$sum": "$gold"}, "income": {"$sum": "$income"}}
         return await self._sums(self._ranks, {"scope": day_scope(day)}, sums)
 
@@ -57,8 +57,8 @@ class Overview:
             return {name: int(row[name]) for name in sums}
         return dict.fromkeys(sums, 0)
 
-    async def _refused(self) -> list[Document]:
-        """Different reports of the last day, by source and reason, the most first."""
+    async def _refused_webhooks(self) -> list[Document]:
+        """Refused webhooks of the last day, counted by source and reason, most frequent first."""
         recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
         key = {"source": "$source", "reason": "$reason"}
         steps: list[Document] = [

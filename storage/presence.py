@@ -1,8 +1,8 @@
-"""members and processes: whose connection stands, through which process, and which process lives.
+"""members and processes: connection state of members, and leases of processes.
 
-`process` is who serves a member, `socket` the number of their newest socket, `away_at` and `due_at`
-(ms) say since when they are gone and when something is next to come of it. Leases go by the
-database's clock, which all processes share.
+`process` serves the member's connection, `socket` is the number of the newest socket, `away_at`
+(ms) is when the connection was lost, `due_at` (ms) when the absence is next evaluated. Leases use
+the database's clock, which all processes share.
 """
 
 from collections.abc import Sequence
@@ -10,109 +10,125 @@ from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
-from rooms.people import ON_MIC
-from rooms.presence import Arrival, Connection, Due, Patience, Place, Standing
+from rooms.members import ON_MIC
+from rooms.presence import (
+    Arrival,
+    GracePolicy,
+    Membership,
+    MemberSocket,
+    PendingAbsence,
+    SessionState,
+)
 from storage.database import Collection, Database, Document
 
 CLAIM_MS = 5_000
-"""How long a due member is one process's business, before another one looks after them."""
-KEPT_SECONDS = 3_600
-"""A lease that lapsed so long ago says nothing to anybody."""
-AT_ONCE = 500
-"""Places written by one command, well within the time that one may take."""
-SEEN_MS = 60_000
-"""Signs of life closer than this to each other are not worth a write."""
+"""How long a process holds its claim on a due member, before another may claim it."""
+LEASE_TTL_SECONDS = 3_600
+"""TTL of a lease after its expiry."""
+BULK_SIZE = 500
+"""Memberships updated by one command, well within its timeout."""
+ACTIVITY_INTERVAL_MS = 60_000
+"""Minimum interval between stored signs of life of a user who is not away."""
 
 
-class Presences:
-    def __init__(self, database: Database, patience: Patience) -> None:
+class PresenceStore:
+    """Connection state of members, and the leases of the processes that serve them."""
+
+    def __init__(self, database: Database, grace: GracePolicy) -> None:
         self._members: Collection = database.collection("members")
         self._processes: Collection = database.collection("processes")
-        self._patience = patience
+        self._grace = grace
 
     async def make_indexes(self) -> None:
         await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
         await self._members.create_index([("process", 1), ("seen_at", 1)])
-        await self._processes.create_index("expires_at", expireAfterSeconds=KEPT_SECONDS)
+        await self._processes.create_index("expires_at", expireAfterSeconds=LEASE_TTL_SECONDS)
 
     # ---- members and their sockets
 
-    async def arrive(self, user_id: str, live_id: int, process: str, now: int) -> Arrival | None:
-        """A socket of a member opens; None when they have no place in this room.
+    async def register_socket(
+        self, user_id: str, live_id: int, process: str, now: int
+    ) -> Arrival | None:
+        """Register a member's new socket; None if the user is not a member of this room.
 
-        Its number is higher than that of any socket they have had in this room, also before they
-        left it and came back: at least the database's time in ms.
+        Its number is at least the database's time in ms, and so higher than that of any earlier
+        socket of the user in this room, even from before the user left and re-entered.
         """
-        next_one = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
-        stamp = self._here(process, now)
-        stamp["socket"] = {"$max": [next_one, {"$toLong": "$$NOW"}]}
-        place = await self._members.find_one_and_update(
+        next_number = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
+        fields = self._connected(process, now)
+        fields["socket"] = {"$max": [next_number, {"$toLong": "$$NOW"}]}
+        row = await self._members.find_one_and_update(
             {"_id": user_id, "live_id": live_id},
-            [{"$set": stamp}],
+            [{"$set": fields}],
             projection={"socket": 1, "epoch": 1, "role": 1},
             return_document=ReturnDocument.AFTER,
         )
-        return Arrival(place["epoch"], place["role"], int(place["socket"])) if place else None
+        return Arrival(row["epoch"], row["role"], int(row["socket"])) if row else None
 
-    async def part(self, gone: Sequence[Connection]) -> None:
-        """Sockets have closed; whoever has opened a newer one is not away."""
-        if gone:
-            changes = [UpdateOne(_of(it), self._away(it.at)) for it in gone]
-            await self._members.bulk_write(changes, ordered=False)
+    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
+        """Mark members whose newest socket has closed as away; older sockets are ignored."""
+        if sockets:
+            updates = [UpdateOne(_socket_filter(it), self._disconnected(it.at)) for it in sockets]
+            await self._members.bulk_write(updates, ordered=False)
 
-    async def stamp(self, here: Sequence[Connection], process: str, now: int) -> None:
-        """These sockets stand, whatever others think (this process was taken for dead)."""
-        for start in range(0, len(here), AT_ONCE):
-            change = [{"$set": self._here(process, now)}]
-            some = [UpdateOne(_of(it), change) for it in here[start : start + AT_ONCE]]
-            await self._members.bulk_write(some, ordered=False)
+    async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
+        """Store these sockets as connected, e.g. after this process was presumed dead."""
+        for start in range(0, len(sockets), BULK_SIZE):
+            change = [{"$set": self._connected(process, now)}]
+            updates = [
+                UpdateOne(_socket_filter(it), change) for it in sockets[start : start + BULK_SIZE]
+            ]
+            await self._members.bulk_write(updates, ordered=False)
 
-    async def served(self, process: str) -> list[Connection]:
-        """The sockets that stand as served by this process."""
+    async def served(self, process: str) -> list[MemberSocket]:
+        """The sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
         return [
-            Connection(it["_id"], it["live_id"], it["epoch"], int(it["socket"]))
+            MemberSocket(it["_id"], it["live_id"], it["epoch"], int(it["socket"]))
             async for it in found
         ]
 
     async def seen(self, user_id: str, now: int) -> bool:
-        """A sign of life without a socket: whoever lost one has their time anew, whoever never
-        had one and was away is back (True)."""
-        lost_one = {"$and": [{"$ne": ["$away_at", None]}, {"$gt": ["$socket", 0]}]}
-        fresh = {
+        """Store a sign of life of a user without a connection; True if that ends an absence.
+
+        A user who has lost a socket stays away, but the grace period restarts. A user who has never
+        had a socket is back.
+        """
+        lost_socket = {"$and": [{"$ne": ["$away_at", None]}, {"$gt": ["$socket", 0]}]}
+        fields = {
             "seen_at": now,
-            "away_at": {"$cond": [lost_one, now, None]},
-            "due_at": {"$cond": [lost_one, _due(now, self._patience), _shown_back(now)]},
+            "away_at": {"$cond": [lost_socket, now, None]},
+            "due_at": {"$cond": [lost_socket, _due(now, self._grace), _due_on_mic(now)]},
             "v": {"$add": ["$v", 1]},
         }
-        worth_it = [{"away_at": {"$ne": None}}, {"seen_at": {"$lt": now - SEEN_MS}}]
+        conditions = [{"away_at": {"$ne": None}}, {"seen_at": {"$lt": now - ACTIVITY_INTERVAL_MS}}]
         before = await self._members.find_one_and_update(
-            {"_id": user_id, "process": None, "$or": worth_it}, [{"$set": fresh}]
+            {"_id": user_id, "process": None, "$or": conditions}, [{"$set": fields}]
         )
         if before is None or before.get("away_at") is None:
             return False
         return not before.get("socket", 0)
 
-    async def standing(self, user_ids: Sequence[str]) -> dict[str, Standing]:
-        """Where these people are, by user_id."""
-        names = {"live_id": 1, "epoch": 1, "socket": 1, "process": 1}
-        found = self._members.find({"_id": {"$in": list(user_ids)}}, names)
+    async def session_states(self, user_ids: Sequence[str]) -> dict[str, SessionState]:
+        """Connection states by user_id; users who are in no room are left out."""
+        projection = {"live_id": 1, "epoch": 1, "socket": 1, "process": 1}
+        found = self._members.find({"_id": {"$in": list(user_ids)}}, projection)
         return {
-            it["_id"]: Standing(
+            it["_id"]: SessionState(
                 it["live_id"], it["epoch"], int(it.get("socket", 0)), it.get("process")
             )
             async for it in found
         }
 
     async def on_mic(self, process: str) -> list[str]:
-        """Who is on mic and served by this process."""
+        """user_ids on mic that are served by this process."""
         found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
-    # ---- what is due
+    # ---- due absences
 
-    async def claim(self, now: int) -> Due | None:
-        """Somebody whose absence is to be looked at, ours for CLAIM_MS."""
+    async def claim(self, now: int) -> PendingAbsence | None:
+        """Claim the member that has been due the longest, for CLAIM_MS; None if none is due."""
         row = await self._members.find_one_and_update(
             {"due_at": {"$gt": 0, "$lte": now}},
             {"$set": {"due_at": now + CLAIM_MS}},
@@ -121,32 +137,34 @@ class Presences:
         if row is None:
             return None
         streams = bool((row.get("stream") or {}).get("on"))
-        return Due(row["_id"], row["live_id"], row["epoch"], streams, now + CLAIM_MS)
+        return PendingAbsence(row["_id"], row["live_id"], row["epoch"], streams, now + CLAIM_MS)
 
-    async def again(self, due: Due, at: int | None) -> None:
-        """Look at them again then; None: there is nothing to await. Whatever has come of them
-        since the claim has set a time of its own, which stays."""
-        where = {"_id": due.user_id, "live_id": due.live_id, "epoch": due.epoch}
-        await self._members.update_one({**where, "due_at": due.claim}, {"$set": {"due_at": at}})
+    async def reschedule(self, absence: PendingAbsence, at: int | None) -> None:
+        """Make a claimed member due at `at` (ms), or not at all (None).
 
-    async def drop(self, due: Due) -> None:
-        """A place in a life that is over."""
-        where = {"_id": due.user_id, "live_id": due.live_id, "epoch": due.epoch}
+        Compare-and-swap: a `due_at` written since the claim is kept.
+        """
+        where = {"_id": absence.user_id, "live_id": absence.live_id, "epoch": absence.epoch}
+        await self._members.update_one({**where, "due_at": absence.claim}, {"$set": {"due_at": at}})
+
+    async def delete_membership(self, absence: PendingAbsence) -> None:
+        """Delete a membership in an ended live session."""
+        where = {"_id": absence.user_id, "live_id": absence.live_id, "epoch": absence.epoch}
         await self._members.delete_one(where)
 
-    async def miss_silent(self, before: int, now: int) -> None:
-        """Whoever has no socket and was not heard of since `before` is away."""
+    async def mark_silent_away(self, before: int, now: int) -> None:
+        """Mark members without a connection, and not seen since `before` (ms), as away."""
         where = {"process": None, "away_at": None, "seen_at": {"$lte": before}}
-        await self._members.update_many(where, self._away(now))
+        await self._members.update_many(where, self._disconnected(now))
 
-    # ---- what Tencent says of people without a socket
+    # ---- reports by Tencent on users without a socket
 
-    async def find(self, user_id: str) -> Place | None:
+    async def find(self, user_id: str) -> Membership | None:
         row = await self._members.find_one({"_id": user_id})
         if row is None:
             return None
         served, away = row.get("socket", 0) > 0, row.get("away_at") is not None
-        return Place(
+        return Membership(
             row["live_id"],
             row["epoch"],
             row["role"],
@@ -156,43 +174,56 @@ class Presences:
             row.get("stream"),
         )
 
-    async def hear(
-        self, user_id: str, place: Place, *, here: bool, now: int, said_at: int | None = None
+    async def record_report(
+        self,
+        user_id: str,
+        member: Membership,
+        *,
+        present: bool,
+        now: int,
+        reported_at: int | None = None,
     ) -> bool:
-        """Somebody without a socket has gone or come back; False when something later than
-        `said_at` (ms) was heard already, or the place is another by now."""
-        where = {"_id": user_id, "live_id": place.live_id, "epoch": place.epoch}
-        where["socket"] = {"$in": [0, None]}
-        set_: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
-        if said_at is not None:
-            where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": said_at}}]
-            set_["heard_at"] = said_at
-        if here:
-            set_ |= {"away_at": None, "due_at": _shown_back(now)}
-        elif not place.away:
-            set_ |= {"away_at": now, "due_at": _due(now, self._patience)}
-        changed = await self._members.update_one(where, [{"$set": set_}])
-        return bool(changed.matched_count)
+        """Store that a user who has never had a socket has left or come back.
 
-    async def note_stream(
-        self, user_id: str, place: Place, stream: dict[str, Any], now: int
+        False if a report not older than `reported_at` (ms) is stored already, or the membership has
+        changed.
+        """
+        where = {"_id": user_id, "live_id": member.live_id, "epoch": member.epoch}
+        where["socket"] = {"$in": [0, None]}
+        fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
+        if reported_at is not None:
+            where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": reported_at}}]
+            fields["heard_at"] = reported_at
+        if present:
+            fields |= {"away_at": None, "due_at": _due_on_mic(now)}
+        elif not member.away:
+            fields |= {"away_at": now, "due_at": _due(now, self._grace)}
+        result = await self._members.update_one(where, [{"$set": fields}])
+        return bool(result.matched_count)
+
+    async def record_stream(
+        self, user_id: str, member: Membership, stream: dict[str, Any], now: int
     ) -> bool:
-        """Keep what is known of their stream; False when somebody else was faster. An end is
-        looked at anew: it may be all that their seat was still waiting for."""
-        where = {"_id": user_id, "live_id": place.live_id, "epoch": place.epoch}
+        """Store the state of a user's stream by compare-and-swap; False if it has changed.
+
+        The end of a stream makes the member due, since it ends the doubled grace period.
+        """
+        where = {"_id": user_id, "live_id": member.live_id, "epoch": member.epoch}
         change: Document = {"$set": {"stream": stream}}
         if not stream["on"]:
             change["$min"] = {"due_at": now}
-        changed = await self._members.update_one({**where, "stream": place.stream}, change)
-        return bool(changed.matched_count)
+        result = await self._members.update_one({**where, "stream": member.stream}, change)
+        return bool(result.matched_count)
 
     # ---- processes
 
     async def renew(self, process: str, seconds: float) -> bool:
-        """This process lives for so much longer; False when others may take it for dead, since it
-        had no lease (any more)."""
+        """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
+
+        Other processes may then have presumed this one dead.
+        """
         renewed = {
-            "held": {"$gte": ["$expires_at", "$$NOW"]},  # what is not there is below any time
+            "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
             "expires_at": {"$add": ["$$NOW", int(seconds * 1000)]},
         }
         lease = await self._processes.find_one_and_update(
@@ -203,38 +234,38 @@ class Presences:
         )
         return bool(lease and lease["held"])
 
-    async def lapsed(self) -> list[str]:
-        """Processes that people stand as served by, and that have no lease (any more)."""
-        # In this order: a process has a lease before it serves anybody.
+    async def expired_processes(self) -> list[str]:
+        """Processes that serve members according to the database, but hold no valid lease."""
+        # Members are read first, since a process has a lease before it serves any.
         serving = await self._members.distinct("process", {"process": {"$gt": ""}})
-        good = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
-        alive = {row["_id"] async for row in good}
+        valid = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
+        alive = {row["_id"] async for row in valid}
         return [process for process in serving if process not in alive]
 
-    async def bury(self, process: str, now: int) -> int:
-        """Whoever a process served is away; how many."""
-        found = await self._members.update_many({"process": process}, self._away(now))
-        return found.modified_count
+    async def mark_members_away(self, process: str, now: int) -> int:
+        """Mark all members served by a dead process as away; returns their number."""
+        result = await self._members.update_many({"process": process}, self._disconnected(now))
+        return result.modified_count
 
     async def forget(self, process: str) -> None:
-        """Give back a lease."""
+        """Delete the lease of a process."""
         await self._processes.delete_one({"_id": process})
 
-    def _here(self, process: str, now: int) -> Document:
+    def _connected(self, process: str, now: int) -> Document:
         return {
             "process": process,
             "away_at": None,
             "seen_at": now,
-            "due_at": _shown_back(now),
+            "due_at": _due_on_mic(now),
             "v": {"$add": ["$v", 1]},
         }
 
-    def _away(self, at: int) -> list[Document]:
-        away = {"process": None, "away_at": at, "due_at": _due(at, self._patience)}
+    def _disconnected(self, at: int) -> list[Document]:
+        away = {"process": None, "away_at": at, "due_at": _due(at, self._grace)}
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
 
 
-def _of(socket: Connection) -> Document:
+def _socket_filter(socket: MemberSocket) -> Document:
     return {
         "_id": socket.user_id,
         "live_id": socket.live_id,
@@ -243,13 +274,12 @@ def _of(socket: Connection) -> Document:
     }
 
 
-def _shown_back(now: int) -> Document:
-    """Whoever is on mic and here again is looked at: the room may have been told that they are
-    away, and must not be left with it."""
+def _due_on_mic(now: int) -> Document:
+    """`due_at` of a present member: now if on mic, as the room may still show the user as away."""
     return {"$cond": [{"$in": ["$role", list(ON_MIC)]}, now, None]}
 
 
-def _due(at: int, patience: Patience) -> Document:
-    """When something first comes of an absence, which is for the role to say."""
+def _due(at: int, grace: GracePolicy) -> Document:
+    """`due_at` of an absence that began at `at`: its first consequence, depending on the role."""
     on_mic = {"$in": ["$role", list(ON_MIC)]}
-    return {"$cond": [on_mic, at + patience.shown, at + patience.viewer]}
+    return {"$cond": [on_mic, at + grace.shown, at + grace.viewer]}

@@ -1,4 +1,4 @@
-"""users: one document per person, `_id` their 8-digit user_id."""
+"""users: one document per user; `_id` is the 8-digit user_id."""
 
 import asyncio
 import secrets
@@ -9,16 +9,16 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from rooms.people import Person
-from rooms.refusals import NoSuchUser
+from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
-from storage.loader import Loader
-from storage.members import Members
+from storage.documents import documents_by_id
+from storage.errors import UserNotFound
+from storage.members import MemberStore
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`gold` and `income` are the running sums of the ledger's lines, changed only with them."""
+    """A user's document; `gold` and `income` are ledger balances, changed only with an entry."""
 
     user_id: str
     app_id: str
@@ -33,48 +33,50 @@ class User:
     gold: int = 0
     income: int = 0
     owed: int = 0
-    """Gold to be given back for refunds, which is not there."""
+    """Gold still to be recovered for refunds, because the balance was too low."""
     is_matchmaker: bool = False
     banned: bool = False
     ban_reason: str = ""
     last_login_time: datetime | None = None
     continuous_time: int = 0
-    """Seconds of live that this host has held, all told."""
+    """Total seconds of live sessions hosted."""
 
     def person(self) -> Person:
         return Person(self.user_id, self.nickname, self.face_url, self.gender, self.area, self.age)
 
 
-class Users:
-    def __init__(self, database: Database, members: Members) -> None:
+class UserStore:
+    """Users by user_id, and by app and openid; concurrent reads share one query."""
+
+    def __init__(self, database: Database, members: MemberStore) -> None:
         self._database = database
         self._members = members
         self._users: Collection = database.collection("users")
-        self._by_id = Loader(self._users, user_from)
+        self._by_id = documents_by_id(self._users, user_from)
 
     async def make_indexes(self) -> None:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
         await self._users.create_index("owed", partialFilterExpression={"owed": {"$gt": 0}})
 
-    async def create(self, app_id: str, openid: str, **known: Any) -> tuple[User, bool]:
-        """The one user of (app_id, openid), and whether they are new."""
+    async def create(self, app_id: str, openid: str, **fields: Any) -> tuple[User, bool]:
+        """Insert the user of (app_id, openid), or return the existing one; True if inserted."""
         while True:
             user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
-            user = User(user_id, app_id, openid, datetime.now(UTC), **known)
+            user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
             try:
-                await self._users.insert_one(_to(user))
+                await self._users.insert_one(_document_of(user))
                 return user, True
-            except DuplicateKeyError:  # the person, or another with that number
+            except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):
                     return found, False
 
-    async def keep_session_key(self, user_id: str, sealed: bytes) -> None:
-        """WeChat's, of the latest login."""
+    async def store_session_key(self, user_id: str, sealed: bytes) -> None:
+        """Store WeChat's session key of the latest login, already encrypted."""
         await self._users.update_one({"_id": user_id}, {"$set": {"session_key": sealed}})
 
     async def session_key(self, user_id: str) -> bytes:
-        """As it was kept; empty when there is none."""
+        """The encrypted session key; empty if none is stored."""
         row = await self._users.find_one({"_id": user_id}, {"session_key": 1})
         return bytes((row or {}).get("session_key", b""))
 
@@ -86,38 +88,40 @@ class Users:
         return await self._by_id.get(user_id)
 
     async def get(self, user_id: str) -> User:
-        """NoSuchUser when there is none."""
+        """The user; raises UserNotFound."""
         if user := await self.find(user_id):
             return user
-        raise NoSuchUser
+        raise UserNotFound
 
-    async def many(self, user_ids: list[str]) -> list[User]:
-        """Those of them who exist, in the order asked for."""
+    async def find_many(self, user_ids: list[str]) -> list[User]:
+        """The existing users among `user_ids`, in the same order."""
         found = await asyncio.gather(*map(self._by_id.get, user_ids))
         return [user for user in found if user]
 
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
-        """People whose user_id or nickname begins with `text`, by user_id; only those who owe
-        gold, when they are asked for."""
+        """Users whose user_id or nickname starts with `text`, by user_id, after `after`.
+
+        `owing` limits them to users who owe gold.
+        """
         where: Document = {"_id": {"$gt": after}, **({"owed": {"$gt": 0}} if owing else {})}
         if text:
-            span = {"$gte": text, "$lt": text + "\uffff"}
-            where["$or"] = [{"_id": span}, {"nickname": span}]
+            prefix = {"$gte": text, "$lt": text + "\uffff"}
+            where["$or"] = [{"_id": prefix}, {"nickname": prefix}]
         rows = await self._users.find(where).sort("_id", 1).limit(limit).to_list()
         return [user_from(row) for row in rows]
 
     async def update_profile(self, user_id: str, **fields: Any) -> User:
-        """Set what people say of themselves; InUse for a gender while applied or on mic."""
+        """Set profile fields; GenderInUse to change the gender while applied, invited or on mic."""
 
-        async def together(session: Session) -> User:
+        async def work(session: Session) -> User:
             if "gender" in fields:
                 await self._members.set_gender(user_id, fields["gender"], session)
             return await self.update(user_id, session, **fields)
 
-        return await self._database.until_won(together)
+        return await self._database.transaction_with_retry(work)
 
     async def update(self, user_id: str, session: Session | None = None, **fields: Any) -> User:
-        """Set some fields (never gold or income); answers the user as they are now."""
+        """Set fields (never gold or income) and return the updated user; raises UserNotFound."""
         row = await self._users.find_one_and_update(
             {"_id": user_id},
             {"$set": fields},
@@ -125,17 +129,17 @@ class Users:
             session=session,
         )
         if row is None:
-            raise NoSuchUser
+            raise UserNotFound
         return user_from(row)
 
 
-def _to(user: User) -> Document:
+def _document_of(user: User) -> Document:
     document = asdict(user)
     document["_id"] = document.pop("user_id")
     return document
 
 
 def user_from(row: Document) -> User:
-    """What a later version stores besides is no business of this one."""
-    known = {name: row[name] for name in User.__slots__ if name in row}
-    return User(**{**known, "user_id": row["_id"]})
+    """Parse a user; fields stored by a later version are ignored."""
+    fields = {name: row[name] for name in User.__slots__ if name in row}
+    return User(**{**fields, "user_id": row["_id"]})

@@ -1,4 +1,4 @@
-"""Tencent IM over its REST API: accounts, profiles, the chat group of each room, messages."""
+"""Client of Tencent IM's REST API: accounts, profiles, chat groups, messages."""
 
 import json
 import secrets
@@ -7,114 +7,107 @@ from typing import Any, Literal
 
 import structlog
 
-from rooms.refusals import ServiceAway
-from tencent.outside import Outside
-from tencent.usersig import UserSigs
+from tencent.errors import ImRejected, ServiceUnavailable
+from tencent.json_reader import object_or_none
+from tencent.service_client import ServiceClient
+from tencent.usersig import UserSigSigner
 
 log = structlog.get_logger("tencent.im")
 
-# Error numbers of the REST API: "server-side error codes" of Tencent IM.
-EXPIRED = frozenset({70001, 70052})
-# 40003 is the profile service's word for it, the last three are those of a message to one user.
-NO_ACCOUNT = frozenset({70107, 40003, 20003, 90012, 90048})
-TOO_LONG = 80002
-GROUP_IS_OURS = 10025  # the id is used and this owner has it already
-GROUP_IS_GONE = 10010
-TRY_LATER = frozenset(
-    {60007, 60011, 60018, 60019, 10006, 10023}  # too often
-    | {60008, 60014, 10002, 70169, 70202, 70500, 90992, 91000}  # timeouts and internal faults
+# Error codes of the REST API. Source: Tencent IM, "server-side error codes".
+EXPIRED_USERSIG_CODES = frozenset({70001, 70052})
+# 40003 comes from the profile service, the last three from messages to one user.
+UNKNOWN_ACCOUNT_CODES = frozenset({70107, 40003, 20003, 90012, 90048})
+MESSAGE_TOO_LONG = 80002
+GROUP_ALREADY_OWNED = 10025  # the id is in use by the same owner
+GROUP_NOT_FOUND = 10010
+TRANSIENT_CODES = frozenset(
+    {60007, 60011, 60018, 60019, 10006, 10023}  # rate limits
+    | {60008, 60014, 10002, 70169, 70202, 70500, 90992, 91000}  # timeouts and internal errors
 )
-# Our key, our SDKAppID, our account: nothing is wrong with what was to be said, and it can be said
-# once somebody has mended the settings.
-MISCONFIGURED = frozenset(
+# Wrong key, SDKAppID or administrator account: the request itself is valid and succeeds once an
+# operator has corrected the settings.
+MISCONFIGURATION_CODES = frozenset(
     {60004, 60005, 60006, 60010, 60012}
     | {70001, 70002, 70003, 70005, 70009, 70013, 70014, 70016, 70020, 70050, 70051, 70052}
 )
 
-# Bytes. Newer pages of Tencent allow more: what the older ones allow is right for both.
+# Limits in bytes from Tencent's older documentation; newer pages allow more, so these fit both.
 NAME_BYTES = 30
 GROUP_FACE_BYTES = 100
 PROFILE_BYTES = 500
 MESSAGE_BYTES = 8 * 1024
 
-GENDERS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
+GENDER_TAGS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
 
 
-class IMRefused(Exception):
-    """Tencent IM said no and would say so again: our bug."""
+class ImClient:
+    """Commands that the rooms need, sent as the administrator `admin`.
 
-    def __init__(self, code: int, info: str) -> None:
-        super().__init__(f"{code} {info}")
-        self.code = code
-        self.info = info
-
-
-class IM:
-    """The commands that the rooms need, as the administrator `admin`.
-
-    Each is safe to repeat. Each raises ServiceAway when repeating later may help (away, busy,
-    too often, settings that somebody has yet to mend) and IMRefused when it will not.
+    All are safe to repeat. They raise ServiceUnavailable if a later retry may succeed (outage, rate
+    limit, wrong settings that an operator can correct), and ImRejected if it will not.
     """
 
-    def __init__(self, outside: Outside, sigs: UserSigs, admin: str) -> None:
-        self._outside = outside
-        self._sigs = sigs
+    def __init__(self, client: ServiceClient, signer: UserSigSigner, admin: str) -> None:
+        self._client = client
+        self._signer = signer
         self._admin = admin
 
     async def account_import(self, user_id: str, nick: str, face_url: str) -> None:
-        """Makes the user known to IM; a user known already only gets the new name and face."""
+        """Creates an IM account, or updates name and face of an existing one."""
         account = {
             "UserID": user_id,
-            "Nick": cut(nick, PROFILE_BYTES),
-            "FaceUrl": fitting(face_url, PROFILE_BYTES),
+            "Nick": truncate_utf8(nick, PROFILE_BYTES),
+            "FaceUrl": url_within_limit(face_url, PROFILE_BYTES),
         }
         body = {name: value for name, value in account.items() if value}
         await self._command("im_open_login_svc/account_import", body)
 
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> str:
-        """The id of an AVChatRoom: unlimited members, no history, dissolved only by its owner.
+        """Creates an AVChatRoom and returns its id; idempotent for the same owner.
 
-        `group_id` at most 48 bytes of ASCII. An owner unknown to IM is imported first.
+        An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
+        `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first.
         """
         body = {
             "Owner_Account": owner,
             "Type": "AVChatRoom",
             "GroupId": group_id,
-            "Name": cut(name, NAME_BYTES) or group_id[:NAME_BYTES],
+            "Name": truncate_utf8(name, NAME_BYTES) or group_id[:NAME_BYTES],
         }
-        if face := fitting(face_url, GROUP_FACE_BYTES):
+        if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
         command = "group_open_http_svc/create_group"
         try:
-            answer = await self._command(command, body, also_fine={GROUP_IS_OURS})
-        except IMRefused as refused:
-            if refused.code not in NO_ACCOUNT:
+            answer = await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
+        except ImRejected as error:
+            if error.code not in UNKNOWN_ACCOUNT_CODES:
                 raise
             await self.account_import(owner, "", "")
-            answer = await self._command(command, body, also_fine={GROUP_IS_OURS})
+            answer = await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
         return str(answer.get("GroupId") or group_id)
 
     async def portrait_set(self, user_id: str, nick: str, face_url: str, gender: int) -> None:
-        """Sets name, face and gender (1 man, 2 woman, 0 not set) on the user's IM profile."""
+        """Sets name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""
         items = {
-            "Tag_Profile_IM_Nick": cut(nick, PROFILE_BYTES),
-            "Tag_Profile_IM_Gender": GENDERS.get(gender, "Gender_Type_Unknown"),
-            "Tag_Profile_IM_Image": fitting(face_url, PROFILE_BYTES),
+            "Tag_Profile_IM_Nick": truncate_utf8(nick, PROFILE_BYTES),
+            "Tag_Profile_IM_Gender": GENDER_TAGS.get(gender, "Gender_Type_Unknown"),
+            "Tag_Profile_IM_Image": url_within_limit(face_url, PROFILE_BYTES),
         }
         pairs = [{"Tag": tag, "Value": value} for tag, value in items.items()]
         body = {"From_Account": user_id, "ProfileItem": pairs}
         try:
             await self._command("profile/portrait_set", body)
-        except IMRefused as refused:
-            if refused.code not in NO_ACCOUNT:
+        except ImRejected as error:
+            if error.code not in UNKNOWN_ACCOUNT_CODES:
                 raise
             await self.account_import(user_id, nick, face_url)
             await self._command("profile/portrait_set", body)
 
     async def destroy_group(self, group_id: str) -> None:
-        """Dissolves the group; one that is gone already is fine."""
+        """Dissolves the group; succeeds if it no longer exists."""
         body = {"GroupId": group_id}
-        await self._command("group_open_http_svc/destroy_group", body, also_fine={GROUP_IS_GONE})
+        await self._command("group_open_http_svc/destroy_group", body, accepted={GROUP_NOT_FOUND})
 
     async def send_group_msg(
         self,
@@ -124,10 +117,10 @@ class IM:
         priority: Literal["High", "Normal", "Low", "Lowest"],
         from_account: str | None = None,
     ) -> None:
-        """Tells everybody in the group; by the administrator when it is by nobody.
+        """Sends a text to the group, as the administrator unless `from_account` is set.
 
-        Said again within 5 minutes with the same `random` (uint32), a text is dropped. IM takes
-        40 messages a second for one group, and leaves out those of less priority first.
+        IM drops a text repeated within 5 minutes with the same `random` (uint32). It accepts 40
+        messages a second for one group, and drops those of lower priority first.
         """
         body = {
             "GroupId": group_id,
@@ -141,13 +134,13 @@ class IM:
     async def send_text(
         self, to: str, text: str, random: int, seconds: int, from_account: str | None = None
     ) -> None:
-        """Tells one user, who is imported first when unknown; kept for `seconds` (at most 7 days)
-        until their phone is there, 0 not at all.
+        """Sends a text to one user, who is imported first if unknown to IM.
 
-        Said again with the same `random` (uint32), a text is dropped within the same second only.
+        IM keeps it for an offline recipient for `seconds` (at most 7 days; 0: not at all). It drops
+        a text repeated with the same `random` (uint32) within the same second only.
         """
         body = {
-            "SyncOtherMachine": 2,  # the sender's own devices need not hear it
+            "SyncOtherMachine": 2,  # not copied to the sender's own devices
             "To_Account": to,
             "MsgLifeTime": seconds,
             "MsgRandom": random,
@@ -156,33 +149,36 @@ class IM:
         }
         try:
             await self._command("openim/sendmsg", body)
-        except IMRefused as refused:
-            if refused.code not in NO_ACCOUNT:
+        except ImRejected as error:
+            if error.code not in UNKNOWN_ACCOUNT_CODES:
                 raise
             await self.account_import(to, "", "")
             await self._command("openim/sendmsg", body)
 
     async def _command(
-        self, command: str, body: dict[str, Any], *, also_fine: Collection[int] = ()
+        self, command: str, body: dict[str, Any], *, accepted: Collection[int] = ()
     ) -> dict[str, Any]:
-        """The answer; what the caller can mend (an account that IM does not know) is no warning."""
-        answer = await self._ask(command, body, self._sigs.for_admin(self._admin))
-        if _code(answer) in EXPIRED:
-            answer = await self._ask(command, body, self._sigs.for_admin(self._admin, renew=True))
+        """Sends a command; `accepted` error codes count as success.
+
+        An unknown account is logged as info only, because the caller can import it.
+        """
+        answer = await self._ask(command, body, self._signer.for_admin(self._admin))
+        if _code(answer) in EXPIRED_USERSIG_CODES:
+            answer = await self._ask(command, body, self._signer.for_admin(self._admin, renew=True))
         code = _code(answer)
-        if code == 0 or code in also_fine:
+        if code == 0 or code in accepted:
             return answer
-        say = log.info if code in NO_ACCOUNT else log.warning
-        say("im_refused", command=command, error_code=code)
-        if code in MISCONFIGURED:
+        log_rejection = log.info if code in UNKNOWN_ACCOUNT_CODES else log.warning
+        log_rejection("im_command_rejected", command=command, error_code=code)
+        if code in MISCONFIGURATION_CODES:
             log.error("im_misconfigured", command=command, error_code=code)
-        if code in TRY_LATER | MISCONFIGURED:
-            raise ServiceAway(self._outside.name)
-        raise IMRefused(code, str(answer.get("ErrorInfo", "")))
+        if code in TRANSIENT_CODES | MISCONFIGURATION_CODES:
+            raise ServiceUnavailable(self._client.name)
+        raise ImRejected(code, str(answer.get("ErrorInfo", "")))
 
     async def _ask(self, command: str, body: dict[str, Any], usersig: str) -> dict[str, Any]:
         query = {
-            "sdkappid": str(self._sigs.sdk_app_id),
+            "sdkappid": str(self._signer.sdk_app_id),
             "identifier": self._admin,
             "usersig": usersig,
             "random": str(secrets.randbits(32)),
@@ -190,34 +186,31 @@ class IM:
         }
         raw = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
-        response = await self._outside.post(
+        response = await self._client.post(
             f"/v4/{command}", query, raw, headers, safe_to_repeat=True
         )
-        try:
-            answer = json.loads(response.body)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or type(answer.get("ErrorCode")) is not int:
-            log.error("unreadable_answer_of_im", command=command, status=response.status)
-            raise ServiceAway(self._outside.name)
+        answer = object_or_none(response.body)
+        if answer is None or type(answer.get("ErrorCode")) is not int:
+            log.error("im_answer_unreadable", command=command, status=response.status)
+            raise ServiceUnavailable(self._client.name)
         return answer
 
 
-def cut(text: str, limit: int) -> str:
-    """At most `limit` bytes of UTF-8, never half a character."""
+def truncate_utf8(text: str, limit: int) -> str:
+    """The longest prefix of at most `limit` bytes of UTF-8, in whole characters."""
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def fitting(url: str, limit: int) -> str:
-    """The URL, or "" when it is longer than `limit` bytes: a cut address leads nowhere."""
+def url_within_limit(url: str, limit: int) -> str:
+    """The URL, or "" if it is longer than `limit` bytes: a truncated URL is useless."""
     return url if len(url.encode()) <= limit else ""
 
 
 def _text_body(text: str) -> list[dict[str, Any]]:
-    """The body of a text message; IMRefused when IM would find it too long."""
+    """The body of a text message; ImRejected if it exceeds IM's limit."""
     body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]
     if len(json.dumps(body, ensure_ascii=False).encode()) > MESSAGE_BYTES:
-        raise IMRefused(TOO_LONG, "a message of more than 8 KB")
+        raise ImRejected(MESSAGE_TOO_LONG, "message exceeds 8 KB")
     return body
 
 

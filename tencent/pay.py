@@ -1,42 +1,46 @@
-"""WeChat Pay from a mini-program (JSAPI, API v3): an order becomes something the phone can pay."""
+"""Client of WeChat Pay for mini-programs (JSAPI, API v3): prepay, query and close orders."""
 
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from time import time
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
 
-from money.recharge import Order, Payment
-from rooms.refusals import ServiceAway, TooMany
-from tencent.outside import Outside, Response
-from tencent.paynotice import EVER_PAID, Notices, payment_of
-from tencent.paysign import NotGenuine, read_key, sign, sign_request, verify
+from core.clock import CHINA_TZ
+from core.errors import RateLimited
+from ledger.recharge import Order, Payment
+from tencent.errors import NotVerified, Reason, ServiceUnavailable
+from tencent.json_reader import object_or_none
+from tencent.pay_notifications import EVER_PAID, PaymentNotifications, payment_of
+from tencent.pay_signatures import read_key, sign, sign_request, verify
+from tencent.service_client import ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.pay")
 
 JSAPI_PATH = "/v3/pay/transactions/jsapi"
 ORDERS_PATH = "/v3/pay/transactions/out-trade-no"
-OVER_ALREADY = frozenset({"ORDERPAID", "ORDER_CLOSED", "ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
-"""Answers to a close that leave nothing to close; which of them it is, the query says."""
-OFFER_SECONDS = 7200
-"""As long as WeChat keeps a prepay_id."""
-CHINA = timezone(timedelta(hours=8))
+NOTHING_TO_CLOSE_CODES = frozenset(
+    {"ORDERPAID", "ORDER_CLOSED", "ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"}
+)
+"""Error codes of a close request with nothing to close; a query shows the order's state."""
+PREPAY_SECONDS = 7200
+"""Lifetime of a prepay_id."""
 
 
-class JsapiPay:
-    """Payments to one merchant; `notices` reads what WeChat Pay tells by itself.
+class JsapiClient:
+    """Payment client of one merchant; `notifications` parses those that WeChat Pay sends.
 
-    `keys` maps a serial or a PUB_KEY_ID_... to PEM text, public key or certificate. A PEM that
-    cannot be read is a ValueError here, at the start, not at the first payment.
+    `keys` maps a serial or a PUB_KEY_ID_... to PEM text, public key or certificate. An unreadable
+    PEM raises ValueError in the constructor, at startup rather than at the first payment.
     """
 
     def __init__(
         self,
-        outside: Outside,
+        client: ServiceClient,
         mchid: str,
         serial_no: str,
         private_key_pem: str,
@@ -46,23 +50,23 @@ class JsapiPay:
         *,
         now: Callable[[], float] = time,
     ) -> None:
-        self._outside = outside
+        self._client = client
         self._mchid = mchid
         self._serial_no = serial_no
         self._key = read_key(private_key_pem)
         self._keys = {serial: read_key(pem) for serial, pem in keys.items()}
-        self.notices = Notices(mchid, self._keys, apiv3_key)
+        self.notifications = PaymentNotifications(mchid, self._keys, apiv3_key)
         self._notify_url = notify_url
         self._now = now
 
     async def prepare(self, order: Order, _session_key: str = "") -> dict[str, str]:
-        """Exactly what the phone passes to wx.requestPayment; the offer holds for OFFER_SECONDS.
+        """The parameters of wx.requestPayment, valid for PREPAY_SECONDS.
 
-        TooMany, or ServiceAway for every answer that is not a proven prepay_id. The phone's later
-        "success" is a hint only: gold is for the notification or the query.
+        RateLimited; ServiceUnavailable for any response without a verified prepay_id. The client's
+        later "success" is only a hint: the notification or the query credits the gold.
         """
-        expires = datetime.fromtimestamp(self._now() + OFFER_SECONDS, CHINA)
-        asked = {
+        expires = datetime.fromtimestamp(self._now() + PREPAY_SECONDS, CHINA_TZ)
+        transaction = {
             "appid": order.app_id,
             "mchid": self._mchid,
             "description": f"{order.gold} gold",
@@ -72,56 +76,57 @@ class JsapiPay:
             "amount": {"total": order.fen, "currency": "CNY"},
             "payer": {"openid": order.openid},
         }
-        response = await self._post(JSAPI_PATH, asked)
-        return self._for_phone(order.app_id, self._prepay_id(response))
+        response = await self._post(JSAPI_PATH, transaction)
+        return self._payment_parameters(order.app_id, self._prepay_id(response))
 
     async def query(self, order: Order) -> Payment | None:
-        """What was paid for the order, or None so far; ServiceAway when that is not proven.
+        """The payment of an order, None if unpaid; ServiceUnavailable if that is unverified.
 
-        Source: WeChat Pay v3, "query by out_trade_no"; 404 means that it has never got there.
+        Source: WeChat Pay v3, "query by out_trade_no"; 404 means that WeChat Pay never received
+        the order.
         """
         path, query = f"{ORDERS_PATH}/{order.number}", {"mchid": self._mchid}
         headers = self._headers("GET", f"{path}?{urlencode(query)}", "")
-        response = await self._outside.get(path, query, headers, safe_to_repeat=True)
-        answer = _object(response.body)
+        response = await self._client.get(path, query, headers, safe_to_repeat=True)
+        answer = object_or_none(response.body) or {}
         if response.status == 404 and answer.get("code") == "ORDER_NOT_EXIST":
             return None
         try:
             self._check(response)
             if answer.get("mchid") != self._mchid or answer.get("out_trade_no") != order.number:
-                raise NotGenuine("another order")
+                raise NotVerified(Reason.UNREADABLE, "response is about another order")
             return payment_of(answer, EVER_PAID)
-        except NotGenuine as doubt:
-            log.error("order_not_answered", order=order.number, why=str(doubt))
-            raise ServiceAway(self._outside.name) from None
+        except NotVerified as error:
+            log.error("order_query_failed", order=order.number, why=str(error))
+            raise ServiceUnavailable(self._client.name) from None
 
     async def close(self, order: Order) -> None:
-        """Nobody can pay it any more; safe to repeat. ServiceAway.
+        """Closes an order so that it can no longer be paid; idempotent. ServiceUnavailable.
 
-        To be queried once more afterwards: it may have been paid a moment before.
+        Query it once more afterwards: it may have been paid a moment before.
         """
         path = f"{ORDERS_PATH}/{order.number}/close"
         response = await self._post(path, {"mchid": self._mchid})
         if response.status == 204:
             return
-        code = _object(response.body).get("code")
-        if code not in OVER_ALREADY:
+        code = (object_or_none(response.body) or {}).get("code")
+        if code not in NOTHING_TO_CLOSE_CODES:
             why = f"HTTP {response.status} {code}"
-            log.error("order_not_closed", order=order.number, why=why)
-            raise ServiceAway(self._outside.name)
+            log.error("order_close_failed", order=order.number, why=why)
+            raise ServiceUnavailable(self._client.name)
 
     async def deliver(self, order: Order) -> None:
-        """WeChat Pay does not want to know."""
+        """Does nothing: WeChat Pay takes no delivery confirmations."""
 
-    async def _post(self, path: str, content: Mapping[str, Any]) -> Response:
+    async def _post(self, path: str, content: Mapping[str, Any]) -> ServiceResponse:
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         headers = self._headers("POST", path, body) | {"Content-Type": "application/json"}
-        # The same order with the same content gets the same answer again.
-        return await self._outside.post(path, {}, body.encode(), headers, safe_to_repeat=True)
+        # Idempotent: the same order with the same content gets the same response.
+        return await self._client.post(path, {}, body.encode(), headers, safe_to_repeat=True)
 
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
-        """Signed without the base URL's own path: behind a gateway that adds one, WeChat Pay
-        sees and signs only its own."""
+        """Signs the target without the path of the base URL: WeChat Pay sees and verifies only its
+        own path, even behind a gateway that adds a prefix."""
         authorization = sign_request(
             self._key,
             self._mchid,
@@ -135,50 +140,39 @@ class JsapiPay:
         headers = {"Authorization": authorization, "Accept": "application/json"}
         for serial in self._keys:
             if serial.startswith("PUB_KEY_ID_"):
-                headers["Wechatpay-Serial"] = serial  # asks for answers signed with this one
+                headers["Wechatpay-Serial"] = serial  # requests responses signed with this key
         return headers
 
-    def _check(self, response: Response) -> None:
-        """NotGenuine unless it is a success, signed by WeChat Pay."""
+    def _check(self, response: ServiceResponse) -> None:
+        """NotVerified unless the response is HTTP 200 and signed by WeChat Pay."""
         if response.status != 200:
-            code = _object(response.body).get("code", "")
-            raise NotGenuine(f"HTTP {response.status} {code}")
+            code = (object_or_none(response.body) or {}).get("code", "")
+            raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code}")
         try:
             verify(response.headers, response.body, self._keys, self._now())
-        except NotGenuine as doubt:
-            raise NotGenuine(f"not verified: {doubt}") from None
+        except NotVerified as error:
+            raise NotVerified(error.reason, f"not verified: {error}") from None
 
-    def _prepay_id(self, response: Response) -> str:
+    def _prepay_id(self, response: ServiceResponse) -> str:
         if response.status == 429:
-            raise TooMany()
+            raise RateLimited()
         try:
             self._check(response)
-            prepay_id = _object(response.body).get("prepay_id")
+            prepay_id = (object_or_none(response.body) or {}).get("prepay_id")
             if not isinstance(prepay_id, str) or not prepay_id:
-                raise NotGenuine("nothing in it")
+                raise NotVerified(Reason.UNREADABLE, "no prepay_id")
             return prepay_id
-        except NotGenuine as doubt:
-            log.error("no prepay_id", why=str(doubt))
-            raise ServiceAway(self._outside.name) from None
+        except NotVerified as error:
+            log.error("prepay_failed", why=str(error))
+            raise ServiceUnavailable(self._client.name) from None
 
-    def _for_phone(self, app_id: str, prepay_id: str) -> dict[str, str]:
-        stamp, nonce, package = (
-            str(int(self._now())),
-            secrets.token_hex(16),
-            f"prepay_id={prepay_id}",
-        )
+    def _payment_parameters(self, app_id: str, prepay_id: str) -> dict[str, str]:
+        timestamp, nonce = str(int(self._now())), secrets.token_hex(16)
+        package = f"prepay_id={prepay_id}"
         return {
-            "timeStamp": stamp,
+            "timeStamp": timestamp,
             "nonceStr": nonce,
             "package": package,
             "signType": "RSA",
-            "paySign": sign(self._key, app_id, stamp, nonce, package),
+            "paySign": sign(self._key, app_id, timestamp, nonce, package),
         }
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}

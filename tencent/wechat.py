@@ -1,7 +1,6 @@
-"""The login of a mini-program: a code from the phone becomes an openid and a session key."""
+"""Client of WeChat's login API: exchanges a code for an openid and a session key."""
 
 import asyncio
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,35 +8,30 @@ from typing import Any
 
 import structlog
 
-from rooms.refusals import (
-    BadWechatCode,
-    Refusal,
-    ServiceAway,
-    TooMany,
-    UnknownApp,
-    WechatBlocked,
-)
-from tencent.outside import Outside
+from core.errors import QLiveError, RateLimited
+from tencent.errors import InvalidWechatCode, ServiceUnavailable, UnknownApp, WechatBlocked
+from tencent.json_reader import object_or_none
+from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.wechat")
 
-# Error numbers of code2Session. 40163 (used) is missing from WeChat's table and frequent in
-# practice: a phone that submits twice.
-BUSY = -1
-REFUSALS: dict[int, type[Refusal]] = {
-    40029: BadWechatCode,  # invalid or older than 5 minutes
-    40163: BadWechatCode,  # used before
-    41008: BadWechatCode,  # missing
-    45011: TooMany,
+# Error codes of code2Session. 40163 (used) is missing from WeChat's table but frequent in practice,
+# when a client submits a code twice.
+BUSY_CODE = -1
+ERRORS_BY_CODE: dict[int, type[QLiveError]] = {
+    40029: InvalidWechatCode,  # invalid or older than 5 minutes
+    40163: InvalidWechatCode,  # used before
+    41008: InvalidWechatCode,  # missing
+    45011: RateLimited,
     40226: WechatBlocked,
 }
-OUR_SETTINGS = frozenset({40013, 41002, 41004, 40125})  # appid or secret, wrong or missing
+CONFIG_ERROR_CODES = frozenset({40013, 41002, 41004, 40125})  # appid or secret wrong or missing
 
-BUSY_PAUSE = 0.2  # seconds
+BUSY_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class WechatLogin:
     """`session_key` is base64 of 16 bytes and must never reach a client or a log."""
 
     openid: str
@@ -45,60 +39,59 @@ class Login:
     unionid: str | None
 
 
-class WeChat:
+class WechatClient:
     """WeChat's server API for the mini-programs in `apps` (appId -> secret)."""
 
-    def __init__(self, outside: Outside, apps: Mapping[str, str]) -> None:
-        self._outside = outside
+    def __init__(self, client: ServiceClient, apps: Mapping[str, str]) -> None:
+        self._client = client
         self._apps = dict(apps)
 
-    async def exchange(self, app_id: str, code: str) -> Login:
-        """Exchanges a wx.login code, which works once and for 5 minutes.
+    async def exchange(self, app_id: str, code: str) -> WechatLogin:
+        """Exchanges a wx.login code, which is valid once and for 5 minutes.
 
-        UnknownApp, BadWechatCode, TooMany, WechatBlocked, ServiceAway.
+        UnknownApp, InvalidWechatCode, RateLimited, WechatBlocked, ServiceUnavailable.
         Source: WeChat server API, auth.code2Session (GET, HTTP 200 for errors as well).
         """
         if app_id not in self._apps:
             raise UnknownApp()
-        answer = await self._ask(app_id, code)
-        if answer.get("errcode") == BUSY:
-            # The only failure that says that the code has not been used up.
+        answer = await self._request_session(app_id, code)
+        if answer.get("errcode") == BUSY_CODE:
+            # The only failure that guarantees that the code has not been used up.
             jitter = random.uniform(0.5, 1.5)
-            await asyncio.sleep(BUSY_PAUSE * jitter)
-            answer = await self._ask(app_id, code)
-        return self._login(answer)
+            await asyncio.sleep(BUSY_PAUSE_SECONDS * jitter)
+            answer = await self._request_session(app_id, code)
+        return self._parse_login(answer)
 
-    async def _ask(self, app_id: str, code: str) -> dict[str, Any]:
+    async def _request_session(self, app_id: str, code: str) -> dict[str, Any]:
         query = {
             "appid": app_id,
             "secret": self._apps[app_id],
             "js_code": code,
             "grant_type": "authorization_code",
         }
-        # Not repeated: an answer lost on the way has used up the code.
-        response = await self._outside.get("/sns/jscode2session", query)
-        try:
-            # The Content-Type is text/plain more often than not: only the body counts.
-            answer = json.loads(response.body)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            log.error("unreadable_answer_of_code2session", status=response.status)
-            raise ServiceAway(self._outside.name)
+        # Not repeated: if the response was lost, the code is already used up.
+        response = await self._client.get("/sns/jscode2session", query)
+        # The Content-Type is often text/plain and therefore ignored.
+        answer = object_or_none(response.body)
+        if answer is None:
+            log.error("code2session_unreadable", status=response.status)
+            raise ServiceUnavailable(self._client.name)
         return answer
 
-    def _login(self, answer: Mapping[str, Any]) -> Login:
+    def _parse_login(self, answer: Mapping[str, Any]) -> WechatLogin:
         errcode = answer.get("errcode") or 0  # absent or 0 on success
-        if errcode in REFUSALS:
-            raise REFUSALS[errcode]()
+        if errcode in ERRORS_BY_CODE:
+            raise ERRORS_BY_CODE[errcode]()
         openid, session_key = answer.get("openid"), answer.get("session_key")
-        if errcode or not _filled(openid) or not _filled(session_key):
-            level = log.error if errcode in OUR_SETTINGS else log.warning
-            level("code2session_failed", errcode=errcode, settings=errcode in OUR_SETTINGS)
-            raise ServiceAway(self._outside.name)
+        if errcode or not _is_non_empty(openid) or not _is_non_empty(session_key):
+            log_failure = log.error if errcode in CONFIG_ERROR_CODES else log.warning
+            log_failure(
+                "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
+            )
+            raise ServiceUnavailable(self._client.name)
         unionid = answer.get("unionid")
-        return Login(str(openid), str(session_key), str(unionid) if unionid else None)
+        return WechatLogin(str(openid), str(session_key), str(unionid) if unionid else None)
 
 
-def _filled(value: object) -> bool:
+def _is_non_empty(value: object) -> bool:
     return isinstance(value, str) and value != ""

@@ -2,15 +2,18 @@ import asyncio
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from server import Server
+from runtime.process import ServerProcess
 
 pytestmark = pytest.mark.programs
 
 README = Path("README.md").read_text()
+CHINESE = Path("README.zh-CN.md").read_text()
+TRANSLATIONS = {"README.md", "README.zh-CN.md"}
 
 
 def block(language: str, begins: str) -> str:
@@ -19,30 +22,50 @@ def block(language: str, begins: str) -> str:
     return found[1]
 
 
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def prose(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def heading_levels(text: str) -> list[int]:
+    return [len(marks) for marks in re.findall(r"^(#+) ", prose(text), re.MULTILINE)]
+
+
+def links(text: str) -> Counter[tuple[str, str]]:
+    """("!" for an image, target) of every link but those between the translations."""
+    found = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", prose(text))
+    return Counter((kind, target) for kind, target in found if target not in TRANSLATIONS)
+
+
 @pytest.fixture
-def demo_people() -> bool:
+def demo_users() -> bool:
     return True
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_the_readmes_tour_seats_a_guest_who_hears_it(server: Server, tmp_path: Path) -> None:
+async def test_the_tour_of_the_readme_seats_a_guest_who_receives_every_event(
+    server: ServerProcess, tmp_path: Path
+) -> None:
     (tmp_path / "listen.py").write_text(block("python", "import asyncio"))
     tour = block("sh", "base=").replace(".venv/bin/python", sys.executable)
     script = tour.replace("http://127.0.0.1:8000", server.address)
-    for _ in range(2):  # and once more, in a new life of the room
+    for _ in range(2):  # the second time in another live session of the room
         bash = await asyncio.create_subprocess_exec(
             *("bash", "-euo", "pipefail", "-c", script),
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
         )
-        said = (await asyncio.wait_for(bash.communicate(), 25))[0].decode()
+        output = (await asyncio.wait_for(bash.communicate(), 25))[0].decode()
         assert bash.returncode == 0
-        answers = [json.loads(line) for line in said.splitlines()]
+        answers = [json.loads(line) for line in output.splitlines()]
         assert answers[1] == {"detail": "OK"}
         assert answers[2]["push_url"].startswith("rtmp://")
         assert answers[3][0]["room_name"] == "hongniang1"
-        heard = [frame["type"] for frame in answers[5:] if "seq" in frame and "data" in frame]
-        assert heard == ["snapshot", "micro_apply", "micro_accept", "live_end"]
+        events = [frame["type"] for frame in answers[5:] if "seq" in frame and "data" in frame]
+        assert events == ["snapshot", "micro_apply", "micro_accept", "live_end"]
         assert answers[-1]["code"] == 4510
 
 
@@ -52,8 +75,28 @@ def test_the_readme_names_every_folder_of_the_tree() -> None:
     assert not {name for name in folders if f"`{name}/`" not in README}
 
 
-def test_every_file_that_the_readme_shows_or_names_is_there() -> None:
-    named = {path.split("#")[0] for path in re.findall(r"\]\(([^)]+)\)", README)}
-    ours = {path for path in named if "://" not in path}
-    assert {"docs/pictures/demo-room.png", "docs/deploy.md"} <= ours
-    assert {path for path in ours if not Path(path).exists()} == set()
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    targets = {path.split("#")[0] for path in re.findall(r"\]\(([^)]+)\)", README)}
+    files = {path for path in targets if "://" not in path}
+    assert {"docs/pictures/demo-room.png", "docs/deploy.md"} <= files
+    assert {path for path in files if not Path(path).exists()} == set()
+
+
+def test_both_readmes_have_the_same_levels_of_headings_in_the_same_order() -> None:
+    assert heading_levels(README) == heading_levels(CHINESE)
+    assert heading_levels(README).count(2) > 5
+
+
+def test_both_readmes_have_the_same_code_blocks() -> None:
+    assert blocks(README) == blocks(CHINESE)
+    assert len(blocks(README)) * 2 == README.count("```")
+
+
+def test_both_readmes_have_the_same_links_and_images() -> None:
+    assert links(README) == links(CHINESE)
+    assert ("!", "docs/pictures/demo-room.png") in links(README)
+
+
+def test_each_readme_begins_with_a_link_to_the_other_language() -> None:
+    assert "(README.zh-CN.md)" in README.splitlines()[2]
+    assert "(README.md)" in CHINESE.splitlines()[2]

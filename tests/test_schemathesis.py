@@ -1,6 +1,6 @@
-"""Schemathesis reads the description and calls a server as it says, and as it does not.
+"""Schemathesis calls a server with valid and invalid requests from its OpenAPI document.
 
-The seed is fixed, so that a run of the same code finds the same.
+The seed is fixed, so that runs of the same code find the same.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests import described
-from tests.examples import SEARCHES, rounds
-from tests.phones import Street
+from tests.support import openapi_checks
+from tests.support.api import ApiFixture
+from tests.support.hypothesis_profiles import LONG_PROFILE, repetitions
 
 pytestmark = pytest.mark.programs
 
@@ -28,145 +28,143 @@ CHECKS = (
     "allow_header_conformance",
     "ignored_auth",
 )
-"""Not negative_data_rejection: numbers may come as text, what is not known is ignored. Not
-positive_data_acceptance: who is too poor, banned or not on mic is refused with any data."""
+"""Not negative_data_rejection: numbers may be strings, unknown fields are ignored. Not
+positive_data_acceptance: a user without gold, banned or not on mic is refused with valid data."""
 
 CONFIG = """
 [phases.coverage]
 unexpected-methods = ["TRACE"]
 """
-"""Every other wrong method: tests/handlers/test_bad_input.py."""
+"""tests/handlers/test_bad_input.py tests the other unexpected methods."""
 EXAMPLES = 5
-"""Of each call that is fuzzed, beside what is shown and the limits of every parameter."""
-PHASES = "examples,coverage,fuzzing" if SEARCHES else "examples,coverage"
+"""Per fuzzed operation, beside the documented examples and the limits of each parameter."""
+PHASES = "examples,coverage,fuzzing" if LONG_PROFILE else "examples,coverage"
 
-NOBODY = "00000000"
+UNKNOWN_USER = "00000000"
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_schemathesis_finds_nothing_as_a_guest_in_a_room(
-    street: Street, tmp_path: Path
-) -> None:
-    host = await street.host()
-    guest = await street.guest("bert", 1, host.live_id, gold=100_000)
-    other = await street.guest("anna", 2, host.live_id)
-    document = _among([host.id, guest.id, other.id, NOBODY], [host.live_id, 77])
+async def test_api_conforms_for_a_guest_in_a_room(api: ApiFixture, tmp_path: Path) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id, gold=100_000)
+    other = await api.guest("anna", 2, host.live_id)
+    document = _narrowed([host.id, guest.id, other.id, UNKNOWN_USER], [host.live_id, 77])
     await _run(
-        street,
+        api,
         tmp_path,
         document,
         f"Authorization: QLiveToken {guest.token}",
         "--exclude-tag=operators",
-        "--exclude-tag=simulator",  # below
-        "--exclude-operation-id=users.Logout.get",  # all else would be 401 after it
-        "--exclude-operation-id=socket.RoomSocket.get",  # 101 is for who speaks WebSocket
+        "--exclude-tag=simulator",  # has its own test
+        "--exclude-operation-id=users.Logout.get",  # all requests after it would be 401
+        "--exclude-operation-id=socket.RoomSocket.get",  # needs a WebSocket client
     )
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_schemathesis_finds_nothing_as_a_host(street: Street, tmp_path: Path) -> None:
-    host = await street.host()
-    guest = await street.guest("bert", 1, host.live_id)
+async def test_room_operations_conform_for_a_host(api: ApiFixture, tmp_path: Path) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
     await _run(
-        street,
+        api,
         tmp_path,
-        _among([host.id, guest.id, NOBODY], [host.live_id, 77]),
+        _narrowed([host.id, guest.id, UNKNOWN_USER], [host.live_id, 77]),
         f"Authorization: QLiveToken {host.token}",
         "--include-tag=rooms",
         "--include-tag=mic",
-        phases="examples,fuzzing",  # wrong parameters are refused before it is asked who sent them
+        phases="examples,fuzzing",  # invalid parameters are refused before authorization
     )
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_schemathesis_finds_nothing_as_an_operator(street: Street, tmp_path: Path) -> None:
-    host = await street.host()
-    guest = await street.guest("bert", 1, host.live_id, gold=100)
+async def test_operator_api_conforms(api: ApiFixture, tmp_path: Path) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id, gold=100)
     await _run(
-        street,
+        api,
         tmp_path,
-        _among([host.id, guest.id, NOBODY], [host.live_id, 77]),
-        f"Authorization: Bearer {street._ops_token}",
+        _narrowed([host.id, guest.id, UNKNOWN_USER], [host.live_id, 77]),
+        f"Authorization: Bearer {api._ops_token}",
         "--include-tag=operators",
     )
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_schemathesis_finds_nothing_at_the_simulators_phone(
-    street: Street, tmp_path: Path
-) -> None:
+async def test_simulator_api_conforms(api: ApiFixture, tmp_path: Path) -> None:
     await _run(
-        street,
+        api,
         tmp_path,
-        described.document(),
-        "X-Nobody: 1",
+        openapi_checks.document(),
+        "X-Unused: 1",
         "--include-tag=simulator",
-        # It answers in the manner of the services that it plays.
+        # It answers like the services that it simulates.
         "--exclude-checks=unsupported_method,allow_header_conformance",
     )
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_schemathesis_would_find_what_is_not_as_described(
-    street: Street, tmp_path: Path
+async def test_schemathesis_detects_a_response_that_does_not_conform(
+    api: ApiFixture, tmp_path: Path
 ) -> None:
-    document = json.loads(json.dumps(described.document()))
+    document = json.loads(json.dumps(openapi_checks.document()))
     document["components"]["schemas"]["Alive"]["properties"]["status"] = {"const": "well"}
     with pytest.raises(AssertionError, match="ST205|does not conform|schema"):
-        await _run(street, tmp_path, document, "X-Nobody: 1", "--include-path=/healthz")
+        await _run(api, tmp_path, document, "X-Unused: 1", "--include-path=/healthz")
 
 
 async def _run(
-    street: Street,
+    api: ApiFixture,
     folder: Path,
     document: dict[str, Any],
     header: str,
-    *words: str,
+    *options: str,
     phases: str = PHASES,
 ) -> None:
-    """Its own words are the test's when it finds something."""
+    """Fails with the report of Schemathesis."""
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "schemathesis.toml").write_text(CONFIG)
     schemathesis = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json"),
-        *(f"--url={street.address}", f"--header={header}", f"--seed={SEED}"),
+        *(f"--url={api.address}", f"--header={header}", f"--seed={SEED}"),
         *(f"--checks={','.join(CHECKS)}", f"--phases={phases}"),
-        f"--max-examples={rounds(EXAMPLES)}",
+        f"--max-examples={repetitions(EXAMPLES)}",
         *("--suppress-health-check=all", "--warnings=off", "--no-color", "--no-shrink"),
-        *("--continue-on-failure", *words),
+        *("--continue-on-failure", *options),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await schemathesis.communicate()
-    assert schemathesis.returncode == 0, said.decode()
+    report, _ = await schemathesis.communicate()
+    assert schemathesis.returncode == 0, report.decode()
 
 
-def _among(people: list[str], lives: list[int]) -> dict[str, Any]:
-    """The description, narrowed to people and rooms that there are: others are found too rarely."""
-    whole = json.loads(json.dumps(described.document()))
-    names = {"user_id": people, "live_id": lives}
+def _narrowed(user_ids: list[str], live_ids: list[int]) -> dict[str, Any]:
+    """The OpenAPI document with only these ids; random ids would rarely exist."""
+    whole = json.loads(json.dumps(openapi_checks.document()))
+    values_of = {"user_id": user_ids, "live_id": live_ids}
 
     def narrow(part: Any) -> None:
-        for name, values in names.items():
+        for name, values in values_of.items():
             for schema in _schemas_of(part, name):
-                narrowed = [v if schema.get("type") == "integer" else str(v) for v in values]
+                is_integer = schema.get("type") == "integer"
                 schema.pop("examples", None)
-                schema["enum"] = narrowed
-            _show(part, name, values[0])
+                schema["enum"] = [value if is_integer else str(value) for value in values]
+            _set_example(part, name, values[0])
         for inside in part.values() if isinstance(part, dict) else part:
             if isinstance(inside, dict | list):
                 narrow(inside)
 
     narrow(whole["paths"])
-    asked = {name for name in whole["components"]["schemas"] if _is_asked(name, whole["paths"])}
-    for name in asked:
+    request_schemas = {
+        name for name in whole["components"]["schemas"] if _is_request_schema(name, whole["paths"])
+    }
+    for name in request_schemas:
         narrow(whole["components"]["schemas"][name])
     return whole
 
 
-def _show(part: Any, name: str, value: Any) -> None:
-    """The example of the parameter with this name, or what a body's has of it, where it has one."""
+def _set_example(part: Any, name: str, value: Any) -> None:
+    """Replaces the example of the parameter `name`, or `name` in the example of a body."""
     example = part.get("example") if isinstance(part, dict) else None
     if isinstance(example, dict) and name in example:
         example[name] = value
@@ -175,15 +173,16 @@ def _show(part: Any, name: str, value: Any) -> None:
 
 
 def _schemas_of(part: Any, name: str) -> list[dict[str, Any]]:
-    """Of the parameter with this name, or of the property of a body."""
+    """The schema of the parameter, or of the property of a body, with this name."""
     if not isinstance(part, dict):
         return []
     if part.get("name") == name and "schema" in part:
         return [part["schema"]]
-    kind = part.get("properties", {}).get(name)
-    return [kind] if isinstance(kind, dict) and kind.get("type") in ("string", "integer") else []
+    schema = part.get("properties", {}).get(name)
+    is_scalar = isinstance(schema, dict) and schema.get("type") in ("string", "integer")
+    return [schema] if is_scalar else []
 
 
-def _is_asked(name: str, paths: dict[str, Any]) -> bool:
+def _is_request_schema(name: str, paths: dict[str, Any]) -> bool:
     bodies = [call.get("requestBody") for calls in paths.values() for call in calls.values()]
     return f'"#/components/schemas/{name}"' in json.dumps(bodies)

@@ -1,5 +1,7 @@
-"""The contract's calls at 64 connections: reads beside FastAPI and Tornado, changes beside the bare
-commands."""
+"""API throughput and latency at 64 connections, compared with peers.
+
+Reads are compared with FastAPI and Tornado, changes with the bare MongoDB commands.
+"""
 
 import asyncio
 import contextlib
@@ -10,163 +12,168 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from bench.calls.people import fill
-from bench.calls.requests import changes, read, write
-from bench.fanout.crowd import NoCompiler, compile_one
+from bench.calls.guests import create_guests
+from bench.calls.requests import change_requests, read_request, write_request_file
+from bench.fanout.crowd import CompilerMissing, compile_c
 from bench.peers import Peers
-from bench.picture import groups
-from bench.report import Report, ratios, spread
+from bench.plots import grouped_bar_chart
+from bench.report import BenchmarkReport, ratios, spread
 
 HERE = Path(__file__).parent
 CONNECTIONS, SECONDS, RUNS = 64, 1.5, 5
-WARM_SECONDS = 1.0
+WARM_UP_SECONDS = 1.0
 ROOMS = 8
-"""In which those who read are, eight in each."""
-OURS, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
+"""Rooms in the benchmark of reads, with eight guests each."""
+QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
+BARE = "bare commands in plain Tornado handlers"
 READS = {
     "get_user_state": "qlive_user/get_user_state/",
     "get_userinfo": "qlive_user/get_userinfo/",
     "get_livelist": "get_livelist/?page=1",
     "get_users_info": "qlive_user/get_users_info/?live_id={live_id}&gender=1&page=1",
 }
-Runs = dict[str, list[float]]
+"""Path by endpoint."""
+COLUMN_DIGITS = {"rate": 0, "p50": 1, "p99": 1}
+RATE_HEADER, P50_HEADER, P99_HEADER = "responses per second", "p50 [ms]", "p99 [ms]"
+
+LoadRuns = dict[str, list[float]]
+"""By column of COLUMN_DIGITS: its figure in each run."""
 
 
-async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
+async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> None:
     report.section(
-        "The contract's calls",
-        f"{CONNECTIONS} connections, each asking again when it is answered (`bench/calls/load.c`, "
-        "one thread in C); one process of each server, MongoDB and the load on two cores. "
-        "The whole server of ours is measured, with a "
-        "line of JSON logged for each call. The others do with PyMongo, one after the other, the "
-        "look-ups that one would write: FastAPI on uvicorn with uvloop and httptools, and plain "
-        "Tornado handlers on uvloop. Ours joins what is asked for together, and for 30 s knows "
-        "whose a token is and the rates. "
-        f"{RUNS} runs of {SECONDS:g} s, taken in turn, after one of {WARM_SECONDS:g} s.",
+        "API requests",
+        f"{CONNECTIONS} connections, each of which sends the next request once it has the response "
+        "(`bench/calls/load.c`, one thread in C). Each server is one process, which shares "
+        f"{os.cpu_count()} cores with MongoDB and the load generator. QLive is the full server, "
+        "which logs a line of JSON per request, batches concurrent reads, and caches token owners "
+        "and rates for 30 s. The peers make the straightforward PyMongo queries one after another: "
+        "FastAPI on uvicorn with uvloop and httptools, and plain Tornado handlers on uvloop. "
+        f"{RUNS} alternating runs of {SECONDS:g} s after a warm-up of {WARM_UP_SECONDS:g} s.",
     )
     try:
-        load = compile_one(HERE / "load.c", folder / "load")
-    except NoCompiler:
-        report.words("Not measured: there is no C compiler (`cc`) here.")
+        load = compile_c(HERE / "load.c", folder / "load")
+    except CompilerMissing as error:
+        report.paragraph(f"Not measured: {error}.")
         return
-    database, requests = "bench_calls", folder / "requests"
-    guests = await fill(uri, database, ROOMS, CONNECTIONS)
-    modules = {OURS: "qlive", TORNADO: "tornado_"}
+    database, request_file = "bench_calls", folder / "requests"
+    guests = await create_guests(uri, database, ROOMS, CONNECTIONS)
+    modules = {QLIVE: "qlive", TORNADO: "tornado_"}
     if "FastAPI" in peers.versions:
         modules[FASTAPI] = "fastapi_"
-    async with _serving(modules, uri, database, folder) as ports:
+    async with _running_servers(modules, uri, database, folder) as ports:
         reads = {}
         for call, path in READS.items():
-            write(requests, [read(path, guest) for guest in guests])
+            write_request_file(request_file, [read_request(path, guest) for guest in guests])
             with report.timed(f"calls: {call}"):
-                reads[call] = await _compare(load, dict.fromkeys(ports, requests), ports)
-    _tell_reads(report, reads)
+                reads[call] = await _compare(load, dict.fromkeys(ports, request_file), ports)
+    _report_reads(report, reads)
     with report.timed("calls: changes"):
-        changed = await _change(load, uri, folder)
-    _tell_changes(report, changed)
+        changes = await _measure_changes(load, uri, folder)
+    _report_changes(report, changes)
 
 
-async def _change(load: Path, uri: str, folder: Path) -> dict[str, Runs]:
-    """Each server with a database of its own."""
-    ports, asked = {}, {}
+async def _measure_changes(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
+    """Measure the changes; each server has its own database."""
+    ports: dict[str, int] = {}
+    request_files: dict[str, Path] = {}
     async with contextlib.AsyncExitStack() as stack:
-        for name, module in {OURS: "qlive", BARE: "bare"}.items():
-            database, asked[name] = f"bench_changes_{module}", folder / f"changes-{module}"
-            guests = await fill(uri, database, CONNECTIONS, CONNECTIONS)
-            write(asked[name], changes(guests))
-            serving = _serving({name: module}, uri, database, folder)
-            ports |= await stack.enter_async_context(serving)
-        return await _compare(load, asked, ports)
-
-
-BARE = "the bare commands in plain Tornado handlers"
+        for name, module in {QLIVE: "qlive", BARE: "bare"}.items():
+            database, request_files[name] = f"bench_changes_{module}", folder / f"changes-{module}"
+            guests = await create_guests(uri, database, CONNECTIONS, CONNECTIONS)
+            write_request_file(request_files[name], change_requests(guests))
+            servers = _running_servers({name: module}, uri, database, folder)
+            ports |= await stack.enter_async_context(servers)
+        return await _compare(load, request_files, ports)
 
 
 async def _compare(
-    load: Path, asked: Mapping[str, Path], ports: Mapping[str, int]
-) -> dict[str, Runs]:
-    """By server: calls per second, and what they waited in ms."""
-    found: dict[str, Runs] = {name: defaultdict(list) for name in asked}
-    for number in range(RUNS + 1):
-        for name, requests in asked.items():
-            said = await ask(load, ports[name], requests, SECONDS if number else WARM_SECONDS)
+    load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int]
+) -> dict[str, LoadRuns]:
+    """By server: responses per second, and p50 and p99 of the latency in ms."""
+    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in request_files}
+    for number in range(RUNS + 1):  # run 0 is the warm-up
+        seconds = SECONDS if number else WARM_UP_SECONDS
+        for name, request_file in request_files.items():
+            result = await run_load(load, ports[name], request_file, seconds)
             if number:
-                found[name]["rate"].append(said["answered"] / said["seconds"])
-                for part in ("p50", "p99"):
-                    found[name][part].append(said[part])
-    return found
+                runs[name]["rate"].append(result["responses"] / result["seconds"])
+                for percentile in ("p50", "p99"):
+                    runs[name][percentile].append(result[percentile])
+    return runs
 
 
-async def ask(load: Path, port: int, requests: Path, seconds: float) -> dict[str, float]:
-    """What load.c says of one run; every call must be answered with 200."""
-    command = [str(load), str(port), str(CONNECTIONS), str(seconds), str(requests)]
+async def run_load(load: Path, port: int, request_file: Path, seconds: float) -> dict[str, float]:
+    """Run load.c once; returns its figures, asserts only 200 responses."""
+    command = [str(load), str(port), str(CONNECTIONS), str(seconds), str(request_file)]
     pipe = asyncio.subprocess.PIPE
-    program = await asyncio.create_subprocess_exec(*command, stdout=pipe)
-    said: dict[str, float] = json.loads((await program.communicate())[0])
-    assert not said["refused"], requests
-    return said
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
+    result: dict[str, float] = json.loads((await process.communicate())[0])
+    assert not result["errors"], request_file
+    return result
 
 
-def _tell_reads(report: Report, reads: Mapping[str, Mapping[str, Runs]]) -> None:
+def _report_reads(report: BenchmarkReport, reads: Mapping[str, Mapping[str, LoadRuns]]) -> None:
     rows = []
-    for call, found in reads.items():
-        ours = found[OURS]["rate"]
-        for name, runs in found.items():
-            beside = "" if name == OURS else spread(ratios(ours, runs["rate"]), 2)
-            waits = [spread(runs[part], 1) for part in ("p50", "p99")]
-            rows.append((f"{call}, {name}", spread(runs["rate"]), beside, *waits))
-    report.words("### Reads")
-    report.table(["", "answered per second", "QLive : this one", "p50 [ms]", "p99 [ms]"], rows)
-    bars = {call: {n: runs["rate"] for n, runs in found.items()} for call, found in reads.items()}
-    groups(report.pictures / "calls.svg", "Answers per second, one process, 64 connections", bars)
-    report.picture("calls.svg", "Answers per second of one process at 64 connections")
+    for call, by_server in reads.items():
+        qlive_rates = by_server[QLIVE]["rate"]
+        for name, runs in by_server.items():
+            ratio = "" if name == QLIVE else spread(ratios(qlive_rates, runs["rate"]), 2)
+            latencies = [spread(runs[part], 1) for part in ("p50", "p99")]
+            rows.append((f"{call}, {name}", spread(runs["rate"]), ratio, *latencies))
+    report.subsection("Reads")
+    report.table(["", RATE_HEADER, "QLive : peer", P50_HEADER, P99_HEADER], rows)
+    rates = {
+        call: {name: runs["rate"] for name, runs in by_server.items()}
+        for call, by_server in reads.items()
+    }
+    title = f"Responses per second of one process at {CONNECTIONS} connections"
+    grouped_bar_chart(report.pictures / "calls.svg", title, rates)
+    report.picture("calls.svg", title)
 
 
-def _tell_changes(report: Report, found: Mapping[str, Runs]) -> None:
-    report.words(
-        "### Changes\n\napply_micro, accept_micro, leave_micro in turn, each of 64 people in a "
-        "room of their own. The bare commands are token, person, the room with one's place, and a "
-        "transaction that writes room and place (and, for leave, an errand): nothing is decided, "
-        "guarded, told or logged. (Beside one find "
-        "and one update without HTTP: see "
-        "A change of a room.)"
+def _report_changes(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
+    report.subsection(
+        "Changes",
+        f"apply_micro, accept_micro and leave_micro in turn, by {CONNECTIONS} users, each in a "
+        "room of their own. The bare commands read the token, the user, and the room with the "
+        "user's membership, then write room and membership in a transaction (for leave_micro also "
+        "an outbox message), without rules, conflict checks, publishing or logging. For a "
+        "comparison with one find and one update, without HTTP, see [Room changes](#room-changes).",
     )
     rows = [
-        (name, *(spread(runs[part], digits) for part, digits in PARTS.items()))
-        for name, runs in found.items()
+        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
+        for name, runs in by_server.items()
     ]
-    report.table(["", "answered per second", "p50 [ms]", "p99 [ms]"], rows)
-    beside = ratios(found[OURS]["rate"], found[BARE]["rate"])
-    report.words(f"QLive : the bare commands: {spread(beside, 2)}.")
-
-
-PARTS = {"rate": 0, "p50": 1, "p99": 1}
+    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+    ratio = ratios(by_server[QLIVE]["rate"], by_server[BARE]["rate"])
+    report.paragraph(f"QLive : bare commands: {spread(ratio, 2)}.")
 
 
 @contextlib.asynccontextmanager
-async def _serving(
+async def _running_servers(
     modules: Mapping[str, str], uri: str, database: str, folder: Path
 ) -> AsyncIterator[dict[str, int]]:
-    """The ports of all of them."""
+    """Start the servers; yield their ports by name, kill them on exit."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    programs = []
-    ports = {}
+    processes: list[asyncio.subprocess.Process] = []
+    ports: dict[str, int] = {}
     try:
         for name, module in modules.items():
             command = [sys.executable, "-m", f"bench.calls.peers.{module}", uri, database]
             with (folder / f"{module}.log").open("wb") as log:
-                program = await asyncio.create_subprocess_exec(
+                process = await asyncio.create_subprocess_exec(
                     *command,
                     str(folder),
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                     env=environment,
                 )
-            programs.append(program)
-            assert program.stdout
-            ports[name] = int(await program.stdout.readline())
+            processes.append(process)
+            assert process.stdout
+            ports[name] = int(await process.stdout.readline())
         yield ports
     finally:
-        for program in programs:
-            program.kill()
-            await program.wait()
+        for process in processes:
+            process.kill()
+            await process.wait()

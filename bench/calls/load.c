@@ -1,12 +1,12 @@
-/* Callers who each wait for their answer and ask again: HTTP/1.1 in one thread, cheaper than any
- * server that it asks.
+/* HTTP/1.1 load generator in one thread, which uses less CPU than any server it measures.
  *
  *   load PORT CONNECTIONS SECONDS FILE
  *
- * FILE has whole requests, each after a line with its length in bytes; connection i sends the
- * requests i, i + CONNECTIONS, ... of them, again and again, and waits for its last answer, which
- * is not counted. Answers need a Content-Length. One
- * line of JSON says how many were answered, how many not with 200, and how long they took in ms.
+ * FILE has complete requests, each after a line with its length in bytes. Connection i sends the
+ * requests i, i + CONNECTIONS, ... of them in a loop, each after the response to the previous one.
+ * Responses still pending after SECONDS are awaited but not counted. Every response must have a
+ * Content-Length. The result is one line of JSON: the number of responses, how many of them are
+ * errors (not 200), and the percentiles of their latency in ms.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,24 +21,26 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER = 1 << 16, MOST = 1 << 22 };
+enum { RESPONSE_BYTES = 1 << 16, MAX_LATENCIES = 1 << 22 };
 
 struct request {
     char *text;
     int size;
 };
 
-struct caller {
-    int fd, next, size;
-    double asked_at;
-    char answer[ANSWER];
+struct connection {
+    int fd;
+    int next_request;
+    int received; /* bytes of the response */
+    double sent_at;
+    char response[RESPONSE_BYTES];
 };
 
 static struct request *requests;
-static struct caller *callers;
-static int count, connections, poller, waiting, over;
-static long answered, refused;
-static double *took;
+static struct connection *connections;
+static int request_count, connection_count, epoll_fd, pending, is_over;
+static long responses, errors;
+static double *latencies;
 
 static void fail(const char *what) {
     perror(what);
@@ -56,90 +58,89 @@ static void read_requests(const char *name) {
     int size;
     if (!file) fail(name);
     while (fscanf(file, "%d", &size) == 1 && fgetc(file) == '\n') {
-        requests = realloc(requests, (count + 1) * sizeof *requests);
-        requests[count] = (struct request){malloc(size), size};
-        if (fread(requests[count].text, 1, size, file) != (size_t)size) fail("fread");
-        count++;
+        requests = realloc(requests, (request_count + 1) * sizeof *requests);
+        requests[request_count] = (struct request){malloc(size), size};
+        if (fread(requests[request_count].text, 1, size, file) != (size_t)size) fail("fread");
+        request_count++;
     }
     fclose(file);
 }
 
-static void ask(struct caller *c) {
-    struct request *r = &requests[c->next];
-    c->next = (c->next + connections) % count;
-    c->size = 0;
-    c->asked_at = now_ms();
-    waiting++;
+static void send_request(struct connection *c) {
+    struct request *r = &requests[c->next_request];
+    c->next_request = (c->next_request + connection_count) % request_count;
+    c->received = 0;
+    c->sent_at = now_ms();
+    pending++;
     if (write(c->fd, r->text, r->size) != r->size) fail("write");
 }
 
-/* Whether the answer is whole. */
-static int whole(struct caller *c) {
-    c->answer[c->size] = 0;
-    char *body = strstr(c->answer, "\r\n\r\n");
+static int response_complete(struct connection *c) {
+    c->response[c->received] = 0;
+    char *body = strstr(c->response, "\r\n\r\n");
     if (!body) return 0;
-    char *length = strcasestr(c->answer, "\r\nContent-Length:");
+    char *length = strcasestr(c->response, "\r\nContent-Length:");
     if (!length || length > body) fprintf(stderr, "load: no Content-Length\n"), exit(1);
-    return c->size >= body + 4 - c->answer + atoi(length + 17);
+    return c->received >= body + 4 - c->response + atoi(length + 17);
 }
 
-static void hear(struct caller *c) {
-    ssize_t n = read(c->fd, c->answer + c->size, ANSWER - 1 - c->size);
-    if (n <= 0) fail("the server hung up");
-    c->size += n;
-    if (!whole(c)) return;
-    waiting--;
-    if (over) return;
-    if (answered < MOST) took[answered] = now_ms() - c->asked_at;
-    answered++;
-    if (memcmp(c->answer + 9, "200", 3)) {
-        if (!refused++) fprintf(stderr, "load: %.200s\n", c->answer);
+static void receive(struct connection *c) {
+    ssize_t n = read(c->fd, c->response + c->received, RESPONSE_BYTES - 1 - c->received);
+    if (n <= 0) fail("the server closed a connection");
+    c->received += n;
+    if (!response_complete(c)) return;
+    pending--;
+    if (is_over) return;
+    if (responses < MAX_LATENCIES) latencies[responses] = now_ms() - c->sent_at;
+    responses++;
+    if (memcmp(c->response + 9, "200", 3)) {
+        if (!errors++) fprintf(stderr, "load: %.200s\n", c->response);
     }
-    ask(c);
+    send_request(c);
 }
 
-static int by_size(const void *a, const void *b) {
+static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void listen_once(void) {
+static void receive_once(void) {
     struct epoll_event events[256];
-    int n = epoll_wait(poller, events, 256, 100);
-    for (int i = 0; i < n; i++) hear(events[i].data.ptr);
+    int n = epoll_wait(epoll_fd, events, 256, 100);
+    for (int i = 0; i < n; i++) receive(events[i].data.ptr);
 }
 
 int main(int argc, char **argv) {
     if (argc != 5) return 2;
     int port = atoi(argv[1]);
-    connections = atoi(argv[2]);
+    connection_count = atoi(argv[2]);
     double seconds = atof(argv[3]);
     read_requests(argv[4]);
-    callers = calloc(connections, sizeof *callers);
-    took = malloc(MOST * sizeof *took);
-    poller = epoll_create1(0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-    for (int i = 0; i < connections; i++) {
-        struct caller *c = &callers[i];
+    connections = calloc(connection_count, sizeof *connections);
+    latencies = malloc(MAX_LATENCIES * sizeof *latencies);
+    epoll_fd = epoll_create1(0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    for (int i = 0; i < connection_count; i++) {
+        struct connection *c = &connections[i];
         int one = 1;
         c->fd = socket(AF_INET, SOCK_STREAM, 0);
-        c->next = i % count;
-        if (connect(c->fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
+        c->next_request = i % request_count;
+        if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-        if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
-        ask(c);
+        if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
+        send_request(c);
     }
-    double began = now_ms(), now;
-    while ((now = now_ms()) < began + seconds * 1e3) listen_once();
-    over = 1;
-    while (waiting) listen_once();
-    long kept = answered < MOST ? answered : MOST;
-    qsort(took, kept, sizeof *took, by_size);
-    printf("{\"answered\": %ld, \"refused\": %ld, \"seconds\": %.6f, \"p50\": %.3f, \"p99\": %.3f, "
+    double started_at = now_ms(), now;
+    while ((now = now_ms()) < started_at + seconds * 1e3) receive_once();
+    is_over = 1;
+    while (pending) receive_once();
+    long n = responses < MAX_LATENCIES ? responses : MAX_LATENCIES;
+    qsort(latencies, n, sizeof *latencies, compare_doubles);
+    printf("{\"responses\": %ld, \"errors\": %ld, \"seconds\": %.6f, \"p50\": %.3f, \"p99\": %.3f, "
            "\"max\": %.3f}\n",
-           answered, refused, (now - began) / 1e3, took[kept / 2], took[(long)(kept * 0.99)],
-           took[kept - 1]);
+           responses, errors, (now - started_at) / 1e3, latencies[n / 2],
+           latencies[(long)(n * 0.99)], latencies[n - 1]);
     return 0;
 }

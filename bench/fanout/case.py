@@ -1,4 +1,4 @@
-"""Fan-out from one room to all its sockets, beside the machine's limit and the peers."""
+"""Fan-out from one room, compared with peers and the machine's limit."""
 
 import asyncio
 import contextlib
@@ -9,159 +9,182 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.fanout import tables
-from bench.fanout.crowd import Crowd, Figures, NoCompiler, compile_all, crowd
-from bench.fanout.servers import OURS, PEERS, Told, environment, ours
-from bench.fanout.tables import LOOP, C, Runs
+from bench.fanout.crowd import (
+    CompilerMissing,
+    ListenerCrowd,
+    RunFigures,
+    compile_programs,
+    connected_crowd,
+)
+from bench.fanout.servers import (
+    PEER_SERVERS,
+    QLIVE,
+    MeasuredServer,
+    environment,
+    qlive_server,
+)
+from bench.fanout.tables import C_LOOP, PYTHON_LOOP, FanoutRuns
 from bench.peers import Peers
-from bench.report import Report
+from bench.report import BenchmarkReport
 
 RUNS = 5
 EVENTS = {1_000: 200, 10_000: 30}
-"""Those of a run of ours and of the limit, by the number of sockets."""
+"""Events in a run of QLive and of the limit, by number of sockets."""
 PEER_SECONDS, PEER_EVENTS = 1.2, 3
-"""A peer's run takes about so long, and has at least so many events and at most ours."""
-WARM_SHARE = 10
-"""One event in so many is enough to warm."""
+"""Target seconds and minimum events of a peer's run; at most it has QLive's number of events."""
+WARM_UP_DIVISOR = 10
+"""The warm-up has 1/WARM_UP_DIVISOR of the events of a run."""
 OPENINGS = 2
-"""Beside that of the crowd which then receives events."""
+"""Extra measurements of opening, besides that of the crowd which receives the events."""
 RATES = (200, 1_000, 2_000, 2_500)
-"""Events a second for a thousand people; one send a frame could tell them 200 to 350."""
-BUSY_SECONDS, BESIDE_SECONDS = 1.0, 0.5
-BESIDE_RUNS = 3
-WAYS = {OURS: "q", C: "c", LOOP: "p"}
+"""Events per second to 1,000 sockets; with one send per frame, 200 to 350 are possible."""
+BUSY_SECONDS, PEER_BUSY_SECONDS = 1.0, 0.5
+PEER_BUSY_RUNS = 3
+SEND_MODES = {QLIVE: "q", C_LOOP: "c", PYTHON_LOOP: "p"}
+"""Control byte of each measurement in the QLive process; see peers/qlive.py."""
 
 
-async def run(report: Report, peers: Peers, uri: str, folder: Path) -> None:
+async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> None:
     report.section(
-        "From one room to all its sockets",
-        "An event of 250 bytes to everybody in a room, by one process. The crowd that listens "
-        "(`bench/fanout/crowd.c`) is one thread in C on the other core; it asks for each event and "
-        "sees when the last member has it. The whole server is measured, with MongoDB, presence "
-        "and its regular rounds, and in the same process, over the very same sockets, what the "
-        "machine can do at best. Every Python peer runs on uvloop. Our server also has its "
-        "collector set as in production (`garbage.py`); so has Tornado in one of its rows, though "
-        "its sockets are not set aside as they come. While events are told a peer that is not "
-        "measured is stopped; our whole server is not, since it keeps a lease: it idles beside "
-        "them. A slow peer has fewer events in a run; where these are fewer than 100, p99 is the "
-        "slowest.",
+        "Fan-out from one room",
+        "One process sends an event of 250 bytes to every socket in a room. The sockets belong to "
+        "`bench/fanout/crowd.c`, one thread in C on the other core, which requests each event and "
+        "records when the last socket has received it. QLive is the full server with MongoDB, "
+        "presence and periodic jobs; the limit is measured in the same process, over the same "
+        "sockets. All Python peers run on uvloop. QLive has the garbage-collector settings of "
+        "production (`runtime/gc_tuning.py`); one of the Tornado rows has them too, but does not "
+        "freeze its sockets as they connect. While events are sent, peers that are not measured "
+        "are paused; QLive is not, since it renews a lease, and idles meanwhile. Slow peers have "
+        "fewer events per run; with fewer than 100, p99 is the maximum.",
     )
     try:
-        program, library = compile_all(folder)
-    except NoCompiler:
-        report.words("Not measured: there is no C compiler (`cc`) here.")
+        program, library = compile_programs(folder)
+    except CompilerMissing as error:
+        report.paragraph(f"Not measured: {error}.")
         return
-    for people in EVENTS:
-        with report.timed(f"fanout: {people:,} sockets"):
-            await _measure(report, peers, uri, people, (program, library))
+    for sockets in EVENTS:
+        with report.timed(f"fanout: {sockets:,} sockets"):
+            await _measure(report, peers, uri, sockets, (program, library))
 
 
 async def _measure(
-    report: Report, peers: Peers, uri: str, people: int, built: tuple[Path, Path]
+    report: BenchmarkReport, peers: Peers, uri: str, sockets: int, binaries: tuple[Path, Path]
 ) -> None:
-    program, library = built
-    servers = [await ours(uri, f"bench_fanout_{people}", people, library)]
-    servers += [it for it in PEERS if it.needs in peers.versions]
-    given = environment(peers)
-    with report.timed(f"fanout: {people:,} sockets, {OPENINGS} openings"):
-        opened = await _openings(servers, people, program, given)
+    program, library = binaries
+    servers = [await qlive_server(uri, f"bench_fanout_{sockets}", sockets, library)]
+    servers += [server for server in PEER_SERVERS if server.requires in peers.versions]
+    env = environment(peers)
+    with report.timed(f"fanout: {sockets:,} sockets, {OPENINGS} openings"):
+        opened = await _openings(servers, sockets, program, env)
     async with contextlib.AsyncExitStack() as stack:
-        crowds: dict[str, Crowd] = {}
-        for it in servers:
-            opening = crowd(people, it.command, program, *it.options, environment=given)
-            crowds[it.name] = await stack.enter_async_context(opening)
-            opened[it.name].append(crowds[it.name])
-            print(f"  {people} listen to {it.name}", flush=True)
-        with report.timed(f"fanout: {people:,} sockets, quiet"):
-            quiet = await _quiet(crowds, EVENTS[people])
-        with report.timed(f"fanout: {people:,} sockets, busy"):
-            busy = await _busy(crowds, people)
-            beside = await _busy_beside(crowds) if people == 1_000 else {}
-    tables.quiet(report, people, quiet)
-    tables.busy(report, people, busy, beside)
-    tables.sockets(report, people, opened)
-    _keep(peers.modules.parents[1], people, quiet)
+        crowds: dict[str, ListenerCrowd] = {}
+        for server in servers:
+            connecting = connected_crowd(
+                sockets, server.command, program, *server.options, environment=env
+            )
+            crowds[server.name] = await stack.enter_async_context(connecting)
+            opened[server.name].append(crowds[server.name])
+            print(f"  {sockets:,} sockets connected to {server.name}", flush=True)
+        with report.timed(f"fanout: {sockets:,} sockets, quiet"):
+            quiet = await _quiet(crowds, EVENTS[sockets])
+        with report.timed(f"fanout: {sockets:,} sockets, busy"):
+            busy = await _busy(crowds, sockets)
+            peers_busy = await _busy_peers(crowds) if sockets == 1_000 else {}
+    tables.report_quiet(report, sockets, quiet)
+    tables.report_busy(report, sockets, busy, peers_busy)
+    tables.report_sockets(report, sockets, opened)
+    _save_raw_figures(peers.package_json.parents[1], sockets, quiet)
 
 
 async def _openings(
-    servers: Sequence[Told], people: int, program: Path, given: Mapping[str, str]
-) -> dict[str, list[Crowd]]:
-    """Everybody in turn, each time by a server that has just begun."""
-    opened: dict[str, list[Crowd]] = defaultdict(list)
+    servers: Sequence[MeasuredServer], sockets: int, program: Path, env: Mapping[str, str]
+) -> dict[str, list[ListenerCrowd]]:
+    """Connect the crowd to each server in turn, each time in a new process."""
+    opened: dict[str, list[ListenerCrowd]] = defaultdict(list)
     for _ in range(OPENINGS):
-        for it in servers:
-            opening = crowd(people, it.command, program, *it.options, environment=given)
-            async with opening as found:
-                opened[it.name].append(found)
+        for server in servers:
+            connecting = connected_crowd(
+                sockets, server.command, program, *server.options, environment=env
+            )
+            async with connecting as crowd:
+                opened[server.name].append(crowd)
     return opened
 
 
-async def _quiet(crowds: dict[str, Crowd], most: int) -> Runs:
-    """`most` is the number of events of a run of ours."""
-    warm = await _quiet_turn(crowds, dict.fromkeys([*crowds, *WAYS], most // WARM_SHARE))
-    events = {name: _events(figures, most) for name, figures in warm.items()}
-    events |= dict.fromkeys(WAYS, most)
-    found: Runs = defaultdict(list)
+async def _quiet(crowds: dict[str, ListenerCrowd], max_events: int) -> FanoutRuns:
+    """Measure all servers after a warm-up; `max_events` are the events of a QLive run."""
+    names = [*crowds, *SEND_MODES]
+    warm_up = await _quiet_run(crowds, dict.fromkeys(names, max_events // WARM_UP_DIVISOR))
+    events = {name: _affordable_events(figures, max_events) for name, figures in warm_up.items()}
+    events |= dict.fromkeys(SEND_MODES, max_events)
+    runs: FanoutRuns = defaultdict(list)
     for _ in range(RUNS):
-        for name, figures in (await _quiet_turn(crowds, events)).items():
-            found[name].append(figures)
-    return found
+        for name, figures in (await _quiet_run(crowds, events)).items():
+            runs[name].append(figures)
+    return runs
 
 
-def _events(warm: Figures, most: int) -> int:
-    """How many events a peer's run has, from how long one of its first took."""
-    in_time = int(PEER_SECONDS * 1000 / min(warm.waits))
-    return min(most, max(PEER_EVENTS, in_time))
+def _affordable_events(warm_up: RunFigures, max_events: int) -> int:
+    """Number of events in a peer's run, derived from its fastest warm-up event."""
+    affordable = int(PEER_SECONDS * 1000 / min(warm_up.latencies_ms))
+    return min(max_events, max(PEER_EVENTS, affordable))
 
 
-async def _quiet_turn(crowds: dict[str, Crowd], events: Mapping[str, int]) -> dict[str, Figures]:
-    """Each server in turn, with the peers stopped meanwhile; the whole server keeps its lease."""
-    resting = {name: it for name, it in crowds.items() if name != OURS}
-    for it in resting.values():
-        it.rest(still=True)
-    it = crowds[OURS]
-    found = {name: await it.ask(f"quiet {events[name]} {way}") for name, way in WAYS.items()}
-    for name, it in resting.items():
-        it.rest(still=False)
-        await asyncio.sleep(0.1)  # until it has seen that it was late
-        found[name] = await it.ask(f"quiet {events[name]} b")
-        it.rest(still=True)
-    for it in resting.values():
-        it.rest(still=False)
-    return found
+async def _quiet_run(
+    crowds: dict[str, ListenerCrowd], events: Mapping[str, int]
+) -> dict[str, RunFigures]:
+    """Measure each server with the peers paused; QLive is never paused, as it renews a lease."""
+    peers = {name: peer for name, peer in crowds.items() if name != QLIVE}
+    for peer in peers.values():
+        peer.pause()
+    qlive = crowds[QLIVE]
+    figures = {
+        name: await qlive.run(f"quiet {events[name]} {mode}") for name, mode in SEND_MODES.items()
+    }
+    for name, peer in peers.items():
+        peer.resume()
+        await asyncio.sleep(0.1)  # its loop monitor must record the pause before `run` resets it
+        figures[name] = await peer.run(f"quiet {events[name]} b")
+        peer.pause()
+    for peer in peers.values():
+        peer.resume()
+    return figures
 
 
-async def _busy(crowds: dict[str, Crowd], people: int) -> Runs:
-    """More and more events a second; of 10,000 people a tenth of that; and in the same turn the
-    limit."""
-    share, it = people // 1_000, crowds[OURS]
-    for other in crowds.values():
-        if other is not it:
-            other.rest(still=True)
-    asked = {C: f"quiet {EVENTS[people] // 2} c"}
-    for rate in (rate // share for rate in RATES):
-        asked[f"{rate:,} events/s"] = f"busy {round(BUSY_SECONDS * rate)} {rate} b"
-    found: Runs = defaultdict(list)
-    await it.ask(asked[f"{RATES[0] // share:,} events/s"])  # warm
+async def _busy(crowds: dict[str, ListenerCrowd], sockets: int) -> FanoutRuns:
+    """Measure QLive at increasing rates, and the limit in the same round.
+
+    With 10,000 sockets the rates are a tenth of RATES.
+    """
+    divisor, qlive = sockets // 1_000, crowds[QLIVE]
+    for peer in crowds.values():
+        if peer is not qlive:
+            peer.pause()
+    commands = {C_LOOP: f"quiet {EVENTS[sockets] // 2} c"}
+    for rate in (rate // divisor for rate in RATES):
+        commands[f"{rate:,} events/s"] = f"busy {round(BUSY_SECONDS * rate)} {rate} b"
+    runs: FanoutRuns = defaultdict(list)
+    await qlive.run(commands[f"{RATES[0] // divisor:,} events/s"])  # warm-up
     for _ in range(RUNS):
-        for name, command in asked.items():
-            found[name].append(await it.ask(command))
-    return found
+        for name, command in commands.items():
+            runs[name].append(await qlive.run(command))
+    return runs
 
 
-async def _busy_beside(crowds: dict[str, Crowd]) -> Runs:
-    """The others, with as many events as they are likely to bear or a little more."""
-    found: Runs = defaultdict(list)
-    for _ in range(BESIDE_RUNS):
-        for name, it in crowds.items():
-            if name != OURS:
-                it.rest(still=False)
-                events = round(BESIDE_SECONDS * RATES[0])
-                found[name].append(await it.ask(f"busy {events} {RATES[0]} b"))
-                it.rest(still=True)
-    return found
+async def _busy_peers(crowds: dict[str, ListenerCrowd]) -> FanoutRuns:
+    """Measure the peers at RATES[0], which is near or above what they can sustain."""
+    runs: FanoutRuns = defaultdict(list)
+    events = round(PEER_BUSY_SECONDS * RATES[0])
+    for _ in range(PEER_BUSY_RUNS):
+        for name, peer in crowds.items():
+            if name != QLIVE:
+                peer.resume()
+                runs[name].append(await peer.run(f"busy {events} {RATES[0]} b"))
+                peer.pause()
+    return runs
 
 
-def _keep(folder: Path, people: int, quiet: Runs) -> None:
-    """All that was seen, for whoever doubts."""
-    rows = {name: [asdict(it) for it in runs] for name, runs in quiet.items()}
-    (folder / f"fanout-{people}.json").write_text(json.dumps(rows, indent=1))
+def _save_raw_figures(folder: Path, sockets: int, quiet: FanoutRuns) -> None:
+    """Store the raw figures as JSON, to check the tables against."""
+    rows = {name: [asdict(figures) for figures in runs] for name, runs in quiet.items()}
+    (folder / f"fanout-{sockets}.json").write_text(json.dumps(rows, indent=1))

@@ -1,20 +1,22 @@
-/* A crowd of WebSocket listeners in one thread, cheaper than any server it listens to.
+/* A crowd of WebSocket listeners in one thread, which uses less CPU than any server it measures.
  *
- *   crowd PORT CONTROL PEOPLE [-p PATH] [-t TOKENS] [-s SAY] [-w WINDOW] [-j]
+ *   crowd PORT CONTROL SOCKETS [-p PATH] [-t TOKENS] [-s GREETING] [-w WINDOW] [-j]
  *
- * Opens PEOPLE sockets to 127.0.0.1:PORT, at most WINDOW at a time, then says how long that took
- * and takes commands on its standard input, one a line:
+ * Opens SOCKETS connections to 127.0.0.1:PORT, at most WINDOW at a time, prints a line of JSON with
+ * the duration, and then reads commands from standard input, one per line:
  *
- *   quiet COUNT BYTE      so many events, each when the last one has reached everybody
- *   busy COUNT RATE BYTE  so many events, RATE a second, whether or not anything arrives
+ *   quiet COUNT BYTE      COUNT events, each requested when every socket has the previous one
+ *   busy COUNT RATE BYTE  COUNT events, RATE per second, whether or not any has been received
  *   quit
  *
- * An event is one BYTE written to the CONTROL port, for which the server sends one text message of
- * 100 bytes or more to everybody; shorter messages (pings, greetings) are not counted. TOKENS is a
- * file with a line for each socket: a token, sent as Authorization, and what is added to PATH; SAY is sent by each once it is open.
- * With -j a socket is open once it has heard its first message, not with the upgrade.
- * Each command is answered by one line of JSON, with the time in ms that each event took from the
- * byte to the last member (waits), and from the first member to the last (spreads).
+ * An event is requested by writing one BYTE to the CONTROL port. For each, the server sends one
+ * text message of 100 bytes or more to every socket; shorter ones (pings, greetings) do not count.
+ * With a CONTROL of 0 the crowd only listens. TOKENS is a file with one line per socket: a token,
+ * sent as Authorization, and a suffix of PATH. Each socket sends GREETING once it is open. With -j
+ * a socket counts as open when its first message arrives, instead of at the upgrade.
+ *
+ * The result of a command is one line of JSON with two times in ms per event: from its request to
+ * its receipt by the last socket (latencies_ms), and from the first receipt to the last (skews_ms).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,28 +33,30 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_BYTES = 100, BATCH = 1024, LINE = 512, SILENCE_MS = 50 };
+enum { EVENT_BYTES = 100, EPOLL_BATCH = 1024, LINE_BYTES = 512, SILENCE_MS = 50 };
 
-struct member {
+enum state { CONNECTING, UPGRADED, JOINED };
+
+struct client {
     int fd;
-    int opened;      /* the upgrade was answered */
-    int matched;     /* bytes of the empty line that ends the answer's head */
-    int header_size; /* bytes of a frame's header that have come */
+    enum state state; /* JOINED is used with -j only */
+    int matched;      /* bytes matched of the empty line that ends the HTTP response head */
+    int header_size;  /* bytes received of the current frame's header */
     uint8_t header[10];
-    uint64_t left; /* bytes of the payload that are still to come */
-    int counts;    /* whether this payload is an event */
-    uint32_t heard;
+    uint64_t payload_left; /* bytes of the current payload still to be received */
+    int is_event;          /* whether the current payload is an event */
+    uint32_t events;       /* events received by this command */
 };
 
-static struct member *members;
-static int people, poller, control, opened, joins;
-static char byte;
+static struct client *clients;
+static int client_count, epoll_fd, control_fd, open_count, wait_for_join;
+static char event_byte;
 static const char *path = "/", *greeting;
-static char **tokens, **endings;
+static char **tokens, **path_suffixes;
 
-/* By event: when it was asked for, how many have it, when the first and the last one had it. */
-static uint32_t total, done, *reached;
-static double *asked_at, *first_at, *last_at;
+/* By event: number of sockets that have it; time of its request, of its first and last receipt. */
+static uint32_t event_count, completed, *receipts;
+static double *requested_at, *first_at, *last_at;
 
 static void fail(const char *what) {
     perror(what);
@@ -71,17 +75,17 @@ static double cpu_ms(void) {
     return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-static int reach(int port) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+static int connect_to(int port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
-    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
 
-static void put(int fd, const void *data, size_t size) {
+static void write_all(int fd, const void *data, size_t size) {
     for (const char *at = data; size;) {
         ssize_t n = write(fd, at, size);
         if (n < 0) fail("write");
@@ -89,182 +93,188 @@ static void put(int fd, const void *data, size_t size) {
     }
 }
 
-static void knock(int i, int port) {
-    char text[2048];
-    struct member *m = &members[i];
-    m->fd = reach(port);
-    int size = snprintf(text, sizeof text,
+static void start_handshake(int i, int port) {
+    char request[2048];
+    struct client *c = &clients[i];
+    c->fd = connect_to(port);
+    int size = snprintf(request, sizeof request,
                         "GET %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s\r\n",
-                        path, tokens ? endings[i] : "", port, tokens ? "Authorization: QLiveToken " : "",
-                        tokens ? tokens[i] : "", tokens ? "\r\n" : "");
-    put(m->fd, text, size);
-    fcntl(m->fd, F_SETFL, O_NONBLOCK);
+                        path, tokens ? path_suffixes[i] : "", port,
+                        tokens ? "Authorization: QLiveToken " : "", tokens ? tokens[i] : "",
+                        tokens ? "\r\n" : "");
+    write_all(c->fd, request, size);
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, m->fd, &event)) fail("epoll_ctl");
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
 }
 
-/* A masked text frame; the mask is zero, which changes nothing. */
-static void greet(struct member *m) {
+/* Sends a masked text frame; a mask of zeros leaves the payload unchanged. */
+static void send_greeting(struct client *c) {
     uint8_t frame[6 + 125] = {0x81};
     size_t size = strlen(greeting);
     frame[1] = 0x80 | size;
     memcpy(frame + 6, greeting, size);
-    put(m->fd, frame, 6 + size);
+    write_all(c->fd, frame, 6 + size);
 }
 
-static void count(struct member *m, double now) {
-    uint32_t n = m->heard++;
-    if (n >= total) return;
-    if (!reached[n]++) first_at[n] = now;
-    if (reached[n] == (uint32_t)people) last_at[n] = now, done++;
+static void count_event(struct client *c, double now) {
+    uint32_t n = c->events++;
+    if (n >= event_count) return;
+    if (!receipts[n]++) first_at[n] = now;
+    if (receipts[n] == (uint32_t)client_count) last_at[n] = now, completed++;
 }
 
-/* The head of the answer to the upgrade; how many bytes belong to it. */
-static size_t skip_head(struct member *m, const char *data, size_t size) {
+/* Skips the head of the upgrade response; returns how many bytes of `data` belong to it. */
+static size_t skip_response_head(struct client *c, const char *data, size_t size) {
     static const char end[] = "\r\n\r\n";
     for (size_t at = 0; at < size; at++) {
-        m->matched = data[at] == end[m->matched] ? m->matched + 1 : data[at] == '\r';
-        if (m->matched < 4) continue;
-        m->opened = 1, opened += !joins;
-        if (greeting) greet(m);
+        c->matched = data[at] == end[c->matched] ? c->matched + 1 : data[at] == '\r';
+        if (c->matched < 4) continue;
+        c->state = UPGRADED, open_count += !wait_for_join;
+        if (greeting) send_greeting(c);
         return at + 1;
     }
     return size;
 }
 
-static int header_needs(const struct member *m) {
-    if (m->header_size < 2) return 2;
-    return (m->header[1] & 127) == 126 ? 4 : (m->header[1] & 127) == 127 ? 10 : 2;
+/* Size of the current frame's header: 2 until the bytes that extend it have been received. */
+static int required_header_size(const struct client *c) {
+    if (c->header_size < 2) return 2;
+    return (c->header[1] & 127) == 126 ? 4 : (c->header[1] & 127) == 127 ? 10 : 2;
 }
 
-static void hear(struct member *m, const char *data, size_t size, double now) {
-    size_t at = m->opened ? 0 : skip_head(m, data, size);
+static void parse(struct client *c, const char *data, size_t size, double now) {
+    size_t at = c->state == CONNECTING ? skip_response_head(c, data, size) : 0;
     while (at < size) {
-        if (m->left) {
-            uint64_t step = m->left < size - at ? m->left : size - at;
-            at += step, m->left -= step;
-            if (!m->left && m->counts) count(m, now);
+        if (c->payload_left) {
+            uint64_t step = c->payload_left < size - at ? c->payload_left : size - at;
+            at += step, c->payload_left -= step;
+            if (!c->payload_left && c->is_event) count_event(c, now);
             continue;
         }
-        m->header[m->header_size++] = data[at++];
-        int needs = header_needs(m);
-        if (m->header_size < needs) continue;
-        m->left = m->header[1] & 127;
-        if (needs > 2) m->left = 0;
-        for (int i = 2; i < needs; i++) m->left = m->left << 8 | m->header[i];
-        m->header_size = 0;
-        if (joins && m->opened == 1) m->opened = 2, opened++;
-        m->counts = m->left >= EVENT_BYTES && (m->header[0] & 15) < 8;
+        c->header[c->header_size++] = data[at++];
+        int required = required_header_size(c);
+        if (c->header_size < required) continue;
+        c->payload_left = c->header[1] & 127;
+        if (required > 2) c->payload_left = 0;
+        for (int i = 2; i < required; i++) c->payload_left = c->payload_left << 8 | c->header[i];
+        c->header_size = 0;
+        if (wait_for_join && c->state == UPGRADED) c->state = JOINED, open_count++;
+        c->is_event = c->payload_left >= EVENT_BYTES && (c->header[0] & 15) < 8;
     }
 }
 
-static void listen_for(int wait_ms) {
+static void receive_for(int timeout_ms) {
     static char data[1 << 18];
-    static struct epoll_event events[BATCH];
-    int n = epoll_wait(poller, events, BATCH, wait_ms);
+    static struct epoll_event events[EPOLL_BATCH];
+    int n = epoll_wait(epoll_fd, events, EPOLL_BATCH, timeout_ms);
     for (int i = 0; i < n; i++) {
-        struct member *m = &members[events[i].data.u32];
-        ssize_t size = read(m->fd, data, sizeof data);
+        struct client *c = &clients[events[i].data.u32];
+        ssize_t size = read(c->fd, data, sizeof data);
         if (size > 0) {
-            hear(m, data, size, now_ms());
+            parse(c, data, size, now_ms());
         } else if (size == 0 || errno != EAGAIN) {
-            fprintf(stderr, "crowd: member %u was sent away\n", events[i].data.u32);
+            fprintf(stderr, "crowd: the server closed socket %u\n", events[i].data.u32);
             exit(1);
         }
     }
 }
 
-/* All of them, in the order in which they were asked for. */
-static void tell_all(const char *name, const double *from) {
+/* The time from `since` to the last receipt, of all events in order of their requests. */
+static void print_times(const char *name, const double *since) {
     printf(", \"%s\": [", name);
-    for (uint32_t i = 0; i < total; i++) printf("%s%.3f", i ? ", " : "", last_at[i] - from[i]);
+    for (uint32_t i = 0; i < event_count; i++)
+        printf("%s%.3f", i ? ", " : "", last_at[i] - since[i]);
     printf("]");
 }
 
-static void tell_figures(double began, double used) {
-    double ended = 0;
-    for (uint32_t i = 0; i < total; i++) {
-        if (last_at[i] > ended) ended = last_at[i];
+static void print_result(double started_at, double cpu_before) {
+    double ended_at = 0;
+    for (uint32_t i = 0; i < event_count; i++) {
+        if (last_at[i] > ended_at) ended_at = last_at[i];
     }
-    printf("{\"seconds\": %.6f, \"deliveries\": %llu, \"crowd_cpu\": %.6f", (ended - began) / 1e3,
-           (unsigned long long)total * people, (cpu_ms() - used) / 1e3);
-    tell_all("waits", asked_at);
-    tell_all("spreads", first_at);
+    printf("{\"seconds\": %.6f, \"deliveries\": %llu, \"crowd_cpu\": %.6f",
+           (ended_at - started_at) / 1e3, (unsigned long long)event_count * client_count,
+           (cpu_ms() - cpu_before) / 1e3);
+    print_times("latencies_ms", requested_at);
+    print_times("skews_ms", first_at);
     printf("}\n");
     fflush(stdout);
 }
 
-static void start(uint32_t events) {
-    for (;;) { /* whatever is still on its way belongs to nobody's figures */
+static void reset(uint32_t events) {
+    for (;;) { /* discard what is still in flight: it belongs to no command */
         static struct epoll_event any;
-        if (!epoll_wait(poller, &any, 1, SILENCE_MS)) break;
-        listen_for(0);
+        if (!epoll_wait(epoll_fd, &any, 1, SILENCE_MS)) break;
+        receive_for(0);
     }
-    for (int i = 0; i < people; i++) members[i].heard = 0;
-    total = events, done = 0;
-    reached = realloc(reached, total * sizeof *reached);
-    asked_at = realloc(asked_at, total * sizeof *asked_at);
-    first_at = realloc(first_at, total * sizeof *first_at);
-    last_at = realloc(last_at, total * sizeof *last_at);
-    memset(reached, 0, total * sizeof *reached);
+    for (int i = 0; i < client_count; i++) clients[i].events = 0;
+    event_count = events, completed = 0;
+    receipts = realloc(receipts, event_count * sizeof *receipts);
+    requested_at = realloc(requested_at, event_count * sizeof *requested_at);
+    first_at = realloc(first_at, event_count * sizeof *first_at);
+    last_at = realloc(last_at, event_count * sizeof *last_at);
+    memset(receipts, 0, event_count * sizeof *receipts);
 }
 
-static void quiet(uint32_t events) {
-    start(events);
-    double began = now_ms(), used = cpu_ms();
+static void run_quiet(uint32_t events) {
+    reset(events);
+    double started_at = now_ms(), cpu_before = cpu_ms();
     for (uint32_t n = 0; n < events; n++) {
-        asked_at[n] = now_ms();
-        put(control, &byte, 1);
-        while (done <= n) listen_for(10000);
+        requested_at[n] = now_ms();
+        write_all(control_fd, &event_byte, 1);
+        while (completed <= n) receive_for(10000);
     }
-    tell_figures(began, used);
+    print_result(started_at, cpu_before);
 }
 
-static void busy(uint32_t events, double rate) {
-    start(events);
-    double began = now_ms(), used = cpu_ms();
-    uint32_t asked = 0;
-    while (done < events) {
+static void run_busy(uint32_t events, double rate) {
+    reset(events);
+    double started_at = now_ms(), cpu_before = cpu_ms();
+    uint32_t requested = 0;
+    while (completed < events) {
         double now = now_ms();
-        while (asked < events && now >= began + asked * 1e3 / rate) {
-            asked_at[asked++] = now;
-            put(control, &byte, 1);
+        while (requested < events && now >= started_at + requested * 1e3 / rate) {
+            requested_at[requested++] = now;
+            write_all(control_fd, &event_byte, 1);
         }
-        listen_for(asked < events ? 1 : 10000);
+        receive_for(requested < events ? 1 : 10000);
     }
-    tell_figures(began, used);
+    print_result(started_at, cpu_before);
 }
 
 static void read_tokens(const char *name) {
     FILE *file = fopen(name, "r");
-    char line[LINE];
+    char line[LINE_BYTES];
     if (!file) fail(name);
-    tokens = calloc(people, sizeof *tokens);
-    endings = calloc(people, sizeof *endings);
-    for (int i = 0; i < people; i++) {
+    tokens = calloc(client_count, sizeof *tokens);
+    path_suffixes = calloc(client_count, sizeof *path_suffixes);
+    for (int i = 0; i < client_count; i++) {
         if (!fgets(line, sizeof line, file)) fail("too few tokens");
         line[strcspn(line, "\r\n")] = 0;
         char *space = strchr(line, ' ');
         if (space) *space = 0;
         tokens[i] = strdup(line);
-        endings[i] = strdup(space ? space + 1 : "");
+        path_suffixes[i] = strdup(space ? space + 1 : "");
     }
     fclose(file);
 }
 
-static void take_commands(void) {
-    char line[LINE];
+static void run_commands(void) {
+    char line[LINE_BYTES];
     uint32_t events;
     double rate;
     for (;;) {
         struct pollfd input = {.fd = 0, .events = POLLIN};
-        listen_for(0);
+        receive_for(0);
         if (!poll(&input, 1, 100)) continue;
         if (!fgets(line, sizeof line, stdin) || !strncmp(line, "quit", 4)) return;
-        if (sscanf(line, "busy %u %lf %c", &events, &rate, &byte) == 3) busy(events, rate);
-        else if (sscanf(line, "quiet %u %c", &events, &byte) == 2) quiet(events);
+        if (sscanf(line, "busy %u %lf %c", &events, &rate, &event_byte) == 3)
+            run_busy(events, rate);
+        else if (sscanf(line, "quiet %u %c", &events, &event_byte) == 2)
+            run_quiet(events);
     }
 }
 
@@ -276,29 +286,29 @@ int main(int argc, char **argv) {
         else if (option == 't') token_file = optarg;
         else if (option == 's') greeting = optarg;
         else if (option == 'w') window = atoi(optarg);
-        else if (option == 'j') joins = 1;
+        else if (option == 'j') wait_for_join = 1;
         else return 2;
     }
     if (argc - optind != 3) return 2;
     int port = atoi(argv[optind]), control_port = atoi(argv[optind + 1]);
-    people = atoi(argv[optind + 2]);
+    client_count = atoi(argv[optind + 2]);
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (token_file) read_tokens(token_file);
-    members = calloc(people, sizeof *members);
-    poller = epoll_create1(EPOLL_CLOEXEC);
+    clients = calloc(client_count, sizeof *clients);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     setvbuf(stdin, NULL, _IONBF, 0);
-    double began = now_ms();
-    for (int i = 0; i < people;) {
-        while (i < people && i - opened < window) knock(i++, port);
-        listen_for(opened < people ? 10 : 0);
+    double started_at = now_ms();
+    for (int i = 0; i < client_count;) {
+        while (i < client_count && i - open_count < window) start_handshake(i++, port);
+        receive_for(open_count < client_count ? 10 : 0);
     }
-    while (opened < people) listen_for(10000);
-    printf("{\"people\": %d, \"seconds\": %.6f}\n", people, (now_ms() - began) / 1e3);
+    while (open_count < client_count) receive_for(10000);
+    printf("{\"sockets\": %d, \"seconds\": %.6f}\n", client_count, (now_ms() - started_at) / 1e3);
     fflush(stdout);
-    if (control_port) control = reach(control_port);
-    take_commands();
+    if (control_port) control_fd = connect_to(control_port);
+    run_commands();
     return 0;
 }

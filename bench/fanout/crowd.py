@@ -1,4 +1,4 @@
-"""The crowd (crowd.c) and the server that it listens to, as programs of their own."""
+"""Runs the crowd of listeners (crowd.c) and the measured server as processes."""
 
 import asyncio
 import contextlib
@@ -13,152 +13,174 @@ from typing import Any
 HERE = Path(__file__).parent
 START_SECONDS = 300.0
 RUN_SECONDS = 300.0
-REST_SECONDS = 0.6
-"""In which a server may put away what opening so many sockets has left behind."""
+SETTLE_SECONDS = 0.6
+"""Pause before memory is read, for the server to free what the handshakes left behind."""
 
 
-class NoCompiler(Exception):
-    """There is no `cc` here."""
+class CompilerMissing(Exception):
+    """No C compiler is installed."""
+
+    def __str__(self) -> str:
+        return "no C compiler (`cc`) is installed"
 
 
-def compile_one(source: Path, to: Path, *options: str) -> Path:
-    """NoCompiler."""
+def compile_c(source: Path, output: Path, *options: str) -> Path:
+    """Compile a C source with `cc -O2`; raises CompilerMissing."""
     try:
-        command = ["cc", "-O2", *options, "-o", str(to), str(source)]
+        command = ["cc", "-O2", *options, "-o", str(output), str(source)]
         subprocess.run(command, check=True)  # noqa: S603 - our own sources
     except FileNotFoundError:
-        raise NoCompiler from None
-    return to
+        raise CompilerMissing from None
+    return output
 
 
-def compile_all(folder: Path) -> tuple[Path, Path]:
-    """(the crowd, the library with the C send loop); NoCompiler."""
-    crowd = compile_one(HERE / "crowd.c", folder / "crowd")
-    loop = compile_one(HERE / "sendloop.c", folder / "sendloop.so", "-shared", "-fPIC")
-    return crowd, loop
+def compile_programs(folder: Path) -> tuple[Path, Path]:
+    """Compile (crowd program, C send-loop library); raises CompilerMissing."""
+    program = compile_c(HERE / "crowd.c", folder / "crowd")
+    library = compile_c(HERE / "sendloop.c", folder / "sendloop.so", "-shared", "-fPIC")
+    return program, library
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One command: what the crowd saw, and what the server spent on it."""
+class RunFigures:
+    """Figures of one command: crowd latencies, server CPU and memory."""
 
     seconds: float
     deliveries: int
-    waits: list[float]
-    """In ms, from asking for an event until the last member had it."""
-    spreads: list[float]
-    """In ms, from the first member to the last."""
-    cpu: float
-    """Seconds of the server."""
+    latencies_ms: list[float]
+    """By event: milliseconds from its request to its receipt by the last socket."""
+    skews_ms: list[float]
+    """By event: milliseconds from its first receipt to its last."""
+    cpu_seconds: float
+    """CPU time of the server."""
     blocked_ms: float
+    """Maximum delay of the server's event loop."""
     rss: int
 
     @property
-    def per_cpu_second(self) -> float:
-        return self.deliveries / self.cpu
+    def deliveries_per_cpu_second(self) -> float:
+        return self.deliveries / self.cpu_seconds
+
+    @property
+    def cpu_cores(self) -> float:
+        """CPU usage of the server, in cores."""
+        return self.cpu_seconds / self.seconds
 
 
-class Crowd:
-    """A server with so many listeners."""
+class ListenerCrowd:
+    """A running server and the crowd that is connected to it."""
 
     def __init__(
         self,
-        program: asyncio.subprocess.Process,
-        server: asyncio.subprocess.Process,
+        crowd_process: asyncio.subprocess.Process,
+        server_process: asyncio.subprocess.Process,
         opened: Mapping[str, Any],
     ) -> None:
-        self.people = int(opened["people"])
+        """`opened` is the first line that the crowd prints."""
+        self.sockets = int(opened["sockets"])
         self.opening_seconds = float(opened["seconds"])
         self.opening_cpu = 0.0
+        """CPU seconds of the server."""
         self.idle_bytes = 0.0
-        """Of the server, for each of its sockets."""
-        self._program = program
-        self._server = server
+        """Memory of the server per idle socket."""
+        self._crowd_process = crowd_process
+        self._server_process = server_process
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def ask(self, command: str) -> Figures:
-        """`quiet COUNT WAY` or `busy COUNT RATE WAY`."""
-        before = await self.server()
-        assert self._program.stdin
-        assert self._program.stdout
-        self._program.stdin.write(command.encode() + b"\n")
+    async def run(self, command: str) -> RunFigures:
+        """Run a crowd command: `quiet COUNT MODE` or `busy COUNT RATE MODE`."""
+        before = await self._server_usage()
+        assert self._crowd_process.stdin
+        assert self._crowd_process.stdout
+        self._crowd_process.stdin.write(command.encode() + b"\n")
         async with asyncio.timeout(RUN_SECONDS):
-            said = await self._program.stdout.readuntil(b"\n")
-        after = await self.server()
-        cpu = after["cpu"] - before["cpu"]
-        seen = json.loads(said)
-        seen.pop("crowd_cpu")
-        return Figures(**seen, cpu=cpu, blocked_ms=after["blocked_ms"], rss=int(after["rss"]))
+            result_line = await self._crowd_process.stdout.readuntil(b"\n")
+        after = await self._server_usage()
+        result = json.loads(result_line)
+        result.pop("crowd_cpu")
+        return RunFigures(
+            **result,
+            cpu_seconds=after["cpu"] - before["cpu"],
+            blocked_ms=after["blocked_ms"],
+            rss=int(after["rss"]),
+        )
 
-    async def server(self, ask: bytes = b"L") -> dict[str, float]:
-        """How the server has fared since it was last asked."""
-        self._writer.write(ask)
+    def pause(self) -> None:
+        """Stop the server (SIGSTOP) while another is measured."""
+        self._server_process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._server_process.send_signal(signal.SIGCONT)
+
+    async def measure_opening(self, before: Mapping[str, Any]) -> None:
+        """Record the cost of opening; `before` are the server's figures without sockets."""
+        connecting = asyncio.open_connection("127.0.0.1", before["control"])
+        self._reader, self._writer = await connecting
+        self.opening_cpu = (await self._server_usage())["cpu"] - before["cpu"]
+        await asyncio.sleep(SETTLE_SECONDS)
+        rss = (await self._server_usage(b"G"))["rss"]
+        self.idle_bytes = (rss - before["rss"]) / self.sockets
+
+    async def _server_usage(self, query: bytes = b"L") -> dict[str, float]:
+        """Query CPU, RSS and the worst loop delay since the last query (see control.py)."""
+        self._writer.write(query)
         async with asyncio.timeout(RUN_SECONDS):
-            figures: dict[str, float] = json.loads(await self._reader.readline())
-        return figures
-
-    def rest(self, *, still: bool) -> None:
-        """Stop the server, so that it takes nothing from whoever is measured; or let it go on."""
-        self._server.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
-
-    async def settle(self, before: Mapping[str, Any]) -> None:
-        """`before` is what the server said when it had no socket yet."""
-        reach = asyncio.open_connection("127.0.0.1", before["control"])
-        self._reader, self._writer = await reach
-        self.opening_cpu = (await self.server())["cpu"] - before["cpu"]
-        await asyncio.sleep(REST_SECONDS)
-        rss = (await self.server(b"G"))["rss"]
-        self.idle_bytes = (rss - before["rss"]) / self.people
+            usage: dict[str, float] = json.loads(await self._reader.readline())
+        return usage
 
 
 @contextlib.asynccontextmanager
-async def crowd(
-    people: int,
+async def connected_crowd(
+    sockets: int,
     server: Sequence[str],
     program: Path,
     *options: str,
     environment: Mapping[str, str] | None = None,
-) -> AsyncIterator[Crowd]:
-    """`server` is a command that prints {"port", "control", "rss"} once it listens."""
-    async with running(server, environment) as serving:
-        said = json.loads(await line(serving))
-        where = [*options, str(said["port"]), str(said["control"]), str(people)]
-        async with running([str(program), *where]) as listening:
-            it = Crowd(listening, serving, json.loads(await line(listening)))
-            await it.settle(said)
-            yield it
+) -> AsyncIterator[ListenerCrowd]:
+    """Start a server and its crowd; yields once all listeners are connected.
+
+    The command `server` prints {"port", "control", "rss", "cpu"} once it listens.
+    """
+    async with running_process(server, environment) as server_process:
+        startup = json.loads(await read_line(server_process))
+        arguments = [*options, str(startup["port"]), str(startup["control"]), str(sockets)]
+        async with running_process([str(program), *arguments]) as crowd_process:
+            opened = json.loads(await read_line(crowd_process))
+            crowd = ListenerCrowd(crowd_process, server_process, opened)
+            await crowd.measure_opening(startup)
+            yield crowd
 
 
 @contextlib.asynccontextmanager
-async def listening(command: Sequence[str]) -> AsyncIterator[None]:
-    """A crowd that only listens, once all of it does."""
-    async with running(command) as program:
-        await line(program)
+async def listening_crowd(command: Sequence[str]) -> AsyncIterator[None]:
+    """Run a crowd that only listens; yields once all are connected."""
+    async with running_process(command) as process:
+        await read_line(process)
         yield
 
 
-async def line(program: asyncio.subprocess.Process) -> bytes:
-    """The next line that it prints."""
-    assert program.stdout
+async def read_line(process: asyncio.subprocess.Process) -> bytes:
+    """Read the next line of the process's standard output."""
+    assert process.stdout
     async with asyncio.timeout(START_SECONDS):
-        return await program.stdout.readline()
+        return await process.stdout.readline()
 
 
 @contextlib.asynccontextmanager
-async def running(
+async def running_process(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     stderr: int | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program that is killed at the end of the block."""
+    """Start a process that is killed at the end of the block."""
     pipe = asyncio.subprocess.PIPE
-    program = await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, limit=1 << 24
     )
     try:
-        yield program
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
-            program.kill()
-        await program.wait()
+            process.kill()
+        await process.wait()

@@ -1,4 +1,4 @@
-"""Everybody who tells a crowd: how each is started, and how its sockets are opened."""
+"""The measured servers: their commands and how the crowd connects."""
 
 import os
 import sys
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.fanout.control import EVENT
+from bench.fixtures import create_live_rooms, create_viewers
 from bench.peers import Peers
-from bench.people import enter, open_rooms
 from rooms.room import Room
 
 HERE = Path(__file__).parent
-SOCKET_IO = ("-p", "/socket.io/?EIO=4&transport=websocket", "-s", "40")
-SOCKET = "/wx/api/qlive/ws/?live_id="
-OURS = "QLive"
+SOCKET_IO_OPTIONS = ("-p", "/socket.io/?EIO=4&transport=websocket", "-s", "40")
+QLIVE_SOCKET_PATH = "/wx/api/qlive/ws/?live_id="
+QLIVE = "QLive"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A server, the options of its crowd, and the peer that must be there for it."""
+class MeasuredServer:
+    """A measured server: command, crowd options and the peer it requires."""
 
     name: str
     command: Sequence[str]
     options: Sequence[str] = ()
-    needs: str = "Tornado"
+    requires: str = "Tornado"
 
 
 def _python(module: str, python: str = sys.executable) -> list[str]:
@@ -35,38 +35,45 @@ def _node(script: str) -> list[str]:
     return ["node", "--expose-gc", str(HERE / "peers" / script)]
 
 
-PEERS = (
-    Told("our hub alone, without MongoDB", _python("wire_only")),
-    Told("Tornado, `write_message` to each", _python("tornado_")),
-    Told("Tornado with our collector's settings", [*_python("tornado_"), "settled"]),
-    Told("`websockets`, `broadcast`", _python("websockets_"), needs="websockets"),
-    Told("aiohttp, `send_str` to each", _python("aiohttp_"), needs="aiohttp"),
-    Told("picows, `send` to each", _python("picows_"), needs="picows"),
-    Told("socketify (uWebSockets), `publish`", _python("socketify_"), needs="socketify"),
-    Told("python-socketio, `emit`", _python("socketio_"), SOCKET_IO, "python-socketio"),
-    Told("node ws, `send` to each", _node("ws.mjs"), needs="ws"),
-    Told("node socket.io, `emit`", _node("socketio.mjs"), SOCKET_IO, "socket.io"),
+HUB_ONLY = "the QLive hub alone, without MongoDB"
+TORNADO = "Tornado, `write_message` to each"
+TORNADO_TUNED = "Tornado with QLive's GC settings"
+PEER_SERVERS = (
+    MeasuredServer(HUB_ONLY, _python("hub_only")),
+    MeasuredServer(TORNADO, _python("tornado_")),
+    MeasuredServer(TORNADO_TUNED, [*_python("tornado_"), "tuned-gc"]),
+    MeasuredServer("`websockets`, `broadcast`", _python("websockets_"), requires="websockets"),
+    MeasuredServer("aiohttp, `send_str` to each", _python("aiohttp_"), requires="aiohttp"),
+    MeasuredServer("picows, `send` to each", _python("picows_"), requires="picows"),
+    MeasuredServer(
+        "socketify (uWebSockets), `publish`", _python("socketify_"), requires="socketify"
+    ),
+    MeasuredServer(
+        "python-socketio, `emit`", _python("socketio_"), SOCKET_IO_OPTIONS, "python-socketio"
+    ),
+    MeasuredServer("node ws, `send` to each", _node("ws.mjs"), requires="ws"),
+    MeasuredServer("node socket.io, `emit`", _node("socketio.mjs"), SOCKET_IO_OPTIONS, "socket.io"),
 )
-ALONE, TORNADO, SETTLED = (it.name for it in PEERS[:3])
 
 
 def environment(peers: Peers) -> Mapping[str, str]:
     root = str(HERE.parents[1])
-    given = {"PYTHONPATH": root, "BENCH_EVENT": EVENT, "BENCH_MODULES": str(peers.modules)}
-    return {**os.environ, **given}
+    variables = {"PYTHONPATH": root, "BENCH_EVENT": EVENT, "BENCH_MODULES": str(peers.package_json)}
+    return {**os.environ, **variables}
 
 
-async def ours(
-    uri: str, database: str, people: int, library: Path, python: str = sys.executable
-) -> Told:
-    """The whole server, with a room of so many in its database."""
-    (room,) = await open_rooms(uri, database, 1)
-    tokens = library.with_name(f"tokens-{database}")
-    tokens.write_text(lines([room] * people, await enter(uri, database, [room] * people)))
+async def qlive_server(
+    uri: str, database: str, sockets: int, library: Path, python: str = sys.executable
+) -> MeasuredServer:
+    """The full QLive server; writes a room with a viewer per socket to MongoDB."""
+    (room,) = await create_live_rooms(uri, database, 1)
+    rooms = [room] * sockets
+    token_file = library.with_name(f"tokens-{database}")
+    token_file.write_text(token_lines(rooms, await create_viewers(uri, database, rooms)))
     command = [*_python("qlive", python), uri, database, str(room.live_id), str(library)]
-    return Told(OURS, command, ("-j", "-p", SOCKET, "-t", str(tokens)))
+    return MeasuredServer(QLIVE, command, ("-j", "-p", QLIVE_SOCKET_PATH, "-t", str(token_file)))
 
 
-def lines(rooms: Sequence[Room], tokens: Sequence[str]) -> str:
-    """As the crowd reads them."""
+def token_lines(rooms: Sequence[Room], tokens: Sequence[str]) -> str:
+    """The token file that crowd.c reads: token and live_id per line."""
     return "".join(f"{token} {room.live_id}\n" for token, room in zip(tokens, rooms, strict=True))

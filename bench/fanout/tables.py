@@ -1,142 +1,158 @@
-"""What was seen of the crowds, as tables and plots."""
+"""Tables and plots of the fan-out benchmark."""
 
 from collections.abc import Mapping, Sequence
 
-from bench.fanout.crowd import Crowd, Figures
-from bench.fanout.servers import ALONE, OURS, SETTLED, TORNADO
-from bench.picture import bars
-from bench.report import Report, ratios, spread
+from bench.fanout.crowd import ListenerCrowd, RunFigures
+from bench.fanout.servers import HUB_ONLY, QLIVE, TORNADO, TORNADO_TUNED
+from bench.plots import bar_chart
+from bench.report import BenchmarkReport, ratios, spread
 
-C, LOOP = "a C loop of send(2) over our sockets: the limit", "a Python loop of `socket.send`"
+C_LOOP = "limit: a C loop of send(2) over QLive's sockets"
+PYTHON_LOOP = "a Python loop of `socket.send` over QLive's sockets"
+RATE_HEADER = "deliveries per CPU second"
+LATENCY_HEADERS = ("latency to the last socket, p50 [ms]", "p99 [ms]", "p99.9 [ms]")
+CPU_HEADER, BLOCKED_HEADER = "CPU [cores]", "event loop blocked at most [ms]"
+MIN_EVENTS_FOR_P999 = 5_000
+"""Events needed for p99.9, so that it is not decided by one or two of them."""
 
-Runs = dict[str, list[Figures]]
+FanoutRuns = dict[str, list[RunFigures]]
+"""By server, or by event rate: the figures of each run."""
 
 
-def quiet(report: Report, people: int, found: Runs) -> None:
-    limit, ours = _rates(found[C]), _rates(found[OURS])
+def report_quiet(report: BenchmarkReport, sockets: int, by_server: FanoutRuns) -> None:
+    limit, qlive = _rates(by_server[C_LOOP]), _rates(by_server[QLIVE])
     rows = []
-    for name, runs in found.items():
-        mine = _rates(runs)
+    for name, runs in by_server.items():
+        rates = _rates(runs)
         rows.append(
             (
                 name,
-                spread(mine),
-                spread(ratios(mine, limit), 2),
-                "" if name == OURS else spread(ratios(ours, mine), 2),
-                *_waits(runs),
-                spread([it.blocked_ms for it in runs], 1),
-                f"{len(runs[0].waits)}",
+                spread(rates),
+                spread(ratios(rates, limit), 2),
+                "" if name == QLIVE else spread(ratios(qlive, rates), 2),
+                *_latencies(runs),
+                spread([figures.blocked_ms for figures in runs], 1),
+                f"{len(runs[0].latencies_ms)}",
             )
         )
-    report.words(
-        f"### A quiet room of {people:,}: one event at a time\n\nEach event goes as in a room that "
-        "was quiet before it, and the next is asked for when everybody has it. "
-        f"{len(limit)} runs, each of so many events as the last column says."
+    report.subsection(
+        f"{sockets:,} sockets, quiet room: one event at a time",
+        "Each event is sent as in a room that was quiet before, and the next is requested when "
+        f"every socket has received it. {len(limit)} runs; the last column has the events per run.",
     )
-    heads = ["", "deliveries per second of one core", ": the limit", "QLive : this one", *WAITS]
-    report.table([*heads, "loop blocked at most [ms]", "events in a run"], rows)
-    beside = [spread(ratios(_parts(found[OURS], p), _parts(found[C], p)), 2) for p in (0.5, 0.99)]
-    apart = [[_of(sorted(it.spreads), p) for it in found[OURS]] for p in (0.5, 0.99)]
-    report.words(
-        f"To the last member, QLive : the limit: p50 {beside[0]}, p99 {beside[1]}. Between the "
-        f"first and the last member: p50 {spread(apart[0], 1)} ms, p99 {spread(apart[1], 1)} ms."
+    header = ["", RATE_HEADER, "server : limit", "QLive : peer", *LATENCY_HEADERS]
+    report.table([*header, BLOCKED_HEADER, "events per run"], rows)
+    relative = [
+        spread(ratios(_percentiles(by_server[QLIVE], p), _percentiles(by_server[C_LOOP], p)), 2)
+        for p in (0.5, 0.99)
+    ]
+    skews = [
+        [_percentile(sorted(figures.skews_ms), p) for figures in by_server[QLIVE]]
+        for p in (0.5, 0.99)
+    ]
+    report.paragraph(
+        f"Latency to the last socket, QLive : limit: p50 {relative[0]}, p99 {relative[1]}. "
+        "QLive's time between the first and the last socket: "
+        f"p50 {spread(skews[0], 1)} ms, p99 {spread(skews[1], 1)} ms."
     )
-    picture = f"fanout-{people}.svg"
-    title = f"Deliveries per second of one core, {people:,} sockets"
-    bars(report.pictures / picture, title, {name: _rates(runs) for name, runs in found.items()})
-    report.picture(picture, f"Deliveries per second of one core at {people:,} sockets")
+    picture = f"fanout-{sockets}.svg"
+    title = f"Deliveries per CPU second at {sockets:,} sockets"
+    rates_by_server = {name: _rates(runs) for name, runs in by_server.items()}
+    bar_chart(report.pictures / picture, title, rates_by_server, highlighted=QLIVE)
+    report.picture(picture, title)
 
 
-def busy(report: Report, people: int, found: Runs, others: Runs) -> None:
-    report.words(
-        f"### A busy room of {people:,}\n\nWhat becomes ready within 5 ms leaves in one send, and "
-        "so does all that piles up while a send is under way. The limit is that of one send a "
-        "frame, measured in the same turn."
+def report_busy(
+    report: BenchmarkReport, sockets: int, by_rate: FanoutRuns, peers: FanoutRuns
+) -> None:
+    report.subsection(
+        f"{sockets:,} sockets, busy room: events at a fixed rate",
+        "QLive joins the events of 5 ms, and all that arrive during a send, into one send. The "
+        "limit makes one send per event; it was measured in the same rounds.",
     )
-    limit = _rates(found.pop(C))
+    limit = _rates(by_rate[C_LOOP])
+    rates_of_events = {name: runs for name, runs in by_rate.items() if name != C_LOOP}
     rows = [
         (
             name,
             spread(_rates(runs)),
             spread(ratios(_rates(runs), limit), 1),
-            *_waits(runs),
-            spread([it.cpu / it.seconds for it in runs], 2),
-            spread([it.blocked_ms for it in runs], 1),
+            *_latencies(runs),
+            spread([figures.cpu_cores for figures in runs], 2),
+            spread([figures.blocked_ms for figures in runs], 1),
         )
-        for name, runs in found.items()
+        for name, runs in rates_of_events.items()
     ]
-    heads = ["", "deliveries per second of one core", ": the limit", *WAITS, "of a core"]
-    report.table([*heads, "blocked at most [ms]"], rows)
-    if others:
-        report.words(
-            "The others, which send each frame by itself (our hub alone and uWebSockets join what "
-            f"comes during a send), at {next(iter(found))} for half a second: "
-            f"{len(next(iter(others.values())))} runs. Whoever is at a whole core lags ever more."
+    header = ["", RATE_HEADER, "QLive : limit", *LATENCY_HEADERS, CPU_HEADER, BLOCKED_HEADER]
+    report.table(header, rows)
+    if peers:
+        report.paragraph(
+            f"The peers at {next(iter(rates_of_events))} for half a second, "
+            f"{len(next(iter(peers.values())))} runs. They send each frame separately, except "
+            "the QLive hub alone and uWebSockets, which join the frames that arrive during a "
+            "send. The backlog of a server that uses a whole core grows until the end of the run."
         )
-        rows = [
+        peer_rows = [
             (
                 name,
                 spread(_rates(runs)),
-                *_waits(runs),
-                spread([it.cpu / it.seconds for it in runs], 2),
+                *_latencies(runs),
+                spread([figures.cpu_cores for figures in runs], 2),
             )
-            for name, runs in others.items()
+            for name, runs in peers.items()
         ]
-        report.table(["", "deliveries per second of one core", *WAITS, "of a core"], rows)
+        report.table(["", RATE_HEADER, *LATENCY_HEADERS, CPU_HEADER], peer_rows)
 
 
-def sockets(report: Report, people: int, opened: Mapping[str, Sequence[Crowd]]) -> None:
-    times = len(opened[OURS])
-    report.words(
-        f"### {people:,} sockets: opening and holding them\n\n{times} times, each by a server "
-        "that has just begun, the last time with the others idle beside it. Ours asks MongoDB for "
-        "each one's token, place, room and counts."
+def report_sockets(
+    report: BenchmarkReport, sockets: int, opened: Mapping[str, Sequence[ListenerCrowd]]
+) -> None:
+    report.subsection(
+        f"{sockets:,} sockets: opening and idling",
+        f"{len(opened[QLIVE])} runs, each of a new server process; in the last run, the other "
+        "servers idle beside it. QLive reads token, membership, room and counts from MongoDB for "
+        "each socket.",
     )
     rows = [
         (
             name,
-            spread([it.people / it.opening_seconds for it in found]),
-            spread(_openings(found)),
-            spread([it.idle_bytes / 1024 for it in found], 1),
+            spread([crowd.sockets / crowd.opening_seconds for crowd in crowds]),
+            spread(_opening_rates(crowds)),
+            spread([crowd.idle_bytes / 1024 for crowd in crowds], 1),
         )
-        for name, found in opened.items()
+        for name, crowds in opened.items()
     ]
-    heads = ["", "opened per second", "per second of one core", "memory of an idle one [KiB]"]
-    report.table(heads, rows)
-    hub = _openings(opened[ALONE])
-    plain, settled = (ratios(hub, _openings(opened[name])) for name in (TORNADO, SETTLED))
-    report.words(
-        f"Handshakes per second of one core, our hub alone : Tornado's {spread(plain, 2)}, and "
-        f"with our collector's settings {spread(settled, 2)}."
+    header = ["", "handshakes per second", "handshakes per CPU second"]
+    report.table([*header, "memory per idle socket [KiB]"], rows)
+    hub = _opening_rates(opened[HUB_ONLY])
+    plain, tuned = (ratios(hub, _opening_rates(opened[name])) for name in (TORNADO, TORNADO_TUNED))
+    report.paragraph(
+        f"Handshakes per CPU second, the QLive hub alone : Tornado: {spread(plain, 2)}; with "
+        f"QLive's GC settings: {spread(tuned, 2)}."
     )
 
 
-def _openings(found: Sequence[Crowd]) -> list[float]:
-    return [it.people / it.opening_cpu for it in found]
+def _opening_rates(crowds: Sequence[ListenerCrowd]) -> list[float]:
+    return [crowd.sockets / crowd.opening_cpu for crowd in crowds]
 
 
-def _rates(runs: list[Figures]) -> list[float]:
-    return [it.per_cpu_second for it in runs]
+def _rates(runs: list[RunFigures]) -> list[float]:
+    return [figures.deliveries_per_cpu_second for figures in runs]
 
 
-WAITS = ("to the last member, p50 [ms]", "p99", "p99.9")
+def _latencies(runs: list[RunFigures]) -> tuple[str, str, str]:
+    """p50 and p99 by run; p99.9 over all runs, or the maximum if the events are too few."""
+    latencies = sorted(latency for figures in runs for latency in figures.latencies_ms)
+    if len(latencies) >= MIN_EVENTS_FOR_P999:
+        p999 = f"{_percentile(latencies, 0.999):,.1f}"
+    else:
+        p999 = f"max {latencies[-1]:,.1f}"
+    return spread(_percentiles(runs, 0.5), 1), spread(_percentiles(runs, 0.99), 1), p999
 
 
-def _waits(runs: list[Figures]) -> tuple[str, str, str]:
-    """p50 and p99 run by run; p99.9 of all events together, where they are enough."""
-    everything = sorted(wait for it in runs for wait in it.waits)
-    last = _of(everything, 0.999) if len(everything) >= ENOUGH else everything[-1]
-    rarest = f"{last:,.1f}" if len(everything) >= ENOUGH else f"worst {last:,.1f}"
-    return spread(_parts(runs, 0.5), 1), spread(_parts(runs, 0.99), 1), rarest
+def _percentiles(runs: list[RunFigures], p: float) -> list[float]:
+    return [_percentile(sorted(figures.latencies_ms), p) for figures in runs]
 
 
-ENOUGH = 5_000
-"""Events of which one in a thousand is more than one or two."""
-
-
-def _parts(runs: list[Figures], p: float) -> list[float]:
-    return [_of(sorted(it.waits), p) for it in runs]
-
-
-def _of(ordered: list[float], p: float) -> float:
+def _percentile(ordered: list[float], p: float) -> float:
     return ordered[min(len(ordered) - 1, int(p * len(ordered)))]

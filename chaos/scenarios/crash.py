@@ -1,4 +1,4 @@
-"""kill -9 of a server at every step of a gift, of a payment's notification and of the sweep."""
+"""kill -9 of a server at every step of a gift, a payment notification and the order sweep."""
 
 import random
 import sys
@@ -7,161 +7,179 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from chaos.crash.gifts import Gifts, RoomGifts
-from chaos.crash.orders import Notifications, Sweeps, Till
-from chaos.crash.steps import Death, Fate, Step, fate_of, shuffled, steps_of
-from chaos.crash.town import Town, founded
-from chaos.crash.verdict import judge
-from chaos.figures import percentile
-from chaos.play import Play, Scenario
-from chaos.report import Report, in_ms
-from chaos.scene import GOLD, Size
+from chaos.crash.environment import CrashEnvironment, open_environment
+from chaos.crash.exit_plans import (
+    CrashStep,
+    ExitPlan,
+    ExitReport,
+    exit_plan_for,
+    shuffled,
+    steps_of,
+)
+from chaos.crash.gift_paths import GiftPath, RoomGiftPath
+from chaos.crash.invariants import check_crash_invariants
+from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
+from chaos.metrics import percentile
+from chaos.report import RunReport, in_ms
+from chaos.run import GOLD, RunSize
+from chaos.scenario import RunConfig, Scenario
 
-WALKS = 3
-"""To the end of a path, before its steps are known: the first ones may be longer."""
-LEFT_ALONE = 0.02
-"""How often MongoDB is left to find out for itself that a transaction's server is dead."""
+RECORDINGS = 3
+"""Complete runs of a path before its steps are taken: the first ones may have more calls."""
+NOT_ABORTED = 0.02
+"""Share of crashes after which MongoDB has to detect by itself that a transaction's client died."""
 KILLED = -9
-ANSWERED = ("gift", "gift_outside", "notification")
-"""Paths that end with an answer."""
-TOLD_EVERY = 1_000
+ACKNOWLEDGED = ("gift", "gift_outside", "notification")
+"""Paths that end with a response."""
+PROGRESS_EVERY = 1_000
 
 
-class Path(Protocol):
-    """What leads to a death, and what somebody does about what it has left."""
+class CrashPath(Protocol):
+    """A path of a server on which it crashes, and the repair of what the crash left."""
 
     name: str
 
     async def prepare(self) -> str:
-        """What is to be walked next; before the server for it is born."""
+        """Returns the next target; called before the server for it is started."""
 
-    async def repeat(self) -> None: ...
-    async def walk(self, target: str) -> None: ...
+    async def repair(self) -> None:
+        """Complete the previous attempt, on the next server."""
+
+    async def attempt(self, target: str) -> None:
+        """Send the target to a server that crashes."""
+
     async def settle(self) -> None:
-        """At the end, on a server that lives."""
+        """Complete everything at the end, on a server that does not crash."""
 
 
-class Matrix:
-    """The deaths of a run: one server each, which first repairs what the one before has left."""
+class CrashMatrix:
+    """All crashes of a run: one server each, which first repairs what the previous one left."""
 
-    def __init__(self, town: Town, paths: Sequence[Path], chance: random.Random) -> None:
-        self.said: Counter[str] = Counter()
+    def __init__(
+        self, env: CrashEnvironment, paths: Sequence[CrashPath], rng: random.Random
+    ) -> None:
+        self.counts: Counter[str] = Counter()
         self.seconds: list[float] = []
-        """From one death to the next."""
-        self._town, self._chance = town, chance
+        """Duration of each crash with its repair."""
+        self._env, self._rng = env, rng
         self._paths = {path.name: path for path in paths}
 
-    async def steps(self) -> list[Step]:
-        """Of all paths, by walking them."""
-        found: list[Step] = []
+    async def steps(self) -> list[CrashStep]:
+        """Record the calls of all paths and derive their steps."""
+        found: list[CrashStep] = []
         for name in self._paths:
-            for _ in range(WALKS):
-                death = await self._trial(name, lambda target: Fate(name, target))  # noqa: B023
-            found += steps_of(name, death.acts)
-            if not death.acts:
-                self._town.faults.add("not_walked", f"{name}: {death}")
+            for _ in range(RECORDINGS):
+                report = await self._trial(name, lambda target: ExitPlan(name, target))  # noqa: B023
+            found += steps_of(name, report.calls)
+            if not report.calls:
+                self._env.violations.add("path_not_recorded", f"{name}: {report}")
         return found
 
-    async def die_at_all(self, plan: Sequence[Step]) -> None:
+    async def crash_at_all(self, plan: Sequence[CrashStep]) -> None:
         for number, step in enumerate(plan, 1):
-            await self.die_at(step)
-            if number % TOLD_EVERY == 0:
-                said = f"{number} of {len(plan)} deaths, faults: {dict(self._town.faults.counts)}"
-                print(said, file=sys.stderr, flush=True)
+            await self.crash_at(step)
+            if number % PROGRESS_EVERY == 0:
+                violations = dict(self._env.violations.counts)
+                progress = f"{number} of {len(plan)} crashes, violations: {violations}"
+                print(progress, file=sys.stderr, flush=True)
 
-    async def die_at(self, step: Step) -> None:
-        began = time.monotonic()
-        death = await self._trial(step.path, lambda target: fate_of(step, target, self._chance))
-        self.seconds.append(time.monotonic() - began)
-        if death.status == KILLED and death.is_of(step):
-            self.said["kills"] += 1
-            self.said[f"kills_{step.path}"] += 1
-            self.said["kills_under_way"] += death.under_way
-            self.said["strayed"] += death.acts[step.number].name != step.act.name
+    async def crash_at(self, step: CrashStep) -> None:
+        started = time.monotonic()
+        report = await self._trial(step.path, lambda target: exit_plan_for(step, target, self._rng))
+        self.seconds.append(time.monotonic() - started)
+        if report.status == KILLED and report.is_at(step):
+            self.counts["kills"] += 1
+            self.counts[f"kills_{step.path}"] += 1
+            self.counts["kills_in_flight"] += report.in_flight
+            self.counts["other_call"] += report.calls[step.number].name != step.call.name
         else:
-            self._town.faults.add("never_came", f"{step}: {death}")
+            self._env.violations.add("step_not_reached", f"{step}: {report}")
 
     async def settle(self) -> None:
-        """On a server that nobody kills, whatever is left is repaired."""
-        await self._town.give_up_transactions()
-        async with self._town.peace():
+        """Complete all paths on a server that does not crash."""
+        await self._env.abort_transactions()
+        async with self._env.stable_server():
             for path in self._paths.values():
                 await path.settle()
 
-    async def _trial(self, name: str, fate_for: Callable[[str], Fate]) -> Death:
+    async def _trial(self, name: str, plan_for: Callable[[str], ExitPlan]) -> ExitReport:
         path = self._paths[name]
-        if self._chance.random() > LEFT_ALONE:
-            await self._town.give_up_transactions()
+        if self._rng.random() > NOT_ABORTED:
+            await self._env.abort_transactions()
         target = await path.prepare()
-        await self._town.nursery.bear(fate_for(target))
-        await path.repeat()
-        await path.walk(target)
-        return await self._town.nursery.death()
+        await self._env.fork_server.start_child(plan_for(target))
+        await path.repair()
+        await path.attempt(target)
+        return await self._env.fork_server.wait_exit()
 
 
-async def crash(play: Play) -> Report:
-    """`play.seconds` stands for how many deaths every step sees."""
-    async with founded(play.folder) as town:
-        began, times = time.monotonic(), int(play.seconds)
-        inside, outside, till = await _people(town)
-        notes = Notifications(till)
-        paths = (inside, outside, notes, Sweeps(till))
-        matrix = Matrix(town, paths, random.Random(play.seed))
+async def crash(config: RunConfig) -> RunReport:
+    """`config.seconds`: the number of crashes at each step."""
+    async with open_environment(config.folder) as env:
+        started, times = time.monotonic(), int(config.seconds)
+        inside, outside, orders = await _create_users(env)
+        notifications = NotificationPath(orders)
+        paths = (inside, outside, notifications, SweepPath(orders))
+        matrix = CrashMatrix(env, paths, random.Random(config.seed))
         steps = await matrix.steps()
-        (play.folder / "steps.txt").write_text("".join(f"{step}\n" for step in steps))
-        await matrix.die_at_all(shuffled(steps, times, random.Random(play.seed)))
+        (config.folder / "steps.txt").write_text("".join(f"{step}\n" for step in steps))
+        await matrix.crash_at_all(shuffled(steps, times, random.Random(config.seed)))
         await matrix.settle()
-        counted = await judge(town, inside, outside, till, notes)
-        report = _report(play, town, matrix, time.monotonic() - began)
-        at_once = sum(path.answered_at_once for path in (inside, outside, notes))
-        report.figures |= {"steps": len(steps), "answered_at_once": at_once, **counted}
-        report.aim("kills", len(steps) * times, least=True)
-        report.aim("answered_at_once", len(ANSWERED) * (WALKS + times), least=True)
-        report.aim("gift_events", counted["gifts_of_room"], least=True)
-        report.aim("orders_credited", counted["orders"], least=True)
-        report.aim("notes_done", counted["notes"], least=True)
+        counts = await check_crash_invariants(env, inside, outside, orders, notifications)
+        report = _report(config, env, matrix, time.monotonic() - started)
+        at_once = sum(path.acknowledged_at_once for path in (inside, outside, notifications))
+        report.metrics |= {"steps": len(steps), "acknowledged_at_once": at_once, **counts}
+        report.require("kills", len(steps) * times, at_least=True)
+        expected = len(ACKNOWLEDGED) * (RECORDINGS + times)
+        report.require("acknowledged_at_once", expected, at_least=True)
+        report.require("gift_events", counts["room_gifts"], at_least=True)
+        report.require("orders_credited", counts["orders"], at_least=True)
+        report.require("notifications_done", counts["notifications"], at_least=True)
         return report
 
 
-async def _people(town: Town) -> tuple[RoomGifts, Gifts, Till]:
-    """A host whose room is live, somebody in it who has gold to give, somebody outside who has,
-    and somebody who buys."""
-    async with town.peace():
-        host = await town.person("host", 2)
-        await town.operate("PATCH", f"users/{host.id}", is_matchmaker=True)
+async def _create_users(env: CrashEnvironment) -> tuple[RoomGiftPath, GiftPath, PaidOrders]:
+    """Create a host whose room is live, a giver in it, a giver outside of it, and a buyer."""
+    async with env.stable_server():
+        host = await env.create_user("host", 2)
+        await env.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
         live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
-        inside, outside = await town.person("inside", 1), await town.person("outside", 1)
+        inside, outside = await env.create_user("inside", 1), await env.create_user("outside", 1)
         for giver in (inside, outside):
-            given = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
-            await town.operate("POST", f"users/{giver.id}/grant", **given)
+            grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
+            await env.ops_request("POST", f"users/{giver.id}/grant", **grant)
         await inside.get("get_playurl/", live_id=live_id)
-        buyer = await town.person("buyer", 1)
-    heard = RoomGifts(town, inside, host, live_id)
-    return heard, Gifts(town, "gift_outside", outside, buyer), Till(town, buyer)
+        buyer = await env.create_user("buyer", 1)
+    room_gifts = RoomGiftPath(env, inside, host, live_id)
+    return room_gifts, GiftPath(env, "gift_outside", outside, buyer), PaidOrders(env, buyer)
 
 
-def _report(play: Play, town: Town, matrix: Matrix, seconds: float) -> Report:
-    figures = {
-        **dict(sorted(matrix.said.items())),
+def _report(
+    config: RunConfig, env: CrashEnvironment, matrix: CrashMatrix, seconds: float
+) -> RunReport:
+    metrics = {
+        **dict(sorted(matrix.counts.items())),
         "trial_ms_p50": in_ms(percentile(matrix.seconds, 0.5)),
         "trial_ms_p99": in_ms(percentile(matrix.seconds, 0.99)),
         "trial_ms_max": in_ms(percentile(matrix.seconds, 1)),
     }
-    faults, took = town.faults, round(seconds, 1)
-    folder = str(play.folder)
-    return Report(
+    violations, took = env.violations, round(seconds, 1)
+    folder = str(config.folder)
+    return RunReport(
         "crash",
-        play.seed,
+        config.seed,
         folder,
         took,
-        figures=figures,
-        faults=dict(faults.counts),
-        examples=faults.examples,
+        metrics=metrics,
+        violations=dict(violations.counts),
+        examples=violations.examples,
     )
 
 
-SIZE = Size(clients=3, rooms=1, processes=1, proxied=False, favours=False, walkers=False)
-# As many seconds as there are about steps: a death takes less than one.
+SIZE = RunSize(
+    clients=3, rooms=1, processes=1, proxied=False, gifts_and_renames=False, rejoins=False
+)
+# The timeout allows one second per step and crash, of which there are about 120 steps.
 SCENARIO = Scenario(
     crash, "kill -9 at each step of gift, notification and sweep", (SIZE, 3), (SIZE, 200), 120
 )

@@ -1,4 +1,4 @@
-"""MongoDB is killed every few seconds under a shower of gifts: whoever has gold gives it, once."""
+"""MongoDB is killed every few seconds under a stream of gifts: each is booked exactly once."""
 
 import asyncio
 import time
@@ -6,101 +6,101 @@ from collections import Counter
 from typing import Any
 
 from chaos.actors import GIFT_ID
-from chaos.audit import audit
-from chaos.judge import judge
-from chaos.phones import Phone
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import GOLD, Scene, Size, playing
-from chaos.stage import Stage
+from chaos.http_client import ApiUser
+from chaos.invariants import check_invariants
+from chaos.ledger_audit import audit_gifts
+from chaos.report import RunReport, make_report
+from chaos.room_load import RoomLoad
+from chaos.run import GOLD, Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
 PER_SECOND = 300
-EVERY_SECONDS, DEAD_SECONDS = 10.0, 1.0
-AT_ONCE = 3_000
-"""Gifts under way: those that nobody answers do not become more for ever."""
-SIZE = Size(clients=24, rooms=4, processes=2, favours=False, walkers=False)
+INTERVAL_SECONDS, DOWN_SECONDS = 10.0, 1.0
+MAX_IN_FLIGHT = 3_000
+"""Bounds the gifts that wait for a response."""
+SIZE = RunSize(clients=24, rooms=4, processes=2, gifts_and_renames=False, rejoins=False)
 
 
-class Shower:
-    """People give at a steady rate, however long an answer takes; each asks until answered."""
+class GiftLoad:
+    """Gifts at a constant rate, independent of the response time; each is retried."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.acknowledged: dict[str, str] = {}
-        self.said: Counter[str] = Counter()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._places = [(stage, one) for stage in scene.stages for one in stage.people]
+        self.outcomes: Counter[str] = Counter()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._givers = [(room, guest) for room in run.rooms for guest in room.guests]
 
-    async def fund(self) -> None:
-        for _, giver in self._places:
-            given = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
-            await self.scene.network.operate("POST", f"users/{giver.id}/grant", **given)
+    async def grant_gold(self) -> None:
+        for _, giver in self._givers:
+            grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
+            await self.run.api.ops_request("POST", f"users/{giver.id}/grant", **grant)
 
-    async def fall(self, seconds: float) -> None:
-        """Returns when the last one is answered."""
-        began, number = time.monotonic(), 0
-        while (now := time.monotonic() - began) < seconds:
-            while number < now * PER_SECOND and len(self._under_way) < AT_ONCE:
-                self._begin(number)
+    async def give_for(self, seconds: float) -> None:
+        """Returns once every gift has its response."""
+        started, number = time.monotonic(), 0
+        while (now := time.monotonic() - started) < seconds:
+            while number < now * PER_SECOND and len(self._in_flight) < MAX_IN_FLIGHT:
+                self._start(number)
                 number += 1
             await asyncio.sleep(0.005)
-        await asyncio.gather(*self._under_way)
+        await asyncio.gather(*self._in_flight)
 
-    def _begin(self, number: int) -> None:
-        stage, giver = self._places[number % len(self._places)]
-        task = asyncio.ensure_future(self._give(stage, giver, f"rain{number}"))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _start(self, number: int) -> None:
+        room, giver = self._givers[number % len(self._givers)]
+        task = asyncio.ensure_future(self._give(room, giver, f"gift{number}"))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
 
-    async def _give(self, stage: Stage, giver: Phone, request_id: str) -> None:
-        began = time.time()
-        gift: Any = {"user_id": stage.host.id, "gift_id": GIFT_ID, "request_id": request_id}
-        answer = await giver.get("qlive_gift/push_gift/", **gift)
-        if not answer.ok:
-            self.said[str(answer.status)] += 1
-        elif answer.json["status"] == "success":
-            self.said["success"] += 1
+    async def _give(self, room: RoomLoad, giver: ApiUser, request_id: str) -> None:
+        started_at = time.time()
+        gift: Any = {"user_id": room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
+        response = await giver.get("qlive_gift/push_gift/", **gift)
+        if not response.ok:
+            self.outcomes[str(response.status)] += 1
+        elif response.json["status"] == "success":
+            self.outcomes["success"] += 1
             self.acknowledged[request_id] = giver.id
         else:
-            self.said["refused"] += 1
-            self.scene.faults.add("told_insufficient", f"{request_id}: {answer.json}")
-        stage.done(answer, f"gift {request_id}", began)
+            self.outcomes["rejected"] += 1
+            self.run.violations.add("gift_rejected", f"{request_id}: {response.json}")
+        room.record(response, f"gift {request_id}", started_at)
 
 
-async def gold(play: Play) -> Report:
-    """`play.seconds` is how long the shower falls."""
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began, shower = time.monotonic(), Shower(scene)
-        await shower.fund()
-        falling = asyncio.ensure_future(shower.fall(play.seconds))
-        kills = await _kill_again_and_again(scene, play.seconds)
-        await falling
-        rained = time.monotonic() - began
-        await scene.quiet()
-        await judge(scene)
-        booked = await audit(scene, shower.acknowledged)
-        report = report_on(
-            scene,
+async def gold(config: RunConfig) -> RunReport:
+    """`config.seconds`: how long gifts are given."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started, load = time.monotonic(), GiftLoad(run)
+        await load.grant_gold()
+        giving = asyncio.ensure_future(load.give_for(config.seconds))
+        kills = await _kill_repeatedly(run, config.seconds)
+        await giving
+        load_seconds = time.monotonic() - started
+        await run.settle()
+        await check_invariants(run)
+        booked = await audit_gifts(run, load.acknowledged)
+        report = make_report(
+            run,
             "gold",
-            time.monotonic() - began,
+            time.monotonic() - started,
             kills=kills,
-            given=len(shower.acknowledged),
-            given_per_second=round(len(shower.acknowledged) / rained, 1),
-            booked=booked,
-            said=dict(shower.said),
+            gifts_acknowledged=len(load.acknowledged),
+            gifts_per_second=round(len(load.acknowledged) / load_seconds, 1),
+            gifts_booked=booked,
+            outcomes=dict(load.outcomes),
         )
-        report.aim("given_per_second", 0.85 * PER_SECOND, least=True)
+        report.require("gifts_per_second", 0.85 * PER_SECOND, at_least=True)
         return report
 
 
-async def _kill_again_and_again(scene: Scene, seconds: float) -> int:
+async def _kill_repeatedly(run: Run, seconds: float) -> int:
     kills, until = 0, time.monotonic() + seconds
-    while time.monotonic() + EVERY_SECONDS < until:
-        await asyncio.sleep(EVERY_SECONDS - DEAD_SECONDS)
-        await scene.fleet.mongod.kill()
+    while time.monotonic() + INTERVAL_SECONDS < until:
+        await asyncio.sleep(INTERVAL_SECONDS - DOWN_SECONDS)
+        await run.fleet.mongod.kill()
         kills += 1
-        await asyncio.sleep(DEAD_SECONDS)
-        await scene.fleet.mongod.start()
+        await asyncio.sleep(DOWN_SECONDS)
+        await run.fleet.mongod.start()
     return kills
 
 

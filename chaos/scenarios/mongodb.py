@@ -1,61 +1,61 @@
-"""MongoDB is killed and comes back: writes are refused meanwhile, and no event is lost."""
+"""MongoDB is killed and restarted: writes are rejected meanwhile, and no event is lost."""
 
 import asyncio
 import time
 from collections import Counter
 
-from chaos.judge import judge
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import Scene, Size, playing
+from chaos.invariants import check_invariants
+from chaos.report import RunReport, make_report
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
 BEFORE_SECONDS, AFTER_SECONDS = 10.0, 25.0
-BACK_SECONDS = 12.0
-SETTLED_SECONDS = 1.0
-QUICK, FULL = Size(clients=200), Size(clients=1_000, pause=2.0)
+RECOVERY_SECONDS = 12.0
+NOTICE_SECONDS = 1.0
+QUICK, FULL = RunSize(clients=200), RunSize(clients=1_000, pause=2.0)
 
 
-async def mongodb(play: Play) -> Report:
-    """`play.seconds` is how long it stays dead."""
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began = time.monotonic()
-        scene.act()
+async def mongodb(config: RunConfig) -> RunReport:
+    """`config.seconds`: how long MongoDB is down."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started = time.monotonic()
+        run.start_load()
         await asyncio.sleep(BEFORE_SECONDS)
-        died = time.time()
-        await scene.fleet.mongod.kill()
-        await asyncio.sleep(play.seconds)
-        await scene.fleet.mongod.start()
-        returned = time.time()
+        killed_at = time.time()
+        await run.fleet.mongod.kill()
+        await asyncio.sleep(config.seconds)
+        await run.fleet.mongod.start()
+        returned_at = time.time()
         await asyncio.sleep(AFTER_SECONDS)
-        meanwhile = _answers(scene, died + SETTLED_SECONDS, returned)
-        streak = _longest_after(scene, returned)
-        await scene.quiet()
-        await judge(scene)
-        report = report_on(
-            scene,
+        while_down = _failed_requests(run, killed_at + NOTICE_SECONDS, returned_at)
+        recovered_after = _last_failure_after(run, returned_at)
+        await run.settle()
+        await check_invariants(run)
+        report = make_report(
+            run,
             "mongodb",
-            time.monotonic() - began,
-            dead_for=round(returned - died, 1),
-            refused_meanwhile=meanwhile[503],
-            unanswered_meanwhile=meanwhile[0],
-            works_after=streak,
+            time.monotonic() - started,
+            down_seconds=round(returned_at - killed_at, 1),
+            rejected_while_down=while_down[503],
+            unanswered_while_down=while_down[0],
+            recovered_after=recovered_after,
         )
-        report.aim("refused_meanwhile", 1, least=True)
-        report.aim("unanswered_meanwhile", 0)
-        report.aim("works_after", BACK_SECONDS)
+        report.require("rejected_while_down", 1, at_least=True)
+        report.require("unanswered_while_down", 0)
+        report.require("recovered_after", RECOVERY_SECONDS)
         return report
 
 
-def _answers(scene: Scene, since: float, until: float) -> Counter[int]:
-    """What was answered 503 (or, 0, not at all) in that time."""
-    return Counter(status for at, status in scene.figures.unavailable if since <= at <= until)
+def _failed_requests(run: Run, since: float, until: float) -> Counter[int]:
+    """Number of requests with 503 or without a response (0) in that time, by status."""
+    return Counter(status for at, status in run.metrics.unavailable if since <= at <= until)
 
 
-def _longest_after(scene: Scene, returned: float) -> float:
-    """Seconds from its return to the last request that was refused for it."""
-    late = [at - returned for at, _ in scene.figures.unavailable if at > returned]
+def _last_failure_after(run: Run, returned_at: float) -> float:
+    """Seconds from MongoDB's return to the last request that failed."""
+    late = [at - returned_at for at, _ in run.metrics.unavailable if at > returned_at]
     return round(max(late, default=0.0), 2)
 
 
-# Dead for longer than a phone waits for an answer, so that a request that hangs is noticed.
+# Down for longer than a client's request timeout, so that a request that hangs is detected.
 SCENARIO = Scenario(mongodb, "MongoDB killed and restarted", (QUICK, 15), (FULL, 20))

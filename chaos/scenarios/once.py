@@ -1,4 +1,4 @@
-"""Every request_id comes many times at once, over all processes: one effect, and equal answers."""
+"""Each request_id is sent many times at once to all processes: one effect, equal responses."""
 
 import asyncio
 import json
@@ -6,87 +6,94 @@ import time
 from typing import Any
 
 from chaos.actors import GIFT_ID
-from chaos.audit import audit
-from chaos.judge import judge
-from chaos.phones import BASE, Answer, Phone
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import GOLD, Scene, Size, playing
+from chaos.http_client import BASE, ApiResponse, ApiUser
+from chaos.invariants import check_invariants
+from chaos.ledger_audit import audit_gifts
+from chaos.report import RunReport, make_report
+from chaos.run import GOLD, Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
-TIMES = 50
+REQUESTS_PER_ID = 50
 IDS_AT_ONCE = 8
 IDS_PER_SECOND = 10
-"""The length of a run in seconds stands for its size."""
-SIZE = Size(clients=16, rooms=2, processes=4, favours=False, walkers=False)
+"""Request ids for each second of the configured length of a run."""
+SIZE = RunSize(clients=16, rooms=2, processes=4, gifts_and_renames=False, rejoins=False)
 
 
-async def once(play: Play) -> Report:
-    """Ten ids for each of `play.seconds`; every second one is of a gift outside of rooms."""
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began, ids = time.monotonic(), int(play.seconds * IDS_PER_SECOND)
-        acknowledged = await _ask_all(scene, ids)
-        await scene.quiet()
-        await judge(scene)
-        booked = await audit(scene, acknowledged)
-        report = report_on(
-            scene,
+async def once(config: RunConfig) -> RunReport:
+    """Ten ids for each of `config.seconds`; half of them are gifts outside of rooms."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started, ids = time.monotonic(), int(config.seconds * IDS_PER_SECOND)
+        acknowledged = await _give_all(run, ids)
+        await run.settle()
+        await check_invariants(run)
+        booked = await audit_gifts(run, acknowledged)
+        report = make_report(
+            run,
             "once",
-            time.monotonic() - began,
+            time.monotonic() - started,
             ids=ids,
-            times=TIMES,
-            given=len(acknowledged),
-            booked=booked,
+            requests_per_id=REQUESTS_PER_ID,
+            gifts_acknowledged=len(acknowledged),
+            gifts_booked=booked,
         )
-        report.aim("given", ids, least=True)
-        report.aim("booked", ids)
+        report.require("gifts_acknowledged", ids, at_least=True)
+        report.require("gifts_booked", ids)
         return report
 
 
-async def _ask_all(scene: Scene, ids: int) -> dict[str, str]:
-    """What was acknowledged: who gave it, by request_id."""
+async def _give_all(run: Run, ids: int) -> dict[str, str]:
+    """Give `ids` gifts; returns the giver's user_id by request_id of those acknowledged."""
     limit, acknowledged = asyncio.Semaphore(IDS_AT_ONCE), dict[str, str]()
-    giver_outside, outside = await scene.person("giver", 1), await scene.person("outside", 1)
-    given = {"gold": GOLD, "reason": "chaos", "request_id": giver_outside.id}
-    await scene.network.operate("POST", f"users/{giver_outside.id}/grant", **given)
+    giver_outside, outside = await run.create_user("giver", 1), await run.create_user("outside", 1)
+    grant = {"gold": GOLD, "reason": "chaos", "request_id": giver_outside.id}
+    await run.api.ops_request("POST", f"users/{giver_outside.id}/grant", **grant)
 
-    async def one(number: int) -> None:
-        stage = scene.stages[number % len(scene.stages)]
-        giver, to = stage.people[-1], stage.host  # the last one has gold
+    async def give(number: int) -> None:
+        room = run.rooms[number % len(run.rooms)]
+        giver, recipient = room.guests[-1], room.host  # the last guest has gold
         if number % 4 > 1:
-            giver, to = giver_outside, outside
-        request_id, at = f"once{number}", time.time()
+            giver, recipient = giver_outside, outside
+        request_id, started_at = f"once{number}", time.time()
         async with limit:
-            answers = await _ask(scene, giver, to, request_id)
-        if _same(scene, request_id, answers):
+            responses = await _send_copies(run, giver, recipient, request_id)
+        if _all_succeeded(run, request_id, responses):
             acknowledged[request_id] = giver.id
-            if to is stage.host:
-                stage.done(answers[0], f"gift {request_id}", at)
+            if recipient is room.host:
+                room.record(responses[0], f"gift {request_id}", started_at)
 
-    await asyncio.gather(*map(one, range(ids)))
+    await asyncio.gather(*map(give, range(ids)))
     return acknowledged
 
 
-async def _ask(scene: Scene, giver: Phone, to: Phone, request_id: str) -> list[Answer]:
-    """The same request TIMES at once, shared among the processes."""
-    sent: dict[str, Any] = {"user_id": to.id, "gift_id": GIFT_ID, "request_id": request_id}
-    nodes = scene.fleet.nodes
+async def _send_copies(
+    run: Run, giver: ApiUser, recipient: ApiUser, request_id: str
+) -> list[ApiResponse]:
+    """Send the same request REQUESTS_PER_ID times at once, spread over the processes."""
+    params: dict[str, Any] = {
+        "user_id": recipient.id,
+        "gift_id": GIFT_ID,
+        "request_id": request_id,
+    }
+    nodes = run.fleet.nodes
     path = f"{BASE}qlive_gift/push_gift/"
     return await asyncio.gather(
         *(
-            scene.network.ask("GET", path, sent, giver.headers, nodes[n % len(nodes)])
-            for n in range(TIMES)
+            run.api.request("GET", path, params, giver.headers, nodes[n % len(nodes)])
+            for n in range(REQUESTS_PER_ID)
         )
     )
 
 
-def _same(scene: Scene, request_id: str, answers: list[Answer]) -> bool:
-    """Whether all were told the same success."""
-    said = {json.dumps(answer.json, sort_keys=True) for answer in answers}
-    if len(said) != 1 or not answers[0].ok or answers[0].json["status"] != "success":
-        scene.faults.add("answered_differently", f"{request_id}: {sorted(said)}")
+def _all_succeeded(run: Run, request_id: str, responses: list[ApiResponse]) -> bool:
+    """Whether all responses are equal and successful."""
+    bodies = {json.dumps(response.json, sort_keys=True) for response in responses}
+    first = responses[0]
+    if len(bodies) != 1 or not first.ok or first.json["status"] != "success":
+        run.violations.add("conflicting_responses", f"{request_id}: {sorted(bodies)}")
         return False
-    if answers[0].json["gold"] >= GOLD:
-        scene.faults.add("not_charged", f"{request_id}: {answers[0].json}")
+    if first.json["gold"] >= GOLD:
+        run.violations.add("not_charged", f"{request_id}: {first.json}")
     return True
 
 

@@ -1,4 +1,4 @@
-"""Whoever is banned, put out or logged out hears nothing more, on whichever process they are."""
+"""A user who is banned, removed or signed out receives no more events from any process."""
 
 import asyncio
 import random
@@ -6,121 +6,128 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from chaos.client import PATH, Client
 from chaos.fleet import Node
-from chaos.judge import judge
-from chaos.phones import BASE, Answer, Phone
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import Scene, Size, playing
-from chaos.wire import Wire, handshake
+from chaos.http_client import BASE, ApiResponse, ApiUser
+from chaos.invariants import check_invariants
+from chaos.report import RunReport, make_report
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
+from chaos.websocket import WebSocketConnection, handshake
+from chaos.websocket_client import PATH, RoomClient
 
 WITHIN_SECONDS = 1.0
 LISTEN_SECONDS = 4.0
 PROBE_SECONDS = 8.0
-QUICK = Size(clients=48, rooms=4, pause=0.3, walkers=False)
-FULL = Size(clients=200, rooms=8, pause=0.3, walkers=False)
-Way = Callable[[Scene, Phone, Phone, Node], Awaitable[Answer]]
+QUICK = RunSize(clients=48, rooms=4, pause=0.3, rejoins=False)
+FULL = RunSize(clients=200, rooms=8, pause=0.3, rejoins=False)
+Removal = Callable[[Run, ApiUser, ApiUser, Node], Awaitable[ApiResponse]]
+"""Called with the run, the host, the user to be removed, and the node to call."""
 
 
-async def ban(scene: Scene, _host: Phone, victim: Phone, node: Node) -> Answer:
+async def ban(run: Run, _host: ApiUser, user: ApiUser, node: Node) -> ApiResponse:
     body = {"banned": True, "ban_reason": "chaos"}
-    headers = {"Authorization": f"Bearer {scene.fleet.ops_token}"}
-    path = f"/ops/api/users/{victim.id}"
-    return await scene.network.ask("PATCH", path, body, headers, node)
+    headers = {"Authorization": f"Bearer {run.fleet.ops_token}"}
+    path = f"/ops/api/users/{user.id}"
+    return await run.api.request("PATCH", path, body, headers, node)
 
 
-async def put_out(scene: Scene, host: Phone, victim: Phone, node: Node) -> Answer:
-    body = {"live_id": host.live_id, "user_id": victim.id, "minutes": 60}
+async def put_out(run: Run, host: ApiUser, user: ApiUser, node: Node) -> ApiResponse:
+    body = {"live_id": host.live_id, "user_id": user.id, "minutes": 60}
     path = f"{BASE}qlive_room/put_out/"
-    return await scene.network.ask("POST", path, body, host.headers, node)
+    return await run.api.request("POST", path, body, host.headers, node)
 
 
-async def log_out(scene: Scene, _host: Phone, victim: Phone, node: Node) -> Answer:
-    return await scene.network.ask("GET", f"{BASE}qlive_user/logout/", {}, victim.headers, node)
+async def log_out(run: Run, _host: ApiUser, user: ApiUser, node: Node) -> ApiResponse:
+    return await run.api.request("GET", f"{BASE}qlive_user/logout/", {}, user.headers, node)
 
 
-WAYS: dict[str, tuple[Way, int]] = {
+REMOVALS: dict[str, tuple[Removal, int]] = {
     "ban": (ban, 4503),
     "put_out": (put_out, 4503),
     "log_out": (log_out, 4401),
 }
+"""Each kind of removal with its close code."""
 
 
-async def out(play: Play) -> Report:
-    """Every way, for somebody on every process, by a word said to another one."""
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began, chance = time.monotonic(), scene.chance("victims")
-        scene.act()
-        waits = [
-            await _one(scene, name, node, chance) for name in WAYS for node in scene.fleet.nodes
+async def out(config: RunConfig) -> RunReport:
+    """Remove a user of each process in every way, by a request to another process."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started, rng = time.monotonic(), run.rng("removals")
+        run.start_load()
+        delays = [
+            await _remove(run, name, node, rng) for name in REMOVALS for node in run.fleet.nodes
         ]
-        await scene.quiet()
-        await judge(scene)
-        worst = round(max(waits), 2)
-        report = report_on(scene, "out", time.monotonic() - began, heard_last_after=worst)
-        report.aim("silences", 0)
+        await run.settle()
+        await check_invariants(run)
+        worst = round(max(delays), 2)
+        report = make_report(run, "out", time.monotonic() - started, last_event_after=worst)
+        report.require("silence_timeouts", 0)
         return report
 
 
-async def _one(scene: Scene, name: str, node: Node, chance: random.Random) -> float:
-    """Seconds after the answer in which something was still heard."""
-    way, code = WAYS[name]
-    stage, other = chance.choice(scene.stages), _other(chance, scene.fleet.nodes, node)
-    victim = await scene.guest(f"{name}{node.number}", 1, stage.live_id)
-    client = scene.ear(victim)
-    client.only = node
-    client.begin()
+async def _remove(run: Run, name: str, node: Node, rng: random.Random) -> float:
+    """Seconds from the response until the removed user's last event."""
+    removal, code = REMOVALS[name]
+    room, other = rng.choice(run.rooms), _other_node(rng, run.fleet.nodes, node)
+    user = await run.create_guest(f"{name}{node.number}", 1, room.live_id)
+    client = run.create_client(user)
+    client.pinned_node = node
+    client.start()
     try:
-        await scene.until(lambda: client.connected, 10)
-        answer = await way(scene, stage.host, victim, other)
-        if not answer.ok:
-            scene.faults.add("contradicted", f"{name}: {answer}")
-        wait = await _last_heard(client, LISTEN_SECONDS)
-        _check(scene, f"{name} on server {node.number}", client, wait, code)
-        for door in scene.fleet.nodes:
-            await _come_back(scene, name, client, door, code)
-        return wait
+        await run.wait_until(lambda: client.connected, 10)
+        response = await removal(run, room.host, user, other)
+        if not response.ok:
+            run.violations.add("unexpected_response", f"{name}: {response}")
+        delay = await _last_event_after(client, LISTEN_SECONDS)
+        _check_removed(run, f"{name} on server {node.number}", client, delay, code)
+        for target in run.fleet.nodes:
+            await _check_resume_rejected(run, name, client, target, code)
+        return delay
     finally:
         client.stop()
 
 
-def _check(scene: Scene, who: str, client: Client, wait: float, code: int) -> None:
-    if wait > WITHIN_SECONDS:
-        scene.faults.add("heard_after", f"{who}: {wait:.2f} s after the answer")
-    if client.final != code:
-        scene.faults.add("wrong_end", f"{who}: {client.final} and not {code}")
+def _check_removed(run: Run, name: str, client: RoomClient, delay: float, code: int) -> None:
+    if delay > WITHIN_SECONDS:
+        run.violations.add("event_after_removal", f"{name}: {delay:.2f} s after the response")
+    if client.final_code != code:
+        run.violations.add("wrong_close_code", f"{name}: {client.final_code} instead of {code}")
 
 
-async def _last_heard(client: Client, seconds: float) -> float:
-    """Seconds from now to the last event that this client hears, watched for so long."""
-    began, last, count = time.monotonic(), 0.0, client.hearing.deliveries
-    while time.monotonic() - began < seconds:
+async def _last_event_after(client: RoomClient, seconds: float) -> float:
+    """Watch the client for `seconds`; returns when, in seconds from now, its last event came."""
+    started, last, count = time.monotonic(), 0.0, client.checker.deliveries
+    while time.monotonic() - started < seconds:
         await asyncio.sleep(0.02)
-        if client.hearing.deliveries != count:
-            last, count = time.monotonic() - began, client.hearing.deliveries
+        if client.checker.deliveries != count:
+            last, count = time.monotonic() - started, client.checker.deliveries
     return last
 
 
-async def _come_back(scene: Scene, name: str, client: Client, door: Node, code: int) -> None:
-    """With since, the old token, at this door: closed with the same code, and nothing said."""
-    hearing, heard = client.hearing, list[Any]()
-    path = f"{PATH}?live_id={hearing.live_id}&epoch={hearing.epoch}&since={hearing.seq}"
-    wire = Wire(handshake(path, client.token), lambda text: heard.append(scene.stories.parse(text)))
+async def _check_resume_rejected(
+    run: Run, name: str, client: RoomClient, node: Node, code: int
+) -> None:
+    """Resume with the old token at this node: only a bye, and the same close code."""
+    checker, frames = client.checker, list[Any]()
+    path = f"{PATH}?live_id={checker.live_id}&epoch={checker.epoch}&since={checker.seq}"
+    connection = WebSocketConnection(
+        handshake(path, client.token), lambda text: frames.append(run.timelines.parse(text))
+    )
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: wire, "127.0.0.1", door.port)
+    await loop.create_connection(lambda: connection, "127.0.0.1", node.port)
     try:
-        ended = await asyncio.wait_for(wire.ended, PROBE_SECONDS)
+        closed_with = await asyncio.wait_for(connection.closed, PROBE_SECONDS)
     except TimeoutError:
-        ended = 0
-    wire.drop()
-    said = [frame["type"] for frame in heard]
-    if ended != code or said != ["bye"]:
-        scene.faults.add("let_in_again", f"{name} at server {door.number}: {ended}, {said}")
+        closed_with = 0
+    connection.abort()
+    types = [frame["type"] for frame in frames]
+    if closed_with != code or types != ["bye"]:
+        words = f"{name} at server {node.number}: {closed_with}, {types}"
+        run.violations.add("readmitted", words)
 
 
-def _other(chance: random.Random, nodes: list[Node], node: Node) -> Node:
-    return chance.choice([one for one in nodes if one is not node] or nodes)
+def _other_node(rng: random.Random, nodes: list[Node], node: Node) -> Node:
+    return rng.choice([other for other in nodes if other is not node] or nodes)
 
 
-SCENARIO = Scenario(out, "bans, put-outs and logouts reach every process", (QUICK, 0), (FULL, 0))
+SCENARIO = Scenario(out, "bans, removals and sign-outs reach every process", (QUICK, 0), (FULL, 0))

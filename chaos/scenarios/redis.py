@@ -1,4 +1,4 @@
-"""Redis is dead for a minute under load: rooms go on, a little later than usual."""
+"""Redis is down for a minute under load: rooms keep working, with more delay."""
 
 import asyncio
 import time
@@ -7,88 +7,89 @@ from typing import Any
 import aiohttp
 
 from chaos.fleet import Node
-from chaos.judge import judge
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on, told_figures
-from chaos.scene import Scene, Size, playing
+from chaos.invariants import check_invariants
+from chaos.report import RunReport, delivery_metrics, make_report
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
 BEFORE_SECONDS = AFTER_SECONDS = 15.0
 NOTICE_SECONDS = 5.0
-"""How long /readyz may take to say that Redis went or came."""
-DEAD_MS, NORMAL_MS = 1_500, 500
-LONGEST_RETURN = 60.0
-QUICK, FULL = Size(clients=200), Size(clients=1_000, pause=2.0)
+"""Maximum delay until /readyz reports that Redis went down or came back."""
+DOWN_MS, NORMAL_MS = 1_500, 500
+RECOVERY_SECONDS = 60.0
+QUICK, FULL = RunSize(clients=200), RunSize(clients=1_000, pause=2.0)
 
 
-async def redis(play: Play) -> Report:
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began = time.monotonic()
-        scene.act()
+async def redis(config: RunConfig) -> RunReport:
+    """`config.seconds`: how long Redis is down."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started = time.monotonic()
+        run.start_load()
         start = time.time()
         await asyncio.sleep(BEFORE_SECONDS)
-        scene.fleet.redis.knock_down()
-        died = time.time()
-        await _watch_health(scene, play.seconds)
-        scene.fleet.redis.let_up()
-        returned = time.time()
-        normal = await _until_ready(scene)
+        run.fleet.redis.hold_down()
+        killed_at = time.time()
+        await _watch_health(run, config.seconds)
+        run.fleet.redis.release()
+        returned_at = time.time()
+        ready_after = await _wait_all_ready(run)
         await asyncio.sleep(AFTER_SECONDS)
         end = time.time()
-        await scene.quiet()
-        await judge(scene)
-        report = report_on(
-            scene,
+        await run.settle()
+        await check_invariants(run)
+        report = make_report(
+            run,
             "redis",
-            time.monotonic() - began,
-            normal_after=normal,
-            **told_figures(scene, (start, died), "before"),
-            **told_figures(scene, (died, returned), "dead"),
-            **told_figures(scene, (returned + NOTICE_SECONDS, end), "after"),
+            time.monotonic() - started,
+            ready_after=ready_after,
+            **delivery_metrics(run, (start, killed_at), "before"),
+            **delivery_metrics(run, (killed_at, returned_at), "down"),
+            **delivery_metrics(run, (returned_at + NOTICE_SECONDS, end), "after"),
         )
-        report.aim("dead_ms_p99", DEAD_MS)
-        report.aim("after_ms_p99", NORMAL_MS)
-        report.aim("normal_after", NOTICE_SECONDS)
-        report.aim("silences", 0)
+        report.require("down_ms_p99", DOWN_MS)
+        report.require("after_ms_p99", NORMAL_MS)
+        report.require("ready_after", NOTICE_SECONDS)
+        report.require("silence_timeouts", 0)
         return report
 
 
-async def _watch_health(scene: Scene, seconds: float) -> None:
-    """Alive all the time; ready, and degraded as soon as it can be known."""
-    died = time.monotonic()
-    while time.monotonic() - died < seconds:
+async def _watch_health(run: Run, seconds: float) -> None:
+    """Check /healthz and /readyz: alive and ready throughout, degraded after NOTICE_SECONDS."""
+    killed_at = time.monotonic()
+    while time.monotonic() - killed_at < seconds:
         await asyncio.sleep(1)
-        for node in scene.fleet.nodes:
+        for node in run.fleet.nodes:
             status, _ = await health(node, "healthz")
             if status != 200:
-                scene.faults.add("not_alive", f"server {node.number}: {status}")
-            status, said = await health(node, "readyz")
-            noticed = time.monotonic() - died > NOTICE_SECONDS
-            if status != 200 or (noticed and said != "degraded"):
-                scene.faults.add("not_degraded", f"server {node.number}: {status} {said}")
+                run.violations.add("not_alive", f"server {node.number}: {status}")
+            status, state = await health(node, "readyz")
+            noticed = time.monotonic() - killed_at > NOTICE_SECONDS
+            if status != 200 or (noticed and state != "degraded"):
+                run.violations.add("not_degraded", f"server {node.number}: {status} {state}")
 
 
-async def _until_ready(scene: Scene) -> float:
-    """Seconds until every process calls itself well again."""
-    began = time.monotonic()
-    while time.monotonic() - began < LONGEST_RETURN:
-        said = [await health(node, "readyz") for node in scene.fleet.nodes]
-        if said == [(200, "ok")] * len(said):
+async def _wait_all_ready(run: Run) -> float:
+    """Seconds until /readyz of every process is ok, at most RECOVERY_SECONDS."""
+    started = time.monotonic()
+    while time.monotonic() - started < RECOVERY_SECONDS:
+        states = [await health(node, "readyz") for node in run.fleet.nodes]
+        if states == [(200, "ok")] * len(states):
             break
         await asyncio.sleep(0.2)
-    return round(time.monotonic() - began, 2)
+    return round(time.monotonic() - started, 2)
 
 
 async def health(node: Node, path: str) -> tuple[int, Any]:
-    """(HTTP status, the word that it says); 0 when nothing answers within 5 s."""
+    """(HTTP status, status in the body); (0, "") without a response within 5 s."""
     timeout = aiohttp.ClientTimeout(total=5)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(f"http://127.0.0.1:{node.own_port}/{path}") as answer,
+            http.get(f"http://127.0.0.1:{node.server_port}/{path}") as response,
         ):
-            return answer.status, (await answer.json())["status"]
+            return response.status, (await response.json())["status"]
     except (aiohttp.ClientError, OSError, TimeoutError):
         return 0, ""
 
 
-SCENARIO = Scenario(redis, "Redis dead under load", (QUICK, 20), (FULL, 60))
+SCENARIO = Scenario(redis, "Redis down under load", (QUICK, 20), (FULL, 60))

@@ -1,63 +1,63 @@
-"""A rolling restart of all processes under full rooms: nobody misses anything, nobody rushes."""
+"""Rolling restart of all processes under load: no event is missed, reconnects are spread."""
 
 import asyncio
 import time
 from collections import Counter
 
-from chaos.judge import judge
-from chaos.play import Play, Scenario
-from chaos.report import Report, report_on
-from chaos.scene import Scene, Size, playing
+from chaos.invariants import check_invariants
+from chaos.report import RunReport, make_report
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
 
-REST_SECONDS = 5.0
-RUSH = 2.5
-"""So many times its even share may come back in the busiest second of a drain."""
-END_SECONDS = 5.0
-"""For a server to end after its drain."""
+WARM_UP_SECONDS = 5.0
+PEAK_RATIO = 2.5
+"""Maximum reconnects in the busiest second of a drain, relative to an even spread."""
+STOP_SECONDS = 5.0
+"""Time for a server to exit after its drain."""
 DRAIN = "QLIVE_SERVER__DRAIN_SECONDS"
-QUICK = Size(clients=300, settings={DRAIN: "6"})
-FULL = Size(clients=2_000, pause=2.0, proxied=False, settings={DRAIN: "20"})
+QUICK = RunSize(clients=300, settings={DRAIN: "6"})
+FULL = RunSize(clients=2_000, pause=2.0, proxied=False, settings={DRAIN: "20"})
 
 
-async def rolling(play: Play) -> Report:
-    """`play.seconds` pass between two restarts."""
-    async with playing(play.folder, play.size, play.seed) as scene:
-        began = time.monotonic()
-        scene.act()
-        await asyncio.sleep(REST_SECONDS)
+async def rolling(config: RunConfig) -> RunReport:
+    """`config.seconds`: the pause between two restarts."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started = time.monotonic()
+        run.start_load()
+        await asyncio.sleep(WARM_UP_SECONDS)
         restarts: list[float] = []
-        ends: list[float] = []
-        drain = float(play.size.settings[DRAIN])
-        for node in scene.fleet.nodes:
+        stops: list[float] = []
+        drain = float(config.size.settings[DRAIN])
+        for node in run.fleet.nodes:
             restarts.append(time.time())
-            ends.append(round(await node.program.deploy(), 1))
-            await scene.fleet.ready(node)
-            await asyncio.sleep(play.seconds)
-        await scene.quiet()
-        await judge(scene)
-        back = _histogram(scene, restarts)
-        report = report_on(
-            scene,
+            stops.append(round(await node.program.restart(), 1))
+            await run.fleet.wait_ready(node)
+            await asyncio.sleep(config.seconds)
+        await run.settle()
+        await check_invariants(run)
+        reconnects = _reconnects_by_second(run, restarts)
+        report = make_report(
+            run,
             "rolling",
-            time.monotonic() - began,
-            slowest_end=max(ends),
-            rush=round(max(back.values()) * drain / back.total(), 2),
-            back_by_seconds_after_sigterm=dict(sorted(back.items())),
+            time.monotonic() - started,
+            slowest_stop=max(stops),
+            peak_ratio=round(max(reconnects.values()) * drain / reconnects.total(), 2),
+            reconnects_by_second_after_sigterm=dict(sorted(reconnects.items())),
         )
-        report.aim("rush", RUSH)
-        report.aim("slowest_end", drain + END_SECONDS)
-        report.aim("silences", 0)
+        report.require("peak_ratio", PEAK_RATIO)
+        report.require("slowest_stop", drain + STOP_SECONDS)
+        report.require("silence_timeouts", 0)
         return report
 
 
-def _histogram(scene: Scene, restarts: list[float]) -> Counter[int]:
-    """How many came back in each second after the latest restart before it."""
-    found: Counter[int] = Counter()
-    for at in scene.figures.returns:
-        before = [restart for restart in restarts if restart <= at]
-        if before:
-            found[int(at - before[-1])] += 1
-    return found
+def _reconnects_by_second(run: Run, restarts: list[float]) -> Counter[int]:
+    """Number of reconnects by seconds since the latest restart before them."""
+    counts: Counter[int] = Counter()
+    for at in run.metrics.recovered_at:
+        earlier = [restart for restart in restarts if restart <= at]
+        if earlier:
+            counts[int(at - earlier[-1])] += 1
+    return counts
 
 
 SCENARIO = Scenario(

@@ -1,7 +1,7 @@
-// Joins the modules of src/ into one CommonJS file: node build.mjs [folder, dist by default].
+// Bundles the modules of src/ into one CommonJS file: node build.mjs [folder, dist by default].
 //
-// No general bundler: it knows what these modules use (imports and exports of each other by name)
-// and refuses the rest. Each module becomes a function that returns what it exports.
+// Not a general bundler: supports only the named imports and exports that these modules use, and
+// throws on anything else. Each module becomes a function that returns its exports.
 
 import { copyFileSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -10,51 +10,51 @@ import { fileURLToPath } from "node:url";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ENTRY = join(HERE, "src", "qlive.js");
 const IMPORT = /^import \{ ([\w, ]+) \} from "(\.\/[\w-]+\.js)";\n/gm;
-const PASSED_ON = /^export \{ ([\w, ]+) \} from "(\.\/[\w-]+\.js)";\n/gm;
-const EXPORTED = /^export (?:async )?(?:function|class|const) (\w+)/gm;
+const FORWARD = /^export \{ ([\w, ]+) \} from "(\.\/[\w-]+\.js)";\n/gm;
+const EXPORT = /^export (?:async )?(?:function|class|const) (\w+)/gm;
 
-/** The text of the one file. */
+/** Text of the bundle. */
 export function bundle(entry = ENTRY) {
   const modules = new Map();
   add(entry, []);
-  return ['"use strict";', ...modules.values(), `module.exports = ${variable(entry)};`, ""].join("\n");
+  return ['"use strict";', ...modules.values(), `module.exports = ${moduleId(entry)};`, ""].join("\n");
 
-  // What a module imports stands before it, so none of them may need each other.
-  function add(path, waiting) {
+  // Adds a module after its imports, so circular imports are not possible.
+  function add(path, importers) {
     if (modules.has(path)) return;
-    if (waiting.includes(path)) throw new Error(`${path} imports itself, by a detour`);
+    if (importers.includes(path)) throw new Error(`${path} has a circular import`);
     const text = readFileSync(path, "utf8");
-    const at = (from) => resolve(dirname(path), from);
-    const taken = [...text.matchAll(IMPORT)].map(([, names, from]) => [names, at(from)]);
-    const passed = [...text.matchAll(PASSED_ON)].map(([, names, from]) => [names, at(from)]);
-    for (const [, from] of [...taken, ...passed]) add(from, [...waiting, path]);
-    modules.set(path, wrapped(path, text, taken, passed));
+    const toPath = (from) => resolve(dirname(path), from);
+    const imports = [...text.matchAll(IMPORT)].map(([, names, from]) => [names, toPath(from)]);
+    const forwarded = [...text.matchAll(FORWARD)].map(([, names, from]) => [names, toPath(from)]);
+    for (const [, from] of [...imports, ...forwarded]) add(from, [...importers, path]);
+    modules.set(path, wrapModule(path, text, imports, forwarded));
   }
 }
 
-function wrapped(path, text, taken, passed) {
-  const body = text.replace(IMPORT, "").replace(PASSED_ON, "").replace(/^export /gm, "").trim();
+function wrapModule(path, text, imports, forwarded) {
+  const body = text.replace(IMPORT, "").replace(FORWARD, "").replace(/^export /gm, "").trim();
   if (/^(import|export)\b/m.test(body) || /\bimport\(/.test(body)) {
-    throw new Error(`${path} imports in a way that the build does not know`);
+    throw new Error(`${path} uses an import or export form that the build does not support`);
   }
   const exported = [
-    ...[...text.matchAll(EXPORTED)].map(([, name]) => name),
-    ...passed.flatMap(([names, from]) => names.split(", ").map((n) => `${n}: ${variable(from)}.${n}`)),
+    ...[...text.matchAll(EXPORT)].map(([, name]) => name),
+    ...forwarded.flatMap(([names, from]) => names.split(", ").map((n) => `${n}: ${moduleId(from)}.${n}`)),
   ];
   return [
-    `const ${variable(path)} = (function () {`,
-    ...taken.map(([names, from]) => `const { ${names} } = ${variable(from)};`),
+    `const ${moduleId(path)} = (function () {`,
+    ...imports.map(([names, from]) => `const { ${names} } = ${moduleId(from)};`),
     body,
     `return { ${exported.join(", ")} };`,
     "})();",
   ].join("\n");
 }
 
-function variable(path) {
+function moduleId(path) {
   return `$${basename(path, ".js").replace(/-/g, "_")}`;
 }
 
-/** dist/qlive.cjs for require(), dist/wx/index.js for mini-programs, which pack .js files only. */
+/** Writes dist/qlive.cjs for require() and dist/wx/index.js: mini-programs pack .js files only. */
 export function build(folder) {
   const text = bundle();
   mkdirSync(join(folder, "wx"), { recursive: true });

@@ -1,10 +1,10 @@
-// The client of QLive: what it offers and what the server answers.
+// Type declarations of the QLive client SDK and of the server's responses.
 
 export type Gender = 0 | 1 | 2;
 export type UserType = 0 | 1 | 2 | 3 | 4 | 5;
 export type Id = number | string;
 
-// ---- the platform
+// ---- platform
 
 export interface Reply {
   status: number;
@@ -13,9 +13,9 @@ export interface Reply {
 }
 
 export interface Socket {
-  onOpen(opened: () => void): void;
-  onMessage(heard: (text: string) => void): void;
-  onClose(closed: (how: { code: number; reason: string }) => void): void;
+  onOpen(listener: () => void): void;
+  onMessage(listener: (text: string) => void): void;
+  onClose(listener: (event: { code: number; reason: string }) => void): void;
   send(text: string): void;
   close(): void;
 }
@@ -27,9 +27,9 @@ export interface Storage {
 }
 
 export interface Platform {
-  /** Whether a WebSocket takes headers; if not, the first frame brings the token. */
+  /** Whether WebSockets support headers; if not, the first frame carries the token. */
   socketHeaders: boolean;
-  request(asked: {
+  request(options: {
     url: string;
     method: "GET" | "POST";
     data?: object;
@@ -37,7 +37,7 @@ export interface Platform {
   }): Promise<Reply>;
   connectSocket(url: string, options: { headers: Record<string, string> }): Socket;
   storage: Storage;
-  /** Calls back when the phone has woken or found a network; returns what ends that. */
+  /** Calls `wake` when the device wakes up or is online again; returns a remove function. */
   onWake?(wake: () => void): () => void;
   now(): number;
   setTimeout(run: () => void, ms: number): unknown;
@@ -47,21 +47,21 @@ export interface Platform {
 
 export function wxPlatform(wx?: object): Platform;
 export function browserPlatform(): Platform;
-/** Over any store of texts; what it does not take is kept until the app ends. */
+/** Storage on top of a text store; values that it refuses are kept in memory until the app ends. */
 export function storageOver(
   get: (key: string) => string | null,
   set: (key: string, text: string) => void,
   remove: (key: string) => void,
 ): Storage;
 
-// ---- what can go wrong
+// ---- errors
 
 export class Refused extends Error {
   name: "Refused";
   status: number;
   code: string;
   fields: Record<string, string>;
-  /** Seconds; 0 when the server did not say. */
+  /** Seconds; 0 if the response has no Retry-After. */
   retryAfter: number;
 }
 export class Unreachable extends Error {
@@ -76,7 +76,7 @@ export class Gap extends Error {
   name: "Gap";
 }
 
-// ---- the room
+// ---- room
 
 export interface Face {
   user_id: string;
@@ -120,14 +120,14 @@ export interface Frame {
   seq?: number;
   ts?: number;
   data?: any;
-  [more: string]: any;
+  [field: string]: any;
 }
 
-/** The state that a snapshot frame shows. */
+/** State of a snapshot frame. */
 export function begin(snapshot: Frame): RoomState;
-/** The state after one more frame; throws Gap when one is missing before it. */
+/** State after one more frame; throws Gap if a frame is missing before it. */
 export function fold(state: RoomState, frame: Frame): RoomState;
-/** The invitation to the mic that this person has not answered, or null. */
+/** The user's open mic invitation, or null. */
 export function invitation(state: Pick<RoomState, "room"> | null, userId: string): Applicant | null;
 
 export type Connection =
@@ -140,20 +140,20 @@ export type Connection =
 export interface RoomEvents {
   state: (room: RoomShown, frame: Frame) => void;
   frame: (frame: Frame) => void;
-  connection: (now: Connection) => void;
+  connection: (connection: Connection) => void;
   audience: (counts: { audience_count: number; num_list: number[] }) => void;
-  /** About oneself: */
+  /** About the current user: */
   invited: (invitation: Applicant) => void;
   seated: (seat: Face & { play_url: string; area: string; age: number }) => void;
-  refused: (how: Face & { reason: string }) => void;
-  offMic: (how: Face & { reason: string }) => void;
+  refused: (event: Face & { reason: string }) => void;
+  offMic: (event: Face & { reason: string }) => void;
 }
 
 export class RoomSocket {
   private constructor();
   readonly live_id: number;
   readonly state: RoomState | null;
-  on<Name extends keyof RoomEvents>(name: Name, ear: RoomEvents[Name]): () => void;
+  on<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): () => void;
   open(): void;
   close(): void;
   wake(): void;
@@ -175,14 +175,14 @@ export interface GiftGiven {
   income: number;
 }
 export interface Gifts {
-  push(wish: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  push(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   pending(): PendingGift[];
-  /** Asks again, at once: after a login, and whenever there is a network again. */
+  /** Retries immediately; call it after a login and whenever the network is back. */
   resume(): Promise<Array<{ gift: PendingGift; answer?: GiftGiven; error?: Error }>>;
   forget(request_id: string): void;
 }
 
-// ---- the calls
+// ---- API
 
 export interface Ok {
   detail: string;
@@ -291,12 +291,12 @@ export interface Client {
   readonly token: string;
   readonly userId: string;
   readonly gifts: Gifts;
-  /** The token is gone or no longer good: wx.login, then login. */
-  on(name: "signedOut", ear: (why: { status: number; code: string }) => void): () => void;
+  /** The server requires a new login: call wx.login, then `login`. */
+  on(name: "signedOut", listener: (reason: { status: number; code: string }) => void): () => void;
   room(live_id: Id): RoomSocket;
 
-  login(wish: { appId: string; code: string }): Promise<Login>;
-  createUser(wish: {
+  login(params: { appId: string; code: string }): Promise<Login>;
+  createUser(params: {
     appId: string;
     code: string;
     encryptedData: string;
@@ -304,42 +304,42 @@ export interface Client {
   }): Promise<NewUser>;
   logout(): Promise<Ok>;
   updateUserinfo(
-    wish: Partial<{ nickname: string; gender: 1 | 2; age: number; area: string; face_url: string }>,
+    params: Partial<{ nickname: string; gender: 1 | 2; age: number; area: string; face_url: string }>,
   ): Promise<UserInfo>;
-  getUserinfo(wish?: { user_id?: string }): Promise<UserInfo & { rate: string }>;
+  getUserinfo(params?: { user_id?: string }): Promise<UserInfo & { rate: string }>;
   getUserState(): Promise<UserState>;
   getUsersInfo(
-    wish: InRoom & { gender: 1 | 2; page?: number },
+    params: InRoom & { gender: 1 | 2; page?: number },
   ): Promise<Array<{ user_id: string; face_url: string; nickname: string; state: 0 | 1 }>>;
-  getLivelist(wish?: { page?: number }): Promise<LiveRoom[]>;
-  getPlayurl(wish: InRoom): Promise<PlayUrl>;
+  getLivelist(params?: { page?: number }): Promise<LiveRoom[]>;
+  getPlayurl(params: InRoom): Promise<PlayUrl>;
   getConfigs(): Promise<Record<string, any>>;
   matchmakerEnter(): Promise<MatchmakerEnter>;
-  applyMicro(wish: InRoom): Promise<Ok>;
-  inviteMicro(wish: InRoom & { user_id: string }): Promise<Ok>;
-  acceptMicro(wish: InRoom): Promise<OnMic & { push_url: string; gender: Gender }>;
-  refuseMicro(wish: InRoom): Promise<Ok>;
-  leaveMicro(wish: InRoom & { user_id?: string; gender?: 1 | 2 }): Promise<Ok>;
-  leaveRoom(wish: InRoom): Promise<Ok>;
-  putOut(wish: InRoom & { user_id: string; minutes?: number }): Promise<Ok>;
-  liveEnd(wish: InRoom): Promise<Ok>;
-  rank(wish: InRoom): Promise<Rank>;
-  dayRank(wish?: { day?: string }): Promise<Rank>;
-  getGifts(wish?: { page?: number }): Promise<GiftPage>;
-  pushGift(wish: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  applyMicro(params: InRoom): Promise<Ok>;
+  inviteMicro(params: InRoom & { user_id: string }): Promise<Ok>;
+  acceptMicro(params: InRoom): Promise<OnMic & { push_url: string; gender: Gender }>;
+  refuseMicro(params: InRoom): Promise<Ok>;
+  leaveMicro(params: InRoom & { user_id?: string; gender?: 1 | 2 }): Promise<Ok>;
+  leaveRoom(params: InRoom): Promise<Ok>;
+  putOut(params: InRoom & { user_id: string; minutes?: number }): Promise<Ok>;
+  liveEnd(params: InRoom): Promise<Ok>;
+  rank(params: InRoom): Promise<Rank>;
+  dayRank(params?: { day?: string }): Promise<Rank>;
+  getGifts(params?: { page?: number }): Promise<GiftPage>;
+  pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   getBlocks(): Promise<Array<{ id: number; gold: number; price: string }>>;
-  pay(wish: { block_id: Id }): Promise<Order>;
-  like(wish: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
-  getLike(wish: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
+  pay(params: { block_id: Id }): Promise<Order>;
+  like(params: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
+  getLike(params: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
 }
 
-/** Every call: its name, its method, its path. */
+/** Every endpoint: client method name, HTTP method and path. */
 export const CALLS: Record<string, [method: "GET" | "POST", path: string]>;
 
 export function createClient(options: {
-  /** As in https://example.com/wx/api/qlive */
+  /** API URL, as in https://example.com/wx/api/qlive */
   base: string;
   platform?: Platform;
-  /** How long a gift is asked for again before `Unanswered`; a minute by default. */
+  /** Milliseconds for which a gift is retried before `Unanswered`; one minute by default. */
   giftPatienceMs?: number;
 }): Client;

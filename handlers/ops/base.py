@@ -1,40 +1,44 @@
-"""The operators' door: one bearer token, and a line in the audit for every call."""
+"""Operators' API: bearer-token authentication and one audit entry per request."""
 
 import hmac
 from typing import Any
 
 from handlers.base import Handler
-from rooms.refusals import NotAnOperator
+from handlers.errors import InvalidOperatorToken
 
-PAGE = 50
+PAGE_SIZE = 50
 
 
-class Operator(Handler):
-    """A call of the operators' API."""
+class OperatorHandler(Handler):
+    """Authenticates the operator and writes an audit entry before the request is processed.
 
-    keeps_blanks = True
+    Requests with a wrong token are not audited. `done` stays false when the request fails.
+    """
+
+    admission_errors = (InvalidOperatorToken,)
+    keep_blank_values = True
 
     async def admit(self) -> None:
-        kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        known = self.parts.settings.ops.token.encode()
-        right = hmac.compare_digest(token.strip().encode(), known)
-        if kind.lower() != "bearer" or not known or not right:
-            raise NotAnOperator
-        asked = self.parameters()
-        self._entry = await self.parts.audit.begin(
-            who=f"ops@{self.caller[:64]}",
-            what=f"{self.request.method} {type(self).__name__}",
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        expected = self.context.settings.ops.token.encode()
+        matches = hmac.compare_digest(token.strip().encode(), expected)
+        if scheme.lower() != "bearer" or not expected or not matches:
+            raise InvalidOperatorToken
+        parameters = self.parameters()
+        self._entry = await self.context.stores.audit.begin(
+            who=f"ops@{self.remote_ip[:64]}",
+            what=f"{self.request.method} {self.label}",
             on="/".join(str(part) for part in self.path_args),
-            reason=_reason(asked),
-            asked=asked,
+            reason=_reason(parameters),
+            asked=parameters,
             changes=self.request.method != "GET",
         )
 
     async def done(self) -> None:
-        await self.parts.audit.done(self._entry)
+        await self.context.stores.audit.done(self._entry)
 
 
-def _reason(asked: dict[str, Any]) -> str:
-    """Text only, and text that a database can keep."""
-    said = asked.get("reason") or asked.get("ban_reason") or ""
-    return str(said)[:500].encode("utf-8", "replace").decode()
+def _reason(parameters: dict[str, Any]) -> str:
+    """Text of at most 500 characters; lone surrogates, which BSON rejects, become `?`."""
+    reason = parameters.get("reason") or parameters.get("ban_reason") or ""
+    return str(reason)[:500].encode("utf-8", "replace").decode()

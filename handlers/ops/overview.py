@@ -1,40 +1,43 @@
-"""How the night goes, at a glance."""
+"""Operators' overview: dependencies, processes, rooms, money and refused callbacks."""
 
 from datetime import UTC, datetime
 
-from handlers.answers import Answer
-from handlers.base import call
-from handlers.health import Dependency, readiness
-from handlers.ops.base import Operator
-from money.rank import day_of
+from handlers.base import endpoint
+from handlers.health import DependencyResponse, readiness
+from handlers.ops.base import OperatorHandler
+from handlers.schemas.responses import Response
+from ledger.ranking import day_of
 
 
-class Process(Answer):
+class ProcessResponse(Response):
     id: str
     lease_until: datetime
 
 
-class Sold(Answer):
+class PaidOrdersResponse(Response):
     orders: int
     fen: int
     gold: int
 
 
-class Given(Answer):
+class GiftTotalsResponse(Response):
     gold: int
     income: int
 
 
-class Today(Answer):
-    """Of this day in China: orders paid, and gifts."""
+class TodayResponse(Response):
+    """Paid orders and gifts of the current day in China."""
 
-    sold: Sold
-    given: Given
+    sold: PaidOrdersResponse
+    given: GiftTotalsResponse
 
 
-class BookState(Answer):
-    """What check-ledger found last; `problems` is null before, and -1 when it failed. `at` and
-    `full_at` are unix seconds: when it began, and when it last looked at the whole book."""
+class LedgerCheckResponse(Response):
+    """Result of the last ledger check.
+
+    `problems` is null before the first check and -1 when the check failed. `at` and `full_at` are
+    unix seconds: the start of the last check, and of the last one that covered the whole ledger.
+    """
 
     problems: int | None
     at: float | None
@@ -46,48 +49,51 @@ class BookState(Answer):
     oldest_unpaid_seconds: float
 
 
-class RefusedReports(Answer):
+class RefusedCallbacksResponse(Response):
     source: str
     reason: str
     times: int
 
 
-class AtAGlance(Answer):
-    """`people` have a place in a room; `refused` are the different reports of
-    the last day."""
+class OverviewResponse(Response):
+    """Current state and the totals of today.
+
+    `people` counts room memberships, `sockets_here` the sockets of this process, and `refused` the
+    distinct callbacks refused in the last day, by source and reason.
+    """
 
     at: datetime
     status: str
-    dependencies: dict[str, Dependency]
-    processes: list[Process]
+    dependencies: dict[str, DependencyResponse]
+    processes: list[ProcessResponse]
     rooms: int
     people: int
     sockets_here: int
-    today: Today
-    book: BookState
+    today: TodayResponse
+    book: LedgerCheckResponse
     debtors: int
-    refused: list[RefusedReports]
+    refused: list[RefusedCallbacksResponse]
 
 
-class Overview(Operator):
-    """States and sums; what changes from moment to moment is on /metrics."""
+class OpsOverviewHandler(OperatorHandler):
+    """States and daily totals; live gauges are on /metrics."""
 
-    @call
-    async def get(self) -> AtAGlance:
-        parts, now = self.parts, datetime.now(UTC)
-        ready, found = await readiness(parts), await parts.overview.figures(day_of(now))
-        book = parts.books
-        return AtAGlance(
+    @endpoint()
+    async def get(self) -> OverviewResponse:
+        context, now = self.context, datetime.now(UTC)
+        ready, found = await readiness(context), await context.stores.overview.figures(day_of(now))
+        audit = context.services.ledger_audit
+        return OverviewResponse(
             at=now,
             status=ready.status,
             dependencies=ready.dependencies,
             processes=found["processes"],
             rooms=found["rooms"],
             people=found["people"],
-            sockets_here=parts.hub.sockets,
-            today=Today(sold=found["orders_paid"], given=found["given"]),
-            book=BookState.model_validate(
-                {**UNKNOWN, **book.last, "oldest_unpaid_seconds": book.oldest_unpaid}
+            sockets_here=context.realtime.hub.sockets,
+            today=TodayResponse(sold=found["orders_paid"], given=found["given"]),
+            book=LedgerCheckResponse.model_validate(
+                {**UNKNOWN, **audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid}
             ),
             debtors=found["debtors"],
             refused=found["refused"],

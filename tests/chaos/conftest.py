@@ -1,4 +1,4 @@
-"""A folder in memory and the file limit, for runs over real processes."""
+"""Fixtures for runs over real processes: a folder in memory, and the file limit."""
 
 import resource
 import shutil
@@ -13,18 +13,20 @@ MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def folder(secrets_file: Path) -> Iterator[Path]:
-    """In memory where there is any: mongod syncs every acknowledged write. With the secrets
-    already made, where there are any."""
-    place = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="qlive-chaos-", dir=place) as made:
+    """A temporary folder with the development secrets, if they exist.
+
+    In memory where /dev/shm exists: mongod syncs every acknowledged write.
+    """
+    parent = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="qlive-chaos-", dir=parent) as created:
         if secrets_file.exists():
-            shutil.copy(secrets_file, Path(made) / "dev-secrets.json")
-        yield Path(made)
+            shutil.copy(secrets_file, Path(created) / "dev-secrets.json")
+        yield Path(created)
 
 
 @pytest.fixture
 def file_limit() -> Iterator[None]:
-    """A run raises the limit for its whole process."""
+    """Restores the limit of open files, which a run raises for its whole process."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)

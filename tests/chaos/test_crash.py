@@ -1,4 +1,4 @@
-"""The crash matrix: how steps are found, who dies at them, and what is wrong afterwards."""
+"""The crash matrix: recording of steps, exits at them, and the checks afterwards."""
 
 import json
 import random
@@ -10,19 +10,32 @@ from typing import Any
 
 import pytest
 
-from chaos.crash.orders import Notifications
-from chaos.crash.steps import Act, Death, Fate, Step, fate_of, shuffled, steps_of
-from chaos.crash.town import founded
-from chaos.crash.verdict import judge, wrong_events, wrong_gifts, wrong_orders
-from chaos.crash.watch import ON_PATH, Watch
-from chaos.scenarios.crash import Matrix, _people
+from chaos.crash.call_recorder import ON_PATH, CallRecorder
+from chaos.crash.environment import open_environment
+from chaos.crash.exit_plans import (
+    Call,
+    CrashStep,
+    ExitPlan,
+    ExitReport,
+    exit_plan_for,
+    shuffled,
+    steps_of,
+)
+from chaos.crash.invariants import (
+    check_crash_invariants,
+    event_violations,
+    gift_violations,
+    order_violations,
+)
+from chaos.crash.payment_paths import NotificationPath
+from chaos.scenarios.crash import CrashMatrix, _create_users
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-READ, WRITE = Act("find users", 0.25), Act("update users *", 0.5)
+READ, WRITE = Call("find users", 0.25), Call("update users *", 0.5)
 
 
-def test_every_act_of_a_path_has_a_step_before_during_and_after_it() -> None:
+def test_each_call_has_a_step_before_during_and_after_it() -> None:
     assert [str(step) for step in steps_of("gift", [READ, WRITE])] == [
         "gift 00 before find users",
         "gift 00 during find users",
@@ -33,7 +46,7 @@ def test_every_act_of_a_path_has_a_step_before_during_and_after_it() -> None:
     ]
 
 
-def test_every_step_comes_as_often_as_asked_and_in_the_order_of_its_seed() -> None:
+def test_a_shuffled_plan_has_each_step_equally_often_and_depends_on_the_seed() -> None:
     steps = steps_of("gift", [READ, WRITE])
     plan = shuffled(steps, 5, random.Random(3))
     assert Counter(plan) == dict.fromkeys(steps, 5)
@@ -41,55 +54,57 @@ def test_every_step_comes_as_often_as_asked_and_in_the_order_of_its_seed() -> No
     assert plan != shuffled(steps, 5, random.Random(4))
 
 
-def test_who_dies_during_an_act_dies_within_its_time() -> None:
-    step = Step("gift", 1, "during", WRITE)
-    fates = [fate_of(step, "one", random.Random(seed)) for seed in range(50)]
-    assert max(fate.delay for fate in fates) <= 0.5
-    assert len({fate.delay for fate in fates}) == 50
+def test_an_exit_during_a_call_is_planned_within_its_duration() -> None:
+    step = CrashStep("gift", 1, "during", WRITE)
+    plans = [exit_plan_for(step, "one", random.Random(seed)) for seed in range(50)]
+    assert max(plan.delay for plan in plans) <= 0.5
+    assert len({plan.delay for plan in plans}) == 50
 
 
-def test_a_fate_and_a_death_are_read_as_they_were_written() -> None:
-    fate = Fate("gift", "one", 3, "during", 0.25)
-    assert Fate.read(fate.line()) == fate
-    death = Death("during", 3, under_way=True, acts=(READ, WRITE), status=-9)
-    assert Death.read(json.loads(json.dumps(asdict(death)))) == death
-    assert death.is_of(Step("gift", 3, "during", WRITE))
-    assert not death.is_of(Step("gift", 3, "after", WRITE))
-    assert Death.read({}) == Death()
+def test_plans_and_reports_survive_serialization() -> None:
+    plan = ExitPlan("gift", "one", 3, "during", 0.25)
+    assert ExitPlan.read(plan.line()) == plan
+    report = ExitReport("during", 3, in_flight=True, calls=(READ, WRITE), status=-9)
+    assert ExitReport.read(json.loads(json.dumps(asdict(report)))) == report
+    assert report.is_at(CrashStep("gift", 3, "during", WRITE))
+    assert not report.is_at(CrashStep("gift", 3, "after", WRITE))
+    assert ExitReport.read({}) == ExitReport()
 
 
-class Dead(Exception):
-    """Instead of the end of the process."""
+class Exited(Exception):
+    """Raised instead of ending the process."""
 
 
-class Walk:
-    """Two acts on a path; `alarms` is what would come by itself."""
+class FakePath:
+    """A path of two calls; `alarms` holds the scheduled callbacks."""
 
-    def __init__(self, fate: Fate) -> None:
-        self.death = Death()
+    def __init__(self, plan: ExitPlan) -> None:
+        self.report = ExitReport()
         self.alarms: list[Callable[[], None]] = []
-        self.watch = Watch(fate, self._die, lambda _seconds, act: self.alarms.append(act))
+        self.recorder = CallRecorder(
+            plan, self._exit, lambda _seconds, callback: self.alarms.append(callback)
+        )
 
-    def go(self, *, marked: bool = True) -> Death:
+    def run(self, *, marked: bool = True) -> ExitReport:
         token = ON_PATH.set(marked)
         try:
             for name in ("find users", "update users *"):
-                self.watch.begin(name, name)
-                self.watch.end(name)
-            self.watch.over()
-        except Dead:
+                self.recorder.begin(name, name)
+                self.recorder.end(name)
+            self.recorder.finish()
+        except Exited:
             pass
         finally:
             ON_PATH.reset(token)
-        return self.death
+        return self.report
 
-    def _die(self, death: Death) -> None:
-        self.death = death
-        raise Dead
+    def _exit(self, report: ExitReport) -> None:
+        self.report = report
+        raise Exited
 
 
 @pytest.mark.parametrize(
-    ("number", "moment", "known"),
+    ("number", "moment", "recorded"),
     [
         (0, "before", ["find users"]),
         (0, "after", ["find users"]),
@@ -97,37 +112,37 @@ class Walk:
         (1, "after", ["find users", "update users *"]),
     ],
 )
-def test_a_server_dies_at_its_step(number: int, moment: Any, known: list[str]) -> None:
-    death = Walk(Fate("gift", "one", number, moment)).go()
-    assert (death.number, death.at) == (number, moment)
-    assert [act.name for act in death.acts] == known
+def test_a_server_exits_at_its_step(number: int, moment: Any, recorded: list[str]) -> None:
+    report = FakePath(ExitPlan("gift", "one", number, moment)).run()
+    assert (report.number, report.at) == (number, moment)
+    assert [call.name for call in report.calls] == recorded
 
 
-def test_who_is_to_die_during_an_act_dies_when_the_alarm_comes() -> None:
-    walk = Walk(Fate("gift", "one", 1, "during"))
+def test_an_exit_during_a_call_happens_when_the_alarm_fires() -> None:
+    path = FakePath(ExitPlan("gift", "one", 1, "during"))
     token = ON_PATH.set(True)
     for name in ("find users", "update users *"):
-        assert not walk.alarms
-        walk.watch.begin(name, name)
+        assert not path.alarms
+        path.recorder.begin(name, name)
         if name == "find users":
-            walk.watch.end(name)
+            path.recorder.end(name)
     ON_PATH.reset(token)
-    with pytest.raises(Dead):
-        walk.alarms[0]()
-    assert (walk.death.at, walk.death.under_way) == ("during", True)
+    with pytest.raises(Exited):
+        path.alarms[0]()
+    assert (path.report.at, path.report.in_flight) == ("during", True)
 
 
-def test_a_step_that_never_comes_is_told_at_the_end_of_the_path() -> None:
-    death = Walk(Fate("gift", "one", 2, "before")).go()
-    assert death.at == "end"
-    assert [act.name for act in death.acts] == ["find users", "update users *"]
+def test_a_step_that_is_not_reached_is_reported_at_the_end_of_the_path() -> None:
+    report = FakePath(ExitPlan("gift", "one", 2, "before")).run()
+    assert report.at == "end"
+    assert [call.name for call in report.calls] == ["find users", "update users *"]
 
 
-def test_what_is_not_on_the_path_is_nobody_s_death() -> None:
-    assert Walk(Fate("gift", "one", 0, "before")).go(marked=False) == Death()
+def test_calls_off_the_path_are_ignored() -> None:
+    assert FakePath(ExitPlan("gift", "one", 0, "before")).run(marked=False) == ExitReport()
 
 
-# ---- the verdict
+# ---- invariants
 
 
 def booked(name: str, seq: int, gold: int) -> dict[str, Any]:
@@ -147,76 +162,76 @@ def booked(name: str, seq: int, gold: int) -> dict[str, Any]:
 
 ONE, TWO = booked("one", 1, 9), booked("two", 2, 8)
 ROOM = {"_id": 1, "epoch": "e", "version": 2}
-SAID = {row["_id"]: row["answer"] for row in (ONE, TWO)}
+RESPONSES = {row["_id"]: row["answer"] for row in (ONE, TWO)}
 
 
 def kinds(found: Any) -> list[str]:
     return sorted({kind for kind, _ in found})
 
 
-def test_gifts_that_stand_in_the_book_as_they_were_answered_are_right() -> None:
-    assert kinds(wrong_gifts(SAID, [ONE, TWO])) == []
-    assert kinds(wrong_events([ONE, TWO], {1: "one", 2: "two"}, ROOM)) == []
+def test_gifts_that_are_booked_as_acknowledged_pass() -> None:
+    assert kinds(gift_violations(RESPONSES, [ONE, TWO])) == []
+    assert kinds(event_violations([ONE, TWO], {1: "one", 2: "two"}, ROOM)) == []
 
 
-def test_gifts_that_are_lost_invented_or_answered_differently_are_found() -> None:
-    assert kinds(wrong_gifts(SAID, [ONE])) == ["gift_lost"]
-    assert kinds(wrong_gifts({}, [ONE])) == ["gift_of_nobody"]
-    other = {**SAID, ONE["_id"]: {"status": "success", "gold": 7, "income": 0}}
-    assert kinds(wrong_gifts(other, [ONE, TWO])) == ["answered_differently"]
+def test_lost_unacknowledged_and_conflicting_gifts_are_found() -> None:
+    assert kinds(gift_violations(RESPONSES, [ONE])) == ["gift_lost"]
+    assert kinds(gift_violations({}, [ONE])) == ["gift_not_acknowledged"]
+    other = {**RESPONSES, ONE["_id"]: {"status": "success", "gold": 7, "income": 0}}
+    assert kinds(gift_violations(other, [ONE, TWO])) == ["conflicting_responses"]
 
 
-def test_a_gift_that_cost_something_else_is_found() -> None:
+def test_a_gift_with_the_wrong_charge_is_found() -> None:
     row = booked("two", 2, 9)
-    assert kinds(wrong_gifts({**SAID, row["_id"]: row["answer"]}, [ONE, row])) == [
-        "charged_wrongly"
-    ]
+    found = gift_violations({**RESPONSES, row["_id"]: row["answer"]}, [ONE, row])
+    assert kinds(found) == ["wrong_charge"]
 
 
 @pytest.mark.parametrize(
     ("events", "version", "kind"),
     [
-        ({1: "one"}, 2, ["event_numbers", "gift_unheard"]),
+        ({1: "one"}, 2, ["event_numbers", "gift_without_event"]),
         ({1: "one", 2: "two", 4: "three"}, 4, ["event_numbers"]),
-        ({1: "one", 2: "two", 3: "two"}, 3, ["event_doubled"]),
-        ({1: "two", 2: "one"}, 2, ["gift_unheard"]),
+        ({1: "one", 2: "two", 3: "two"}, 3, ["duplicate_event"]),
+        ({1: "two", 2: "one"}, 2, ["gift_without_event"]),
     ],
 )
-def test_gifts_without_an_event_and_numbers_without_a_gift_are_found(
+def test_gifts_without_an_event_and_gaps_in_event_numbers_are_found(
     events: dict[int, str], version: int, kind: list[str]
 ) -> None:
-    assert kinds(wrong_events([ONE, TWO], events, {**ROOM, "version": version})) == kind
+    assert kinds(event_violations([ONE, TWO], events, {**ROOM, "version": version})) == kind
 
 
-def test_two_gifts_that_name_one_event_are_found() -> None:
+def test_two_gifts_that_share_an_event_are_found() -> None:
     rows = [ONE, booked("two", 1, 8)]
-    assert "event_shared" in kinds(wrong_events(rows, {1: "one", 2: "two"}, ROOM))
+    assert "shared_event" in kinds(event_violations(rows, {1: "one", 2: "two"}, ROOM))
 
 
-def test_orders_that_are_not_credited_once_are_found() -> None:
+def test_orders_that_are_not_credited_exactly_once_are_found() -> None:
     order = {"_id": "Q1", "state": "paid", "gold": 60}
     entry = {"_id": "recharge:Q1"}
-    assert kinds(wrong_orders([order], [entry], {"gold": 60})) == []
-    assert kinds(wrong_orders([order], [], {"gold": 0})) == ["order_lost", "purse"]
-    assert kinds(wrong_orders([order], [entry], {"gold": 120})) == ["purse"]
-    assert kinds(wrong_orders([], [entry], {"gold": 0})) == ["credited_for_nothing"]
+    assert kinds(order_violations([order], [entry], {"gold": 60})) == []
+    assert kinds(order_violations([order], [], {"gold": 0})) == ["order_lost", "wrong_balance"]
+    assert kinds(order_violations([order], [entry], {"gold": 120})) == ["wrong_balance"]
+    assert kinds(order_violations([], [entry], {"gold": 0})) == ["credit_without_order"]
 
 
-# ---- a few real deaths
+# ---- a few real crashes
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_a_gift_is_given_once_wherever_its_server_dies(tmp_path: Path) -> None:
-    async with founded(tmp_path) as town:
-        inside, outside, till = await _people(town)
-        matrix = Matrix(town, [inside], random.Random(1))
+async def test_a_gift_is_booked_once_wherever_its_server_crashes(tmp_path: Path) -> None:
+    async with open_environment(tmp_path) as env:
+        inside, outside, orders = await _create_users(env)
+        matrix = CrashMatrix(env, [inside], random.Random(1))
         steps = {str(step)[len("gift 00 ") :]: step for step in await matrix.steps()}
-        for name in ("before insert ledger *", "during update rooms *", "after the answer"):
-            await matrix.die_at(steps[name])
+        for name in ("before insert ledger *", "during update rooms *", "after response"):
+            await matrix.crash_at(steps[name])
         await matrix.settle()
-        counted = await judge(town, inside, outside, till, Notifications(till))
-        assert not town.faults, town.faults.examples
-        assert matrix.said["kills"] == 3
-        assert matrix.said["strayed"] == 0
-        assert counted["gift_events"] == counted["gifts_booked"] == 6, "the walks are gifts, too"
-        assert inside.answered_at_once == 4
+        notifications = NotificationPath(orders)
+        counts = await check_crash_invariants(env, inside, outside, orders, notifications)
+        assert not env.violations, env.violations.examples
+        assert matrix.counts["kills"] == 3
+        assert matrix.counts["other_call"] == 0
+        assert counts["gift_events"] == counts["gifts_booked"] == 6, "3 recordings and 3 crashes"
+        assert inside.acknowledged_at_once == 4

@@ -1,4 +1,4 @@
-"""The command line: whatever becomes of a run, it is reported and can be repeated."""
+"""The command line: each run is reported and can be repeated, whatever its outcome."""
 
 import asyncio
 import json
@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 
 from chaos import __main__ as command
-from chaos.play import Play, Scenario
-from chaos.report import Report
-from chaos.scene import Size
+from chaos.report import RunReport
+from chaos.run import RunSize
+from chaos.scenario import RunConfig, Scenario
 
-SIZE = Size(clients=6, rooms=2, processes=1)
-
-
-async def keeps(play: Play) -> Report:
-    return Report("kept", play.seed, str(play.folder), 0.0)
+SIZE = RunSize(clients=6, rooms=2, processes=1)
 
 
-async def crashes(play: Play) -> Report:
-    if play.seed == 1:
+async def passes(config: RunConfig) -> RunReport:
+    return RunReport("passes", config.seed, str(config.folder), 0.0)
+
+
+async def crashes(config: RunConfig) -> RunReport:
+    if config.seed == 1:
         raise RuntimeError("no room")
-    return await keeps(play)
+    return await passes(config)
 
 
-async def hangs(_play: Play) -> Report:
+async def hangs(_config: RunConfig) -> RunReport:
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -38,13 +38,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def asked(*words: str) -> int:
-    """The exit status; in a thread, since each run has a loop of its own."""
+def exit_status(*arguments: str) -> int:
+    """Run the command in a thread, since each run has an event loop of its own."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(command.main, list(words)).result()
+        return pool.submit(command.main, list(arguments)).result()
 
 
-def plays(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
+def set_storm(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
     monkeypatch.setitem(command.SCENARIOS, "storm", Scenario(run, "", (SIZE, 0.0), (SIZE, 0.0)))
 
 
@@ -52,40 +52,38 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
 
 
-def test_after_a_run_that_crashed_the_others_still_have_theirs(
+def test_other_runs_continue_after_a_crashed_run(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    plays(monkeypatch, crashes)
-    assert asked("storms", "--seeds", "3") == 1
-    assert [line["faults"] for line in lines(folder)] == [{"crashed": 1}, {}, {}]
+    set_storm(monkeypatch, crashes)
+    assert exit_status("storms", "--seeds", "3") == 1
+    assert [line["violations"] for line in lines(folder)] == [{"crashed": 1}, {}, {}]
     assert "crashed: 1" in (folder / "report.md").read_text()
 
 
-def test_a_run_that_hangs_is_ended_and_reported(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    plays(monkeypatch, hangs)
+def test_a_hanging_run_is_ended_and_reported(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    set_storm(monkeypatch, hangs)
     monkeypatch.setattr(command, "LIMIT_SECONDS", 0.05)
-    assert asked("storm") == 1
+    assert exit_status("storm") == 1
     assert lines(folder)[0]["examples"] == {"crashed": ["TimeoutError()"]}
 
 
-def test_a_broken_run_says_how_to_repeat_it(
+def test_a_failed_run_prints_the_command_that_repeats_it(
     monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plays(monkeypatch, crashes)
-    words = ["--seconds", "2.5", "--clients", "8", "--rooms", "3", "--processes", "2", "--full"]
-    asked("storm", *words)
-    again = f"python -m chaos storm --seed 1 {' '.join(words)}"
-    assert f"BROKEN: {again}\n" in capsys.readouterr().err
+    set_storm(monkeypatch, crashes)
+    options = ["--seconds", "2.5", "--clients", "8", "--rooms", "3", "--processes", "2", "--full"]
+    exit_status("storm", *options)
+    repeat = f"python -m chaos storm --seed 1 {' '.join(options)}"
+    assert f"FAILED: {repeat}\n" in capsys.readouterr().err
     line = lines(folder)[0]
-    assert line["lasting"] == 2.5
+    assert line["requested_seconds"] == 2.5
     assert (line["size"]["clients"], line["size"]["rooms"], line["size"]["processes"]) == (8, 3, 2)
 
 
-def test_what_was_not_asked_for_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    plays(monkeypatch, keeps)
-    play = Play(Path(), SIZE, 60, 4)
-    assert command.again("storm", play, full=False) == (
+def test_the_repeat_command_includes_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_storm(monkeypatch, passes)
+    config = RunConfig(Path(), SIZE, 60, 4)
+    assert command.repeat_command("storm", config, full=False) == (
         "python -m chaos storm --seed 4 --seconds 60 --clients 6 --rooms 2 --processes 1"
     )

@@ -1,87 +1,82 @@
-"""Real programs, of a line of shell each."""
+"""Supervision of real programs, each a line of shell."""
 
-import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from chaos import program as programs
+from chaos import program as program_module
 from chaos.program import Program
+from tests.support.waiting import until
 
-a_program = pytest.mark.gen_test(timeout=30)
-WAITS = "while :; do sleep 0.05; done"
-
-
-def of(script: str, folder: Path) -> Program:
-    words = ["sh", "-c", script]
-    return Program(words, folder, {"PATH": "/usr/bin:/bin"}, folder / "log", says_ready=b"ready")
+program_test = pytest.mark.gen_test(timeout=30)
+WAIT_FOREVER = "while :; do sleep 0.05; done"
 
 
-async def until(done: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not done():
-            await asyncio.sleep(0.01)
+def shell(script: str, folder: Path) -> Program:
+    command = ["sh", "-c", script]
+    environment = {"PATH": "/usr/bin:/bin"}
+    return Program(command, folder, environment, folder / "log", ready_marker=b"ready")
 
 
 async def ready(program: Program) -> None:
     await until(lambda: b"ready" in program.log.read_bytes() if program.log.exists() else False)
 
 
-@a_program
-async def test_a_program_that_ends_by_itself_is_told_of_and_started_again(tmp_path: Path) -> None:
-    program = of("echo ready; exit 3", tmp_path)
+@program_test
+async def test_an_unexpected_exit_is_recorded_and_the_program_restarted(tmp_path: Path) -> None:
+    program = shell("echo ready; exit 3", tmp_path)
     program.start()
     await until(lambda: program.starts == 2)
     await program.stop()
-    assert program.bad_ends[0] == ("died_by_itself", "with status 3")
+    assert program.bad_exits[0] == ("unexpected_exit", "exit status 3")
 
 
-@a_program
-async def test_a_start_may_fail(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("ready, but that was another time\n")
-    program = of("exit 1", tmp_path)
+@program_test
+async def test_an_exit_before_it_is_ready_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("ready, in an earlier run\n")
+    program = shell("exit 1", tmp_path)
     program.start()
     await until(lambda: program.starts == 2)
     await program.stop()
-    assert program.bad_ends == []
+    assert program.bad_exits == []
 
 
-@a_program
-async def test_a_kill_of_ours_is_no_end_of_its_own_but_the_next_one_may_be(tmp_path: Path) -> None:
-    program = of(f"echo ready; test -e again && exit 3; touch again; {WAITS}", tmp_path)
+@program_test
+async def test_a_requested_kill_does_not_excuse_the_next_exit(tmp_path: Path) -> None:
+    program = shell(f"echo ready; test -e again && exit 3; touch again; {WAIT_FOREVER}", tmp_path)
     program.start()
     await until((tmp_path / "again").exists)
-    program.knock_down()
-    program.let_up()
+    program.hold_down()
+    program.release()
     await until(lambda: program.starts == 3)
     await program.stop()
-    assert set(program.bad_ends) == {("died_by_itself", "with status 3")}
+    assert set(program.bad_exits) == {("unexpected_exit", "exit status 3")}
 
 
-@a_program
-@pytest.mark.parametrize(("status", "bad"), [(0, []), (1, [("drain_failed", "with status 1")])])
-async def test_who_is_asked_to_end_ends_well(tmp_path: Path, status: int, bad: object) -> None:
-    program = of(f"trap 'exit {status}' TERM; echo ready; {WAITS}", tmp_path)
+@program_test
+@pytest.mark.parametrize(("status", "bad"), [(0, []), (1, [("drain_failed", "exit status 1")])])
+async def test_a_requested_exit_must_have_status_zero(
+    tmp_path: Path, status: int, bad: object
+) -> None:
+    program = shell(f"trap 'exit {status}' TERM; echo ready; {WAIT_FOREVER}", tmp_path)
     program.start()
     await ready(program)
-    await program.deploy()
+    await program.restart()
     await until(lambda: program.starts == 2)
-    assert program.bad_ends == bad
+    assert program.bad_exits == bad
     await program.stop()
 
 
-@a_program
-async def test_who_does_not_end_is_killed_and_told_of(
+@program_test
+async def test_a_program_that_ignores_sigterm_is_killed_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "END_SECONDS", 0.1)
-    program = of(f"trap '' TERM; echo ready; {WAITS}", tmp_path)
+    monkeypatch.setattr(program_module, "STOP_SECONDS", 0.1)
+    program = shell(f"trap '' TERM; echo ready; {WAIT_FOREVER}", tmp_path)
     program.start()
     await ready(program)
-    await program.deploy()
-    program.send(signal.SIGKILL)
+    await program.restart()
+    program.send_signal(signal.SIGKILL)
     await program.stop()
-    assert program.bad_ends[0] == ("drain_killed", "did not end within 0.1 s")
+    assert program.bad_exits[0] == ("drain_timeout", "no exit within 0.1 s")

@@ -8,18 +8,19 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chaos.proxy import DOWN, UP, Proxy
+from tests.support.waiting import until
 
 WAIT = 10.0
 QUIET = 0.3
-a_bad_network = pytest.mark.gen_test(timeout=30)
+proxy_test = pytest.mark.gen_test(timeout=30)
 
 
-class Echo:
-    """Answers with what it is told, and remembers it."""
+class EchoServer:
+    """Sends back what it receives, and records it."""
 
     def __init__(self) -> None:
-        self.heard = b""
-        self.ends = 0
+        self.received = b""
+        self.ended = 0
         self.port = 0
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
@@ -39,23 +40,23 @@ class Echo:
         self._writers.append(writer)
         try:
             while data := await reader.read(65_536):
-                self.heard += data
+                self.received += data
                 writer.write(data)
         except ConnectionError:
             pass
-        self.ends += 1
+        self.ended += 1
 
 
 @pytest.fixture
-def echo(io_loop: IOLoop) -> Iterator[Echo]:
-    echo = Echo()
+def echo(io_loop: IOLoop) -> Iterator[EchoServer]:
+    echo = EchoServer()
     io_loop.run_sync(echo.start)
     yield echo
     io_loop.run_sync(echo.stop)
 
 
 @pytest.fixture
-def proxy(io_loop: IOLoop, echo: Echo) -> Iterator[Proxy]:
+def proxy(io_loop: IOLoop, echo: EchoServer) -> Iterator[Proxy]:
     proxy = Proxy(echo.port)
     io_loop.run_sync(proxy.start)
     yield proxy
@@ -63,7 +64,7 @@ def proxy(io_loop: IOLoop, echo: Echo) -> Iterator[Proxy]:
 
 
 @asynccontextmanager
-async def caller(
+async def connect(
     proxy: Proxy,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
@@ -74,12 +75,12 @@ async def caller(
         await asyncio.sleep(0)
 
 
-async def said(reader: asyncio.StreamReader, size: int) -> bytes:
+async def receive(reader: asyncio.StreamReader, size: int) -> bytes:
     return await asyncio.wait_for(reader.readexactly(size), WAIT)
 
 
-async def silent(reader: asyncio.StreamReader) -> bool:
-    """Whether nothing comes, not even an end."""
+async def is_silent(reader: asyncio.StreamReader) -> bool:
+    """Whether neither data nor EOF arrives."""
     try:
         await asyncio.wait_for(reader.read(1), QUIET)
     except TimeoutError:
@@ -87,7 +88,7 @@ async def silent(reader: asyncio.StreamReader) -> bool:
     return False
 
 
-async def reset(reader: asyncio.StreamReader) -> bool:
+async def is_reset(reader: asyncio.StreamReader) -> bool:
     try:
         await asyncio.wait_for(reader.read(), WAIT)
     except ConnectionResetError:
@@ -95,137 +96,130 @@ async def reset(reader: asyncio.StreamReader) -> bool:
     return False
 
 
-@a_bad_network
-async def test_in_fine_weather_everything_passes_both_ways_and_so_does_the_end(
-    proxy: Proxy, echo: Echo
+@proxy_test
+async def test_without_faults_data_and_eof_pass_in_both_directions(
+    proxy: Proxy, echo: EchoServer
 ) -> None:
-    much = bytes(range(256)) * 20_000
-    async with caller(proxy) as (reader, writer):
-        writer.write(much)
-        assert await said(reader, len(much)) == much
+    data = bytes(range(256)) * 20_000
+    async with connect(proxy) as (reader, writer):
+        writer.write(data)
+        assert await receive(reader, len(data)) == data
         writer.close()
-        await until(lambda: echo.ends == 1)
-    await until(lambda: not proxy.links)
+        await until(lambda: echo.ended == 1)
+    await until(lambda: not proxy.connections)
 
 
-@a_bad_network
-async def test_a_reset_is_seen_as_one_on_both_sides(proxy: Proxy, echo: Echo) -> None:
-    async with caller(proxy) as (reader, writer):
+@proxy_test
+async def test_a_reset_reaches_both_sides(proxy: Proxy, echo: EchoServer) -> None:
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        await said(reader, 1)
+        await receive(reader, 1)
         assert proxy.reset_all() == 1
-        assert await reset(reader)
-        await until(lambda: echo.ends == 1)
-    async with caller(proxy) as (reader, writer):  # and the next one is fine
+        assert await is_reset(reader)
+        await until(lambda: echo.ended == 1)
+    async with connect(proxy) as (reader, writer):  # the next connection works
         writer.write(b"y")
-        assert await said(reader, 1) == b"y"
+        assert await receive(reader, 1) == b"y"
 
 
-@a_bad_network
-async def test_a_half_open_connection_stays_and_says_nothing_ever_again(
-    proxy: Proxy, echo: Echo
+@proxy_test
+async def test_a_half_open_connection_stays_open_and_silent_after_heal(
+    proxy: Proxy, echo: EchoServer
 ) -> None:
-    async with caller(proxy) as (reader, writer):
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        await said(reader, 1)
+        await receive(reader, 1)
         proxy.half_open()
         writer.write(b"lost")
-        assert await silent(reader)
+        assert await is_silent(reader)
         await proxy.heal()
         writer.write(b"lost, too")
-        assert await silent(reader)
+        assert await is_silent(reader)
         writer.close()
         await asyncio.sleep(QUIET)
-    assert echo.heard == b"x"
-    assert echo.ends == 0, "the other side is never told"
-    async with caller(proxy) as (reader, writer):
+    assert echo.received == b"x"
+    assert echo.ended == 0, "the server receives no EOF"
+    async with connect(proxy) as (reader, writer):
         writer.write(b"y")
-        assert await said(reader, 1) == b"y"
+        assert await receive(reader, 1) == b"y"
 
 
-@a_bad_network
-async def test_a_connection_made_in_a_half_open_network_reaches_nobody(
-    proxy: Proxy, echo: Echo
+@proxy_test
+async def test_a_connection_made_while_half_open_does_not_reach_the_server(
+    proxy: Proxy, echo: EchoServer
 ) -> None:
     proxy.half_open()
-    async with caller(proxy) as (reader, writer):
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        assert await silent(reader)
-    assert echo.heard == b""
+        assert await is_silent(reader)
+    assert echo.received == b""
 
 
-@a_bad_network
-async def test_a_direction_can_be_lost_alone(proxy: Proxy, echo: Echo) -> None:
-    async with caller(proxy) as (reader, writer):
+@proxy_test
+async def test_a_single_direction_can_be_half_open(proxy: Proxy, echo: EchoServer) -> None:
+    async with connect(proxy) as (reader, writer):
         proxy.half_open([DOWN])
         writer.write(b"x")
-        assert await silent(reader)
-        assert echo.heard == b"x"
+        assert await is_silent(reader)
+        assert echo.received == b"x"
 
 
-@a_bad_network
-async def test_what_is_slow_comes_late_and_in_order(proxy: Proxy) -> None:
-    async with caller(proxy) as (reader, writer):
+@proxy_test
+async def test_slow_data_arrives_late_and_in_order(proxy: Proxy) -> None:
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        await said(reader, 1)
+        await receive(reader, 1)
         proxy.slow(0.2, [UP])
-        began = time.monotonic()
+        started = time.monotonic()
         for letter in (b"a", b"b", b"c"):
             writer.write(letter)
             await asyncio.sleep(0.01)
-        assert await said(reader, 3) == b"abc"
-        assert time.monotonic() - began >= 0.2
+        assert await receive(reader, 3) == b"abc"
+        assert time.monotonic() - started >= 0.2
 
 
-@a_bad_network
-async def test_what_is_held_comes_when_the_weather_clears(proxy: Proxy) -> None:
-    async with caller(proxy) as (reader, writer):
+@proxy_test
+async def test_held_data_arrives_after_heal(proxy: Proxy) -> None:
+    async with connect(proxy) as (reader, writer):
         proxy.hold()
         writer.write(b"x")
-        assert await silent(reader)
+        assert await is_silent(reader)
         await proxy.heal()
-        assert await said(reader, 1) == b"x"
+        assert await receive(reader, 1) == b"x"
 
 
-@a_bad_network
+@proxy_test
 async def test_a_lossy_network_resets_whole_connections(proxy: Proxy) -> None:
     proxy.lossy(1.0, [UP])
-    async with caller(proxy) as (reader, writer):
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        assert await reset(reader)
+        assert await is_reset(reader)
 
 
-@a_bad_network
-async def test_who_is_refused_is_refused_and_who_is_in_stays(proxy: Proxy) -> None:
-    async with caller(proxy) as (reader, writer):
+@proxy_test
+async def test_refusing_connections_keeps_open_ones_and_the_port(proxy: Proxy) -> None:
+    async with connect(proxy) as (reader, writer):
         writer.write(b"x")
-        await said(reader, 1)
+        await receive(reader, 1)
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"y")
-        assert await said(reader, 1) == b"y"
-    with pytest.raises(OSError, match="in use"):  # nobody else gets the port meanwhile
+        assert await receive(reader, 1) == b"y"
+    with pytest.raises(OSError, match="in use"):  # the port stays reserved
         socket.create_server(("127.0.0.1", proxy.port)).close()
-    await proxy.let_in()
-    async with caller(proxy) as (reader, writer):
+    await proxy.accept()
+    async with connect(proxy) as (reader, writer):
         writer.write(b"z")
-        assert await said(reader, 1) == b"z"
+        assert await receive(reader, 1) == b"z"
 
 
-@a_bad_network
-async def test_where_nobody_listens_behind_it_a_caller_is_sent_away(
-    proxy: Proxy, echo: Echo
+@proxy_test
+async def test_a_connection_is_reset_if_the_target_does_not_listen(
+    proxy: Proxy, echo: EchoServer
 ) -> None:
     await echo.stop()
-    async with caller(proxy) as (reader, _writer):
-        assert await reset(reader)
-    await until(lambda: not proxy.links)
+    async with connect(proxy) as (reader, _writer):
+        assert await is_reset(reader)
+    await until(lambda: not proxy.connections)
     await echo.start()
-
-
-async def until(done: object) -> None:
-    assert callable(done)
-    async with asyncio.timeout(WAIT):
-        while not done():
-            await asyncio.sleep(0.01)

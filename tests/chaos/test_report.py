@@ -3,54 +3,55 @@ from typing import Any
 
 import pytest
 
-from chaos.figures import Figures, percentile
-from chaos.report import Report, table
+from chaos.metrics import RunMetrics, percentile
+from chaos.report import RunReport, table
 
 
-def report(**given: Any) -> Report:
-    return Report("storm", 7, "/folder", 60.0, **given)
+def make(**fields: Any) -> RunReport:
+    return RunReport("storm", 7, "/folder", 60.0, **fields)
 
 
-def test_a_run_without_a_fault_has_kept_its_promises() -> None:
-    assert report().kept
-    assert not report(faults={"gap": 1}).kept
+def test_a_run_passes_without_violations() -> None:
+    assert make().passed
+    assert not make(violations={"gap": 1}).passed
 
 
-def test_a_goal_is_reached_or_named() -> None:
-    one = report(figures={"back": 9.0, "deliveries": 10, "unknown": None})
-    one.aim("back", 10)
-    one.aim("deliveries", 10, least=True)
-    assert one.kept
-    one.aim("back", 8)
-    one.aim("deliveries", 11, least=True)
-    one.aim("unknown", 1)
-    assert one.missed == [
-        "back 9.0, at most 8",
+def test_missed_goals_fail_the_run_and_are_listed() -> None:
+    report = make(metrics={"recovery": 9.0, "deliveries": 10, "unknown": None})
+    report.require("recovery", 10)
+    report.require("deliveries", 10, at_least=True)
+    assert report.passed
+    report.require("recovery", 8)
+    report.require("deliveries", 11, at_least=True)
+    report.require("unknown", 1)
+    assert report.missed == [
+        "recovery 9.0, at most 8",
         "deliveries 10, at least 11",
         "unknown None, at most 1",
     ]
-    assert not one.kept
+    assert not report.passed
 
 
-def test_a_line_says_how_to_repeat_the_run() -> None:
-    said = json.loads(report(faults={"gap": 1}).line())
-    assert said["kept"] is False
-    assert (said["scenario"], said["seed"], said["folder"]) == ("storm", 7, "/folder")
+def test_the_json_line_has_the_scenario_seed_and_folder() -> None:
+    line = json.loads(make(violations={"gap": 1}).line())
+    assert line["passed"] is False
+    assert (line["scenario"], line["seed"], line["folder"]) == ("storm", 7, "/folder")
 
 
-def test_a_table_has_a_row_per_run_and_says_what_broke() -> None:
-    bad = report(figures={"gaps": 2}, faults={"gap": 2}, missed=["back 9.0, at most 8"])
-    lines = table([report(), bad]).splitlines()
+def test_the_table_has_a_row_per_run_with_its_violations() -> None:
+    missed = ["recovery 9.0, at most 8"]
+    failed = make(metrics={"gaps": 2}, violations={"gap": 2}, missed=missed)
+    lines = table([make(), failed]).splitlines()
     assert len(lines) == 4
     assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].endswith("| kept |")
-    assert lines[3].endswith("| gap: 2; back 9.0, at most 8 |")
+    assert lines[2].endswith("| passed |")
+    assert lines[3].endswith("| gap: 2; recovery 9.0, at most 8 |")
 
 
-def test_a_table_names_the_goals_and_what_they_came_to() -> None:
-    one = report(figures={"back": 9.0})
-    one.aim("back", 10)
-    assert table([one]).endswith("| back 9.0, at most 10 | kept |")
+def test_the_table_lists_goals_with_their_values() -> None:
+    report = make(metrics={"recovery": 9.0})
+    report.require("recovery", 10)
+    assert table([report]).endswith("| recovery 9.0, at most 10 | passed |")
 
 
 @pytest.mark.parametrize(
@@ -63,14 +64,14 @@ def test_a_table_names_the_goals_and_what_they_came_to() -> None:
         ([float(n) for n in range(1, 101)], 0.99, 99.0),
     ],
 )
-def test_a_percentile_is_a_value_that_was_measured(
+def test_a_percentile_is_a_measured_value(
     values: list[float], share: float, expected: float | None
 ) -> None:
     assert percentile(values, share) == expected
 
 
-def test_only_what_was_not_answered_counts_as_unavailable() -> None:
-    figures = Figures()
+def test_only_503_and_missing_responses_count_as_unavailable() -> None:
+    metrics = RunMetrics()
     for status in (200, 503, 409, 0):
-        figures.answered(status)
-    assert [status for _, status in figures.unavailable] == [503, 0]
+        metrics.record_status(status)
+    assert [status for _, status in metrics.unavailable] == [503, 0]

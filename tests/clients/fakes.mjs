@@ -1,4 +1,4 @@
-// A phone without a network and with a clock of its own: what it is asked waits for the test.
+// A platform without a network and with a manual clock; it records requests and sockets.
 
 export class Clock {
   constructor() {
@@ -16,21 +16,21 @@ export class Clock {
     this._timers = this._timers.filter((other) => other !== timer);
   };
 
-  /** When the next timer is due; Infinity when there is none. */
+  /** Due time of the next timer, or Infinity. */
   get next() {
     return Math.min(Infinity, ...this._timers.map(({ at }) => at));
   }
 
-  /** Lets time pass; what is due happens in its order. */
-  pass(ms) {
+  /** Advances the time and runs due timers in order. */
+  advance(ms) {
     const until = this.now + ms;
-    while (this.next <= until) this.run();
+    while (this.next <= until) this.runNext();
     this.now = until;
   }
 
-  /** Lets time pass up to the next timer, and runs it. */
-  run() {
-    const timer = this._timers.reduce((one, other) => (other.at < one.at ? other : one));
+  /** Advances the time to the next timer and runs it. */
+  runNext() {
+    const timer = this._timers.reduce((first, timer) => (timer.at < first.at ? timer : first));
     this.clearTimeout(timer);
     this.now = Math.max(this.now, timer.at);
     timer.run();
@@ -42,16 +42,16 @@ export class FakeSocket {
     Object.assign(this, { url, headers, sent: [], closed: false });
   }
 
-  onOpen(ear) {
-    this.open = ear;
+  onOpen(listener) {
+    this.open = listener;
   }
 
-  onMessage(ear) {
-    this.say = (frame) => ear(typeof frame === "string" ? frame : JSON.stringify(frame));
+  onMessage(listener) {
+    this.receive = (frame) => listener(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
-  onClose(ear) {
-    this.end = (code = 1006) => ear({ code, reason: "" });
+  onClose(listener) {
+    this.disconnect = (code = 1006) => listener({ code, reason: "" });
   }
 
   send(text) {
@@ -63,21 +63,21 @@ export class FakeSocket {
   }
 }
 
-export class FakePhone {
-  constructor({ random = () => 0.5, socketHeaders = true, kept = new Map() } = {}) {
+export class FakeDevice {
+  constructor({ random = () => 0.5, socketHeaders = true, stored = new Map() } = {}) {
     this.clock = new Clock();
     this.sockets = [];
-    this.asked = [];
-    this.answers = [];
-    this.kept = kept;
+    this.requests = [];
+    this.responses = [];
+    this.stored = stored;
     this.onSocket = () => {};
     this.platform = {
       socketHeaders,
-      request: async (wish) => {
-        this.asked.push(wish);
-        const answer = this.answers.shift();
-        if (answer === undefined) throw new Error("nobody answers");
-        return answer;
+      request: async (request) => {
+        this.requests.push(request);
+        const response = this.responses.shift();
+        if (response === undefined) throw new Error("no response");
+        return response;
       },
       connectSocket: (url, { headers }) => {
         const socket = new FakeSocket(url, headers);
@@ -86,9 +86,9 @@ export class FakePhone {
         return socket;
       },
       storage: {
-        get: (key) => JSON.parse(kept.get(key) ?? "null"),
-        set: (key, value) => kept.set(key, JSON.stringify(value)),
-        remove: (key) => kept.delete(key),
+        get: (key) => JSON.parse(stored.get(key) ?? "null"),
+        set: (key, value) => stored.set(key, JSON.stringify(value)),
+        remove: (key) => stored.delete(key),
       },
       onWake: (wake) => {
         this.wake = wake;
@@ -108,13 +108,13 @@ export class FakePhone {
   }
 }
 
-/** Lets everything that waits for no timer happen. */
-export async function settled() {
+/** Runs everything that waits for promises only. */
+export async function flushPromises() {
   for (let n = 0; n < 50; n++) await null;
 }
 
-/** The same dice every time (mulberry32). */
-export function dice(seed) {
+/** A reproducible random generator (mulberry32). */
+export function seededRandom(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
     let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);

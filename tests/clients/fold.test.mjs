@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { begin, fold } from "../../clients/miniprogram/src/fold.js";
-import { ANNA, BERT, HOST, event, face, snapshot } from "./rooms.mjs";
+import { ANNA, BERT, HOST, event, face, snapshot } from "./frames.mjs";
 
-/** The room after these events, each given as [type, data]. */
+/** The room after folding events given as [type, data]. */
 function after(more, ...events) {
   let state = freeze(begin(snapshot(7, more)));
   events.forEach(([type, data], n) => {
@@ -21,9 +21,9 @@ function freeze(value) {
 
 const applied = { ...BERT, applied_at: 1, expires_at: 2 };
 const invited = { ...ANNA, expires_at: 9 };
-const sits = { ...BERT, play_url: "rtmp://b", area: "310100", age: 27 };
+const seated = { ...BERT, play_url: "rtmp://b", area: "310100", age: 27 };
 
-test("who applies stands in the queue, behind those who were there", () => {
+test("an applicant joins the end of the queue", () => {
   const { applicants } = after({}, ["micro_apply", applied], ["micro_invite", invited]);
   assert.deepEqual(applicants, [
     { ...BERT, applied_at: 1, invited: false, expires_at: 2 },
@@ -31,7 +31,7 @@ test("who applies stands in the queue, behind those who were there", () => {
   ]);
 });
 
-test("an applicant who is invited keeps the place in the queue and the time of applying", () => {
+test("an invited applicant keeps their queue position and application time", () => {
   const { applicants } = after(
     {},
     ["micro_apply", applied],
@@ -41,7 +41,7 @@ test("an applicant who is invited keeps the place in the queue and the time of a
   assert.deepEqual(applicants[0], { ...BERT, applied_at: 1, invited: true, expires_at: 11 });
 });
 
-test("an invited viewer who applies is both", () => {
+test("an invited viewer who applies is both invited and an applicant", () => {
   const { applicants } = after(
     {},
     ["micro_invite", invited],
@@ -50,13 +50,13 @@ test("an invited viewer who applies is both", () => {
   assert.deepEqual(applicants, [{ ...ANNA, applied_at: 4, invited: true, expires_at: 9 }]);
 });
 
-test("who accepts sits on the seat of their gender, and waits no more", () => {
-  const shown = after({}, ["micro_apply", applied], ["micro_accept", sits]);
-  assert.deepEqual(shown.male, { ...sits, away: false });
-  assert.deepEqual([shown.female, shown.applicants], [null, []]);
+test("accepting moves the applicant from the queue to the seat of their gender", () => {
+  const room = after({}, ["micro_apply", applied], ["micro_accept", seated]);
+  assert.deepEqual(room.male, { ...seated, away: false });
+  assert.deepEqual([room.female, room.applicants], [null, []]);
 });
 
-test("who refuses waits no more, and the others do", () => {
+test("refusing removes only that applicant from the queue", () => {
   const { applicants } = after(
     {},
     ["micro_apply", applied],
@@ -66,38 +66,38 @@ test("who refuses waits no more, and the others do", () => {
   assert.deepEqual(applicants.map(({ user_id }) => user_id), [ANNA.user_id]);
 });
 
-test("who leaves the mic leaves a free seat", () => {
+test("leaving the mic frees the seat", () => {
   const left = { ...BERT, reason: "left" };
-  assert.equal(after({}, ["micro_accept", sits], ["micro_leave", left]).male, null);
+  assert.equal(after({}, ["micro_accept", seated], ["micro_leave", left]).male, null);
 });
 
-test("guests and the host are shown away, and back", () => {
+test("guests and the host are marked away and back", () => {
   const away = (who, role) => ["member_away", { ...who, role }];
-  const start = { male: { ...sits, away: false } };
-  const gone = after(start, away(BERT, "male"), away(HOST, "host"));
-  assert.deepEqual([gone.male.away, gone.owner.away], [true, true]);
+  const start = { male: { ...seated, away: false } };
+  const both = after(start, away(BERT, "male"), away(HOST, "host"));
+  assert.deepEqual([both.male.away, both.owner.away], [true, true]);
   const back = after(start, away(BERT, "male"), ["member_back", { ...BERT, role: "male" }]);
   assert.equal(back.male.away, false);
 });
 
-test("a pause of the live is shown, and its end", () => {
+test("pausing and resuming the live changes its status", () => {
   assert.equal(after({}, ["live_pause", HOST]).status, "paused");
   assert.equal(after({}, ["live_pause", HOST], ["live_resume", HOST]).status, "live");
 });
 
-test("a new name and face are shown where the person is", () => {
-  const start = { male: { ...sits, away: false }, applicants: [{ ...ANNA, applied_at: 1 }] };
-  const shown = after(
+test("a profile change updates the user's seat or application", () => {
+  const start = { male: { ...seated, away: false }, applicants: [{ ...ANNA, applied_at: 1 }] };
+  const room = after(
     start,
     ["profile", { ...BERT, nickname: "Bertram" }],
     ["profile", { ...ANNA, face_url: "https://new" }],
   );
-  assert.equal(shown.male.nickname, "Bertram");
-  assert.equal(shown.male.play_url, sits.play_url);
-  assert.equal(shown.applicants[0].face_url, "https://new");
+  assert.equal(room.male.nickname, "Bertram");
+  assert.equal(room.male.play_url, seated.play_url);
+  assert.equal(room.applicants[0].face_url, "https://new");
 });
 
-test("the host's new name renames the room, and the face follows where it was the cover", () => {
+test("the host's profile change updates the room name, and the cover if it was the avatar", () => {
   const other = { ...HOST, nickname: "new", face_url: "https://new" };
   const followed = after({}, ["profile", other]);
   assert.deepEqual([followed.room_name, followed.room_image], ["new", "https://new"]);
@@ -106,19 +106,19 @@ test("the host's new name renames the room, and the face follows where it was th
   assert.equal(kept.room_image, "https://cover");
 });
 
-test("a gift changes nothing that is shown", () => {
+test("a gift does not change the room", () => {
   const given = { from: BERT, to: ANNA, gift: { id: 1 }, num: 1, gold: 10, request_id: "r" };
   assert.deepEqual(after({}, ["gift", given]), snapshot().data);
 });
 
-test("the end of a live ends seats and applications", () => {
-  const start = { male: { ...sits, away: false }, applicants: [{ ...ANNA, applied_at: 1 }] };
+test("the end of the live clears seats and applications", () => {
+  const start = { male: { ...seated, away: false }, applicants: [{ ...ANNA, applied_at: 1 }] };
   const ended = after(start, ["live_end", { ...HOST, reason: "host" }]);
   assert.equal(ended.status, "ended");
   assert.deepEqual([ended.male, ended.female, ended.applicants], [null, null, []]);
 });
 
-test("counts come beside the numbers", () => {
+test("audience counts are applied without a sequence number", () => {
   const state = begin(snapshot(7));
   const data = { audience_count: 9, num_list: [0, 5, 1, 3] };
   const next = fold(state, { type: "audience", live_id: 1, data });
@@ -126,7 +126,7 @@ test("counts come beside the numbers", () => {
   assert.deepEqual(next.room.num_list, [0, 5, 1, 3]);
 });
 
-test("what is not known counts as heard", () => {
+test("an unknown event advances the sequence number only", () => {
   const next = fold(begin(snapshot(7)), event(8, "constructor", { anything: 1 }));
   assert.equal(next.seq, 8);
   assert.deepEqual(next.room, snapshot().data);
@@ -134,29 +134,29 @@ test("what is not known counts as heard", () => {
   assert.equal(fold(state, { type: "fireworks", data: {} }), state);
 });
 
-test("an event that is known is not heard again", () => {
+test("an event that was already folded is ignored", () => {
   const state = begin(snapshot(7));
   assert.equal(fold(state, event(7, "micro_apply", applied)), state);
   assert.equal(fold(state, event(3, "live_pause", HOST)), state);
 });
 
-for (const [what, frame] of [
-  ["a number that was left out", event(9, "live_pause", HOST)],
-  ["an event of another life", event(8, "live_pause", HOST, "e2")],
-  ["an old number of another life", event(1, "live_pause", HOST, "e2")],
-  ["a heartbeat that is ahead", { type: "heartbeat", seq: 8, ts: 1 }],
+for (const [label, frame] of [
+  ["a skipped sequence number", event(9, "live_pause", HOST)],
+  ["an event of another epoch", event(8, "live_pause", HOST, "e2")],
+  ["an old sequence number of another epoch", event(1, "live_pause", HOST, "e2")],
+  ["a heartbeat ahead of the state", { type: "heartbeat", seq: 8, ts: 1 }],
 ]) {
-  test(`${what} is a gap`, () => {
+  test(`${label} is a gap`, () => {
     assert.throws(() => fold(begin(snapshot(7)), frame), { name: "Gap" });
   });
 }
 
-test("a heartbeat that agrees is no news", () => {
+test("a heartbeat at the current number changes nothing", () => {
   const state = begin(snapshot(7));
   assert.equal(fold(state, { type: "heartbeat", seq: 7, ts: 1 }), state);
 });
 
-test("a stranger's departure empties nobody's seat", () => {
+test("a leave event of another user does not free the seat", () => {
   const left = { ...face("99999999"), reason: "left" };
-  assert.ok(after({}, ["micro_accept", sits], ["micro_leave", left]).male);
+  assert.ok(after({}, ["micro_accept", seated], ["micro_leave", left]).male);
 });

@@ -1,17 +1,27 @@
-// The SDK against the real server, whose address is in the environment.
+// The SDK against the real server at QLIVE_ADDRESS.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { comparable } from "./comparing.mjs";
-import { Proxy, away, breakOff, lose } from "./proxy.mjs";
-import { ADDRESS, browser, host, listen, miniProgram, ops, person, until, wechat } from "./street.mjs";
+import { comparable } from "./comparable.mjs";
+import { FaultyProxy, loseResponse, resetConnection, unavailable } from "./faulty_proxy.mjs";
+import {
+  ADDRESS,
+  browserClient,
+  miniProgramClient,
+  openRoom,
+  ops,
+  signUp,
+  startLive,
+  until,
+  wechatLogin,
+} from "./live_server.mjs";
 
 let proxy;
 const rooms = [];
 
 before(async () => {
-  proxy = await new Proxy(ADDRESS).start();
+  proxy = await new FaultyProxy(ADDRESS).start();
 });
 
 after(() => {
@@ -19,26 +29,26 @@ after(() => {
   proxy.stop();
 });
 
-async function open(client, live_id) {
-  const room = await listen(client, live_id);
+async function openTracked(client, live_id) {
+  const room = await openRoom(client, live_id);
   rooms.push(room);
   return room;
 }
 
-/** A room with its host in a browser and a man with a phone behind the bad network. */
-async function evening(name) {
-  const her = browser();
-  const live_id = await host(her, `host of ${name}`);
-  const him = await person(miniProgram(proxy.address), `man of ${name}`, 1, 100);
-  await him.getPlayurl({ live_id });
-  return { her, him, live_id };
+/** A live room with a host in a browser and a male guest in a mini-program behind the faulty proxy. */
+async function startRoom(name) {
+  const host = browserClient();
+  const live_id = await startLive(host, `host of ${name}`);
+  const guest = await signUp(miniProgramClient(proxy.address), `guest of ${name}`, 1, 100);
+  await guest.getPlayurl({ live_id });
+  return { host, guest, live_id };
 }
 
-/** The room as somebody who comes just now is shown it. */
-async function fresh(live_id, name) {
-  const looker = await person(browser(), name, 0);
-  await looker.getPlayurl({ live_id });
-  const room = await open(looker, live_id);
+/** The room as a new viewer's snapshot shows it. */
+async function freshSnapshot(live_id, name) {
+  const viewer = await signUp(browserClient(), name, 0);
+  await viewer.getPlayurl({ live_id });
+  const room = await openTracked(viewer, live_id);
   return comparable(room.state.room);
 }
 
@@ -46,11 +56,11 @@ async function firstGift(client) {
   return (await client.getGifts()).results[0];
 }
 
-test("a login through WeChat, a profile, and where one is", async () => {
-  const client = await person(browser(), "newcomer", 2);
-  const { appId, code } = await wechat("newcomer");
-  const answer = await client.login({ appId, code });
-  assert.deepEqual([answer.status, answer.user_id], [0, client.userId]);
+test("login, profile and user state work", async () => {
+  const client = await signUp(browserClient(), "newcomer", 2);
+  const { appId, code } = await wechatLogin("newcomer");
+  const login = await client.login({ appId, code });
+  assert.deepEqual([login.status, login.user_id], [0, client.userId]);
   const changed = await client.updateUserinfo({ nickname: "新人", age: "25" });
   assert.deepEqual([changed.nickname, changed.age], ["新人", 25]);
   assert.equal((await client.getUserinfo()).nickname, "新人");
@@ -61,159 +71,159 @@ test("a login through WeChat, a profile, and where one is", async () => {
   await assert.rejects(client.getUserinfo({ user_id: "1" }), { code: "bad_parameter", status: 400 });
 });
 
-test("from the first frame on, the room is what a fresh snapshot shows", async () => {
-  const { her, him, live_id } = await evening("one");
-  const [hers, his] = [await open(her, live_id), await open(him, live_id)];
-  const invited = new Promise((resolve) => his.on("invited", resolve));
-  await him.applyMicro({ live_id });
-  await until(hers, () => hers.state.room.applicants.length);
-  assert.deepEqual((await her.getUsersInfo({ live_id, gender: 1 })).map(({ state }) => state), [1]);
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  assert.equal((await invited).user_id, him.userId);
-  const seat = await him.acceptMicro({ live_id });
+test("a folded room equals a fresh snapshot", async () => {
+  const { host, guest, live_id } = await startRoom("one");
+  const [hostRoom, guestRoom] = [await openTracked(host, live_id), await openTracked(guest, live_id)];
+  const invited = new Promise((resolve) => guestRoom.on("invited", resolve));
+  await guest.applyMicro({ live_id });
+  await until(hostRoom, () => hostRoom.state.room.applicants.length);
+  assert.deepEqual((await host.getUsersInfo({ live_id, gender: 1 })).map(({ state }) => state), [1]);
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  assert.equal((await invited).user_id, guest.userId);
+  const seat = await guest.acceptMicro({ live_id });
   assert.match(seat.push_url, /^rtmp:/);
-  await him.pushGift({ user_id: her.userId, gift_id: (await firstGift(him)).id });
-  await him.updateUserinfo({ nickname: "先生" });
-  await until(hers, () => hers.frames.at(-1).type === "profile");
-  await until(his, () => his.state.seq === hers.state.seq);
+  await guest.pushGift({ user_id: host.userId, gift_id: (await firstGift(guest)).id });
+  await guest.updateUserinfo({ nickname: "先生" });
+  await until(hostRoom, () => hostRoom.frames.at(-1).type === "profile");
+  await until(guestRoom, () => guestRoom.state.seq === hostRoom.state.seq);
 
-  assert.deepEqual(comparable(hers.state.room), comparable(his.state.room));
-  assert.deepEqual(comparable(hers.state.room), await fresh(live_id, "looker of one"));
-  assert.equal(hers.state.room.male.nickname, "先生");
-  const told = hers.frames.filter(({ seq, type }) => seq && type !== "heartbeat" && type !== "snapshot");
-  const words = ["micro_apply", "micro_invite", "micro_accept", "gift", "profile"];
-  assert.deepEqual(told.map(({ type }) => type), words);
-  const { senders } = await him.rank({ live_id });
-  assert.equal(senders[0].user_id, him.userId);
+  assert.deepEqual(comparable(hostRoom.state.room), comparable(guestRoom.state.room));
+  assert.deepEqual(comparable(hostRoom.state.room), await freshSnapshot(live_id, "viewer of one"));
+  assert.equal(hostRoom.state.room.male.nickname, "先生");
+  const events = hostRoom.frames.filter(({ seq, type }) => seq && type !== "heartbeat" && type !== "snapshot");
+  const types = ["micro_apply", "micro_invite", "micro_accept", "gift", "profile"];
+  assert.deepEqual(events.map(({ type }) => type), types);
+  const { senders } = await guest.rank({ live_id });
+  assert.equal(senders[0].user_id, guest.userId);
 });
 
-test("what happens while the connection is cut is caught up, without a gap", async () => {
-  const { her, him, live_id } = await evening("two");
-  const his = await open(him, live_id);
-  proxy.deaf = true;
-  proxy.cut();
-  await until(his, () => his.phases.at(-1).phase === "reconnecting");
-  for (let n = 0; n < 5; n++) await her.inviteMicro({ live_id, user_id: him.userId });
-  proxy.deaf = false;
-  await until(his, () => his.phases.at(-1).phase === "resumed");
-  assert.equal(his.phases.at(-1).replayed, 5);
-  assert.equal(his.state.seq, 5);
-  const numbered = his.frames.filter(({ type }) => type === "micro_invite").map(({ seq }) => seq);
+test("events during a cut connection are replayed without a gap", async () => {
+  const { host, guest, live_id } = await startRoom("two");
+  const guestRoom = await openTracked(guest, live_id);
+  proxy.refusesSockets = true;
+  proxy.cutSockets();
+  await until(guestRoom, () => guestRoom.phases.at(-1).phase === "reconnecting");
+  for (let n = 0; n < 5; n++) await host.inviteMicro({ live_id, user_id: guest.userId });
+  proxy.refusesSockets = false;
+  await until(guestRoom, () => guestRoom.phases.at(-1).phase === "resumed");
+  assert.equal(guestRoom.phases.at(-1).replayed, 5);
+  assert.equal(guestRoom.state.seq, 5);
+  const numbered = guestRoom.frames.filter(({ type }) => type === "micro_invite").map(({ seq }) => seq);
   assert.deepEqual(numbered, [1, 2, 3, 4, 5]);
-  assert.deepEqual(comparable(his.state.room), await fresh(live_id, "looker of two"));
+  assert.deepEqual(comparable(guestRoom.state.room), await freshSnapshot(live_id, "viewer of two"));
 });
 
-test("a server that throws a client out takes it back where it was", async () => {
-  const { her, him, live_id } = await evening("three");
-  const his = await open(him, live_id);
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  await until(his, () => his.state.seq === 1);
-  for (let n = 0; n < 40; n++) his._line.say({ type: "ping", n });
-  await until(his, () => his.phases.at(-1).phase === "resumed");
-  const lost = his.phases.find(({ phase }) => phase === "reconnecting");
+test("a client closed for flooding resumes without a new snapshot", async () => {
+  const { host, guest, live_id } = await startRoom("three");
+  const guestRoom = await openTracked(guest, live_id);
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  await until(guestRoom, () => guestRoom.state.seq === 1);
+  for (let n = 0; n < 40; n++) guestRoom._connection.send({ type: "ping", n });
+  await until(guestRoom, () => guestRoom.phases.at(-1).phase === "resumed");
+  const lost = guestRoom.phases.find(({ phase }) => phase === "reconnecting");
   assert.equal(lost.code, 4029);
-  assert.equal(his.frames.filter(({ type }) => type === "snapshot").length, 1);
+  assert.equal(guestRoom.frames.filter(({ type }) => type === "snapshot").length, 1);
 });
 
-test("a gift whose answers are lost, or come later, is given once", async () => {
-  const { her, him, live_id } = await evening("four");
-  const hers = await open(her, live_id);
-  const gift = await firstGift(him);
-  proxy.mishaps.push(away, lose, breakOff);
-  const before = proxy.asked.length;
-  const network = setInterval(() => him.gifts.resume(), 20); // it is back, and asks at once
-  const giving = him.pushGift({ user_id: her.userId, gift_id: gift.id });
-  const answer = await giving.finally(() => clearInterval(network));
-  const asked = proxy.asked.slice(before).filter((url) => url.includes("push_gift"));
-  assert.equal(asked.length, 4);
-  assert.equal(new Set(asked).size, 1, "the same request, word for word");
+test("a gift whose responses are lost is given once", async () => {
+  const { host, guest, live_id } = await startRoom("four");
+  const hostRoom = await openTracked(host, live_id);
+  const gift = await firstGift(guest);
+  proxy.faults.push(unavailable, loseResponse, resetConnection);
+  const before = proxy.requestUrls.length;
+  const retries = setInterval(() => guest.gifts.resume(), 20); // as the room does when the network is back
+  const sending = guest.pushGift({ user_id: host.userId, gift_id: gift.id });
+  const answer = await sending.finally(() => clearInterval(retries));
+  const requests = proxy.requestUrls.slice(before).filter((url) => url.includes("push_gift"));
+  assert.equal(requests.length, 4);
+  assert.equal(new Set(requests).size, 1, "the same request");
   assert.equal(answer.gold, 100 - gift.gold);
-  assert.equal((await him.getUserinfo()).gold, 100 - gift.gold);
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  await until(hers, () => hers.frames.at(-1).type === "micro_invite");
-  assert.equal(hers.frames.filter(({ type }) => type === "gift").length, 1);
-  assert.deepEqual(him.gifts.pending(), []);
+  assert.equal((await guest.getUserinfo()).gold, 100 - gift.gold);
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  await until(hostRoom, () => hostRoom.frames.at(-1).type === "micro_invite");
+  assert.equal(hostRoom.frames.filter(({ type }) => type === "gift").length, 1);
+  assert.deepEqual(guest.gifts.pending(), []);
 });
 
-test("a gift that costs too much is refused, and not asked for again", async () => {
-  const { her, him } = await evening("five");
-  const wish = { user_id: her.userId, gift_id: (await firstGift(him)).id, num: 9999 };
-  await assert.rejects(him.pushGift(wish), { name: "Refused", code: "insufficient_gold" });
-  assert.deepEqual(him.gifts.pending(), []);
+test("a gift without enough gold is refused and not retried", async () => {
+  const { host, guest } = await startRoom("five");
+  const gift = { user_id: host.userId, gift_id: (await firstGift(guest)).id, num: 9999 };
+  await assert.rejects(guest.pushGift(gift), { name: "Refused", code: "insufficient_gold" });
+  assert.deepEqual(guest.gifts.pending(), []);
 });
 
-test("who is put out hears it and stays out; who opens another socket closes the first", async () => {
-  const { her, him, live_id } = await evening("six");
-  const first = await open(him, live_id);
-  const second = await open(him, live_id);
+test("a second socket closes the first, and a removed user stays out", async () => {
+  const { host, guest, live_id } = await startRoom("six");
+  const first = await openTracked(guest, live_id);
+  const second = await openTracked(guest, live_id);
   await until(first, () => first.phases.at(-1).phase === "closed");
   assert.equal(first.phases.at(-1).code, 4509);
-  await her.putOut({ live_id, user_id: him.userId, minutes: 1 });
+  await host.putOut({ live_id, user_id: guest.userId, minutes: 1 });
   await until(second, () => second.phases.at(-1).phase === "closed");
   assert.equal(second.phases.at(-1).code, 4503);
-  await assert.rejects(him.getPlayurl({ live_id }), { status: 403, code: "put_out" });
+  await assert.rejects(guest.getPlayurl({ live_id }), { status: 403, code: "put_out" });
 });
 
-test("the end of the live is the last that is heard", async () => {
-  const { her, him, live_id } = await evening("seven");
-  const his = await open(him, live_id);
-  await her.liveEnd({ live_id });
-  await until(his, () => his.phases.at(-1).phase === "closed");
-  assert.deepEqual([his.phases.at(-1).code, his.state.room.status], [4510, "ended"]);
+test("the end of the live closes the socket", async () => {
+  const { host, guest, live_id } = await startRoom("seven");
+  const guestRoom = await openTracked(guest, live_id);
+  await host.liveEnd({ live_id });
+  await until(guestRoom, () => guestRoom.phases.at(-1).phase === "closed");
+  assert.deepEqual([guestRoom.phases.at(-1).code, guestRoom.state.room.status], [4510, "ended"]);
 });
 
-test("a logout elsewhere signs out; a new login goes on where the socket was", async () => {
-  const { her, him, live_id } = await evening("eight");
-  const hers = await open(her, live_id);
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  await until(hers, () => hers.state.seq === 1);
-  const out = new Promise((resolve) => her.on("signedOut", resolve));
-  // Five tokens per person: the sixth login takes the first one away.
-  const others = Array.from({ length: 5 }, () => miniProgram());
-  for (const other of others) await person(other, "host of eight", 2);
-  assert.equal((await out).code, "token");
-  assert.equal(hers.phases.at(-1).code, 4401);
-  await person(her, "host of eight", 2);
-  hers.open();
-  await until(hers, () => hers.phases.at(-1).phase === "resumed");
-  assert.equal(hers.phases.at(-1).replayed, 0);
+test("a token evicted by later logins signs out and a new login resumes the room", async () => {
+  const { host, guest, live_id } = await startRoom("eight");
+  const hostRoom = await openTracked(host, live_id);
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  await until(hostRoom, () => hostRoom.state.seq === 1);
+  const signedOut = new Promise((resolve) => host.on("signedOut", resolve));
+  // Five tokens per user: the sixth login revokes the first one.
+  const others = Array.from({ length: 5 }, () => miniProgramClient());
+  for (const other of others) await signUp(other, "host of eight", 2);
+  assert.equal((await signedOut).code, "token");
+  assert.equal(hostRoom.phases.at(-1).code, 4401);
+  await signUp(host, "host of eight", 2);
+  hostRoom.open();
+  await until(hostRoom, () => hostRoom.phases.at(-1).phase === "resumed");
+  assert.equal(hostRoom.phases.at(-1).replayed, 0);
 });
 
-test("every other call: to refuse, to leave, to pay, to like, the day's ranking, to log out", async () => {
-  const { her, him, live_id } = await evening("ten");
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  assert.equal((await him.refuseMicro({ live_id })).detail, "OK");
-  await him.applyMicro({ live_id });
-  await her.inviteMicro({ live_id, user_id: him.userId });
-  await him.acceptMicro({ live_id });
-  await him.pushGift({ user_id: her.userId, gift_id: (await firstGift(him)).id, num: 9 });
-  const today = await him.dayRank();
-  assert.ok(today.senders.some(({ user_id }) => user_id === him.userId));
-  assert.ok(today.takings.some(({ user_id }) => user_id === her.userId));
-  await him.leaveMicro({ live_id });
-  assert.equal((await him.getUserState()).user_type, 1);
-  await him.leaveRoom({ live_id });
-  assert.equal((await him.getUserState()).live_id, "");
+test("refuse, leave, pay, like, daily ranking and logout work", async () => {
+  const { host, guest, live_id } = await startRoom("ten");
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  assert.equal((await guest.refuseMicro({ live_id })).detail, "OK");
+  await guest.applyMicro({ live_id });
+  await host.inviteMicro({ live_id, user_id: guest.userId });
+  await guest.acceptMicro({ live_id });
+  await guest.pushGift({ user_id: host.userId, gift_id: (await firstGift(guest)).id, num: 9 });
+  const today = await guest.dayRank();
+  assert.ok(today.senders.some(({ user_id }) => user_id === guest.userId));
+  assert.ok(today.takings.some(({ user_id }) => user_id === host.userId));
+  await guest.leaveMicro({ live_id });
+  assert.equal((await guest.getUserState()).user_type, 1);
+  await guest.leaveRoom({ live_id });
+  assert.equal((await guest.getUserState()).live_id, "");
 
-  await him.like({ user_id: her.userId, like_state: 1 });
-  assert.deepEqual(await him.getLike({ user_id: her.userId }), { like_state: 1 });
-  const [block] = await him.getBlocks();
-  const order = await him.pay({ block_id: block.id });
+  await guest.like({ user_id: host.userId, like_state: 1 });
+  assert.deepEqual(await guest.getLike({ user_id: host.userId }), { like_state: 1 });
+  const [block] = await guest.getBlocks();
+  const order = await guest.pay({ block_id: block.id });
   assert.equal(order.success, "success");
   assert.ok(order.sign && order.timestamp && order.content);
 
-  const { token } = him;
+  const { token } = guest;
   assert.ok(token);
-  await him.logout();
-  assert.deepEqual([him.token, him.userId], ["", ""]);
-  him._session.keep({ token, user_id: "1" });
-  await assert.rejects(him.getUserState(), { status: 401, code: "token" });
+  await guest.logout();
+  assert.deepEqual([guest.token, guest.userId], ["", ""]);
+  guest._session.save({ token, user_id: "1" });
+  await assert.rejects(guest.getUserState(), { status: 401, code: "token" });
 });
 
-test("a ban closes the socket for good", async () => {
-  const { him, live_id } = await evening("nine");
-  const his = await open(him, live_id);
-  await ops("PATCH", `users/${him.userId}`, { banned: true, ban_reason: "test" });
-  await until(his, () => his.phases.at(-1).phase === "closed");
-  assert.equal(his.phases.at(-1).code, 4503);
+test("a ban closes the socket with a final code", async () => {
+  const { guest, live_id } = await startRoom("nine");
+  const guestRoom = await openTracked(guest, live_id);
+  await ops("PATCH", `users/${guest.userId}`, { banned: true, ban_reason: "test" });
+  await until(guestRoom, () => guestRoom.phases.at(-1).phase === "closed");
+  assert.equal(guestRoom.phases.at(-1).code, 4503);
 });

@@ -1,4 +1,4 @@
-"""The mini-program's SDK, tested by node: alone, and against the real server."""
+"""Runs the SDK's node tests, alone and against a server."""
 
 import json
 import re
@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from handlers.base import Handler
-from handlers.routes import CONTRACT
-from server import Server
-from tests.clients.node import OLDEST_NODE, run
+from handlers.routes import API_ROUTES
+from runtime.process import ServerProcess
+from tests.support.node import OLDEST_NODE, run
 
 pytestmark = pytest.mark.programs
 
-HERE = Path(__file__).parent
-SDK = HERE.parent.parent / "clients" / "miniprogram"
-AGAINST_A_SERVER = "server.test.mjs"
-ALONE = sorted(path.name for path in HERE.glob("*.test.mjs") if path.name != AGAINST_A_SERVER)
-NOT_FOR_PHONES = {
+FOLDER = Path(__file__).parent
+SDK = FOLDER.parent.parent / "clients" / "miniprogram"
+SERVER_TESTS = "server.test.mjs"
+UNIT_TESTS = sorted(path.name for path in FOLDER.glob("*.test.mjs") if path.name != SERVER_TESTS)
+NOT_CLIENT_ENDPOINTS = {
     *("qlive_pay/notify/", "qlive_pay/xpay_notify/", "im/callback/", "live/callback/"),
     "ws/",
 }
 
 
-def passed(said: str) -> int:
-    """How many tests node has run, with none left out."""
-    assert "\n# skipped 0\n" in said, said
-    assert "\n# todo 0\n" in said, said
-    found = re.search(r"^# pass (\d+)$", said, re.MULTILINE)
-    assert found, said
+def count_passed(output: str) -> int:
+    """The number of passed tests; fails if node skipped any."""
+    assert "\n# skipped 0\n" in output, output
+    assert "\n# todo 0\n" in output, output
+    found = re.search(r"^# pass (\d+)$", output, re.MULTILINE)
+    assert found, output
     return int(found[1])
 
 
@@ -39,27 +39,27 @@ async def test_node_is_new_enough() -> None:
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.parametrize("name", ALONE)
-async def test_the_sdk_keeps_its_word(name: str) -> None:
-    assert passed(await run("--test-reporter=tap", HERE / name)) > 1
+@pytest.mark.parametrize("name", UNIT_TESTS)
+async def test_sdk_unit_tests_pass(name: str) -> None:
+    assert count_passed(await run("--test-reporter=tap", FOLDER / name)) > 1
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_the_sdk_and_the_server_understand_each_other(server: Server) -> None:
-    where = {"QLIVE_ADDRESS": server.address, "QLIVE_OPS_TOKEN": server.settings.ops.token}
-    path = HERE / AGAINST_A_SERVER
-    assert passed(await run("--test-reporter=tap", path, **where)) > 1
+async def test_sdk_works_against_the_server(server: ServerProcess) -> None:
+    environment = {"QLIVE_ADDRESS": server.address, "QLIVE_OPS_TOKEN": server.settings.ops.token}
+    path = FOLDER / SERVER_TESTS
+    assert count_passed(await run("--test-reporter=tap", path, **environment)) > 1
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_the_sdk_has_every_call_that_phones_make() -> None:
+async def test_sdk_has_a_call_for_every_client_endpoint() -> None:
     script = f"import({json.dumps((SDK / 'src' / 'calls.js').as_uri())})"
-    said = await run("-e", script + ".then((m) => console.log(JSON.stringify(m.CALLS)))")
-    calls = sorted((path, method) for method, path in json.loads(said).values())
+    output = await run("-e", script + ".then((m) => console.log(JSON.stringify(m.CALLS)))")
+    calls = sorted((path, method) for method, path in json.loads(output).values())
     assert calls == sorted(
         (path, method.upper())
-        for path, handler in CONTRACT
-        if path not in NOT_FOR_PHONES
+        for path, handler, _ in API_ROUTES
+        if path not in NOT_CLIENT_ENDPOINTS
         for method in ("get", "post")
         if getattr(handler, method) is not getattr(Handler, method)
     )

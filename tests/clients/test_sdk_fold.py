@@ -4,54 +4,59 @@ from typing import Any
 
 import pytest
 
-from tests.clients.node import run
-from tests.phones import Street
-from tests.realtime.listening import listen, until
-from tests.realtime.test_folding import BLIPS, a_look, evening, look_until
+from tests.support.api import ApiFixture
+from tests.support.node import run
+from tests.support.random_actions import (
+    CONNECTION_WEIGHTS,
+    load_snapshot,
+    load_snapshots_until,
+    start_random_actions,
+)
+from tests.support.waiting import until
+from tests.support.websockets import collect_events
 
 pytestmark = pytest.mark.programs
 
-ACTS = 80
-CUTS = Path(__file__).parent / "fold_cuts.mjs"
+ACTIONS = 80
+COMPARE_FOLDS = Path(__file__).parent / "compare_folds.mjs"
 
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    """So short a patience that dropped connections come to something; whoever looks again and
-    again is no flood."""
-    patience = {"shown_after_seconds": 0.05, "guest_seconds": 0.7, "viewer_seconds": 1.5}
+    """Grace periods short enough to expire within the test, and no handshake rate limit."""
+    grace = {"shown_after_seconds": 0.05, "guest_seconds": 0.7, "viewer_seconds": 1.5}
     limits = {"handshakes_per_second": 0}
-    return {"presence": {**patience, "host_seconds": 120}, "limits": limits}
+    return {"presence": {**grace, "host_seconds": 120}, "limits": limits}
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_at_every_cut_the_sdks_fold_leads_to_the_later_snapshot(
-    street: Street, tmp_path: Path
+async def test_folding_events_from_any_snapshot_leads_to_every_later_snapshot(
+    api: ApiFixture, tmp_path: Path
 ) -> None:
-    here, watcher = await evening(street, seed=1)
-    here.wishes |= BLIPS
-    looker = await street.guest("looker", 0, here.live_id)
-    async with listen(await watcher.connect()) as heard:
-        cuts = []
-        for n in range(ACTS):
-            await here.act()
-            cuts.append(await a_look(looker))
-            if n % 50 == 25:  # the host, too
-                await here.connect(here.host)
-                cuts += await look_until(looker, "live")
-                here.drop(here.host)
-                cuts += await look_until(looker, "paused")
-                await here.connect(here.host)
-                cuts += await look_until(looker, "live")
-        await here.each_once()
-        cuts.append(await a_look(looker))
-        (await here.host.post("qlive_room/live_end/", live_id=here.live_id)).ok()
-        await until(lambda: '"type":"live_end"' in heard[-1])
-    here.drop_all()
-    events = [json.loads(text) for text in heard[1:]]
-    assert events[0]["seq"] == 1, "what follows is found by its number"
+    room_activity, watcher = await start_random_actions(api, seed=1)
+    room_activity.weights |= CONNECTION_WEIGHTS
+    viewer = await api.guest("looker", 0, room_activity.live_id)
+    async with collect_events(await watcher.connect()) as received:
+        snapshots = []
+        for n in range(ACTIONS):
+            await room_activity.act()
+            snapshots.append(await load_snapshot(viewer))
+            if n % 50 == 25:  # the host disconnects, too
+                await room_activity.connect(room_activity.host)
+                snapshots += await load_snapshots_until(viewer, "live")
+                room_activity.disconnect(room_activity.host)
+                snapshots += await load_snapshots_until(viewer, "paused")
+                await room_activity.connect(room_activity.host)
+                snapshots += await load_snapshots_until(viewer, "live")
+        await room_activity.act_each_once()
+        snapshots.append(await load_snapshot(viewer))
+        (await room_activity.host.post("qlive_room/live_end/", live_id=room_activity.live_id)).ok()
+        await until(lambda: '"type":"live_end"' in received[-1])
+    room_activity.disconnect_all()
+    events = [json.loads(text) for text in received[1:]]
+    assert events[0]["seq"] == 1  # the list index is the sequence number
     assert {event["type"] for event in events} >= {"member_away", "live_pause", "micro_accept"}
-    story = tmp_path / "story.json"
-    story.write_text(json.dumps({"cuts": cuts, "events": events}))
-    compared = int(await run(CUTS, story))
+    recording = tmp_path / "recording.json"
+    recording.write_text(json.dumps({"snapshots": snapshots, "events": events}))
+    compared = int(await run(COMPARE_FOLDS, recording))
     assert compared > 500

@@ -1,4 +1,4 @@
-"""A place for what a test runs, and what both machines are set to."""
+"""Folders, settings and databases of the servers that a test starts."""
 
 import time
 from collections.abc import Iterator
@@ -8,41 +8,46 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from tests import test_server
-from tests.deploy.member import a_member
-from tests.ports import answers, free_port
+from tests.support.ports import free_port, is_open
+from tests.support.replica_set import replica_set_member
 
 DATABASE = "qlive_test_deploy"
-folder = test_server.folder  # the fixture
+START_SECONDS = 30.0
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_open(port):
+        assert time.monotonic() < deadline, f"port {port} does not accept connections"
+        time.sleep(0.01)
 
 
 @pytest.fixture
-def where(mongo_uri: str, redis_url: str) -> dict[str, str]:
-    """What both machines are set to, with a database that is not there yet."""
+def shared_settings(mongo_uri: str, redis_url: str) -> dict[str, str]:
+    """Settings of both servers, with an empty database."""
     with MongoClient[Any](mongo_uri) as client:
         client.drop_database(DATABASE)
     return {
         "mongodb__uri": mongo_uri,
         "mongodb__database": DATABASE,
         "redis__url": redis_url,
-        "im__relay": "false",  # IM is played by each machine for itself
+        "im__relay": "false",  # each server has its own IM simulator
         "pages__size": "2",
     }
 
 
 @pytest.fixture
 def member(tmp_path: Path) -> Iterator[str]:
-    """host:port of a replica set of one as deploy/mongod.conf makes it, with the user root."""
+    """The host:port of a one-member replica set with deploy/mongod.conf and a root user."""
     port = free_port()
-    at, deadline = f"127.0.0.1:{port}", time.monotonic() + 30
-    with a_member(tmp_path, port):
-        while not answers(port):
-            assert time.monotonic() < deadline, "mongod does not answer"
-        with MongoClient[Any](f"mongodb://{at}/?directConnection=true") as client:
-            members = [{"_id": 0, "host": at}]
+    address, deadline = f"127.0.0.1:{port}", time.monotonic() + START_SECONDS
+    with replica_set_member(tmp_path, port):
+        wait_for_port(port)
+        with MongoClient[Any](f"mongodb://{address}/?directConnection=true") as client:
+            members = [{"_id": 0, "host": address}]
             client.admin.command("replSetInitiate", {"_id": "qlive", "members": members})
             while not client.admin.command("hello")["isWritablePrimary"]:
                 assert time.monotonic() < deadline, "mongod does not become primary"
             roles = [{"role": "root", "db": "admin"}]
             client.admin.command("createUser", "root", pwd="root", roles=roles)
-        yield at
+        yield address

@@ -12,39 +12,41 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from chaos.redis_program import find_redis
-from settings import Settings
-from tests.deploy.front import OPS_TOKEN, deployed
-from tests.deploy.member import documented_role, documented_user
-from tests.phones import Street
-from tests.ports import answers, free_port
-from tests.test_server import ROOT, Program
+from config.settings import Settings
+from tests.deploy.conftest import wait_for_port
+from tests.support.api import ApiFixture
+from tests.support.nginx import OPS_TOKEN, deploy_file
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.replica_set import documented_role, documented_user
+from tests.support.server_program import ServerProgram
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_the_servers_user_may_do_what_the_server_does_and_no_more(
-    folder: Path, member: str
+async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
+    data_folder: Path, member: str
 ) -> None:
     with MongoClient[Any](f"mongodb://root:root@{member}/?replicaSet=qlive") as client:
-        said = client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
-        assert said["transactionLifetimeLimitSeconds"] == 5
+        parameter = client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
+        assert parameter["transactionLifetimeLimitSeconds"] == 5
         client.qlive.command("createUser", "qlive", **documented_user("qlive"))
         client.admin.command("createUser", "backup", **documented_user("backup"))
     uri = f"mongodb://qlive:secret@{member}/?replicaSet=qlive&authSource=qlive"
-    program = Program(folder, mongodb__uri=uri, ops__token=OPS_TOKEN)
+    program = ServerProgram(data_folder, mongodb__uri=uri, ops__token=OPS_TOKEN)
     async with program.serving() as (process, address):
-        street = Street(address, OPS_TOKEN)
-        host = await street.host()
-        guest = await street.guest("bert", 1, host.live_id, gold=1000)
+        api = ApiFixture(address, OPS_TOKEN)
+        host = await api.host()
+        guest = await api.guest("bert", 1, host.live_id, gold=1000)
         gift = (await guest.get("qlive_gift/")).ok()["results"][0]
         await guest.get("qlive_gift/push_gift/", user_id=host.id, gift_id=gift["id"])
-        await street.close()
+        await api.close()
         process.terminate()
         await process.wait()
-    status, said, complaint = await program.run("check-ledger")
-    assert (status, said) == (0, "Every unit of gold and income is accounted for.\n"), complaint
-    assert "not authorized" not in (folder / "server.log").read_text()
+    status, output, errors = await program.run("check-ledger")
+    assert (status, output) == (0, "Every unit of gold and income is accounted for.\n"), errors
+    assert "not authorized" not in (data_folder / "server.log").read_text()
     with MongoClient[Any](uri) as client, pytest.raises(OperationFailure, match="not authorized"):
         client.other.things.insert_one({})
     with MongoClient[Any](f"mongodb://backup:secret@{member}/?replicaSet=qlive") as client:
@@ -55,8 +57,8 @@ async def test_the_servers_user_may_do_what_the_server_does_and_no_more(
 
 
 @pytest.fixture
-def an_oplog(member: str) -> list[dict[str, Any]]:
-    """What happened to qlive.things, as mongorestore --oplogReplay sends it, one by one."""
+def oplog_entries(member: str) -> list[dict[str, Any]]:
+    """Oplog entries of qlive.things in the form that `mongorestore --oplogReplay` sends."""
     with MongoClient[Any](f"mongodb://root:root@{member}/?replicaSet=qlive") as client:
         things = client.qlive.things
         things.insert_many([{"_id": n, "n": n} for n in range(3)])
@@ -72,39 +74,41 @@ def an_oplog(member: str) -> list[dict[str, Any]]:
     return entries
 
 
-@pytest.mark.parametrize(("user", "may"), [("restore", "iiiud"), ("other", "iii")])
-def test_a_dump_is_replayed_by_the_user_for_it_and_mongodbs_own_role_is_not_enough(
-    member: str, an_oplog: list[dict[str, Any]], user: str, may: str
+@pytest.mark.parametrize(("user", "allowed"), [("restore", "iiiud"), ("other", "iii")])
+def test_oplog_replay_needs_the_documented_restore_user(
+    member: str, oplog_entries: list[dict[str, Any]], user: str, allowed: str
 ) -> None:
-    done = ""
+    applied = ""
     with MongoClient[Any](f"mongodb://{user}:secret@{member}/?replicaSet=qlive") as client:
         with suppress(OperationFailure):
-            for entry in an_oplog:
+            for entry in oplog_entries:
                 client.admin.command("applyOps", [entry])
-                done += entry["op"]
-        assert done == may
-        if may == "iiiud":
+                applied += entry["op"]
+        assert applied == allowed
+        if allowed == "iiiud":
             assert list(client.qlive.things.find()) == [{"_id": 0, "n": 0}, {"_id": 1, "n": 11}]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_after_a_restore_no_new_room_takes_the_group_of_one_that_was_lost(
-    street: Street, settings: tuple[Settings, Any]
+async def test_documented_counter_update_keeps_new_rooms_off_lost_group_ids(
+    api: ApiFixture, settings: tuple[Settings, Any]
 ) -> None:
-    """The very line of docs/deploy.md."""
-    text = (ROOT / "docs" / "deploy.md").read_text()
-    line = re.search(r"counters\.updateOne\((\{_id: .*?\}), (\{.*?\}\})\)", text)
-    assert line
-    where, what = (json.loads(re.sub(r"([$\w]+):", r'"\1":', part)) for part in line.groups())
-    restored = (await street.host()).live_id
+    """Runs the update that docs/operations.md documents."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    documented_update = re.search(r"counters\.updateOne\((\{_id: .*?\}), (\{.*?\}\})\)", page)
+    assert documented_update
+    query, update = (
+        json.loads(re.sub(r"([$\w]+):", r'"\1":', part)) for part in documented_update.groups()
+    )
+    restored_live_id = (await api.host()).live_id
     with MongoClient[Any](settings[0].mongodb.uri) as client:
         counters = client[settings[0].mongodb.database].counters
-        assert counters.update_one(where, what).modified_count == 1
-    assert (await street.host("媒婆")).live_id == restored + 1001
+        assert counters.update_one(query, update).modified_count == 1
+    assert (await api.host("媒婆")).live_id == restored_live_id + 1001
 
 
 class OwnRedis:
-    """deploy/redis.conf on a port of this test; in it the password is `password`."""
+    """A Redis with deploy/redis.conf on a free port."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -112,17 +116,17 @@ class OwnRedis:
 
     @contextmanager
     def running(self, password: str = ">CHANGE-ME") -> Iterator[None]:
+        """Runs Redis; `password` replaces the password rules of the ACL."""
         changes = {
             "bind 127.0.0.1 10.0.0.31": "bind 127.0.0.1",
             "port 6379": f"port {self.port}",
             ">CHANGE-ME": password,
         }
-        (self._folder / "redis.conf").write_text(deployed("redis.conf", changes))
-        words = [find_redis(), str(self._folder / "redis.conf")]
-        with subprocess.Popen(words, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
+        (self._folder / "redis.conf").write_text(deploy_file("redis.conf", changes))
+        command = [find_redis(), str(self._folder / "redis.conf")]
+        with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
             try:
-                while not answers(self.port):
-                    assert process.poll() is None
+                wait_for_port(self.port)
                 yield
             finally:
                 process.kill()
@@ -136,26 +140,26 @@ def own_redis(tmp_path: Path) -> OwnRedis:
     return OwnRedis(tmp_path)
 
 
-def test_redis_lets_the_server_speak_and_keeps_nothing(own_redis: OwnRedis) -> None:
+def test_redis_user_may_publish_and_subscribe_but_not_store_keys(own_redis: OwnRedis) -> None:
     with own_redis.running(), own_redis.client("CHANGE-ME") as client:
-        hearing = client.pubsub()
-        hearing.subscribe("here")
-        assert hearing.get_message(timeout=5)
-        assert client.publish("here", "word") == 1
-        heard = hearing.get_message(timeout=5)
-        assert heard
-        assert heard["data"] == b"word"
+        subscription = client.pubsub()
+        subscription.subscribe("channel")
+        assert subscription.get_message(timeout=5)
+        assert client.publish("channel", "message") == 1
+        message = subscription.get_message(timeout=5)
+        assert message
+        assert message["data"] == b"message"
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.set("key", 1)
-        hearing.close()
+        subscription.close()
         with (
-            redis.Redis(port=own_redis.port) as stranger,
+            redis.Redis(port=own_redis.port) as anonymous,
             pytest.raises(redis.exceptions.AuthenticationError),
         ):
-            stranger.ping()
+            anonymous.ping()
 
 
-def test_redis_takes_a_new_password_beside_the_old_one_from_its_file_alone(
+def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(
     own_redis: OwnRedis,
 ) -> None:
     with (
@@ -167,10 +171,10 @@ def test_redis_takes_a_new_password_beside_the_old_one_from_its_file_alone(
     with own_redis.running(">OLD >NEW"):
         for password in ("OLD", "NEW"):
             with own_redis.client(password) as client:
-                assert client.publish("here", "word") == 0
+                assert client.publish("channel", "message") == 0
     with own_redis.running(">NEW"):
         with own_redis.client("NEW") as client:
-            assert client.publish("here", "word") == 0
+            assert client.publish("channel", "message") == 0
         with (
             own_redis.client("OLD") as client,
             pytest.raises(redis.exceptions.AuthenticationError),

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from settings import Realtime
-from tests.deploy.evening import Machine, two_machines
-from tests.deploy.front import DEPLOY, OPS_TOKEN, Mute, a_front
-from tests.phones import BASE, Street
-from tests.ports import free_port
-from tests.test_server import ROOT
+from config.sections import RealtimeSettings
+from tests.support.api import BASE, ApiFixture
+from tests.support.nginx import DEPLOY, OPS_TOKEN, ClosingUpstream, nginx_in_front
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.room_traffic import Machine, two_machines
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -16,74 +16,83 @@ GIFT = f"{BASE}qlive_gift/push_gift/?gift_id=1&user_id=10000001"
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_two_machines_behind_nginx_are_one_server_over_https(
-    folder: Path, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_two_servers_behind_nginx_share_rooms_over_https(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        two_machines(folder, where) as machines,
-        a_front(folder, machines[0].port, machines[1].port, monkeypatch) as (nginx, front),
+        two_machines(data_folder, shared_settings) as machines,
+        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+            nginx,
+            front_api,
+        ),
     ):
         nginx.check()
-        direct = Street(machines[0].address, OPS_TOKEN)
-        host = front.enter(await direct.host())
-        guest = front.enter(await direct.guest("bert", 1, host.live_id, gold=1000))
+        direct = ApiFixture(machines[0].address, OPS_TOKEN)
+        host = front_api.via_nginx(await direct.host())
+        guest = front_api.via_nginx(await direct.guest("bert", 1, host.live_id, gold=1000))
 
-        # Addresses in answers are those that the caller sees.
+        # Links in answers use the public address.
         page = (await guest.get("qlive_gift/")).ok()
         assert page["next"] == f"{nginx.address}{BASE}qlive_gift/?page=2"
         assert (await guest.get("qlive_gift/", page=2)).ok()["results"]
 
-        # Who calls is whom nginx sees, not what the caller says.
+        # The client address comes from nginx, not from a forged header.
         forged = {"Authorization": f"Bearer {OPS_TOKEN}", "X-Forwarded-For": "8.8.8.8"}
-        (await front.ask("GET", "/ops/api/audit", headers=forged)).ok()
-        seen = (await front.ask("GET", "/ops/api/audit", headers=forged)).ok()["items"]
-        assert {row["who"] for row in seen if "AuditLog" in row["what"]} == {"ops@127.0.0.1"}
+        (await front_api.request("GET", "/ops/api/audit", headers=forged)).ok()
+        audit_entries = (await front_api.request("GET", "/ops/api/audit", headers=forged)).ok()[
+            "items"
+        ]
+        assert {row["who"] for row in audit_entries if "AuditLog" in row["what"]} == {
+            "ops@127.0.0.1"
+        }
 
-        # What is for nobody outside is not there; /sim is only in development.
-        http = front._http
-        assert http
+        # Internal paths are not reachable from outside; /sim exists in development only.
+        session = front_api._http
+        assert session
         for path in ("/metrics", "/readyz", "/sim/log", "/docs/", "/"):
-            async with http.get(nginx.address + path) as answer:
+            async with session.get(nginx.address + path) as answer:
                 assert answer.status == 404, path
-        plain = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"
-        async with http.get(plain, allow_redirects=False) as answer:
+        plain_url = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"
+        async with session.get(plain_url, allow_redirects=False) as answer:
             assert answer.status == 301
             assert answer.headers["Location"] == f"https://127.0.0.1{BASE}get_livelist/?page=1"
 
-        # A socket stays, also over a reload of nginx, while both machines speak of the room.
+        # A socket survives a reload of nginx and receives the events of both servers.
         listener = await host.connect()
         await listener.next("snapshot")
-        for turn in range(6):
-            if turn == 3:
+        for round_number in range(6):
+            if round_number == 3:
                 await nginx.reload()
             (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
             await listener.next("micro_apply")
             (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
             await listener.next("micro_refuse")
 
-        # The log says who asked for what, and no query.
-        log = (folder / "nginx" / "access.log").read_text()
+        # The access log has paths without queries.
+        log = (data_folder / "nginx" / "access.log").read_text()
         assert f'"GET {BASE}qlive_gift/" 200' in log
         assert "page=2" not in log
         assert host.token not in log
 
-        # docs/deploy.md watches what there is.
-        page_of_numbers = (await direct.ask("GET", "/metrics")).text
-        watched = set(re.findall(r"`(qlive_\w+)`", (ROOT / "docs" / "deploy.md").read_text()))
-        assert len(watched) > 10
-        known = {line.split()[2] for line in page_of_numbers.splitlines() if line[:6] == "# TYPE"}
-        assert watched <= known, watched - known
+        # Every metric that docs/operations.md names exists.
+        metrics = (await direct.request("GET", "/metrics")).text
+        documented = set(
+            re.findall(r"`(qlive_\w+)`", (ROOT / "docs" / "operations.md").read_text())
+        )
+        assert len(documented) > 10
+        exported = {line.split()[2] for line in metrics.splitlines() if line[:6] == "# TYPE"}
+        assert documented <= exported, documented - exported
         await direct.close()
 
 
-def test_nginx_leaves_it_to_the_server_to_say_which_socket_is_silent() -> None:
-    text = (DEPLOY / "nginx.conf").read_text()
-    place = re.search(r"location ~ \^/wx/api/qlive/ws/\?\$ \{(.*?)\n {8}\}", text, re.DOTALL)
-    assert place
+def test_nginx_socket_timeouts_exceed_the_servers_silence_timeout() -> None:
+    config = (DEPLOY / "nginx.conf").read_text()
+    location = re.search(r"location ~ \^/wx/api/qlive/ws/\?\$ \{(.*?)\n {8}\}", config, re.DOTALL)
+    assert location
     for name in ("proxy_read_timeout", "proxy_send_timeout"):
-        seconds = re.search(rf"{name} (\d+)s;", place[1])
+        seconds = re.search(rf"{name} (\d+)s;", location[1])
         assert seconds
-        assert int(seconds[1]) >= 2 * Realtime().silent_seconds > 60
+        assert int(seconds[1]) >= 2 * RealtimeSettings().silent_seconds > 60
 
 
 @pytest.mark.parametrize(
@@ -99,17 +108,17 @@ def test_nginx_leaves_it_to_the_server_to_say_which_socket_is_silent() -> None:
     ],
 )
 @pytest.mark.gen_test(timeout=30)
-async def test_only_what_may_happen_twice_is_sent_to_the_other_machine_as_well(
+async def test_only_repeatable_requests_are_retried_on_the_other_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, attempts: int
 ) -> None:
-    mute = Mute()
+    upstream = ClosingUpstream()
     async with (
-        mute.standing() as first,
-        mute.standing() as second,
-        a_front(tmp_path, first, second, monkeypatch) as (_, front),
+        upstream.running() as first,
+        upstream.running() as second,
+        nginx_in_front(tmp_path, first, second, monkeypatch) as (_, front_api),
     ):
-        reply = await front.ask(method, path, json={})
-        assert mute.asked == [f"{method} {path}"] * attempts
+        reply = await front_api.request(method, path, json={})
+        assert upstream.request_lines == [f"{method} {path}"] * attempts
         assert reply.refusal == (503, "try_again")
         assert reply.headers["Retry-After"] == "2"
     logs = [(tmp_path / "nginx" / name).read_text() for name in ("access.log", "error.log")]
@@ -118,67 +127,70 @@ async def test_only_what_may_happen_twice_is_sent_to_the_other_machine_as_well(
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_connection_that_is_refused_goes_to_the_other_machine_whatever_it_asks(
-    folder: Path, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_any_request_is_retried_on_the_other_server_after_a_refused_connection(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = Machine(folder, "one", ops__token=OPS_TOKEN, **where)
+    machine = Machine(data_folder, "one", ops__token=OPS_TOKEN, **shared_settings)
     try:
         await machine.start()
-        async with a_front(folder, machine.port, free_port(), monkeypatch) as (_, front):
+        async with nginx_in_front(data_folder, machine.port, free_port(), monkeypatch) as (
+            _,
+            front_api,
+        ):
             for _ in range(6):
-                refused = await front.ask("POST", f"{BASE}qlive_like/", json={})
-                assert refused.refusal[0] == 401  # by the server, and never by nginx
+                refused = await front_api.request("POST", f"{BASE}qlive_like/", json={})
+                assert refused.refusal[0] == 401  # by the server, not by nginx
     finally:
-        await machine.end()
+        await machine.stop()
 
 
 HANDSHAKE = ("Host: qlive", "Connection: Upgrade", "Upgrade: websocket", "X-Forwarded-For: 8.8.8.8")
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_handshake_at_a_machine_that_drains_goes_to_the_other_one(
+async def test_handshake_is_retried_on_the_other_server_while_one_is_draining(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draining = Mute(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
-    serving = Mute(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n")
+    draining = ClosingUpstream(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    serving = ClosingUpstream(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n")
     async with (
-        draining.standing() as first,
-        serving.standing() as second,
-        a_front(tmp_path, first, second, monkeypatch) as (_, front),
+        draining.running() as first,
+        serving.running() as second,
+        nginx_in_front(tmp_path, first, second, monkeypatch) as (_, front_api),
     ):
         for _ in range(6):
-            said = await front.say(f"GET {BASE}ws/?live_id=1 HTTP/1.1", *HANDSHAKE)
-            assert said.startswith(b"HTTP/1.1 101 "), said
-        assert len(serving.asked) == 6
-        assert draining.asked
+            response = await front_api.send_raw(f"GET {BASE}ws/?live_id=1 HTTP/1.1", *HANDSHAKE)
+            assert response.startswith(b"HTTP/1.1 101 "), response
+        assert len(serving.request_lines) == 6
+        assert draining.request_lines
 
 
 @pytest.mark.parametrize(
-    ("path", "becomes_one"), [("ws/", True), ("get_livelist/", False), ("qlive_gift/", False)]
+    ("path", "is_upgraded"), [("ws/", True), ("get_livelist/", False), ("qlive_gift/", False)]
 )
 @pytest.mark.gen_test(timeout=30)
-async def test_no_call_but_the_sockets_can_become_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, becomes_one: bool
+async def test_only_the_websocket_path_can_be_upgraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, is_upgraded: bool
 ) -> None:
-    mute = Mute(b"HTTP/1.1 204 No Content\r\n\r\n")
+    upstream = ClosingUpstream(b"HTTP/1.1 204 No Content\r\n\r\n")
     async with (
-        mute.standing() as port,
-        a_front(tmp_path, port, port, monkeypatch) as (_, front),
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch) as (_, front_api),
     ):
-        await front.say(f"GET {BASE}{path} HTTP/1.1", *HANDSHAKE, "Connection: close")
-    (head,) = mute.heads
-    given = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:] if line)
-    assert given["connection"] == ("upgrade" if becomes_one else "close")
-    assert given.get("upgrade") == ("websocket" if becomes_one else None)
-    # Everywhere: who calls, and how.
-    assert given["host"] == "qlive"
-    assert given["x-forwarded-for"] == "127.0.0.1"
-    assert given["x-forwarded-proto"] == "https"
-    assert given["x-request-id"]
+        await front_api.send_raw(f"GET {BASE}{path} HTTP/1.1", *HANDSHAKE, "Connection: close")
+    (head,) = upstream.heads
+    headers = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:] if line)
+    assert headers["connection"] == ("upgrade" if is_upgraded else "close")
+    assert headers.get("upgrade") == ("websocket" if is_upgraded else None)
+    # On every path: client address and scheme.
+    assert headers["host"] == "qlive"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-request-id"]
 
 
 @pytest.mark.parametrize(
-    ("words", "status"),
+    ("request_lines", "status"),
     [
         (("GET /nowhere HTTP/1.1",), 404),
         (("TRACE /healthz HTTP/1.1",), 405),
@@ -188,15 +200,15 @@ async def test_no_call_but_the_sockets_can_become_one(
     ],
 )
 @pytest.mark.gen_test(timeout=30)
-async def test_what_nginx_refuses_by_itself_is_a_page_and_reaches_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int
+async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_lines: tuple[str, ...], status: int
 ) -> None:
-    mute = Mute()
+    upstream = ClosingUpstream()
     async with (
-        mute.standing() as port,
-        a_front(tmp_path, port, port, monkeypatch) as (_, front),
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch) as (_, front_api),
     ):
-        said = await front.say(*words, "Host: qlive", "Connection: close")
-    assert said.startswith(f"HTTP/1.1 {status} ".encode()), said
-    assert b"Content-Type: text/html" in said
-    assert mute.asked == []
+        response = await front_api.send_raw(*request_lines, "Host: qlive", "Connection: close")
+    assert response.startswith(f"HTTP/1.1 {status} ".encode()), response
+    assert b"Content-Type: text/html" in response
+    assert upstream.request_lines == []

@@ -8,114 +8,120 @@ from typing import Any
 import pytest
 import yaml
 
-from settings import Settings
-from tests.deploy.evening import PATIENCE, Evening
-from tests.deploy.filled import fill_in, filled_secrets
-from tests.deploy.front import OPS_TOKEN, a_front
-from tests.deploy.release import install, switch
-from tests.phones import Street
-from tests.ports import free_port
-from tests.realtime.listening import until
-from tests.test_server import ROOT, Program
-from tests.test_supervisor import Crowd, Supervised, ended, gone, strangers
+from config.settings import Settings
+from tests.support.api import ApiFixture
+from tests.support.filled_settings import fill_in, filled_secrets
+from tests.support.nginx import OPS_TOKEN, nginx_in_front
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.release import install, switch
+from tests.support.room_traffic import PATIENCE, RoomTraffic
+from tests.support.server_program import ServerProgram, exit_status
+from tests.support.supervised_program import (
+    HealthPoller,
+    SupervisedProgram,
+    fresh_connections,
+    has_exited,
+)
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-several_real_programs = pytest.mark.gen_test(timeout=180)
+starts_processes = pytest.mark.gen_test(timeout=180)
 
 
-@several_real_programs
-async def test_workers_are_renewed_behind_nginx_with_a_new_key_and_nothing_is_lost(
-    folder: Path, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@starts_processes
+async def test_reload_behind_nginx_applies_a_new_token_and_loses_nothing(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`systemctl reload`: a setting of the file is new, no request fails, no word is lost."""
-    program = Supervised(folder, **where)
+    """`systemctl reload` rereads the settings file; no request fails, no event is lost."""
+    program = SupervisedProgram(data_folder, **shared_settings)
 
     def set_token(token: str) -> None:
         settings = yaml.safe_load((ROOT / "settings.yaml").read_text())
-        program.file.write_text(yaml.safe_dump({**settings, "ops": {"token": token}}))
+        program.settings_file.write_text(yaml.safe_dump({**settings, "ops": {"token": token}}))
 
     set_token(OPS_TOKEN)
     async with program.serving() as (process, address):
         port = int(address.rpartition(":")[2])
-        async with a_front(folder, port, port, monkeypatch) as (_, front):
-            direct = Street(address, OPS_TOKEN)
-            evening = await Evening.of(direct, front)
-            await direct.close()
-            async with evening.going_on():
+        async with nginx_in_front(data_folder, port, port, monkeypatch) as (_, front_api):
+            direct_api = ApiFixture(address, OPS_TOKEN)
+            traffic = await RoomTraffic.create(direct_api, front_api)
+            await direct_api.close()
+            async with traffic.running():
                 set_token("new")
                 process.send_signal(signal.SIGHUP)
-                await until(lambda: program.told("workers_renewed"), PATIENCE)
-                front._ops_token = "new"
-            assert any(one.resumed for one in evening.listeners)
-            assert set(front.statuses) == {200}, front.statuses
-            front._ops_token = OPS_TOKEN
-            assert (await front.ops("GET", "overview")).status == 401
+                await until(lambda: program.log_events("workers_renewed"), PATIENCE)
+                front_api._ops_token = "new"
+            assert any(listener.resumed for listener in traffic.listeners)
+            assert set(front_api.statuses) == {200}, front_api.statuses
+            front_api._ops_token = OPS_TOKEN
+            assert (await front_api.ops("GET", "overview")).status == 401
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
-async def said_by_workers(address: str) -> Counter[str]:
-    """What /healthz says, asked as often as it takes to have met every worker."""
-    said: Counter[str] = Counter()
-    async with strangers() as http:
+async def worker_statuses(address: str) -> Counter[str]:
+    """Counts the /healthz statuses over enough requests to reach every worker."""
+    statuses: Counter[str] = Counter()
+    async with fresh_connections() as http:
         for _ in range(40):
             async with http.get(f"{address}/healthz") as answer:
-                said[(await answer.json())["status"]] += 1
-    return said
+                statuses[(await answer.json())["status"]] += 1
+    return statuses
 
 
-@several_real_programs
-async def test_a_reload_after_the_link_was_switched_serves_the_new_release(
-    folder: Path, where: dict[str, str]
+@starts_processes
+async def test_reload_after_switching_the_link_serves_the_new_release(
+    data_folder: Path, shared_settings: dict[str, str]
 ) -> None:
-    """And it takes the new release's packages."""
-    link = folder / "qlive"
-    releases = [install(folder / f"qlive-{n}", f"release {n}") for n in (1, 2)]
+    """The new workers also import the new release's packages."""
+    link = data_folder / "qlive"
+    releases = [install(data_folder / f"qlive-{n}", f"release {n}") for n in (1, 2)]
     switch(link, releases[0])
-    program = Supervised(folder, **where)
-    program.words = (str(link / ".venv/bin/python"), str(link / "server.py"))
+    program = SupervisedProgram(data_folder, **shared_settings)
+    program.command = (str(link / ".venv/bin/python"), str(link / "server.py"))
     async with program.serving() as (process, address):
-        assert set(await said_by_workers(address)) == {"release 1"}
+        assert set(await worker_statuses(address)) == {"release 1"}
         switch(link, releases[1])
         process.send_signal(signal.SIGHUP)
-        await until(lambda: program.told("workers_renewed"), PATIENCE)
-        assert set(await said_by_workers(address)) == {"release 2"}
-        started = " ".join(program.words)
-        assert sum(line.startswith(started) for line in program.processes()) == 3
+        await until(lambda: program.log_events("workers_renewed"), PATIENCE)
+        assert set(await worker_statuses(address)) == {"release 2"}
+        command = " ".join(program.command)
+        assert sum(line.startswith(command) for line in program.processes()) == 3
         process.terminate()
-        assert await ended(process) == 0
+        assert await exit_status(process) == 0
 
 
-@several_real_programs
-async def test_one_worker_in_production_is_renewed_with_the_port_open(
-    folder: Path, where: dict[str, str], settings: tuple[Settings, Any]
+@starts_processes
+async def test_single_production_worker_is_renewed_without_closing_the_port(
+    data_folder: Path, shared_settings: dict[str, str], settings: tuple[Settings, Any]
 ) -> None:
-    """With deploy/settings.yaml and deploy/secrets.env."""
+    """Runs with deploy/settings.yaml and deploy/secrets.env."""
     secrets = {name.removeprefix("QLIVE_").lower(): v for name, v in filled_secrets().items()}
     port = free_port()
-    own = {
+    overrides = {
         "server__host": "127.0.0.1",
         "server__port": str(port),
         "server__workers": "1",
         "pay__private_key": settings[0].pay.private_key,
         "pay__public_key": settings[0].pay.public_key,
-        **where,
+        **shared_settings,
     }
-    program = Supervised(folder, **{**secrets, **own})
-    fill_in(program.file)
+    program = SupervisedProgram(data_folder, **{**secrets, **overrides})
+    fill_in(program.settings_file)
     process = await program.serve()
     try:
-        await until(lambda: program.told("worker_serves"), PATIENCE)
-        (old,) = program.serving_pids()
-        crowd = Crowd(f"http://127.0.0.1:{port}")
-        async with crowd.asking():
+        await until(lambda: program.log_events("worker_ready"), PATIENCE)
+        (old_pid,) = program.serving_pids()
+        poller = HealthPoller(f"http://127.0.0.1:{port}")
+        async with poller.polling():
             process.send_signal(signal.SIGHUP)
-            await until(lambda: program.told("workers_renewed"), PATIENCE)
-        assert set(crowd.outcomes) == {"200"}, crowd.outcomes
-        assert gone(old)
+            await until(lambda: program.log_events("workers_renewed"), PATIENCE)
+        assert set(poller.outcomes) == {"200"}, poller.outcomes
+        assert has_exited(old_pid)
         process.terminate()
-        assert await ended(process) == 0
+        assert await exit_status(process) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -125,20 +131,20 @@ async def test_one_worker_in_production_is_renewed_with_the_port_open(
 
 @pytest.fixture
 def hangup_by_default() -> Iterator[None]:
-    """Under nohup a hangup is ignored, also by the programs that a test starts."""
+    """Restores the default SIGHUP handler, which nohup disables for child processes too."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
-@several_real_programs
+@starts_processes
 @pytest.mark.usefixtures("hangup_by_default")
-async def test_a_hangup_lets_a_single_process_drain(folder: Path) -> None:
-    program = Program(folder)  # on an embedded MongoDB of its own
+async def test_sighup_drains_a_single_process(data_folder: Path) -> None:
+    program = ServerProgram(data_folder)  # with its own embedded MongoDB
     async with program.serving() as (process, _):
         process.send_signal(signal.SIGHUP)
-        assert await ended(process) == 0
+        assert await exit_status(process) == 0
         assert program.processes() == []
-    log = (folder / "server.log").read_text()
-    assert "draining" in log
-    assert "stopped" in log
+    log = (data_folder / "server.log").read_text()
+    assert "server_draining" in log
+    assert "server_stopped" in log

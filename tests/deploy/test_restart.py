@@ -3,61 +3,67 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.evening import Evening, two_machines
-from tests.deploy.front import OPS_TOKEN, a_front
-from tests.phones import Street
+from tests.support.api import ApiFixture
+from tests.support.nginx import OPS_TOKEN, nginx_in_front
+from tests.support.room_traffic import RoomTraffic, two_machines
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
 @pytest.mark.gen_test(timeout=180)
-async def test_machine_after_machine_is_restarted_and_nothing_is_lost(
-    folder: Path, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_rolling_restart_loses_no_request_or_event(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As docs/deploy.md says: out of nginx, SIGTERM, a new one, into nginx again."""
+    """Follows docs/operations.md: out of nginx, SIGTERM, start, into nginx again."""
     async with (
-        two_machines(folder, where) as machines,
-        a_front(folder, machines[0].port, machines[1].port, monkeypatch) as (nginx, front),
+        two_machines(data_folder, shared_settings) as machines,
+        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+            nginx,
+            front_api,
+        ),
     ):
-        direct = Street(machines[0].address, OPS_TOKEN)
-        evening = await Evening.of(direct, front)
-        await direct.close()
-        async with evening.going_on():
+        direct_api = ApiFixture(machines[0].address, OPS_TOKEN)
+        traffic = await RoomTraffic.create(direct_api, front_api)
+        await direct_api.close()
+        async with traffic.running():
             for name, machine in zip(("first", "second"), machines, strict=True):
                 await nginx.reload(**{name: "down"})
-                await machine.end()
-                await evening.more(2)
+                await machine.stop()
+                await traffic.wait_for_progress(2)
                 await machine.start()
                 await nginx.reload()
-        assert all(one.resumed for one in evening.listeners)
-        assert set(front.statuses) == {200}, front.statuses
+        assert all(listener.resumed for listener in traffic.listeners)
+        assert set(front_api.statuses) == {200}, front_api.statuses
 
 
 @pytest.mark.gen_test(timeout=180)
-async def test_a_restart_nobody_announced_costs_a_second_attempt_and_a_kill_a_pause(
-    folder: Path, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_unannounced_restart_or_kill_costs_retries_and_no_gift(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`systemctl restart` alone, then `kill -9`: requests are repeated, and no gift is lost."""
+    """`systemctl restart` alone, then `kill -9`: clients repeat requests."""
     async with (
-        two_machines(folder, where) as machines,
-        a_front(folder, machines[0].port, machines[1].port, monkeypatch) as (_, front),
+        two_machines(data_folder, shared_settings) as machines,
+        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+            _,
+            front_api,
+        ),
     ):
-        direct = Street(machines[1].address, OPS_TOKEN)
-        evening = await Evening.of(direct, front)
-        await direct.close()
-        async with evening.going_on():
+        direct_api = ApiFixture(machines[1].address, OPS_TOKEN)
+        traffic = await RoomTraffic.create(direct_api, front_api)
+        await direct_api.close()
+        async with traffic.running():
             for machine in machines:
-                await machine.end()
-                await evening.more(2)
+                await machine.stop()
+                await traffic.wait_for_progress(2)
                 await machine.start()
-                await evening.more(1)
-            # Whatever was under way is answered: no first attempt was done unseen (409).
-            assert set(front.statuses) <= {200, 503}, front.statuses
+                await traffic.wait_for_progress(1)
+            # Requests in flight are answered, so no repeated attempt conflicts (409).
+            assert set(front_api.statuses) <= {200, 503}, front_api.statuses
             for machine in machines:
-                await machine.end(signal.SIGKILL)
-                await evening.more(2)
+                await machine.stop(signal.SIGKILL)
+                await traffic.wait_for_progress(2)
                 await machine.start()
-                await evening.more(1)
-        assert all(one.resumed for one in evening.listeners)
-        # 409: the seat is taken already, since the answer to the first attempt was lost.
-        assert set(front.statuses) <= {200, 409, 503}, front.statuses
+                await traffic.wait_for_progress(1)
+        assert all(listener.resumed for listener in traffic.listeners)
+        # 409: the first attempt took the seat and its answer was lost.
+        assert set(front_api.statuses) <= {200, 409, 503}, front_api.statuses

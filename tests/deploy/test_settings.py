@@ -3,43 +3,47 @@ from pathlib import Path
 import pytest
 import yaml
 
-from settings import BadSettings, Settings, load
-from tests.deploy.filled import fill_in, filled_secrets, shipped_secrets
-from tests.deploy.front import DEPLOY
+from config.loading import InvalidSettings, load
+from config.settings import Settings
+from tests.support.filled_settings import fill_in, filled_secrets, shipped_secrets
+from tests.support.nginx import DEPLOY
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def settings_file(tmp_path: Path) -> Path:
     fill_in(tmp_path / "settings.yaml")
     return tmp_path / "settings.yaml"
 
 
-def test_production_starts_with_the_two_files_once_what_is_yours_is_filled_in(file: Path) -> None:
-    settings = load(file, filled_secrets())
+def test_production_settings_load_once_both_files_are_filled_in(settings_file: Path) -> None:
+    settings = load(settings_file, filled_secrets())
     assert settings.environment == "production"
     assert "\nmine\n" in settings.pay.private_key
     assert settings.server.workers > 1
 
 
-def test_a_start_with_the_secrets_as_they_are_shipped_names_every_one_of_them(file: Path) -> None:
-    with pytest.raises(BadSettings) as refused:
-        load(file, shipped_secrets())
-    named = [problem.partition(": still says REPLACE")[0] for problem in refused.value.problems]
-    wanted = {name.removeprefix("QLIVE_").lower().replace("__", ".") for name in shipped_secrets()}
-    app = "wechat.apps.REPLACE-WITH-THE-APPID.secret"
-    assert sorted(named) == sorted(wanted - {"wechat.apps"} | {app})
+def test_unfilled_secrets_are_all_named_in_the_error(settings_file: Path) -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(settings_file, shipped_secrets())
+    placeholder = ": still has the placeholder REPLACE"
+    reported = [problem.partition(placeholder)[0] for problem in error.value.problems]
+    expected = {
+        name.removeprefix("QLIVE_").lower().replace("__", ".") for name in shipped_secrets()
+    }
+    wechat_secret = "wechat.apps.REPLACE-WITH-THE-APPID.secret"
+    assert sorted(reported) == sorted(expected - {"wechat.apps"} | {wechat_secret})
 
 
 @pytest.mark.parametrize("name", sorted(shipped_secrets()))
-def test_a_start_with_one_secret_as_it_is_shipped_is_refused(file: Path, name: str) -> None:
-    with pytest.raises(BadSettings, match="still says REPLACE"):
-        load(file, {**filled_secrets(), name: shipped_secrets()[name]})
+def test_one_unfilled_secret_is_refused(settings_file: Path, name: str) -> None:
+    with pytest.raises(InvalidSettings, match="still has the placeholder REPLACE"):
+        load(settings_file, {**filled_secrets(), name: shipped_secrets()[name]})
 
 
-def test_a_start_with_the_other_settings_as_they_are_shipped_says_what_is_missing() -> None:
-    with pytest.raises(BadSettings) as refused:
+def test_unfilled_settings_are_named_in_the_error() -> None:
+    with pytest.raises(InvalidSettings) as error:
         load(DEPLOY / "settings.yaml", filled_secrets())
-    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+    assert [problem.partition(":")[0] for problem in error.value.problems] == [
         "server.public_url",
         "im.sdk_app_id",
         *("live.push_domain", "live.play_domain"),
@@ -47,11 +51,11 @@ def test_a_start_with_the_other_settings_as_they_are_shipped_says_what_is_missin
     ]
 
 
-def test_secrets_stand_in_the_environment_and_nowhere_else() -> None:
+def test_settings_file_contains_no_secret() -> None:
     sections = yaml.safe_load((DEPLOY / "settings.yaml").read_text())
     fields = {name: info.annotation for name, info in Settings.model_fields.items()}
     for section, values in sections.items():
         for key in values if isinstance(values, dict) else ():
             info = fields[section].model_fields
-            found = info.get(key) or info["as_json"]
-            assert found.repr, f"{section}.{key} is a secret"
+            field = info.get(key) or info["as_json"]
+            assert field.repr, f"{section}.{key} is a secret"

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from pydantic import BaseModel
 
-from handlers.admission import SignedIn
+from handlers.auth import SignedInHandler
 from handlers.base import Handler
-from handlers.routes import CONTRACT, HEALTH, OPERATORS
-from handlers.users import Logout
-from tests.phones import BASE, Phone, Reply, Street
+from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
+from handlers.users import LogoutHandler
+from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 MEGABYTE = b'{"live_id": "' + b"1" * 1_000_000 + b'"}'
@@ -21,37 +21,37 @@ MEGABYTE = b'{"live_id": "' + b"1" * 1_000_000 + b'"}'
 
 @dataclass(frozen=True)
 class Call:
-    """One method of one path; `asks` is the model of its parameters."""
+    """One method of one path, with the model of its parameters."""
 
     method: str
     path: str
     handler: type[Handler]
-    asks: type[BaseModel] | None
+    request_model: type[BaseModel] | None
 
 
 def own_methods(handler: type[Handler]) -> list[str]:
     methods = [(name, getattr(handler, name.lower())) for name in METHODS]
-    return [name for name, own in methods if own is not getattr(Handler, name.lower())]
+    return [name for name, method in methods if method is not getattr(Handler, name.lower())]
 
 
 def calls() -> Iterator[Call]:
-    for path, handler in CONTRACT:
+    for path, handler, _ in API_ROUTES:
         for method in own_methods(handler):
-            asks = getattr(getattr(handler, method.lower()), "asks", None)
-            yield Call(method, BASE + path, handler, asks)
+            request_model = getattr(getattr(handler, method.lower()), "request_model", None)
+            yield Call(method, BASE + path, handler, request_model)
 
 
 CALLS = list(calls())
-ASKING = [call for call in CALLS if call.asks]
+CALLS_WITH_PARAMETERS = [call for call in CALLS if call.request_model]
 PATHS = [
-    *((BASE + path, handler) for path, handler in CONTRACT),
-    *((f"/ops/api/{path}", handler) for path, handler in OPERATORS),
-    *((f"/{path}", handler) for path, handler in HEALTH),
+    *((BASE + path, handler) for path, handler, _ in API_ROUTES),
+    *((f"/ops/api/{path}", handler) for path, handler, _ in OPS_ROUTES),
+    *((f"/{path}", handler) for path, handler, _ in HEALTH_ROUTES),
 ]
 
 
-def seen(reply: Reply, *context: object) -> Reply:
-    """The reply, after a look at what every answer has."""
+def check_envelope(reply: Reply, *context: object) -> Reply:
+    """Check the headers and the error envelope that every reply must have."""
     assert reply.headers["Cache-Control"] == "no-store", context
     assert reply.headers["Content-Type"].startswith("application/json"), (context, reply.text)
     assert reply.status < 500, (context, reply.text)
@@ -62,27 +62,27 @@ def seen(reply: Reply, *context: object) -> Reply:
     return reply
 
 
-async def send(street: Street, call: Call, phone: Phone | None, **kwargs: Any) -> Reply:
-    headers = {"Authorization": f"QLiveToken {phone.token}"} if phone else {}
+async def send(api: ApiFixture, call: Call, client: ApiClient | None, **kwargs: Any) -> Reply:
+    headers = {"Authorization": f"QLiveToken {client.token}"} if client else {}
     headers |= kwargs.pop("headers", {})
     path = call.path + kwargs.pop("query", "")
-    reply = await street.ask(call.method, path, headers=headers, **kwargs)
-    return seen(reply, call.method, call.path, kwargs)
+    reply = await api.request(call.method, path, headers=headers, **kwargs)
+    return check_envelope(reply, call.method, call.path, kwargs)
 
 
-async def member(street: Street) -> tuple[Phone, dict[str, Any]]:
-    """Somebody in a room, and right parameters of every name for them."""
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
-    right = {"live_id": host.live_id, "user_id": host.id, "gift_id": 1, "num": 1, "block_id": 1}
-    right |= {"gender": 2, "page": 1, "like_state": 1, "request_id": "one", "nickname": "anna"}
-    return anna, right | {"age": 27, "area": "310100", "face_url": "https://example.com/a"}
+async def guest_with_valid_parameters(api: ApiFixture) -> tuple[ApiClient, dict[str, Any]]:
+    """A guest in a room, and a valid value for every parameter name."""
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    valid = {"live_id": host.live_id, "user_id": host.id, "gift_id": 1, "num": 1, "block_id": 1}
+    valid |= {"gender": 2, "page": 1, "like_state": 1, "request_id": "one", "nickname": "anna"}
+    return anna, valid | {"age": 27, "area": "310100", "face_url": "https://example.com/a"}
 
 
-# ---- what is no JSON object
+# ---- malformed bodies
 
 
-NO_OBJECT = [
+INVALID_BODIES = [
     b"{",
     b"{'live_id': 1}",
     b'{"live_id": 1} {}',
@@ -102,26 +102,27 @@ NO_OBJECT = [
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_body_that_is_no_json_object_is_refused_everywhere(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call, body in product(ASKING, NO_OBJECT):
-        for kind in ("application/json", "text/plain"):
-            headers = {"Content-Type": kind}
-            answer = await send(street, call, anna, data=body, headers=headers)
-            assert answer.refusal == (400, "bad_request"), (call, body[:40])
+async def test_every_endpoint_rejects_a_body_that_is_not_a_json_object(api: ApiFixture) -> None:
+    assert len(CALLS_WITH_PARAMETERS) > 20
+    anna = await api.user("anna", 2)
+    for call, body in product(CALLS_WITH_PARAMETERS, INVALID_BODIES):
+        for content_type in ("application/json", "text/plain"):
+            headers = {"Content-Type": content_type}
+            reply = await send(api, call, anna, data=body, headers=headers)
+            assert reply.refusal == (400, "bad_request"), (call, body[:40])
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_megabyte_is_too_large_everywhere(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call in ASKING:
-        for kind in ("application/json", "application/x-www-form-urlencoded"):
-            headers = {"Content-Type": kind}
-            answer = await send(street, call, anna, data=MEGABYTE, headers=headers)
-            assert answer.refusal == (413, "too_large"), call
+async def test_every_endpoint_rejects_a_one_megabyte_body(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for call in CALLS_WITH_PARAMETERS:
+        for content_type in ("application/json", "application/x-www-form-urlencoded"):
+            headers = {"Content-Type": content_type}
+            reply = await send(api, call, anna, data=MEGABYTE, headers=headers)
+            assert reply.refusal == (413, "too_large"), call
 
 
-NO_FORM = [
+INVALID_FORMS = [
     ("multipart/form-data", b"x"),
     ("multipart/form-data; boundary=", b"x"),
     ("multipart/form-data; boundary=x", b"no boundary in here"),
@@ -133,12 +134,12 @@ NO_FORM = [
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_form_that_is_none_is_a_refusal_of_the_caller(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call, (kind, body) in product(ASKING, NO_FORM):
-        required = any(field.is_required() for field in call.asks.model_fields.values())
-        answer = await send(street, call, anna, data=body, headers={"Content-Type": kind})
-        assert answer.status == 400 if required else answer.status in (200, 400), call
+async def test_malformed_forms_are_client_errors(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for call, (content_type, body) in product(CALLS_WITH_PARAMETERS, INVALID_FORMS):
+        required = any(field.is_required() for field in call.request_model.model_fields.values())
+        reply = await send(api, call, anna, data=body, headers={"Content-Type": content_type})
+        assert reply.status == 400 if required else reply.status in (200, 400), call
 
 
 # ---- parameters
@@ -167,112 +168,124 @@ HOSTILE: list[Any] = [
 
 
 @pytest.mark.gen_test(timeout=40)
-async def test_one_wrong_parameter_never_breaks_anything(street: Street) -> None:
-    anna, right = await member(street)
-    for call, value in product(ASKING, HOSTILE):
-        fields = call.asks.model_fields
+async def test_hostile_parameter_values_never_cause_a_server_error(api: ApiFixture) -> None:
+    anna, valid = await guest_with_valid_parameters(api)
+    for call, value in product(CALLS_WITH_PARAMETERS, HOSTILE):
+        fields = call.request_model.model_fields
         for name in fields:
-            sent = {field: right[field] for field in fields if field in right} | {name: value}
-            answer = await send(street, call, anna, json=sent)
-            if isinstance(value, list | dict) or (name in right and type(right[name]) is int):
+            params = {field: valid[field] for field in fields if field in valid} | {name: value}
+            reply = await send(api, call, anna, json=params)
+            if isinstance(value, list | dict) or (name in valid and type(valid[name]) is int):
                 optional = value is None and not fields[name].is_required()
-                assert optional or answer.refusal[0] == 400, (call, name, value)
+                assert optional or reply.refusal[0] == 400, (call, name, value)
     (await anna.get("qlive_user/get_user_state/")).ok()
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_every_wrong_parameter_is_named_whichever_way_it_came(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call in ASKING:
-        wrong = {name: "x" * 600 for name in call.asks.model_fields if name != "encryptedData"}
-        multipart = aiohttp.FormData(wrong, default_to_multipart=True)
-        for way in ({"json": wrong}, {"data": wrong}, {"data": multipart}, {"params": wrong}):
-            answer = await send(street, call, anna, **way)
-            assert answer.refusal == (400, "bad_parameter"), call
-            assert wrong.keys() <= answer.json["fields"].keys(), call
-            assert all(answer.json["fields"].values())
+async def test_invalid_parameters_are_named_for_every_encoding(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for call in CALLS_WITH_PARAMETERS:
+        invalid = {
+            name: "x" * 600 for name in call.request_model.model_fields if name != "encryptedData"
+        }
+        multipart = aiohttp.FormData(invalid, default_to_multipart=True)
+        for encoding in (
+            {"json": invalid},
+            {"data": invalid},
+            {"data": multipart},
+            {"params": invalid},
+        ):
+            reply = await send(api, call, anna, **encoding)
+            assert reply.refusal == (400, "bad_parameter"), call
+            assert invalid.keys() <= reply.json["fields"].keys(), call
+            assert all(reply.json["fields"].values())
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_nothing_is_the_same_as_empty_texts(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call in ASKING:
-        empty = dict.fromkeys(call.asks.model_fields, "")
-        nothing = await send(street, call, anna)
-        ways = [
-            await send(street, call, anna, json=empty),
-            await send(street, call, anna, data=empty),
-            await send(street, call, anna, params=empty),
+async def test_missing_parameters_and_empty_strings_are_equivalent(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for call in CALLS_WITH_PARAMETERS:
+        empty = dict.fromkeys(call.request_model.model_fields, "")
+        missing = await send(api, call, anna)
+        replies = [
+            await send(api, call, anna, json=empty),
+            await send(api, call, anna, data=empty),
+            await send(api, call, anna, params=empty),
         ]
-        required = {name for name, field in call.asks.model_fields.items() if field.is_required()}
-        assert nothing.status == (400 if required else 200), call
-        for answer in ways:
-            assert answer.status == nothing.status, call
+        required = {
+            name for name, field in call.request_model.model_fields.items() if field.is_required()
+        }
+        assert missing.status == (400 if required else 200), call
+        for reply in replies:
+            assert reply.status == missing.status, call
             if required:
-                assert answer.json["fields"].keys() == required, call
+                assert reply.json["fields"].keys() == required, call
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_bytes_that_are_not_utf_8_in_the_query_are_named(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    for call in ASKING:
+async def test_invalid_utf8_in_the_query_names_the_parameter(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for call in CALLS_WITH_PARAMETERS:
         for query in ("?live_id=%ff", "?live_id=%ed%a0%80", "?live_id=1%c3"):
-            answer = await send(street, call, anna, query=query)
-            assert answer.refusal == (400, "bad_parameter"), call
-            assert answer.json["fields"].keys() == {"live_id"}
+            reply = await send(api, call, anna, query=query)
+            assert reply.refusal == (400, "bad_parameter"), call
+            assert reply.json["fields"].keys() == {"live_id"}
 
 
-WAYS: dict[str, Any] = {
-    "json": lambda sent: {"json": sent},
-    "numbers as strings": lambda sent: {"json": {key: str(it) for key, it in sent.items()}},
-    "form": lambda sent: {"data": sent},
-    "multipart": lambda sent: {"data": aiohttp.FormData(sent, default_to_multipart=True)},
-    "query": lambda sent: {"params": sent},
-    "both, the body wins": lambda sent: {"json": sent, "params": dict.fromkeys(sent, "wrong")},
-    "plain text": lambda sent: {"data": json.dumps(sent)},
-    "JSON that curl calls a form": lambda sent: {
-        "data": json.dumps(sent),
+ENCODINGS: dict[str, Any] = {
+    "json": lambda params: {"json": params},
+    "numbers as strings": lambda params: {"json": {key: str(it) for key, it in params.items()}},
+    "form": lambda params: {"data": params},
+    "multipart": lambda params: {"data": aiohttp.FormData(params, default_to_multipart=True)},
+    "query": lambda params: {"params": params},
+    "body overrides query": lambda params: {
+        "json": params,
+        "params": dict.fromkeys(params, "wrong"),
+    },
+    "plain text": lambda params: {"data": json.dumps(params)},
+    "JSON with the form content type of curl": lambda params: {
+        "data": json.dumps(params),
         "headers": {"Content-Type": "application/x-www-form-urlencoded"},
     },
-    "unknown ones beside": lambda sent: {"json": sent | {"unknown": [1], "appId": "x"}},
+    "with unknown parameters": lambda params: {"json": params | {"unknown": [1], "appId": "x"}},
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.gen_test(timeout=20)
-async def test_parameters_are_taken_whichever_way_they_come(street: Street, way: str) -> None:
-    host = await street.host()
-    anna = await street.person("anna", 2, gold=10)
-    here = {"live_id": str(host.live_id)}
+async def test_parameters_are_accepted_in_every_encoding(api: ApiFixture, encoding: str) -> None:
+    host = await api.host()
+    anna = await api.user("anna", 2, gold=10)
+    room_params = {"live_id": str(host.live_id)}
     gift = {"user_id": host.id, "gift_id": "1", "num": "2"}
-    for method, path, sent in (
+    for method, path, params in (
         ("POST", "qlive_user/update_userinfo/", {"age": "27", "nickname": "安娜"}),
         ("GET", "qlive_user/get_userinfo/", {"user_id": host.id}),
         ("GET", "get_livelist/", {"page": "1"}),
-        ("GET", "get_playurl/", here),
-        ("GET", "qlive_user/get_users_info/", here | {"gender": "2", "page": "1"}),
-        ("POST", "qlive_room/apply_micro/", here),
-        ("POST", "qlive_room/accept_micro/", here),
-        ("GET", "qlive_room/leave_micro/", here | {"user_id": anna.id, "gender": "2"}),
-        ("POST", "qlive_room/refuse_micro/", here),
+        ("GET", "get_playurl/", room_params),
+        ("GET", "qlive_user/get_users_info/", room_params | {"gender": "2", "page": "1"}),
+        ("POST", "qlive_room/apply_micro/", room_params),
+        ("POST", "qlive_room/accept_micro/", room_params),
+        ("GET", "qlive_room/leave_micro/", room_params | {"user_id": anna.id, "gender": "2"}),
+        ("POST", "qlive_room/refuse_micro/", room_params),
         ("GET", "qlive_gift/", {"page": "1"}),
         ("GET", "qlive_gift/push_gift/", gift),
         ("POST", "qlive_pay/", {"block_id": "1"}),
         ("POST", "qlive_like/", {"user_id": host.id, "like_state": "1"}),
         ("GET", "qlive_like/", {"user_id": host.id}),
-        ("GET", "qlive_room/leave_room/", here),
+        ("GET", "qlive_room/leave_room/", room_params),
     ):
         call = Call(method, BASE + path, Handler, None)
-        answer = await send(street, call, anna, **WAYS[way](sent))
-        assert answer.status == 200, (path, answer.text)
+        reply = await send(api, call, anna, **ENCODINGS[encoding](params))
+        assert reply.status == 200, (path, reply.text)
     info = (await anna.get("qlive_user/get_userinfo/")).ok()
     assert (info["nickname"], info["age"], info["gold"]) == ("安娜", 27, 8)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_numbers_may_be_numbers(street: Street) -> None:
-    host = await street.host()
-    anna = await street.person("anna", 2)
+async def test_numeric_parameters_may_be_json_numbers(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.user("anna", 2)
     (await anna.post("qlive_like/", user_id=int(host.id), like_state=1)).ok()
     (await anna.get("get_playurl/", live_id=host.live_id)).ok()
     (await anna.post("qlive_room/apply_micro/", live_id=float(host.live_id))).ok()
@@ -282,7 +295,7 @@ async def test_numbers_may_be_numbers(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_unknown_paths_are_404_for_every_method(street: Street) -> None:
+async def test_unknown_paths_are_404_for_every_method(api: ApiFixture) -> None:
     for path in (
         "/nope",
         "/wx/api/qlive",
@@ -298,76 +311,81 @@ async def test_unknown_paths_are_404_for_every_method(street: Street) -> None:
         "/static/nope.svg",
     ):
         for method in ("GET", "POST") if "static" not in path else ("GET",):
-            answer = await street.ask(method, path)
-            assert answer.refusal == (404, "no_such_thing"), (method, path)
+            reply = await api.request(method, path)
+            assert reply.refusal == (404, "no_such_thing"), (method, path)
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_wrong_method_is_told_which_are_right(street: Street) -> None:
+async def test_405_lists_the_allowed_methods(api: ApiFixture) -> None:
     for pattern, handler in PATHS:
         path = re.sub(r"\(.*?\)", "12345678", pattern)
-        own = own_methods(handler)
-        assert own, pattern
-        for method in {*METHODS, "PUT", "HEAD", "OPTIONS", "BREW"} - set(own):
-            # Tornado closes the connection after a method that it has never heard of.
+        allowed = own_methods(handler)
+        assert allowed, pattern
+        for method in {*METHODS, "PUT", "HEAD", "OPTIONS", "BREW"} - set(allowed):
+            # Tornado closes the connection after a method that it does not know.
             headers = {"Connection": "close"} if method == "BREW" else {}
-            answer = await street.ask(method, path, headers=headers)
-            assert answer.status == 405, (method, path)
-            assert sorted(answer.headers["Allow"].split(", ")) == sorted(own), (method, path)
+            reply = await api.request(method, path, headers=headers)
+            assert reply.status == 405, (method, path)
+            assert sorted(reply.headers["Allow"].split(", ")) == sorted(allowed), (method, path)
             if method != "HEAD":
-                assert seen(answer, method, path).refusal == (405, "wrong_method")
+                assert check_envelope(reply, method, path).refusal == (405, "wrong_method")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_every_path_works_with_and_without_its_slash(street: Street) -> None:
-    anna = await street.person("anna", 2)
+async def test_every_path_works_with_and_without_its_trailing_slash(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
     for call in CALLS:
         if call.path.endswith("logout/"):
             continue
-        bare = Call(call.method, call.path.rstrip("/"), call.handler, call.asks)
-        with_slash, without = await send(street, call, anna), await send(street, bare, anna)
+        without_slash = Call(call.method, call.path.rstrip("/"), call.handler, call.request_model)
+        with_slash, without = await send(api, call, anna), await send(api, without_slash, anna)
         assert with_slash.status == without.status != 404, call
         assert (with_slash.status == 200) or with_slash.refusal == without.refusal
-    assert (await street.ask("GET", "/healthz/")).status == 200
+    assert (await api.request("GET", "/healthz/")).status == 200
     headers = {"Authorization": f"QLiveToken {anna.token}"}
-    assert (await street.ask("GET", f"{BASE}qlive_user/logout", headers=headers)).status == 200
+    assert (await api.request("GET", f"{BASE}qlive_user/logout", headers=headers)).status == 200
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_without_a_token_every_call_for_people_is_401(street: Street) -> None:
-    guarded = [call for call in CALLS if issubclass(call.handler, SignedIn | Logout)]
-    open_ones = {call.path for call in CALLS} - {call.path for call in guarded}
-    reports = ("im/callback/", "live/callback/", "qlive_pay/notify/", "qlive_pay/xpay_notify/")
-    callbacks = {BASE + path for path in reports}  # each proves itself otherwise
-    people = {f"{BASE}qlive_user/", f"{BASE}qlive_user/login/", f"{BASE}ws/"}
-    assert open_ones == people | callbacks
+async def test_every_user_endpoint_returns_401_without_a_token(api: ApiFixture) -> None:
+    guarded = [call for call in CALLS if issubclass(call.handler, SignedInHandler | LogoutHandler)]
+    open_paths = {call.path for call in CALLS} - {call.path for call in guarded}
+    callback_paths = (
+        "im/callback/",
+        "live/callback/",
+        "qlive_pay/notify/",
+        "qlive_pay/xpay_notify/",
+    )
+    callbacks = {BASE + path for path in callback_paths}  # authenticated by signatures
+    login_paths = {f"{BASE}qlive_user/", f"{BASE}qlive_user/login/", f"{BASE}ws/"}
+    assert open_paths == login_paths | callbacks
     for call in guarded:
-        answer = await send(street, call, None)
-        assert answer.refusal == (401, "token"), call
-        assert answer.headers["WWW-Authenticate"] == "QLiveToken"
+        reply = await send(api, call, None)
+        assert reply.refusal == (401, "token"), call
+        assert reply.headers["WWW-Authenticate"] == "QLiveToken"
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_request_keeps_its_id_and_gets_one_otherwise(street: Street) -> None:
+async def test_valid_request_id_is_echoed_and_an_invalid_one_is_replaced(api: ApiFixture) -> None:
     path = f"{BASE}get_configs/"
-    kept = await street.ask("GET", path, headers={"X-Request-Id": "phone-1.a_B"})
-    assert kept.headers["X-Request-Id"] == "phone-1.a_B"
-    for odd in ("", "a b", "x" * 65, "ключ"):
-        answer = await street.ask("GET", path, headers={"X-Request-Id": odd})
-        assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+    echoed = await api.request("GET", path, headers={"X-Request-Id": "phone-1.a_B"})
+    assert echoed.headers["X-Request-Id"] == "phone-1.a_B"
+    for invalid in ("", "a b", "x" * 65, "ключ"):
+        reply = await api.request("GET", path, headers={"X-Request-Id": invalid})
+        assert re.fullmatch(r"[0-9a-f]{32}", reply.headers["X-Request-Id"])
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_socket_path_answers_plain_requests_in_the_envelope(street: Street) -> None:
-    answer = await street.ask("GET", f"{BASE}ws/?live_id=1")
-    assert answer.refusal == (400, "bad_request")
+async def test_websocket_path_returns_the_error_envelope_to_plain_requests(api: ApiFixture) -> None:
+    reply = await api.request("GET", f"{BASE}ws/?live_id=1")
+    assert reply.refusal == (400, "bad_request")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_mistake_of_ours_shows_nothing_of_itself(street: Street, db: Any) -> None:
-    anna = await street.person("anna", 2)
+async def test_internal_error_exposes_no_details(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
     db.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
-    answer = await anna.get("get_configs/")
-    assert answer.refusal == (500, "internal")
-    assert answer.json.keys() == {"detail", "code"}
-    assert "create_time" not in answer.text
+    reply = await anna.get("get_configs/")
+    assert reply.refusal == (500, "internal")
+    assert reply.json.keys() == {"detail", "code"}
+    assert "create_time" not in reply.text

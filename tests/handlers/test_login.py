@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 
-from server import Server
-from tencent.wechat import Login
-from tests.phones import BASE, Phone, Reply, Street
+from runtime.process import ServerProcess
+from tencent.wechat import WechatLogin
+from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 
 APP = "wxca891295c56f2c79"
 OTHER_APP = "wx0123456789abcdef"
 
 
-async def login(street: Street, name: str, **wish: Any) -> Reply:
-    got = await street.wechat(name, **wish)
-    body = {"appId": got["appId"], "code": got["code"]}
-    return await street.ask("POST", f"{BASE}qlive_user/login/", json=body)
+async def login(api: ApiFixture, name: str, **options: Any) -> Reply:
+    wechat_login = await api.wechat(name, **options)
+    body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
+    return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
 
 
-async def create(street: Street, got: dict[str, str]) -> Reply:
-    return await street.ask("POST", f"{BASE}qlive_user/", json=got)
+async def create(api: ApiFixture, wechat_login: dict[str, str]) -> Reply:
+    return await api.request("POST", f"{BASE}qlive_user/", json=wechat_login)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_stranger_is_not_yet_a_user(street: Street) -> None:
-    assert (await login(street, "anna")).ok() == {
+async def test_login_without_an_account_returns_status_1(api: ApiFixture) -> None:
+    assert (await login(api, "anna")).ok() == {
         "status": 1,
         "token": "",
         "user_id": "",
@@ -39,57 +39,57 @@ async def test_a_stranger_is_not_yet_a_user(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_somebody_known_gets_a_token_and_a_user_sign(street: Street, server: Server) -> None:
-    anna = await street.person("anna", 2)
-    answer = (await login(street, "anna")).ok()
-    assert (answer["status"], answer["login_type"]) == (0, 0)
-    assert re.fullmatch(r"[0-9a-f]{40}", answer["token"])
-    assert answer["token"] != anna.token
-    assert re.fullmatch(r"[0-9]{8}", answer["user_id"])
-    assert answer["user_id"] == anna.id
-    assert answer["sdk_app_id"] == str(server.settings.im.sdk_app_id)
-    assert answer["user_sign"]
-    assert "live_id" not in answer
-    again = Phone(street, "anna", answer)
-    assert (await again.get("qlive_user/get_userinfo/")).ok()["user_id"] == anna.id
+async def test_login_returns_a_token_and_user_sign(api: ApiFixture, server: ServerProcess) -> None:
+    anna = await api.user("anna", 2)
+    reply = (await login(api, "anna")).ok()
+    assert (reply["status"], reply["login_type"]) == (0, 0)
+    assert re.fullmatch(r"[0-9a-f]{40}", reply["token"])
+    assert reply["token"] != anna.token
+    assert re.fullmatch(r"[0-9]{8}", reply["user_id"])
+    assert reply["user_id"] == anna.id
+    assert reply["sdk_app_id"] == str(server.settings.im.sdk_app_id)
+    assert reply["user_sign"]
+    assert "live_id" not in reply
+    client = ApiClient(api, "anna", reply)
+    assert (await client.get("qlive_user/get_userinfo/")).ok()["user_id"] == anna.id
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_is_still_in_a_room_is_sent_back_there(street: Street) -> None:
-    host = await street.host()
-    await street.guest("anna", 2, host.live_id)
-    anna = (await login(street, "anna")).ok()
+async def test_login_returns_the_room_the_user_is_still_in(api: ApiFixture) -> None:
+    host = await api.host()
+    await api.guest("anna", 2, host.live_id)
+    anna = (await login(api, "anna")).ok()
     state = (await host.get("qlive_user/get_user_state/")).ok()
     assert anna["login_type"] == 1
     assert anna["user_type"] == 1
     assert anna["live_room_name"] == "红娘"
     assert anna["live_id"] == host.live_id
     assert anna["group_id"] == state["group_id"] != ""
-    assert (await login(street, "红娘")).ok()["user_type"] == 5
+    assert (await login(api, "红娘")).ok()["user_type"] == 5
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert (await login(street, "anna")).ok()["login_type"] == 0
+    assert (await login(api, "anna")).ok()["login_type"] == 0
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_code_works_once(street: Street) -> None:
-    await street.person("anna", 2)
-    got = await street.wechat("anna")
-    body = {"appId": got["appId"], "code": got["code"]}
-    assert (await street.ask("POST", f"{BASE}qlive_user/login/", json=body)).ok()["status"] == 0
-    used = await street.ask("POST", f"{BASE}qlive_user/login/", json=body)
+async def test_wechat_code_works_once(api: ApiFixture) -> None:
+    await api.user("anna", 2)
+    wechat_login = await api.wechat("anna")
+    body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
+    assert (await api.request("POST", f"{BASE}qlive_user/login/", json=body)).ok()["status"] == 0
+    used = await api.request("POST", f"{BASE}qlive_user/login/", json=body)
     assert used.refusal == (401, "wechat_code")
     assert used.headers["WWW-Authenticate"] == "QLiveToken"
-    assert (await create(street, got)).refusal == (401, "wechat_code")
+    assert (await create(api, wechat_login)).refusal == (401, "wechat_code")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_an_unknown_app_is_refused_without_asking_wechat(street: Street) -> None:
-    got = {**await street.wechat("anna"), "appId": "wx0000000000000000"}
-    assert (await create(street, got)).refusal == (400, "unknown_app")
-    body = {"appId": got["appId"], "code": got["code"]}
-    answer = await street.ask("POST", f"{BASE}qlive_user/login/", json=body)
-    assert answer.refusal == (400, "unknown_app")
-    assert (await street.ask("GET", "/sim/log")).ok()["items"] == []
+async def test_unknown_app_is_refused_without_calling_wechat(api: ApiFixture) -> None:
+    wechat_login = {**await api.wechat("anna"), "appId": "wx0000000000000000"}
+    assert (await create(api, wechat_login)).refusal == (400, "unknown_app")
+    body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
+    reply = await api.request("POST", f"{BASE}qlive_user/login/", json=body)
+    assert reply.refusal == (400, "unknown_app")
+    assert (await api.request("GET", "/sim/log")).ok()["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -103,61 +103,61 @@ async def test_an_unknown_app_is_refused_without_asking_wechat(street: Street) -
     ],
 )
 @pytest.mark.gen_test(timeout=20)
-async def test_what_wechat_says_no_to(
-    street: Street, errcode: int, refusal: tuple[int, str]
+async def test_wechat_errors_are_mapped_to_status_and_code(
+    api: ApiFixture, errcode: int, refusal: tuple[int, str]
 ) -> None:
-    await street.person("anna", 2)
-    answers = [
-        await login(street, "anna", errcode=errcode),
-        await create(street, await street.wechat("anna", errcode=errcode)),
+    await api.user("anna", 2)
+    replies = [
+        await login(api, "anna", errcode=errcode),
+        await create(api, await api.wechat("anna", errcode=errcode)),
     ]
-    for answer in answers:
-        assert answer.refusal == refusal
-        assert ("Retry-After" in answer.headers) == (refusal[0] in (429, 503))
+    for reply in replies:
+        assert reply.refusal == refusal
+        assert ("Retry-After" in reply.headers) == (refusal[0] in (429, 503))
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_wechat_being_down_uses_up_no_code(street: Street) -> None:
-    got = await street.wechat("anna", 2)
-    await street.outage("wechat", status=500)
-    away = await create(street, got)
-    assert away.refusal == (503, "wechat_away")
-    assert int(away.headers["Retry-After"]) > 0
-    assert (await login(street, "anna")).refusal == (503, "wechat_away")
-    await street.outage("wechat")
-    (await create(street, got)).ok()
+async def test_wechat_outage_does_not_consume_the_code(api: ApiFixture) -> None:
+    wechat_login = await api.wechat("anna", 2)
+    await api.outage("wechat", status=500)
+    reply = await create(api, wechat_login)
+    assert reply.refusal == (503, "wechat_away")
+    assert int(reply.headers["Retry-After"]) > 0
+    assert (await login(api, "anna")).refusal == (503, "wechat_away")
+    await api.outage("wechat")
+    (await create(api, wechat_login)).ok()
 
 
-# ---- becoming a user
+# ---- account creation
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_new_user_has_what_wechat_knows_of_them(street: Street) -> None:
-    got = await street.wechat("bert", 1, face_url="https://example.com/bert.jpg")
-    answer = (await create(street, got)).ok()
-    assert answer.keys() == {"token", "user_id", "user_sign", "sdk_app_id"}
-    info = (await Phone(street, "bert", answer).get("qlive_user/get_userinfo/")).ok()
+async def test_new_user_gets_the_wechat_profile(api: ApiFixture) -> None:
+    wechat_login = await api.wechat("bert", 1, face_url="https://example.com/bert.jpg")
+    reply = (await create(api, wechat_login)).ok()
+    assert reply.keys() == {"token", "user_id", "user_sign", "sdk_app_id"}
+    info = (await ApiClient(api, "bert", reply).get("qlive_user/get_userinfo/")).ok()
     assert (info["nickname"], info["gender"]) == ("bert", 1)
     assert info["face_url"] == "https://example.com/bert.jpg"
     assert (info["gold"], info["income"], info["is_matchmaker"]) == (0, 0, False)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_todays_wechat_tells_neither_name_nor_gender_nor_face(street: Street) -> None:
-    answer = (await create(street, await street.wechat("bert", 1, modern=True))).ok()
-    phone = Phone(street, "bert", answer)
-    info = (await phone.get("qlive_user/get_userinfo/")).ok()
+async def test_new_user_without_a_wechat_profile_starts_with_empty_fields(api: ApiFixture) -> None:
+    reply = (await create(api, await api.wechat("bert", 1, modern=True))).ok()
+    client = ApiClient(api, "bert", reply)
+    info = (await client.get("qlive_user/get_userinfo/")).ok()
     assert (info["nickname"], info["gender"], info["face_url"]) == ("", 0, "")
-    (await phone.post("qlive_user/update_userinfo/", nickname="贝特", gender=1)).ok()
-    info = (await phone.get("qlive_user/get_userinfo/")).ok()
+    (await client.post("qlive_user/update_userinfo/", nickname="贝特", gender=1)).ok()
+    info = (await client.get("qlive_user/get_userinfo/")).ok()
     assert (info["nickname"], info["gender"]) == ("贝特", 1)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_same_openid_is_the_same_user(street: Street) -> None:
-    first = await street.person("anna", 2)
+async def test_same_openid_returns_the_same_user(api: ApiFixture) -> None:
+    first = await api.user("anna", 2)
     (await first.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    again = await street.person("anna", 1)
+    again = await api.user("anna", 1)
     assert (again.id, again.token) != (first.id, first.token)
     assert again.id == first.id
     info = (await again.get("qlive_user/get_userinfo/")).ok()
@@ -165,18 +165,18 @@ async def test_the_same_openid_is_the_same_user(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_twenty_creations_at_once_make_one_user(street: Street, db: Any) -> None:
-    got = [await street.wechat("anna", 2) for _ in range(20)]
-    answers = await asyncio.gather(*(create(street, one) for one in got))
-    assert len({answer.ok()["user_id"] for answer in answers}) == 1
+async def test_twenty_concurrent_creations_create_one_user(api: ApiFixture, db: Any) -> None:
+    logins = [await api.wechat("anna", 2) for _ in range(20)]
+    replies = await asyncio.gather(*(create(api, wechat_login) for wechat_login in logins))
+    assert len({reply.ok()["user_id"] for reply in replies}) == 1
     assert db.users.count_documents({"nickname": "anna"}) == 1
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_same_openid_in_another_app_is_another_user(street: Street) -> None:
-    one = (await create(street, await street.wechat("anna", 2, appId=APP))).ok()
-    two = (await create(street, await street.wechat("anna", 2, appId=OTHER_APP))).ok()
-    assert one["user_id"] != two["user_id"]
+async def test_same_wechat_user_in_another_app_is_another_user(api: ApiFixture) -> None:
+    first = (await create(api, await api.wechat("anna", 2, appId=APP))).ok()
+    second = (await create(api, await api.wechat("anna", 2, appId=OTHER_APP))).ok()
+    assert first["user_id"] != second["user_id"]
 
 
 @pytest.fixture
@@ -184,15 +184,15 @@ def changes() -> dict[str, Any]:
     return {"wechat": {"apps": {APP: {}, OTHER_APP: {}}}}
 
 
-def _flipped(text: str) -> str:
+def _change_first_character(text: str) -> str:
     return ("B" if text[0] != "B" else "C") + text[1:]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_encrypted_data_that_do_not_fit_make_no_user(street: Street, db: Any) -> None:
-    before = db.users.count_documents({})
-    other = await street.wechat("other", 1)
-    for wrong in (
+async def test_invalid_encrypted_data_creates_no_user(api: ApiFixture, db: Any) -> None:
+    users_before = db.users.count_documents({})
+    other = await api.wechat("other", 1)
+    for invalid in (
         {"encryptedData": "no base64 at all!"},
         {"encryptedData": "AAAA"},
         {"encryptedData": other["encryptedData"]},
@@ -200,59 +200,62 @@ async def test_encrypted_data_that_do_not_fit_make_no_user(street: Street, db: A
         {"iv": "AAAA"},
         {"iv": "???"},
     ):
-        got = {**await street.wechat("anna", 2), **wrong}
-        assert (await create(street, got)).refusal == (400, "encrypted_data"), wrong
-    got = await street.wechat("anna", 2)
-    got["encryptedData"] = got["encryptedData"][:-24] + _flipped(got["encryptedData"][-24:])
-    assert (await create(street, got)).refusal == (400, "encrypted_data")
-    assert db.users.count_documents({}) == before
+        wechat_login = {**await api.wechat("anna", 2), **invalid}
+        assert (await create(api, wechat_login)).refusal == (400, "encrypted_data"), invalid
+    wechat_login = await api.wechat("anna", 2)
+    encrypted = wechat_login["encryptedData"]
+    wechat_login["encryptedData"] = encrypted[:-24] + _change_first_character(encrypted[-24:])
+    assert (await create(api, wechat_login)).refusal == (400, "encrypted_data")
+    assert db.users.count_documents({}) == users_before
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_somebody_elses_profile_is_not_taken(street: Street, server: Server) -> None:
-    wechat = server.parts.wechat
-    real = wechat.exchange
-
-    async def of_another(app_id: str, code: str) -> Login:
-        return replace(await real(app_id, code), openid="o-of-somebody-else")
-
-    wechat.exchange = of_another  # type: ignore[method-assign]
-    stolen = await street.wechat("anna", 2)
-    assert (await create(street, stolen)).refusal == (400, "encrypted_data")
-    (await create(street, await street.wechat("anna", 2, modern=True))).ok()
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_profile_sealed_for_another_app_is_not_taken(
-    street: Street, server: Server
+async def test_encrypted_profile_of_another_user_is_rejected(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    wechat = server.parts.wechat
-    real = wechat.exchange
+    wechat = server.context.tencent.wechat
+    exchange = wechat.exchange
 
-    async def at_the_other_app(_app_id: str, code: str) -> Login:
-        return await real(OTHER_APP, code)
+    async def exchange_as_another_user(app_id: str, code: str) -> WechatLogin:
+        return replace(await exchange(app_id, code), openid="another-openid")
 
-    wechat.exchange = at_the_other_app  # type: ignore[method-assign]
-    got = await street.wechat("anna", 2, appId=OTHER_APP)
-    assert (await create(street, got | {"appId": APP})).refusal == (400, "encrypted_data")
+    wechat.exchange = exchange_as_another_user  # type: ignore[method-assign]
+    wechat_login = await api.wechat("anna", 2)
+    assert (await create(api, wechat_login)).refusal == (400, "encrypted_data")
+    (await create(api, await api.wechat("anna", 2, modern=True))).ok()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_encrypted_profile_of_another_app_is_rejected(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    wechat = server.context.tencent.wechat
+    exchange = wechat.exchange
+
+    async def exchange_at_the_other_app(_app_id: str, code: str) -> WechatLogin:
+        return await exchange(OTHER_APP, code)
+
+    wechat.exchange = exchange_at_the_other_app  # type: ignore[method-assign]
+    wechat_login = await api.wechat("anna", 2, appId=OTHER_APP)
+    assert (await create(api, wechat_login | {"appId": APP})).refusal == (400, "encrypted_data")
 
 
 # ---- tokens
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_of_six_logins_the_oldest_is_gone(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    later = [(await login(street, "anna")).ok() for _ in range(5)]
-    phones = [anna, *(Phone(street, "anna", answer) for answer in later)]
-    oldest, *others = [await phone.get("get_configs/") for phone in phones]
+async def test_sixth_login_revokes_the_oldest_token(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    accounts = [(await login(api, "anna")).ok() for _ in range(5)]
+    clients = [anna, *(ApiClient(api, "anna", account) for account in accounts)]
+    oldest, *others = [await client.get("get_configs/") for client in clients]
     assert oldest.refusal == (401, "token")
-    assert [answer.status for answer in others] == [200] * 5
+    assert [reply.status for reply in others] == [200] * 5
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_tokens_are_stored_as_a_hash_only(street: Street, db: Any) -> None:
-    anna = await street.person("anna", 2)
+async def test_tokens_are_stored_only_as_hashes(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
     stored = json.dumps(
         {name: list(db[name].find()) for name in db.list_collection_names()}, default=str
     )
@@ -261,8 +264,8 @@ async def test_tokens_are_stored_as_a_hash_only(street: Street, db: Any) -> None
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_token_lives_thirty_days_from_its_last_use(street: Street, db: Any) -> None:
-    anna = await street.person("anna", 2)
+async def test_token_expires_thirty_days_after_its_last_use(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
     now = datetime.now(UTC)
     db.tokens.update_many({}, {"$set": {"expires_at": now + timedelta(minutes=5)}})
     (await anna.post("qlive_user/update_userinfo/")).ok()

@@ -11,16 +11,16 @@ from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 
-from devsecrets import DevSecrets
-from server import Server
-from settings import Settings
-from tests.phones import Street
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_blocks_are_listed_by_price_in_yuan(street: Street) -> None:
-    (await street.ops("POST", "blocks", gold=1, price="0.05")).ok()
-    anna = await street.person("anna", 2)
+async def test_blocks_are_listed_by_price_in_yuan(api: ApiFixture) -> None:
+    (await api.ops("POST", "blocks", gold=1, price="0.05")).ok()
+    anna = await api.user("anna", 2)
     blocks = (await anna.get("qlive_pay/")).ok()
     assert [(block["gold"], block["price"]) for block in blocks] == [
         (1, "0.05"),
@@ -33,10 +33,10 @@ async def test_blocks_are_listed_by_price_in_yuan(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_an_order_is_what_the_phone_passes_to_the_payment_call(
-    street: Street, settings: tuple[Settings, DevSecrets]
+async def test_order_contains_the_parameters_of_the_wechat_payment_call(
+    api: ApiFixture, settings: tuple[Settings, DevSecrets]
 ) -> None:
-    anna = await street.person("anna", 2)
+    anna = await api.user("anna", 2)
     order = (await anna.post("qlive_pay/", block_id="1")).ok()
     assert order["success"] == "success"
     content = json.loads(order["content"])
@@ -45,38 +45,38 @@ async def test_an_order_is_what_the_phone_passes_to_the_payment_call(
     assert content["package"].startswith("prepay_id=")
     app_id = next(iter(settings[0].wechat.apps))
     lines = (app_id, content["timeStamp"], content["nonceStr"], content["package"])
-    signed = SHA256.new("".join(f"{line}\n" for line in lines).encode())
+    digest = SHA256.new("".join(f"{line}\n" for line in lines).encode())
     merchant = RSA.import_key(settings[1].merchant_public_key)
-    pkcs1_15.new(merchant).verify(signed, base64.b64decode(content["paySign"]))
+    pkcs1_15.new(merchant).verify(digest, base64.b64decode(content["paySign"]))
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_content_is_signed_with_our_key(
-    street: Street, settings: tuple[Settings, DevSecrets]
+async def test_order_content_is_signed_with_the_content_key(
+    api: ApiFixture, settings: tuple[Settings, DevSecrets]
 ) -> None:
-    anna = await street.person("anna", 2)
+    anna = await api.user("anna", 2)
     order = (await anna.post("qlive_pay/", block_id=1)).ok()
     key = settings[0].pay.content_key.encode()
     text = f"{order['timestamp']}\n{order['content']}".encode()
     assert order["sign"] == hmac.new(key, text, hashlib.sha256).hexdigest()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", order["timestamp"])
-    said = datetime.fromisoformat(order["timestamp"] + "+08:00")
-    assert abs(datetime.now(UTC) - said) < timedelta(seconds=20)
+    timestamp = datetime.fromisoformat(order["timestamp"] + "+08:00")
+    assert abs(datetime.now(UTC) - timestamp) < timedelta(seconds=20)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_order_says_who_buys_what_for_how_much(
-    street: Street, server: Server, db: Any
+async def test_order_stores_buyer_gold_and_price(
+    api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    anna = await street.person("anna", 2)
+    anna = await api.user("anna", 2)
     for _ in range(2):
         (await anna.post("qlive_pay/", block_id=2)).ok()
     orders = list(db.orders.find())
     assert [(row["user_id"], row["gold"], row["fen"]) for row in orders] == [
         (anna.id, 300, 3000)
     ] * 2
-    assert server.parts.simulator
-    sent = server.parts.simulator.pay.orders
+    assert server.simulator_ref
+    sent = server.simulator_ref.simulator.pay.orders
     assert sent.keys() == {row["_id"] for row in orders}
     openid = db.users.find_one({"_id": anna.id})["openid"]
     for order in sent.values():
@@ -85,29 +85,29 @@ async def test_the_order_says_who_buys_what_for_how_much(
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_ordering_alone_gives_no_gold(street: Street) -> None:
-    anna = await street.person("anna", 2)
+async def test_unpaid_order_credits_no_gold(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
     (await anna.post("qlive_pay/", block_id=1)).ok()
     assert (await anna.get("qlive_user/get_userinfo/")).ok()["gold"] == 0
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_what_cannot_be_ordered(street: Street, db: Any) -> None:
-    anna = await street.person("anna", 2)
+async def test_invalid_orders_are_rejected(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
     assert (await anna.post("qlive_pay/", block_id=4711)).refusal == (404, "no_such_block")
-    for wrong in ({}, {"block_id": ""}, {"block_id": "x"}, {"block_id": 0}, {"block_id": None}):
-        answer = await anna.post("qlive_pay/", **wrong)
-        assert answer.refusal == (400, "bad_parameter"), wrong
-        assert answer.json["fields"].keys() == {"block_id"}
+    for invalid in ({}, {"block_id": ""}, {"block_id": "x"}, {"block_id": 0}, {"block_id": None}):
+        reply = await anna.post("qlive_pay/", **invalid)
+        assert reply.refusal == (400, "bad_parameter"), invalid
+        assert reply.json["fields"].keys() == {"block_id"}
     assert db.orders.count_documents({}) == 0
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_payment_service_that_is_down_is_503(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    await street.outage("pay", status=500)
-    answer = await anna.post("qlive_pay/", block_id=1)
-    assert answer.refusal == (503, "pay_away")
-    assert int(answer.headers["Retry-After"]) > 0
-    await street.outage("pay")
+async def test_order_returns_503_while_the_payment_service_is_down(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    await api.outage("pay", status=500)
+    reply = await anna.post("qlive_pay/", block_id=1)
+    assert reply.refusal == (503, "pay_away")
+    assert int(reply.headers["Retry-After"]) > 0
+    await api.outage("pay")
     assert (await anna.post("qlive_pay/", block_id=1)).ok()["success"] == "success"

@@ -1,123 +1,124 @@
-"""What happens when two things are asked for at once, or one twice, or half of one."""
+"""Concurrent, repeated and interrupted requests."""
 
 import asyncio
 
 import pytest
 
-from rooms.people import Person
+from rooms.members import Person
 from rooms.room import Room
-from server import Server
+from runtime.process import ServerProcess
 from storage.users import User
-from tests.handlers.waiting import until
-from tests.phones import Street
+from tests.support.api import ApiFixture
+from tests.support.waiting import until
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_doubled_entry_into_another_room_never_shows_the_person_out_of_it(
-    street: Street, server: Server
+async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    first, second = await street.host("红娘一"), await street.host("红娘二")
-    bert = await street.person("bert", 1)
-    shown_out: list[int] = []
-    show_out = server.parts.hub.show_out
+    first_host, second_host = await api.host("红娘一"), await api.host("红娘二")
+    bert = await api.user("bert", 1)
+    evicted_from: list[int] = []
+    evict = server.context.realtime.hub.evict
 
-    def note(live_id: int, user_id: str, number: int | None, *, barred: bool) -> None:
-        shown_out.append(live_id)
-        show_out(live_id, user_id, number, barred=barred)
+    def record_evict(
+        live_id: int, user_id: str, connection_number: int | None, *, banned_until_left: bool
+    ) -> None:
+        evicted_from.append(live_id)
+        evict(live_id, user_id, connection_number, banned_until_left=banned_until_left)
 
-    server.parts.hub.show_out = note  # type: ignore[method-assign]
+    server.context.realtime.hub.evict = record_evict  # type: ignore[method-assign]
     for _ in range(15):
-        (await bert.get("get_playurl/", live_id=first.live_id)).ok()
-        shown_out.clear()
-        calls = [bert.get("get_playurl/", live_id=second.live_id) for _ in range(4)]
-        for answer in await asyncio.gather(*calls):
-            assert answer.status in {200, 503}
-        assert second.live_id not in shown_out
+        (await bert.get("get_playurl/", live_id=first_host.live_id)).ok()
+        evicted_from.clear()
+        calls = [bert.get("get_playurl/", live_id=second_host.live_id) for _ in range(4)]
+        for reply in await asyncio.gather(*calls):
+            assert reply.status in {200, 503}
+        assert second_host.live_id not in evicted_from
         state = (await bert.get("qlive_user/get_user_state/")).ok()
-        assert state["live_id"] == second.live_id
+        assert state["live_id"] == second_host.live_id
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_logout_that_comes_while_somebody_is_let_in_holds(
-    street: Street, server: Server
-) -> None:
-    host = await street.host()
-    bert = await street.person("bert", 1)
-    enter = server.parts.keeper.enter
+async def test_logout_during_room_entry_is_enforced(api: ApiFixture, server: ServerProcess) -> None:
+    host = await api.host()
+    bert = await api.user("bert", 1)
+    enter = server.context.keeper.enter
 
-    async def logged_out_meanwhile(live_id: int, person: Person) -> Room:
+    async def enter_after_logout(live_id: int, person: Person) -> Room:
         (await bert.get("qlive_user/logout/")).ok()
         return await enter(live_id, person)
 
-    server.parts.keeper.enter = logged_out_meanwhile  # type: ignore[method-assign]
+    server.context.keeper.enter = enter_after_logout  # type: ignore[method-assign]
     entered = await bert.get("get_playurl/", live_id=host.live_id)
     assert entered.refusal == (401, "token")
-    assert await server.parts.members.get(bert.id) is None
+    assert await server.context.stores.members.get(bert.id) is None
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_logout_cut_short_is_finished_by_its_repetition(
-    street: Street, server: Server
+async def test_repeated_logout_completes_an_interrupted_one(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    host = await street.host()
-    bert = await street.guest("bert", 1, host.live_id)
-    await server.parts.tokens.revoke(bert.token)  # and then the process died
-    assert await server.parts.members.get(bert.id) is not None
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await server.context.stores.tokens.revoke(bert.token)  # as if the process had died here
+    assert await server.context.stores.members.get(bert.id) is not None
     (await bert.get("qlive_user/logout/")).ok()
-    assert await server.parts.members.get(bert.id) is None
+    assert await server.context.stores.members.get(bert.id) is None
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_logout_that_comes_late_a_second_time_moves_nobody(street: Street) -> None:
-    host = await street.host()
-    old = await street.guest("bert", 1, host.live_id)
-    (await old.get("qlive_user/logout/")).ok()
-    bert = await street.guest("bert", 1, host.live_id)
+async def test_late_repeated_logout_does_not_affect_a_newer_login(api: ApiFixture) -> None:
+    host = await api.host()
+    first_login = await api.guest("bert", 1, host.live_id)
+    (await first_login.get("qlive_user/logout/")).ok()
+    bert = await api.guest("bert", 1, host.live_id)
     socket = await bert.connect()
     await socket.next("snapshot")
-    assert (await old.get("qlive_user/logout/")).ok() == {"detail": "OK"}
+    assert (await first_login.get("qlive_user/logout/")).ok() == {"detail": "OK"}
     (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     await socket.next("micro_apply")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_matchmaker_dismissed_while_entering_does_not_go_live(
-    street: Street, server: Server
+async def test_matchmaker_role_revoked_during_entry_prevents_the_live(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    host = await street.host()
+    host = await api.host()
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    of_host = server.parts.rooms.of_host
+    get_or_create = server.context.stores.rooms.get_or_create
 
-    async def dismissed_meanwhile(person: Person) -> tuple[int, str, bool]:
-        found = await of_host(person)
-        (await street.ops("PATCH", f"users/{host.id}", is_matchmaker=False)).ok()
-        return found
+    async def get_or_create_then_revoke(person: Person) -> tuple[int, str, bool]:
+        room = await get_or_create(person)
+        (await api.ops("PATCH", f"users/{host.id}", is_matchmaker=False)).ok()
+        return room
 
-    server.parts.rooms.of_host = dismissed_meanwhile  # type: ignore[method-assign]
+    server.context.stores.rooms.get_or_create = get_or_create_then_revoke  # type: ignore[method-assign]
     entered = await host.post("qlive_room/matchmaker_enter/")
     assert entered.refusal == (403, "not_matchmaker")
-    assert not (await server.parts.keeper.look(host.live_id)).live
+    assert not (await server.context.keeper.load(host.live_id)).live
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_departure_whose_answer_was_lost_closes_the_socket_when_repeated(
-    street: Street, server: Server
+async def test_repeated_leave_after_a_lost_response_closes_the_socket(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    host = await street.host()
-    bert = await street.guest("bert", 1, host.live_id)
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
     socket = await bert.connect()
     await socket.next("snapshot")
-    await server.parts.rooms._members._members.delete_one({"_id": bert.id})  # saved, not told
+    # As if the departure had been stored, but not published.
+    await server.context.stores.rooms._members._members.delete_one({"_id": bert.id})
     (await bert.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    assert await socket.closed() == 4504
+    assert await socket.close_code() == 4504
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_is_invited_keeps_the_gender_of_the_invitation(street: Street) -> None:
-    host = await street.host()
-    bert = await street.guest("bert", 1, host.live_id)
-    invited = {"live_id": host.live_id, "user_id": bert.id}
-    (await host.post("qlive_room/invite_micro/", **invited)).ok()
+async def test_invited_user_cannot_change_gender(api: ApiFixture) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    params = {"live_id": host.live_id, "user_id": bert.id}
+    (await host.post("qlive_room/invite_micro/", **params)).ok()
     changed = await bert.post("qlive_user/update_userinfo/", gender=2)
     assert changed.refusal == (409, "gender_in_use")
     (await bert.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
@@ -125,31 +126,29 @@ async def test_whoever_is_invited_keeps_the_gender_of_the_invitation(street: Str
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_retried_gift_is_answered_though_the_gift_is_off_the_shelf(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id, gold=10)
+async def test_retried_gift_succeeds_after_the_gift_was_deleted(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=10)
     gift = {"user_id": host.id, "gift_id": 1, "num": 2, "request_id": "r1"}
-    given = (await anna.get("qlive_gift/push_gift/", **gift)).ok()
-    (await street.ops("DELETE", "gifts/1")).ok()
-    assert (await anna.get("qlive_gift/push_gift/", **gift)).ok() == given
+    first = (await anna.get("qlive_gift/push_gift/", **gift)).ok()
+    (await api.ops("DELETE", "gifts/1")).ok()
+    assert (await anna.get("qlive_gift/push_gift/", **gift)).ok() == first
     assert (await anna.get("qlive_gift/push_gift/", **gift | {"num": 3})).status == 409
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_fifty_of_one_gift_at_once_that_empties_the_purse_are_answered_alike(
-    street: Street,
-) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id, gold=2)
-    gift = {"user_id": host.id, "gift_id": 1, "num": 2, "request_id": "all of it"}
+async def test_fifty_concurrent_retries_of_a_gift_get_the_same_response(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=2)
+    gift = {"user_id": host.id, "gift_id": 1, "num": 2, "request_id": "whole balance"}
     calls = [anna.get("qlive_gift/push_gift/", **gift) for _ in range(50)]
-    answers = [answer.ok() for answer in await asyncio.gather(*calls)]
-    assert answers == [{"status": "success", "gold": 0, "income": 0}] * 50
+    replies = [reply.ok() for reply in await asyncio.gather(*calls)]
+    assert replies == [{"status": "success", "gold": 0, "income": 0}] * 50
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_callers_who_hang_up_half_way_are_not_waited_for(
-    street: Street, server: Server
+async def test_requests_of_disconnected_clients_are_released(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     port = int(server.address.rpartition(":")[2])
     for _ in range(5):
@@ -159,42 +158,39 @@ async def test_callers_who_hang_up_half_way_are_not_waited_for(
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-    (await street.ask("GET", "/healthz")).ok()
+    (await api.request("GET", "/healthz")).ok()
 
-    async def nobody_waits() -> bool:
-        return server.parts.under_way == 0
-
-    assert await until(nobody_waits)
+    assert await until(lambda: server.context.lifecycle.requests == 0)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_comes_back_after_the_end_hears_that_it_was_the_end(street: Street) -> None:
-    host = await street.host()
-    bert = await street.guest("bert", 1, host.live_id)
+async def test_reconnecting_after_the_end_of_a_live_closes_with_ended(api: ApiFixture) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     socket = await bert.connect(since=0, epoch="e")
     assert (await socket.frame())["reason"] == "ended"
-    assert await socket.closed() == 4510
+    assert await socket.close_code() == 4510
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_name_that_was_given_up_meanwhile_is_not_told_after_the_new_one(
-    street: Street, server: Server
+async def test_outdated_nickname_is_not_published_after_a_newer_one(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    """The first request is late: its process was stopped, say, and the phone has gone on."""
-    host = await street.host()
+    """The first request is delayed, for example by a stopped process, and overtaken."""
+    host = await api.host()
     socket = await host.connect()
     await socket.next("snapshot")
-    update_profile = server.parts.users.update_profile
+    update_profile = server.context.stores.users.update_profile
 
-    async def late(user_id: str, **fields: object) -> User:
-        server.parts.users.update_profile = update_profile  # type: ignore[method-assign]
+    async def update_then_overtaken(user_id: str, **fields: object) -> User:
+        server.context.stores.users.update_profile = update_profile  # type: ignore[method-assign]
         user = await update_profile(user_id, **fields)
         (await host.post("qlive_user/update_userinfo/", nickname="later")).ok()
         return user
 
-    server.parts.users.update_profile = late  # type: ignore[method-assign]
+    server.context.stores.users.update_profile = update_then_overtaken  # type: ignore[method-assign]
     (await host.post("qlive_user/update_userinfo/", nickname="earlier")).ok()
     (await host.post("qlive_user/update_userinfo/", nickname="last")).ok()
-    told = [(await socket.next("profile"))["data"]["nickname"] for _ in range(2)]
-    assert told == ["later", "last"]
+    nicknames = [(await socket.next("profile"))["data"]["nickname"] for _ in range(2)]
+    assert nicknames == ["later", "last"]

@@ -1,4 +1,4 @@
-"""What the earlier backend got wrong, by its number in the list of semantics."""
+"""Defects of the earlier backend; the number in a test name is the number of the defect."""
 
 import asyncio
 import re
@@ -9,84 +9,85 @@ from typing import Any
 
 import pytest
 
-from devsecrets import DevSecrets, fill
-from server import Server
-from setting_sections import Section
-from settings import Settings, load
-from tests.handlers.waiting import until
-from tests.phones import Phone, Street
+from config.loading import load
+from config.sections import SettingsSection
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets, fill_in_secrets
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.mic import take_seat
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
 
-async def sit(phone: Phone) -> None:
-    (await phone.post("qlive_room/apply_micro/", live_id=phone.live_id)).ok()
-    (await phone.post("qlive_room/accept_micro/", live_id=phone.live_id)).ok()
-
-
 @pytest.mark.gen_test(timeout=20)
-async def test_1_nobody_ends_anothers_live_or_takes_anybody_off_the_mic(street: Street) -> None:
-    host, other = await street.host(), await street.host("other")
-    anna = await street.guest("anna", 2, host.live_id)
-    bert = await street.guest("bert", 1, host.live_id)
-    await sit(anna)
-    for stranger in (bert, other):
-        here = {"live_id": host.live_id}
-        ended = await stranger.post("qlive_room/live_end/", **here)
+async def test_1_only_the_host_ends_the_live_or_removes_a_guest_from_the_mic(
+    api: ApiFixture,
+) -> None:
+    host, other = await api.host(), await api.host("other")
+    anna = await api.guest("anna", 2, host.live_id)
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(anna)
+    for user in (bert, other):
+        room_params = {"live_id": host.live_id}
+        ended = await user.post("qlive_room/live_end/", **room_params)
         assert ended.refusal == (403, "not_host")
-        taken = await stranger.get("qlive_room/leave_micro/", **here, user_id=anna.id, gender=2)
-        assert taken.refusal == (403, "not_host")
-    seen = (await host.get("get_playurl/", live_id=host.live_id)).ok()
-    assert seen["female"]["user_id"] == anna.id
+        removed = await user.get(
+            "qlive_room/leave_micro/", **room_params, user_id=anna.id, gender=2
+        )
+        assert removed.refusal == (403, "not_host")
+    room = (await host.get("get_playurl/", live_id=host.live_id)).ok()
+    assert room["female"]["user_id"] == anna.id
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_2_nobody_gets_anothers_user_sig(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
-    bert = await street.guest("bert", 1, host.live_id)
-    await sit(anna)
+async def test_2_user_sig_is_not_visible_to_other_users(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(anna)
     own = (await anna.get("qlive_user/get_userinfo/")).ok()["user_sig"]
-    here = {"live_id": host.live_id}
-    heard = [
+    room_params = {"live_id": host.live_id}
+    replies = [
         await bert.get("qlive_user/get_userinfo/", user_id=anna.id),
-        await bert.get("get_playurl/", **here),
-        await bert.get("qlive_user/get_users_info/", **here, gender=2),
+        await bert.get("get_playurl/", **room_params),
+        await bert.get("qlive_user/get_users_info/", **room_params, gender=2),
         await bert.get("get_livelist/"),
     ]
-    assert heard[0].ok()["user_sig"] == ""
-    for reply in heard:
+    assert replies[0].ok()["user_sig"] == ""
+    for reply in replies:
         assert own not in reply.text
         assert own[:20] not in reply.text
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_3_of_many_who_accept_at_once_one_sits(street: Street) -> None:
-    host = await street.host()
-    men = [await street.guest(f"man{n}", 1, host.live_id) for n in range(10)]
+async def test_3_concurrent_accepts_give_one_user_the_seat(api: ApiFixture) -> None:
+    host = await api.host()
+    men = [await api.guest(f"man{n}", 1, host.live_id) for n in range(10)]
     for man in men:
         (await man.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    answers = await asyncio.gather(
+    replies = await asyncio.gather(
         *(man.post("qlive_room/accept_micro/", live_id=host.live_id) for man in men)
     )
-    assert sorted(answer.status for answer in answers) == [200] + [409] * 9
-    seen = (await host.get("get_playurl/", live_id=host.live_id)).ok()
-    seated = next(answer for answer in answers if answer.status == 200).json
-    assert seen["male"]["user_id"] == seated["user_id"]
-    assert seen["num_list"] == [9, 10, 0, 0]
+    assert sorted(reply.status for reply in replies) == [200] + [409] * 9
+    room = (await host.get("get_playurl/", live_id=host.live_id)).ok()
+    accepted = next(reply for reply in replies if reply.status == 200).json
+    assert room["male"]["user_id"] == accepted["user_id"]
+    assert room["num_list"] == [9, 10, 0, 0]
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_3_two_gifts_at_once_cost_two(street: Street) -> None:
-    anna, bert = await street.person("anna", 2, gold=100), await street.person("bert", 1)
+async def test_3_concurrent_gifts_are_each_charged_once(api: ApiFixture) -> None:
+    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     gift = {"user_id": bert.id, "gift_id": 1, "num": 1}
     await asyncio.gather(*(anna.get("qlive_gift/push_gift/", **gift) for _ in range(20)))
     assert (await anna.get("qlive_user/get_userinfo/")).ok()["gold"] == 80
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_5_a_like_is_in_the_database_once_it_is_answered(street: Street, db: Any) -> None:
-    anna, bert = await street.person("anna", 2), await street.person("bert", 1)
+async def test_5_like_is_stored_before_the_response(api: ApiFixture, db: Any) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     for _ in range(2):
         (await anna.post("qlive_like/", user_id=bert.id, like_state=1)).ok()
         liked = list(db.likes.find({"by": anna.id, "of": bert.id}))
@@ -94,89 +95,91 @@ async def test_5_a_like_is_in_the_database_once_it_is_answered(street: Street, d
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_7_a_slow_im_slows_neither_the_mic_nor_a_new_face(
-    street: Street, server: Server
+async def test_7_slow_im_delays_neither_mic_calls_nor_profile_changes(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
-    await street.outage("im", seconds=2)
-    began = time.monotonic()
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await api.outage("im", seconds=2)
+    started = time.monotonic()
     (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    await sit(anna)
+    await take_seat(anna)
     (await anna.get("qlive_room/leave_micro/", live_id=host.live_id)).ok()
-    await street.person("new", 1)
+    await api.user("new", 1)
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     (await host.post("qlive_room/matchmaker_enter/")).ok()
-    assert time.monotonic() - began < 2
-    await street.outage("im")
-    assert server.parts.simulator
-    accounts = server.parts.simulator.im.accounts
-
-    async def caught_up() -> bool:
-        return accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜"
-
-    await until(caught_up)
+    assert time.monotonic() - started < 2
+    await api.outage("im")
+    assert server.simulator_ref
+    accounts = server.simulator_ref.simulator.im.accounts
+    await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
-def sources() -> list[Path]:
-    """The files of the project itself, tests and what they read left out."""
-    kinds = {".py", ".yaml", ".yml", ".toml", ".md", ".js", ".json", ".html", ".sh", ".txt"}
-    apart = {"tests", "var", "node_modules"}
-    files = [path for path in ROOT.rglob("*") if path.suffix in kinds and path.is_file()]
-    parts = [(path, path.relative_to(ROOT).parts) for path in files]
+def source_files() -> list[Path]:
+    """Files of the project except tests and their data."""
+    suffixes = {".py", ".yaml", ".yml", ".toml", ".md", ".js", ".json", ".html", ".sh", ".txt"}
+    excluded = {"tests", "var", "node_modules"}
+    files = [path for path in ROOT.rglob("*") if path.suffix in suffixes and path.is_file()]
+    relative = [(path, path.relative_to(ROOT).parts) for path in files]
     return [
         path
-        for path, names in parts
-        if not apart & set(names) and not any(name.startswith(".") for name in names)
+        for path, parts in relative
+        if not excluded & set(parts) and not any(name.startswith(".") for name in parts)
     ]
 
 
 PUBLIC = {"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"}
-"""The GUID of RFC 6455, section 1.3, with which a WebSocket's handshake is answered."""
-LONG = re.compile(r"""["']([A-Za-z0-9+/=_-]{20,})["']""")
+"""GUID of the WebSocket handshake (RFC 6455, section 1.3)."""
+QUOTED = re.compile(r"""["']([A-Za-z0-9+/=_-]{20,})["']""")
 
 
-def _is_chance(word: str) -> bool:
-    """Whether a quoted text reads like a key: digits and letters mixed through and through."""
-    turns = re.findall(r"[0-9](?=[A-Za-z])|[A-Za-z](?=[0-9])", word)
-    return len(turns) >= 5 and word not in PUBLIC
+def _looks_random(text: str) -> bool:
+    """Whether a quoted text looks like a key: at least 5 changes between letters and digits."""
+    transitions = re.findall(r"[0-9](?=[A-Za-z])|[A-Za-z](?=[0-9])", text)
+    return len(transitions) >= 5 and text not in PUBLIC
 
 
-def test_8_a_key_would_be_recognised() -> None:
-    assert all(_is_chance(secrets.token_hex(20)) for _ in range(100))
-    assert not any(map(_is_chance, ("WECHATPAY2-SHA256-RSA2048", "wx0123456789abcdef")))
+def test_8_secret_detection_recognizes_random_keys() -> None:
+    assert all(_looks_random(secrets.token_hex(20)) for _ in range(100))
+    assert not any(map(_looks_random, ("WECHATPAY2-SHA256-RSA2048", "wx0123456789abcdef")))
 
 
-def test_8_no_key_and_no_password_stands_in_the_source() -> None:
+def test_8_source_contains_no_keys() -> None:
     found = []
-    files = sources()
+    files = source_files()
     for path in files:
         text = path.read_text()
         if "-----BEGIN" in text:
             found.append(f"{path}: a PEM block")
-        found += [f"{path.name}: {word}" for word in LONG.findall(text) if _is_chance(word)]
+        found += [f"{path.name}: {text}" for text in QUOTED.findall(text) if _looks_random(text)]
     assert ROOT / "settings.yaml" in files
     assert ROOT / "tencent" / "im.py" in files
     assert found == []
 
 
-def test_8_the_settings_that_come_with_the_source_hold_no_secret() -> None:
+def test_8_default_settings_contain_no_secrets() -> None:
     settings = load(ROOT / "settings.yaml", {})
-    held = []
+    secret_fields = []
     sections = [getattr(settings, name) for name in type(settings).model_fields]
     apps = list(settings.wechat.apps.values())
-    for section in [one for one in sections if isinstance(one, Section)] + apps:
-        hidden = [name for name, field in type(section).model_fields.items() if not field.repr]
-        held += [(name, getattr(section, name)) for name in hidden]
-    assert {name for name, _ in held} > {"secret", "secret_key", "private_key", "token", "uri"}
-    assert [name for name, value in held if value] == []
+    for section in [it for it in sections if isinstance(it, SettingsSection)] + apps:
+        names = [name for name, field in type(section).model_fields.items() if not field.repr]
+        secret_fields += [(name, getattr(section, name)) for name in names]
+    assert {name for name, _ in secret_fields} > {
+        "secret",
+        "secret_key",
+        "private_key",
+        "token",
+        "uri",
+    }
+    assert [name for name, value in secret_fields if value] == []
 
 
-def test_8_two_laptops_make_up_different_secrets(
+def test_8_development_secrets_differ_between_installations(
     settings: tuple[Settings, DevSecrets], tmp_path: Path
 ) -> None:
-    other, _ = fill(Settings.model_validate({}), tmp_path / "dev-secrets.json")
+    other, _ = fill_in_secrets(Settings.model_validate({}), tmp_path / "dev-secrets.json")
     for section, name in (("ops", "token"), ("live", "push_key"), ("im", "secret_key")):
-        mine, theirs = (getattr(getattr(one, section), name) for one in (settings[0], other))
-        assert mine
-        assert mine != theirs
+        first, second = (getattr(getattr(it, section), name) for it in (settings[0], other))
+        assert first
+        assert first != second

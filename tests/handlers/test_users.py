@@ -4,28 +4,24 @@ from typing import Any
 
 import pytest
 
-from server import Server
-from tests.handlers.waiting import until
-from tests.phones import BASE, Phone, Street
+from runtime.process import ServerProcess
+from tests.support.api import BASE, ApiFixture
+from tests.support.mic import take_seat, user_type
+from tests.support.waiting import until
 
 
-def at(text: str) -> datetime:
-    """A time of the contract, which is China's."""
+def parse_time(text: str) -> datetime:
+    """A time of the API contract, which has no offset and is China's (UTC+8)."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text)
     return datetime.fromisoformat(text + "+08:00")
-
-
-async def user_type(phone: Phone) -> int:
-    kind: int = (await phone.get("qlive_user/get_user_state/")).ok()["user_type"]
-    return kind
 
 
 # ---- update_userinfo
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_any_subset_of_the_fields_changes_and_the_rest_stays(street: Street) -> None:
-    anna = await street.person("anna", 2)
+async def test_update_changes_only_the_given_fields(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
     face = "https://example.com/a.png"
     changed = await anna.post("qlive_user/update_userinfo/", age="27", area=310100, face_url=face)
     info = changed.ok()
@@ -72,16 +68,16 @@ async def test_any_subset_of_the_fields_changes_and_the_rest_stays(street: Stree
     ],
 )
 @pytest.mark.gen_test(timeout=20)
-async def test_a_field_that_is_wrong_is_named_and_nothing_changes(
-    street: Street, field: str, values: list[Any]
+async def test_invalid_field_is_named_and_the_profile_is_unchanged(
+    api: ApiFixture, field: str, values: list[Any]
 ) -> None:
-    anna = await street.person("anna", 2)
+    anna = await api.user("anna", 2)
     before = (await anna.get("qlive_user/get_userinfo/")).ok()
     for value in values:
-        answer = await anna.post("qlive_user/update_userinfo/", **{"age": 30, field: value})
-        assert answer.refusal == (400, "bad_parameter"), value
-        assert answer.json["fields"].keys() == {field}
-        assert answer.json["fields"][field]
+        reply = await anna.post("qlive_user/update_userinfo/", **{"age": 30, field: value})
+        assert reply.refusal == (400, "bad_parameter"), value
+        assert reply.json["fields"].keys() == {field}
+        assert reply.json["fields"][field]
     after = (await anna.get("qlive_user/get_userinfo/")).ok()
     assert {**after, "user_sig": "", "user_sig_expired": ""} == {
         **before,
@@ -91,17 +87,17 @@ async def test_a_field_that_is_wrong_is_named_and_nothing_changes(
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_nobody_on_the_way_may_keep_an_answer(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    answer = await anna.get("qlive_user/get_userinfo/")
-    assert answer.ok()["user_sig"]
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "Etag" not in answer.headers
+async def test_responses_are_not_cacheable(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    reply = await anna.get("qlive_user/get_userinfo/")
+    assert reply.ok()["user_sig"]
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert "Etag" not in reply.headers
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_limits_of_a_field_are_inside_it(street: Street) -> None:
-    anna = await street.person("anna", 2)
+async def test_field_limits_are_inclusive(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
     longest = "https://example.com/".ljust(512, "x")
     for field, value in (
         ("nickname", "字" * 20),
@@ -110,16 +106,16 @@ async def test_the_limits_of_a_field_are_inside_it(street: Street) -> None:
         ("gender", 1),
         ("face_url", longest),
     ):
-        answer = await anna.post("qlive_user/update_userinfo/", **{field: value})
-        assert answer.ok()[field] == value
-    over = await anna.post("qlive_user/update_userinfo/", face_url=longest + "x")
-    assert over.refusal == (400, "bad_parameter")
+        reply = await anna.post("qlive_user/update_userinfo/", **{field: value})
+        assert reply.ok()[field] == value
+    too_long = await anna.post("qlive_user/update_userinfo/", face_url=longest + "x")
+    assert too_long.refusal == (400, "bad_parameter")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_gender_stays_while_applied_or_on_mic(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
+async def test_gender_cannot_change_while_applied_or_on_mic(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
     (await anna.post("qlive_user/update_userinfo/", gender=1)).ok()
     (await anna.post("qlive_user/update_userinfo/", gender=2)).ok()
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
@@ -134,9 +130,9 @@ async def test_the_gender_stays_while_applied_or_on_mic(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_viewers_new_gender_is_counted_in_the_room(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 0, host.live_id)
+async def test_new_gender_of_a_viewer_is_counted_in_the_room(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 0, host.live_id)
     entered = (await anna.get("get_playurl/", live_id=host.live_id)).ok()
     assert entered["num_list"] == [0, 0, 0, 0]
     (await anna.post("qlive_user/update_userinfo/", gender=2)).ok()
@@ -146,93 +142,89 @@ async def test_a_viewers_new_gender_is_counted_in_the_room(street: Street) -> No
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_room_is_told_of_a_visible_persons_new_face(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
-    viewer = await street.guest("viewer", 1, host.live_id)
+async def test_profile_change_of_a_visible_user_is_published_to_the_room(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    viewer = await api.guest("viewer", 1, host.live_id)
     socket = await viewer.connect()
     await socket.next("snapshot")
-    (await viewer.post("qlive_user/update_userinfo/", nickname="nobody sees this")).ok()
+    (await viewer.post("qlive_user/update_userinfo/", nickname="not visible")).ok()
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     await socket.next("micro_apply")
     (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    told = (await socket.next("profile"))["data"]
-    assert (told["user_id"], told["nickname"]) == (anna.id, "安娜")
+    event = (await socket.next("profile"))["data"]
+    assert (event["user_id"], event["nickname"]) == (anna.id, "安娜")
     (await host.post("qlive_user/update_userinfo/", face_url="https://example.com/h.png")).ok()
-    told = (await socket.next("profile"))["data"]
-    assert (told["user_id"], told["face_url"]) == (host.id, "https://example.com/h.png")
+    event = (await socket.next("profile"))["data"]
+    assert (event["user_id"], event["face_url"]) == (host.id, "https://example.com/h.png")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_im_learns_the_new_name_without_being_waited_for(
-    street: Street, server: Server
+async def test_new_nickname_is_sent_to_im_in_the_background(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    anna = await street.person("anna", 2)
+    anna = await api.user("anna", 2)
     (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    assert server.parts.simulator
-    accounts = server.parts.simulator.im.accounts
-
-    async def nick() -> bool:
-        return accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜"
-
-    await until(nick)
+    assert server.simulator_ref
+    accounts = server.simulator_ref.simulator.im.accounts
+    await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
 # ---- get_userinfo
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_one_sees_ones_own_secrets(street: Street) -> None:
-    anna = await street.person("anna", 2, gold=12)
-    mine = (await anna.get("qlive_user/get_userinfo/")).ok()
-    assert (mine["user_id"], mine["gold"], mine["income"], mine["rate"]) == (anna.id, 12, 0, "0.1")
-    assert mine["user_sig"]
+async def test_own_profile_includes_balance_and_user_sig(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2, gold=12)
+    own = (await anna.get("qlive_user/get_userinfo/")).ok()
+    assert (own["user_id"], own["gold"], own["income"], own["rate"]) == (anna.id, 12, 0, "0.1")
+    assert own["user_sig"]
     now = datetime.now(UTC)
-    left = at(mine["user_sig_expired"]) - now
-    assert timedelta(days=29) < left <= timedelta(days=30, seconds=1)
-    assert timedelta(0) <= now - at(mine["create_time"]) < timedelta(seconds=20)
-    assert timedelta(0) <= now - at(mine["last_login_time"]) < timedelta(seconds=20)
-    named = (await anna.get("qlive_user/get_userinfo/", user_id=anna.id)).ok()
-    assert named["user_sig"]
-    assert named["gold"] == 12
+    valid_for = parse_time(own["user_sig_expired"]) - now
+    assert timedelta(days=29) < valid_for <= timedelta(days=30, seconds=1)
+    assert timedelta(0) <= now - parse_time(own["create_time"]) < timedelta(seconds=20)
+    assert timedelta(0) <= now - parse_time(own["last_login_time"]) < timedelta(seconds=20)
+    by_id = (await anna.get("qlive_user/get_userinfo/", user_id=anna.id)).ok()
+    assert by_id["user_sig"]
+    assert by_id["gold"] == 12
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_secrets_of_others_stay_theirs(street: Street) -> None:
-    anna, bert = await street.person("anna", 2, gold=12), await street.person("bert", 1)
-    hers = (await bert.get("qlive_user/get_userinfo/", user_id=anna.id)).ok()
-    assert (hers["user_sig"], hers["user_sig_expired"]) == ("", None)
-    assert (hers["gold"], hers["income"]) == (None, None)
-    assert (hers["user_id"], hers["nickname"], hers["gender"]) == (anna.id, "anna", 2)
-    mine = (await bert.get("qlive_user/get_userinfo/")).ok()
-    assert hers.keys() == mine.keys()
+async def test_profile_of_another_user_omits_balance_and_user_sig(api: ApiFixture) -> None:
+    anna, bert = await api.user("anna", 2, gold=12), await api.user("bert", 1)
+    other = (await bert.get("qlive_user/get_userinfo/", user_id=anna.id)).ok()
+    assert (other["user_sig"], other["user_sig_expired"]) == ("", None)
+    assert (other["gold"], other["income"]) == (None, None)
+    assert (other["user_id"], other["nickname"], other["gender"]) == (anna.id, "anna", 2)
+    own = (await bert.get("qlive_user/get_userinfo/")).ok()
+    assert other.keys() == own.keys()
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_nobody_is_404_and_no_user_id_400(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    nobody = await anna.get("qlive_user/get_userinfo/", user_id="10000000")
-    assert nobody.refusal == (404, "no_such_user")
-    for wrong in ("1234567", "123456789", "abcdefgh", "1234567x", "12345678\n"):
-        answer = await anna.get("qlive_user/get_userinfo/", user_id=wrong)
-        assert answer.refusal == (400, "bad_parameter"), wrong
-        assert answer.json["fields"].keys() == {"user_id"}
+async def test_unknown_user_is_404_and_malformed_user_id_is_400(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    unknown = await anna.get("qlive_user/get_userinfo/", user_id="10000000")
+    assert unknown.refusal == (404, "no_such_user")
+    for invalid in ("1234567", "123456789", "abcdefgh", "1234567x", "12345678\n"):
+        reply = await anna.get("qlive_user/get_userinfo/", user_id=invalid)
+        assert reply.refusal == (400, "bad_parameter"), invalid
+        assert reply.json["fields"].keys() == {"user_id"}
 
 
 # ---- get_user_state
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_state_says_where_one_is_and_as_what(street: Street) -> None:
-    host = await street.host()
-    anna = await street.person("anna", 2)
+async def test_user_state_returns_room_and_role(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.user("anna", 2)
     assert (await anna.get("qlive_user/get_user_state/")).ok() == {
         "live_room_name": "",
         "live_id": "",
         "group_id": "",
         "user_type": 0,
     }
-    seen = []
+    user_types = []
     for call, path in (
         (anna.get, "get_playurl/"),
         (anna.post, "qlive_room/apply_micro/"),
@@ -241,11 +233,10 @@ async def test_the_state_says_where_one_is_and_as_what(street: Street) -> None:
         (anna.get, "qlive_room/leave_room/"),
     ):
         (await call(path, live_id=host.live_id)).ok()
-        seen.append(await user_type(anna))
-    assert seen == [1, 2, 4, 1, 0]
-    bert = await street.guest("bert", 1, host.live_id)
-    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    (await bert.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+        user_types.append(await user_type(anna))
+    assert user_types == [1, 2, 4, 1, 0]
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(bert)
     assert await user_type(bert) == 3
     state = (await host.get("qlive_user/get_user_state/")).ok()
     assert state["user_type"] == 5
@@ -257,58 +248,57 @@ async def test_the_state_says_where_one_is_and_as_what(street: Street) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_logout_ends_this_token_and_no_other(street: Street) -> None:
-    one = await street.person("anna", 2)
-    two = await street.person("anna", 2)
-    assert (await one.get("qlive_user/logout/")).ok() == {"detail": "OK"}
-    assert (await one.get("get_configs/")).refusal == (401, "token")
-    assert (await two.get("get_configs/")).status == 200
+async def test_logout_revokes_only_its_own_token(api: ApiFixture) -> None:
+    first = await api.user("anna", 2)
+    second = await api.user("anna", 2)
+    assert (await first.get("qlive_user/logout/")).ok() == {"detail": "OK"}
+    assert (await first.get("get_configs/")).refusal == (401, "token")
+    assert (await second.get("get_configs/")).status == 200
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_phone_that_repeats_its_logout_hears_ok_again(street: Street) -> None:
-    anna = await street.person("anna", 2)
-    again = [(await anna.get("qlive_user/logout/")).ok() for _ in range(3)]
-    assert again == [{"detail": "OK"}] * 3
+async def test_repeated_logout_succeeds(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    replies = [(await anna.get("qlive_user/logout/")).ok() for _ in range(3)]
+    assert replies == [{"detail": "OK"}] * 3
     anna.token = "0" * 40
     assert (await anna.get("qlive_user/logout/")).refusal == (401, "token")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_logs_out_leaves_seat_and_room(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
-    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    (await anna.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+async def test_logout_leaves_seat_and_room(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await take_seat(anna)
     socket = await host.connect()
     await socket.next("snapshot")
     (await anna.get("qlive_user/logout/")).ok()
-    left = (await socket.next("micro_leave"))["data"]
-    assert (left["user_id"], left["reason"]) == (anna.id, "left")
+    event = (await socket.next("micro_leave"))["data"]
+    assert (event["user_id"], event["reason"]) == (anna.id, "left")
     entered = (await host.get("get_playurl/", live_id=host.live_id)).ok()
     assert (entered["female"], entered["num_list"]) == ({}, [0, 0, 0, 0])
-    assert await user_type(await street.person("anna", 2)) == 0
+    assert await user_type(await api.user("anna", 2)) == 0
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_host_who_logs_out_ends_the_live(street: Street) -> None:
-    host = await street.host()
-    anna = await street.guest("anna", 2, host.live_id)
+async def test_logout_of_the_host_ends_the_live(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
     socket = await anna.connect()
     await socket.next("snapshot")
     (await host.get("qlive_user/logout/")).ok()
     assert (await socket.next("live_end"))["data"]["reason"] == "host"
     assert await user_type(anna) == 0
-    gone = await anna.get("get_playurl/", live_id=host.live_id)
-    assert gone.refusal == (409, "not_live")
+    ended = await anna.get("get_playurl/", live_id=host.live_id)
+    assert ended.refusal == (409, "not_live")
 
 
-# ---- who may call at all
+# ---- authentication
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_token_must_be_ours_and_come_as_qlivetoken(street: Street) -> None:
-    anna = await street.person("anna", 2)
+async def test_only_a_known_token_with_the_qlivetoken_scheme_is_accepted(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
     path = f"{BASE}get_configs/"
     for header in (
         None,
@@ -322,8 +312,8 @@ async def test_a_token_must_be_ours_and_come_as_qlivetoken(street: Street) -> No
         "QLiveToken ключ",
     ):
         headers = {} if header is None else {"Authorization": header}
-        answer = await street.ask("GET", path, headers=headers)
-        assert answer.refusal == (401, "token"), header
-        assert answer.headers["WWW-Authenticate"] == "QLiveToken"
+        reply = await api.request("GET", path, headers=headers)
+        assert reply.refusal == (401, "token"), header
+        assert reply.headers["WWW-Authenticate"] == "QLiveToken"
     headers = {"Authorization": f"QLiveToken {anna.token}"}
-    assert (await street.ask("GET", path, headers=headers)).status == 200
+    assert (await api.request("GET", path, headers=headers)).status == 200

@@ -6,48 +6,50 @@ from websockets.frames import Frame
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from realtime import frames
-from realtime.codes import Code
-from rooms.events import Numbered
+from realtime.close_codes import CloseCode
+from rooms.events import NumberedEvent
 
 
-def parsed(wire: bytes) -> list[bytes]:
-    """The text messages that a foreign client sees in these bytes."""
+def parse_messages(wire: bytes) -> list[bytes]:
+    """The text messages that another library parses from these bytes."""
     client = Protocol(CLIENT, state=OPEN, max_size=None)
     client.receive_data(wire)
-    found: Any = client.events_received()
+    received: Any = client.events_received()
     assert client.parser_exc is None
-    assert all(isinstance(one, Frame) and one.fin and one.opcode.name == "TEXT" for one in found)
-    return [bytes(one.data) for one in found]
+    assert all(
+        isinstance(event, Frame) and event.fin and event.opcode.name == "TEXT" for event in received
+    )
+    return [bytes(event.data) for event in received]
 
 
-def said(wire: bytes) -> dict[str, Any]:
-    [message] = parsed(wire)
-    answer: dict[str, Any] = json.loads(message)
-    return answer
+def decode(wire: bytes) -> dict[str, Any]:
+    [message] = parse_messages(wire)
+    decoded: dict[str, Any] = json.loads(message)
+    return decoded
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_a_frame_of_any_length_is_read_by_others(size: int) -> None:
-    assert parsed(frames.frame(b"x" * size)) == [b"x" * size]
+def test_another_library_parses_frames_of_any_length(size: int) -> None:
+    assert parse_messages(frames.frame(b"x" * size)) == [b"x" * size]
 
 
 @pytest.mark.parametrize(("size", "head"), [(125, 2), (126, 4), (65535, 4), (65536, 10)])
-def test_a_frame_takes_the_shortest_form(size: int, head: int) -> None:
+def test_frame_uses_the_shortest_length_encoding(size: int, head: int) -> None:
     assert len(frames.frame(b"x" * size)) == size + head
 
 
-def test_frames_in_one_piece_are_messages_of_their_own() -> None:
+def test_joined_frames_are_separate_messages() -> None:
     payloads = [b"a", b"b" * 200, "红娘".encode()]
-    assert parsed(b"".join(map(frames.frame, payloads))) == payloads
+    assert parse_messages(b"".join(map(frames.frame, payloads))) == payloads
 
 
-def test_text_is_utf_8_and_not_escaped() -> None:
+def test_json_is_utf_8_without_escapes() -> None:
     assert frames.encode({"name": "红娘"}) == '{"name":"红娘"}'.encode()
 
 
-def test_an_event_says_what_was_saved() -> None:
-    event = Numbered("e1", 43, 1690000000123, "profile", {"nickname": "红"})
-    assert said(frames.event(7, event)) == {
+def test_event_frame_has_the_saved_fields() -> None:
+    event = NumberedEvent("e1", 43, 1690000000123, "profile", {"nickname": "红"})
+    assert decode(frames.event(7, event)) == {
         "type": "profile",
         "live_id": 7,
         "epoch": "e1",
@@ -57,21 +59,21 @@ def test_an_event_says_what_was_saved() -> None:
     }
 
 
-def test_the_same_event_is_the_same_bytes() -> None:
-    event = Numbered("e1", 43, 1, "profile", {"nickname": "红", "gender": 1})
+def test_event_is_always_encoded_as_the_same_bytes() -> None:
+    event = NumberedEvent("e1", 43, 1, "profile", {"nickname": "红", "gender": 1})
     assert frames.event(7, event) == frames.event(7, event)
 
 
-def test_a_snapshot_says_why_only_to_those_who_come_back() -> None:
-    fresh = said(frames.snapshot(7, "e1", 42, {"status": "live"}, None))
-    assert fresh.pop("ts") > 1_690_000_000_000
+def test_snapshot_has_a_reset_reason_only_after_a_failed_resume() -> None:
+    first = decode(frames.snapshot(7, "e1", 42, {"status": "live"}, None))
+    assert first.pop("ts") > 1_690_000_000_000
     expected = {"type": "snapshot", "live_id": 7, "epoch": "e1", "seq": 42}
-    assert fresh == {**expected, "data": {"status": "live"}}
-    assert said(frames.snapshot(7, "e1", 42, {}, "too_old"))["reset"] == "too_old"
+    assert first == {**expected, "data": {"status": "live"}}
+    assert decode(frames.snapshot(7, "e1", 42, {}, "too_old"))["reset"] == "too_old"
 
 
-def test_resumed_says_how_much_follows() -> None:
-    assert said(frames.resumed(7, "e1", 44, 2)) == {
+def test_resumed_frame_has_the_number_of_replayed_events() -> None:
+    assert decode(frames.resumed(7, "e1", 44, 2)) == {
         "type": "resumed",
         "live_id": 7,
         "epoch": "e1",
@@ -80,24 +82,24 @@ def test_resumed_says_how_much_follows() -> None:
     }
 
 
-def test_the_audience_is_not_numbered() -> None:
-    frame = said(frames.audience(7, 9, [0, 5, 1, 3]))
+def test_audience_frame_has_no_sequence_number() -> None:
+    frame = decode(frames.audience(7, 9, [0, 5, 1, 3]))
     data = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
     assert frame == {"type": "audience", "live_id": 7, "data": data}
 
 
-def test_a_heartbeat_carries_the_last_number() -> None:
-    frame = said(frames.heartbeat(44))
+def test_heartbeat_has_the_last_sequence_number() -> None:
+    frame = decode(frames.heartbeat(44))
     assert (frame.pop("ts") > 1_690_000_000_000, frame) == (True, {"type": "heartbeat", "seq": 44})
 
 
-def test_a_pong_echoes() -> None:
-    assert said(frames.pong(7)) == {"type": "pong", "n": 7}
+def test_pong_echoes_the_number() -> None:
+    assert decode(frames.pong(7)) == {"type": "pong", "n": 7}
 
 
-@pytest.mark.parametrize("code", list(Code))
-def test_a_goodbye_says_whether_to_come_back(code: Code) -> None:
-    assert said(frames.bye(code, 1200)) == {
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_bye_frame_has_the_reason_and_whether_to_reconnect(code: CloseCode) -> None:
+    assert decode(frames.bye(code, 1200)) == {
         "type": "bye",
         "code": int(code),
         "reason": code.name.lower(),
@@ -106,8 +108,8 @@ def test_a_goodbye_says_whether_to_come_back(code: Code) -> None:
     }
 
 
-def test_the_codes_are_those_that_clients_know() -> None:
-    assert {code.name: int(code) for code in Code} == {
+def test_close_codes_are_those_of_the_contract() -> None:
+    assert {code.name: int(code) for code in CloseCode} == {
         "RESTART": 4000,
         "SLOW": 4001,
         "SILENT": 4003,

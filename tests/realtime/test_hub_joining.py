@@ -2,136 +2,147 @@ import asyncio
 
 import pytest
 
-from realtime.codes import Code
-from realtime.opening import Look, Since
-from rooms.events import Numbered
-from rooms.refusals import NotYourRoom, TryAgain
-from tests.realtime.scene import ROOM, Ear, Scene, events
-
-
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
+from core.errors import TryAgain
+from realtime.close_codes import CloseCode
+from realtime.resume import ResumePosition, RoomView
+from rooms.errors import NotAMember
+from rooms.events import NumberedEvent
+from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
 
 
 @pytest.mark.gen_test
-async def test_what_is_told_between_reading_and_listening_is_neither_lost_nor_doubled(
-    scene: Scene,
+async def test_events_published_during_a_join_are_delivered_exactly_once(
+    hub_fixture: HubFixture,
 ) -> None:
-    scene.stored.meanwhile = lambda: scene.happen("profile", "profile")
-    first = await scene.join(Ear("1"))
-    assert first.words == [("snapshot", 0), *events(1, 2)]
-    scene.stored.meanwhile = scene.happen
-    second = await scene.join(Ear("2"))
-    assert second.words == [("snapshot", 2), *events(3, 3)]
-    scene.happen()
-    assert second.words[2:] == events(4, 4)
-    assert first.words == [("snapshot", 0), *events(1, 4)]
+    hub_fixture.stored.after_read = lambda: hub_fixture.store_and_publish("profile", "profile")
+    first = await hub_fixture.join(OutboxSpy("1"))
+    assert first.received_events == [("snapshot", 0), *profile_events(1, 2)]
+    hub_fixture.stored.after_read = hub_fixture.store_and_publish
+    second = await hub_fixture.join(OutboxSpy("2"))
+    assert second.received_events == [("snapshot", 2), *profile_events(3, 3)]
+    hub_fixture.store_and_publish()
+    assert second.received_events[2:] == profile_events(4, 4)
+    assert first.received_events == [("snapshot", 0), *profile_events(1, 4)]
 
 
 @pytest.mark.gen_test
-async def test_what_is_saved_while_joining_and_hinted_after_comes_once(scene: Scene) -> None:
-    late: list[Numbered] = []
-    scene.stored.meanwhile = lambda: late.append(scene.stored.save())
-    ear = await scene.join()
-    scene.hint(late[0])
-    assert ear.words == [("snapshot", 0), *events(1, 1)]
+async def test_event_saved_during_a_join_and_published_after_it_is_delivered_once(
+    hub_fixture: HubFixture,
+) -> None:
+    unpublished: list[NumberedEvent] = []
+    hub_fixture.stored.after_read = lambda: unpublished.append(hub_fixture.stored.save())
+    outbox = await hub_fixture.join()
+    hub_fixture.publish_event(unpublished[0])
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
 @pytest.mark.gen_test
-async def test_whoever_is_shown_out_while_joining_does_not_stay(scene: Scene) -> None:
-    scene.stored.meanwhile = lambda: scene.hub.show_out(ROOM, "1", 0)
-    looks = 0
+async def test_user_evicted_while_joining_is_authorized_again_and_rejected(
+    hub_fixture: HubFixture,
+) -> None:
+    hub_fixture.stored.after_read = lambda: hub_fixture.hub.evict(ROOM, "1", 0)
+    loads = 0
 
-    async def look() -> Look:
-        nonlocal looks
-        looks += 1
-        if looks > 1:
-            raise NotYourRoom
-        return await scene.stored.look()
+    async def load_view() -> RoomView:
+        nonlocal loads
+        loads += 1
+        if loads > 1:
+            raise NotAMember
+        return await hub_fixture.stored.load_view()
 
-    with pytest.raises(NotYourRoom):
-        await scene.join(look=look)
-    assert (looks, scene.hub.channels) == (2, [])
-
-
-@pytest.mark.gen_test
-async def test_another_who_is_shown_out_meanwhile_does_not_matter(scene: Scene) -> None:
-    scene.stored.meanwhile = lambda: scene.hub.show_out(ROOM, "2", 0)
-    ear = await scene.join(Ear("1"))
-    assert ear.words == [("snapshot", 0)]
+    with pytest.raises(NotAMember):
+        await hub_fixture.join(load_view=load_view)
+    assert (loads, hub_fixture.hub.channels) == (2, [])
 
 
 @pytest.mark.gen_test
-async def test_a_room_that_changes_faster_than_it_is_read_is_given_up(scene: Scene) -> None:
-    async def look() -> Look:
-        seen = await scene.stored.look()
-        scene.hub.show_out(ROOM, "1", 0)
-        return seen
+async def test_eviction_of_another_user_does_not_affect_a_join(hub_fixture: HubFixture) -> None:
+    hub_fixture.stored.after_read = lambda: hub_fixture.hub.evict(ROOM, "2", 0)
+    outbox = await hub_fixture.join(OutboxSpy("1"))
+    assert outbox.received_events == [("snapshot", 0)]
+
+
+@pytest.mark.gen_test
+async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -> None:
+    async def load_view() -> RoomView:
+        view = await hub_fixture.stored.load_view()
+        hub_fixture.hub.evict(ROOM, "1", 0)
+        return view
 
     with pytest.raises(TryAgain):
-        await scene.join(look=look)
-    assert scene.hub.channels == []
+        await hub_fixture.join(load_view=load_view)
+    assert hub_fixture.hub.channels == []
 
 
 @pytest.mark.gen_test
-async def test_a_new_life_is_joined_while_the_old_one_still_has_sockets(scene: Scene) -> None:
-    old = await scene.join(Ear("1"))
-    scene.stored.begin_anew("b")
-    new = await scene.join(Ear("2"))
-    scene.happen()
-    assert old.code == Code.ENDED
-    assert [frame["epoch"] for frame in new.heard] == ["b", "b"]
-    assert new.words == [("snapshot", 0), *events(1, 1)]
+async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
+    hub_fixture: HubFixture,
+) -> None:
+    old = await hub_fixture.join(OutboxSpy("1"))
+    hub_fixture.stored.start_epoch("b")
+    new = await hub_fixture.join(OutboxSpy("2"))
+    hub_fixture.store_and_publish()
+    assert old.code == CloseCode.ENDED
+    assert [frame["epoch"] for frame in new.received] == ["b", "b"]
+    assert new.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
 @pytest.mark.gen_test
-async def test_two_join_at_once(scene: Scene) -> None:
-    scene.stored.meanwhile = scene.happen
-    first, second = await asyncio.gather(scene.join(Ear("1")), scene.join(Ear("2")))
-    scene.happen()
-    for ear in (first, second):
-        at = ear.words[0][1]
-        assert ear.words == [("snapshot", at), *events(at + 1, 2)]
-    assert scene.hub.sockets == 2
+async def test_two_users_joining_at_once_receive_every_event(hub_fixture: HubFixture) -> None:
+    hub_fixture.stored.after_read = hub_fixture.store_and_publish
+    first, second = await asyncio.gather(
+        hub_fixture.join(OutboxSpy("1")), hub_fixture.join(OutboxSpy("2"))
+    )
+    hub_fixture.store_and_publish()
+    for outbox in (first, second):
+        joined_at = outbox.received_events[0][1]
+        assert outbox.received_events == [
+            ("snapshot", joined_at),
+            *profile_events(joined_at + 1, 2),
+        ]
+    assert hub_fixture.hub.sockets == 2
 
 
 @pytest.mark.gen_test
-async def test_the_same_person_twice_at_once_keeps_one_socket(scene: Scene) -> None:
-    ears = await asyncio.gather(scene.join(Ear("1")), scene.join(Ear("1")))
-    assert [ear.code for ear in ears] == [Code.REPLACED, None]
-    assert scene.hub.sockets == 1
-    scene.hub.part(ROOM, ears[0])  # type: ignore[arg-type]
-    assert scene.hub.sockets == 1
+async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
+    hub_fixture: HubFixture,
+) -> None:
+    outboxes = await asyncio.gather(
+        hub_fixture.join(OutboxSpy("1")), hub_fixture.join(OutboxSpy("1"))
+    )
+    assert [outbox.code for outbox in outboxes] == [CloseCode.REPLACED, None]
+    assert hub_fixture.hub.sockets == 1
+    hub_fixture.hub.disconnect(ROOM, outboxes[0])  # type: ignore[arg-type]
+    assert hub_fixture.hub.sockets == 1
 
 
 @pytest.mark.gen_test
-async def test_a_look_that_fails_leaves_nothing_behind(scene: Scene) -> None:
-    scene.stored.away = True
+async def test_failed_snapshot_leaves_no_channel(hub_fixture: HubFixture) -> None:
+    hub_fixture.stored.unavailable = True
     with pytest.raises(ConnectionError):
-        await scene.join()
-    assert scene.hub.channels == []
+        await hub_fixture.join()
+    assert hub_fixture.hub.channels == []
 
 
 @pytest.mark.gen_test
-async def test_a_socket_that_closes_while_joining_is_not_kept(scene: Scene) -> None:
-    ear = Ear()
-    scene.stored.meanwhile = lambda: setattr(ear, "closed", True)
-    await scene.join(ear)
-    assert (ear.heard, scene.hub.channels) == ([], [])
+async def test_socket_closed_while_joining_is_not_registered(hub_fixture: HubFixture) -> None:
+    outbox = OutboxSpy()
+    hub_fixture.stored.after_read = lambda: setattr(outbox, "closed", True)
+    await hub_fixture.join(outbox)
+    assert (outbox.received, hub_fixture.hub.channels) == ([], [])
 
 
 @pytest.mark.gen_test
-async def test_a_room_that_ends_while_somebody_joins_says_goodbye(scene: Scene) -> None:
-    scene.stored.meanwhile = lambda: scene.happen("live_end")
-    ear = await scene.join()
-    assert (ear.code, scene.hub.channels) == (Code.ENDED, [])
+async def test_live_end_during_a_join_closes_the_socket(hub_fixture: HubFixture) -> None:
+    hub_fixture.stored.after_read = lambda: hub_fixture.store_and_publish("live_end")
+    outbox = await hub_fixture.join()
+    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
 @pytest.mark.gen_test
-async def test_a_resume_reads_from_the_log_what_no_longer_is_here(scene: Scene) -> None:
-    scene.happen("profile", "profile", "profile")
-    scene.stored.meanwhile = scene.happen
-    ear = await scene.join(since=Since("a", 1))
-    assert ear.words == [("resumed", 4), *events(2, 4)]
-    assert ear.heard[0]["replayed"] == 3
+async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -> None:
+    hub_fixture.store_and_publish("profile", "profile", "profile")
+    hub_fixture.stored.after_read = hub_fixture.store_and_publish
+    outbox = await hub_fixture.join(since=ResumePosition("a", 1))
+    assert outbox.received_events == [("resumed", 4), *profile_events(2, 4)]
+    assert outbox.received[0]["replayed"] == 3

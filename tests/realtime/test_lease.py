@@ -3,161 +3,191 @@ from dataclasses import replace
 import pytest
 from pymongo.errors import AutoReconnect
 
-from tests.realtime.ward import ANNA, BERT, HOST, Ward
+from tests.support.presence import ANNA, BERT, HOST, PresenceFixture
 
-a_lease = pytest.mark.gen_test(timeout=20)
-
-
-@a_lease
-async def test_the_people_of_a_process_whose_lease_has_lapsed_are_away(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    dead, alive = await ward.process("dead"), await ward.process("alive")
-    await ward.connect(dead, BERT)
-    await ward.connect(alive, ANNA)
-    await alive.lease.sweep()
-    assert not await ward.is_away(BERT), "its lease is good"
-    await ward.let_lapse(dead)
-    await alive.lease.sweep()
-    assert (await ward.is_away(BERT), await ward.is_away(ANNA)) == (True, False)
-    assert (await ward.row(BERT))["process"] is None
+lease_test = pytest.mark.gen_test(timeout=20)
 
 
-@a_lease
-async def test_a_process_that_is_not_steady_buries_nobody(ward: Ward) -> None:
-    """After an outage of MongoDB all leases have lapsed: the first to come back must wait."""
-    await ward.enter(BERT)
-    other, back = await ward.process("other"), await ward.process("back", lease=60)
-    await ward.connect(other, BERT)
-    await ward.let_lapse(other)
-    back.held_for(30)
-    await back.lease.sweep()
-    assert not await ward.is_away(BERT)
-    back.held_for(61)
-    await back.lease.sweep()
-    assert await ward.is_away(BERT)
-
-
-@a_lease
-async def test_a_process_that_has_said_nothing_yet_or_not_in_time_is_not_steady(
-    ward: Ward,
+@lease_test
+async def test_members_of_a_process_with_a_lapsed_lease_are_marked_away(
+    presence_fixture: PresenceFixture,
 ) -> None:
-    process = ward.fresh_process("one", lease=15)
-    assert process.lease.steady_ms == 0
+    await presence_fixture.enter(BERT, ANNA)
+    dead, alive = await presence_fixture.process("dead"), await presence_fixture.process("alive")
+    await presence_fixture.connect(dead, BERT)
+    await presence_fixture.connect(alive, ANNA)
+    await alive.lease.sweep()
+    assert not await presence_fixture.is_away(BERT), "its lease is valid"
+    await presence_fixture.expire_lease(dead)
+    await alive.lease.sweep()
+    assert (await presence_fixture.is_away(BERT), await presence_fixture.is_away(ANNA)) == (
+        True,
+        False,
+    )
+    assert (await presence_fixture.row(BERT))["process"] is None
+
+
+@lease_test
+async def test_process_does_not_sweep_until_its_lease_was_held_long_enough(
+    presence_fixture: PresenceFixture,
+) -> None:
+    """After a MongoDB outage every lease has lapsed, so the first process to return must wait."""
+    await presence_fixture.enter(BERT)
+    other, returning = (
+        await presence_fixture.process("other"),
+        await presence_fixture.process("returning", lease=60),
+    )
+    await presence_fixture.connect(other, BERT)
+    await presence_fixture.expire_lease(other)
+    returning.held_for(30)
+    await returning.lease.sweep()
+    assert not await presence_fixture.is_away(BERT)
+    returning.held_for(61)
+    await returning.lease.sweep()
+    assert await presence_fixture.is_away(BERT)
+
+
+@lease_test
+async def test_lease_held_time_is_zero_before_the_first_renewal_and_after_a_lapse(
+    presence_fixture: PresenceFixture,
+) -> None:
+    process = presence_fixture.new_process("one", lease=15)
+    assert process.lease.lease_held_ms == 0
     await process.lease.renew()
     process.held_for(100)
-    assert process.lease.steady_ms >= 100_000
+    assert process.lease.lease_held_ms >= 100_000
     process.sleep(16)
-    assert process.lease.steady_ms == 0
+    assert process.lease.lease_held_ms == 0
     await process.lease.renew()
-    assert process.lease.steady_ms < 1_000, "it begins anew"
+    assert process.lease.lease_held_ms < 1_000, "it is counted from the renewal"
 
 
-@a_lease
-async def test_a_lease_that_is_renewed_in_time_has_no_gap(ward: Ward) -> None:
-    process = await ward.process("one", lease=15)
+@lease_test
+async def test_lease_renewed_in_time_is_held_without_a_gap(
+    presence_fixture: PresenceFixture,
+) -> None:
+    process = await presence_fixture.process("one", lease=15)
     process.sleep(14)
     await process.lease.renew()
-    assert process.lease.steady_ms >= 3_600_000
+    assert process.lease.lease_held_ms >= 3_600_000
 
 
-@a_lease
-async def test_nobody_buries_themselves(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process = await ward.process("one")
-    await ward.connect(process, BERT)
-    await ward.let_lapse(process)
+@lease_test
+async def test_process_does_not_sweep_its_own_members(presence_fixture: PresenceFixture) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    await presence_fixture.connect(process, BERT)
+    await presence_fixture.expire_lease(process)
     await process.lease.sweep()
-    assert not await ward.is_away(BERT)
+    assert not await presence_fixture.is_away(BERT)
 
 
-@a_lease
-async def test_whoever_was_taken_for_dead_stamps_what_they_still_serve(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    alive, other = await ward.process("alive"), await ward.process("other")
-    await ward.connect(alive, BERT)
-    await ward.connect(alive, ANNA)
-    await ward.let_lapse(alive)
+@lease_test
+async def test_process_swept_by_mistake_claims_the_members_it_still_serves(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT, ANNA)
+    alive, other = await presence_fixture.process("alive"), await presence_fixture.process("other")
+    await presence_fixture.connect(alive, BERT)
+    await presence_fixture.connect(alive, ANNA)
+    await presence_fixture.expire_lease(alive)
     await other.lease.sweep()
-    assert await ward.is_away(BERT)
-    await ward.connect(other, ANNA)  # who has moved on meanwhile
+    assert await presence_fixture.is_away(BERT)
+    await presence_fixture.connect(other, ANNA)  # she has reconnected there
     await alive.lease.renew()
-    assert (await ward.row(BERT))["process"] == "alive"
-    assert not await ward.is_away(BERT)
-    assert (await ward.row(BERT))["due_at"] is None
-    assert (await ward.row(ANNA))["process"] == "other"
+    assert (await presence_fixture.row(BERT))["process"] == "alive"
+    assert not await presence_fixture.is_away(BERT)
+    assert (await presence_fixture.row(BERT))["due_at"] is None
+    assert (await presence_fixture.row(ANNA))["process"] == "other"
 
 
-@a_lease
-async def test_a_stamp_that_failed_is_made_up_for(ward: Ward) -> None:
-    await ward.enter(BERT)
-    alive, other = await ward.process("alive"), await ward.process("other")
-    await ward.connect(alive, BERT)
-    await ward.let_lapse(alive)
+@lease_test
+async def test_failed_claim_is_retried_at_the_next_renewal(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    alive, other = await presence_fixture.process("alive"), await presence_fixture.process("other")
+    await presence_fixture.connect(alive, BERT)
+    await presence_fixture.expire_lease(alive)
     await other.lease.sweep()
-    ward.places.away = True
+    presence_fixture.presence_store.unavailable = True
     with pytest.raises(AutoReconnect):
         await alive.lease.renew()
-    ward.places.away = False
-    assert await ward.is_away(BERT)
-    await alive.lease.renew()  # its lease is known by now, its people are not
-    assert not await ward.is_away(BERT)
+    presence_fixture.presence_store.unavailable = False
+    assert await presence_fixture.is_away(BERT)
+    await alive.lease.renew()  # the lease was renewed, the claim was not
+    assert not await presence_fixture.is_away(BERT)
 
 
-@a_lease
-async def test_whoever_stands_as_served_here_and_is_not_is_away_at_the_second_look(
-    ward: Ward,
+@lease_test
+async def test_member_without_a_local_socket_in_two_comparisons_is_marked_away(
+    presence_fixture: PresenceFixture,
 ) -> None:
-    """A process that was stopped between the number and the socket, or an answer that was lost."""
-    await ward.enter(BERT, ANNA)
-    process = await ward.process("one")
-    await ward.connect(process, ANNA)
-    ward.places.silent = True
+    """The process died before opening the socket, or the answer of MongoDB was lost."""
+    await presence_fixture.enter(BERT, ANNA)
+    process = await presence_fixture.process("one")
+    await presence_fixture.connect(process, ANNA)
+    presence_fixture.presence_store.reply_lost = True
     with pytest.raises(AutoReconnect):
-        await ward.connect(process, BERT)
-    ward.places.silent = False
-    assert (await ward.row(BERT))["process"] == "one"
+        await presence_fixture.connect(process, BERT)
+    presence_fixture.presence_store.reply_lost = False
+    assert (await presence_fixture.row(BERT))["process"] == "one"
     await process.lease.compare()
-    assert not await ward.is_away(BERT), "it may be joining"
+    assert not await presence_fixture.is_away(BERT), "the socket may be joining"
     await process.lease.compare()
-    assert (await ward.is_away(BERT), await ward.is_away(ANNA)) == (True, False)
+    assert (await presence_fixture.is_away(BERT), await presence_fixture.is_away(ANNA)) == (
+        True,
+        False,
+    )
 
 
-@a_lease
-async def test_whoever_comes_between_two_looks_is_no_suspect(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process = await ward.process("one")
-    here = await ward.connect(process, BERT)
-    process.here.clear()
+@lease_test
+async def test_member_missing_in_nonconsecutive_comparisons_is_not_marked_away(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    bert = await presence_fixture.connect(process, BERT)
+    process.sockets.clear()
     await process.lease.compare()
-    process.here.append(here)
+    process.sockets.append(bert)
     await process.lease.compare()
-    process.here.clear()
+    process.sockets.clear()
     await process.lease.compare()
-    assert not await ward.is_away(BERT)
+    assert not await presence_fixture.is_away(BERT)
 
 
-@a_lease
-async def test_a_socket_that_nobody_says_is_here_is_stamped(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process, other = await ward.process("one"), await ward.process("other")
-    here = await ward.connect(process, BERT)
-    await ward.let_lapse(process)
+@lease_test
+async def test_claiming_a_swept_socket_stores_this_process_again(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process, other = await presence_fixture.process("one"), await presence_fixture.process("other")
+    bert = await presence_fixture.connect(process, BERT)
+    await presence_fixture.expire_lease(process)
     await other.lease.sweep()
-    await process.lease.stamp([here])
-    assert ((await ward.row(BERT))["process"], await ward.is_away(BERT)) == ("one", False)
+    await process.lease.claim_members([bert])
+    assert (
+        (await presence_fixture.row(BERT))["process"],
+        await presence_fixture.is_away(BERT),
+    ) == ("one", False)
 
 
-@a_lease
-async def test_a_process_that_ends_in_peace_leaves_nobody_connected(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    one, two = await ward.process("one"), await ward.process("two")
-    gone = await ward.connect(one, BERT)
-    await ward.connect(one, HOST)
-    await ward.connect(two, ANNA)
-    one.presence.part(replace(gone, at=1_000))
-    await one.presence.flush()
-    await one.lease.end()
-    assert (await ward.row(BERT))["away_at"] == 1_000
-    assert await ward.is_away(HOST)
-    assert not await ward.is_away(ANNA)
-    assert await ward.database.collection("processes").count_documents({"_id": "one"}) == 0
+@lease_test
+async def test_ending_a_lease_marks_its_remaining_members_away(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT, ANNA)
+    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
+    socket = await presence_fixture.connect(first, BERT)
+    await presence_fixture.connect(first, HOST)
+    await presence_fixture.connect(second, ANNA)
+    first.presence.disconnect(replace(socket, at=1_000))
+    await first.presence.flush()
+    await first.lease.end()
+    assert (await presence_fixture.row(BERT))["away_at"] == 1_000
+    assert await presence_fixture.is_away(HOST)
+    assert not await presence_fixture.is_away(ANNA)
+    assert (
+        await presence_fixture.database.collection("processes").count_documents({"_id": "one"}) == 0
+    )

@@ -4,22 +4,23 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from realtime.presence import AT_ONCE, CLOCKS_MS
-from rooms.keeper import now_ms
-from rooms.people import Person
-from rooms.presence import Connection, Patience
-from rooms.refusals import NotYourRoom, TryAgain
-from tests.realtime.ward import ANNA, BERT, HOST, Process, Ward
+from core.clock import now_ms
+from core.errors import TryAgain
+from realtime.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS
+from rooms.errors import NotAMember
+from rooms.members import Person
+from rooms.presence import GracePolicy, MemberSocket
+from tests.support.presence import ANNA, BERT, HOST, PresenceFixture, Process
 
-IMPATIENT = Patience(shown=0, viewer=0, guest=0, host=0)
-
-
-def a_while_ago(gone: Connection, ms: int) -> Connection:
-    return replace(gone, at=now_ms() - ms)
+NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
 
 
-async def lose(process: Process, gone: Connection, ms: int) -> None:
-    process.presence.part(a_while_ago(gone, ms))
+def closed_ago(socket: MemberSocket, ms: int) -> MemberSocket:
+    return replace(socket, at=now_ms() - ms)
+
+
+async def disconnect_ago(process: Process, socket: MemberSocket, ms: int) -> None:
+    process.presence.disconnect(closed_ago(socket, ms))
     await process.presence.flush()
 
 
@@ -27,260 +28,310 @@ async def lose(process: Process, gone: Connection, ms: int) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_each_socket_of_somebody_has_a_higher_number(ward: Ward) -> None:
-    await ward.enter(BERT)
-    one, two = await ward.process("one"), await ward.process("two")
-    numbers = [(await ward.connect(process, BERT)).number for process in (one, two, one)]
+async def test_each_new_socket_of_a_user_has_a_higher_number(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
+    numbers = [
+        (await presence_fixture.connect(process, BERT)).number for process in (first, second, first)
+    ]
     assert numbers == sorted(set(numbers))
-    assert (await ward.row(BERT))["process"] == "one"
+    assert (await presence_fixture.row(BERT))["process"] == "one"
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_is_no_member_has_no_socket(ward: Ward) -> None:
-    presence = (await ward.process("one")).presence
-    with pytest.raises(NotYourRoom):
-        await presence.arrive(BERT.user_id, ward.live_id)
-    await ward.enter(BERT)
-    with pytest.raises(NotYourRoom):
-        await presence.arrive(BERT.user_id, ward.live_id + 1)
+async def test_non_member_cannot_register_a_socket(presence_fixture: PresenceFixture) -> None:
+    presence = (await presence_fixture.process("one")).presence
+    with pytest.raises(NotAMember):
+        await presence.connect(BERT.user_id, presence_fixture.live_id)
+    await presence_fixture.enter(BERT)
+    with pytest.raises(NotAMember):
+        await presence.connect(BERT.user_id, presence_fixture.live_id + 1)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_end_of_an_older_socket_makes_nobody_away(ward: Ward) -> None:
-    await ward.enter(BERT)
-    one, two = await ward.process("one"), await ward.process("two")
-    older, newer = await ward.connect(one, BERT), await ward.connect(two, BERT)
-    await lose(one, older, 0)
-    assert not await ward.is_away(BERT)
-    await lose(two, newer, 0)
-    assert await ward.is_away(BERT)
+async def test_closing_an_older_socket_does_not_mark_the_user_away(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
+    older, newer = (
+        await presence_fixture.connect(first, BERT),
+        await presence_fixture.connect(second, BERT),
+    )
+    await disconnect_ago(first, older, 0)
+    assert not await presence_fixture.is_away(BERT)
+    await disconnect_ago(second, newer, 0)
+    assert await presence_fixture.is_away(BERT)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_what_could_not_be_written_is_written_later_with_its_own_time(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    process = await ward.process("one")
-    bert, anna = await ward.connect(process, BERT), await ward.connect(process, ANNA)
-    ward.places.away = True
-    process.presence.part(replace(bert, at=1_000))
+async def test_disconnects_during_an_outage_are_stored_later_with_their_own_time(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT, ANNA)
+    process = await presence_fixture.process("one")
+    bert, anna = (
+        await presence_fixture.connect(process, BERT),
+        await presence_fixture.connect(process, ANNA),
+    )
+    presence_fixture.presence_store.unavailable = True
+    process.presence.disconnect(replace(bert, at=1_000))
     for _ in range(3):
         with pytest.raises(AutoReconnect):
             await process.presence.flush()
-    process.presence.part(replace(anna, at=2_000))
-    ward.places.away = False
+    process.presence.disconnect(replace(anna, at=2_000))
+    presence_fixture.presence_store.unavailable = False
     await process.presence.flush()
-    assert [(await ward.row(who))["away_at"] for who in (BERT, ANNA)] == [1_000, 2_000]
-    await ward.connect(process, BERT)
+    assert [(await presence_fixture.row(person))["away_at"] for person in (BERT, ANNA)] == [
+        1_000,
+        2_000,
+    ]
+    await presence_fixture.connect(process, BERT)
     await process.presence.flush()
-    assert not await ward.is_away(BERT), "and only once"
+    assert not await presence_fixture.is_away(BERT), "the disconnects are stored only once"
 
 
-# ---- what comes of absences
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_hosts_blip_is_not_shown(ward: Ward) -> None:
-    process = await ward.process("one")
-    gone = await ward.connect(process, HOST)
-    await lose(process, gone, 2_000)
-    await process.presence.look_after()
-    await ward.connect(process, HOST)
-    await process.presence.look_after()
-    assert process.ears.words == []
+# ---- absences
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_who_was_shown_away_is_shown_back(ward: Ward) -> None:
-    await ward.seat(BERT)
-    one, two = await ward.process("one"), await ward.process("two")
-    gone = await ward.connect(one, BERT)
-    await lose(one, gone, 5_000)
-    await two.presence.look_after()
-    assert two.ears.words == ["member_away"]
-    await ward.connect(one, BERT)
-    assert one.ears.words == ["member_back"]
-    await two.presence.look_after()
-    assert two.ears.words == ["member_away"], "and the story is over"
+async def test_brief_host_disconnect_is_not_published(presence_fixture: PresenceFixture) -> None:
+    process = await presence_fixture.process("one")
+    socket = await presence_fixture.connect(process, HOST)
+    await disconnect_ago(process, socket, 2_000)
+    await process.presence.process_absences()
+    await presence_fixture.connect(process, HOST)
+    await process.presence.process_absences()
+    assert process.listener.event_types == []
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_host_who_stays_away_pauses_and_then_ends_the_live(ward: Ward) -> None:
-    process = await ward.process("one")
-    gone = await ward.connect(process, HOST)
-    await lose(process, gone, 10_000)
-    await process.presence.look_after()
-    assert process.ears.words == ["member_away", "live_pause"]
-    await ward.set(HOST, away_at=now_ms() - 121_000, due_at=now_ms())
-    await process.presence.look_after()
-    assert process.ears.words[2:] == ["live_end"]
-    assert process.ears.said[-1][1]["reason"] == "offline"
+async def test_returning_member_is_published_as_back(presence_fixture: PresenceFixture) -> None:
+    await presence_fixture.seat(BERT)
+    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
+    socket = await presence_fixture.connect(first, BERT)
+    await disconnect_ago(first, socket, 5_000)
+    await second.presence.process_absences()
+    assert second.listener.event_types == ["member_away"]
+    await presence_fixture.connect(first, BERT)
+    assert first.listener.event_types == ["member_back"]
+    await second.presence.process_absences()
+    assert second.listener.event_types == ["member_away"], "the absence is no longer due"
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_nobodys_patience_ends_while_nobody_could_have_come_back(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process = await ward.process("one")
-    gone = await ward.connect(process, BERT)
-    await lose(process, gone, 3_600_000)
+async def test_absent_host_pauses_and_then_ends_the_live(
+    presence_fixture: PresenceFixture,
+) -> None:
+    process = await presence_fixture.process("one")
+    socket = await presence_fixture.connect(process, HOST)
+    await disconnect_ago(process, socket, 10_000)
+    await process.presence.process_absences()
+    assert process.listener.event_types == ["member_away", "live_pause"]
+    await presence_fixture.set(HOST, away_at=now_ms() - 121_000, due_at=now_ms())
+    await process.presence.process_absences()
+    assert process.listener.event_types[2:] == ["live_end"]
+    assert process.listener.published[-1][1]["reason"] == "offline"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_grace_period_does_not_end_until_the_lease_was_held_long_enough(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    socket = await presence_fixture.connect(process, BERT)
+    await disconnect_ago(process, socket, 3_600_000)
     process.held_for(1)
-    await process.presence.look_after()
-    assert await ward.is_away(BERT)
-    assert (await ward.row(BERT))["due_at"] > now_ms() + 50_000
+    await process.presence.process_absences()
+    assert await presence_fixture.is_away(BERT)
+    assert (await presence_fixture.row(BERT))["due_at"] > now_ms() + 50_000
     process.held_for(61)
-    await ward.set(BERT, due_at=now_ms())
-    await process.presence.look_after()
-    assert await ward.row(BERT) == {}
+    await presence_fixture.set(BERT, due_at=now_ms())
+    await process.presence.process_absences()
+    assert await presence_fixture.row(BERT) == {}
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_more_than_are_looked_after_at_once_may_be_due(ward: Ward) -> None:
-    crowd = [Person(f"2{n:07d}", f"viewer {n}", "", n % 3) for n in range(3 * AT_ONCE)]
-    process = await ward.process("one", patience=IMPATIENT)
-    for person in crowd:
-        await ward.enter(person)
-        await lose(process, await ward.connect(process, person), 0)
-    await ward.database.collection("members").update_many(
+async def test_more_absences_than_the_concurrency_limit_are_all_processed(
+    presence_fixture: PresenceFixture,
+) -> None:
+    viewers = [
+        Person(f"2{n:07d}", f"viewer {n}", "", n % 3) for n in range(3 * ABSENCE_CONCURRENCY)
+    ]
+    process = await presence_fixture.process("one", grace=NO_GRACE)
+    for person in viewers:
+        await presence_fixture.enter(person)
+        await disconnect_ago(process, await presence_fixture.connect(process, person), 0)
+    await presence_fixture.database.collection("members").update_many(
         {"role": "viewer"}, {"$set": {"due_at": 1}}
     )
-    await process.presence.look_after()
-    left = ward.database.collection("members").find({})
-    assert [row["_id"] async for row in left] == [HOST.user_id]
+    await process.presence.process_absences()
+    remaining = presence_fixture.database.collection("members").find({})
+    assert [row["_id"] async for row in remaining] == [HOST.user_id]
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_one_whose_room_is_gone_does_not_keep_the_others_waiting(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    process = await ward.process("one", patience=IMPATIENT)
-    for person in (BERT, ANNA):
-        await lose(process, await ward.connect(process, person), 0)
-    await ward.set(BERT, live_id=999_999, due_at=1)
-    await ward.set(ANNA, due_at=2)
-    await process.presence.look_after()
-    assert [await ward.row(person) for person in (BERT, ANNA)] == [{}, {}]
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_place_in_a_life_that_is_over_is_dropped(ward: Ward) -> None:
-    await ward.enter(BERT)
-    await ward.set(BERT, epoch="epoch-0", away_at=1, due_at=1)
-    await (await ward.process("one")).presence.look_after()
-    assert await ward.row(BERT) == {}
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_hours_without_a_sign_make_somebody_without_a_socket_away(ward: Ward) -> None:
-    await ward.enter(BERT, ANNA)
-    process = await ward.process("one")
-    await ward.connect(process, ANNA)
-    for person in (BERT, ANNA):
-        await ward.set(person, seen_at=now_ms() - 3_700_000)
-    await process.presence.miss_silent()
-    assert (await ward.is_away(BERT), await ward.is_away(ANNA)) == (True, False)
-    await process.presence.seen(BERT.user_id, ward.live_id)
-    assert not await ward.is_away(BERT)
-
-
-# ---- what Tencent tells: the answer says what came of it
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_im_speaks_for_people_without_a_socket(ward: Ward) -> None:
-    await ward.seat(BERT)
-    process = await ward.process("one", patience=replace(IMPATIENT, guest=45_000))
-    heard, now = process.presence.heard_state, now_ms()
-    assert await heard(BERT.user_id, online=False, at_ms=now) == "done"
-    assert await ward.is_away(BERT)
-    await ward.set(BERT, due_at=1)
-    await process.presence.look_after()
-    assert await heard(BERT.user_id, online=True, at_ms=now - 1) == "old_event"
-    assert await ward.is_away(BERT)
-    assert await heard(BERT.user_id, online=True, at_ms=now + 1) == "done"
-    assert not await ward.is_away(BERT)
-    assert process.ears.words == ["member_away", "member_back"]
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_what_im_says_of_a_time_before_somebody_came_in_makes_nobody_away(
-    ward: Ward,
+async def test_absence_in_a_missing_room_does_not_block_others(
+    presence_fixture: PresenceFixture,
 ) -> None:
-    await ward.enter(BERT)
-    heard = (await ward.process("one")).presence.heard_state
-    came_in = (await ward.row(BERT))["entered_at"]
-    assert await heard(BERT.user_id, online=False, at_ms=came_in - CLOCKS_MS - 1) == "old_event"
-    assert not await ward.is_away(BERT)
-    assert await heard(BERT.user_id, online=False, at_ms=came_in - CLOCKS_MS) == "done"
-    assert await ward.is_away(BERT)
+    await presence_fixture.enter(BERT, ANNA)
+    process = await presence_fixture.process("one", grace=NO_GRACE)
+    for person in (BERT, ANNA):
+        await disconnect_ago(process, await presence_fixture.connect(process, person), 0)
+    await presence_fixture.set(BERT, live_id=999_999, due_at=1)
+    await presence_fixture.set(ANNA, due_at=2)
+    await process.presence.process_absences()
+    assert [await presence_fixture.row(person) for person in (BERT, ANNA)] == [{}, {}]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_whoever_leaves_the_group_of_another_room_is_not_away_from_this_one(
-    ward: Ward,
+async def test_membership_of_an_ended_epoch_is_deleted(presence_fixture: PresenceFixture) -> None:
+    await presence_fixture.enter(BERT)
+    await presence_fixture.set(BERT, epoch="epoch-0", away_at=1, due_at=1)
+    await (await presence_fixture.process("one")).presence.process_absences()
+    assert await presence_fixture.row(BERT) == {}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_inactive_member_without_a_socket_is_marked_away(
+    presence_fixture: PresenceFixture,
 ) -> None:
-    await ward.enter(BERT)
-    heard = (await ward.process("one")).presence.heard_state
-    _, group_id, _ = await ward.rooms.of_host(HOST)
-    gone: dict[str, Any] = {"online": False, "at_ms": now_ms()}
-    assert await heard(BERT.user_id, **gone, group_id="another") == "other_group"
-    assert not await ward.is_away(BERT)
-    assert await heard(BERT.user_id, **gone, group_id=group_id) == "done"
-    assert await ward.is_away(BERT)
+    await presence_fixture.enter(BERT, ANNA)
+    process = await presence_fixture.process("one")
+    await presence_fixture.connect(process, ANNA)
+    for person in (BERT, ANNA):
+        await presence_fixture.set(person, seen_at=now_ms() - 3_700_000)
+    await process.presence.mark_silent_away()
+    assert (await presence_fixture.is_away(BERT), await presence_fixture.is_away(ANNA)) == (
+        True,
+        False,
+    )
+    await process.presence.seen(BERT.user_id, presence_fixture.live_id)
+    assert not await presence_fixture.is_away(BERT)
+
+
+# ---- reports from Tencent; the return value is the outcome
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_im_says_nothing_about_people_with_a_socket_or_in_no_room(ward: Ward) -> None:
-    await ward.enter(BERT)
-    process = await ward.process("one")
-    await ward.connect(process, BERT)
-    heard = process.presence.heard_state
-    assert await heard(BERT.user_id, online=False, at_ms=1) == "has_a_socket"
-    assert not await ward.is_away(BERT)
-    assert await heard("99999999", online=False, at_ms=1) == "not_in_a_room"
+async def test_im_state_sets_the_presence_of_a_member_without_a_socket(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.seat(BERT)
+    process = await presence_fixture.process("one", grace=replace(NO_GRACE, guest=45_000))
+    on_im_state, now = process.presence.on_im_state, now_ms()
+    assert await on_im_state(BERT.user_id, online=False, at_ms=now) == "done"
+    assert await presence_fixture.is_away(BERT)
+    await presence_fixture.set(BERT, due_at=1)
+    await process.presence.process_absences()
+    assert await on_im_state(BERT.user_id, online=True, at_ms=now - 1) == "old_event"
+    assert await presence_fixture.is_away(BERT)
+    assert await on_im_state(BERT.user_id, online=True, at_ms=now + 1) == "done"
+    assert not await presence_fixture.is_away(BERT)
+    assert process.listener.event_types == ["member_away", "member_back"]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_end_of_a_push_makes_a_guest_without_a_socket_away(ward: Ward) -> None:
-    await ward.seat(BERT)
-    heard, stream = (await ward.process("one")).presence.heard_stream, f"{BERT.user_id}_s"
-    assert await heard(stream, on=True, sequence="5", at_s=100) == "done"
-    assert await heard(stream, on=False, sequence="5", at_s=101) == "done"
-    assert await ward.is_away(BERT)
-    assert await heard(stream, on=True, sequence="5", at_s=100) == "old_sequence"
-    assert await ward.is_away(BERT)
-    assert await heard(stream, on=True, sequence="6", at_s=102) == "done"
-    assert not await ward.is_away(BERT)
+async def test_im_state_from_before_the_user_entered_is_ignored(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    on_im_state = (await presence_fixture.process("one")).presence.on_im_state
+    entered_at = (await presence_fixture.row(BERT))["entered_at"]
+    assert (
+        await on_im_state(BERT.user_id, online=False, at_ms=entered_at - CLOCK_SKEW_MS - 1)
+        == "old_event"
+    )
+    assert not await presence_fixture.is_away(BERT)
+    assert await on_im_state(BERT.user_id, online=False, at_ms=entered_at - CLOCK_SKEW_MS) == "done"
+    assert await presence_fixture.is_away(BERT)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_push_that_is_not_the_seats_own_is_not_believed(ward: Ward) -> None:
-    await ward.seat(BERT)
-    await ward.enter(ANNA)
-    heard = (await ward.process("one")).presence.heard_stream
+async def test_im_state_of_another_rooms_group_is_ignored(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    on_im_state = (await presence_fixture.process("one")).presence.on_im_state
+    _, group_id, _ = await presence_fixture.rooms.get_or_create(HOST)
+    offline: dict[str, Any] = {"online": False, "at_ms": now_ms()}
+    assert await on_im_state(BERT.user_id, **offline, group_id="another") == "other_group"
+    assert not await presence_fixture.is_away(BERT)
+    assert await on_im_state(BERT.user_id, **offline, group_id=group_id) == "done"
+    assert await presence_fixture.is_away(BERT)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_im_state_is_ignored_for_users_with_a_socket_or_without_a_room(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    await presence_fixture.connect(process, BERT)
+    on_im_state = process.presence.on_im_state
+    assert await on_im_state(BERT.user_id, online=False, at_ms=1) == "has_a_socket"
+    assert not await presence_fixture.is_away(BERT)
+    assert await on_im_state("99999999", online=False, at_ms=1) == "not_in_a_room"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_stream_end_marks_a_guest_without_a_socket_away(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.seat(BERT)
+    on_stream_event, stream = (
+        (await presence_fixture.process("one")).presence.on_stream_event,
+        f"{BERT.user_id}_s",
+    )
+    assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "done"
+    assert await on_stream_event(stream, on=False, sequence="5", at_s=101) == "done"
+    assert await presence_fixture.is_away(BERT)
+    assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "old_sequence"
+    assert await presence_fixture.is_away(BERT)
+    assert await on_stream_event(stream, on=True, sequence="6", at_s=102) == "done"
+    assert not await presence_fixture.is_away(BERT)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_events_of_other_streams_are_ignored(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.seat(BERT)
+    await presence_fixture.enter(ANNA)
+    on_stream_event = (await presence_fixture.process("one")).presence.on_stream_event
     for stream in (f"{BERT.user_id}_old", f"{ANNA.user_id}_s", f"{HOST.user_id}_s"):
-        answer = await heard(stream, on=False, sequence="1", at_s=1)
+        answer = await on_stream_event(stream, on=False, sequence="1", at_s=1)
         assert answer == "not_the_current_stream"
-    assert await heard("99999999_s", on=False, sequence="1", at_s=1) == "not_in_a_room"
-    assert not await ward.is_away(BERT)
+    assert await on_stream_event("99999999_s", on=False, sequence="1", at_s=1) == "not_in_a_room"
+    assert not await presence_fixture.is_away(BERT)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_picture_lends_time_to_a_guest_whose_socket_is_gone(ward: Ward) -> None:
-    await ward.seat(BERT)
-    process = await ward.process("one")
-    heard, stream = process.presence.heard_stream, f"{BERT.user_id}_s"
-    gone = await ward.connect(process, BERT)
-    assert await heard(stream, on=True, sequence="5", at_s=100) == "done"
-    await lose(process, gone, 50_000)
-    await process.presence.look_after()
-    assert process.ears.words == ["member_away"], "45 s are over, 90 s are not"
-    assert await heard(stream, on=False, sequence="5", at_s=101) == "done"
-    await process.presence.look_after()
-    assert process.ears.words == ["member_away", "micro_leave"]
+async def test_live_stream_doubles_the_grace_period_of_a_disconnected_guest(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.seat(BERT)
+    process = await presence_fixture.process("one")
+    on_stream_event, stream = process.presence.on_stream_event, f"{BERT.user_id}_s"
+    socket = await presence_fixture.connect(process, BERT)
+    assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "done"
+    await disconnect_ago(process, socket, 50_000)
+    await process.presence.process_absences()
+    assert process.listener.event_types == ["member_away"], "45 s have passed, 90 s have not"
+    assert await on_stream_event(stream, on=False, sequence="5", at_s=101) == "done"
+    await process.presence.process_absences()
+    assert process.listener.event_types == ["member_away", "micro_leave"]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_place_that_others_write_all_the_time_is_given_up(ward: Ward) -> None:
-    await ward.seat(BERT)
-    ward.places.outrun = True
-    heard = (await ward.process("one")).presence.heard_stream
+async def test_stream_event_gives_up_after_repeated_write_conflicts(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.seat(BERT)
+    presence_fixture.presence_store.always_loses = True
+    on_stream_event = (await presence_fixture.process("one")).presence.on_stream_event
     with pytest.raises(TryAgain):
-        await heard(f"{BERT.user_id}_s", on=True, sequence="5", at_s=1)
+        await on_stream_event(f"{BERT.user_id}_s", on=True, sequence="5", at_s=1)

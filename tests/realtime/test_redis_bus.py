@@ -6,381 +6,401 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from realtime import redis_bus
-from realtime.bus import Arrived, Edited, Message, Revoked, ShownOut, Stirred, Told
-from realtime.codes import Code
-from realtime.redis_bus import WAITING, RedisBus
-from tests.realtime.listening import until
-from tests.realtime.redis_wire import Wire, ask, listeners
-from tests.redis_server import RedisServer
+from realtime.bus import (
+    AudienceChanged,
+    BusMessage,
+    CatalogueChanged,
+    ConnectionOpened,
+    EventPublished,
+    TokenRevoked,
+    UserEvicted,
+)
+from realtime.close_codes import CloseCode
+from realtime.redis_bus import SEND_QUEUE_LIMIT, RedisBus
+from tests.support.redis_proxy import RedisProxy, redis_command, subscriber_count
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
-ROOM, OTHER = 7, 8
-SOON = 15.0
-"""Within so many seconds what is lost is noticed and made good, on a busy machine, too."""
+ROOM, OTHER_ROOM = 7, 8
+TIMEOUT_SECONDS = 15.0
+"""Time to detect a lost connection and to restore it, also on a busy machine."""
 
 
-def told(live_id: int, seq: int) -> Told:
-    return Told(live_id, "a", seq, b"\x81\x02{}\n", last=False)
+def event(live_id: int, seq: int) -> EventPublished:
+    return EventPublished(live_id, "a", seq, b"\x81\x02{}\n", last=False)
 
 
-class Process:
-    """One process's bus at work, and what it has heard."""
+class BusProcess:
+    """The running bus of one process, and the messages it has received."""
 
     def __init__(self, url: str, name: str, prefix: str = "q") -> None:
         self.bus = RedisBus(url, prefix, name)
-        self.heard: list[Message] = []
-        self.bus.listen(self.heard.append)
+        self.received: list[BusMessage] = []
+        self.bus.subscribe(self.received.append)
         self._stopping = asyncio.Event()
-        self._lines = [
-            asyncio.ensure_future(line(self._stopping)) for line in (self.bus.hear, self.bus.speak)
+        self._jobs = [
+            asyncio.ensure_future(job(self._stopping))
+            for job in (self.bus.receive, self.bus.send_published)
         ]
 
-    async def connected(self) -> None:
-        await until(lambda: self.bus.healthy, SOON)
+    async def wait_connected(self) -> None:
+        await until(lambda: self.bus.healthy, TIMEOUT_SECONDS)
 
-    async def lost(self) -> None:
-        await until(lambda: not self.bus.healthy, SOON)
+    async def wait_disconnected(self) -> None:
+        await until(lambda: not self.bus.healthy, TIMEOUT_SECONDS)
 
-    async def hears(self, message: Message) -> None:
-        await until(lambda: message in self.heard, SOON)
+    async def wait_for(self, message: BusMessage) -> None:
+        await until(lambda: message in self.received, TIMEOUT_SECONDS)
 
     async def stop(self) -> None:
         self._stopping.set()
-        ended = asyncio.gather(*self._lines, return_exceptions=True)
-        outcomes = await asyncio.wait_for(ended, SOON)
+        finished = asyncio.gather(*self._jobs, return_exceptions=True)
+        outcomes = await asyncio.wait_for(finished, TIMEOUT_SECONDS)
         await self.bus.close()
-        assert outcomes == [None, None], "no line ends before it is told to"
+        assert outcomes == [None, None], "neither job ends before it is stopped"
 
 
-Start = Callable[..., Process]
+StartProcess = Callable[..., BusProcess]
 
 
 @pytest.fixture(autouse=True)
 def frequent_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus looks so often whether it is to end."""
+    """The bus checks at this interval whether to stop."""
     monkeypatch.setattr(redis_bus, "PING_SECONDS", 0.1)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus that takes a silence of this length for a loss."""
-    monkeypatch.setattr(redis_bus, "DEAF_SECONDS", 1.0)
-    monkeypatch.setattr(redis_bus, "ANSWER_SECONDS", 1.0)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bus that regards a silent connection as lost after one second."""
+    monkeypatch.setattr(redis_bus, "PING_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(redis_bus, "REDIS_TIMEOUT_SECONDS", 1.0)
 
 
 @pytest.fixture
-def start(io_loop: IOLoop) -> Iterator[Start]:
-    """Processes, each of which is to leave no task behind."""
-    processes: list[Process] = []
+def start_process(io_loop: IOLoop) -> Iterator[StartProcess]:
+    """Starts processes; fails if one leaves a task behind."""
+    processes: list[BusProcess] = []
 
-    def start(url: str, name: str = "", **more: str) -> Process:
-        processes.append(Process(url, name or f"p{len(processes)}", **more))
+    def start_process(url: str, name: str = "", **settings: str) -> BusProcess:
+        processes.append(BusProcess(url, name or f"p{len(processes)}", **settings))
         return processes[-1]
 
     async def stop() -> None:
         stops = (process.stop() for process in processes)
-        failed = [it for it in await asyncio.gather(*stops, return_exceptions=True) if it]
-        mine = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not mine]
-        assert (failed, left) == ([], []), "every task ends with its bus, and not before"
+        failures = [
+            error for error in await asyncio.gather(*stops, return_exceptions=True) if error
+        ]
+        this_task = asyncio.current_task()
+        remaining = [task for task in asyncio.all_tasks() if task is not this_task]
+        assert (failures, remaining) == ([], []), "every task ends with its bus"
 
-    yield start
+    yield start_process
     io_loop.run_sync(stop)
 
 
-async def pair(start: Start, url: str) -> tuple[Process, Process]:
-    """Two processes that follow ROOM."""
-    one, two = start(url), start(url)
-    for process in (one, two):
-        await process.connected()
-        await process.bus.follow(ROOM)
-    return one, two
+async def subscribed_pair(start_process: StartProcess, url: str) -> tuple[BusProcess, BusProcess]:
+    """Two processes subscribed to ROOM."""
+    first, second = start_process(url), start_process(url)
+    for process in (first, second):
+        await process.wait_connected()
+        await process.bus.subscribe_room(ROOM)
+    return first, second
 
 
-# ---- from one process to the other
+# ---- delivery between processes
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_every_message_crosses_in_order(start: Start, redis_url: str) -> None:
-    one, two = await pair(start, redis_url)
-    said: list[Message] = [
-        told(ROOM, 1),
-        Stirred(ROOM),
-        ShownOut("1", ROOM, Code.PUT_OUT),
-        ShownOut("2", None, Code.PUT_OUT),
-        Arrived(ROOM, "a", "3", 4),
-        Revoked("hash"),
-        Edited(),
-        told(ROOM, 2),
+async def test_every_message_type_is_delivered_in_order(
+    start_process: StartProcess, redis_url: str
+) -> None:
+    first, second = await subscribed_pair(start_process, redis_url)
+    messages: list[BusMessage] = [
+        event(ROOM, 1),
+        AudienceChanged(ROOM),
+        UserEvicted("1", ROOM, CloseCode.PUT_OUT),
+        UserEvicted("2", None, CloseCode.PUT_OUT),
+        ConnectionOpened(ROOM, "a", "3", 4),
+        TokenRevoked("hash"),
+        CatalogueChanged(),
+        event(ROOM, 2),
     ]
-    for message in said:
-        one.bus.publish(message)
-    assert one.heard == said, "here at once"
-    await two.hears(said[-1])
-    assert two.heard == said
+    for message in messages:
+        first.bus.publish(message)
+    assert first.received == messages, "local delivery is immediate"
+    await second.wait_for(messages[-1])
+    assert second.received == messages
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_nobody_hears_themselves_twice(start: Start, redis_url: str) -> None:
-    one, two = await pair(start, redis_url)
-    one.bus.publish(told(ROOM, 1))
-    await two.hears(told(ROOM, 1))
-    two.bus.publish(told(ROOM, 2))  # behind the echo of the first, in the same channel
-    await one.hears(told(ROOM, 2))
-    assert one.heard == two.heard == [told(ROOM, 1), told(ROOM, 2)]
-
-
-@pytest.mark.gen_test(timeout=30)
-async def test_what_is_said_after_follow_has_returned_is_heard(
-    start: Start, redis_url: str
+async def test_publisher_receives_its_own_message_once(
+    start_process: StartProcess, redis_url: str
 ) -> None:
-    one, two = await pair(start, redis_url)
+    first, second = await subscribed_pair(start_process, redis_url)
+    first.bus.publish(event(ROOM, 1))
+    await second.wait_for(event(ROOM, 1))
+    second.bus.publish(event(ROOM, 2))  # after the echo of the first, in the same channel
+    await first.wait_for(event(ROOM, 2))
+    assert first.received == second.received == [event(ROOM, 1), event(ROOM, 2)]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_messages_published_after_subscribe_room_returned_are_received(
+    start_process: StartProcess, redis_url: str
+) -> None:
+    first, second = await subscribed_pair(start_process, redis_url)
     for live_id in range(100, 150):
-        await two.bus.follow(live_id)
-        one.bus.publish(told(live_id, 1))
-    await two.hears(told(149, 1))
-    assert two.heard == [told(live_id, 1) for live_id in range(100, 150)]
+        await second.bus.subscribe_room(live_id)
+        first.bus.publish(event(live_id, 1))
+    await second.wait_for(event(149, 1))
+    assert second.received == [event(live_id, 1) for live_id in range(100, 150)]
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_room_that_is_not_followed_is_not_heard(start: Start, redis_url: str) -> None:
-    one, two = await pair(start, redis_url)
-    one.bus.publish(told(OTHER, 1))
-    one.bus.publish(told(ROOM, 1))
-    await two.hears(told(ROOM, 1))
-    assert two.heard == [told(ROOM, 1)]
-
-
-@pytest.mark.gen_test(timeout=30)
-@pytest.mark.parametrize("message", [Revoked("hash"), Edited(), ShownOut("1", None, Code.PUT_OUT)])
-async def test_what_concerns_all_is_heard_by_whoever_follows_no_room(
-    start: Start, redis_url: str, message: Message
+async def test_messages_of_other_rooms_are_not_received(
+    start_process: StartProcess, redis_url: str
 ) -> None:
-    one, two = start(redis_url), start(redis_url)
-    for process in (one, two):
-        await process.connected()
-    one.bus.publish(message)
-    await two.hears(message)
-    assert one.heard == two.heard == [message]
+    first, second = await subscribed_pair(start_process, redis_url)
+    first.bus.publish(event(OTHER_ROOM, 1))
+    first.bus.publish(event(ROOM, 1))
+    await second.wait_for(event(ROOM, 1))
+    assert second.received == [event(ROOM, 1)]
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_room_that_is_no_longer_followed_is_not_heard(
-    start: Start, redis_server: RedisServer
+@pytest.mark.parametrize(
+    "message", [TokenRevoked("hash"), CatalogueChanged(), UserEvicted("1", None, CloseCode.PUT_OUT)]
+)
+async def test_global_messages_reach_processes_without_subscribed_rooms(
+    start_process: StartProcess, redis_url: str, message: BusMessage
 ) -> None:
-    one, two = await pair(start, redis_server.url)
-    await two.bus.follow(OTHER)
-    two.bus.unfollow(ROOM)
-    await until(lambda: listeners(redis_server, "q:room:7") == 1)
-    one.bus.publish(told(ROOM, 1))
-    one.bus.publish(told(OTHER, 1))
-    await two.hears(told(OTHER, 1))
-    assert two.heard == [told(OTHER, 1)]
+    first, second = start_process(redis_url), start_process(redis_url)
+    for process in (first, second):
+        await process.wait_connected()
+    first.bus.publish(message)
+    await second.wait_for(message)
+    assert first.received == second.received == [message]
 
 
 @pytest.mark.gen_test(timeout=30)
-@pytest.mark.parametrize("follows", [True, False])
-async def test_the_last_word_about_a_room_counts_however_quickly_they_come(
-    start: Start, redis_server: RedisServer, follows: bool
+async def test_messages_of_an_unsubscribed_room_are_not_received(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
-    one, two = await pair(start, redis_server.url)
-    following = []
+    first, second = await subscribed_pair(start_process, redis_server.url)
+    await second.bus.subscribe_room(OTHER_ROOM)
+    second.bus.unsubscribe_room(ROOM)
+    await until(lambda: subscriber_count(redis_server, "q:room:7") == 1)
+    first.bus.publish(event(ROOM, 1))
+    first.bus.publish(event(OTHER_ROOM, 1))
+    await second.wait_for(event(OTHER_ROOM, 1))
+    assert second.received == [event(OTHER_ROOM, 1)]
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("ends_subscribed", [True, False])
+async def test_last_of_many_rapid_subscribe_and_unsubscribe_calls_wins(
+    start_process: StartProcess, redis_server: RedisServer, ends_subscribed: bool
+) -> None:
+    first, second = await subscribed_pair(start_process, redis_server.url)
+    subscriptions = []
     for _ in range(5):
-        two.bus.unfollow(ROOM)
-        following.append(asyncio.ensure_future(two.bus.follow(ROOM)))
+        second.bus.unsubscribe_room(ROOM)
+        subscriptions.append(asyncio.ensure_future(second.bus.subscribe_room(ROOM)))
         await asyncio.sleep(0)
-    if not follows:
-        two.bus.unfollow(ROOM)
-    await asyncio.gather(*following)
-    await two.bus.follow(OTHER)  # answered behind all that
-    assert listeners(redis_server, "q:room:7") == 1 + follows
-    one.bus.publish(told(ROOM, 1))
-    one.bus.publish(told(OTHER, 1))
-    await two.hears(told(OTHER, 1))
-    assert (told(ROOM, 1) in two.heard) == follows
+    if not ends_subscribed:
+        second.bus.unsubscribe_room(ROOM)
+    await asyncio.gather(*subscriptions)
+    await second.bus.subscribe_room(OTHER_ROOM)  # confirmed after all earlier requests
+    assert subscriber_count(redis_server, "q:room:7") == 1 + ends_subscribed
+    first.bus.publish(event(ROOM, 1))
+    first.bus.publish(event(OTHER_ROOM, 1))
+    await second.wait_for(event(OTHER_ROOM, 1))
+    assert (event(ROOM, 1) in second.received) == ends_subscribed
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_deployments_on_one_redis_do_not_hear_each_other(
-    start: Start, redis_url: str
+async def test_deployments_sharing_a_redis_are_isolated_by_prefix(
+    start_process: StartProcess, redis_url: str
 ) -> None:
-    one, two = await pair(start, redis_url)
-    stranger = start(redis_url, prefix="another")
-    await stranger.connected()
-    await stranger.bus.follow(ROOM)
-    stranger.bus.publish(Revoked("theirs"))
-    stranger.bus.publish(Edited())
-    stranger.bus.publish(told(ROOM, 9))
-    for message in (Revoked("ours"), told(ROOM, 1)):
-        one.bus.publish(message)
-    await two.hears(told(ROOM, 1))
-    assert two.heard == [Revoked("ours"), told(ROOM, 1)]
-    assert stranger.heard == [Revoked("theirs"), Edited(), told(ROOM, 9)]
+    first, second = await subscribed_pair(start_process, redis_url)
+    other_deployment = start_process(redis_url, prefix="another")
+    await other_deployment.wait_connected()
+    await other_deployment.bus.subscribe_room(ROOM)
+    other_deployment.bus.publish(TokenRevoked("other"))
+    other_deployment.bus.publish(CatalogueChanged())
+    other_deployment.bus.publish(event(ROOM, 9))
+    for message in (TokenRevoked("own"), event(ROOM, 1)):
+        first.bus.publish(message)
+    await second.wait_for(event(ROOM, 1))
+    assert second.received == [TokenRevoked("own"), event(ROOM, 1)]
+    assert other_deployment.received == [TokenRevoked("other"), CatalogueChanged(), event(ROOM, 9)]
 
 
 @pytest.mark.gen_test(timeout=30)
-@pytest.mark.parametrize("letter", ["garbage", "[1]", "[" * 20_000, '["p9","sung",{}]'])
-async def test_a_word_that_nobody_understands_is_skipped(
-    start: Start, redis_server: RedisServer, letter: str
+@pytest.mark.parametrize("data", ["garbage", "[1]", "[" * 20_000, '["p9","unknown",{}]'])
+async def test_malformed_message_is_skipped(
+    start_process: StartProcess, redis_server: RedisServer, data: str
 ) -> None:
-    one, two = await pair(start, redis_server.url)
+    first, second = await subscribed_pair(start_process, redis_server.url)
     for channel in ("q:room:7", "q:all"):
-        ask(redis_server, "PUBLISH", channel, f"'{letter}'")
-    one.bus.publish(told(ROOM, 1))
-    await two.hears(told(ROOM, 1))
-    assert two.heard == [told(ROOM, 1)]
+        redis_command(redis_server, "PUBLISH", channel, f"'{data}'")
+    first.bus.publish(event(ROOM, 1))
+    await second.wait_for(event(ROOM, 1))
+    assert second.received == [event(ROOM, 1)]
 
 
-# ---- Redis away
+# ---- Redis unavailable
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_without_redis_nothing_waits_and_afterwards_all_is_heard_again(
-    start: Start, redis_server: RedisServer
+async def test_publishing_never_blocks_without_redis_and_delivery_resumes_afterwards(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
-    one, two = await pair(start, redis_server.url)
-    gaps = two.bus.gaps
+    first, second = await subscribed_pair(start_process, redis_server.url)
+    gaps = second.bus.gaps
     redis_server.kill()
-    began = time.monotonic()
+    started_at = time.monotonic()
     for seq in range(1000):
-        one.bus.publish(told(ROOM, seq))
-    assert time.monotonic() - began < 1
-    assert len(one.heard) == 1000, "here all the same"
-    await one.lost()
-    await two.lost()
-    began = time.monotonic()
-    await two.bus.follow(OTHER)
-    assert time.monotonic() - began < 1
-    two.heard.clear()
-    assert two.bus.gaps == gaps + 1, "however often it fails to come back"
+        first.bus.publish(event(ROOM, seq))
+    assert time.monotonic() - started_at < 1
+    assert len(first.received) == 1000, "local delivery continues"
+    await first.wait_disconnected()
+    await second.wait_disconnected()
+    started_at = time.monotonic()
+    await second.bus.subscribe_room(OTHER_ROOM)
+    assert time.monotonic() - started_at < 1
+    second.received.clear()
+    assert second.bus.gaps == gaps + 1, "failed reconnects count no further gap"
     redis_server.start()
-    await one.connected()
-    await two.connected()
-    assert two.bus.gaps > gaps + 1
-    for live_id in (ROOM, OTHER):
-        one.bus.publish(told(live_id, 5000))
-        await two.hears(told(live_id, 5000))
-    assert two.heard == [told(ROOM, 5000), told(OTHER, 5000)]
+    await first.wait_connected()
+    await second.wait_connected()
+    assert second.bus.gaps > gaps + 1
+    for live_id in (ROOM, OTHER_ROOM):
+        first.bus.publish(event(live_id, 5000))
+        await second.wait_for(event(live_id, 5000))
+    assert second.received == [event(ROOM, 5000), event(OTHER_ROOM, 5000)]
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_a_redis_that_is_away_at_the_start_is_found_when_it_comes(
-    start: Start, redis_server: RedisServer
+async def test_bus_connects_when_redis_becomes_available_after_the_start(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
     redis_server.kill()
-    one, two = start(redis_server.url), start(redis_server.url)
-    await two.bus.follow(ROOM)
-    one.bus.publish(told(ROOM, 1))
-    assert (one.heard, one.bus.healthy) == ([told(ROOM, 1)], False)
+    first, second = start_process(redis_server.url), start_process(redis_server.url)
+    await second.bus.subscribe_room(ROOM)
+    first.bus.publish(event(ROOM, 1))
+    assert (first.received, first.bus.healthy) == ([event(ROOM, 1)], False)
     redis_server.start()
-    await one.connected()
-    await two.connected()
-    one.bus.publish(told(ROOM, 2))
-    await two.hears(told(ROOM, 2))
-    assert two.heard == [told(ROOM, 2)]
+    await first.wait_connected()
+    await second.wait_connected()
+    first.bus.publish(event(ROOM, 2))
+    await second.wait_for(event(ROOM, 2))
+    assert second.received == [event(ROOM, 2)]
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.usefixtures("impatient")
-async def test_a_redis_that_hangs_is_noticed_by_the_missing_ping(
-    start: Start, redis_server: RedisServer
+@pytest.mark.usefixtures("short_timeouts")
+async def test_hanging_redis_is_detected_by_a_missing_ping(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
-    one, two = await pair(start, redis_server.url)
-    gaps = two.bus.gaps
+    first, second = await subscribed_pair(start_process, redis_server.url)
+    gaps = second.bus.gaps
     redis_server.pause()
-    began = time.monotonic()
-    await two.bus.follow(OTHER)
-    assert time.monotonic() - began < 2, "in a moment, though in vain"
-    for seq in range(2 * WAITING):
-        one.bus.publish(told(ROOM, seq))
-    assert len(one.bus._out) <= WAITING
-    assert time.monotonic() - began < 10
-    await two.lost()
-    await one.lost()
+    started_at = time.monotonic()
+    await second.bus.subscribe_room(OTHER_ROOM)
+    assert time.monotonic() - started_at < 2, "unconfirmed after a short timeout"
+    for seq in range(2 * SEND_QUEUE_LIMIT):
+        first.bus.publish(event(ROOM, seq))
+    assert len(first.bus._out) <= SEND_QUEUE_LIMIT
+    assert time.monotonic() - started_at < 10
+    await second.wait_disconnected()
+    await first.wait_disconnected()
     redis_server.resume()
-    await one.connected()
-    await two.connected()
-    assert two.bus.gaps > gaps
-    for live_id in (ROOM, OTHER):
-        one.bus.publish(told(live_id, 50_000))
-        await two.hears(told(live_id, 50_000))
+    await first.wait_connected()
+    await second.wait_connected()
+    assert second.bus.gaps > gaps
+    for live_id in (ROOM, OTHER_ROOM):
+        first.bus.publish(event(live_id, 50_000))
+        await second.wait_for(event(live_id, 50_000))
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_a_subscriber_that_redis_has_thrown_out_counts_a_gap_and_hears_again(
-    start: Start, redis_server: RedisServer
+async def test_killed_subscriber_counts_a_gap_and_subscribes_again(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
-    one, two = await pair(start, redis_server.url)
-    gaps = two.bus.gaps
-    ask(redis_server, "CLIENT", "KILL", "TYPE", "pubsub")
-    await until(lambda: two.bus.gaps > gaps, SOON)
-    await one.connected()
-    await two.connected()
-    await until(lambda: listeners(redis_server, "q:room:7") == 2, SOON)
-    one.bus.publish(told(ROOM, 1))
-    await two.hears(told(ROOM, 1))
+    first, second = await subscribed_pair(start_process, redis_server.url)
+    gaps = second.bus.gaps
+    redis_command(redis_server, "CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: second.bus.gaps > gaps, TIMEOUT_SECONDS)
+    await first.wait_connected()
+    await second.wait_connected()
+    await until(lambda: subscriber_count(redis_server, "q:room:7") == 2, TIMEOUT_SECONDS)
+    first.bus.publish(event(ROOM, 1))
+    await second.wait_for(event(ROOM, 1))
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.usefixtures("impatient")
-async def test_a_deaf_subscriber_is_noticed_though_its_connection_stands(
-    start: Start, redis_server: RedisServer
+@pytest.mark.usefixtures("short_timeouts")
+async def test_deaf_subscriber_is_detected_although_its_connection_is_open(
+    start_process: StartProcess, redis_server: RedisServer
 ) -> None:
-    """redis-py #2089: publishing goes on, the subscriber's socket is open, and nothing comes."""
-    wire = Wire(redis_server.port)
-    await wire.open()
-    deaf, other = start(wire.url), start(redis_server.url)
+    """redis-py #2089: publishing works, the subscriber's socket is open, but nothing arrives."""
+    proxy = RedisProxy(redis_server.port)
+    await proxy.open()
+    deaf, other = start_process(proxy.url), start_process(redis_server.url)
     for process in (deaf, other):
-        await process.connected()
-        await process.bus.follow(ROOM)
+        await process.wait_connected()
+        await process.bus.subscribe_room(ROOM)
     gaps = deaf.bus.gaps
-    wire.deaf = True
-    deaf.bus.publish(told(ROOM, 1))
-    await other.hears(told(ROOM, 1))
-    await deaf.lost()
-    wire.deaf = False
-    await deaf.connected()
+    proxy.blocks_subscribers = True
+    deaf.bus.publish(event(ROOM, 1))
+    await other.wait_for(event(ROOM, 1))
+    await deaf.wait_disconnected()
+    proxy.blocks_subscribers = False
+    await deaf.wait_connected()
     assert deaf.bus.gaps > gaps
-    other.bus.publish(told(ROOM, 2))
-    await deaf.hears(told(ROOM, 2))
+    other.bus.publish(event(ROOM, 2))
+    await deaf.wait_for(event(ROOM, 2))
     await deaf.stop()
-    await wire.close()
+    await proxy.close()
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.parametrize("state", ["there", "away", "hanging", "away from the start"])
-async def test_a_bus_ends_soon_whatever_redis_does(
-    start: Start, redis_server: RedisServer, state: str
+@pytest.mark.parametrize("state", ["up", "down", "hanging", "down from the start"])
+async def test_bus_stops_promptly_in_any_state_of_redis(
+    start_process: StartProcess, redis_server: RedisServer, state: str
 ) -> None:
-    """What it would leave behind, tasks and sockets, fails the test by itself."""
-    if state == "away from the start":
+    """Tasks or sockets left open would fail the test."""
+    if state == "down from the start":
         redis_server.kill()
-    process = start(redis_server.url)
-    if state != "away from the start":
-        await process.connected()
-        await process.bus.follow(ROOM)
-    if state == "away":
+    process = start_process(redis_server.url)
+    if state != "down from the start":
+        await process.wait_connected()
+        await process.bus.subscribe_room(ROOM)
+    if state == "down":
         redis_server.kill()
     if state == "hanging":
         redis_server.pause()
-    process.bus.publish(told(ROOM, 1))
-    process.bus.unfollow(ROOM)
-    began = time.monotonic()
+    process.bus.publish(event(ROOM, 1))
+    process.bus.unsubscribe_room(ROOM)
+    started_at = time.monotonic()
     await process.stop()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started_at < 10
 
 
 class ClosedTransport:
-    """A subscription whose connection uvloop has closed."""
+    """Raises the error of uvloop for a closed connection."""
 
     async def subscribe(self, channel: str) -> None:
         raise RuntimeError(f"unable to perform operation on <TCPTransport closed=True>: {channel}")
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_request_on_a_connection_that_is_closed_fails_no_task() -> None:
+async def test_subscribing_on_a_closed_connection_fails_no_task() -> None:
     bus = RedisBus("redis://127.0.0.1:1/0", "q", "one")
     bus._pubsub = ClosedTransport()
-    await bus.follow(ROOM)
-    (asking,) = bus._tasks
-    await asking
+    await bus.subscribe_room(ROOM)
+    (task,) = bus._tasks
+    await task
+    assert task.exception() is None
     await bus.close()

@@ -7,167 +7,183 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from realtime import channel
-from server import Server
+from runtime.process import ServerProcess
 from storage import rooms
-from tests.phones import Phone, Street
-from tests.realtime.listening import numbered, parted, speak, until
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.waiting import until
+from tests.support.websockets import close_code_of, invite_repeatedly, next_events
 
-KEPT = 20
-"""Events; as many as FEW and some more."""
+KEPT_EVENTS = 20
+"""Events kept in the stored log and in memory."""
 
 
 @pytest.fixture
 def short_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "LOG", KEPT)
-    monkeypatch.setattr(channel, "RECENT", KEPT)
+    monkeypatch.setattr(rooms, "LOG_SIZE", KEPT_EVENTS)
+    monkeypatch.setattr(channel, "RECENT_FRAMES", KEPT_EVENTS)
 
 
 @pytest.fixture
-def fresh(
+def restarted_api(
     short_log: None,
     io_loop: IOLoop,
-    server: Server,
+    server: ServerProcess,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Street]:
-    """A server just started on the same data, which has told nothing yet."""
+) -> Iterator[ApiFixture]:
+    """A second server started on the same data, without frames in memory."""
 
-    async def planted_already(*_: object) -> None:
+    async def no_first_data(*_: object) -> None:
         pass
 
-    monkeypatch.setattr(Server, "_plant", planted_already)
-    again = Server(*settings)
-    io_loop.run_sync(again.start)
-    street = Street(again.address, again.settings.ops.token)
-    yield street
-    io_loop.run_sync(street.close)
-    io_loop.run_sync(again.stop)
+    monkeypatch.setattr(ServerProcess, "_store_first_data", no_first_data)
+    restarted = ServerProcess(*settings)
+    io_loop.run_sync(restarted.start)
+    api = ApiFixture(restarted.address, restarted.settings.ops.token)
+    yield api
+    io_loop.run_sync(api.close)
+    io_loop.run_sync(restarted.stop)
 
 
-class Evening:
-    """A host, two guests in the room, and the epoch."""
+class Scenario:
+    """A host, two guests and the epoch of their room."""
 
-    def __init__(self, host: Phone, bert: Phone, anna: Phone, epoch: str) -> None:
+    def __init__(self, host: ApiClient, bert: ApiClient, anna: ApiClient, epoch: str) -> None:
         self.host, self.bert, self.anna, self.epoch = host, bert, anna, epoch
 
-    async def back(self, phone: Phone, since: object, street: Street | None = None) -> Any:
-        phone.street = street or phone.street
-        return await phone.connect(self.host.live_id, epoch=self.epoch, since=since)
+    async def reconnect(
+        self, client: ApiClient, since: object, api: ApiFixture | None = None
+    ) -> Any:
+        client.api = api or client.api
+        return await client.connect(self.host.live_id, epoch=self.epoch, since=since)
 
 
-async def evening(street: Street) -> Evening:
-    host = await street.host()
-    bert = await street.guest("bert", 1, host.live_id)
-    anna = await street.guest("anna", 2, host.live_id)
+async def open_scenario(api: ApiFixture) -> Scenario:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    anna = await api.guest("anna", 2, host.live_id)
     socket = await anna.connect()
     epoch = (await socket.frame())["epoch"]
     await socket.connection.close()
-    return Evening(host, bert, anna, epoch)
+    return Scenario(host, bert, anna, epoch)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_missed_come_in_order_and_as_the_others_heard_them(street: Street) -> None:
-    here = await evening(street)
-    listener = await here.bert.connect()
-    away = await here.anna.connect()
-    await numbered(listener, 1), await numbered(away, 1)
-    await speak(here.host, here.bert, 2)
-    await numbered(away, 2)
-    await away.connection.close()
-    await speak(here.host, here.bert, 3)
-    heard = await numbered(listener, 5)
-    back = await here.back(here.anna, 2)
-    assert await back.frame() == {
+async def test_missed_events_are_replayed_in_order_as_the_same_bytes(api: ApiFixture) -> None:
+    scenario = await open_scenario(api)
+    listener = await scenario.bert.connect()
+    anna_socket = await scenario.anna.connect()
+    await next_events(listener, 1), await next_events(anna_socket, 1)
+    await invite_repeatedly(scenario.host, scenario.bert, 2)
+    await next_events(anna_socket, 2)
+    await anna_socket.connection.close()
+    await invite_repeatedly(scenario.host, scenario.bert, 3)
+    received = await next_events(listener, 5)
+    reconnected = await scenario.reconnect(scenario.anna, 2)
+    assert await reconnected.frame() == {
         "type": "resumed",
-        "live_id": here.host.live_id,
-        "epoch": here.epoch,
+        "live_id": scenario.host.live_id,
+        "epoch": scenario.epoch,
         "seq": 5,
         "replayed": 3,
     }
-    assert await numbered(back, 3) == heard[2:]
-    await speak(here.host, here.bert, 1)
-    assert await numbered(back, 1) == await numbered(listener, 1)
+    assert await next_events(reconnected, 3) == received[2:]
+    await invite_repeatedly(scenario.host, scenario.bert, 1)
+    assert await next_events(reconnected, 1) == await next_events(listener, 1)
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_every_resume_begins_where_the_one_before_got_to(
-    street: Street, server: Server
+async def test_each_resume_continues_where_the_previous_ended(
+    api: ApiFixture, server: ServerProcess
 ) -> None:
-    """Whether something was missed or nothing; what happened while nobody listened is read from
-    the log."""
-    here = await evening(street)
-    for seen in (0, 2, 4):
+    """With and without missed events; those without any local listener are read from the log."""
+    scenario = await open_scenario(api)
+    for position in (0, 2, 4):
         for _ in range(2):
-            back = await here.back(here.anna, seen)
-            resumed = await back.frame()
-            assert (resumed["type"], resumed["seq"], resumed["replayed"]) == ("resumed", seen, 0)
-        await back.connection.close()
-        await until(lambda: not server.parts.hub.channels)
-        await speak(here.host, here.bert, 1)
-        back = await here.back(here.anna, seen)
-        assert (await back.frame())["replayed"] == 1
-        await speak(here.host, here.bert, 1)
-        assert [json.loads(t)["seq"] for t in await numbered(back, 2)] == [seen + 1, seen + 2]
+            reconnected = await scenario.reconnect(scenario.anna, position)
+            resumed = await reconnected.frame()
+            assert (resumed["type"], resumed["seq"], resumed["replayed"]) == (
+                "resumed",
+                position,
+                0,
+            )
+        await reconnected.connection.close()
+        await until(lambda: not server.context.realtime.hub.channels)
+        await invite_repeatedly(scenario.host, scenario.bert, 1)
+        reconnected = await scenario.reconnect(scenario.anna, position)
+        assert (await reconnected.frame())["replayed"] == 1
+        await invite_repeatedly(scenario.host, scenario.bert, 1)
+        assert [json.loads(t)["seq"] for t in await next_events(reconnected, 2)] == [
+            position + 1,
+            position + 2,
+        ]
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_an_hour_of_silence_changes_nothing(street: Street, server: Server) -> None:
-    here = await evening(street)
-    socket = await here.anna.connect()
-    await numbered(socket, 1)
+async def test_resume_works_after_an_hour_without_events(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    scenario = await open_scenario(api)
+    socket = await scenario.anna.connect()
+    await next_events(socket, 1)
     hour = time.monotonic() + 3600
     for seconds in (0, 60, 120):
-        server.parts.hub.beat(hour + seconds, every=25, silent=1e9)
+        server.context.realtime.hub.send_heartbeats(hour + seconds, every=25, silent=1e9)
     assert [(await socket.frame())["type"] for _ in range(2)] == ["heartbeat"] * 2
     await socket.connection.close()
-    await until(lambda: not server.parts.hub.channels)
-    back = await here.back(here.anna, 0)
-    assert (await back.frame())["replayed"] == 0
-    await speak(here.host, here.bert, 1)
-    assert (await back.next("micro_invite"))["seq"] == 1
+    await until(lambda: not server.context.realtime.hub.channels)
+    reconnected = await scenario.reconnect(scenario.anna, 0)
+    assert (await reconnected.frame())["replayed"] == 0
+    await invite_repeatedly(scenario.host, scenario.bert, 1)
+    assert (await reconnected.next("micro_invite"))["seq"] == 1
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_server_just_started_replays_the_same_bytes_as_far_as_the_log_reaches(
-    street: Street, fresh: Street
+async def test_restarted_server_replays_the_same_bytes_from_the_log(
+    api: ApiFixture, restarted_api: ApiFixture
 ) -> None:
-    here = await evening(street)
-    listener = await here.bert.connect()
-    await numbered(listener, 1)
-    await speak(here.host, here.bert, KEPT + 3)
-    (await here.bert.post("qlive_room/accept_micro/", live_id=here.host.live_id)).ok()
-    heard = (await numbered(listener, KEPT + 4))[4:]
-    for where in (street, fresh):
-        back = await here.back(here.anna, 4, where)
-        assert (await back.frame())["replayed"] == KEPT
-        assert await numbered(back, KEPT) == heard
-        late = await here.back(here.anna, 3, where)
-        snapshot = await late.frame()
+    scenario = await open_scenario(api)
+    listener = await scenario.bert.connect()
+    await next_events(listener, 1)
+    await invite_repeatedly(scenario.host, scenario.bert, KEPT_EVENTS + 3)
+    (await scenario.bert.post("qlive_room/accept_micro/", live_id=scenario.host.live_id)).ok()
+    received = (await next_events(listener, KEPT_EVENTS + 4))[4:]
+    for server_api in (api, restarted_api):
+        reconnected = await scenario.reconnect(scenario.anna, 4, server_api)
+        assert (await reconnected.frame())["replayed"] == KEPT_EVENTS
+        assert await next_events(reconnected, KEPT_EVENTS) == received
+        too_old = await scenario.reconnect(scenario.anna, 3, server_api)
+        snapshot = await too_old.frame()
         assert (snapshot["type"], snapshot["reset"]) == ("snapshot", "too_old")
-        assert (snapshot["seq"], snapshot["data"]["male"]["user_id"]) == (KEPT + 4, here.bert.id)
-    await speak(here.host, here.anna, 1)
-    assert json.loads((await numbered(late, 1))[0])["seq"] == KEPT + 5, "nothing in between"
+        assert (snapshot["seq"], snapshot["data"]["male"]["user_id"]) == (
+            KEPT_EVENTS + 4,
+            scenario.bert.id,
+        )
+    await invite_repeatedly(scenario.host, scenario.anna, 1)
+    assert json.loads((await next_events(too_old, 1))[0])["seq"] == KEPT_EVENTS + 5, (
+        "no event is delivered in between"
+    )
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_another_life_begins_anew(street: Street) -> None:
-    here = await evening(street)
-    await speak(here.host, here.bert, 3)
-    (await here.host.post("qlive_room/live_end/", live_id=here.host.live_id)).ok()
-    (await here.host.post("qlive_room/matchmaker_enter/")).ok()
-    (await here.anna.get("get_playurl/", live_id=here.host.live_id)).ok()
-    snapshot = await (await here.back(here.anna, 0)).frame()
+async def test_resume_from_another_epoch_gets_a_snapshot(api: ApiFixture) -> None:
+    scenario = await open_scenario(api)
+    await invite_repeatedly(scenario.host, scenario.bert, 3)
+    (await scenario.host.post("qlive_room/live_end/", live_id=scenario.host.live_id)).ok()
+    (await scenario.host.post("qlive_room/matchmaker_enter/")).ok()
+    (await scenario.anna.get("get_playurl/", live_id=scenario.host.live_id)).ok()
+    snapshot = await (await scenario.reconnect(scenario.anna, 0)).frame()
     assert (snapshot["type"], snapshot["reset"], snapshot["seq"]) == ("snapshot", "epoch", 0)
-    assert snapshot["epoch"] != here.epoch
-    unnamed = await here.anna.connect(here.host.live_id, since=0)
-    assert (await unnamed.frame())["reset"] == "epoch"
+    assert snapshot["epoch"] != scenario.epoch
+    without_epoch = await scenario.anna.connect(scenario.host.live_id, since=0)
+    assert (await without_epoch.frame())["reset"] == "epoch"
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_only_members_resume(street: Street) -> None:
-    here = await evening(street)
-    await speak(here.host, here.bert, 1)
-    (await here.anna.get("qlive_room/leave_room/", live_id=here.host.live_id)).ok()
-    assert await parted(await here.back(here.anna, 0)) == 4504
-    (await street.ops("PATCH", f"users/{here.bert.id}", banned=True, ban_reason="rude")).ok()
-    assert await parted(await here.back(here.bert, 0)) == 4503
+async def test_only_members_can_resume(api: ApiFixture) -> None:
+    scenario = await open_scenario(api)
+    await invite_repeatedly(scenario.host, scenario.bert, 1)
+    (await scenario.anna.get("qlive_room/leave_room/", live_id=scenario.host.live_id)).ok()
+    assert await close_code_of(await scenario.reconnect(scenario.anna, 0)) == 4504
+    (await api.ops("PATCH", f"users/{scenario.bert.id}", banned=True, ban_reason="rude")).ok()
+    assert await close_code_of(await scenario.reconnect(scenario.bert, 0)) == 4503

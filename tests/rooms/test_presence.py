@@ -1,11 +1,9 @@
-"""How long somebody's connection may be gone, by what they are in the room."""
-
 import pytest
 
-from rooms.people import Role
-from rooms.presence import Patience
+from rooms.members import Role
+from rooms.presence import GracePolicy
 
-PATIENCE = Patience(shown=1, viewer=20, guest=300, host=4_000)
+POLICY = GracePolicy(shown=1, viewer=20, guest=300, host=4_000)
 
 
 @pytest.mark.parametrize(
@@ -18,8 +16,8 @@ PATIENCE = Patience(shown=1, viewer=20, guest=300, host=4_000)
         ("host", 4_000, 4_000),
     ],
 )
-def test_every_role_has_its_patience_and_a_guests_picture_doubles_it(
+def test_grace_periods_depend_on_the_role_and_double_for_a_streaming_guest(
     role: Role, silent: int, streaming: int
 ) -> None:
-    assert PATIENCE.of(role, streams=False) == silent
-    assert PATIENCE.of(role, streams=True) == streaming
+    assert POLICY.of(role, streams=False) == silent
+    assert POLICY.of(role, streams=True) == streaming

@@ -1,22 +1,14 @@
-"""The way to the mic: applying, inviting, accepting."""
+"""Applications, invitations and taking a seat."""
 
 from dataclasses import replace
 
 import pytest
 
-from rooms.people import Person
-from rooms.refusals import (
-    NoGender,
-    NotAdmitted,
-    NotHost,
-    NotInRoom,
-    NotLive,
-    OnMic,
-    Refusal,
-    SeatTaken,
-)
+from core.errors import QLiveError
+from rooms.errors import AlreadyOnMic, NoGender, NotAdmitted, NotHost, NotInRoom, NotLive, SeatTaken
+from rooms.members import Person
 from rooms.room import Application, Room, Seat
-from tests.rooms.cast import (
+from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
@@ -25,33 +17,33 @@ from tests.rooms.cast import (
     KIM,
     NOW,
     STRANGER,
-    after,
-    applied,
+    events_of,
     live_room,
+    membership,
     new_room,
-    place,
-    said,
-    seated,
+    reloaded,
+    room_with_applicants,
+    room_with_guests,
 )
 
-SOON = NOW + 60_000
+IN_A_MINUTE = NOW + 60_000
 
 
 def invited(person: Person, room: Room | None = None) -> Room:
     room = room or live_room(person)
     room.invite(HOST.user_id, person, NOW, 60)
-    return after(room)
+    return reloaded(room)
 
 
-def ask(room: Room, person: Person) -> None:
+def apply_to(room: Room, person: Person) -> None:
     room.apply(person, NOW, 600)
 
 
-def offer(room: Room, person: Person) -> None:
+def invite(room: Room, person: Person) -> None:
     room.invite(HOST.user_id, person, NOW, 60)
 
 
-def sit(room: Room, person: Person) -> None:
+def take_seat(room: Room, person: Person) -> None:
     room.accept(person, "open", "s", "u")
 
 
@@ -67,103 +59,103 @@ def test_a_viewer_applies() -> None:
     assert room.roles == {BERT.user_id: "applied"}
     assert room.role_of(BERT.user_id) == "applied"
     times = {"applied_at": NOW, "expires_at": NOW + 600_000}
-    assert said(room) == [("micro_apply", {**BERT.face(), **times})]
+    assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
 
 
-def test_applying_again_changes_nothing_and_tells_nobody() -> None:
-    room = applied(BERT)
+def test_applying_again_changes_nothing() -> None:
+    room = room_with_applicants(BERT)
     room.apply(BERT, NOW + 5, 600)
     assert not room.changed
 
 
-def test_an_invited_viewer_applies_within_the_invitation() -> None:
+def test_an_application_keeps_the_expiry_of_the_invitation() -> None:
     room = invited(BERT)
     room.apply(BERT, NOW + 5, 600)
     assert room.applications[BERT.user_id] == Application(
-        BERT, 1, NOW + 5, invited=True, expires_at=SOON
+        BERT, 1, NOW + 5, invited=True, expires_at=IN_A_MINUTE
     )
     assert room.roles == {BERT.user_id: "applied"}
-    times = {"applied_at": NOW + 5, "expires_at": SOON}
-    assert said(room) == [("micro_apply", {**BERT.face(), **times})]
+    times = {"applied_at": NOW + 5, "expires_at": IN_A_MINUTE}
+    assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
 
 
-def test_one_may_apply_for_a_seat_that_is_taken() -> None:
-    room = seated(BERT, watching=(CARL,))
+def test_a_viewer_can_apply_for_a_taken_seat() -> None:
+    room = room_with_guests(BERT, watching=(CARL,))
     room.apply(CARL, NOW, 600)
     assert room.role_of(CARL.user_id) == "applied"
 
 
-def test_applicants_stand_by_gender_and_time() -> None:
-    room = applied(CARL, ANNA, BERT, DORA)
+def test_applicants_are_listed_by_gender_and_time() -> None:
+    room = room_with_applicants(CARL, ANNA, BERT, DORA)
     assert room.applicants(1) == [CARL, BERT]
     assert room.applicants(2) == [ANNA, DORA]
 
 
-def test_applicants_of_the_same_moment_stand_in_the_order_in_which_they_came() -> None:
+def test_simultaneous_applicants_are_listed_in_order_of_arrival() -> None:
     room = live_room(CARL, BERT)
     room.apply(CARL, NOW, 600)
     room.apply(BERT, NOW, 600)
     assert room.applicants(1) == [CARL, BERT]
 
 
-def test_whoever_is_only_invited_has_not_applied() -> None:
+def test_an_invited_viewer_is_not_an_applicant() -> None:
     room = invited(BERT)
     assert room.applicants(1) == []
     assert room.role_of(BERT.user_id) == "viewer"
 
 
-# ---- who cannot be on the way to the mic, whichever way
+# ---- users who can neither apply, nor be invited, nor sit
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-def test_nothing_leads_to_the_mic_of_a_room_that_is_not_live(way) -> None:
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+def test_an_ended_live_refuses_applications_invitations_and_seats(action) -> None:
     room = new_room()
-    room.members[BERT.user_id] = place(BERT, epoch="")
-    refused(room, way, BERT, NotLive)
+    room.members[BERT.user_id] = membership(BERT, epoch="")
+    refused(room, action, BERT, NotLive)
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-def test_whoever_is_not_in_the_room_has_no_way_to_its_mic(way) -> None:
-    refused(live_room(BERT), way, STRANGER, NotInRoom)
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+def test_a_stranger_can_neither_apply_nor_be_invited_nor_sit(action) -> None:
+    refused(live_room(BERT), action, STRANGER, NotInRoom)
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-@pytest.mark.parametrize("old", [place(CARL, live_id=2), place(CARL, epoch="older")])
-def test_a_place_elsewhere_or_in_an_older_life_is_no_way_to_the_mic(way, old) -> None:
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+@pytest.mark.parametrize("stale", [membership(CARL, live_id=2), membership(CARL, epoch="older")])
+def test_a_membership_of_another_room_or_earlier_live_is_not_enough(action, stale) -> None:
     room = live_room(BERT)
-    room.members[CARL.user_id] = old
-    refused(room, way, CARL, NotInRoom)
+    room.members[CARL.user_id] = stale
+    refused(room, action, CARL, NotInRoom)
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-def test_the_host_is_on_mic_already(way) -> None:
-    refused(live_room(), way, HOST, OnMic)
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+def test_the_host_is_already_on_mic(action) -> None:
+    refused(live_room(), action, HOST, AlreadyOnMic)
 
 
-@pytest.mark.parametrize("way", [ask, offer])
-def test_a_guest_is_on_mic_already(way) -> None:
-    refused(seated(BERT, ANNA), way, BERT, OnMic)
-    refused(seated(BERT, ANNA), way, ANNA, OnMic)
+@pytest.mark.parametrize("action", [apply_to, invite])
+def test_a_guest_is_already_on_mic(action) -> None:
+    refused(room_with_guests(BERT, ANNA), action, BERT, AlreadyOnMic)
+    refused(room_with_guests(BERT, ANNA), action, ANNA, AlreadyOnMic)
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-def test_without_a_gender_one_only_watches(way) -> None:
-    refused(live_room(KIM), way, KIM, NoGender)
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+def test_a_user_without_gender_can_only_watch(action) -> None:
+    refused(live_room(KIM), action, KIM, NoGender)
 
 
-@pytest.mark.parametrize("way", [ask, offer, sit])
-def test_the_gender_that_counts_is_the_one_with_which_somebody_came_in(way) -> None:
+@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
+def test_the_gender_at_entry_decides_about_the_seat(action) -> None:
     room = live_room(BERT, KIM)
-    way(room, replace(BERT, gender=2))
-    shown = room.male or room.applications[BERT.user_id]
-    assert shown.person == BERT
+    action(room, replace(BERT, gender=2))
+    entry = room.male or room.applications[BERT.user_id]
+    assert entry.person == BERT
     assert room.events[0].data["gender"] == 1
-    refused(after(room), way, replace(KIM, gender=1), NoGender)
+    refused(reloaded(room), action, replace(KIM, gender=1), NoGender)
 
 
-def refused(room: Room, way, person: Person, why: type[Refusal]) -> None:
-    with pytest.raises(why):
-        way(room, person)
+def refused(room: Room, action, person: Person, error: type[QLiveError]) -> None:
+    with pytest.raises(error):
+        action(room, person)
     assert not room.changed
 
 
@@ -174,25 +166,25 @@ def test_the_host_invites_a_viewer() -> None:
     room = live_room(BERT)
     room.invite(HOST.user_id, BERT, NOW, 60)
     assert room.applications == {
-        BERT.user_id: Application(BERT, 1, None, invited=True, expires_at=SOON)
+        BERT.user_id: Application(BERT, 1, None, invited=True, expires_at=IN_A_MINUTE)
     }
     assert room.roles == {}
-    assert room.held == {BERT.user_id}
-    assert said(room) == [("micro_invite", {**BERT.face(), "expires_at": SOON})]
+    assert room.guarded == {BERT.user_id}
+    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": IN_A_MINUTE})]
 
 
-def test_the_host_invites_an_applicant_who_keeps_the_place_in_the_queue() -> None:
-    room = applied(BERT, CARL)
+def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
+    room = room_with_applicants(BERT, CARL)
     room.invite(HOST.user_id, BERT, NOW + 3_000, 60)
     assert room.applications[BERT.user_id] == Application(
         BERT, 1, NOW, invited=True, expires_at=NOW + 63_000
     )
     assert room.role_of(BERT.user_id) == "applied"
     assert room.applicants(1) == [BERT, CARL]
-    assert said(room) == [("micro_invite", {**BERT.face(), "expires_at": NOW + 63_000})]
+    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": NOW + 63_000})]
 
 
-def test_inviting_again_prolongs_the_invitation() -> None:
+def test_inviting_again_extends_the_invitation() -> None:
     room = invited(BERT)
     room.invite(HOST.user_id, BERT, NOW + 30_000, 60)
     assert room.applications[BERT.user_id].expires_at == NOW + 90_000
@@ -201,19 +193,19 @@ def test_inviting_again_prolongs_the_invitation() -> None:
 
 @pytest.mark.parametrize("person", [BERT, CARL, STRANGER])
 def test_only_the_host_invites(person: Person) -> None:
-    room = seated(BERT, watching=(CARL, ANNA))
+    room = room_with_guests(BERT, watching=(CARL, ANNA))
     with pytest.raises(NotHost):
         room.invite(person.user_id, ANNA, NOW, 60)
     assert not room.changed
 
 
-def test_nobody_is_invited_to_a_seat_that_is_taken() -> None:
-    refused(seated(BERT, watching=(CARL,)), offer, CARL, SeatTaken)
-    refused(seated(ANNA, watching=(DORA,)), offer, DORA, SeatTaken)
+def test_a_taken_seat_cannot_be_offered() -> None:
+    refused(room_with_guests(BERT, watching=(CARL,)), invite, CARL, SeatTaken)
+    refused(room_with_guests(ANNA, watching=(DORA,)), invite, DORA, SeatTaken)
 
 
-def test_the_other_seat_is_still_to_be_had() -> None:
-    room = seated(BERT, watching=(ANNA,))
+def test_the_other_seat_can_still_be_offered() -> None:
+    room = room_with_guests(BERT, watching=(ANNA,))
     room.invite(HOST.user_id, ANNA, NOW, 60)
     assert ANNA.user_id in room.applications
 
@@ -223,36 +215,36 @@ def test_the_other_seat_is_still_to_be_had() -> None:
 
 @pytest.mark.parametrize(("person", "seat"), [(BERT, "male"), (ANNA, "female")])
 def test_an_applicant_takes_the_seat_of_their_gender(person: Person, seat: str) -> None:
-    room = applied(person)
+    room = room_with_applicants(person)
     answer = room.accept(person, "applied", "stream", "rtmp://play/stream?sign")
     assert answer == Seat(person, "stream") == getattr(room, seat)
     assert room.applications == {}
     assert room.roles == {person.user_id: seat}
     assert room.touched == {seat, f"applications.{person.user_id}"}
-    shown = {
+    details = {
         "play_url": "rtmp://play/stream?sign",
         "area": person.area,
         "age": person.age,
     }
-    assert said(room) == [("micro_accept", {**person.face(), **shown})]
+    assert events_of(room) == [("micro_accept", {**person.face(), **details})]
 
 
-def test_accepting_again_answers_the_same_seat_and_tells_nobody() -> None:
-    room = seated(BERT)
+def test_accepting_again_returns_the_same_seat_without_an_event() -> None:
+    room = room_with_guests(BERT)
     assert room.accept(BERT, "applied", "another", "u") == Seat(BERT, "stream-bert")
     assert not room.changed
 
 
-def test_of_two_who_accept_one_sits() -> None:
-    room = applied(BERT, CARL)
+def test_two_users_who_accept_get_one_seat() -> None:
+    room = room_with_applicants(BERT, CARL)
     room.accept(BERT, "applied", "s", "u")
-    refused(after(room), lambda r, p: r.accept(p, "applied", "t", "u"), CARL, SeatTaken)
+    refused(reloaded(room), lambda r, p: r.accept(p, "applied", "t", "u"), CARL, SeatTaken)
     assert room.male == Seat(BERT, "s")
 
 
-def test_a_seat_that_is_taken_is_said_before_a_missing_application() -> None:
+def test_a_taken_seat_is_reported_before_a_missing_application() -> None:
     refused(
-        seated(BERT, watching=(CARL,)),
+        room_with_guests(BERT, watching=(CARL,)),
         lambda r, p: r.accept(p, "applied", "t", "u"),
         CARL,
         SeatTaken,
@@ -260,7 +252,7 @@ def test_a_seat_that_is_taken_is_said_before_a_missing_application() -> None:
 
 
 @pytest.mark.parametrize(
-    ("admission", "how", "admitted"),
+    ("admission", "state", "admitted"),
     [
         ("open", "watching", True),
         ("applied", "watching", False),
@@ -271,9 +263,9 @@ def test_a_seat_that_is_taken_is_said_before_a_missing_application() -> None:
         ("invited", "invited", True),
     ],
 )
-def test_who_is_admitted(admission, how: str, admitted: bool) -> None:
-    ways = {"watching": live_room, "applied": applied, "invited": invited}
-    room = ways[how](BERT)
+def test_admission_policy_decides_who_may_sit(admission, state: str, admitted: bool) -> None:
+    rooms = {"watching": live_room, "applied": room_with_applicants, "invited": invited}
+    room = rooms[state](BERT)
     if not admitted:
         refused(room, lambda r, p: r.accept(p, admission, "s", "u"), BERT, NotAdmitted)
         return
@@ -282,7 +274,7 @@ def test_who_is_admitted(admission, how: str, admitted: bool) -> None:
     assert room.applications == {}
 
 
-def test_the_seat_shows_the_profile_of_the_moment_of_sitting_down() -> None:
-    room = applied(BERT)
+def test_the_seat_shows_the_profile_as_of_accepting() -> None:
+    room = room_with_applicants(BERT)
     seat = room.accept(replace(BERT, nickname="berti", age=31), "applied", "s", "u")
     assert (seat.person.nickname, seat.person.age) == ("berti", 31)

@@ -1,79 +1,95 @@
-"""A stream that nobody is to push any more is dropped exactly when its seat ends."""
+"""A stream is dropped exactly when its seat ends."""
 
 from collections.abc import Callable
 
 import pytest
 
 from rooms.room import Room
-from tests.rooms.cast import ANNA, BERT, CARL, HOST, NOW, PATIENCE, after, away, seated
+from tests.support.room_builders import (
+    ANNA,
+    BERT,
+    CARL,
+    GRACE,
+    HOST,
+    NOW,
+    reloaded,
+    room_with_away,
+    room_with_guests,
+)
 
-BERTS, ANNAS, HOSTS = "stream-bert", "stream-anna", "stream-host"
-Act = Callable[[Room], object]
+BERT_STREAM, ANNA_STREAM, HOST_STREAM = "stream-bert", "stream-anna", "stream-host"
+Action = Callable[[Room], object]
 
 
-def a_room() -> Room:
+def full_room() -> Room:
     """BERT and ANNA on mic, CARL applied."""
-    room = seated(BERT, ANNA, watching=(CARL,))
+    room = room_with_guests(BERT, ANNA, watching=(CARL,))
     room.apply(CARL, NOW, 600)
-    return after(room)
+    return reloaded(room)
 
 
 @pytest.mark.parametrize(
-    ("act", "dropped"),
+    ("action", "dropped"),
     [
-        (lambda room: room.leave(BERT.user_id), {BERTS}),
-        (lambda room: room.leave_micro(ANNA.user_id, ANNA.user_id), {ANNAS}),
-        (lambda room: room.leave_micro(HOST.user_id, BERT.user_id), {BERTS}),
-        (lambda room: room.depart(ANNA.user_id, "banned"), {ANNAS}),
-        (lambda room: room.depart(HOST.user_id, "banned"), {HOSTS, BERTS, ANNAS}),
-        (lambda room: room.end(HOST.user_id), {HOSTS, BERTS, ANNAS}),
-        (lambda room: room.close("operator"), {HOSTS, BERTS, ANNAS}),
-        (lambda room: (room.leave(BERT.user_id), room.leave(ANNA.user_id)), {BERTS, ANNAS}),
+        (lambda room: room.leave(BERT.user_id), {BERT_STREAM}),
+        (lambda room: room.leave_mic(ANNA.user_id, ANNA.user_id), {ANNA_STREAM}),
+        (lambda room: room.leave_mic(HOST.user_id, BERT.user_id), {BERT_STREAM}),
+        (lambda room: room.remove_member(ANNA.user_id, "banned"), {ANNA_STREAM}),
+        (
+            lambda room: room.remove_member(HOST.user_id, "banned"),
+            {HOST_STREAM, BERT_STREAM, ANNA_STREAM},
+        ),
+        (lambda room: room.end(HOST.user_id), {HOST_STREAM, BERT_STREAM, ANNA_STREAM}),
+        (lambda room: room.close("operator"), {HOST_STREAM, BERT_STREAM, ANNA_STREAM}),
+        (
+            lambda room: (room.leave(BERT.user_id), room.leave(ANNA.user_id)),
+            {BERT_STREAM, ANNA_STREAM},
+        ),
     ],
 )
-def test_with_a_seat_ends_its_stream(act: Act, dropped: set[str]) -> None:
-    room = a_room()
-    act(room)
+def test_the_end_of_a_seat_drops_its_stream(action: Action, dropped: set[str]) -> None:
+    room = full_room()
+    action(room)
     assert room.dropped == dropped
 
 
 @pytest.mark.parametrize(
-    "act",
+    "action",
     [
         lambda room: room.leave(CARL.user_id),
-        lambda room: room.leave_micro(HOST.user_id, CARL.user_id),
+        lambda room: room.leave_mic(HOST.user_id, CARL.user_id),
         lambda room: room.refuse(CARL.user_id),
         lambda room: room.expire(NOW + 10**9),
         lambda room: room.accept(BERT, "open", "other", "u"),
         lambda room: room.open(HOST, "next", "other", NOW),
         lambda room: room.enter(BERT, NOW),
-        lambda room: room.come_back(BERT.user_id),
-        lambda room: room.miss(BERT.user_id, NOW, PATIENCE, since=NOW, streams=False),
+        lambda room: room.mark_connected(BERT.user_id),
+        lambda room: room.apply_absence(BERT.user_id, NOW, GRACE, since=NOW, streams=False),
     ],
 )
-def test_no_stream_is_dropped_whose_seat_is_still_taken(act: Act) -> None:
-    room = a_room()
-    act(room)
+def test_streams_of_taken_seats_are_kept(action: Action) -> None:
+    room = full_room()
+    action(room)
     assert room.dropped == set()
 
 
-def test_somebody_who_is_shown_away_may_go_on_pushing() -> None:
-    room = away(a_room(), BERT)
-    room.miss(BERT.user_id, NOW + 3_000, PATIENCE, since=NOW, streams=True)
+def test_an_absent_guest_may_continue_to_push() -> None:
+    room = room_with_away(full_room(), BERT)
+    room.apply_absence(BERT.user_id, NOW + 3_000, GRACE, since=NOW, streams=True)
     assert room.events
     assert room.dropped == set()
 
 
-def test_nothing_is_dropped_twice() -> None:
-    room = a_room()
+def test_streams_are_dropped_once() -> None:
+    room = full_room()
     room.close("host")
-    room = after(room)
+    room = reloaded(room)
     room.close("operator")
     room.open(HOST, "next", "new-stream", NOW)
     assert room.dropped == set()
 
 
 def test_an_empty_seat_has_no_stream() -> None:
-    room = seated(BERT)
+    room = room_with_guests(BERT)
     room.close("host")
-    assert room.dropped == {HOSTS, BERTS}
+    assert room.dropped == {HOST_STREAM, BERT_STREAM}

@@ -1,16 +1,16 @@
-from rooms.people import Counts
+from rooms.members import MemberCounts
 from rooms.snapshot import snapshot
-from tests.rooms.cast import (
+from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
     HOST,
     NOW,
-    after,
-    applied,
     live_room,
     new_room,
-    seated,
+    reloaded,
+    room_with_applicants,
+    room_with_guests,
 )
 
 
@@ -18,8 +18,8 @@ def play_url(stream: str) -> str:
     return f"rtmp://play/{stream}?sign"
 
 
-def test_an_empty_live_is_shown_whole() -> None:
-    counts = Counts(men_applying=1, men=2, women_applying=3, women=4, others=5)
+def test_a_live_without_guests_has_all_fields() -> None:
+    counts = MemberCounts(men_applying=1, men=2, women_applying=3, women=4, others=5)
     assert snapshot(live_room(), counts, play_url) == {
         "status": "live",
         "room_name": "hong",
@@ -43,10 +43,10 @@ def test_an_empty_live_is_shown_whole() -> None:
     }
 
 
-def test_guests_are_shown_on_their_seats() -> None:
-    shown = snapshot(seated(BERT, ANNA), Counts(), play_url)
+def test_guests_are_in_their_seats() -> None:
+    view = snapshot(room_with_guests(BERT, ANNA), MemberCounts(), play_url)
     for seat, person in (("male", BERT), ("female", ANNA)):
-        assert shown[seat] == {
+        assert view[seat] == {
             **person.face(),
             "area": person.area,
             "age": person.age,
@@ -55,41 +55,41 @@ def test_guests_are_shown_on_their_seats() -> None:
         }
 
 
-def test_applicants_stand_in_the_order_in_which_they_first_applied_or_were_invited() -> None:
+def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
     room = live_room(BERT, CARL, ANNA)
     room.invite(HOST.user_id, CARL, NOW, 60)
     room.apply(BERT, NOW, 600)
     room.apply(ANNA, NOW, 600)
     room.apply(CARL, NOW + 9, 600)
-    room = after(room)
+    room = reloaded(room)
     room.invite(HOST.user_id, ANNA, NOW, 60)
     room.applications = dict(reversed(room.applications.items()))
-    assert snapshot(room, Counts(), play_url)["applicants"] == [
-        row(CARL, applied_at=NOW + 9, invited=True, expires_at=NOW + 60_000),
-        row(BERT, applied_at=NOW, invited=False, expires_at=NOW + 600_000),
-        row(ANNA, applied_at=NOW, invited=True, expires_at=NOW + 60_000),
+    assert snapshot(room, MemberCounts(), play_url)["applicants"] == [
+        applicant(CARL, applied_at=NOW + 9, invited=True, expires_at=NOW + 60_000),
+        applicant(BERT, applied_at=NOW, invited=False, expires_at=NOW + 600_000),
+        applicant(ANNA, applied_at=NOW, invited=True, expires_at=NOW + 60_000),
     ]
 
 
-def test_an_invited_viewer_has_no_time_of_application() -> None:
+def test_an_invited_viewer_has_no_application_time() -> None:
     room = live_room(BERT)
     room.invite(HOST.user_id, BERT, NOW, 60)
-    (shown,) = snapshot(room, Counts(), play_url)["applicants"]
-    assert shown == row(BERT, applied_at=None, invited=True, expires_at=NOW + 60_000)
+    (view,) = snapshot(room, MemberCounts(), play_url)["applicants"]
+    assert view == applicant(BERT, applied_at=None, invited=True, expires_at=NOW + 60_000)
 
 
-def test_a_cover_is_shown_instead_of_the_hosts_face() -> None:
-    assert snapshot(live_room(cover="c"), Counts(), play_url)["room_image"] == "c"
+def test_a_cover_replaces_the_face_of_the_host() -> None:
+    assert snapshot(live_room(cover="c"), MemberCounts(), play_url)["room_image"] == "c"
 
 
-def test_nobody_is_in_a_room_that_is_not_live() -> None:
-    shown = snapshot(new_room(), Counts(), play_url)
-    assert (shown["status"], shown["audience_count"], shown["num_list"]) == ("ended", 0, [0] * 4)
-    room = applied(BERT)
+def test_an_ended_live_is_empty() -> None:
+    view = snapshot(new_room(), MemberCounts(), play_url)
+    assert (view["status"], view["audience_count"], view["num_list"]) == ("ended", 0, [0] * 4)
+    room = room_with_applicants(BERT)
     room.close("host")
-    shown = snapshot(after(room), Counts(), play_url)
-    assert (shown["status"], shown["applicants"], shown["male"]) == ("ended", [], None)
+    view = snapshot(reloaded(room), MemberCounts(), play_url)
+    assert (view["status"], view["applicants"], view["male"]) == ("ended", [], None)
 
 
-def row(person, **more):
+def applicant(person, **more):
     return {**person.face(), **more}

@@ -1,4 +1,4 @@
-"""What the database itself keeps true, and the questions that it answers from an index."""
+"""Unique and TTL indexes, and the indexes of frequent queries."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,15 +6,23 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from storage.letters import KEPT_SECONDS, OVERLAP
-from tests.storage.conftest import House
+from storage.evictions import OVERLAP, TTL_SECONDS
+from tests.support.room_builders import BERT, NOW
+from tests.support.storage import StoresFixture
+from tests.support.stored_members import PROCESS
+from tests.support.stored_rooms import open_room
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
 
-async def index(house: House, collection: str, *keys: str) -> dict[str, Any]:
-    found = await house.database.collection(collection).index_information()
+async def index(stores: StoresFixture, collection: str, *keys: str) -> dict[str, Any]:
+    found = await stores.database.collection(collection).index_information()
     return next(it for it in found.values() if [key for key, _ in it["key"]] == list(keys))
+
+
+async def all_indexes(stores: StoresFixture) -> dict[str, Any]:
+    names = await stores.database._db.list_collection_names()
+    return {name: await stores.database.collection(name).index_information() for name in names}
 
 
 @pytest.mark.parametrize(
@@ -22,33 +30,33 @@ async def index(house: House, collection: str, *keys: str) -> dict[str, Any]:
     [("users", ("app_id", "openid")), ("likes", ("by", "of")), ("rooms", ("host_id",))],
 )
 @gen_test
-async def test_there_is_one_of_each(house: House, collection: str, keys: tuple[str, ...]) -> None:
-    assert (await index(house, collection, *keys))["unique"] is True
-    rows = house.database.collection(collection)
-    twin = dict.fromkeys(keys, "same")
-    await rows.insert_one({"_id": 1, **twin})
-    with pytest.raises(DuplicateKeyError):
-        await rows.insert_one({"_id": 2, **twin})
-
-
-@gen_test
-async def test_tokens_die_at_the_time_that_they_name(house: House) -> None:
-    assert (await index(house, "tokens", "expires_at"))["expireAfterSeconds"] == 0
-
-
-@gen_test
-async def test_letters_are_kept_for_so_long_that_every_process_has_read_them(
-    house: House,
+async def test_unique_index_rejects_a_duplicate(
+    stores: StoresFixture, collection: str, keys: tuple[str, ...]
 ) -> None:
-    kept = timedelta(seconds=(await index(house, "letters", "at"))["expireAfterSeconds"])
-    assert kept.total_seconds() == KEPT_SECONDS
-    assert kept > 10 * OVERLAP
+    assert (await index(stores, collection, *keys))["unique"] is True
+    rows = stores.database.collection(collection)
+    duplicate = dict.fromkeys(keys, "same")
+    await rows.insert_one({"_id": 1, **duplicate})
+    with pytest.raises(DuplicateKeyError):
+        await rows.insert_one({"_id": 2, **duplicate})
 
 
 @gen_test
-async def test_the_index_of_what_is_due_holds_only_those_who_are_due(house: House) -> None:
-    filtered = (await index(house, "members", "due_at"))["partialFilterExpression"]
-    assert filtered == {"due_at": {"$gt": 0}}
+async def test_tokens_expire_at_their_own_time(stores: StoresFixture) -> None:
+    assert (await index(stores, "tokens", "expires_at"))["expireAfterSeconds"] == 0
+
+
+@gen_test
+async def test_evictions_are_kept_much_longer_than_the_poll_overlap(stores: StoresFixture) -> None:
+    lifetime = timedelta(seconds=(await index(stores, "letters", "at"))["expireAfterSeconds"])
+    assert lifetime.total_seconds() == TTL_SECONDS
+    assert lifetime > 10 * OVERLAP
+
+
+@gen_test
+async def test_due_index_holds_only_due_members(stores: StoresFixture) -> None:
+    filter_expression = (await index(stores, "members", "due_at"))["partialFilterExpression"]
+    assert filter_expression == {"due_at": {"$gt": 0}}
 
 
 @pytest.mark.parametrize(
@@ -70,12 +78,43 @@ async def test_the_index_of_what_is_due_holds_only_those_who_are_due(house: Hous
     ],
 )
 @gen_test
-async def test_what_is_asked_often_has_an_index(
-    house: House, collection: str, keys: tuple[str, ...]
+async def test_frequent_query_has_an_index(
+    stores: StoresFixture, collection: str, keys: tuple[str, ...]
 ) -> None:
-    assert await index(house, collection, *keys)
+    assert await index(stores, collection, *keys)
 
 
 @gen_test
-async def test_making_the_indexes_again_is_harmless(house: House) -> None:
-    await house.make_indexes()
+async def test_make_indexes_is_idempotent(stores: StoresFixture) -> None:
+    before = await all_indexes(stores)
+    await stores.make_indexes()
+    assert await all_indexes(stores) == before
+
+
+def plan_stages(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    inner = [plan["inputStage"]] if "inputStage" in plan else plan.get("inputStages", [])
+    return [plan, *(stage for it in inner for stage in plan_stages(it))]
+
+
+@pytest.mark.parametrize(
+    ("query", "order", "index"),
+    [
+        ({"due_at": {"$gt": 0, "$lte": NOW}}, {"due_at": 1}, "due_at"),
+        ({"process": PROCESS}, {}, "process"),
+        ({"process": None, "away_at": None, "seen_at": {"$lte": NOW}}, {}, "process"),
+    ],
+    ids=["claim", "mark_members_away", "mark_silent_away"],
+)
+@gen_test
+async def test_periodic_query_uses_an_index(
+    stores: StoresFixture, query: dict[str, Any], order: dict[str, int], index: str
+) -> None:
+    await open_room(stores, BERT)
+    explained = await stores.database._db.command(
+        {"explain": {"find": "members", "filter": query, "sort": order}}
+    )
+    stages = plan_stages(explained["queryPlanner"]["winningPlan"])
+    names = [stage["stage"] for stage in stages]
+    assert "IXSCAN" in names
+    assert not {"COLLSCAN", "SORT"} & set(names)
+    assert next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN").get(index) == 1

@@ -1,4 +1,4 @@
-"""The book on a real MongoDB: once per key, never below zero, all or nothing."""
+"""The ledger on a real MongoDB: entries are unique, atomic, and never overdraw a balance."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,165 +6,181 @@ from typing import Any
 
 import pytest
 
-from money.book import Entry, Heard, Purse, lines_of
-from money.refusals import InsufficientGold, RequestIdReused
-from money.teller import AlreadyWritten, Teller
-from rooms.locks import Locks
-from rooms.refusals import NoSuchUser, TryAgain
+from core.errors import TryAgain
+from core.locks import NamedLocks
+from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
+from ledger.journal import Balance, EventReference, JournalEntry, postings_for
+from services.ledger import LedgerService
 from storage import ledger as module
 from storage.database import Document, Session
-from storage.ledger import marks_in
-from tests.storage.conftest import House, Process, rose
-from tests.storage.test_pages import reads
+from storage.errors import UserNotFound
+from storage.ledger import ranking_changes_in
+from tests.support.query_profile import profile_queries
+from tests.support.storage import GiftProcess, StoresFixture, rose
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
 
-def tellers(house: House, n: int) -> list[Teller]:
-    """As many processes: each with locks of its own."""
-    return [Teller(house.ledger, Locks().hold) for _ in range(n)]
+def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
+    """Services of `n` processes, each with its own locks."""
+    return [LedgerService(stores.ledger, NamedLocks().hold) for _ in range(n)]
 
 
 @gen_test
-async def test_gold_is_granted_once(house: House) -> None:
-    (anna,) = await house.people((1, 2))
+async def test_gold_is_granted_once(stores: StoresFixture) -> None:
+    (anna,) = await stores.create_users((1, 2))
     answers = await asyncio.gather(
-        *(t.grant(anna, 50, "prize", "g", "ops") for t in tellers(house, 5))
+        *(service.grant(anna, 50, "prize", "g", "ops") for service in ledger_services(stores, 5))
     )
     assert answers == [{"gold": 51, "income": 2}] * 5
-    (entry,) = await house.entries()
+    (entry,) = await stores.entries()
     assert (entry["_id"], entry["note"], entry["by"]) == ("grant:g", "prize", "ops")
-    with pytest.raises(NoSuchUser):
-        await tellers(house, 1)[0].grant("nobody", 50, "prize", "h", "ops")
+    with pytest.raises(UserNotFound):
+        await ledger_services(stores, 1)[0].grant("unknown", 50, "prize", "h", "ops")
 
 
 @gen_test
-async def test_one_id_for_two_grants_at_once_is_used_for_one_of_them(house: House) -> None:
-    (anna,) = await house.people((0, 0))
-    done = await asyncio.gather(
-        *(t.grant(anna, 50 + n, "prize", "g", "ops") for n, t in enumerate(tellers(house, 2))),
+async def test_concurrent_grants_with_the_same_request_id_apply_one(stores: StoresFixture) -> None:
+    (anna,) = await stores.create_users((0, 0))
+    results = await asyncio.gather(
+        *(
+            service.grant(anna, 50 + n, "prize", "g", "ops")
+            for n, service in enumerate(ledger_services(stores, 2))
+        ),
         return_exceptions=True,
     )
-    (refused,) = [it for it in done if isinstance(it, BaseException)]
-    assert isinstance(refused, RequestIdReused)
-    (entry,) = await house.entries()
-    assert await house.purse(anna) == (entry["content"]["gold"], 0)
+    (error,) = [it for it in results if isinstance(it, BaseException)]
+    assert isinstance(error, RequestIdReused)
+    (entry,) = await stores.entries()
+    assert await stores.balance(anna) == (entry["content"]["gold"], 0)
 
 
 @gen_test
-async def test_the_key_of_an_entry_is_unique_and_a_second_one_undoes_its_transaction(
-    house: House,
-) -> None:
-    (anna,) = await house.people((0, 0))
-    lines = lines_of(anna, 5)
+async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture) -> None:
+    (anna,) = await stores.create_users((0, 0))
+    lines = postings_for(anna, 5)
 
     async def work(session: Session) -> None:
-        await house.ledger.move(session, lines)
-        await house.ledger.write(session, Entry("key", "grant", "ops", lines, {}), None)
+        await stores.ledger.move(session, lines)
+        await stores.ledger.write(session, JournalEntry("key", "grant", "ops", lines, {}), None)
 
-    await house.ledger.alone(work)
-    with pytest.raises(AlreadyWritten) as written:
-        await house.ledger.alone(work)
-    assert written.value.key == "key"
-    assert await house.purse(anna) == (5, 0)
-
-
-async def write(house: House, entry: Entry, heard: Heard | None = None) -> None:
-    await house.ledger.alone(lambda session: house.ledger.write(session, entry, heard))
+    await stores.ledger.run_transaction(work)
+    with pytest.raises(EntryExists) as error:
+        await stores.ledger.run_transaction(work)
+    assert error.value.key == "key"
+    assert await stores.balance(anna) == (5, 0)
 
 
-@gen_test
-async def test_an_entry_that_a_room_heard_of_names_the_event(house: House) -> None:
-    await write(house, Entry("key", "gift", "anna", (), {"a": 1}, {"b": 2}), Heard(7, "e", 42))
-    (entry,) = await house.entries()
-    assert (entry["live_id"], entry["epoch"], entry["seq"]) == (7, "e", 42)
-    assert await house.ledger.find("key") == ({"a": 1}, {"b": 2})
-    assert await house.ledger.find("other") is None
-
-
-@gen_test
-async def test_an_entry_is_read_as_it_was_written(house: House) -> None:
-    entry = Entry("key", "grant", "ops", lines_of("anna", 5), {"a": 1}, {"b": 2}, "a note")
-    await write(house, entry)
-    assert await house.ledger.entry("key") == entry
-    assert await house.ledger.entry("other") is None
-
-
-@gen_test
-async def test_balances_move_only_together(house: House) -> None:
-    anna, bert = await house.people((0, 10), (0, 0))
-    lines = lines_of(anna, 5, -11) + lines_of(bert, 3)
-    with pytest.raises(InsufficientGold):
-        await house.ledger.alone(lambda session: house.ledger.move(session, lines))
-    assert await house.purse(anna) == (0, 10)
-    assert await house.purse(bert) == (0, 0)
-    lines = lines_of(anna, 5, -10) + lines_of(bert, 3)
-    moved = await house.ledger.alone(lambda session: house.ledger.move(session, lines))
-    assert moved == {anna: Purse(5, 0), bert: Purse(3, 0)}
-
-
-# ---- an entry that was seen
-
-
-@gen_test
-async def test_what_a_transaction_has_seen_is_waited_for_until_it_is_there_to_stay(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def write(
+    stores: StoresFixture, entry: JournalEntry, event: EventReference | None = None
 ) -> None:
-    find, looks = house.ledger.find, []
+    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry, event))
+
+
+@gen_test
+async def test_entry_published_in_a_room_refers_to_its_event(stores: StoresFixture) -> None:
+    await write(
+        stores,
+        JournalEntry("key", "gift", "anna", (), {"a": 1}, {"b": 2}),
+        EventReference(7, "e", 42),
+    )
+    (entry,) = await stores.entries()
+    assert (entry["live_id"], entry["epoch"], entry["seq"]) == (7, "e", 42)
+    assert await stores.ledger.find("key") == ({"a": 1}, {"b": 2})
+    assert await stores.ledger.find("other") is None
+
+
+@gen_test
+async def test_entry_is_read_as_it_was_written(stores: StoresFixture) -> None:
+    entry = JournalEntry(
+        "key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "a note"
+    )
+    await write(stores, entry)
+    assert await stores.ledger.entry("key") == entry
+    assert await stores.ledger.entry("other") is None
+
+
+@gen_test
+async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> None:
+    anna, bert = await stores.create_users((0, 10), (0, 0))
+    lines = postings_for(anna, 5, -11) + postings_for(bert, 3)
+    with pytest.raises(InsufficientGold):
+        await stores.ledger.run_transaction(lambda session: stores.ledger.move(session, lines))
+    assert await stores.balance(anna) == (0, 10)
+    assert await stores.balance(bert) == (0, 0)
+    lines = postings_for(anna, 5, -10) + postings_for(bert, 3)
+    balances = await stores.ledger.run_transaction(
+        lambda session: stores.ledger.move(session, lines)
+    )
+    assert balances == {anna: Balance(5, 0), bert: Balance(3, 0)}
+
+
+# ---- uncommitted entries
+
+
+@gen_test
+async def test_find_committed_waits_until_the_entry_is_committed(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, lookups = stores.ledger.find, []
 
     async def find_late(key: str) -> Any:
-        looks.append(key)
-        if len(looks) == 3:
-            await write(house, Entry("key", "grant", "ops", (), {"a": 1}, {"b": 2}))
+        lookups.append(key)
+        if len(lookups) == 3:
+            await write(stores, JournalEntry("key", "grant", "ops", (), {"a": 1}, {"b": 2}))
         return await find(key)
 
-    monkeypatch.setattr(house.ledger, "find", find_late)
-    assert await house.ledger.settled("key") == ({"a": 1}, {"b": 2})
-    assert looks == ["key"] * 3
+    monkeypatch.setattr(stores.ledger, "find", find_late)
+    assert await stores.ledger.find_committed("key") == ({"a": 1}, {"b": 2})
+    assert lookups == ["key"] * 3
 
 
 @gen_test
-async def test_what_was_seen_and_never_comes_is_to_be_tried_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_find_committed_times_out_with_try_again(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     with pytest.raises(TryAgain):
-        await house.ledger.settled("key")
+        await stores.ledger.find_committed("key")
 
 
-# ---- what it adds to the rankings
+# ---- rankings
 
 
 @gen_test
-async def test_a_reversed_gift_goes_back_once_and_out_of_the_rankings(house: House) -> None:
-    anna, bert = await house.people((100, 0), (0, 0))
-    await Process(house).give(rose(anna, bert, "r"))
-    (gift,) = await house.entries()
-    scopes = {mark.scope for mark in marks_in(gift)}
-    assert [await house.ranks.top(scope, "gold") for scope in scopes] == [[(anna, 10)]]
+async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: StoresFixture) -> None:
+    anna, bert = await stores.create_users((100, 0), (0, 0))
+    await GiftProcess(stores).give(rose(anna, bert, "r"))
+    (gift,) = await stores.entries()
+    scopes = {change.scope for change in ranking_changes_in(gift)}
+    assert [await stores.rankings.top(scope, "gold") for scope in scopes] == [[(anna, 10)]]
     answers = await asyncio.gather(
-        *(t.reverse(gift["_id"], "by mistake", "ops") for t in tellers(house, 4))
+        *(
+            service.reverse(gift["_id"], "by mistake", "ops")
+            for service in ledger_services(stores, 4)
+        )
     )
     assert answers == [{"reverses": gift["_id"]}] * 4
-    assert (await house.purse(anna), await house.purse(bert)) == ((100, 0), (0, 0))
-    assert [await house.ranks.top(scope, "gold") for scope in scopes] == [[]]
+    assert (await stores.balance(anna), await stores.balance(bert)) == ((100, 0), (0, 0))
+    assert [await stores.rankings.top(scope, "gold") for scope in scopes] == [[]]
 
 
 @gen_test
-async def test_the_reversal_of_a_grant_has_nothing_to_do_with_the_rankings(house: House) -> None:
-    (anna,) = await house.people((0, 0))
-    (teller,) = tellers(house, 1)
-    await teller.grant(anna, 50, "prize", "g", "ops")
-    await teller.reverse("grant:g", "by mistake", "ops")
-    assert await house.database.collection("ranks").count_documents({}) == 0
-    assert [marks for entry in await house.entries() for marks in marks_in(entry)] == []
+async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
+    (anna,) = await stores.create_users((0, 0))
+    (ledger_service,) = ledger_services(stores, 1)
+    await ledger_service.grant(anna, 50, "prize", "g", "ops")
+    await ledger_service.reverse("grant:g", "by mistake", "ops")
+    assert await stores.database.collection("ranks").count_documents({}) == 0
+    entries = await stores.entries()
+    assert [change for entry in entries for change in ranking_changes_in(entry)] == []
 
 
-# ---- what operators search for
+# ---- search
 
 
-async def many(house: House, count: int) -> list[Document]:
-    """As many entries, each of its own second; of each order one, and of each user."""
+async def insert_entries(stores: StoresFixture, count: int) -> list[Document]:
+    """Insert entries one second apart, each with its own user and gift or order."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     rows: list[Document] = [
         {
@@ -176,17 +192,15 @@ async def many(house: House, count: int) -> list[Document]:
         }
         for n in range(count)
     ]
-    await house.database.collection("ledger").insert_many(rows)
+    await stores.database.collection("ledger").insert_many(rows)
     return rows
 
 
 @gen_test
-async def test_an_entry_is_found_by_its_start_its_order_or_whose_gold_it_moves(
-    house: House,
-) -> None:
-    rows = await many(house, 40)
+async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresFixture) -> None:
+    rows = await insert_entries(stores, 40)
     gift, recharge = rows[20]["_id"], rows[21]["_id"]
-    for said, wanted in (
+    for search, wanted in (
         (gift, gift),
         (gift[:13], gift),
         ("20000020", gift),
@@ -194,22 +208,22 @@ async def test_an_entry_is_found_by_its_start_its_order_or_whose_gold_it_moves(
         ("Q00021", recharge),
         ("20000021", recharge),
     ):
-        found, _ = await house.ledger.page("", "", "", 50, said=said)
-        assert wanted in [row["_id"] for row in found], said
-    for said in ("gift.", "r-20", "2000002", "q00021"):
-        assert await house.ledger.page("", "", "", 10, said=said) == ([], None), said
-    assert await house.ledger.page("", "gift", "", 10, said="Q00021") == ([], None)
+        found, _ = await stores.ledger.page("", "", "", 50, search=search)
+        assert wanted in [row["_id"] for row in found], search
+    for search in ("gift.", "r-20", "2000002", "q00021"):
+        assert await stores.ledger.page("", "", "", 10, search=search) == ([], None), search
+    assert await stores.ledger.page("", "gift", "", 10, search="Q00021") == ([], None)
 
 
 @gen_test
-async def test_operators_read_what_they_see_and_not_the_whole_book(house: House) -> None:
-    rows = await many(house, 3000)
+async def test_ledger_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
+    rows = await insert_entries(stores, 3000)
     middle = rows[1500]
     cursor = f"{int(middle['at'].timestamp() * 1000)}.{middle['_id']}"
-    async with reads(house.database, "ledger") as read:
-        for said in (middle["_id"], "20001500", "Q01501"):
-            found, _ = await house.ledger.page("", "", "", 10, said=said)
+    async with profile_queries(stores.database, "ledger") as examined:
+        for search in (middle["_id"], "20001500", "Q01501"):
+            found, _ = await stores.ledger.page("", "", "", 10, search=search)
             assert len(found) == 1
-        await house.ledger.page("", "", cursor, 10)
-    assert all(one <= 60 for one in read), read
-    assert len(read) == 4
+        await stores.ledger.page("", "", cursor, 10)
+    assert all(count <= 60 for count in examined), examined
+    assert len(examined) == 4

@@ -1,205 +1,221 @@
-"""Places of people on a real MongoDB."""
+"""Memberships on a real MongoDB."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from rooms.keeper import Raced
-from rooms.people import Counts, Person
-from rooms.refusals import InUse
-from tests.rooms.cast import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
-from tests.storage.conftest import House
-from tests.storage.test_rooms import change, load, opened, save
+from core.errors import WriteConflict
+from rooms.errors import GenderInUse
+from rooms.members import MemberCounts, Person
+from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
+from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import accept_user, change_room, load_room, open_room, save_room
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
 
-async def place(house: House, person: Person) -> Any:
-    found = await house.members.get(person.user_id)
+async def stored_member(stores: StoresFixture, person: Person) -> Any:
+    found = await stores.members.get(person.user_id)
     assert found is not None
     return found
 
 
-async def set_gender(house: House, person: Person, gender: int) -> None:
-    await house.database.transaction(
-        lambda session: house.members.set_gender(person.user_id, gender, session)
+async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None:
+    await stores.database.transaction(
+        lambda session: stores.members.set_gender(person.user_id, gender, session)
     )
 
 
 @gen_test
-async def test_a_place_is_stored_with_everything_that_it_says(house: House) -> None:
-    live_id = await opened(house, BERT)
-    kept = await place(house, BERT)
-    assert (kept.user_id, kept.live_id, kept.epoch) == (BERT.user_id, live_id, "e1")
-    assert (kept.gender, kept.role, kept.entered_at, kept.v) == (1, "viewer", NOW, 0)
-    assert await house.members.get("nobody") is None
+async def test_membership_is_stored_with_all_fields(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    stored = await stored_member(stores, BERT)
+    assert (stored.user_id, stored.live_id, stored.epoch) == (BERT.user_id, live_id, "e1")
+    assert (stored.gender, stored.role, stored.entered_at, stored.v) == (1, "viewer", NOW, 0)
+    assert await stores.members.get("unknown") is None
 
 
 @gen_test
-async def test_every_change_of_a_place_has_a_new_version(house: House) -> None:
-    live_id = await opened(house, BERT)
-    await change(house, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-    assert ((await place(house, BERT)).role, (await place(house, BERT)).v) == ("applied", 1)
-    await change(
-        house, live_id, lambda room: room.invite(HOST.user_id, BERT, NOW, 60), BERT.user_id
+async def test_every_membership_change_increments_its_version(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    assert ((await stored_member(stores, BERT)).role, (await stored_member(stores, BERT)).v) == (
+        "applied",
+        1,
     )
-    assert ((await place(house, BERT)).role, (await place(house, BERT)).v) == ("applied", 2)
+    await change_room(
+        stores, live_id, lambda room: room.invite(HOST.user_id, BERT, NOW, 60), BERT.user_id
+    )
+    assert ((await stored_member(stores, BERT)).role, (await stored_member(stores, BERT)).v) == (
+        "applied",
+        2,
+    )
 
 
 @gen_test
-async def test_a_person_has_one_place(house: House) -> None:
-    first, second = await opened(house), await opened(house, host=ANNA)
-    rooms = [await load(house, live_id, BERT.user_id) for live_id in (first, second)]
+async def test_concurrent_entries_into_two_rooms_give_one_membership(stores: StoresFixture) -> None:
+    first, second = await open_room(stores), await open_room(stores, host=ANNA)
+    rooms = [await load_room(stores, live_id, BERT.user_id) for live_id in (first, second)]
     for room in rooms:
         room.enter(BERT, NOW)
-    done = await asyncio.gather(*(save(house, room) for room in rooms), return_exceptions=True)
-    assert sorted(map(repr, done)) == sorted([repr(None), repr(Raced())])
-    assert (await place(house, BERT)).live_id in (first, second)
+    results = await asyncio.gather(
+        *(save_room(stores, room) for room in rooms), return_exceptions=True
+    )
+    assert sorted(map(repr, results)) == sorted([repr(None), repr(WriteConflict())])
+    assert (await stored_member(stores, BERT)).live_id in (first, second)
 
 
 @gen_test
-async def test_a_place_elsewhere_is_never_written_over(house: House) -> None:
-    first, second = await opened(house, BERT), await opened(house, host=ANNA)
-    room = await load(house, second, BERT.user_id)
+async def test_membership_in_another_live_room_is_not_overwritten(stores: StoresFixture) -> None:
+    first, second = await open_room(stores, BERT), await open_room(stores, host=ANNA)
+    room = await load_room(stores, second, BERT.user_id)
     room.enter(BERT, NOW)
-    with pytest.raises(Raced):
-        await save(house, room)
-    assert (await place(house, BERT)).live_id == first
+    with pytest.raises(WriteConflict):
+        await save_room(stores, room)
+    assert (await stored_member(stores, BERT)).live_id == first
 
 
 @gen_test
-async def test_a_place_left_over_from_an_older_life_of_the_room_is_written_over(
-    house: House,
-) -> None:
-    live_id = await opened(house, BERT)
-    await change(house, live_id, lambda room: room.close("host"))
-    await opened(house, epoch="e2")
-    rooms = [await load(house, live_id, BERT.user_id) for _ in range(2)]
+async def test_membership_of_an_earlier_live_is_overwritten(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await open_room(stores, epoch="e2")
+    rooms = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
     for room in rooms:
         room.enter(BERT, NOW + 5)
-    await save(house, rooms[0])
-    assert (await place(house, BERT)).epoch == "e2"
-    with pytest.raises(Raced):
-        await save(house, rooms[1])
+    await save_room(stores, rooms[0])
+    assert (await stored_member(stores, BERT)).epoch == "e2"
+    with pytest.raises(WriteConflict):
+        await save_room(stores, rooms[1])
 
 
 @gen_test
-async def test_who_sits_down_and_leaves_at_once_is_no_ghost_on_the_seat(house: House) -> None:
-    live_id = await opened(house, BERT)
-    sits, leaves = [await load(house, live_id, BERT.user_id) for _ in range(2)]
-    sits.accept(BERT, "open", "s", "")
-    leaves.leave(BERT.user_id)
-    done = await asyncio.gather(save(house, sits), save(house, leaves), return_exceptions=True)
-    assert sum(isinstance(it, Raced) for it in done) == 1
-    room = await load(house, live_id, BERT.user_id)
+async def test_concurrent_accept_and_leave_keep_seat_and_membership_consistent(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    accepting, leaving = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
+    accepting.accept(BERT, "open", "s", "")
+    leaving.leave(BERT.user_id)
+    results = await asyncio.gather(
+        save_room(stores, accepting), save_room(stores, leaving), return_exceptions=True
+    )
+    assert sum(isinstance(it, WriteConflict) for it in results) == 1
+    room = await load_room(stores, live_id, BERT.user_id)
     assert (room.male is None) == (room.role_of(BERT.user_id) is None)
 
 
-@pytest.mark.parametrize("first", ["leaves", "is invited"])
+@pytest.mark.parametrize("first", ["leave", "invitation"])
 @gen_test
-async def test_nobody_is_invited_who_leaves_at_the_same_moment(house: House, first: str) -> None:
-    live_id = await opened(house, BERT)
-    invited, left = [await load(house, live_id, BERT.user_id) for _ in range(2)]
+async def test_concurrent_invitation_and_leave_conflict(stores: StoresFixture, first: str) -> None:
+    live_id = await open_room(stores, BERT)
+    invited, left = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
     invited.invite(HOST.user_id, BERT, NOW, 60)
     left.leave(BERT.user_id)
-    order = [left, invited] if first == "leaves" else [invited, left]
-    await save(house, order[0])
-    with pytest.raises(Raced):
-        await save(house, order[1])
-    room = await load(house, live_id, BERT.user_id)
+    order = [left, invited] if first == "leave" else [invited, left]
+    await save_room(stores, order[0])
+    with pytest.raises(WriteConflict):
+        await save_room(stores, order[1])
+    room = await load_room(stores, live_id, BERT.user_id)
     assert (BERT.user_id in room.applications) == (room.role_of(BERT.user_id) is not None)
 
 
 @gen_test
-async def test_an_application_expires_in_the_place_of_somebody_who_was_not_loaded(
-    house: House,
+async def test_expiry_resets_the_role_of_a_member_that_was_not_loaded(
+    stores: StoresFixture,
 ) -> None:
-    live_id = await opened(house, BERT)
-    await change(house, live_id, lambda room: room.apply(BERT, NOW, 1), BERT.user_id)
-    await change(house, live_id, lambda room: room.expire(NOW + 1_000))
-    assert (await place(house, BERT)).role == "viewer"
+    live_id = await open_room(stores, BERT)
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 1), BERT.user_id)
+    await change_room(stores, live_id, lambda room: room.expire(NOW + 1_000))
+    assert (await stored_member(stores, BERT)).role == "viewer"
 
 
 @gen_test
-async def test_counts_are_counted_and_the_host_is_not_among_them(house: House) -> None:
-    man = Person("30000001", "m", "", 1)
-    live_id = await opened(house, BERT, CARL, man, ANNA, DORA, KIM)
-    await change(house, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
-    await change(house, live_id, lambda r: r.accept(CARL, "open", "s", ""), CARL.user_id)
-    await change(house, live_id, lambda r: r.apply(ANNA, NOW, 600), ANNA.user_id)
-    await change(house, live_id, lambda r: r.apply(DORA, NOW, 600), DORA.user_id)
-    counts = (await house.members.counts([(live_id, "e1")]))[live_id]
-    assert counts == Counts(men_applying=1, men=3, women_applying=2, women=2, others=1)
+async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture) -> None:
+    viewer = Person("30000001", "m", "", 1)
+    live_id = await open_room(stores, BERT, CARL, viewer, ANNA, DORA, KIM)
+    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
+    await accept_user(stores, live_id, CARL, "s")
+    await change_room(stores, live_id, lambda r: r.apply(ANNA, NOW, 600), ANNA.user_id)
+    await change_room(stores, live_id, lambda r: r.apply(DORA, NOW, 600), DORA.user_id)
+    counts = (await stores.members.counts([(live_id, "e1")]))[live_id]
+    assert counts == MemberCounts(men_applying=1, men=3, women_applying=2, women=2, others=1)
     assert counts.num_list == [1, 3, 2, 2]
     assert counts.audience == 7
 
 
 @gen_test
-async def test_counts_are_of_the_life_that_is_asked_for(house: House) -> None:
-    first = await opened(house, BERT)
-    await change(house, first, lambda room: room.close("host"))
-    await opened(house, epoch="e2")
-    second = await opened(house, CARL, host=ANNA, epoch="a1")
-    asked = await house.members.counts(it for it in [(first, "e2"), (second, "a1"), (99, "x")])
-    assert asked == {first: Counts(), second: Counts(men=1), 99: Counts()}
-    assert await house.members.counts([]) == {}
+async def test_counts_are_limited_to_the_requested_live(stores: StoresFixture) -> None:
+    first = await open_room(stores, BERT)
+    await change_room(stores, first, lambda room: room.close("host"))
+    await open_room(stores, epoch="e2")
+    second = await open_room(stores, CARL, host=ANNA, epoch="a1")
+    counts = await stores.members.counts(it for it in [(first, "e2"), (second, "a1"), (99, "x")])
+    assert counts == {first: MemberCounts(), second: MemberCounts(men=1), 99: MemberCounts()}
+    assert await stores.members.counts([]) == {}
 
 
 @gen_test
-async def test_viewers_are_those_who_only_watch_by_time_of_entry(house: House) -> None:
-    live_id = await opened(house, ANNA)
-    men = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(6)]
-    for n, man in enumerate(men):
-        await change(house, live_id, lambda r, m=man, n=n: r.enter(m, NOW - n), man.user_id)
-    await change(house, live_id, lambda r: r.apply(men[0], NOW, 600), men[0].user_id)
-    await change(house, live_id, lambda r: r.accept(men[1], "open", "s", ""), men[1].user_id)
-    await change(
-        house, live_id, lambda r: r.invite(HOST.user_id, men[2], NOW, 60) if not r.male else None
+async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, ANNA)
+    viewers = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(6)]
+    for n, viewer in enumerate(viewers):
+        await change_room(
+            stores, live_id, lambda r, p=viewer, n=n: r.enter(p, NOW - n), viewer.user_id
+        )
+    await change_room(stores, live_id, lambda r: r.apply(viewers[0], NOW, 600), viewers[0].user_id)
+    await change_room(
+        stores, live_id, lambda r: r.accept(viewers[1], "open", "s", ""), viewers[1].user_id
     )
-    ids = [man.user_id for man in reversed(men[2:])]
-    assert await house.members.viewers(live_id, "e1", 1, 0, 10) == ids
-    assert await house.members.viewers(live_id, "e1", 1, 1, 2) == ids[1:3]
-    assert await house.members.viewers(live_id, "e1", 2, 0, 10) == [ANNA.user_id]
-    assert await house.members.viewers(live_id, "e0", 1, 0, 10) == []
+    await change_room(
+        stores,
+        live_id,
+        lambda r: r.invite(HOST.user_id, viewers[2], NOW, 60) if not r.male else None,
+    )
+    ids = [viewer.user_id for viewer in reversed(viewers[2:])]
+    assert await stores.members.viewers(live_id, "e1", 1, 0, 10) == ids
+    assert await stores.members.viewers(live_id, "e1", 1, 1, 2) == ids[1:3]
+    assert await stores.members.viewers(live_id, "e1", 2, 0, 10) == [ANNA.user_id]
+    assert await stores.members.viewers(live_id, "e0", 1, 0, 10) == []
 
 
 @gen_test
-async def test_a_viewers_gender_changes_in_the_place_too(house: House) -> None:
-    live_id = await opened(house, KIM)
-    stale = await load(house, live_id, KIM.user_id)
-    await set_gender(house, KIM, 2)
-    kept = await place(house, KIM)
-    assert (kept.gender, kept.v) == (2, 1)
-    stale.leave(KIM.user_id)
-    with pytest.raises(Raced):
-        await save(house, stale)
+async def test_gender_change_updates_the_viewers_membership(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, KIM)
+    outdated = await load_room(stores, live_id, KIM.user_id)
+    await set_gender(stores, KIM, 2)
+    stored = await stored_member(stores, KIM)
+    assert (stored.gender, stored.v) == (2, 1)
+    outdated.leave(KIM.user_id)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
 
 
 @gen_test
-async def test_the_gender_of_somebody_applied_or_on_mic_is_in_use(house: House) -> None:
-    live_id = await opened(house, BERT, CARL)
-    await change(house, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
-    await change(house, live_id, lambda r: r.accept(CARL, "open", "s", ""), CARL.user_id)
+async def test_gender_is_in_use_while_applied_or_on_mic(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, CARL)
+    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
+    await accept_user(stores, live_id, CARL, "s")
     for person in (BERT, CARL):
-        with pytest.raises(InUse):
-            await set_gender(house, person, 2)
-        await set_gender(house, person, 1)
-        assert (await place(house, person)).gender == 1
+        with pytest.raises(GenderInUse):
+            await set_gender(stores, person, 2)
+        await set_gender(stores, person, 1)
+        assert (await stored_member(stores, person)).gender == 1
 
 
 @gen_test
-async def test_a_gender_is_not_in_use_in_a_live_that_has_ended(house: House) -> None:
-    """The places of an ended live are cleared afterwards; a crash may leave them."""
-    live_id = await opened(house, BERT)
-    await change(house, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
-    await change(house, live_id, lambda room: room.close("host"))
-    await set_gender(house, BERT, 2)
-    await opened(house, epoch="e2")
-    await set_gender(house, BERT, 1)
+async def test_gender_is_not_in_use_after_the_live_has_ended(stores: StoresFixture) -> None:
+    """Memberships are deleted after the live has ended; a crash may leave some behind."""
+    live_id = await open_room(stores, BERT)
+    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await set_gender(stores, BERT, 2)
+    await open_room(stores, epoch="e2")
+    await set_gender(stores, BERT, 1)
 
 
 @gen_test
-async def test_somebody_who_is_nowhere_may_have_any_gender(house: House) -> None:
-    await set_gender(house, BERT, 2)
-    assert await house.members.get(BERT.user_id) is None
+async def test_user_in_no_room_may_change_gender(stores: StoresFixture) -> None:
+    await set_gender(stores, BERT, 2)
+    assert await stores.members.get(BERT.user_id) is None

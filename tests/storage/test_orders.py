@@ -4,143 +4,145 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from money.recharge import Order, Payment, Refund
-from money.sweep import CLAIM, Open
+from ledger.recharge import ClaimedOrder, Order, Payment, Refund
+from services.unpaid_orders import CLAIM_LEASE
 from storage.database import Document, Session
 from storage.orders import new_number
-from tests.storage.conftest import House
-from tests.storage.test_pages import reads
+from tests.support.query_profile import profile_queries
+from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
 LATER = datetime.now(UTC) + timedelta(days=1)
 
 
-def an_order(**more: object) -> Order:
+def new_order(**fields: object) -> Order:
     order = Order(new_number(), "anna", "xpay", "wx1", "o1", "gold_60", fen=600, gold=60)
-    return replace(order, **more)  # type: ignore[arg-type]
+    return replace(order, **fields)  # type: ignore[arg-type]
 
 
-async def added(house: House, **more: object) -> Order:
-    order = an_order(**more)
-    await house.orders.add(order, 1)
+async def add_order(stores: StoresFixture, **fields: object) -> Order:
+    order = new_order(**fields)
+    await stores.orders.add(order, 1)
     return order
 
 
-def test_a_number_is_what_wechat_allows_and_its_own() -> None:
+def test_order_numbers_are_unique_and_valid_for_wechat() -> None:
     numbers = {new_number() for _ in range(1000)}
     assert len(numbers) == 1000
     assert all(re.fullmatch("[0-9A-Za-z]{8,32}", number) for number in numbers)
 
 
 @gen_test
-async def test_an_order_keeps_what_it_was_made_with(house: House) -> None:
-    order = await added(house, sandbox=True)
-    assert await house.orders.find(order.number) == order
-    assert await house.orders.find("Q0") is None
+async def test_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
+    order = await add_order(stores, sandbox=True)
+    assert await stores.orders.find(order.number) == order
+    assert await stores.orders.find("Q0") is None
 
 
 @gen_test
-async def test_an_order_is_paid_once_and_stays_so(house: House) -> None:
-    order = await added(house)
+async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
+    order = await add_order(stores)
 
     async def pay(session: Session) -> None:
-        await house.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
+        await stores.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
 
     for _ in range(2):
-        await house.database.transaction(pay)
-        await house.orders.delivered(order.number)
-    await house.orders.close(order.number)
-    assert await house.orders.find(order.number) == replace(order, state="paid")
-    assert await house.orders.claim(LATER, LATER) is None
-    assert await house.orders.oldest_unpaid() is None
+        await stores.database.transaction(pay)
+        await stores.orders.delivered(order.number)
+    await stores.orders.close(order.number)
+    assert await stores.orders.find(order.number) == replace(order, state="paid")
+    assert await stores.orders.claim(LATER, LATER) is None
+    assert await stores.orders.oldest_unpaid() is None
 
 
 @gen_test
-async def test_what_is_given_back_adds_up(house: House) -> None:
-    order = await added(house)
+async def test_refunds_of_an_order_are_summed(stores: StoresFixture) -> None:
+    order = await add_order(stores)
     refund = Refund("xpay", order.number, "R1", 200)
 
-    async def give_back(session: Session) -> int:
-        return await house.orders.refund(session, order.number, refund)
+    async def refund_once(session: Session) -> int:
+        return await stores.orders.refund(session, order.number, refund)
 
-    assert [await house.database.transaction(give_back) for _ in range(3)] == [0, 200, 400]
+    assert [await stores.database.transaction(refund_once) for _ in range(3)] == [0, 200, 400]
 
 
 @gen_test
-async def test_an_order_is_claimed_when_it_is_due_and_by_one(house: House) -> None:
-    order = await added(house)
+async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> None:
+    order = await add_order(stores)
     now = datetime.now(UTC)
-    assert await house.orders.claim(now, now + CLAIM) is None
+    assert await stores.orders.claim(now, now + CLAIM_LEASE) is None
     soon = now + timedelta(minutes=1, seconds=1)
-    claimed = await house.orders.claim(soon, soon + CLAIM)
-    assert isinstance(claimed, Open)
+    claimed = await stores.orders.claim(soon, soon + CLAIM_LEASE)
+    assert isinstance(claimed, ClaimedOrder)
     assert (claimed.order, claimed.asked) == (order, 1)
     assert abs(claimed.created_at - now) < timedelta(seconds=10)
-    assert await house.orders.claim(soon, soon + CLAIM) is None
-    again = await house.orders.claim(soon + CLAIM, LATER)
+    assert await stores.orders.claim(soon, soon + CLAIM_LEASE) is None
+    again = await stores.orders.claim(soon + CLAIM_LEASE, LATER)
     assert again
-    assert again.asked == 2, "whoever had it died"
-    await house.orders.later(order.number, soon)
-    assert await house.orders.claim(soon, LATER) is not None
+    assert again.asked == 2, "the first claim has expired"
+    await stores.orders.postpone(order.number, soon)
+    assert await stores.orders.claim(soon, LATER) is not None
 
 
 @gen_test
-async def test_a_closed_order_is_asked_about_no_more(house: House) -> None:
-    order = await added(house)
-    assert await house.orders.oldest_unpaid() is not None
-    await house.orders.close(order.number)
-    await house.orders.later(order.number, datetime.now(UTC))
-    assert await house.orders.claim(LATER, LATER) is None
-    found = await house.orders.find(order.number)
+async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
+    order = await add_order(stores)
+    assert await stores.orders.oldest_unpaid() is not None
+    await stores.orders.close(order.number)
+    await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await stores.orders.claim(LATER, LATER) is None
+    found = await stores.orders.find(order.number)
     assert found
     assert found.state == "closed"
 
 
 @gen_test
-async def test_a_paid_order_is_claimed_until_it_is_delivered(house: House) -> None:
-    order = await added(house)
-    assert await house.orders.claim(datetime.now(UTC), LATER) is None, "it is not paid"
+async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:
+    order = await add_order(stores)
+    assert await stores.orders.claim(datetime.now(UTC), LATER) is None, "it is neither paid nor due"
 
     async def pay(session: Session) -> None:
-        await house.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
+        await stores.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
 
-    await house.database.transaction(pay)
+    await stores.database.transaction(pay)
     now = datetime.now(UTC)
-    claimed = await house.orders.claim(now, now + CLAIM)
+    claimed = await stores.orders.claim(now, now + CLAIM_LEASE)
     assert claimed
     assert claimed.order.state == "paid"
-    await house.orders.later(order.number, now)
-    assert await house.orders.claim(now, LATER) is not None
-    await house.orders.delivered(order.number)
-    await house.orders.later(order.number, now)
-    assert await house.orders.claim(LATER, LATER) is None
+    await stores.orders.postpone(order.number, now)
+    assert await stores.orders.claim(now, LATER) is not None
+    await stores.orders.delivered(order.number)
+    await stores.orders.postpone(order.number, now)
+    assert await stores.orders.claim(LATER, LATER) is None
 
 
 @gen_test
-async def test_a_disputed_order_is_for_operators(house: House) -> None:
-    order = await added(house)
-    await house.orders.dispute(order.number, "amount")
-    assert await house.orders.claim(LATER, LATER) is None
-    (row,), _ = await house.orders.page("", "", "", 10)
+async def test_disputed_order_is_listed_but_never_claimed(stores: StoresFixture) -> None:
+    order = await add_order(stores)
+    await stores.orders.dispute(order.number, "amount")
+    assert await stores.orders.claim(LATER, LATER) is None
+    (row,), _ = await stores.orders.page("", "", "", 10)
     assert (row["refused"], row["state"]) == ("amount", "created")
 
 
 @gen_test
-async def test_operators_see_the_newest_first(house: House) -> None:
-    anna = [(await added(house)).number for _ in range(3)]
-    await added(house, user_id="bert")
-    await house.orders.close(anna[0])
-    everybodys, more = await house.orders.page("", "", "", 10)
-    assert [row["user_id"] for row in everybodys] == ["bert", "anna", "anna", "anna"]
+async def test_orders_are_listed_newest_first(stores: StoresFixture) -> None:
+    anna = [(await add_order(stores)).number for _ in range(3)]
+    earlier = [{"$set": {"created_at": {"$subtract": ["$created_at", 1000]}}}]
+    await stores.database.collection("orders").update_many({}, earlier)
+    await add_order(stores, user_id="bert")
+    await stores.orders.close(anna[0])
+    all_orders, more = await stores.orders.page("", "", "", 10)
+    assert [row["user_id"] for row in all_orders] == ["bert", "anna", "anna", "anna"]
     assert more is None
-    hers, _ = await house.orders.page("anna", "created", "", 10)
-    assert {row["_id"] for row in hers} == set(anna[1:])
+    created, _ = await stores.orders.page("anna", "created", "", 10)
+    assert {row["_id"] for row in created} == set(anna[1:])
 
 
-async def many(house: House, count: int) -> list[Document]:
-    """As many orders, each of its own second, user and transaction; the latest last."""
+async def insert_orders(stores: StoresFixture, count: int) -> list[Document]:
+    """Insert orders one second apart, each with its own user and transaction."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    made = [start + timedelta(seconds=n) for n in range(count)]
+    times = [start + timedelta(seconds=n) for n in range(count)]
     rows: list[Document] = [
         {
             "_id": f"Q{at:%Y%m%d%H%M%S}f{n:05}",
@@ -149,45 +151,45 @@ async def many(house: House, count: int) -> list[Document]:
             "transaction": f"4200000{n:09}",
             "created_at": at,
         }
-        for n, at in enumerate(made)
+        for n, at in enumerate(times)
     ]
-    await house.database.collection("orders").insert_many(rows)
+    await stores.database.collection("orders").insert_many(rows)
     return rows
 
 
 @gen_test
-async def test_an_order_is_found_by_the_start_of_its_number_its_transaction_or_its_user(
-    house: House,
+async def test_search_finds_an_order_by_number_prefix_transaction_or_user(
+    stores: StoresFixture,
 ) -> None:
-    rows = await many(house, 300)
+    rows = await insert_orders(stores, 300)
     wanted = rows[123]
-    for said in (
+    for search in (
         wanted["_id"],
         wanted["_id"][:15],
         wanted["user_id"],
         wanted["transaction"],
         wanted["transaction"][:-1],
     ):
-        found, _ = await house.orders.page("", "paid", "", 10, said=said)
-        assert wanted["_id"] in [row["_id"] for row in found], said
-        assert len(found) <= 10, said
-    for said in ("Q2026.", wanted["_id"][1:], wanted["user_id"][:7], "42000000x"):
-        assert await house.orders.page("", "", "", 10, said=said) == ([], None), said
+        found, _ = await stores.orders.page("", "paid", "", 10, search=search)
+        assert wanted["_id"] in [row["_id"] for row in found], search
+        assert len(found) <= 10, search
+    for search in ("Q2026.", wanted["_id"][1:], wanted["user_id"][:7], "42000000x"):
+        assert await stores.orders.page("", "", "", 10, search=search) == ([], None), search
     user = str(wanted["transaction"])[:8]  # the same digits
-    found, _ = await house.orders.page("", "", "", 10, said=user)
+    found, _ = await stores.orders.page("", "", "", 10, search=user)
     assert {row["user_id"] for row in found} <= {user}
 
 
 @gen_test
-async def test_operators_read_what_they_see_and_not_the_whole_book(house: House) -> None:
-    rows = await many(house, 3000)
+async def test_order_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
+    rows = await insert_orders(stores, 3000)
     wanted, middle = rows[1500], rows[1000]
     cursor = f"{int(middle['created_at'].timestamp() * 1000)}.{middle['_id']}"
-    async with reads(house.database, "orders") as read:
-        for said in (wanted["_id"], wanted["user_id"], wanted["transaction"]):
-            found, _ = await house.orders.page("", "", "", 10, said=said)
+    async with profile_queries(stores.database, "orders") as examined:
+        for search in (wanted["_id"], wanted["user_id"], wanted["transaction"]):
+            found, _ = await stores.orders.page("", "", "", 10, search=search)
             assert len(found) == 1
-        await house.orders.page("", "", "", 10)
-        await house.orders.page("", "paid", cursor, 10)
-    assert all(one <= 30 for one in read), read
-    assert len(read) == 5
+        await stores.orders.page("", "", "", 10)
+        await stores.orders.page("", "paid", cursor, 10)
+    assert all(count <= 30 for count in examined), examined
+    assert len(examined) == 5

@@ -4,109 +4,111 @@ from typing import Any
 
 import pytest
 
-from storage.tokens import PER_USER, token_id
-from tests.storage.conftest import House
+from storage.tokens import MAX_PER_USER, token_id
+from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
 
-async def rows(house: House) -> list[dict[str, Any]]:
-    return await house.database.collection("tokens").find().sort("made_at", 1).to_list()
+async def rows(stores: StoresFixture) -> list[dict[str, Any]]:
+    return await stores.database.collection("tokens").find().sort("made_at", 1).to_list()
 
 
-async def issued(house: House, user_id: str) -> str:
-    token, _ = await house.tokens.issue(user_id)
+async def issue(stores: StoresFixture, user_id: str) -> str:
+    token, _ = await stores.tokens.issue(user_id)
     return token
 
 
-async def shift(house: House, **times: timedelta) -> None:
-    """Move every token in time."""
-    for row in await rows(house):
-        moved = {name: row[name] + by for name, by in times.items()}
-        await house.database.collection("tokens").update_one({"_id": row["_id"]}, {"$set": moved})
+async def shift(stores: StoresFixture, **times: timedelta) -> None:
+    """Shift these times of every token."""
+    for row in await rows(stores):
+        shifted = {name: row[name] + delta for name, delta in times.items()}
+        await stores.database.collection("tokens").update_one(
+            {"_id": row["_id"]}, {"$set": shifted}
+        )
 
 
 @gen_test
-async def test_a_token_opens_the_door_to_its_owner(house: House) -> None:
-    token = await issued(house, "anna")
+async def test_token_identifies_its_user(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
     assert re.fullmatch("[0-9a-f]{40}", token)
-    assert await house.tokens.owner(token) == "anna"
-    assert await issued(house, "anna") != token
+    assert await stores.tokens.user_id_of(token) == "anna"
+    assert await issue(stores, "anna") != token
 
 
 @gen_test
-async def test_what_is_stored_opens_no_door(house: House) -> None:
-    token = await issued(house, "anna")
-    (row,) = await rows(house)
+async def test_stored_token_id_is_not_accepted_as_a_token(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    (row,) = await rows(stores)
     assert token not in str(row)
-    assert await house.tokens.owner(row["_id"]) is None
+    assert await stores.tokens.user_id_of(row["_id"]) is None
 
 
 @gen_test
-async def test_an_unknown_token_belongs_to_nobody(house: House) -> None:
-    await issued(house, "anna")
+async def test_unknown_token_has_no_user(stores: StoresFixture) -> None:
+    await issue(stores, "anna")
     for token in ("", "0" * 40):
-        assert await house.tokens.owner(token) is None
+        assert await stores.tokens.user_id_of(token) is None
 
 
 @gen_test
-async def test_a_token_given_back_opens_nothing_and_leaves_the_others(house: House) -> None:
-    first, second = await issued(house, "anna"), await issued(house, "anna")
+async def test_revoked_token_is_invalid_and_other_tokens_stay_valid(stores: StoresFixture) -> None:
+    first, second = await issue(stores, "anna"), await issue(stores, "anna")
     for _ in range(2):
-        await house.tokens.revoke(first)
-    assert await house.tokens.owner(first) is None
-    assert await house.tokens.owner(second) == "anna"
-    assert await house.tokens.given_back(first) == ("anna", False)
-    await house.tokens.settle(first)
-    assert await house.tokens.given_back(first) == ("anna", True)
+        await stores.tokens.revoke(first)
+    assert await stores.tokens.user_id_of(first) is None
+    assert await stores.tokens.user_id_of(second) == "anna"
+    assert await stores.tokens.revoked_owner(first) == ("anna", False)
+    await stores.tokens.mark_logout_complete(first)
+    assert await stores.tokens.revoked_owner(first) == ("anna", True)
     for token in (second, "0" * 40):
-        assert await house.tokens.given_back(token) is None
+        assert await stores.tokens.revoked_owner(token) is None
 
 
 @gen_test
-async def test_a_token_given_back_does_not_count_among_those_one_has(house: House) -> None:
-    kept = [await issued(house, "anna") for _ in range(PER_USER - 1)]
-    given_back = await issued(house, "anna")
-    await house.tokens.revoke(given_back)
-    kept.append(await issued(house, "anna"))
-    assert [await house.tokens.owner(token) for token in kept] == ["anna"] * PER_USER
-    assert await house.tokens.given_back(given_back) == ("anna", False)
+async def test_revoked_token_does_not_count_towards_the_limit(stores: StoresFixture) -> None:
+    valid = [await issue(stores, "anna") for _ in range(MAX_PER_USER - 1)]
+    revoked = await issue(stores, "anna")
+    await stores.tokens.revoke(revoked)
+    valid.append(await issue(stores, "anna"))
+    assert [await stores.tokens.user_id_of(token) for token in valid] == ["anna"] * MAX_PER_USER
+    assert await stores.tokens.revoked_owner(revoked) == ("anna", False)
 
 
 @gen_test
-async def test_of_too_many_tokens_the_oldest_goes(house: House) -> None:
+async def test_oldest_token_is_dropped_above_the_limit(stores: StoresFixture) -> None:
     tokens, dropped = [], []
-    for _ in range(PER_USER + 1):
-        await shift(house, made_at=timedelta(minutes=-1))
-        token, old = await house.tokens.issue("anna")
+    for _ in range(MAX_PER_USER + 1):
+        await shift(stores, made_at=timedelta(minutes=-1))
+        token, old = await stores.tokens.issue("anna")
         tokens.append(token)
         dropped.append(old)
-    assert dropped == [*[[]] * PER_USER, [token_id(tokens[0])]]
-    bert = await issued(house, "bert")
-    owners = [await house.tokens.owner(token) for token in tokens]
-    assert owners == [None, *["anna"] * PER_USER]
-    assert await house.tokens.owner(bert) == "bert"
+    assert dropped == [*[[]] * MAX_PER_USER, [token_id(tokens[0])]]
+    bert = await issue(stores, "bert")
+    owners = [await stores.tokens.user_id_of(token) for token in tokens]
+    assert owners == [None, *["anna"] * MAX_PER_USER]
+    assert await stores.tokens.user_id_of(bert) == "bert"
 
 
 @gen_test
-async def test_a_token_lives_from_its_last_use(house: House) -> None:
-    token = await issued(house, "anna")
-    await shift(house, expires_at=timedelta(days=-29))
-    assert await house.tokens.owner(token) == "anna"
-    (row,) = await rows(house)
+async def test_use_of_a_token_extends_its_lifetime(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, expires_at=timedelta(days=-29))
+    assert await stores.tokens.user_id_of(token) == "anna"
+    (row,) = await rows(stores)
     assert row["expires_at"] > datetime.now(UTC) + timedelta(days=29, hours=23)
 
 
 @gen_test
-async def test_a_token_is_not_written_at_every_use(house: House) -> None:
-    token = await issued(house, "anna")
-    before = await rows(house)
-    await house.tokens.owner(token)
-    assert await rows(house) == before
+async def test_use_of_a_fresh_token_writes_nothing(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    before = await rows(stores)
+    await stores.tokens.user_id_of(token)
+    assert await rows(stores) == before
 
 
 @gen_test
-async def test_a_token_without_use_dies_even_before_it_is_swept_away(house: House) -> None:
-    token = await issued(house, "anna")
-    await shift(house, expires_at=timedelta(days=-30, seconds=-1))
-    assert await house.tokens.owner(token) is None
+async def test_expired_token_is_invalid_before_it_is_deleted(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, expires_at=timedelta(days=-30, seconds=-1))
+    assert await stores.tokens.user_id_of(token) is None

@@ -7,14 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from rooms.refusals import ServiceAway
-from tencent.im import EXPIRED, IM, MISCONFIGURED, TRY_LATER, IMRefused, cut, fitting
-from tencent.simulator.wire import SimReply
-from tencent.usersig import UserSigs
+from devtools.simulator.wire import SimulatorReply
+from tencent.errors import ImRejected, ServiceUnavailable
+from tencent.im import (
+    EXPIRED_USERSIG_CODES,
+    MISCONFIGURATION_CODES,
+    TRANSIENT_CODES,
+    ImClient,
+    truncate_utf8,
+    url_within_limit,
+)
+from tencent.usersig import UserSigSigner
 
-a_command = pytest.mark.gen_test(timeout=20)
+async_test = pytest.mark.gen_test(timeout=20)
 
-FINE = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
+SUCCESS = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
 
 
 def failed(code: int) -> dict:
@@ -22,76 +29,76 @@ def failed(code: int) -> dict:
 
 
 @pytest.fixture
-def scripted(serve, reach, script):
-    def build(*lines):
-        service = script(*lines)
-        sigs = UserSigs(1400000000, "key")
-        return IM(reach("im", serve(service)), sigs, "administrator"), service
+def scripted(serve, make_service_client, scripted_service):
+    def build(*answers):
+        service = scripted_service(*answers)
+        signer = UserSigSigner(1400000000, "key")
+        return ImClient(make_service_client("im", serve(service)), signer, "administrator"), service
 
     return build
 
 
 @pytest.fixture
-def im(simulator, sim_url, reach, clock, monkeypatch):
+def im(simulator, sim_url, make_service_client, clock, monkeypatch):
     """Against the simulator, with the signing package on the simulator's clock."""
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    sigs = UserSigs(1400000000, "im-key-of-the-tests")
-    return IM(reach("im", sim_url), sigs, "administrator")
+    signer = UserSigSigner(1400000000, "im-key-of-the-tests")
+    return ImClient(make_service_client("im", sim_url), signer, "administrator")
 
 
-def said(request) -> dict:
+def json_body(request) -> dict:
     return json.loads(request.body)
 
 
-@a_command
-async def test_a_command_is_addressed_as_documented(scripted):
-    im, service = scripted(FINE)
+@async_test
+async def test_command_url_is_as_documented(scripted):
+    im, service = scripted(SUCCESS)
     await im.account_import("12345678", "小红", "https://example.com/a.png")
-    heard = service.heard[0]
-    assert (heard.method, heard.path) == ("POST", "/v4/im_open_login_svc/account_import")
-    assert heard.query.keys() == {"sdkappid", "identifier", "usersig", "random", "contenttype"}
-    assert heard.query["sdkappid"] == "1400000000"
-    assert heard.query["identifier"] == "administrator"
-    assert heard.query["contenttype"] == "json"
-    assert 0 <= int(heard.query["random"]) < 2**32
-    assert said(heard) == {
+    request = service.requests[0]
+    assert (request.method, request.path) == ("POST", "/v4/im_open_login_svc/account_import")
+    assert request.query.keys() == {"sdkappid", "identifier", "usersig", "random", "contenttype"}
+    assert request.query["sdkappid"] == "1400000000"
+    assert request.query["identifier"] == "administrator"
+    assert request.query["contenttype"] == "json"
+    assert 0 <= int(request.query["random"]) < 2**32
+    assert json_body(request) == {
         "UserID": "12345678",
         "Nick": "小红",
         "FaceUrl": "https://example.com/a.png",
     }
 
 
-@a_command
-async def test_an_import_does_not_send_what_is_not_set(scripted):
-    im, service = scripted(FINE)
+@async_test
+async def test_account_import_omits_unset_fields(scripted):
+    im, service = scripted(SUCCESS)
     await im.account_import("12345678", "", "")
-    assert said(service.heard[0]) == {"UserID": "12345678"}
+    assert json_body(service.requests[0]) == {"UserID": "12345678"}
 
 
-@a_command
+@async_test
 @pytest.mark.parametrize(
-    ("gender", "word"),
+    ("gender", "gender_tag"),
     [(0, "Gender_Type_Unknown"), (1, "Gender_Type_Male"), (2, "Gender_Type_Female")],
 )
-async def test_a_portrait_is_set_as_documented(scripted, gender, word):
-    im, service = scripted(FINE)
+async def test_portrait_request_is_as_documented(scripted, gender, gender_tag):
+    im, service = scripted(SUCCESS)
     await im.portrait_set("12345678", "小红", "https://example.com/a.png", gender)
-    assert service.heard[0].path == "/v4/profile/portrait_set"
-    assert said(service.heard[0]) == {
+    assert service.requests[0].path == "/v4/profile/portrait_set"
+    assert json_body(service.requests[0]) == {
         "From_Account": "12345678",
         "ProfileItem": [
             {"Tag": "Tag_Profile_IM_Nick", "Value": "小红"},
-            {"Tag": "Tag_Profile_IM_Gender", "Value": word},
+            {"Tag": "Tag_Profile_IM_Gender", "Value": gender_tag},
             {"Tag": "Tag_Profile_IM_Image", "Value": "https://example.com/a.png"},
         ],
     }
 
 
-@a_command
-async def test_a_group_is_created_with_what_fits(scripted):
-    im, service = scripted({**FINE, "GroupId": "room_1"})
+@async_test
+async def test_group_name_and_face_url_are_cut_to_the_limits(scripted):
+    im, service = scripted({**SUCCESS, "GroupId": "room_1"})
     assert await im.create_group("room_1", "相亲房" * 10, "12345678", "https://" + "a" * 100)
-    assert said(service.heard[0]) == {
+    assert json_body(service.requests[0]) == {
         "Owner_Account": "12345678",
         "Type": "AVChatRoom",
         "GroupId": "room_1",
@@ -99,42 +106,42 @@ async def test_a_group_is_created_with_what_fits(scripted):
     }
 
 
-@a_command
-async def test_a_group_without_a_name_is_called_by_its_id(scripted):
-    im, service = scripted(FINE)
+@async_test
+async def test_group_without_a_name_is_named_after_its_id(scripted):
+    im, service = scripted(SUCCESS)
     assert await im.create_group("room_1", "", "12345678", "https://a/b") == "room_1"
-    assert said(service.heard[0])["Name"] == "room_1"
-    assert said(service.heard[0])["FaceUrl"] == "https://a/b"
+    assert json_body(service.requests[0])["Name"] == "room_1"
+    assert json_body(service.requests[0])["FaceUrl"] == "https://a/b"
 
 
-@a_command
-async def test_a_group_that_is_ours_already_is_fine_and_another_owners_is_not(im, simulator):
+@async_test
+async def test_creating_a_group_again_succeeds_for_its_owner_only(im, simulator):
     for owner in ("host1", "host2"):
         await im.account_import(owner, "", "")
     assert await im.create_group("room_1", "a", "host1", "") == "room_1"
     assert await im.create_group("room_1", "a", "host1", "") == "room_1"
-    with pytest.raises(IMRefused) as refused:
+    with pytest.raises(ImRejected) as rejection:
         await im.create_group("room_1", "a", "host2", "")
-    assert refused.value.code == 10021
+    assert rejection.value.code == 10021
     assert simulator.im.groups["room_1"]["Owner_Account"] == "host1"
 
 
-@a_command
-async def test_an_unknown_owner_is_imported_first(im, simulator):
+@async_test
+async def test_unknown_owner_is_imported_before_the_group(im, simulator):
     assert await im.create_group("room_1", "a", "host1", "") == "room_1"
     assert list(simulator.im.accounts) == ["host1"]
 
 
-@a_command
-async def test_an_owner_who_stays_unknown_ends_it(scripted):
-    im, service = scripted(failed(70107), FINE, failed(70107))
-    with pytest.raises(IMRefused):
+@async_test
+async def test_create_group_is_retried_once_after_importing_the_owner(scripted):
+    im, service = scripted(failed(70107), SUCCESS, failed(70107))
+    with pytest.raises(ImRejected):
         await im.create_group("room_1", "a", "host1", "")
-    assert len(service.heard) == 3
+    assert len(service.requests) == 3
 
 
-@a_command
-async def test_a_portrait_of_an_unknown_user_imports_them(im, simulator):
+@async_test
+async def test_portrait_of_an_unknown_user_imports_the_account(im, simulator):
     await im.portrait_set("12345678", "小红", "https://a/b", 2)
     assert simulator.im.accounts["12345678"] == {
         "Nick": "小红",
@@ -145,16 +152,16 @@ async def test_a_portrait_of_an_unknown_user_imports_them(im, simulator):
     }
 
 
-@a_command
-async def test_a_portrait_refused_for_another_reason_imports_nobody(scripted):
-    im, service = scripted(failed(40001), FINE)
-    with pytest.raises(IMRefused):
+@async_test
+async def test_portrait_refused_for_another_reason_imports_no_account(scripted):
+    im, service = scripted(failed(40001), SUCCESS)
+    with pytest.raises(ImRejected):
         await im.portrait_set("12345678", "小红", "", 2)
-    assert len(service.heard) == 1
+    assert len(service.requests) == 1
 
 
-@a_command
-async def test_a_group_can_be_destroyed_twice(im, simulator):
+@async_test
+async def test_destroying_a_group_twice_succeeds(im, simulator):
     await im.create_group("room_1", "a", "host1", "")
     await im.destroy_group("room_1")
     assert simulator.im.groups == {}
@@ -162,12 +169,12 @@ async def test_a_group_can_be_destroyed_twice(im, simulator):
     assert [entry["outcome"] for entry in simulator.log][-2:] == ["ok", "10010"]
 
 
-@a_command
-async def test_a_group_is_told_as_documented(scripted):
-    im, service = scripted({**FINE, "MsgTime": 1700000000, "MsgSeq": 1})
+@async_test
+async def test_group_message_request_is_as_documented(scripted):
+    im, service = scripted({**SUCCESS, "MsgTime": 1700000000, "MsgSeq": 1})
     await im.send_group_msg("room_1", "你好", 8912345, "High")
-    assert service.heard[0].path == "/v4/group_open_http_svc/send_group_msg"
-    assert said(service.heard[0]) == {
+    assert service.requests[0].path == "/v4/group_open_http_svc/send_group_msg"
+    assert json_body(service.requests[0]) == {
         "GroupId": "room_1",
         "Random": 8912345,
         "MsgPriority": "High",
@@ -175,12 +182,12 @@ async def test_a_group_is_told_as_documented(scripted):
     }
 
 
-@a_command
-async def test_a_user_is_told_as_documented(scripted):
-    im, service = scripted({**FINE, "MsgTime": 1700000000, "MsgKey": "89541_2574206_1700000000"})
+@async_test
+async def test_user_message_request_is_as_documented(scripted):
+    im, service = scripted({**SUCCESS, "MsgTime": 1700000000, "MsgKey": "89541_2574206_1700000000"})
     await im.send_text("u_10002", "你好", 1287657, 60)
-    assert service.heard[0].path == "/v4/openim/sendmsg"
-    assert said(service.heard[0]) == {
+    assert service.requests[0].path == "/v4/openim/sendmsg"
+    assert json_body(service.requests[0]) == {
         "SyncOtherMachine": 2,
         "To_Account": "u_10002",
         "MsgLifeTime": 60,
@@ -189,16 +196,19 @@ async def test_a_user_is_told_as_documented(scripted):
     }
 
 
-@a_command
-async def test_both_may_be_told_in_somebodys_name(scripted):
-    im, service = scripted(FINE)
+@async_test
+async def test_messages_may_carry_a_sender_account(scripted):
+    im, service = scripted(SUCCESS)
     await im.send_group_msg("room_1", "a", 1, "Normal", "u_10001")
     await im.send_text("u_10002", "a", 1, 0, "u_10001")
-    assert [said(heard)["From_Account"] for heard in service.heard] == ["u_10001", "u_10001"]
+    assert [json_body(request)["From_Account"] for request in service.requests] == [
+        "u_10001",
+        "u_10001",
+    ]
 
 
-@a_command
-async def test_the_simulator_passes_messages_on(im, simulator):
+@async_test
+async def test_simulator_records_messages(im, simulator):
     await im.create_group("room_1", "a", "host1", "")
     await im.send_group_msg("room_1", "hello", 1, "High")
     await im.send_text("host1", "psst", 2, 60)
@@ -208,146 +218,148 @@ async def test_the_simulator_passes_messages_on(im, simulator):
     ]
 
 
-@a_command
+@async_test
 @pytest.mark.parametrize("code", [20003, 90012, 90048])
-async def test_a_recipient_unknown_to_im_is_imported_and_told_once_more(scripted, code):
-    im, service = scripted(failed(code), FINE, FINE)
+async def test_unknown_recipient_is_imported_and_the_message_resent_once(scripted, code):
+    im, service = scripted(failed(code), SUCCESS, SUCCESS)
     await im.send_text("u_10002", "a", 7, 60)
-    first, imported, second = service.heard
+    first, imported, second = service.requests
     assert imported.path == "/v4/im_open_login_svc/account_import"
-    assert said(imported) == {"UserID": "u_10002"}
-    assert said(first) == said(second)
+    assert json_body(imported) == {"UserID": "u_10002"}
+    assert json_body(first) == json_body(second)
 
 
-@a_command
-async def test_a_recipient_who_stays_unknown_or_may_not_be_told_ends_it(scripted):
-    for lines, calls in (([failed(20003), FINE, failed(20003)], 3), ([failed(90002)], 1)):
-        im, service = scripted(*lines)
-        with pytest.raises(IMRefused):
+@async_test
+async def test_recipient_that_stays_unknown_or_is_refused_raises_im_rejected(scripted):
+    for answers, calls in (([failed(20003), SUCCESS, failed(20003)], 3), ([failed(90002)], 1)):
+        im, service = scripted(*answers)
+        with pytest.raises(ImRejected):
             await im.send_text("u_10002", "a", 7, 60)
-        assert len(service.heard) == calls
+        assert len(service.requests) == calls
 
 
-@a_command
-async def test_a_message_of_more_than_8_kb_is_not_sent(scripted):
-    im, service = scripted(FINE)
-    fits = "红" * 2700
-    await im.send_group_msg("room_1", fits, 1, "High")
-    for send in (im.send_group_msg("g", fits * 2, 1, "High"), im.send_text("u", fits * 2, 1, 0)):
-        with pytest.raises(IMRefused) as refused:
+@async_test
+async def test_message_over_8_kb_is_not_sent(scripted):
+    im, service = scripted(SUCCESS)
+    text = "红" * 2700
+    await im.send_group_msg("room_1", text, 1, "High")
+    for send in (im.send_group_msg("g", text * 2, 1, "High"), im.send_text("u", text * 2, 1, 0)):
+        with pytest.raises(ImRejected) as rejection:
             await send
-        assert refused.value.code == 80002
-    assert len(service.heard) == 1
+        assert rejection.value.code == 80002
+    assert len(service.requests) == 1
 
 
-@a_command
-@pytest.mark.parametrize("code", sorted(TRY_LATER))
-async def test_what_may_pass_is_away(scripted, code):
+@async_test
+@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
+async def test_temporary_error_codes_raise_service_unavailable(scripted, code):
     im, service = scripted(failed(code))
-    with pytest.raises(ServiceAway) as refusal:
+    with pytest.raises(ServiceUnavailable) as failure:
         await im.destroy_group("room_1")
-    assert refusal.value.code == "im_away"
-    assert len(service.heard) == 1
+    assert failure.value.code == "im_away"
+    assert len(service.requests) == 1
 
 
-BUGS = [60002, 60003, 60009, 10004, 10007, 10015, 10036, 80001]
+PERMANENT_CODES = [60002, 60003, 60009, 10004, 10007, 10015, 10036, 80001]
 
 
-@a_command
-@pytest.mark.parametrize("code", sorted(MISCONFIGURED - EXPIRED))
-async def test_what_our_settings_are_to_blame_for_is_away_and_an_error_in_the_log(scripted, code):
+@async_test
+@pytest.mark.parametrize("code", sorted(MISCONFIGURATION_CODES - EXPIRED_USERSIG_CODES))
+async def test_misconfiguration_codes_are_unavailable_and_logged_as_errors(scripted, code):
     im, service = scripted(failed(code))
-    with capture_logs() as logs, pytest.raises(ServiceAway) as refusal:
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
         await im.account_import("12345678", "a", "")
-    assert refusal.value.code == "im_away"
-    assert len(service.heard) == 1
+    assert failure.value.code == "im_away"
+    assert len(service.requests) == 1
     errors = [entry for entry in logs if entry["log_level"] == "error"]
     assert [(entry["event"], entry["error_code"]) for entry in errors] == [
         ("im_misconfigured", code)
     ]
 
 
-@a_command
-@pytest.mark.parametrize("code", BUGS)
-async def test_what_will_not_pass_is_refused_with_its_number(scripted, code):
+@async_test
+@pytest.mark.parametrize("code", PERMANENT_CODES)
+async def test_permanent_error_codes_raise_im_rejected_with_the_code(scripted, code):
     im, _ = scripted(failed(code))
-    with pytest.raises(IMRefused) as refused:
+    with pytest.raises(ImRejected) as rejection:
         await im.account_import("12345678", "a", "")
-    assert (refused.value.code, refused.value.info) == (code, f"info {code}")
-    assert str(code) in str(refused.value)
+    assert (rejection.value.code, rejection.value.info) == (code, f"info {code}")
+    assert str(code) in str(rejection.value)
 
 
-@a_command
+@async_test
 @pytest.mark.parametrize("code", [70001, 70052])
-async def test_an_expired_signature_is_renewed_once(scripted, code, monkeypatch):
-    ticks = SimpleNamespace(time=count(1_700_000_000).__next__)
-    monkeypatch.setattr("TLSSigAPIv2.time", ticks)
-    im, service = scripted(failed(code), FINE)
+async def test_expired_usersig_is_renewed_once(scripted, code, monkeypatch):
+    fake_time = SimpleNamespace(time=count(1_700_000_000).__next__)
+    monkeypatch.setattr("TLSSigAPIv2.time", fake_time)
+    im, service = scripted(failed(code), SUCCESS)
     await im.destroy_group("room_1")
-    old, new = (request.query["usersig"] for request in service.heard)
+    old, new = (request.query["usersig"] for request in service.requests)
     assert old != new
     await im.destroy_group("room_2")
-    assert service.heard[2].query["usersig"] == new
+    assert service.requests[2].query["usersig"] == new
     im, service = scripted(failed(code))
-    with pytest.raises(ServiceAway):
+    with pytest.raises(ServiceUnavailable):
         await im.destroy_group("room_1")
-    assert len(service.heard) == 2
+    assert len(service.requests) == 2
 
 
-@a_command
-async def test_a_signature_from_a_clock_far_behind_tencents_is_away(im, simulator, clock):
+@async_test
+async def test_usersig_from_a_clock_a_day_behind_is_unavailable(im, simulator, clock):
     await im.account_import("a", "", "")
     simulator.im._now = lambda: clock.now + 86401
-    with pytest.raises(ServiceAway):
+    with pytest.raises(ServiceUnavailable):
         await im.account_import("b", "", "")
     assert [entry["outcome"] for entry in simulator.log] == ["ok", "70001", "70001"]
 
 
-@a_command
+@async_test
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[]", b"{}", b'{"ErrorCode": "0"}', b'{"ErrorCode": null}']
 )
-async def test_an_answer_that_makes_no_sense_is_away(scripted, body):
-    im, _ = scripted(SimReply(200, {}, body))
-    with pytest.raises(ServiceAway):
+async def test_unreadable_answer_is_unavailable(scripted, body):
+    im, _ = scripted(SimulatorReply(200, {}, body))
+    with pytest.raises(ServiceUnavailable):
         await im.destroy_group("room_1")
 
 
-@a_command
-async def test_a_lost_answer_is_asked_for_again(scripted):
-    im, service = scripted(SimReply(502, {}, b""), FINE)
+@async_test
+async def test_request_is_repeated_once_after_a_gateway_error(scripted):
+    im, service = scripted(SimulatorReply(502, {}, b""), SUCCESS)
     await im.destroy_group("room_1")
-    assert len(service.heard) == 2
+    assert len(service.requests) == 2
 
 
-@a_command
-@pytest.mark.parametrize("trouble", [503, 3.0])
-async def test_an_outage_is_away(simulator, sim_url, reach, trouble):
-    simulator.outage["im"] = trouble
-    im = IM(reach("im", sim_url, timeout=0.1), UserSigs(1, "key"), "administrator")
-    with pytest.raises(ServiceAway):
+@async_test
+@pytest.mark.parametrize("outage", [503, 3.0])
+async def test_im_outage_is_unavailable(simulator, sim_url, make_service_client, outage):
+    simulator.outage["im"] = outage
+    im = ImClient(
+        make_service_client("im", sim_url, timeout=0.1), UserSigSigner(1, "key"), "administrator"
+    )
+    with pytest.raises(ServiceUnavailable):
         await im.destroy_group("room_1")
 
 
-@a_command
-async def test_a_refusal_is_logged_without_signature_or_profile(scripted):
+@async_test
+async def test_rejection_is_logged_without_usersig_or_profile(scripted):
     im, service = scripted(failed(80001))
-    with capture_logs() as logs, pytest.raises(IMRefused):
+    with capture_logs() as logs, pytest.raises(ImRejected):
         await im.account_import("12345678", "小红", "")
     assert [entry["error_code"] for entry in logs if "error_code" in entry] == [80001]
-    assert service.heard[0].query["usersig"] not in repr(logs)
+    assert service.requests[0].query["usersig"] not in repr(logs)
     assert "小红" not in repr(logs)
 
 
 @given(st.text(), st.integers(0, 40))
-def test_a_cut_text_is_the_longest_beginning_that_fits(text, limit):
-    short = cut(text, limit)
-    assert text.startswith(short)
-    assert len(short.encode()) <= limit
-    if short != text:
-        assert len(text[: len(short) + 1].encode()) > limit
+def test_cut_returns_the_longest_prefix_within_the_limit(text, limit):
+    prefix = truncate_utf8(text, limit)
+    assert text.startswith(prefix)
+    assert len(prefix.encode()) <= limit
+    if prefix != text:
+        assert len(text[: len(prefix) + 1].encode()) > limit
 
 
-def test_an_address_fits_whole_or_not_at_all():
-    assert fitting("https://a", 9) == "https://a"
-    assert fitting("https://ab", 9) == ""
+def test_fitting_url_is_kept_whole_or_dropped():
+    assert url_within_limit("https://a", 9) == "https://a"
+    assert url_within_limit("https://ab", 9) == ""

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from tencent.usersig import ADMIN_RENEWAL, ADMIN_SECONDS, UserSigs
+from tencent.usersig import ADMIN_RENEW_AFTER_SECONDS, ADMIN_TTL_SECONDS, UserSigSigner
 
 KEY = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
 
 
-def decoded(usersig: str) -> dict:
+def decode(usersig: str) -> dict:
     packed = base64.b64decode(
         usersig.replace("*", "+").replace("-", "/").replace("_", "="), validate=True
     )
@@ -21,7 +21,7 @@ def decoded(usersig: str) -> dict:
 
 
 def expected_sig(ticket: dict, key: str) -> str:
-    """The signature as Tencent's document gives it, written without the package that signs."""
+    """The signature as Tencent documents it, computed without the signing package."""
     lines = [
         f"TLS.identifier:{ticket['TLS.identifier']}",
         f"TLS.sdkappid:{ticket['TLS.sdkappid']}",
@@ -33,8 +33,8 @@ def expected_sig(ticket: dict, key: str) -> str:
 
 
 @pytest.fixture
-def at(monkeypatch):
-    """Sets the clock of the signing package and ours; returns a list whose only item is now."""
+def set_clock(monkeypatch):
+    """Patches both clocks; returns a list whose only item is the current time."""
 
     def start(now: float) -> list[float]:
         clock = [now]
@@ -45,9 +45,9 @@ def at(monkeypatch):
     return start
 
 
-def test_a_signature_verifies_independently():
+def test_usersig_verifies_against_an_independent_implementation():
     before = int(time.time())
-    ticket = decoded(UserSigs(1400000000, KEY).sign("20231115", 7200))
+    ticket = decode(UserSigSigner(1400000000, KEY).sign("20231115", 7200))
     assert ticket["TLS.identifier"] == "20231115"
     assert ticket["TLS.sdkappid"] == 1400000000
     assert ticket["TLS.expire"] == 7200
@@ -56,43 +56,43 @@ def test_a_signature_verifies_independently():
     assert ticket["TLS.sig"] != expected_sig(ticket, KEY[1:])
 
 
-def test_the_vectors_come_out(vectors, at):
-    known = vectors("usersig")
-    plain = [case for case in known["cases"] if case["userbuf_b64"] is None]
+def test_usersig_vectors_match(vectors, set_clock):
+    vector = vectors("usersig")
+    plain = [case for case in vector["cases"] if case["userbuf_b64"] is None]
     assert len(plain) == 3
-    at(known["time"])
+    set_clock(vector["time"])
     for case in plain:
-        usersig = UserSigs(known["sdkappid"], known["key"]).sign(
-            case["identifier"], known["expire"]
+        usersig = UserSigSigner(vector["sdkappid"], vector["key"]).sign(
+            case["identifier"], vector["expire"]
         )
-        assert decoded(usersig) == case["decoded"]
-        assert decoded(usersig)["TLS.sig"] == expected_sig(case["decoded"], known["key"])
+        assert decode(usersig) == case["decoded"]
+        assert decode(usersig)["TLS.sig"] == expected_sig(case["decoded"], vector["key"])
 
 
-def test_the_administrators_signature_is_kept_and_renewed_long_before_it_expires(at):
-    now = at(1_700_000_000.0)
-    sigs = UserSigs(1400000000, KEY)
-    first = sigs.for_admin("administrator")
-    assert decoded(first)["TLS.expire"] == ADMIN_SECONDS
-    now[0] += ADMIN_RENEWAL - 1
-    assert sigs.for_admin("administrator") == first
+def test_admin_usersig_is_cached_and_renewed_before_it_expires(set_clock):
+    now = set_clock(1_700_000_000.0)
+    signer = UserSigSigner(1400000000, KEY)
+    first = signer.for_admin("administrator")
+    assert decode(first)["TLS.expire"] == ADMIN_TTL_SECONDS
+    now[0] += ADMIN_RENEW_AFTER_SECONDS - 1
+    assert signer.for_admin("administrator") == first
     now[0] += 1
-    second = sigs.for_admin("administrator")
-    assert decoded(second)["TLS.time"] == int(now[0])
-    assert decoded(first)["TLS.time"] + ADMIN_SECONDS - now[0] > 3600
+    second = signer.for_admin("administrator")
+    assert decode(second)["TLS.time"] == int(now[0])
+    assert decode(first)["TLS.time"] + ADMIN_TTL_SECONDS - now[0] > 3600
 
 
-def test_a_renewal_can_be_asked_for(at):
-    now = at(1_700_000_000.0)
-    sigs = UserSigs(1400000000, KEY)
-    first = sigs.for_admin("administrator")
+def test_admin_usersig_can_be_renewed_on_request(set_clock):
+    now = set_clock(1_700_000_000.0)
+    signer = UserSigSigner(1400000000, KEY)
+    first = signer.for_admin("administrator")
     now[0] += 5
-    second = sigs.for_admin("administrator", renew=True)
-    assert decoded(second)["TLS.time"] == decoded(first)["TLS.time"] + 5
-    assert sigs.for_admin("administrator") == second
+    second = signer.for_admin("administrator", renew=True)
+    assert decode(second)["TLS.time"] == decode(first)["TLS.time"] + 5
+    assert signer.for_admin("administrator") == second
 
 
-def test_two_administrators_do_not_share_a_signature():
-    sigs = UserSigs(1400000000, KEY)
-    assert decoded(sigs.for_admin("a"))["TLS.identifier"] == "a"
-    assert decoded(sigs.for_admin("b"))["TLS.identifier"] == "b"
+def test_administrators_do_not_share_a_usersig():
+    signer = UserSigSigner(1400000000, KEY)
+    assert decode(signer.for_admin("a"))["TLS.identifier"] == "a"
+    assert decode(signer.for_admin("b"))["TLS.identifier"] == "b"

@@ -3,40 +3,41 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from rooms.refusals import BadWechatCode, ServiceAway, TooMany, UnknownApp, WechatBlocked
+from core.errors import RateLimited
+from devtools.simulator.codes import openid_of
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent import wechat as module
-from tencent.simulator.codes import openid_of
-from tencent.simulator.wire import SimReply, SimRequest
-from tencent.wechat import Login, WeChat
+from tencent.errors import InvalidWechatCode, ServiceUnavailable, UnknownApp, WechatBlocked
+from tencent.wechat import WechatClient, WechatLogin
 
-a_login = pytest.mark.gen_test(timeout=20)
+async_test = pytest.mark.gen_test(timeout=20)
 
 APPS = {"wxd678efh567hg6787": "s3cret"}
 APP = "wxd678efh567hg6787"
-GOOD = {"openid": "o1", "session_key": "tiihtNczf5v6AKRyjwEUhQ=="}
+SUCCESS = {"openid": "o1", "session_key": "tiihtNczf5v6AKRyjwEUhQ=="}
 
 
 @pytest.fixture(autouse=True)
 def short_pause(monkeypatch):
-    monkeypatch.setattr(module, "BUSY_PAUSE", 0.001)
+    monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0.001)
 
 
 @pytest.fixture
-def wechat(serve, reach, script):
+def wechat(serve, make_service_client, scripted_service):
     def build(*lines):
-        service = script(*lines)
-        return WeChat(reach("wechat", serve(service)), APPS), service
+        service = scripted_service(*lines)
+        return WechatClient(make_service_client("wechat", serve(service)), APPS), service
 
     return build
 
 
-@a_login
-async def test_a_code_becomes_openid_and_session_key(wechat):
-    we, service = wechat(GOOD)
-    assert await we.exchange(APP, "c0de") == Login("o1", GOOD["session_key"], None)
-    heard = service.heard[0]
-    assert (heard.method, heard.path) == ("GET", "/sns/jscode2session")
-    assert heard.query == {
+@async_test
+async def test_code_is_exchanged_for_openid_and_session_key(wechat):
+    client, service = wechat(SUCCESS)
+    assert await client.exchange(APP, "c0de") == WechatLogin("o1", SUCCESS["session_key"], None)
+    request = service.requests[0]
+    assert (request.method, request.path) == ("GET", "/sns/jscode2session")
+    assert request.query == {
         "appid": APP,
         "secret": "s3cret",
         "js_code": "c0de",
@@ -45,105 +46,107 @@ async def test_a_code_becomes_openid_and_session_key(wechat):
 
 
 EXPECTED = {
-    "bad_code": BadWechatCode,
-    "bad_request": BadWechatCode,
+    "bad_code": InvalidWechatCode,
+    "bad_request": InvalidWechatCode,
     "risk_user": WechatBlocked,
-    "rate_limited": TooMany,
-    "retry": ServiceAway,
-    "config_error": ServiceAway,
+    "rate_limited": RateLimited,
+    "retry": ServiceUnavailable,
+    "config_error": ServiceUnavailable,
 }
 
 
-@a_login
-async def test_every_documented_answer_has_its_meaning(wechat, vectors):
+@async_test
+async def test_documented_answers_map_to_logins_or_errors(wechat, vectors):
     for case in vectors("wechat_login")["jscode2session"]["responses"]:
-        we, _ = wechat(case["body"])
+        client, _ = wechat(case["body"])
         if case["expect"] == "ok":
-            login = await we.exchange(APP, "c0de")
+            login = await client.exchange(APP, "c0de")
             assert login.openid == case["body"]["openid"]
             assert login.unionid == case["body"].get("unionid")
         else:
             with pytest.raises(EXPECTED[case["expect"]]):
-                await we.exchange(APP, "c0de")
+                await client.exchange(APP, "c0de")
 
 
-@a_login
-async def test_an_app_that_is_not_ours_is_not_asked_about(wechat):
-    we, service = wechat(GOOD)
+@async_test
+async def test_unknown_app_is_refused_without_a_request(wechat):
+    client, service = wechat(SUCCESS)
     with pytest.raises(UnknownApp):
-        await we.exchange("wx0", "c0de")
-    assert service.heard == []
+        await client.exchange("wx0", "c0de")
+    assert service.requests == []
 
 
-@a_login
-async def test_busy_is_tried_once_more(wechat):
+@async_test
+async def test_busy_answer_is_retried_once(wechat):
     busy = {"errcode": -1, "errmsg": "system error"}
-    we, service = wechat(busy, GOOD)
-    assert (await we.exchange(APP, "c0de")).openid == "o1"
-    we, service = wechat(busy, busy, GOOD)
-    with pytest.raises(ServiceAway):
-        await we.exchange(APP, "c0de")
-    assert len(service.heard) == 2
+    client, service = wechat(busy, SUCCESS)
+    assert (await client.exchange(APP, "c0de")).openid == "o1"
+    client, service = wechat(busy, busy, SUCCESS)
+    with pytest.raises(ServiceUnavailable):
+        await client.exchange(APP, "c0de")
+    assert len(service.requests) == 2
 
 
-@a_login
-async def test_a_lost_answer_is_not_tried_again_since_it_used_up_the_code(wechat):
-    we, service = wechat(SimReply(502, {}, b""))
-    with pytest.raises(ServiceAway) as refusal:
-        await we.exchange(APP, "c0de")
-    assert refusal.value.code == "wechat_away"
-    assert len(service.heard) == 1
+@async_test
+async def test_gateway_error_is_not_retried_because_the_code_is_used_up(wechat):
+    client, service = wechat(SimulatorReply(502, {}, b""))
+    with pytest.raises(ServiceUnavailable) as failure:
+        await client.exchange(APP, "c0de")
+    assert failure.value.code == "wechat_away"
+    assert len(service.requests) == 1
 
 
-@a_login
+@async_test
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html>", b"[]", b"\xff", b"{}", b'{"openid":"o1"}', b'{"openid":1,"session_key":"k"}'],
 )
-async def test_an_answer_that_makes_no_sense_is_away(wechat, body):
-    we, _ = wechat(SimReply(200, {}, body))
-    with pytest.raises(ServiceAway):
-        await we.exchange(APP, "c0de")
+async def test_unreadable_answer_is_unavailable(wechat, body):
+    client, _ = wechat(SimulatorReply(200, {}, body))
+    with pytest.raises(ServiceUnavailable):
+        await client.exchange(APP, "c0de")
 
 
-@a_login
+@async_test
 @pytest.mark.parametrize("errcode", [40013, 41002, 41004, 40125])
-async def test_wrong_settings_are_an_error_in_the_log_without_the_secret(wechat, errcode):
-    we, _ = wechat({"errcode": errcode, "errmsg": "rid"})
-    with capture_logs() as logs, pytest.raises(ServiceAway):
-        await we.exchange(APP, "c0de")
+async def test_misconfiguration_is_logged_as_an_error_without_the_secret(wechat, errcode):
+    client, _ = wechat({"errcode": errcode, "errmsg": "rid"})
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await client.exchange(APP, "c0de")
     errors = [entry for entry in logs if entry["log_level"] == "error"]
     assert [entry["errcode"] for entry in errors] == [errcode]
     assert "s3cret" not in repr(logs)
     assert "c0de" not in repr(logs)
 
 
-@a_login
-async def test_an_error_number_nobody_knows_is_away(wechat):
-    we, _ = wechat({"errcode": 99999, "errmsg": "news"})
-    with pytest.raises(ServiceAway):
-        await we.exchange(APP, "c0de")
+@async_test
+async def test_unknown_error_code_is_unavailable(wechat):
+    client, _ = wechat({"errcode": 99999, "errmsg": "news"})
+    with pytest.raises(ServiceUnavailable):
+        await client.exchange(APP, "c0de")
 
 
-def test_a_printed_login_does_not_show_its_key():
-    assert "hush" not in repr(Login("o1", "hush", None))
+def test_repr_of_a_login_hides_the_session_key():
+    assert "hush" not in repr(WechatLogin("o1", "hush", None))
 
 
-@a_login
-async def test_a_phone_of_the_simulator_logs_in(simulator, sim_url, reach):
-    phone = SimRequest("POST", "/phone/login", body=b'{"name": "alice", "gender": 2}')
-    code = (await simulator.answer(phone)).body
-    we = WeChat(reach("wechat", sim_url), APPS)
-    text = json.loads(code)["code"]
-    login = await we.exchange(APP, text)
+@async_test
+async def test_simulator_code_works_once(simulator, sim_url, make_service_client):
+    request = SimulatorRequest("POST", "/phone/login", body=b'{"name": "alice", "gender": 2}')
+    answer = (await simulator.answer(request)).body
+    client = WechatClient(make_service_client("wechat", sim_url), APPS)
+    code = json.loads(answer)["code"]
+    login = await client.exchange(APP, code)
     assert login.openid == openid_of("alice")
-    with pytest.raises(BadWechatCode):
-        await we.exchange(APP, text)
+    with pytest.raises(InvalidWechatCode):
+        await client.exchange(APP, code)
 
 
-@a_login
-@pytest.mark.parametrize("trouble", [503, 3.0])
-async def test_an_outage_at_wechat_is_away(simulator, sim_url, reach, trouble):
-    simulator.outage["wechat"] = trouble
-    with pytest.raises(ServiceAway):
-        await WeChat(reach("wechat", sim_url, timeout=0.1), APPS).exchange(APP, "c0de")
+@async_test
+@pytest.mark.parametrize("outage", [503, 3.0])
+async def test_wechat_outage_is_unavailable(simulator, sim_url, make_service_client, outage):
+    simulator.outage["wechat"] = outage
+    with pytest.raises(ServiceUnavailable):
+        await WechatClient(make_service_client("wechat", sim_url, timeout=0.1), APPS).exchange(
+            APP, "c0de"
+        )

@@ -1,35 +1,35 @@
-// One window is one person: who it is, which page it shows, and what every page may ask for.
+// The demo app: one user per window, the current page, and the operations that pages share.
 
 import { createClient } from "/sdk/qlive.js";
-import { problem, say } from "/demo/dom.js";
-import { panel } from "/demo/frames.js";
+import { errorText, showToast } from "/demo/dom.js";
+import { panel } from "/demo/dev_panel.js";
 import { listPage } from "/demo/livelist.js";
 import { phoneNetwork } from "/demo/network.js";
-import { ROLES, doorPage, signInAs } from "/demo/people.js";
+import { ROLES, loginPage, signInAs } from "/demo/login.js";
 import { roomPage } from "/demo/room.js";
-import { Unanswered } from "/demo/unanswered.js";
-import { language, speak, t } from "/demo/words.js";
+import { PendingGifts } from "/demo/pending_gifts.js";
+import { language, setLanguage, t } from "/demo/words.js";
 
 const phone = document.getElementById("phone");
-const frames = panel(document.getElementById("panel"), () => app);
-const network = phoneNetwork((call) => frames.noteCall(call));
+const devPanel = panel(document.getElementById("panel"), () => app);
+const network = phoneNetwork((call) => devPanel.addCall(call));
 const qlive = createClient({ base: `${location.origin}/wx/api/qlive`, platform: network.platform });
 
 const app = {
   qlive,
   network,
-  frames,
+  devPanel,
   me: null,
   page: null,
-  unanswered: null,
-  stale: false, // somebody else has changed one's account since it was read
+  pendingGifts: null,
+  stale: false, // the account may have changed since it was read
   refreshing: false,
 
   show(page) {
     if (app.page?.close) app.page.close();
     app.page = page;
     phone.className = page.kind;
-    // What has just been said is mostly why another page is shown: it stays.
+    // Keep the toast: its message is usually the reason for the page change.
     phone.replaceChildren(page.node, ...phone.querySelectorAll(":scope > #said"));
     app.draw();
     phone.focus();
@@ -38,28 +38,28 @@ const app = {
   draw() {
     document.title = [app.me?.nickname, t("brand")].filter(Boolean).join(" · ");
     app.page.draw();
-    frames.draw();
+    devPanel.draw();
   },
 
-  speakOther() {
-    speak(language() === "zh" ? "en" : "zh");
+  switchLanguage() {
+    setLanguage(language() === "zh" ? "en" : "zh");
     app.draw();
     phone.querySelector('[data-key="language"]')?.focus();
   },
 
-  /** One's own account, as the server has it now. */
+  /** Reads the current user's account. */
   async refresh() {
-    const who = qlive.userId;
+    const userId = qlive.userId;
     const me = await qlive.getUserinfo();
-    if (who === qlive.userId) {
+    if (userId === qlive.userId) {
       app.me = me;
       app.draw();
     }
     return me;
   },
 
-  /** The same for news that others make: one asking at a time, and one for all that came meanwhile. */
-  async refreshSoon() {
+  /** Reads the account after changes by others; calls during a request lead to one more request. */
+  async refreshWhenIdle() {
     app.stale = true;
     if (app.refreshing) return;
     app.refreshing = true;
@@ -70,83 +70,83 @@ const app = {
       }
     } catch (error) {
       if (error.name !== "Unreachable" && error.name !== "Refused") throw error;
-      app.stale = true; // until there is a network again
+      app.stale = true; // until the connection is back
     } finally {
       app.refreshing = false;
     }
   },
 
-  /** The room's socket is there again, and so is the network: what was left open is asked for. */
-  comeBack() {
-    app.unanswered.ask();
-    if (app.stale) app.refreshSoon();
+  /** Called when the room's socket is connected again: retries what failed without a network. */
+  onReconnected() {
+    app.pendingGifts.retry();
+    if (app.stale) app.refreshWhenIdle();
   },
 
-  /** After `logIn`, into the room of the address, or where one still is, or to the list. */
-  async comeIn(logIn, live_id = 0) {
+  /** Calls `logIn`, then shows the room of the URL, or the user's current room, or the list. */
+  async logInAndEnter(logIn, live_id = 0) {
     await logIn();
     app.me = await qlive.getUserinfo();
     const state = await qlive.getUserState();
-    const where = live_id && state.user_type !== 5 ? live_id : state.live_id;
-    if (!where || !(await app.tryRoom(where))) app.home();
-    app.unanswered.ask();
+    const target = live_id && state.user_type !== 5 ? live_id : state.live_id;
+    if (!target || !(await app.tryEnterRoom(target))) app.showList();
+    app.pendingGifts.retry();
   },
 
-  home: () => app.show(listPage(app)),
+  showList: () => app.show(listPage(app)),
 
-  async openRoom() {
+  async startLive() {
     const { live_id } = await qlive.matchmakerEnter();
     app.show(roomPage(app, live_id));
   },
 
-  async enter(live_id) {
+  async enterRoom(live_id) {
     await qlive.getPlayurl({ live_id });
     app.show(roomPage(app, live_id));
   },
 
-  async tryRoom(live_id) {
+  async tryEnterRoom(live_id) {
     try {
-      await app.enter(live_id);
+      await app.enterRoom(live_id);
       return true;
     } catch (error) {
-      say(problem(error), "bad");
+      showToast(errorText(error), "bad");
       return false;
     }
   },
 
   async signOut() {
     await qlive.logout();
-    app.toTheDoor();
+    app.showLogin();
   },
 
-  toTheDoor() {
+  showLogin() {
     app.me = null;
-    app.show(doorPage(app));
+    app.show(loginPage(app));
   },
 };
 
-app.unanswered = new Unanswered(app);
+app.pendingGifts = new PendingGifts(app);
 
 qlive.on("signedOut", ({ code }) => {
   if (code === "token" && !qlive.token) {
-    app.toTheDoor();
-    say(t("signed_out"), "bad");
+    app.showLogin();
+    showToast(t("signed_out"), "bad");
   }
 });
 
 async function start() {
-  speak(language());
-  const asked = new URLSearchParams(location.search);
+  setLanguage(language());
+  const query = new URLSearchParams(location.search);
   history.replaceState(null, "", "/");
-  const role = asked.get("as");
-  app.show(doorPage(app));
+  const role = query.get("as");
+  app.show(loginPage(app));
   try {
-    if (qlive.token) await app.comeIn(async () => {});
+    if (qlive.token) await app.logInAndEnter(async () => {});
     else if (Object.hasOwn(ROLES, role)) {
-      await app.comeIn(() => signInAs(app, role), Number(asked.get("live")) || 0);
+      await app.logInAndEnter(() => signInAs(app, role), Number(query.get("live")) || 0);
     }
   } catch (error) {
-    say(problem(error), "bad");
+    showToast(errorText(error), "bad");
   }
 }
 

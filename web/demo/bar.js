@@ -1,13 +1,13 @@
-// The strip at the top of every page: the way back, a title, one's gold, the language.
+// The top bar of every page: back button, title, gold balance and language switch.
 
 import { button, el } from "/demo/dom.js";
 import { openRecharge } from "/demo/recharge.js";
 import { t } from "/demo/words.js";
 
 export const languageSwitch = (app) =>
-  button(t("other_language"), () => app.speakOther(), { kind: "quiet", key: "language" });
+  button(t("other_language"), () => app.switchLanguage(), { kind: "quiet", key: "language" });
 
-/** For narrow screens, where the panel stands over the page. */
+/** For narrow screens, where the panel covers the page. */
 export const panelSwitch = () =>
   button("{ }", () => document.body.classList.toggle("panel-open"), {
     kind: "quiet only-narrow",
@@ -15,13 +15,13 @@ export const panelSwitch = () =>
     label: t("panel"),
   });
 
-const purse = (gold, income) => [
+const balance = (gold, income) => [
   el("i", { class: "coin", "aria-hidden": "true" }),
   el("b", {}, String(gold)),
   income > 0 && el("small", {}, `+${income}`),
 ];
 
-/** `back` is a button or nothing; `title` whatever stands beside it. */
+/** `back` is a button or null; `title` is the content beside it. */
 export function bar(app, back, title) {
   const { me } = app;
   const { gold, income } = me || {};
@@ -31,7 +31,7 @@ export function bar(app, back, title) {
     back,
     el("div", { class: "bar-title" }, title),
     me &&
-      button(purse(gold, income), () => openRecharge(app), {
+      button(balance(gold, income), () => openRecharge(app), {
         kind: "gold",
         key: "gold",
         label: t(income > 0 ? "purse_button" : "gold_button", { gold, income }),

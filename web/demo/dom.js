@@ -1,4 +1,4 @@
-// Elements made by hand: text stays text, whatever people call themselves.
+// DOM helpers. Elements are created by code, so text from users is never parsed as HTML.
 
 import { language, t } from "/demo/words.js";
 
@@ -11,47 +11,47 @@ export function el(tag, props = {}, ...children) {
     else if (name === "value") node.value = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...there(children));
+  node.append(...present(children));
   return node;
 }
 
 export function fill(node, ...children) {
-  node.replaceChildren(...there(children));
+  node.replaceChildren(...present(children));
   return node;
 }
 
-const there = (children) =>
+const present = (children) =>
   children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
-const drawn = new WeakMap();
+const renderedState = new WeakMap();
 
 /**
- * Builds the children anew only when what they show has changed, and keeps the keyboard where it
- * was: on the element with the same data-key, else on the first one that takes it.
+ * Rebuilds the children only if `state` or the language has changed, and restores the focus:
+ * to the element with the same data-key, else to the first button.
  */
-export function refill(node, shows, build) {
-  const now = language() + JSON.stringify(shows);
-  if (drawn.get(node) === now) return;
-  drawn.set(node, now);
-  const held = node.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+export function renderIfChanged(node, state, build) {
+  const now = language() + JSON.stringify(state);
+  if (renderedState.get(node) === now) return;
+  renderedState.set(node, now);
+  const focusedKey = node.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   fill(node, build());
-  if (held === null) return;
-  const same = held && node.querySelector(`[data-key="${CSS.escape(held)}"]:not(:disabled)`);
-  (same || node.querySelector("button:not(:disabled)") || document.getElementById("phone")).focus();
+  if (focusedKey === null) return;
+  const sameButton = focusedKey && node.querySelector(`[data-key="${CSS.escape(focusedKey)}"]:not(:disabled)`);
+  (sameButton || node.querySelector("button:not(:disabled)") || document.getElementById("phone")).focus();
 }
 
-/** A click is carried out once, however often it is made before it is done. */
-export function button(words, act, { kind = "", key = "", label, disabled } = {}) {
-  const node = el("button", { type: "button", class: kind, "data-key": key, "aria-label": label, disabled }, words);
+/** A button that ignores clicks while its previous action is running. */
+export function button(text, onClick, { kind = "", key = "", label, disabled } = {}) {
+  const node = el("button", { type: "button", class: kind, "data-key": key, "aria-label": label, disabled }, text);
   let busy = false;
   node.addEventListener("click", async () => {
     if (busy) return;
     busy = true;
     node.setAttribute("aria-busy", "true");
     try {
-      await act(node);
+      await onClick(node);
     } catch (error) {
-      say(problem(error), "bad");
+      showToast(errorText(error), "bad");
     } finally {
       busy = false;
       node.removeAttribute("aria-busy");
@@ -60,17 +60,21 @@ export function button(words, act, { kind = "", key = "", label, disabled } = {}
   return node;
 }
 
-/** What a failure is called: our words for the code, else the server's own sentence. */
-export function problem(error) {
+/** Text of an error: the translation of its code, else the server's message. */
+export function errorText(error) {
   if (error.name === "Unreachable") return t("unreachable");
   if (error.name === "Unanswered") return t("unanswered");
   if (error.name !== "Refused") throw error;
-  const known = t(`refused.${error.code}`);
-  return known.startsWith("refused.") ? error.message : known;
+  const translation = t(`refused.${error.code}`);
+  return translation.startsWith("refused.") ? error.message : translation;
 }
 
-/** A picture's address: ours by its path alone, whatever this server is called today. */
-export function ours(address) {
+/**
+ * Image URL that is safe to load, else "".
+ *
+ * /static/ URLs are reduced to their path: the server's host name may have changed since.
+ */
+export function safeImageUrl(address) {
   try {
     const url = new URL(address, location.href);
     if (url.pathname.startsWith("/static/")) return url.pathname;
@@ -80,17 +84,17 @@ export function ours(address) {
   }
 }
 
-/** A face or a gift; the first letter where there is no picture, or it does not load. */
+/** An avatar or a gift image; the first letter of the name if there is none or it fails to load. */
 export function picture(address, name, kind = "face") {
   const letter = el("span", { class: `${kind} letter`, "aria-hidden": "true" }, [...(name || "?")][0]);
-  const found = address && ours(address);
-  if (!found) return letter;
-  const image = el("img", { class: kind, src: found, alt: "" });
+  const url = address && safeImageUrl(address);
+  if (!url) return letter;
+  const image = el("img", { class: kind, src: url, alt: "" });
   image.addEventListener("error", () => image.replaceWith(letter));
   return image;
 }
 
-/** A sheet over the phone; closes by its button, by Escape, or by a click beside it. */
+/** Modal bottom sheet; closed by its button, by Escape or by a click outside it. */
 export function sheet(title, { kind = "", onclose } = {}, ...children) {
   const heading = el("h2", { id: "sheet-title" }, title);
   const close = button("×", () => dialog.close(), { kind: "round", label: t("close") });
@@ -103,10 +107,10 @@ export function sheet(title, { kind = "", onclose } = {}, ...children) {
   for (const open of document.querySelectorAll("dialog")) open.close();
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
-    const said = dialog.querySelector("#said");
+    const toast = dialog.querySelector("#said");
     dialog.remove();
-    // Its time is not over: it goes on in front of whatever is there now, if nothing newer does.
-    if (said && !document.getElementById("said")) place().append(said);
+    // Move an unexpired toast to the parent that is visible now, unless there is a newer one.
+    if (toast && !document.getElementById("said")) toastParent().append(toast);
     if (onclose) onclose();
   });
   document.getElementById("phone").append(dialog);
@@ -114,16 +118,16 @@ export function sheet(title, { kind = "", onclose } = {}, ...children) {
   return dialog;
 }
 
-let standing;
+let toastTimer;
 
-const place = () => document.querySelector("dialog[open]") || document.getElementById("phone");
+const toastParent = () => document.querySelector("dialog[open]") || document.getElementById("phone");
 
-/** A sentence that stays for some seconds and is read out, in front of an open sheet too. */
-export function say(words, kind = "good") {
+/** Shows a message for five seconds and announces it; above an open sheet, too. */
+export function showToast(text, kind = "good") {
   document.getElementById("said")?.remove();
-  const said = el("p", { id: "said", class: kind, role: kind === "bad" ? "alert" : "status" });
-  place().append(said);
-  said.textContent = words;
-  clearTimeout(standing);
-  standing = setTimeout(() => said.remove(), 5000);
+  const toast = el("p", { id: "said", class: kind, role: kind === "bad" ? "alert" : "status" });
+  toastParent().append(toast);
+  toast.textContent = text;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => toast.remove(), 5000);
 }

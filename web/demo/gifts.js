@@ -1,11 +1,11 @@
-// The shelf of gifts: to whom, which, how many; whoever is short of gold is led to the recharge.
+// Gift dialog: receiver, gift and quantity; without enough gold it leads to the recharge.
 
-import { button, el, fill, picture, problem, say, sheet } from "/demo/dom.js";
+import { button, el, errorText, fill, picture, sheet, showToast } from "/demo/dom.js";
 import { openRecharge } from "/demo/recharge.js";
 import { t } from "/demo/words.js";
 
-const NUMBERS = [1, 9, 66, 99];
-const SLOW_MS = 1000; // so long nothing is said of an answer that has not come
+const QUANTITIES = [1, 9, 66, 99];
+const SLOW_MS = 1000; // delay before a pending gift is shown
 
 export async function openGifts(app, page) {
   const gifts = await allGifts(app.qlive);
@@ -15,14 +15,14 @@ export async function openGifts(app, page) {
   const chosen = { to: people[0], gift: gifts[0], num: 1 };
   const foot = el("div", { class: "shelf-foot" });
 
-  // Instead of the button: who gives once more, not knowing of the first, would pay twice.
-  function wait() {
-    total();
-    app.unanswered.ask().then(total);
+  // Replaces the give button: a second gift while the first is unanswered would be paid twice.
+  function showPending() {
+    drawTotal();
+    app.pendingGifts.retry().then(drawTotal);
   }
 
   async function give() {
-    const slow = setTimeout(wait, SLOW_MS);
+    const timer = setTimeout(showPending, SLOW_MS);
     try {
       const { to, gift, num } = chosen;
       await app.qlive.pushGift({ user_id: to.user_id, gift_id: gift.id, num });
@@ -31,55 +31,55 @@ export async function openGifts(app, page) {
     } catch (error) {
       if (error.code !== "insufficient_gold") throw error;
       await app.refresh();
-      total();
-      say(problem(error), "bad");
+      drawTotal();
+      showToast(errorText(error), "bad");
     } finally {
-      clearTimeout(slow);
+      clearTimeout(timer);
     }
   }
 
-  function total() {
+  function drawTotal() {
     const cost = chosen.gift.gold * chosen.num;
-    const purse = app.me.gold + app.me.income;
-    const open = app.unanswered.count;
-    const held = foot.contains(document.activeElement);
+    const funds = app.me.gold + app.me.income;
+    const pending = app.pendingGifts.count;
+    const hadFocus = foot.contains(document.activeElement);
     fill(
       foot,
       el("p", { class: "sum", role: "status" }, t("costs", { cost, gold: app.me.gold, income: app.me.income })),
-      cost > purse && el("p", { class: "short" }, t("short_of", { n: cost - purse })),
+      cost > funds && el("p", { class: "short" }, t("short_of", { n: cost - funds })),
       el(
         "div",
         { class: "buttons" },
-        button(t("recharge"), () => openRecharge(app), { kind: cost > purse ? "main" : "" }),
-        open ? el("p", { class: "open", role: "status" }, t("gifts_open", { n: open })) : button(t("give"), give, { kind: cost > purse ? "" : "main" }),
+        button(t("recharge"), () => openRecharge(app), { kind: cost > funds ? "main" : "" }),
+        pending ? el("p", { class: "open", role: "status" }, t("gifts_open", { n: pending })) : button(t("give"), give, { kind: cost > funds ? "" : "main" }),
       ),
     );
-    if (held) [...foot.querySelectorAll("button")].at(-1).focus(); // the keyboard stays where it was
+    if (hadFocus) [...foot.querySelectorAll("button")].at(-1).focus(); // keep the keyboard focus
   }
 
   const choose = (name, value) => () => {
     chosen[name] = value;
-    total();
+    drawTotal();
   };
-  const none = !people.length ? "nobody_to_give" : !gifts.length ? "no_gifts" : "";
-  const body = !none
+  const emptyKey = !people.length ? "nobody_to_give" : !gifts.length ? "no_gifts" : "";
+  const body = !emptyKey
     ? [
-        choice(t("to_whom"), "to", people, (who) => [picture(who.face_url, who.nickname, "face small"), el("span", {}, who.nickname, el("small", {}, t(`seat.${who.seat}`)))], choose),
-        choice(t("which_gift"), "gift", gifts, (gift) => [picture(gift.image, gift.name, "gift"), el("span", {}, t(`gift.${gift.name}`)), el("small", {}, t("gold_n", { n: gift.gold }))], choose),
-        choice(t("how_many"), "num", NUMBERS, (num) => el("span", {}, `×${num}`), choose),
+        radioGroup(t("to_whom"), "to", people, (person) => [picture(person.face_url, person.nickname, "face small"), el("span", {}, person.nickname, el("small", {}, t(`seat.${person.seat}`)))], choose),
+        radioGroup(t("which_gift"), "gift", gifts, (gift) => [picture(gift.image, gift.name, "gift"), el("span", {}, t(`gift.${gift.name}`)), el("small", {}, t("gold_n", { n: gift.gold }))], choose),
+        radioGroup(t("how_many"), "num", QUANTITIES, (num) => el("span", {}, `×${num}`), choose),
         foot,
       ]
-    : el("p", { class: "empty" }, t(none));
-  if (!none) total();
-  if (!none && app.unanswered.count) wait();
+    : el("p", { class: "empty" }, t(emptyKey));
+  if (!emptyKey) drawTotal();
+  if (!emptyKey && app.pendingGifts.count) showPending();
   const dialog = sheet(t("gifts"), { kind: "shelf" }, body);
 }
 
-/** One of several, as radio buttons: arrow keys move, the label is what one sees. */
-function choice(title, name, values, shows, choose) {
-  const one = (value, n) =>
-    el("label", {}, el("input", { type: "radio", name, checked: n === 0, onchange: choose(name, value) }), shows(value));
-  return el("fieldset", { class: `choice of-${name}` }, el("legend", {}, title), el("div", {}, values.map(one)));
+/** Radio buttons for one of several values, labelled by what they show. */
+function radioGroup(title, name, values, render, choose) {
+  const option = (value, n) =>
+    el("label", {}, el("input", { type: "radio", name, checked: n === 0, onchange: choose(name, value) }), render(value));
+  return el("fieldset", { class: `choice of-${name}` }, el("legend", {}, title), el("div", {}, values.map(option)));
 }
 
 async function allGifts(qlive) {
@@ -87,6 +87,6 @@ async function allGifts(qlive) {
   for (let page = 1; ; page++) {
     const answer = await qlive.getGifts({ page });
     gifts.push(...answer.results);
-    if (!answer.next) return gifts.sort((one, other) => one.gold - other.gold);
+    if (!answer.next) return gifts.sort((a, b) => a.gold - b.gold);
   }
 }

@@ -1,40 +1,40 @@
-// Who is live now; a matchmaker opens her own room from here.
+// The list of live rooms; a matchmaker starts a live from here.
 
 import { bar } from "/demo/bar.js";
-import { button, el, fill, picture, problem, refill, say } from "/demo/dom.js";
-import { nextPeople } from "/demo/people.js";
+import { button, el, errorText, fill, picture, renderIfChanged, showToast } from "/demo/dom.js";
+import { newWindowLinks } from "/demo/login.js";
 import { t } from "/demo/words.js";
 
-const AGAIN_MS = 3000;
+const REFRESH_MS = 3000;
 
 export function listPage(app) {
   const node = el("div", { class: "list" });
   const head = el("div", {});
-  const own = el("section", { class: "own" });
+  const welcomeCard = el("section", { class: "own" });
   const rooms = el("section", { class: "rooms", "aria-live": "polite" });
   const foot = el("footer", { class: "list-foot" });
-  node.append(head, own, rooms, foot);
+  node.append(head, welcomeCard, rooms, foot);
   let live = null;
-  let looking = null;
+  let timer = null;
 
-  async function look() {
-    looking = null;
+  async function load() {
+    timer = null;
     try {
       live = await app.qlive.getLivelist({ page: 1 });
-      if (!node.isConnected) return; // this person has gone somewhere else meanwhile
+      if (!node.isConnected) return; // the page was left meanwhile
       draw();
     } catch (error) {
-      if (error.name !== "Unreachable") say(problem(error), "bad");
+      if (error.name !== "Unreachable") showToast(errorText(error), "bad");
     }
-    if (node.isConnected) looking = setTimeout(look, AGAIN_MS);
+    if (node.isConnected) timer = setTimeout(load, REFRESH_MS);
   }
 
   function draw() {
     const { me } = app;
-    refill(head, [me.gold, me.income], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
-    refill(own, [me], () => welcome(app));
-    refill(rooms, live, () => cards(app, live));
-    refill(foot, [], () => [el("h2", {}, t("next_people")), nextPeople(null)]);
+    renderIfChanged(head, [me.gold, me.income], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
+    renderIfChanged(welcomeCard, [me], () => welcome(app));
+    renderIfChanged(rooms, live, () => cards(app, live));
+    renderIfChanged(foot, [], () => [el("h2", {}, t("next_people")), newWindowLinks(null)]);
   }
 
   return {
@@ -42,9 +42,9 @@ export function listPage(app) {
     node,
     draw() {
       draw();
-      if (looking === null && live === null) look();
+      if (timer === null && live === null) load();
     },
-    close: () => clearTimeout(looking),
+    close: () => clearTimeout(timer),
   };
 }
 
@@ -53,11 +53,11 @@ const signOut = (app) =>
 
 function welcome(app) {
   const { me } = app;
-  const word = me.is_matchmaker ? "you_may_open" : me.gender ? "you_may_watch" : "you_have_no_gender";
+  const key = me.is_matchmaker ? "you_may_open" : me.gender ? "you_may_watch" : "you_have_no_gender";
   return [
     picture(me.face_url, me.nickname, "face large"),
-    el("div", {}, el("b", {}, me.nickname || t("nameless")), el("p", {}, t(word))),
-    me.is_matchmaker && button(t("open_room"), () => app.openRoom(), { kind: "main", key: "open" }),
+    el("div", {}, el("b", {}, me.nickname || t("nameless")), el("p", {}, t(key))),
+    me.is_matchmaker && button(t("open_room"), () => app.startLive(), { kind: "main", key: "open" }),
   ];
 }
 
@@ -69,9 +69,9 @@ function cards(app, live) {
 
 function card(app, room) {
   const { boy, girl } = room.player;
-  const seat = (face, word) =>
-    face ? picture(face, "", "face small") : el("span", { class: "face small vacant", title: t(word) });
-  const node = button("", () => app.enter(room.id), {
+  const seatPicture = (face, key) =>
+    face ? picture(face, "", "face small") : el("span", { class: "face small vacant", title: t(key) });
+  const node = button("", () => app.enterRoom(room.id), {
     kind: "room-card",
     key: String(room.id),
     label: t("enter_room", { name: room.room_name, n: room.audience_count }),
@@ -81,6 +81,6 @@ function card(app, room) {
     picture(room.room_image, room.room_name, "cover"),
     el("span", { class: "room-card-live" }, t("on_air")),
     el("b", {}, room.room_name),
-    el("span", { class: "room-card-foot" }, seat(boy, "seat.male"), seat(girl, "seat.female"), el("span", {}, t("people_in", { n: room.audience_count }))),
+    el("span", { class: "room-card-foot" }, seatPicture(boy, "seat.male"), seatPicture(girl, "seat.female"), el("span", {}, t("people_in", { n: room.audience_count }))),
   );
 }

@@ -1,82 +1,82 @@
-// This window's phone: its own memory, and a network that can be taken away to see what happens.
+// The simulated phone of a window: storage of its own, and a network that can be cut.
 
 import { browserPlatform, storageOver } from "/sdk/qlive.js";
 
-const SECRETS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "sign"];
-const SECRETS_SENT = [...SECRETS, "code"]; // what wx.login gives; in an answer it is the word for a refusal
+const SECRET_FIELDS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "sign"];
+const SECRET_REQUEST_FIELDS = [...SECRET_FIELDS, "code"]; // in a request the code of wx.login, in a response an error code
 
-/** `note({ title, status, ms, body })` hears of every call; `down` says whether it is cut. */
-export function phoneNetwork(note) {
-  const real = browserPlatform();
-  const lines = new Set(); // sockets that are open, each by what ends it
-  const wakes = new Set();
+/** Reports every call to `onCall({ title, status, ms, body })`; `down` is true while cut. */
+export function phoneNetwork(onCall) {
+  const browser = browserPlatform();
+  const disconnects = new Set(); // of the open sockets
+  const wakeListeners = new Set();
   const network = { down: false, platform: null, cut, restore, post };
 
   function cut() {
     network.down = true;
-    for (const end of [...lines]) end();
+    for (const disconnect of [...disconnects]) disconnect();
   }
 
   function restore() {
     network.down = false;
-    for (const wake of [...wakes]) wake();
+    for (const wake of [...wakeListeners]) wake();
   }
 
-  async function request(asked) {
+  async function request(options) {
     if (network.down) throw new Error("the network is cut");
-    const began = performance.now();
-    const reply = await real.request(asked);
-    const path = asked.url.replace(location.origin, "").replace("/wx/api/qlive/", "");
-    note({
-      title: `${asked.method} ${path}`,
+    const startedAt = performance.now();
+    const reply = await browser.request(options);
+    const path = options.url.replace(location.origin, "").replace("/wx/api/qlive/", "");
+    onCall({
+      title: `${options.method} ${path}`,
       status: reply.status,
-      ms: Math.round(performance.now() - began),
-      body: { sent: hide(asked.data, SECRETS_SENT), answer: hide(reply.json, SECRETS) },
+      ms: Math.round(performance.now() - startedAt),
+      body: { sent: maskSecrets(options.data, SECRET_REQUEST_FIELDS), answer: maskSecrets(reply.json, SECRET_FIELDS) },
     });
     return reply;
   }
 
-  /** A call of the simulator, by path; Unreachable when it does not take it. */
+  /** Calls the simulator by path; throws Unreachable on any error. */
   async function post(path, data) {
     const headers = { "Content-Type": "application/json" };
-    const asked = { method: "POST", url: location.origin + path, data, headers };
-    const reply = await request(asked).catch(unreachable);
+    const options = { method: "POST", url: location.origin + path, data, headers };
+    const reply = await request(options).catch(unreachable);
     return reply.status === 200 ? reply.json : unreachable(new Error(`${path}: HTTP ${reply.status}`));
   }
 
   function connectSocket(url, options) {
-    if (network.down) return nobody();
-    const socket = real.connectSocket(url, options);
+    if (network.down) return offlineSocket();
+    const socket = browser.connectSocket(url, options);
     return {
       ...socket,
-      onClose(closed) {
-        const end = () => {
-          lines.delete(end);
-          closed({ code: 1006, reason: "" });
+      onClose(listener) {
+        const disconnect = () => {
+          disconnects.delete(disconnect);
+          listener({ code: 1006, reason: "" });
         };
-        lines.add(end);
-        socket.onClose((how) => {
-          lines.delete(end);
-          closed(how);
+        disconnects.add(disconnect);
+        socket.onClose((event) => {
+          disconnects.delete(disconnect);
+          listener(event);
         });
       },
     };
   }
 
   network.platform = {
-    ...real,
+    ...browser,
     request,
     connectSocket,
     storage: storageOver(
-      (key) => sessionStorage.getItem(key), // one window, one person
+      (key) => sessionStorage.getItem(key), // per window, so that each window is its own user
       (key, text) => sessionStorage.setItem(key, text),
       (key) => sessionStorage.removeItem(key),
     ),
     onWake(wake) {
-      wakes.add(wake);
-      const stop = real.onWake(wake);
+      wakeListeners.add(wake);
+      const stop = browser.onWake(wake);
       return () => {
-        wakes.delete(wake);
+        wakeListeners.delete(wake);
         stop();
       };
     },
@@ -88,19 +88,19 @@ function unreachable(error) {
   throw Object.assign(error, { name: "Unreachable" });
 }
 
-/** A socket of a phone without a network. */
-function nobody() {
+/** A socket without a network: it closes at once. */
+function offlineSocket() {
   return {
     onOpen() {},
     onMessage() {},
-    onClose: (closed) => setTimeout(() => closed({ code: 1006, reason: "" })),
+    onClose: (listener) => setTimeout(() => listener({ code: 1006, reason: "" })),
     send() {},
     close() {},
   };
 }
 
-/** Keys and tokens are not for the panel, nor for whoever looks over a shoulder. */
-function hide(json, secrets) {
+/** Masks keys and tokens, which must not be visible in the panel. */
+function maskSecrets(json, secrets) {
   const mask = (key, value) => (secrets.includes(key) && typeof value === "string" && value ? "…" : value);
   return json === undefined ? undefined : JSON.parse(JSON.stringify(json, mask));
 }

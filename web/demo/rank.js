@@ -1,38 +1,38 @@
-// Who has given and who has taken the most, in this live and today.
+// Rankings of givers and earners, for this live and for today.
 
 import { button, el, fill, picture, sheet } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
 export async function openRank(app, live_id) {
   const list = el("div", { class: "standings", "aria-live": "polite" });
-  const asks = { live: () => app.qlive.rank({ live_id }), day: () => app.qlive.dayRank() };
+  const load = { live: () => app.qlive.rank({ live_id }), day: () => app.qlive.dayRank() };
   const tab = (name) => button(t(`rank.${name}`), () => show(name), { kind: "tab", key: name });
   const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("rank") }, tab("live"), tab("day"));
 
   async function show(name) {
-    for (const one of tabs.children) one.setAttribute("aria-pressed", String(one.dataset.key === name));
-    fill(list, standings(await asks[name](), 50));
+    for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
+    fill(list, standings(await load[name](), 50));
   }
 
   await show("live");
   sheet(t("rank"), {}, tabs, list);
 }
 
-/** The first `most` of both lists. */
-export function standings(rank, most) {
-  return [table("senders", "gold", rank, most), table("takings", "income", rank, most)];
+/** The first `limit` entries of both rankings. */
+export function standings(rank, limit) {
+  return [rankTable("senders", "gold", rank, limit), rankTable("takings", "income", rank, limit)];
 }
 
-function table(list, unit, rank, most) {
-  const rows = rank[list].slice(0, most);
-  const row = (who, n) =>
+function rankTable(list, unit, rank, limit) {
+  const rows = rank[list].slice(0, limit);
+  const row = (user, n) =>
     el(
       "li",
       {},
       el("span", { class: `place place-${n + 1}` }, String(n + 1)),
-      picture(who.face_url, who.nickname, "face small"),
-      el("span", { class: "name" }, who.nickname || t("nameless")),
-      el("b", {}, t(`${unit}_n`, { n: who[unit] })),
+      picture(user.face_url, user.nickname, "face small"),
+      el("span", { class: "name" }, user.nickname || t("nameless")),
+      el("b", {}, t(`${unit}_n`, { n: user[unit] })),
     );
   return el(
     "section",

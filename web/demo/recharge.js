@@ -1,15 +1,15 @@
-// Gold for money that nobody has to have: the simulator pays, and reports it as well or as badly as
-// one asks. Whether gold has arrived is asked of the server, never assumed.
+// Recharge dialog. The simulator pays and notifies the server in the chosen way, valid or faulty.
+// The balance shown always comes from the server.
 
-import { button, el, fill, say, sheet } from "/demo/dom.js";
+import { button, el, fill, sheet, showToast } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
-/** What the simulated payment does; the first part is how it ends, the rest how it is reported. */
-const CASES = ["once", "twice", "late", "never", "forged", "unsigned", "stale", "probe", "wrong_amount", "wrong_payer", "wrong_app", "cancel"];
-const SOON_MS = 6000; // so long one looks before saying that nothing has come
-const LONG_MS = 120000; // the server asks by itself a minute after the order
-const LOOK_MS = 700;
-const LATER_MS = 3000;
+/** Simulated payments: "cancel" does not pay, the others differ in how the payment is notified. */
+const PAYMENT_CASES = ["once", "twice", "late", "never", "forged", "unsigned", "stale", "probe", "wrong_amount", "wrong_payer", "wrong_app", "cancel"];
+const SHORT_WAIT_MS = 6000; // before "not arrived" is shown
+const LONG_WAIT_MS = 120000; // the server queries the order one minute after it was created
+const POLL_MS = 700;
+const SLOW_POLL_MS = 3000;
 
 export async function openRecharge(app) {
   const blocks = await app.qlive.getBlocks();
@@ -18,101 +18,102 @@ export async function openRecharge(app) {
     return;
   }
   let chosen = blocks[0];
-  const case_ = el("select", { id: "case", onchange: () => explain() }, CASES.map((name) => el("option", { value: name }, t(`case.${name}`))));
-  const about = el("p", { class: "hint", "aria-live": "polite" });
+  const caseSelect = el("select", { id: "case", onchange: () => showCaseHint() }, PAYMENT_CASES.map((name) => el("option", { value: name }, t(`case.${name}`))));
+  const caseHint = el("p", { class: "hint", "aria-live": "polite" });
   const steps = el("ol", { class: "steps" });
-  const explain = () => fill(about, t(`case_says.${case_.value}`));
-  const block = (one, n) =>
+  const showCaseHint = () => fill(caseHint, t(`case_says.${caseSelect.value}`));
+  const blockOption = (block, n) =>
     el(
       "label",
       {},
-      el("input", { type: "radio", name: "block", checked: n === 0, onchange: () => ((chosen = one), price()) }),
-      el("b", {}, t("gold_n", { n: one.gold })),
-      el("small", {}, `¥${one.price}`),
+      el("input", { type: "radio", name: "block", checked: n === 0, onchange: () => ((chosen = block), showPrice()) }),
+      el("b", {}, t("gold_n", { n: block.gold })),
+      el("small", {}, `¥${block.price}`),
     );
-  const pay = button("", () => buy(app, chosen, case_.value, steps), { kind: "main" });
-  const price = () => fill(pay, t("pay", { price: chosen.price }));
-  explain();
-  price();
+  const payButton = button("", () => buy(app, chosen, caseSelect.value, steps), { kind: "main" });
+  const showPrice = () => fill(payButton, t("pay", { price: chosen.price }));
+  showCaseHint();
+  showPrice();
   sheet(
     t("recharge"),
     { kind: "recharge" },
     el("p", { class: "played" }, t("no_real_money")),
-    el("fieldset", { class: "choice of-block" }, el("legend", {}, t("which_block")), el("div", {}, blocks.map(block))),
-    el("div", { class: "field" }, el("label", { for: "case" }, t("case")), case_, about),
+    el("fieldset", { class: "choice of-block" }, el("legend", {}, t("which_block")), el("div", {}, blocks.map(blockOption))),
+    el("div", { class: "field" }, el("label", { for: "case" }, t("case")), caseSelect, caseHint),
     el("div", { role: "status", "aria-label": t("what_happened") }, steps),
-    el("div", { class: "buttons" }, pay),
+    el("div", { class: "buttons" }, payButton),
   );
 }
 
-async function buy(app, block, name, steps) {
+async function buy(app, block, caseName, steps) {
   fill(steps);
-  const step = (words, kind = "done") => {
-    const line = el("li", { class: kind }, words);
+  const addStep = (text, kind = "done") => {
+    const line = el("li", { class: kind }, text);
     steps.append(line);
     return line;
   };
-  const who = app.qlive.userId; // who may have gone before the gold comes
-  const before = (await app.refresh()).gold;
+  const userId = app.qlive.userId; // the user may log out meanwhile
+  const goldBefore = (await app.refresh()).gold;
   const { content } = await app.qlive.pay({ block_id: block.id });
-  step(t("step.ordered", { gold: block.gold, price: block.price }));
-  const wish = name === "cancel" ? { outcome: "cancel" } : { outcome: "success", report: name };
-  const paid = await app.network.post("/sim/phone/pay", { content, ...wish });
-  step(t(`step.${paid.outcome}`), paid.outcome === "success" ? "done" : "bad");
+  addStep(t("step.ordered", { gold: block.gold, price: block.price }));
+  const behaviour = caseName === "cancel" ? { outcome: "cancel" } : { outcome: "success", report: caseName };
+  const paid = await app.network.post("/sim/phone/pay", { content, ...behaviour });
+  addStep(t(`step.${paid.outcome}`), paid.outcome === "success" ? "done" : "bad");
   if (paid.outcome !== "success") {
-    step(t("step.nothing", { gold: before }), "bad");
+    addStep(t("step.nothing", { gold: goldBefore }), "bad");
     return;
   }
-  const waiting = step(t("step.waiting"), "waits");
-  const looked = await arrival(app, before, block.gold, SOON_MS, LOOK_MS);
-  if (app.qlive.userId !== who) return;
-  if (looked) await arrived(app, before, block.gold, name, waiting);
+  const waitingStep = addStep(t("step.waiting"), "waits");
+  const hasArrived = await waitForGold(app, goldBefore, block.gold, SHORT_WAIT_MS, POLL_MS);
+  if (app.qlive.userId !== userId) return;
+  if (hasArrived) await showArrival(app, goldBefore, block.gold, caseName, waitingStep);
   else {
-    settle(waiting, t(`case_none.${name}`) + t("step.later"), "bad");
-    keepLooking(app, before, block.gold, waiting);
+    setStep(waitingStep, t(`case_none.${caseName}`) + t("step.later"), "bad");
+    pollInBackground(app, goldBefore, block.gold, waitingStep);
   }
 }
 
-async function arrived(app, before, gold, name, line) {
-  settle(line, t("step.arrived", { gold, now: app.me.gold }), "good");
-  if (name !== "twice") return;
-  const who = app.qlive.userId;
-  await pause(LOOK_MS * 2); // the second report is on its way
-  if (app.qlive.userId !== who) return;
-  const now = (await app.refresh()).gold;
-  settle(line, t(now === before + gold ? "step.only_once" : "step.twice", { gold, now }), now === before + gold ? "good" : "bad");
+async function showArrival(app, goldBefore, gold, caseName, line) {
+  setStep(line, t("step.arrived", { gold, now: app.me.gold }), "good");
+  if (caseName !== "twice") return;
+  const userId = app.qlive.userId;
+  await pause(POLL_MS * 2); // wait for the second notification
+  if (app.qlive.userId !== userId) return;
+  const goldNow = (await app.refresh()).gold;
+  setStep(line, t(goldNow === goldBefore + gold ? "step.only_once" : "step.twice", { gold, now: goldNow }), goldNow === goldBefore + gold ? "good" : "bad");
 }
 
-/** Goes on in the background, also when the sheet is closed. */
-async function keepLooking(app, before, gold, line) {
+/** Continues after the dialog is closed. */
+async function pollInBackground(app, goldBefore, gold, line) {
   try {
-    if (!(await arrival(app, before, gold, LONG_MS, LATER_MS))) return;
+    if (!(await waitForGold(app, goldBefore, gold, LONG_WAIT_MS, SLOW_POLL_MS))) return;
   } catch (error) {
-    return; // logged out, or the network is cut: the gold arrives all the same
+    return; // logged out or offline: the server still credits the gold
   }
-  settle(line, t("step.arrived_late", { gold, now: app.me.gold }), "good");
-  if (!line.isConnected) say(t("step.arrived_late", { gold, now: app.me.gold }));
+  setStep(line, t("step.arrived_late", { gold, now: app.me.gold }), "good");
+  if (!line.isConnected) showToast(t("step.arrived_late", { gold, now: app.me.gold }));
 }
 
 /**
- * Whether so much gold comes in before long, and the person stays for so long; what is spent
- * meanwhile lowers where one counts from.
+ * Whether the gold arrives before the timeout, while the same user is logged in.
+ *
+ * Gold spent meanwhile lowers the baseline.
  */
-async function arrival(app, before, gold, patience, every) {
-  const until = Date.now() + patience;
-  const who = app.qlive.userId;
-  for (let low = before; Date.now() < until && app.qlive.userId === who; ) {
-    const now = (await app.refresh()).gold;
-    if (now >= low + gold) return true;
-    low = Math.min(low, now);
-    await pause(every);
+async function waitForGold(app, goldBefore, gold, timeoutMs, intervalMs) {
+  const deadline = Date.now() + timeoutMs;
+  const userId = app.qlive.userId;
+  for (let baseline = goldBefore; Date.now() < deadline && app.qlive.userId === userId; ) {
+    const goldNow = (await app.refresh()).gold;
+    if (goldNow >= baseline + gold) return true;
+    baseline = Math.min(baseline, goldNow);
+    await pause(intervalMs);
   }
   return false;
 }
 
-function settle(line, words, kind) {
+function setStep(line, text, kind) {
   line.className = kind;
-  line.textContent = words;
+  line.textContent = text;
 }
 
-const pause = (ms) => new Promise((go) => setTimeout(go, ms));
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

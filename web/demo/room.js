@@ -1,17 +1,18 @@
-// A live room as this person sees it: folded by the SDK from the frames, drawn by the parts.
+// The room page: the SDK folds frames into the room state, the parts of the page render it.
 
 import { bar } from "/demo/bar.js";
-import { button, el, fill, refill, say, sheet } from "/demo/dom.js";
+import { button, el, fill, renderIfChanged, sheet, showToast } from "/demo/dom.js";
 import { Feed } from "/demo/feed.js";
-import { fly } from "/demo/flight.js";
+import { animateGift } from "/demo/gift_animation.js";
 import { openGifts } from "/demo/gifts.js";
-import { LineShown } from "/demo/line.js";
+import { LineShown } from "/demo/status_line.js";
 import { Invitation, drawQueue, openAudience } from "/demo/queue.js";
 import { openRank, standings } from "/demo/rank.js";
 import { Seats } from "/demo/seats.js";
 import { t } from "/demo/words.js";
 
-const FINAL = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" };
+/** Text keys of the close codes after which the socket does not reconnect. */
+const FINAL_CODES = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" };
 
 export function roomPage(app, live_id) {
   const page = new RoomPage(app, live_id);
@@ -19,7 +20,7 @@ export function roomPage(app, live_id) {
   return page;
 }
 
-/** What somebody is here: host, male, female, applied or viewer. */
+/** Role of a user in the room: host, male, female, applied or viewer. */
 export function roleIn(room, userId) {
   for (const [name, role] of [["owner", "host"], ["male", "male"], ["female", "female"]]) {
     if (room[name] && room[name].user_id === userId) return role;
@@ -32,20 +33,20 @@ class RoomPage {
     this.kind = "dark";
     this.live_id = live_id;
     this.room = null;
-    this.over = ""; // why it is over, for this person
-    this._left = false;
+    this.endReason = ""; // text key of why the room is closed for this user, or ""
+    this._closed = false;
     this._app = app;
     this._socket = app.qlive.room(live_id);
     this._head = el("div", {});
-    this._line = new LineShown(this._socket, () => this.draw());
+    this._status = new LineShown(this._socket, () => this.draw());
     this._seats = new Seats(this);
     this._queue = el("section", { class: "queue" });
     this._feed = new Feed();
-    this._acts = el("div", { class: "acts" });
-    this._end = el("div", { class: "over", role: "alert" });
+    this._actions = el("div", { class: "acts" });
+    this._overlay = el("div", { class: "over", role: "alert" });
     this._invitation = new Invitation(this);
     const middle = el("div", { class: "middle" }, this._queue, this._feed.node);
-    this.node = el("div", { class: "room" }, this._head, this._line.node, this._seats.node, middle, this._acts, this._end);
+    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._actions, this._overlay);
   }
 
   get app() {
@@ -58,89 +59,89 @@ class RoomPage {
 
   open() {
     const socket = this._socket;
-    socket.on("frame", (frame) => this._app.frames.noteFrame(frame));
-    socket.on("state", (room, frame) => this._hear(room, frame));
-    socket.on("connection", (now) => this._follow(now));
+    socket.on("frame", (frame) => this._app.devPanel.addFrame(frame));
+    socket.on("state", (room, frame) => this._onState(room, frame));
+    socket.on("connection", (status) => this._onConnection(status));
     socket.open();
   }
 
   close() {
-    this._left = true;
+    this._closed = true;
     this._socket.close();
-    this._line.close();
+    this._status.close();
     this._invitation.close();
     document.querySelector("dialog[open]")?.close();
   }
 
-  _hear(room, frame) {
+  _onState(room, frame) {
     this.room = room;
-    if (frame.type === "gift") this._showGift(frame.data);
-    if (frame.type === "live_end") this.over = `ended.${frame.data.reason}`;
-    this._feed.hear(frame);
+    if (frame.type === "gift") this._onGift(frame.data);
+    if (frame.type === "live_end") this.endReason = `ended.${frame.data.reason}`;
+    this._feed.addFrame(frame);
     this.draw();
   }
 
-  _showGift({ to, gift, num, ...more }) {
-    fly(this.node, this._seats.placeOf(to.user_id), gift, num);
+  _onGift({ to, gift, num, ...rest }) {
+    animateGift(this.node, this._seats.seatOf(to.user_id), gift, num);
     const { user_id } = this._app.me;
-    if (to.user_id === user_id || more.from.user_id === user_id) this._app.refreshSoon();
+    if (to.user_id === user_id || rest.from.user_id === user_id) this._app.refreshWhenIdle();
   }
 
-  _follow(now) {
-    this._line.follow(now);
-    if (now.phase === "resumed") this._feed.caughtUp(now.replayed);
-    if (now.phase === "live" || now.phase === "resumed") this._app.comeBack();
-    if (now.phase === "closed" && FINAL[now.code]) this.over = this.over || FINAL[now.code];
+  _onConnection(status) {
+    this._status.follow(status);
+    if (status.phase === "resumed") this._feed.addReplayed(status.replayed);
+    if (status.phase === "live" || status.phase === "resumed") this._app.onReconnected();
+    if (status.phase === "closed" && FINAL_CODES[status.code]) this.endReason = this.endReason || FINAL_CODES[status.code];
     this.draw();
   }
 
   draw() {
-    const { room, over } = this;
-    if (this._left) return;
-    this._line.draw();
+    const { room, endReason } = this;
+    if (this._closed) return;
+    this._status.draw();
     this._feed.draw();
     const name = room ? room.room_name : "";
     const { gold, income } = this._app.me;
-    refill(this._head, [name, room?.audience_count, this.role, gold, income], () => this._bar());
-    refill(this._end, [over], () => (over ? this._ending() : []));
-    this._end.hidden = !over;
+    renderIfChanged(this._head, [name, room?.audience_count, this.role, gold, income], () => this._renderBar());
+    renderIfChanged(this._overlay, [endReason], () => (endReason ? this._renderEnd() : []));
+    this._overlay.hidden = !endReason;
     if (!room) return;
     this._seats.draw(room, this._app.me);
     drawQueue(this._queue, this, this._app);
     this._invitation.draw(room);
-    refill(this._acts, [this.role, over, this._app.me.gender, this._invitation.open], () => this._buttons());
+    renderIfChanged(this._actions, [this.role, endReason, this._app.me.gender, this._invitation.open], () => this._renderActions());
   }
 
-  _bar() {
+  _renderBar() {
     const { room } = this;
     const back = this.role === "host" ? null : button("‹", () => this.leave(), { kind: "round", key: "leave", label: t("leave_room") });
     const title = room && [el("h1", {}, room.room_name), el("p", { class: "count" }, t("people_in", { n: room.audience_count }))];
     return bar(this._app, back, title);
   }
 
-  _buttons() {
-    if (this.over) return [];
+  _renderActions() {
+    if (this.endReason) return [];
     const { qlive, me } = this._app;
-    const where = { live_id: this.live_id };
-    const act = (word, does, more = {}) => button(t(word), does, { key: word, ...more });
-    const leaveMic = () => qlive.leaveMicro(where);
-    const mine = {
-      host: () => act("end_live", () => this._askToEnd(), { kind: "danger" }),
-      male: () => act("leave_mic", leaveMic),
-      female: () => act("leave_mic", leaveMic),
-      applied: () => act("withdraw", () => qlive.refuseMicro(where)),
-      viewer: () => act("apply", () => qlive.applyMicro(where), { kind: "main", disabled: !me.gender }),
-      invited: () => act("answer_invitation", () => this._invitation.show(), { kind: "main" }),
+    const params = { live_id: this.live_id };
+    const action = (key, onClick, options = {}) => button(t(key), onClick, { key, ...options });
+    const leaveMic = () => qlive.leaveMicro(params);
+    const ownButton = {
+      host: () => action("end_live", () => this._confirmEnd(), { kind: "danger" }),
+      male: () => action("leave_mic", leaveMic),
+      female: () => action("leave_mic", leaveMic),
+      applied: () => action("withdraw", () => qlive.refuseMicro(params)),
+      viewer: () => action("apply", () => qlive.applyMicro(params), { kind: "main", disabled: !me.gender }),
+      invited: () => action("answer_invitation", () => this._invitation.show(), { kind: "main" }),
     }[this._invitation.open ? "invited" : this.role]();
     return [
-      mine,
-      this.role === "host" && act("audience", () => openAudience(this, this._app)),
-      act("gifts", () => openGifts(this._app, this), { kind: "golden" }),
-      act("rank", () => openRank(this._app, this.live_id)),
+      ownButton,
+      this.role === "host" && action("audience", () => openAudience(this, this._app)),
+      action("gifts", () => openGifts(this._app, this), { kind: "golden" }),
+      action("rank", () => openRank(this._app, this.live_id)),
     ];
   }
 
-  _askToEnd() {
+  _confirmEnd() {
     const { qlive } = this._app;
     const end = async () => {
       await qlive.liveEnd({ live_id: this.live_id });
@@ -156,30 +157,30 @@ class RoomPage {
 
   async leave() {
     await this._app.qlive.leaveRoom({ live_id: this.live_id });
-    this._app.home();
+    this._app.showList();
   }
 
-  /** The room is over for this person: why, who gave most, and where to go now. */
-  _ending() {
-    const { over, _app: app } = this;
-    const again = async () => {
-      await app.enter(this.live_id);
-      say(t("inside_again"));
+  /** Card shown when the room is closed for this user: reason, top givers and next steps. */
+  _renderEnd() {
+    const { endReason, _app: app } = this;
+    const reenter = async () => {
+      await app.enterRoom(this.live_id);
+      showToast(t("inside_again"));
     };
     const list = el("div", { class: "standings" });
-    const ended = over.startsWith("ended");
-    if (ended) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
+    const isEnded = endReason.startsWith("ended");
+    if (isEnded) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
     return el(
       "div",
       { class: "over-card" },
-      el("h2", {}, t(`over.${over}`)),
-      el("p", {}, t(`over_says.${ended ? "ended" : over}`)),
+      el("h2", {}, t(`over.${endReason}`)),
+      el("p", {}, t(`over_says.${isEnded ? "ended" : endReason}`)),
       list,
       el(
         "div",
         { class: "buttons" },
-        !ended && over !== "put_out" && button(t("here_again"), again, { key: "again" }),
-        button(t("to_the_list"), () => app.home(), { kind: "main", key: "list" }),
+        !isEnded && endReason !== "put_out" && button(t("here_again"), reenter, { key: "again" }),
+        button(t("to_the_list"), () => app.showList(), { kind: "main", key: "list" }),
       ),
     );
   }

@@ -1,21 +1,21 @@
-// Every word that is shown, Chinese first; English by the switch.
+// Translations; Chinese by default, English by the language switch.
 
-import { words } from "/demo/table.js";
+import { words } from "/demo/translations.js";
 
-const KEPT = "qlive.demo.language";
-let spoken = localStorage.getItem(KEPT) === "en" ? "en" : "zh";
+const STORAGE_KEY = "qlive.demo.language";
+let current = localStorage.getItem(STORAGE_KEY) === "en" ? "en" : "zh";
 
-export const language = () => spoken;
+export const language = () => current;
 
-export function speak(code) {
-  spoken = code;
-  localStorage.setItem(KEPT, spoken);
-  document.documentElement.lang = spoken === "en" ? "en" : "zh-CN";
+export function setLanguage(code) {
+  current = code;
+  localStorage.setItem(STORAGE_KEY, current);
+  document.documentElement.lang = current === "en" ? "en" : "zh-CN";
 }
 
-/** The words of a key, with {names} put in; a key without words is shown as its last part. */
+/** Text of a key with {placeholders} replaced; unknown keys are returned as is, gifts as their name. */
 export function t(key, values = {}) {
-  const pair = words[key];
-  if (!pair) return key.startsWith("gift.") ? key.slice(5) : key;
-  return pair[spoken === "en" ? 1 : 0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  const texts = words[key];
+  if (!texts) return key.startsWith("gift.") ? key.slice(5) : key;
+  return texts[current === "en" ? 1 : 0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }

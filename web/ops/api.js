@@ -1,71 +1,71 @@
-// The operators' API: one bearer token, kept while the tab is open.
+// Client of the operators' API; the bearer token is kept in the tab's session storage.
 
-import { t, word } from "/ops/i18n.js";
+import { codeText, t } from "/ops/i18n.js";
 
-const KEPT = "qlive.ops.token";
-const PATIENCE = 15_000;
-let refusedToken = () => {};
+const TOKEN_KEY = "qlive.ops.token";
+const TIMEOUT_MS = 15_000;
+let tokenRefusedHandler = () => {};
 
-export const token = () => sessionStorage.getItem(KEPT);
-export const keepToken = (text) => sessionStorage.setItem(KEPT, text);
-export const dropToken = () => sessionStorage.removeItem(KEPT);
-/** What happens when the server does not know the token (any more). */
-export const onRefusedToken = (act) => { refusedToken = act; };
+export const token = () => sessionStorage.getItem(TOKEN_KEY);
+export const storeToken = (text) => sessionStorage.setItem(TOKEN_KEY, text);
+export const clearToken = () => sessionStorage.removeItem(TOKEN_KEY);
+/** Sets the handler for tokens that the server refuses. */
+export const onTokenRefused = (handler) => { tokenRefusedHandler = handler; };
 
-/** A "no": `code` for programs, `message` for people, `fields` what is wrong with which. */
+/** Refusal of a request: `code` is for programs, `message` for users, `fields` maps fields to reasons. */
 export class Refused extends Error {
   constructor(status, code, detail, fields = {}) {
-    super(word("code", code) === code ? detail : word("code", code));
+    super(codeText("code", code) === code ? detail : codeText("code", code));
     Object.assign(this, { status, code, fields });
   }
 }
 
-/** Ask for /ops/api/<path>; Refused for every answer but a good one. */
+/** Sends a request to /ops/api/<path>; throws Refused unless the response is successful. */
 export async function api(method, path, body) {
-  if (!/^[\x21-\x7e]+$/.test(token() ?? "")) throw refusedHere(); // no header can carry it
+  if (!/^[\x21-\x7e]+$/.test(token() ?? "")) throw invalidToken(); // a header cannot carry it
   const headers = { Authorization: `Bearer ${token()}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await reach(`/ops/api/${path}`, {
+  const response = await send(`/ops/api/${path}`, {
     method, headers, body: body === undefined ? undefined : JSON.stringify(body),
   });
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
-  const no = new Refused(answer.status, said.code ?? "unreadable", said.detail ?? "", said.fields);
-  if (no.status === 401) refusedToken(no);
-  throw no;
+  const json = await response.json().catch(() => ({}));
+  if (response.ok) return json;
+  const error = new Refused(response.status, json.code ?? "unreadable", json.detail ?? "", json.fields);
+  if (error.status === 401) tokenRefusedHandler(error);
+  throw error;
 }
 
-function refusedHere() {
-  const no = new Refused(401, "ops_token", "");
-  refusedToken(no);
-  return no;
+function invalidToken() {
+  const error = new Refused(401, "ops_token", "");
+  tokenRefusedHandler(error);
+  return error;
 }
 
-/** api("GET") with what is empty left out of the query. */
+/** GET with the query parameters that are not empty. */
 export function get(path, query = {}) {
-  const sent = Object.entries(query).filter(([, value]) => value !== "" && value !== false && value != null);
-  const text = new URLSearchParams(sent).toString();
+  const params = Object.entries(query).filter(([, value]) => value !== "" && value !== false && value != null);
+  const text = new URLSearchParams(params).toString();
   return api("GET", text ? `${path}?${text}` : path);
 }
 
-/** The text of /metrics, which needs no token and leaves no trace in the audit. */
-export async function metrics() {
-  const answer = await reach("/metrics", {});
-  if (!answer.ok) throw new Refused(answer.status, "unreadable", "");
-  return answer.text();
+/** Text of /metrics, which needs no token and is not audited. */
+export async function fetchMetrics() {
+  const response = await send("/metrics", {});
+  if (!response.ok) throw new Refused(response.status, "unreadable", "");
+  return response.text();
 }
 
-async function reach(path, how) {
+async function send(path, options) {
   try {
-    const signal = AbortSignal.timeout(PATIENCE);
-    return await fetch(path, { cache: "no-store", credentials: "omit", signal, ...how });
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    return await fetch(path, { cache: "no-store", credentials: "omit", signal, ...options });
   } catch {
     throw new Refused(0, "unreachable", t("code.unreachable"));
   }
 }
 
-/** A name for one deed, so that doing it again by mistake does nothing. */
-export function onceId() {
+/** Idempotency key of one action: repeating the action with it has no effect. */
+export function newRequestId() {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return `console-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -1,145 +1,148 @@
-// The console: who comes in, where they are, and what stands around every page.
+// The console: login, navigation and the frame around every page.
 
-import { audit } from "/ops/audit.js";
-import { api, dropToken, keepToken, onRefusedToken, token } from "/ops/api.js";
+import { auditPage } from "/ops/audit.js";
+import { api, clearToken, onTokenRefused, storeToken, token } from "/ops/api.js";
 import { button, el, fill } from "/ops/dom.js";
 import { language, speak, t } from "/ops/i18n.js";
-import { ledger } from "/ops/ledger.js";
+import { ledgerPage } from "/ops/ledger.js";
 import { Samples } from "/ops/metrics.js";
-import { inbox, orders } from "/ops/money.js";
-import { overview } from "/ops/overview.js";
-import { people } from "/ops/people.js";
-import { onePerson } from "/ops/person.js";
-import { room } from "/ops/room.js";
-import { rooms } from "/ops/rooms.js";
-import { blocks, configs, gifts } from "/ops/shelves.js";
-import { Today } from "/ops/today.js";
+import { inboxPage, ordersPage } from "/ops/payments.js";
+import { overviewPage } from "/ops/overview.js";
+import { peoplePage } from "/ops/people.js";
+import { personPage } from "/ops/person.js";
+import { roomPage } from "/ops/room.js";
+import { roomsPage } from "/ops/rooms.js";
+import { blocksPage, configsPage, giftsPage } from "/ops/catalogue.js";
+import { OverviewPoller } from "/ops/overview_poller.js";
 
-// name, page, and the page of one thing of that name
+// name, page and, for some, detail page
 const PAGES = [
-  ["overview", overview], ["rooms", rooms, room], ["people", people, onePerson],
-  ["gifts", gifts], ["blocks", blocks], ["configs", configs],
-  ["orders", orders], ["ledger", ledger], ["inbox", inbox], ["audit", audit],
+  ["overview", overviewPage], ["rooms", roomsPage, roomPage], ["people", peoplePage, personPage],
+  ["gifts", giftsPage], ["blocks", blocksPage], ["configs", configsPage],
+  ["orders", ordersPage], ["ledger", ledgerPage], ["inbox", inboxPage], ["audit", auditPage],
 ];
-const heard = { samples: new Samples(), today: new Today() }; // whatever page is open
-let leave = () => {};
-const lists = {}; // by page: its address when it was left, with what was searched for
+const sources = { samples: new Samples(), overviewPoller: new OverviewPoller() }; // sampled on every page
+let closePage = () => {};
+const listUrls = {}; // by page name: URL of its list with filters, as last left
 
-function whereTo() {
+function parseHash() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  const found = PAGES.find(([known]) => known === name) ?? PAGES[0];
-  const one = /^[0-9]+$/.test(id ?? "") ? found[2] : undefined;
-  return { name: found[0], show: one ?? found[1], id: one ? id : null, query: new URLSearchParams(query) };
+  const entry = PAGES.find(([known]) => known === name) ?? PAGES[0];
+  const detailPage = /^[0-9]+$/.test(id ?? "") ? entry[2] : undefined;
+  return { name: entry[0], page: detailPage ?? entry[1], id: detailPage ? id : null, query: new URLSearchParams(query) };
 }
 
 function languageSwitch() {
   const other = language() === "zh" ? "en" : "zh";
-  const words = other === "en" ? "English" : "中文";
-  return el("button", { type: "button", class: "quiet", lang: other === "en" ? "en" : "zh-CN", onclick: () => { speak(other); start(); } }, words);
+  const label = other === "en" ? "English" : "中文";
+  return el("button", { type: "button", class: "quiet", lang: other === "en" ? "en" : "zh-CN", onclick: () => { speak(other); start(); } }, label);
 }
 
-/** Draws the frame anew when it has to: after coming in, and in another language. */
-function frame() {
+/** Renders the frame: after the login and after a change of the language. */
+function renderFrame() {
   const links = PAGES.map(([name]) => el("a", { href: `#/${name}`, "data-page": name }, t(name)));
   fill(
     document.body,
-    el("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),
+    el("a", { class: "skip", href: "#main", onclick: skipToContent }, t("skip")),
     el("header", {}, el("div", { class: "rail" },
       el("p", { class: "brand" }, el("img", { src: "/ops/mark.svg", alt: "", width: "28", height: "28" }), "QLive ", el("span", {}, t("console"))),
       el("nav", { "aria-label": t("pages_of_console") }, links),
-      el("div", { class: "foot" }, languageSwitch(), button(t("leave"), goOut, "quiet")))),
+      el("div", { class: "foot" }, languageSwitch(), button(t("leave"), logOut, "quiet")))),
     el("main", { id: "main", tabindex: "-1" }),
     el("div", { id: "said", role: "status" }),
   );
 }
 
-function skip(event) {
+function skipToContent(event) {
   event.preventDefault();
   document.getElementById("main").focus();
 }
 
-function show() {
-  leave();
-  const { name, show: page, id, query } = whereTo();
+function showPage() {
+  closePage();
+  const { name, page, id, query } = parseHash();
   for (const link of document.querySelectorAll("header nav a")) {
     link.toggleAttribute("aria-current", link.dataset.page === name);
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");
   }
   const title = id ? `${t(`one_${name}`)} ${id}` : t(name);
   document.title = `${title} · QLive ${t("console")}`;
-  const place = el("div", { class: `page ${id ? `one-${name}` : name}` });
-  fill(document.getElementById("main"), el("div", { class: "title" }, el("h1", {}, title), id ? up(name) : null), place);
-  leave = page(place, heard, id, query) ?? (() => {});
+  const container = el("div", { class: `page ${id ? `one-${name}` : name}` });
+  fill(document.getElementById("main"), el("div", { class: "title" }, el("h1", {}, title), id ? backLink(name) : null), container);
+  closePage = page(container, sources, id, query) ?? (() => {});
 }
 
-/** The way back to the list: as it was left, and by the browser's own way when it is the last step,
- *  which keeps the page of it as well. */
-function up(name) {
-  const href = lists[name] ?? `#/${name}`;
-  const back = (event) => {
+/**
+ * Link back to the list as it was left.
+ *
+ * Uses the browser's back if that leads there, which also keeps the page of the list.
+ */
+function backLink(name) {
+  const href = listUrls[name] ?? `#/${name}`;
+  const goBack = (event) => {
     if (history.state?.from !== href) return;
     event.preventDefault();
     history.back();
   };
-  return el("a", { class: "up", href, onclick: back }, `← ${t(name)}`);
+  return el("a", { class: "up", href, onclick: goBack }, `← ${t(name)}`);
 }
 
-function door(words = "") {
-  leave();
-  leave = () => {};
-  for (const one of Object.values(heard)) one.stop();
+function showLogin(message = "") {
+  closePage();
+  closePage = () => {};
+  for (const source of Object.values(sources)) source.stop();
   const input = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  const trouble = el("p", { class: "trouble", id: "token-trouble", role: "alert" }, words);
+  const errorNode = el("p", { class: "trouble", id: "token-trouble", role: "alert" }, message);
   input.setAttribute("aria-describedby", "token-hint token-trouble");
-  const come = async (event) => {
+  const logIn = async (event) => {
     event.preventDefault();
-    keepToken(input.value.trim());
+    storeToken(input.value.trim());
     try {
       await api("GET", "overview");
       start();
-    } catch (no) {
-      dropToken();
-      if (no.status !== 401) fill(trouble, no.message);
+    } catch (error) {
+      clearToken();
+      if (error.status !== 401) fill(errorNode, error.message);
     }
   };
   document.title = `${t("come_in")} · QLive ${t("console")}`;
   fill(document.body, el("main", { class: "door" },
-    el("form", { class: "card", novalidate: true, onsubmit: come },
+    el("form", { class: "card", novalidate: true, onsubmit: logIn },
       el("img", { src: "/ops/mark.svg", alt: "", width: "44", height: "44" }),
       el("h1", {}, `QLive ${t("console")}`),
       el("div", { class: "field" }, el("label", { for: "token" }, t("token")), input,
-        el("p", { class: "hint", id: "token-hint" }, t("token_hint")), trouble),
+        el("p", { class: "hint", id: "token-hint" }, t("token_hint")), errorNode),
       el("div", { class: "buttons" }, languageSwitch(), el("button", { type: "submit", class: "main" }, t("come_in"))))));
   input.focus();
 }
 
-function goOut() {
-  dropToken();
-  door();
+function logOut() {
+  clearToken();
+  showLogin();
 }
 
 function start() {
   if (!token()) {
-    door();
+    showLogin();
     return;
   }
-  for (const one of Object.values(heard)) one.start();
-  frame();
-  show();
+  for (const source of Object.values(sources)) source.start();
+  renderFrame();
+  showPage();
 }
 
-onRefusedToken((no) => {
-  dropToken();
+onTokenRefused((error) => {
+  clearToken();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  door(no.message);
+  showLogin(error.message);
 });
 window.addEventListener("hashchange", ({ oldURL }) => {
   const { hash } = new URL(oldURL);
-  const [, list] = /^#\/?([a-z]+)(?:\?.*)?$/.exec(hash) ?? [];
-  if (list) lists[list] = hash;
+  const [, listName] = /^#\/?([a-z]+)(?:\?.*)?$/.exec(hash) ?? [];
+  if (listName) listUrls[listName] = hash;
   if (!history.state) history.replaceState({ from: hash }, "");
-  if (token()) show();
+  if (token()) showPage();
 });
 speak(language());
 start();

@@ -1,62 +1,66 @@
-// The audit: who asked for what, on whom, when and why, and whether it was done.
+// Audit log page: who requested which action on what, when, why, and whether it was executed.
 
 import { get } from "/ops/api.js";
-import { card, el, fill, state } from "/ops/dom.js";
-import { when } from "/ops/figures.js";
-import { t, word } from "/ops/i18n.js";
-import { choice, list, search, tick } from "/ops/list.js";
-import { words } from "/ops/words.js";
+import { card, el, fill, statusDot } from "/ops/dom.js";
+import { formatDateTime } from "/ops/format.js";
+import { codeText, t } from "/ops/i18n.js";
+import { checkboxFilter, choiceFilter, list, searchFilter } from "/ops/list.js";
+import { words } from "/ops/translations.js";
 
-const DEEDS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
+const ACTIONS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
 
-export function audit(place, _heard, _id, query) {
+export function auditPage(container, _sources, _id, query) {
   const columns = [
-    { head: t("at"), cell: (entry) => when(entry.at) },
+    { head: t("at"), cell: (entry) => formatDateTime(entry.at) },
     { head: t("who"), cell: (entry) => entry.who },
-    { head: t("deed"), cell: (entry) => [deed(entry.what), el("small", {}, entry.what)] },
-    { head: t("on"), cell: (entry) => on(entry) },
+    { head: t("deed"), cell: (entry) => [actionText(entry.what), el("small", {}, entry.what)] },
+    { head: t("on"), cell: (entry) => targetLink(entry) },
     { head: t("reason"), kind: "wide", cell: (entry) => entry.reason || "–" },
-    { head: t("asked"), kind: "wide", cell: asked },
-    { head: t("outcome"), cell: (entry) => (entry.done ? state("good", t("done")) : state("warn", t("not_done"))) },
+    { head: t("asked"), kind: "wide", cell: requestContent },
+    { head: t("outcome"), cell: (entry) => (entry.done ? statusDot("good", t("done")) : statusDot("warn", t("not_done"))) },
   ];
   const rows = list({
     label: t("audit"), columns, empty: t("no_audit"),
-    load: find, query,
+    load: loadAudit, query,
     filters: [
-      search("q", t("search_audit")),
-      choice("deed", t("deed"), [["", t("all_deeds")], ...DEEDS.map((what) => [what, deed(what)])]),
-      tick("changes", t("only_changes"), true),
+      searchFilter("q", t("search_audit")),
+      choiceFilter("deed", t("deed"), [["", t("all_deeds")], ...ACTIONS.map((action) => [action, actionText(action)])]),
+      checkboxFilter("changes", t("only_changes"), true),
     ],
   });
-  fill(place, card("", el("p", { class: "note" }, t("audit_note")), rows.node));
+  fill(container, card("", el("p", { class: "note" }, t("audit_note")), rows.node));
 }
 
-/** A deed is searched for by the server's name of it, whether it was chosen or typed in the words of
- *  this page. With a text besides, the server finds the text, and a page has those of the deed. */
-async function find({ q, deed: chosen, changes }, after) {
-  const typed = chosen ? "" : meant(q);
-  const what = chosen || typed;
+/**
+ * Loads a page of the audit log.
+ *
+ * An action, chosen or typed in the words of this page, is searched for by its server name. With
+ * another text besides, the server searches for the text, and the page is filtered by the action.
+ */
+async function loadAudit({ q, deed: chosenAction, changes }, after) {
+  const typedAction = chosenAction ? "" : findAction(q);
+  const action = chosenAction || typedAction;
   const page = await get("audit", {
-    q: typed ? what : q || what, after,
-    changes: changes && !what.startsWith("GET"), // one that only looks is no change
+    q: typedAction ? action : q || action, after,
+    changes: changes && !action.startsWith("GET"), // reads are not changes
   });
-  return what ? { ...page, items: page.items.filter((entry) => entry.what === what) } : page;
+  return action ? { ...page, items: page.items.filter((entry) => entry.what === action) } : page;
 }
 
-const meant = (text) => DEEDS.find((what) => words[`deed.${what}`].includes(text.toLowerCase())) ?? "";
+const findAction = (text) => ACTIONS.find((action) => words[`deed.${action}`].includes(text.toLowerCase())) ?? "";
 
-const deed = (what) => word("deed", what);
+const actionText = (action) => codeText("deed", action);
 
-function on({ on: whom, what }) {
-  const id = whom.split("/")[0];
+function targetLink({ on: target, what }) {
+  const id = target.split("/")[0];
   if (!id) return "–";
   if (/User|Grant|Settle/.test(what)) return el("a", { href: `#/people/${id}` }, id);
   if (/Room|Live|PutOut|LetIn|Inside/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
-  return whom;
+  return target;
 }
 
-function asked(entry) {
-  const said = Object.entries(entry.asked ?? {}).filter(([name]) => name !== "reason");
-  if (!said.length) return "–";
-  return el("code", {}, said.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", "));
+function requestContent(entry) {
+  const fields = Object.entries(entry.asked ?? {}).filter(([name]) => name !== "reason");
+  if (!fields.length) return "–";
+  return el("code", {}, fields.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", "));
 }

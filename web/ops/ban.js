@@ -1,48 +1,48 @@
-// Shutting somebody out, and letting them in again.
+// Dialogs that ban and unban a user, and grant or remove the matchmaker role.
 
 import { api } from "/ops/api.js";
-import { ask } from "/ops/ask.js";
-import { say } from "/ops/dom.js";
-import { reason } from "/ops/form.js";
+import { openFormDialog } from "/ops/form_dialog.js";
+import { showToast } from "/ops/dom.js";
+import { reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 
-const idOf = (who) => who.user_id ?? who.id;
-const nameOf = (who) => who.nickname || idOf(who);
+const idOf = (user) => user.user_id ?? user.id;
+const nameOf = (user) => user.nickname || idOf(user);
 
-/** Asks once; the person as they are now, or undefined. */
-export function ban(who) {
-  return ask({
-    title: t("ban_title", { name: nameOf(who) }),
-    says: [t("ban_says")],
-    fields: [reason(true, "ban_reason")],
-    yes: t("ban_yes"),
+/** Resolves with the updated user, or undefined if cancelled. */
+export function ban(user) {
+  return openFormDialog({
+    title: t("ban_title", { name: nameOf(user) }),
+    messages: [t("ban_says")],
+    fields: [reasonField(true, "ban_reason")],
+    confirmLabel: t("ban_yes"),
     danger: true,
-    act: (values) => change(who, { banned: true, ...values }, t("ban_done", { name: nameOf(who) })),
+    onConfirm: (values) => patchUser(user, { banned: true, ...values }, t("ban_done", { name: nameOf(user) })),
   });
 }
 
-export function unban(who) {
-  return ask({
-    title: t("unban_title", { name: nameOf(who) }),
-    says: [t("unban_says", { reason: who.ban_reason || "–" })],
-    yes: t("unban_yes"),
-    act: () => change(who, { banned: false }, t("unban_done", { name: nameOf(who) })),
+export function unban(user) {
+  return openFormDialog({
+    title: t("unban_title", { name: nameOf(user) }),
+    messages: [t("unban_says", { reason: user.ban_reason || "–" })],
+    confirmLabel: t("unban_yes"),
+    onConfirm: () => patchUser(user, { banned: false }, t("unban_done", { name: nameOf(user) })),
   });
 }
 
-export function promote(who) {
-  const on = !who.is_matchmaker;
-  return ask({
-    title: t(on ? "promote_title" : "demote_title", { name: nameOf(who) }),
-    says: [t(on ? "promote_says" : "demote_says")],
-    yes: t(on ? "promote_yes" : "demote_yes"),
-    danger: !on,
-    act: () => change(who, { is_matchmaker: on }, t(on ? "promote_done" : "demote_done", { name: nameOf(who) })),
+export function promote(user) {
+  const becomesMatchmaker = !user.is_matchmaker;
+  return openFormDialog({
+    title: t(becomesMatchmaker ? "promote_title" : "demote_title", { name: nameOf(user) }),
+    messages: [t(becomesMatchmaker ? "promote_says" : "demote_says")],
+    confirmLabel: t(becomesMatchmaker ? "promote_yes" : "demote_yes"),
+    danger: !becomesMatchmaker,
+    onConfirm: () => patchUser(user, { is_matchmaker: becomesMatchmaker }, t(becomesMatchmaker ? "promote_done" : "demote_done", { name: nameOf(user) })),
   });
 }
 
-async function change(who, fields, words) {
-  const now = await api("PATCH", `users/${idOf(who)}`, fields);
-  say(words);
-  return now;
+async function patchUser(user, fields, message) {
+  const updated = await api("PATCH", `users/${idOf(user)}`, fields);
+  showToast(message);
+  return updated;
 }

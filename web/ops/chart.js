@@ -1,99 +1,100 @@
-// A small line chart in SVG: the last half hour, the newest on the right.
+// SVG line chart of the last half hour, newest value on the right.
 
 import { el, fill } from "/ops/dom.js";
-import { clock, short } from "/ops/figures.js";
+import { formatNumber, formatTime } from "/ops/format.js";
 import { t } from "/ops/i18n.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [300, 84];
-const AIR = 1.25; // the line stays below the figure at the top
-const LEAST = 2 * 60 * 1000;
+const HEADROOM = 1.25; // keeps the line below the label of the maximum
+const MIN_SPAN_MS = 2 * 60 * 1000;
 
-const shape = (tag, props) => {
+const svgElement = (tag, props) => {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
   return node;
 };
 
-/** The next round figure, so that the line has some air above it. */
-export function ceiling(most) {
-  if (!(most > 0)) return 1;
-  const ten = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 2.5, 5, 10].find((step) => step * ten >= most) * ten;
+/** Smallest round number that is not less than `max`. */
+export function axisMaximum(max) {
+  if (!(max > 0)) return 1;
+  const magnitude = 10 ** Math.floor(Math.log10(max));
+  return [1, 2, 2.5, 5, 10].find((step) => step * magnitude >= max) * magnitude;
 }
 
-/** One "M…L…" for each stretch without a hole. */
-export function path(rows, name, x, y) {
-  let pen = "M";
-  let drawn = "";
+/** SVG path data; null values interrupt the line. */
+export function linePath(rows, name, x, y) {
+  let command = "M";
+  let data = "";
   for (const row of rows) {
     const value = row[name] ?? null;
     if (value === null || Number.isNaN(value)) {
-      pen = "M";
+      command = "M";
       continue;
     }
-    drawn += `${pen}${x(row.at).toFixed(1)} ${y(value).toFixed(1)}`;
-    if (pen === "M") drawn += "h0.01"; // a single value is a dot
-    pen = "L";
+    data += `${command}${x(row.at).toFixed(1)} ${y(value).toFixed(1)}`;
+    if (command === "M") data += "h0.01"; // draws a single value as a dot
+    command = "L";
   }
-  return drawn;
+  return data;
 }
 
 /**
- * chart({ title, unit, lines: [{ name, words, kind }], none }): `show(rows)` draws rows of
- * { at, [name]: number or null }; `none()` is said where nothing was ever measured.
+ * chart({ title, unit, lines: [{ name, label, kind }], emptyText })
+ *
+ * `show(rows)` draws rows of { at, [name]: number or null }; `emptyText()` is shown without data.
  */
-export function chart({ title, unit = "", lines, none = () => t("no_samples") }) {
-  const now = el("div", { class: "now" });
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
+export function chart({ title, unit = "", lines, emptyText = () => t("no_samples") }) {
+  const latest = el("div", { class: "now" });
+  const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
   const top = el("span", { class: "top" });
-  const from = el("span", {});
-  const till = el("span", {});
-  const blank = el("p", { class: "blank" });
-  const plot = el("div", { class: "plot" }, svg, top, blank);
-  const node = el("figure", { class: "chart" }, el("figcaption", {}, el("span", {}, title), now), plot, el("div", { class: "times" }, from, till));
-  let drawn = null;
-  let pointed = null;
+  const startLabel = el("span", {});
+  const endLabel = el("span", {});
+  const emptyNote = el("p", { class: "blank" });
+  const plot = el("div", { class: "plot" }, svg, top, emptyNote);
+  const node = el("figure", { class: "chart" }, el("figcaption", {}, el("span", {}, title), latest), plot, el("div", { class: "times" }, startLabel, endLabel));
+  let shown = null;
+  let pointer = null;
 
-  function tell() {
-    const row = pointed === null || !drawn ? drawn?.rows.at(-1) : nearest(drawn, pointed);
-    const said = lines.map((line) => ({ ...line, value: short(row?.[line.name] ?? null) }));
-    fill(now, said.map((line) => el("span", { class: line.kind ?? "one" }, line.words ? `${line.words} ` : null, el("b", {}, line.value), unit ? ` ${unit}` : null)));
-    fill(till, pointed === null || !row ? t("now") : clock(row.at));
-    svg.setAttribute("aria-label", `${title}: ${said.map((line) => `${line.words ?? ""} ${line.value} ${unit}`.trim()).join(", ")}`);
+  function updateLabels() {
+    const row = pointer === null || !shown ? shown?.rows.at(-1) : nearest(shown, pointer);
+    const labels = lines.map((line) => ({ ...line, value: formatNumber(row?.[line.name] ?? null) }));
+    fill(latest, labels.map((line) => el("span", { class: line.kind ?? "one" }, line.label ? `${line.label} ` : null, el("b", {}, line.value), unit ? ` ${unit}` : null)));
+    fill(endLabel, pointer === null || !row ? t("now") : formatTime(row.at));
+    svg.setAttribute("aria-label", `${title}: ${labels.map((line) => `${line.label ?? ""} ${line.value} ${unit}`.trim()).join(", ")}`);
   }
 
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
-    pointed = (event.clientX - box.left) / box.width;
-    tell();
+    pointer = (event.clientX - box.left) / box.width;
+    updateLabels();
   });
-  plot.addEventListener("pointerleave", () => { pointed = null; tell(); });
+  plot.addEventListener("pointerleave", () => { pointer = null; updateLabels(); });
 
   function show(rows) {
     const values = lines.flatMap((line) => rows.map((row) => row[line.name] ?? 0));
-    const any = rows.some((row) => lines.some((line) => (row[line.name] ?? null) !== null && !Number.isNaN(row[line.name])));
-    fill(blank, any ? "" : none());
+    const hasData = rows.some((row) => lines.some((line) => (row[line.name] ?? null) !== null && !Number.isNaN(row[line.name])));
+    fill(emptyNote, hasData ? "" : emptyText());
     const end = rows.at(-1)?.at ?? Date.now();
-    const start = Math.min(rows[0]?.at ?? end, end - LEAST);
-    const most = ceiling(AIR * Math.max(0, ...values.filter((value) => !Number.isNaN(value))));
+    const start = Math.min(rows[0]?.at ?? end, end - MIN_SPAN_MS);
+    const max = axisMaximum(HEADROOM * Math.max(0, ...values.filter((value) => !Number.isNaN(value))));
     const x = (at) => ((at - start) / (end - start)) * WIDTH;
-    const y = (value) => HEIGHT - 2 - (value / most) * (HEIGHT - 6);
-    drawn = { rows, start, end };
-    fill(top, any ? `${short(most)}${unit ? ` ${unit}` : ""}` : "");
-    fill(from, clock(start));
+    const y = (value) => HEIGHT - 2 - (value / max) * (HEIGHT - 6);
+    shown = { rows, start, end };
+    fill(top, hasData ? `${formatNumber(max)}${unit ? ` ${unit}` : ""}` : "");
+    fill(startLabel, formatTime(start));
     svg.replaceChildren(
-      shape("path", { class: "rule", d: `M0 ${y(0)}H${WIDTH}M0 ${y(most / 2)}H${WIDTH}M0 ${y(most)}H${WIDTH}` }),
-      ...lines.map((line) => shape("path", { class: `line ${line.kind ?? "one"}`, d: path(rows, line.name, x, y) })),
+      svgElement("path", { class: "rule", d: `M0 ${y(0)}H${WIDTH}M0 ${y(max / 2)}H${WIDTH}M0 ${y(max)}H${WIDTH}` }),
+      ...lines.map((line) => svgElement("path", { class: `line ${line.kind ?? "one"}`, d: linePath(rows, line.name, x, y) })),
     );
-    tell();
+    updateLabels();
   }
 
   show([]);
   return { node, show };
 }
 
-function nearest({ rows, start, end }, share) {
-  const at = start + share * (end - start);
-  return rows.reduce((best, row) => (Math.abs(row.at - at) < Math.abs(best.at - at) ? row : best), rows[0]);
+function nearest({ rows, start, end }, fraction) {
+  const at = start + fraction * (end - start);
+  return rows.reduce((closest, row) => (Math.abs(row.at - at) < Math.abs(closest.at - at) ? row : closest), rows[0]);
 }

@@ -1,4 +1,4 @@
-// Elements made by hand: text stays text, whatever people call themselves.
+// DOM helpers. Elements are created by code, so text from users is never parsed as HTML.
 
 import { t } from "/ops/i18n.js";
 
@@ -15,20 +15,20 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
-/** The children take the place of what was there. */
+/** Replaces the children of a node. */
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
-export const button = (words, onclick, kind = "") =>
-  el("button", { type: "button", class: kind, onclick }, words);
+export const button = (text, onclick, kind = "") =>
+  el("button", { type: "button", class: kind, onclick }, text);
 
-/** A state as a coloured dot with its word: good, warn, bad or still. */
-export const state = (kind, words) =>
-  el("span", { class: `state ${kind}` }, el("i", { "aria-hidden": "true" }), words);
+/** Coloured dot with a label; kind is good, warn, bad or still. */
+export const statusDot = (kind, text) =>
+  el("span", { class: `state ${kind}` }, el("i", { "aria-hidden": "true" }), text);
 
-/** A picture, or the first letter where there is none or it does not load. */
+/** Image, or the first letter of the name if there is none or it fails to load. */
 export function picture(address, name, kind = "face") {
   const letter = el("span", { class: `${kind} letter`, "aria-hidden": "true" }, [...(name || "?")][0]);
   if (!/^(https?:\/\/|\/)/.test(address || "")) return letter;
@@ -37,35 +37,35 @@ export function picture(address, name, kind = "face") {
   return image;
 }
 
-/** Who somebody is, as a link to their page. */
-export const person = (who) =>
+/** Link to the page of a user. */
+export const userLink = (user) =>
   el(
     "a",
-    { class: "person", href: `#/people/${who.user_id ?? who.id}` },
-    picture(who.face_url, who.nickname),
-    el("span", {}, who.nickname || t("nameless"), el("small", {}, who.user_id ?? who.id)),
+    { class: "person", href: `#/people/${user.user_id ?? user.id}` },
+    picture(user.face_url, user.nickname),
+    el("span", {}, user.nickname || t("nameless"), el("small", {}, user.user_id ?? user.id)),
   );
 
 export const card = (title, ...children) =>
   el("section", { class: "card" }, title ? el("h2", {}, title) : null, ...children);
 
-/** A table that moves sideways where there is no room for it. */
-export const sheet = (label, heads, lines) =>
+/** Table that scrolls sideways if it is too wide. */
+export const scrollTable = (label, headings, rows) =>
   el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label },
     el("table", {}, el("caption", { class: "unseen" }, label),
-      el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-      el("tbody", {}, lines)));
+      el("thead", {}, el("tr", {}, headings.map((heading) => el("th", { scope: "col" }, heading)))),
+      el("tbody", {}, rows)));
 
-/** Pairs of a word and what stands behind it. */
-export const facts = (pairs) =>
-  el("dl", { class: "facts" }, pairs.map(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));
+/** Definition list of [term, value] pairs. */
+export const definitionList = (pairs) =>
+  el("dl", { class: "facts" }, pairs.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));
 
-let standing;
-/** A sentence that stays for some seconds and is read out. */
-export function say(words, kind = "good") {
-  const place = document.getElementById("said");
-  if (!place) return;
-  fill(place, el("p", { class: `said ${kind}` }, words));
-  clearTimeout(standing);
-  standing = setTimeout(() => fill(place), 6000);
+let toastTimer;
+/** Shows a message for six seconds and announces it. */
+export function showToast(text, kind = "good") {
+  const container = document.getElementById("said");
+  if (!container) return;
+  fill(container, el("p", { class: `said ${kind}` }, text));
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => fill(container), 6000);
 }

@@ -1,85 +1,85 @@
-// A form from a list of fields: labels, hints, and words at the field that is wrong.
+// Form built from a list of fields, with labels, hints and an error message per field.
 //
 // A field: { name, label, kind: text|number|area|choice|tick|json, value, hint, required,
-//            choices: [[value, words]], check(value) → words or "", see(node, input) }
+//            choices: [[value, label]], check(value) → error or "", decorate(node, input) }
 
 import { el, fill } from "/ops/dom.js";
-import { t, word } from "/ops/i18n.js";
+import { codeText, t } from "/ops/i18n.js";
 
-let made = 0;
+let fieldCount = 0;
 
-const reasonOf = (said) => word("why", said); // the server's, in our language when we know it
+const translateReason = (reason) => codeText("why", reason); // translated if known
 
 export function form(fields) {
-  const rows = fields.map(row);
+  const rows = fields.map(fieldRow);
   return {
-    nodes: rows.map((one) => one.node),
-    first: rows[0]?.input,
-    /** The values by name, or null with words at every field that is wrong. */
+    nodes: rows.map((row) => row.node),
+    firstInput: rows[0]?.input,
+    /** The values by name, or null after showing an error at every invalid field. */
     read() {
-      const wrong = rows.filter((one) => !one.judge());
-      wrong[0]?.input.focus();
-      if (wrong.length) return null;
-      return Object.fromEntries(rows.map((one) => [one.name, one.value()]));
+      const invalid = rows.filter((row) => !row.validate());
+      invalid[0]?.input.focus();
+      if (invalid.length) return null;
+      return Object.fromEntries(rows.map((row) => [row.name, row.value()]));
     },
-    /** Words at fields, by name; what belongs to no field is given back. */
-    blame(reasons) {
-      const left = { ...reasons };
-      for (const one of rows) {
-        if (!(one.name in left)) continue;
-        one.complain(reasonOf(left[one.name]));
-        one.input.focus();
-        delete left[one.name];
+    /** Shows errors by field name; returns those that belong to no field as text. */
+    showErrors(errors) {
+      const others = { ...errors };
+      for (const row of rows) {
+        if (!(row.name in others)) continue;
+        row.showError(translateReason(others[row.name]));
+        row.input.focus();
+        delete others[row.name];
       }
-      return Object.values(left).join("; ");
+      return Object.values(others).join("; ");
     },
   };
 }
 
-function row(field) {
-  const id = `field-${++made}`;
+function fieldRow(field) {
+  const id = `field-${++fieldCount}`;
   const input = control(field, id);
-  const trouble = el("p", { class: "trouble", id: `${id}-trouble`, "aria-live": "polite" });
+  const errorNode = el("p", { class: "trouble", id: `${id}-trouble`, "aria-live": "polite" });
   const hint = field.hint ? el("p", { class: "hint", id: `${id}-hint` }, field.hint) : null;
   input.setAttribute("aria-describedby", hint ? `${id}-hint ${id}-trouble` : `${id}-trouble`);
   const label = el("label", { for: id }, field.label, field.required ? el("b", {}, " *") : null);
   const parts = field.kind === "tick" ? [el("div", { class: "tick" }, input, label)] : [label, input];
-  const node = el("div", { class: "field" }, parts, hint, trouble);
-  field.see?.(node, input);
+  const node = el("div", { class: "field" }, parts, hint, errorNode);
+  field.decorate?.(node, input);
   const value = () => valueOf(field, input);
-  const complain = (words) => {
-    fill(trouble, words);
-    input.toggleAttribute("aria-invalid", Boolean(words));
-    if (words) input.setAttribute("aria-invalid", "true");
+  const showError = (message) => {
+    fill(errorNode, message);
+    input.toggleAttribute("aria-invalid", Boolean(message));
+    if (message) input.setAttribute("aria-invalid", "true");
   };
-  const judge = () => {
-    const words = judged(field, input);
-    complain(words);
-    return !words;
+  const validate = () => {
+    const message = validationError(field, input);
+    showError(message);
+    return !message;
   };
-  input.addEventListener("input", () => complain(""));
-  return { name: field.name, node, input, value, complain, judge };
+  input.addEventListener("input", () => showError(""));
+  return { name: field.name, node, input, value, showError, validate };
 }
 
 function control(field, id) {
-  const said = { id, name: field.name, required: field.required, autocomplete: "off" };
+  const attributes = { id, name: field.name, required: field.required, autocomplete: "off" };
   if (field.kind === "choice") {
-    const options = field.choices.map(([value, words]) => el("option", { value }, words));
-    const select = el("select", said, options);
+    const options = field.choices.map(([value, label]) => el("option", { value }, label));
+    const select = el("select", attributes, options);
     if (field.value !== undefined) select.value = field.value;
     return select;
   }
   if (field.kind === "tick") {
-    const tick = el("input", { ...said, required: undefined, type: "checkbox" });
-    tick.checked = Boolean(field.value);
-    return tick;
+    const checkbox = el("input", { ...attributes, required: undefined, type: "checkbox" });
+    checkbox.checked = Boolean(field.value);
+    return checkbox;
   }
   if (field.kind === "area" || field.kind === "json") {
     const text = field.kind === "json" ? JSON.stringify(field.value, null, 2) : field.value;
-    return el("textarea", { ...said, rows: field.kind === "json" ? 7 : 2, value: text ?? "" });
+    return el("textarea", { ...attributes, rows: field.kind === "json" ? 7 : 2, value: text ?? "" });
   }
   const mode = field.kind === "number" ? "numeric" : undefined;
-  return el("input", { ...said, type: field.type ?? "text", inputmode: mode, value: field.value ?? "" });
+  return el("input", { ...attributes, type: field.type ?? "text", inputmode: mode, value: field.value ?? "" });
 }
 
 function valueOf(field, input) {
@@ -89,7 +89,7 @@ function valueOf(field, input) {
   return field.kind === "number" ? Number(text) : text;
 }
 
-function judged(field, input) {
+function validationError(field, input) {
   const text = input.value.trim();
   if (field.kind === "json") {
     try {
@@ -103,10 +103,10 @@ function judged(field, input) {
   return field.check?.(valueOf(field, input)) || "";
 }
 
-// ---- what more than one form asks for
+// ---- shared checks and fields
 
 export const between = (low, high) => (n) =>
   n < low || n > high ? t("wrong.between", { low, high: high.toLocaleString("en-US") }) : "";
-export const atMost = (length) => (text) => (text.length > length ? t("wrong.long", { length }) : "");
-export const reason = (required = true, name = "reason") =>
-  ({ name, label: t("reason"), kind: "area", required, hint: t("reason_hint"), check: atMost(500) });
+export const maxLength = (length) => (text) => (text.length > length ? t("wrong.long", { length }) : "");
+export const reasonField = (required = true, name = "reason") =>
+  ({ name, label: t("reason"), kind: "area", required, hint: t("reason_hint"), check: maxLength(500) });

@@ -1,24 +1,24 @@
-// Which language is spoken: Chinese first, English by the switch.
+// Translations; Chinese by default, English by the language switch.
 
-import { words } from "/ops/words.js";
+import { words } from "/ops/translations.js";
 
-const KEPT = "qlive.ops.language";
-let spoken = localStorage.getItem(KEPT) === "en" ? "en" : "zh";
+const STORAGE_KEY = "qlive.ops.language";
+let current = localStorage.getItem(STORAGE_KEY) === "en" ? "en" : "zh";
 
-export const language = () => spoken;
+export const language = () => current;
 
 export function speak(code) {
-  spoken = code === "en" ? "en" : "zh";
-  localStorage.setItem(KEPT, spoken);
-  document.documentElement.lang = spoken === "en" ? "en" : "zh-CN";
+  current = code === "en" ? "en" : "zh";
+  localStorage.setItem(STORAGE_KEY, current);
+  document.documentElement.lang = current === "en" ? "en" : "zh-CN";
 }
 
-/** The words of a key, with {names} put in; a key without words is shown as it is. */
+/** Text of a key with {placeholders} replaced; an unknown key is returned as is. */
 export function t(key, values = {}) {
-  const pair = words[key];
-  if (!pair) return key;
-  return pair[spoken === "en" ? 1 : 0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  const texts = words[key];
+  if (!texts) return key;
+  return texts[current === "en" ? 1 : 0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-/** A word of the server (a state, a reason): ours when we have one, else as it came. */
-export const word = (kind, said) => (words[`${kind}.${said}`] ? t(`${kind}.${said}`) : said || "–");
+/** Translation of a server code, such as a state or a reason; an unknown code is returned as is. */
+export const codeText = (kind, code) => (words[`${kind}.${code}`] ? t(`${kind}.${code}`) : code || "–");

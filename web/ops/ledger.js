@@ -1,65 +1,65 @@
-// The book: every entry with its lines; a gift or a grant can go back.
+// Ledger page: journal entries with their lines; gifts and grants can be reversed.
 
 import { api, get } from "/ops/api.js";
-import { ask } from "/ops/ask.js";
-import { button, card, el, fill, say } from "/ops/dom.js";
-import { when, whole } from "/ops/figures.js";
-import { reason } from "/ops/form.js";
-import { t, word } from "/ops/i18n.js";
-import { choice, list, search } from "/ops/list.js";
+import { openFormDialog } from "/ops/form_dialog.js";
+import { button, card, el, fill, showToast } from "/ops/dom.js";
+import { formatDateTime, formatInteger } from "/ops/format.js";
+import { reasonField } from "/ops/form.js";
+import { codeText, t } from "/ops/i18n.js";
+import { choiceFilter, list, searchFilter } from "/ops/list.js";
 
 const KINDS = ["recharge", "gift", "grant", "reversal"];
 const USER = "user:";
 
-export function ledger(place, _heard, _id, query) {
-  const rows = entries({ query });
-  fill(place, card("", rows.node));
+export function ledgerPage(container, _sources, _id, query) {
+  const rows = entryList({ query });
+  fill(container, card("", rows.node));
 }
 
-/** The entries of one `user`, or of whoever is searched for; `moved` hears of a reversal. */
-export function entries({ user = "", query, moved = () => {} }) {
+/** List of journal entries, of one `user` or searchable; `onReversed` is called after a reversal. */
+export function entryList({ user = "", query, onReversed = () => {} }) {
   const columns = [
-    { head: t("at"), cell: (entry) => when(entry.at) },
-    { head: t("kind"), cell: (entry) => word("kind", entry.kind) },
-    { head: t("moves"), cell: (entry) => moves(entry, user) },
-    { head: t("what"), cell: what },
+    { head: t("at"), cell: (entry) => formatDateTime(entry.at) },
+    { head: t("kind"), cell: (entry) => codeText("kind", entry.kind) },
+    { head: t("moves"), cell: (entry) => postings(entry, user) },
+    { head: t("what"), cell: contentText },
     { head: t("note"), kind: "wide", cell: (entry) => entry.note || "–" },
-    { head: t("by"), cell: (entry) => by(entry.by) },
+    { head: t("by"), cell: (entry) => actorLink(entry.by) },
     { head: t("entry"), kind: "wide", cell: (entry) => el("code", {}, entry.id) },
     { head: t("actions"), kind: "acts", cell: (entry) =>
       ["gift", "grant"].includes(entry.kind)
-        ? button(t("reverse"), async () => { if (await reverse(entry)) { rows.again(); moved(); } }, "danger")
+        ? button(t("reverse"), async () => { if (await reverse(entry)) { rows.reload(); onReversed(); } }, "danger")
         : "" },
   ];
-  const kinds = [["", t("all_kinds")], ...KINDS.map((kind) => [kind, word("kind", kind)])];
+  const kinds = [["", t("all_kinds")], ...KINDS.map((kind) => [kind, codeText("kind", kind)])];
   const rows = list({
     label: t("ledger"), columns, empty: t("no_entries"),
-    load: (wanted, after) => get("ledger", { user_id: user, ...wanted, after }),
-    filters: [...(user ? [] : [search("q", t("search_ledger"))]), choice("kind", t("kind"), kinds)],
+    load: (filterValues, after) => get("ledger", { user_id: user, ...filterValues, after }),
+    filters: [...(user ? [] : [searchFilter("q", t("search_ledger"))]), choiceFilter("kind", t("kind"), kinds)],
     query,
   });
   return rows;
 }
 
-/** What goes to whom; what comes from the house is the other half and says nothing new. */
-function moves(entry, user) {
-  const own = entry.lines.filter((line) => line.account !== "house");
-  return own.map((line) => el("div", { class: "move" },
-    line.account === USER + user ? null : holder(line.account),
-    el("span", { class: line.amount < 0 ? "less" : "more" }, `${line.amount > 0 ? "+" : "−"}${whole(Math.abs(line.amount))}`),
+/** Lines of user accounts; the lines of the house are their counterpart and are left out. */
+function postings(entry, user) {
+  const userLines = entry.lines.filter((line) => line.account !== "house");
+  return userLines.map((line) => el("div", { class: "move" },
+    line.account === USER + user ? null : accountLink(line.account),
+    el("span", { class: line.amount < 0 ? "less" : "more" }, `${line.amount > 0 ? "+" : "−"}${formatInteger(Math.abs(line.amount))}`),
     ` ${t(line.unit)}`));
 }
 
-function holder(account) {
+function accountLink(account) {
   const [kind, id] = account.split(":");
   return el("a", { href: `#/people/${id}` }, kind === "owed" ? `${t("owed")} ${id}` : id);
 }
 
-function by(who) {
-  return /^[0-9]{8}$/.test(who) ? el("a", { href: `#/people/${who}` }, who) : word("source", who);
+function actorLink(actor) {
+  return /^[0-9]{8}$/.test(actor) ? el("a", { href: `#/people/${actor}` }, actor) : codeText("source", actor);
 }
 
-function what({ content, kind }) {
+function contentText({ content, kind }) {
   if (kind === "gift") return t("gift_given", { id: content.gift_id, n: content.num });
   if (content.reverses) return el("code", {}, `↩ ${content.reverses}`);
   if (content.owed_by) return t("debt_settled");
@@ -67,20 +67,20 @@ function what({ content, kind }) {
 }
 
 function reverse(entry) {
-  return ask({
+  return openFormDialog({
     title: t("reverse_title"),
-    says: [
+    messages: [
       t("reverse_says", { entry: entry.id }),
       entry.lines.filter((line) => line.account !== "house")
-        .map((line) => `${line.account}: ${whole(-line.amount)} ${t(line.unit)}`).join("; "),
+        .map((line) => `${line.account}: ${formatInteger(-line.amount)} ${t(line.unit)}`).join("; "),
     ],
-    fields: [reason()],
-    yes: t("reverse_yes"),
+    fields: [reasonField()],
+    confirmLabel: t("reverse_yes"),
     danger: true,
-    async act(values) {
-      const answer = await api("POST", "ledger/reverse", { entry: entry.id, ...values });
-      say(t("reverse_done"));
-      return answer;
+    async onConfirm(values) {
+      const result = await api("POST", "ledger/reverse", { entry: entry.id, ...values });
+      showToast(t("reverse_done"));
+      return result;
     },
   });
 }

@@ -1,132 +1,133 @@
-// A long list: a search above it, one page at a time, by the server's cursor or on its own.
+// List with filters, shown one page at a time; pages come from the server's cursor or are local.
 
-import { button, el, fill, say } from "/ops/dom.js";
+import { button, el, fill, showToast } from "/ops/dom.js";
 import { t } from "/ops/i18n.js";
 
 /**
- * list({ label, columns: [{ head, cell(row), kind }], load(query, after) → {items, next},
- *        filters: [node-makers from search(), choice(), tick()], empty,
- *        every: milliseconds after which it looks again by itself,
- *        query: the one in the address, in which what is searched for is kept })
- * Answers { node, again, look, stop }: `again` always asks again, `look` not while it would take
- * a row from under somebody's hands.
+ * list({ label, columns: [{ head, cell(row), kind }], load(filterValues, after) → {items, next},
+ *        filters: [searchFilter(), choiceFilter(), checkboxFilter()], empty,
+ *        refreshMs: interval of automatic refreshes,
+ *        query: URL parameters; filter values are read from and stored in the URL })
+ *
+ * Returns { node, reload, refresh, stop }: `reload` always requests the page again, `refresh` not
+ * while the list has the focus, a dialog is open or the tab is hidden.
  */
-export function list({ label, columns, load, filters = [], empty, every, query }) {
+export function list({ label, columns, load, filters = [], empty, refreshMs, query }) {
   const body = el("tbody");
   const heads = columns.map((column) => el("th", { scope: "col", class: column.kind ?? "" }, column.head));
   const table = el("table", {}, el("caption", { class: "unseen" }, label), el("thead", {}, el("tr", {}, heads)), body);
   const count = el("span", { class: "count", role: "status" });
-  const back = button(t("page_back"), () => turn(cursors.length > 1, () => cursors.pop()));
-  const on = button(t("page_on"), () => turn(next !== null, () => cursors.push(next)));
-  const wanted = Object.fromEntries(filters.map((one) => [one.name, given(one, query)]));
+  const backButton = button(t("page_back"), () => changePage(cursors.length > 1, () => cursors.pop()));
+  const nextButton = button(t("page_on"), () => changePage(next !== null, () => cursors.push(next)));
+  const filterValues = Object.fromEntries(filters.map((filter) => [filter.name, initialValue(filter, query)]));
   let cursors = (query && history.state?.cursors) || [""];
   let next = null;
-  let asked = 0;
+  let requestCount = 0;
 
-  /** Nothing is next until the page has come: a second click would push the same cursor again. */
-  function turn(possible, step) {
+  /** Resets `next` until the page has loaded: a second click would push the same cursor again. */
+  function changePage(possible, step) {
     if (!possible) return;
     step();
     next = null;
-    show();
+    showPage();
   }
 
-  async function show() {
-    const mine = ++asked;
-    if (query && table.isConnected) keep(filters, wanted, cursors);
+  async function showPage() {
+    const requestNumber = ++requestCount;
+    if (query && table.isConnected) storeInHistory(filters, filterValues, cursors);
     table.setAttribute("aria-busy", "true");
     try {
-      const page = await load(wanted, cursors.at(-1));
-      if (mine !== asked) return;
-      draw(page.items.length ? page.items.map(line) : nothing(empty ?? t("empty")), page.next);
+      const page = await load(filterValues, cursors.at(-1));
+      if (requestNumber !== requestCount) return;
+      draw(page.items.length ? page.items.map(tableRow) : messageRow(empty ?? t("empty")), page.next);
       fill(count, t("page_of", { page: cursors.length, n: page.items.length }));
-    } catch (no) {
-      if (mine !== asked || no.status === 401) return;
-      draw(nothing(no.message), null); // what stood there is no answer to what was asked
+    } catch (error) {
+      if (requestNumber !== requestCount || error.status === 401) return;
+      draw(messageRow(error.message), null); // the old rows do not match the new filters
       fill(count);
-      say(no.message, "bad");
+      showToast(error.message, "bad");
     } finally {
       table.removeAttribute("aria-busy");
     }
   }
 
-  function draw(lines, following) {
-    next = following;
-    fill(body, lines);
-    [back.disabled, on.disabled] = [cursors.length === 1, next === null];
-    if (on.disabled && document.activeElement === on) back.focus(); // or the keyboard loses its place
-    if (back.disabled && document.activeElement === back) on.focus();
+  function draw(tableRows, nextCursor) {
+    next = nextCursor;
+    fill(body, tableRows);
+    [backButton.disabled, nextButton.disabled] = [cursors.length === 1, next === null];
+    if (nextButton.disabled && document.activeElement === nextButton) backButton.focus(); // otherwise the keyboard focus is lost
+    if (backButton.disabled && document.activeElement === backButton) nextButton.focus();
   }
 
-  const nothing = (words) => el("tr", {}, el("td", { colspan: columns.length, class: "empty" }, words));
-  const line = (row) =>
+  const messageRow = (message) => el("tr", {}, el("td", { colspan: columns.length, class: "empty" }, message));
+  const tableRow = (row) =>
     el("tr", {}, columns.map((column) => el("td", { class: column.kind ?? "" }, column.cell(row))));
-  const changed = (name, value) => {
+  const onFilterChange = (name, value) => {
     if (!table.isConnected) return; // typed just before leaving the page
-    wanted[name] = value;
-    turn(true, () => { cursors = [""]; });
+    filterValues[name] = value;
+    changePage(true, () => { cursors = [""]; });
   };
-  const fields = filters.map((one) => one.node(changed, wanted[one.name]));
-  const asks = filters.length ? el("div", { class: "filters", role: "search" }, fields) : null;
-  const pager = el("nav", { class: "pager", "aria-label": t("pages") }, count, back, on);
+  const fields = filters.map((filter) => filter.node(onFilterChange, filterValues[filter.name]));
+  const filterBar = filters.length ? el("div", { class: "filters", role: "search" }, fields) : null;
+  const pager = el("nav", { class: "pager", "aria-label": t("pages") }, count, backButton, nextButton);
   const sheet = el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label }, table);
-  const rests = () => document.hidden || body.contains(document.activeElement) || document.querySelector("dialog[open]");
-  const look = () => rests() || show();
-  const timer = every && setInterval(look, every);
-  show();
-  return { node: el("div", { class: "list" }, asks, sheet, pager), again: show, look, stop: () => clearInterval(timer) };
+  const isInUse = () => document.hidden || body.contains(document.activeElement) || document.querySelector("dialog[open]");
+  const refresh = () => isInUse() || showPage();
+  const timer = refreshMs && setInterval(refresh, refreshMs);
+  showPage();
+  return { node: el("div", { class: "list" }, filterBar, sheet, pager), reload: showPage, refresh, stop: () => clearInterval(timer) };
 }
 
-/** What the address says of a filter, else what it begins with. */
-function given({ name, value }, query) {
-  const said = query?.get(name) ?? null;
-  if (said === null) return value;
-  return typeof value === "boolean" ? said === "true" : said;
+/** Value of a filter in the URL, else its default. */
+function initialValue({ name, value }, query) {
+  const text = query?.get(name) ?? null;
+  if (text === null) return value;
+  return typeof value === "boolean" ? text === "true" : text;
 }
 
-/** What is searched for goes into the address, the way to this page into the browser's history. */
-function keep(filters, wanted, cursors) {
-  const said = filters.map(({ name, value }) => [name, value, wanted[name]]).filter(([, usual, now]) => now !== usual);
-  const text = new URLSearchParams(said.map(([name, , now]) => [name, now])).toString();
+/** Stores the filter values in the URL, and the cursors in the browser's history. */
+function storeInHistory(filters, filterValues, cursors) {
+  const changed = filters.map(({ name, value }) => [name, value, filterValues[name]]).filter(([, defaultValue, now]) => now !== defaultValue);
+  const text = new URLSearchParams(changed.map(([name, , now]) => [name, now])).toString();
   const [page] = location.hash.split("?");
   history.replaceState({ ...history.state, cursors }, "", text ? `${page}?${text}` : page);
 }
 
-/** A list that the server gives in one piece is searched and paged here. */
-export function whole(read, has, size = 20) {
-  return async (wanted, after) => {
-    const rows = (await read()).items.filter((row) => has(row, wanted));
+/** Filters and pages a list that the server returns as a whole. */
+export function localPages(fetchAll, matches, size = 20) {
+  return async (filterValues, after) => {
+    const rows = (await fetchAll()).items.filter((row) => matches(row, filterValues));
     const from = Number(after || 0);
     return { items: rows.slice(from, from + size), next: from + size < rows.length ? String(from + size) : null };
   };
 }
 
-/** Looks once typing rests. */
-export function search(name, label) {
-  const node = (changed, value) => {
-    let resting;
-    const look = (event) => {
-      clearTimeout(resting);
-      resting = setTimeout(() => changed(name, event.target.value.trim()), 250);
+/** Text filter, applied 250 ms after the last input. */
+export function searchFilter(name, label) {
+  const node = (onChange, value) => {
+    let timer;
+    const onInput = (event) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => onChange(name, event.target.value.trim()), 250);
     };
-    return el("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: look });
+    return el("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: onInput });
   };
   return { name, value: "", node };
 }
 
-/** choices: [[value, words]]. */
-export function choice(name, label, choices) {
-  const node = (changed, value) => {
-    const options = choices.map(([key, words]) => el("option", { value: key, selected: key === value }, words));
-    return el("select", { "aria-label": label, onchange: (event) => changed(name, event.target.value) }, options);
+/** choices: [[value, label]]. */
+export function choiceFilter(name, label, choices) {
+  const node = (onChange, value) => {
+    const options = choices.map(([key, text]) => el("option", { value: key, selected: key === value }, text));
+    return el("select", { "aria-label": label, onchange: (event) => onChange(name, event.target.value) }, options);
   };
   return { name, value: "", node };
 }
 
-export function tick(name, label, value = false) {
-  const node = (changed, checked) => {
-    const box = el("input", { type: "checkbox", checked, onchange: (event) => changed(name, event.target.checked) });
-    return el("label", { class: "tick" }, box, label);
+export function checkboxFilter(name, label, value = false) {
+  const node = (onChange, checked) => {
+    const checkbox = el("input", { type: "checkbox", checked, onchange: (event) => onChange(name, event.target.checked) });
+    return el("label", { class: "tick" }, checkbox, label);
   };
   return { name, value, node };
 }

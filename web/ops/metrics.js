@@ -1,64 +1,64 @@
-// What /metrics says, read every five seconds and kept for half an hour.
+// Samples of /metrics, taken every five seconds and kept for half an hour.
 //
-// Behind one address there may be several processes, and each answer is that of one of them:
-// rates are reckoned per process, and what is shown is the sum over those heard in the last minute.
+// Several processes may share the address, and each response comes from one of them: rates are
+// computed per process, and the shown value is the sum over those seen in the last minute.
 
-import { metrics } from "/ops/api.js";
+import { fetchMetrics } from "/ops/api.js";
 
-export const EVERY = 5000;
-const KEPT = 30 * 60 * 1000;
-const HEARD = 60 * 1000;
-const STORED = "qlive.ops.samples";
+export const SAMPLE_INTERVAL_MS = 5000;
+const HISTORY_MS = 30 * 60 * 1000;
+const PROCESS_TIMEOUT_MS = 60 * 1000;
+const STORAGE_KEY = "qlive.ops.samples";
 
-/** Rows of the last half hour as this tab had them before it was loaded anew. */
+/** Rows of the last half hour that this tab stored before it was reloaded. */
 export function recall(name) {
   try {
     const rows = JSON.parse(sessionStorage.getItem(name)) ?? [];
-    return rows.filter((row) => row.at > Date.now() - KEPT && row.at <= Date.now());
+    return rows.filter((row) => row.at > Date.now() - HISTORY_MS && row.at <= Date.now());
   } catch {
-    return []; // of another version
+    return []; // stored by another version
   }
 }
 
-/** The rows without those that are too old: one half hour, so it cannot grow. */
+/** Drops rows older than half an hour and stores the rest, so the size is bounded. */
 export function remember(name, rows) {
-  while (rows[0]?.at < rows.at(-1).at - KEPT) rows.shift();
+  while (rows[0]?.at < rows.at(-1).at - HISTORY_MS) rows.shift();
   try {
     sessionStorage.setItem(name, JSON.stringify(rows));
   } catch {
-    // full or forbidden: the charts begin anew at the next reload, nothing else is lost
+    // storage is full or disabled: the charts start empty after a reload
   }
 }
 
-/** Prometheus text as [{ name, labels, value }]. */
-export function parse(text) {
-  const found = [];
+/** Parses Prometheus text into [{ name, labels, value }]. */
+export function parseMetrics(text) {
+  const metrics = [];
   for (const line of text.split("\n")) {
-    const said = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
-    if (!said) continue;
+    const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
+    if (!match) continue;
     const labels = {};
-    for (const [, key, value] of (said[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) labels[key] = value;
-    found.push({ name: said[1], labels, value: said[3] === "+Inf" ? Infinity : Number(said[3]) });
+    for (const [, key, value] of (match[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) labels[key] = value;
+    metrics.push({ name: match[1], labels, value: match[3] === "+Inf" ? Infinity : Number(match[3]) });
   }
-  return found;
+  return metrics;
 }
 
-const sum = (rows) => rows.reduce((all, row) => all + row.value, 0);
+const sum = (rows) => rows.reduce((total, row) => total + row.value, 0);
 
-/** One look at one process: gauges, counters, and buckets by their upper bound. */
+/** One scrape of one process: gauges, counters, and cumulative buckets by upper bound. */
 export function look(text, at) {
-  const rows = parse(text);
+  const rows = parseMetrics(text);
   const named = (name) => rows.filter((row) => row.name === name);
   const gauge = (name) => (named(name).length ? sum(named(name)) : null);
-  const answered = named("qlive_requests_total");
-  const status = (first) => sum(answered.filter((row) => row.labels.status?.startsWith(first)));
+  const requests = named("qlive_requests_total");
+  const status = (first) => sum(requests.filter((row) => row.labels.status?.startsWith(first)));
   const buckets = (name) => {
-    const heights = new Map();
+    const counts = new Map();
     for (const row of named(`${name}_bucket`)) {
-      const bound = row.labels.le === "+Inf" ? Infinity : Number(row.labels.le);
-      heights.set(bound, (heights.get(bound) ?? 0) + row.value);
+      const upperBound = row.labels.le === "+Inf" ? Infinity : Number(row.labels.le);
+      counts.set(upperBound, (counts.get(upperBound) ?? 0) + row.value);
     }
-    return heights;
+    return counts;
   };
   return {
     at,
@@ -66,7 +66,7 @@ export function look(text, at) {
     sockets: gauge("qlive_sockets"),
     lag: gauge("qlive_loop_lag_seconds"),
     events: gauge("qlive_events_told_total"),
-    requests: sum(answered),
+    requests: sum(requests),
     refused: status("4"),
     failed: status("5"),
     took: buckets("qlive_request_seconds"),
@@ -74,34 +74,34 @@ export function look(text, at) {
   };
 }
 
-/** The p-th part of what came between two looks, in seconds; null when nothing came. */
-export function percentile(before, after, p) {
-  const bounds = [...after.keys()].sort((a, b) => a - b);
-  const heights = bounds.map((bound) => after.get(bound) - (before.get(bound) ?? 0));
-  const all = heights.at(-1) ?? 0;
-  if (all <= 0) return null;
-  const i = heights.findIndex((height) => height >= p * all);
-  const [low, under] = i > 0 ? [bounds[i - 1], heights[i - 1]] : [0, 0];
+/** Percentile of the durations between two scrapes, in seconds; null if there were none. */
+export function percentile(previous, current, p) {
+  const bounds = [...current.keys()].sort((a, b) => a - b);
+  const counts = bounds.map((upperBound) => current.get(upperBound) - (previous.get(upperBound) ?? 0));
+  const total = counts.at(-1) ?? 0;
+  if (total <= 0) return null;
+  const i = counts.findIndex((count) => count >= p * total);
+  const [low, lowerCount] = i > 0 ? [bounds[i - 1], counts[i - 1]] : [0, 0];
   if (bounds[i] === Infinity) return low;
-  const share = heights[i] > under ? (p * all - under) / (heights[i] - under) : 1;
-  return low + (bounds[i] - low) * share;
+  const fraction = counts[i] > lowerCount ? (p * total - lowerCount) / (counts[i] - lowerCount) : 1;
+  return low + (bounds[i] - low) * fraction;
 }
 
-/** The sample between two looks at one process; rates are null after a restart. */
-export function between(before, now) {
-  const seconds = (now.at - before.at) / 1000;
+/** Sample between two scrapes of a process; rates are null after a restart of the process. */
+export function between(previous, current) {
+  const seconds = (current.at - previous.at) / 1000;
   const rate = (name) => {
-    const more = now[name] - before[name];
-    return more >= 0 && seconds >= 1 ? more / seconds : null;
+    const increase = current[name] - previous[name];
+    return increase >= 0 && seconds >= 1 ? increase / seconds : null;
   };
   const ms = (name) => {
-    const found = percentile(before[name], now[name], 0.99);
-    return found === null ? null : found * 1000;
+    const duration = percentile(previous[name], current[name], 0.99);
+    return duration === null ? null : duration * 1000;
   };
   return {
-    at: now.at,
-    sockets: now.sockets,
-    lag: now.lag === null ? null : now.lag * 1000,
+    at: current.at,
+    sockets: current.sockets,
+    lag: current.lag === null ? null : current.lag * 1000,
     events: rate("events"),
     requests: rate("requests"),
     refused: rate("refused"),
@@ -111,36 +111,36 @@ export function between(before, now) {
   };
 }
 
-/** What several processes say together: sums, but the worst of what is a wait. */
+/** Combines samples of several processes: maximum of durations, sum of everything else. */
 export function together(samples, at) {
   const joined = { at };
   for (const name of ["sockets", "events", "requests", "refused", "failed", "lag", "took", "told"]) {
-    const said = samples.map((sample) => sample[name]).filter((value) => value !== null);
-    const worst = ["lag", "took", "told"].includes(name);
-    joined[name] = said.length ? (worst ? Math.max(...said) : said.reduce((a, b) => a + b, 0)) : null;
+    const values = samples.map((sample) => sample[name]).filter((value) => value !== null);
+    const takesMaximum = ["lag", "took", "told"].includes(name);
+    joined[name] = values.length ? (takesMaximum ? Math.max(...values) : values.reduce((a, b) => a + b, 0)) : null;
   }
   return joined;
 }
 
-/** The samples of the last half hour, and whoever wants to know of the next one. */
+/** Samples of the last half hour, with listeners for new ones. */
 export class Samples {
   constructor() {
-    this.rows = recall(STORED);
-    this.measuresTold = false;
-    this.trouble = null;
-    this._looks = new Map();
+    this.rows = recall(STORAGE_KEY);
+    this.hasDeliveryTimes = false;
+    this.error = null;
+    this._scrapes = new Map();
     this._latest = new Map();
     this._listeners = new Set();
   }
 
-  /** How many processes have been heard of late. */
+  /** Number of processes seen in the last minute. */
   get processes() {
     return this._latest.size;
   }
 
   start() {
-    this._timer ??= setInterval(() => this.take(), EVERY);
-    if (!this._looks.size) this.take();
+    this._timer ??= setInterval(() => this.scrape(), SAMPLE_INTERVAL_MS);
+    if (!this._scrapes.size) this.scrape();
   }
 
   stop() {
@@ -148,35 +148,35 @@ export class Samples {
     this._timer = undefined;
   }
 
-  onSample(act) {
-    this._listeners.add(act);
-    return () => this._listeners.delete(act);
+  onSample(listener) {
+    this._listeners.add(listener);
+    return () => this._listeners.delete(listener);
   }
 
-  async take() {
-    if (this._taking) return; // what comes late must not overtake what comes after it
-    this._taking = true;
+  async scrape() {
+    if (this._scraping) return; // responses must not overtake each other
+    this._scraping = true;
     try {
-      this._add(look(await metrics(), Date.now()));
-      this.trouble = null;
-    } catch (no) {
-      this.trouble = no;
-      this.rows.push({ at: Date.now() }); // a hole in the line
+      this._add(look(await fetchMetrics(), Date.now()));
+      this.error = null;
+    } catch (error) {
+      this.error = error;
+      this.rows.push({ at: Date.now() }); // a gap in the line
     } finally {
-      this._taking = false;
+      this._scraping = false;
     }
-    remember(STORED, this.rows);
-    for (const act of this._listeners) act();
+    remember(STORAGE_KEY, this.rows);
+    for (const listener of this._listeners) listener();
   }
 
-  _add(seen) {
-    const before = this._looks.get(seen.process) ?? seen; // from which nothing follows yet
-    this._looks.set(seen.process, seen);
-    this._latest.set(seen.process, between(before, seen));
+  _add(scrape) {
+    const previous = this._scrapes.get(scrape.process) ?? scrape; // the first scrape of a process yields no rates
+    this._scrapes.set(scrape.process, scrape);
+    this._latest.set(scrape.process, between(previous, scrape));
     for (const [process, sample] of this._latest) {
-      if (sample.at < seen.at - HEARD) this._latest.delete(process);
+      if (sample.at < scrape.at - PROCESS_TIMEOUT_MS) this._latest.delete(process);
     }
-    this.measuresTold ||= seen.told.size > 0;
-    this.rows.push(together([...this._latest.values()], seen.at));
+    this.hasDeliveryTimes ||= scrape.told.size > 0;
+    this.rows.push(together([...this._latest.values()], scrape.at));
   }
 }

@@ -1,118 +1,118 @@
-// How the night goes: figures of today, charts of the last half hour, and every state.
+// Overview page: today's totals, charts of the last half hour, and service states.
 
 import { chart } from "/ops/chart.js";
-import { card, el, facts, fill, say, sheet, state } from "/ops/dom.js";
-import { short, span, when, whole, yuan } from "/ops/figures.js";
-import { t, word } from "/ops/i18n.js";
+import { card, definitionList, el, fill, scrollTable, showToast, statusDot } from "/ops/dom.js";
+import { formatDateTime, formatDuration, formatInteger, formatNumber, formatYuan } from "/ops/format.js";
+import { codeText, t } from "/ops/i18n.js";
 
-const LATE_ORDER = 15 * 60;
+const LATE_ORDER_SECONDS = 15 * 60;
 
-const KIND = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "still" };
+const STATUS_KINDS = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "still" };
 
-/** Shows itself in `place` until the answered function is called. */
-export function overview(place, { samples, today }) {
-  const charts = drawings(samples);
+/** Renders into `container` until the returned function is called. */
+export function overviewPage(container, { samples, overviewPoller }) {
+  const charts = createCharts(samples);
   const figures = el("div", { class: "figures" });
   const states = el("div", { class: "states" });
-  const heard = el("p", { class: "note" });
-  fill(place, figures, el("div", { class: "charts" }, charts.map((one) => one.node)), heard, states);
+  const note = el("p", { class: "note" });
+  fill(container, figures, el("div", { class: "charts" }, charts.map((chart) => chart.node)), note, states);
 
   const draw = () => {
-    for (const one of charts) one.show(one.own ? today.rows : samples.rows);
-    const said = { n: samples.processes || "–", s: 5 };
-    fill(heard, samples.trouble ? samples.trouble.message : t("heard", said));
+    for (const chart of charts) chart.show(chart.usesOverview ? overviewPoller.rows : samples.rows);
+    const values = { n: samples.processes || "–", s: 5 };
+    fill(note, samples.error ? samples.error.message : t("heard", values));
   };
-  const show = (seen, no) => {
-    if (no) {
-      if (no.status !== 401) say(no.message, "bad");
+  const show = (overview, error) => {
+    if (error) {
+      if (error.status !== 401) showToast(error.message, "bad");
       return;
     }
-    fill(figures, tiles(seen));
-    fill(states, el("div", {}, dependencies(seen), book(seen)), el("div", {}, processes(seen), refused(seen)));
+    fill(figures, tiles(overview));
+    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, processesCard(overview), refusedCard(overview)));
     draw();
   };
-  const unheard = [samples.onSample(draw), today.onLook(show)];
+  const unsubscribes = [samples.onSample(draw), overviewPoller.onOverview(show)];
   draw();
-  today.look();
-  return () => unheard.forEach((unhear) => unhear());
+  overviewPoller.poll();
+  return () => unsubscribes.forEach((unsubscribe) => unsubscribe());
 }
 
-function drawings(samples) {
+function createCharts(samples) {
   const money = chart({ title: t("chart.gold"), lines: [
-    { name: "sold", words: t("sold") }, { name: "given", words: t("given"), kind: "two" },
+    { name: "sold", label: t("sold") }, { name: "given", label: t("given"), kind: "two" },
   ] });
-  money.own = true;
-  const none = () => samples.measuresTold || !samples.rows.length ? t("no_samples") : t("not_measured");
+  money.usesOverview = true;
+  const emptyText = () => samples.hasDeliveryTimes || !samples.rows.length ? t("no_samples") : t("not_measured");
   return [
     chart({ title: t("chart.sockets"), lines: [{ name: "sockets" }] }),
     chart({ title: t("chart.events"), unit: "/s", lines: [{ name: "events" }] }),
-    chart({ title: t("chart.told"), unit: "ms", lines: [{ name: "told" }], none }),
+    chart({ title: t("chart.told"), unit: "ms", lines: [{ name: "told" }], emptyText }),
     chart({ title: t("chart.lag"), unit: "ms", lines: [{ name: "lag" }] }),
     chart({ title: t("chart.requests"), unit: "/s", lines: [{ name: "requests" }] }),
     chart({ title: t("chart.took"), unit: "ms", lines: [{ name: "took" }] }),
     chart({ title: t("chart.errors"), unit: "/s", lines: [
-      { name: "refused", words: "4xx", kind: "two" }, { name: "failed", words: "5xx", kind: "bad" },
+      { name: "refused", label: "4xx", kind: "two" }, { name: "failed", label: "5xx", kind: "bad" },
     ] }),
     money,
   ];
 }
 
-const tile = (words, figure, note, kind = "") =>
-  el("div", { class: `tile ${kind}` }, el("span", {}, words), el("b", {}, figure), el("small", {}, note ?? ""));
+const tile = (label, value, note, kind = "") =>
+  el("div", { class: `tile ${kind}` }, el("span", {}, label), el("b", {}, value), el("small", {}, note ?? ""));
 
-function tiles(seen) {
-  const { sold, given } = seen.today;
+function tiles(overview) {
+  const { sold, given } = overview.today;
   return [
-    tile(t("status"), state(KIND[seen.status], word("status", seen.status)), when(seen.at)),
-    tile(t("rooms_live"), whole(seen.rooms), t("people_in_rooms", { n: whole(seen.people) })),
-    tile(t("paid_today"), yuan(sold.fen), t("orders_n", { n: whole(sold.orders) })),
-    tile(t("gold_sold"), whole(sold.gold), t("today")),
-    tile(t("gold_given"), whole(given.gold), t("income_earned", { n: whole(given.income) })),
-    tile(t("debtors"), whole(seen.debtors), t("owed_n", { n: whole(seen.book.owed) }), seen.debtors ? "warn" : ""),
+    tile(t("status"), statusDot(STATUS_KINDS[overview.status], codeText("status", overview.status)), formatDateTime(overview.at)),
+    tile(t("rooms_live"), formatInteger(overview.rooms), t("people_in_rooms", { n: formatInteger(overview.people) })),
+    tile(t("paid_today"), formatYuan(sold.fen), t("orders_n", { n: formatInteger(sold.orders) })),
+    tile(t("gold_sold"), formatInteger(sold.gold), t("today")),
+    tile(t("gold_given"), formatInteger(given.gold), t("income_earned", { n: formatInteger(given.income) })),
+    tile(t("debtors"), formatInteger(overview.debtors), t("owed_n", { n: formatInteger(overview.book.owed) }), overview.debtors ? "warn" : ""),
   ];
 }
 
-const rows = (label, heads, lines, empty) => sheet(label, heads, lines.length
-  ? lines.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))))
-  : el("tr", {}, el("td", { class: "empty", colspan: heads.length }, empty)));
+const table = (label, headings, rows, empty) => scrollTable(label, headings, rows.length
+  ? rows.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))))
+  : el("tr", {}, el("td", { class: "empty", colspan: headings.length }, empty)));
 
-function dependencies(seen) {
-  const lines = Object.entries(seen.dependencies).map(([name, found]) => [
-    word("dependency", name),
-    state(KIND[found.state], word("status", found.state)),
-    found.latency_ms === null ? "–" : `${short(found.latency_ms)} ms`,
-    found.since ? when(found.since) : "–",
+function dependenciesCard(overview) {
+  const rows = Object.entries(overview.dependencies).map(([name, dependency]) => [
+    codeText("dependency", name),
+    statusDot(STATUS_KINDS[dependency.state], codeText("status", dependency.state)),
+    dependency.latency_ms === null ? "–" : `${formatNumber(dependency.latency_ms)} ms`,
+    dependency.since ? formatDateTime(dependency.since) : "–",
   ]);
-  return card(t("dependencies"), rows(t("dependencies"), [t("dependency"), t("state"), t("latency"), t("since")], lines));
+  return card(t("dependencies"), table(t("dependencies"), [t("dependency"), t("state"), t("latency"), t("since")], rows));
 }
 
-function processes(seen) {
-  const lines = seen.processes.map((process) => {
-    const left = (new Date(process.lease_until) - new Date(seen.at)) / 1000;
-    return [el("code", {}, process.id), state(left > 5 ? "good" : "warn", t("lease_left", { s: span(left) }))];
+function processesCard(overview) {
+  const rows = overview.processes.map((process) => {
+    const secondsLeft = (new Date(process.lease_until) - new Date(overview.at)) / 1000;
+    return [el("code", {}, process.id), statusDot(secondsLeft > 5 ? "good" : "warn", t("lease_left", { s: formatDuration(secondsLeft) }))];
   });
-  return card(t("processes"), rows(t("processes"), [t("process"), t("lease")], lines, t("no_process")));
+  return card(t("processes"), table(t("processes"), [t("process"), t("lease")], rows, t("no_process")));
 }
 
-function book({ book: found, at }) {
-  const judged = found.problems === null ? ["still", t("book_unknown")]
-    : found.problems < 0 ? ["bad", t("book_failed")]
-    : found.problems ? ["bad", t("book_wrong", { n: found.problems })] : ["good", t("book_right")];
-  const ago = (moment) => (moment ? t("ago", { s: span(new Date(at) / 1000 - moment) }) : "–");
-  const old = found.oldest_unpaid_seconds;
-  return card(t("book"), facts([
-    [t("ledger_check"), state(...judged)],
-    [t("checked"), ago(found.at)],
-    [t("checked_whole"), ago(found.full_at)],
-    [t("gold_held"), whole(found.gold)],
-    [t("income_held"), whole(found.income)],
-    [t("money_paid"), yuan(found.fen)],
-    [t("oldest_unpaid"), old ? state(old > LATE_ORDER ? "warn" : "good", span(old)) : state("good", t("none"))],
+function ledgerCard({ book: ledger, at }) {
+  const status = ledger.problems === null ? ["still", t("book_unknown")]
+    : ledger.problems < 0 ? ["bad", t("book_failed")]
+    : ledger.problems ? ["bad", t("book_wrong", { n: ledger.problems })] : ["good", t("book_right")];
+  const ago = (moment) => (moment ? t("ago", { s: formatDuration(new Date(at) / 1000 - moment) }) : "–");
+  const oldestSeconds = ledger.oldest_unpaid_seconds;
+  return card(t("book"), definitionList([
+    [t("ledger_check"), statusDot(...status)],
+    [t("checked"), ago(ledger.at)],
+    [t("checked_whole"), ago(ledger.full_at)],
+    [t("gold_held"), formatInteger(ledger.gold)],
+    [t("income_held"), formatInteger(ledger.income)],
+    [t("money_paid"), formatYuan(ledger.fen)],
+    [t("oldest_unpaid"), oldestSeconds ? statusDot(oldestSeconds > LATE_ORDER_SECONDS ? "warn" : "good", formatDuration(oldestSeconds)) : statusDot("good", t("none"))],
   ]));
 }
 
-function refused(seen) {
-  const lines = seen.refused.map((row) => [word("source", row.source), row.reason || "–", whole(row.times)]);
+function refusedCard(overview) {
+  const rows = overview.refused.map((row) => [codeText("source", row.source), row.reason || "–", formatInteger(row.times)]);
   return card(t("refused_reports"),
-    rows(t("refused_reports"), [t("source"), t("why"), t("times")], lines, t("nothing_refused")));
+    table(t("refused_reports"), [t("source"), t("why"), t("times")], rows, t("nothing_refused")));
 }

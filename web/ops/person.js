@@ -1,97 +1,97 @@
-// One person: who they are, what may be done, and their history in the book.
+// User page: profile, actions and ledger history.
 
-import { api, get, onceId } from "/ops/api.js";
-import { ask } from "/ops/ask.js";
+import { api, get, newRequestId } from "/ops/api.js";
+import { openFormDialog } from "/ops/form_dialog.js";
 import { ban, promote, unban } from "/ops/ban.js";
-import { button, card, el, facts, fill, picture, say } from "/ops/dom.js";
-import { gender, span, when, whole } from "/ops/figures.js";
-import { between, reason } from "/ops/form.js";
+import { button, card, definitionList, el, fill, picture, showToast } from "/ops/dom.js";
+import { formatDateTime, formatDuration, formatInteger, genderText } from "/ops/format.js";
+import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
-import { entries } from "/ops/ledger.js";
-import { marks } from "/ops/people.js";
+import { entryList } from "/ops/ledger.js";
+import { userBadges } from "/ops/people.js";
 
-const MOST = 1_000_000_000;
+const MAX_GOLD = 1_000_000_000;
 
-export function onePerson(place, _heard, id, query) {
+export function personPage(container, _sources, id, query) {
   const head = el("div", {});
-  const history = entries({ user: id, query, moved: () => look() });
-  fill(place, head, card(t("history"), history.node));
+  const history = entryList({ user: id, query, onReversed: () => load() });
+  fill(container, head, card(t("history"), history.node));
 
-  async function look() {
+  async function load() {
     try {
-      fill(head, shown(await get(`users/${id}`), again));
-    } catch (no) {
-      fill(head, card("", el("p", { class: "trouble", role: "alert" }, no.message)));
+      fill(head, userCard(await get(`users/${id}`), reload));
+    } catch (error) {
+      fill(head, card("", el("p", { class: "trouble", role: "alert" }, error.message)));
     }
   }
-  const again = () => { look(); history.again(); };
-  look();
+  const reload = () => { load(); history.reload(); };
+  load();
 }
 
-function shown(who, again) {
-  const then = (act) => async () => (await act(who)) && again();
-  const acts = [
-    button(t("grant"), then(grant), "main"),
-    who.owed ? button(t("settle"), then(settle)) : null,
-    button(t(who.is_matchmaker ? "demote" : "promote"), then(promote)),
-    who.banned ? button(t("unban"), then(unban)) : button(t("ban"), then(ban), "danger"),
-    el("a", { class: "button", href: `#/orders?q=${who.id}` }, t("their_orders")),
+function userCard(user, reload) {
+  const reloadAfter = (action) => async () => (await action(user)) && reload();
+  const actions = [
+    button(t("grant"), reloadAfter(grantGold), "main"),
+    user.owed ? button(t("settle"), reloadAfter(settleDebt)) : null,
+    button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote)),
+    user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger"),
+    el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
   ];
   return el("section", { class: "card person-head" },
-    picture(who.face_url, who.nickname, "face large"),
+    picture(user.face_url, user.nickname, "face large"),
     el("div", { class: "grows" },
-      el("h2", {}, who.nickname || t("nameless"), " ", marks(who)),
-      who.banned ? el("p", { class: "trouble" }, t("banned_for", { reason: who.ban_reason || "–" })) : null,
-      facts([
-        [t("user_id"), who.id],
-        [t("gold"), el("b", {}, whole(who.gold))],
-        [t("income"), el("b", {}, whole(who.income))],
-        [t("owed"), whole(who.owed)],
-        [t("gender"), gender(who.gender)],
-        [t("age"), String(who.age || "–")],
-        [t("area"), who.area || "–"],
-        [t("hosted"), span(who.continuous_time)],
-        [t("joined"), when(who.create_time)],
-        [t("last_login"), when(who.last_login_time)],
+      el("h2", {}, user.nickname || t("nameless"), " ", userBadges(user)),
+      user.banned ? el("p", { class: "trouble" }, t("banned_for", { reason: user.ban_reason || "–" })) : null,
+      definitionList([
+        [t("user_id"), user.id],
+        [t("gold"), el("b", {}, formatInteger(user.gold))],
+        [t("income"), el("b", {}, formatInteger(user.income))],
+        [t("owed"), formatInteger(user.owed)],
+        [t("gender"), genderText(user.gender)],
+        [t("age"), String(user.age || "–")],
+        [t("area"), user.area || "–"],
+        [t("hosted"), formatDuration(user.continuous_time)],
+        [t("joined"), formatDateTime(user.create_time)],
+        [t("last_login"), formatDateTime(user.last_login_time)],
       ]),
-      el("div", { class: "acts" }, acts)));
+      el("div", { class: "acts" }, actions)));
 }
 
-function grant(who) {
-  const once = { request_id: onceId() }; // the same, however often this dialog is sent
-  return ask({
-    title: t("grant_title", { name: who.nickname || who.id }),
-    says: [t("grant_says")],
+function grantGold(user) {
+  const idempotency = { request_id: newRequestId() }; // one key per dialog, so that submitting it again has no effect
+  return openFormDialog({
+    title: t("grant_title", { name: user.nickname || user.id }),
+    messages: [t("grant_says")],
     fields: [
-      { name: "gold", label: t("gold"), kind: "number", required: true, check: between(1, MOST) },
-      reason(),
+      { name: "gold", label: t("gold"), kind: "number", required: true, check: between(1, MAX_GOLD) },
+      reasonField(),
     ],
-    yes: t("grant_yes"),
-    async act(values) {
-      const purse = await api("POST", `users/${who.id}/grant`, { ...values, ...once });
-      say(t("grant_done", { gold: whole(values.gold), has: whole(purse.gold) }));
-      return purse;
+    confirmLabel: t("grant_yes"),
+    async onConfirm(values) {
+      const balance = await api("POST", `users/${user.id}/grant`, { ...values, ...idempotency });
+      showToast(t("grant_done", { gold: formatInteger(values.gold), has: formatInteger(balance.gold) }));
+      return balance;
     },
   });
 }
 
-function settle(who) {
-  const once = { request_id: onceId() };
-  const payers = [["user", t("paid_by_user", { gold: whole(who.gold) })], ["house", t("paid_by_house")]];
-  return ask({
-    title: t("settle_title", { name: who.nickname || who.id }),
-    says: [t("settle_says", { owed: whole(who.owed) })],
+function settleDebt(user) {
+  const idempotency = { request_id: newRequestId() };
+  const payers = [["user", t("paid_by_user", { gold: formatInteger(user.gold) })], ["house", t("paid_by_house")]];
+  return openFormDialog({
+    title: t("settle_title", { name: user.nickname || user.id }),
+    messages: [t("settle_says", { owed: formatInteger(user.owed) })],
     fields: [
-      { name: "gold", label: t("gold"), kind: "number", required: true, value: who.owed, check: between(1, who.owed) },
+      { name: "gold", label: t("gold"), kind: "number", required: true, value: user.owed, check: between(1, user.owed) },
       { name: "paid_by", label: t("paid_by"), kind: "choice", choices: payers, value: "user" },
-      reason(),
+      reasonField(),
     ],
-    yes: t("settle_yes"),
+    confirmLabel: t("settle_yes"),
     danger: true,
-    async act(values) {
-      const purse = await api("POST", `users/${who.id}/settle`, { ...values, ...once });
-      say(t("settle_done", { gold: whole(values.gold) }));
-      return purse;
+    async onConfirm(values) {
+      const balance = await api("POST", `users/${user.id}/settle`, { ...values, ...idempotency });
+      showToast(t("settle_done", { gold: formatInteger(values.gold) }));
+      return balance;
     },
   });
 }

@@ -1,4 +1,4 @@
-"""Plain Tornado handlers around the bare commands of apply, accept and leave, on uvloop."""
+"""Plain Tornado handlers that run the bare commands, on uvloop."""
 
 import asyncio
 import json
@@ -10,14 +10,14 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from bench.calls.bare import Bare
+from bench.calls.bare_commands import BareCommands
 
-BASE = "/wx/api/qlive/qlive_room"
+BASE_PATH = "/wx/api/qlive/qlive_room"
 
 
-class Change(RequestHandler):
-    def initialize(self, bare: Bare, *, drops: bool) -> None:
-        self.bare, self.drops = bare, drops
+class BareChangeHandler(RequestHandler):
+    def initialize(self, commands: BareCommands, *, drops_stream: bool) -> None:
+        self.commands, self.drops_stream = commands, drops_stream
 
     async def post(self) -> None:
         await self._change(json.loads(self.request.body)["live_id"])
@@ -26,18 +26,22 @@ class Change(RequestHandler):
         await self._change(int(self.get_argument("live_id")))
 
     async def _change(self, live_id: int) -> None:
-        said = self.request.headers["Authorization"]
-        await self.bare.change(said, live_id, drops=self.drops)
+        authorization = self.request.headers["Authorization"]
+        await self.commands.change(authorization, live_id, drops_stream=self.drops_stream)
         self.set_header("Content-Type", "application/json")
         self.finish('{"detail":"OK"}')
 
 
 async def main() -> None:
-    bare = Bare(*sys.argv[1:3])
-    await bare.prepare()
+    commands = BareCommands(*sys.argv[1:3])
+    await commands.prepare()
     routes: list[Any] = [
-        (f"{BASE}/{name}_micro/", Change, {"bare": bare, "drops": name == "leave"})
-        for name in ("apply", "accept", "leave")
+        (
+            f"{BASE_PATH}/{action}_micro/",
+            BareChangeHandler,
+            {"commands": commands, "drops_stream": action == "leave"},
+        )
+        for action in ("apply", "accept", "leave")
     ]
     sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
     server = HTTPServer(Application(routes, log_function=lambda _: None))

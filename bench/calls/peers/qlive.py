@@ -1,4 +1,4 @@
-"""The whole server of ours, one process, with its log on."""
+"""The full QLive server, one process, with logging enabled."""
 
 import asyncio
 import sys
@@ -6,19 +6,21 @@ from pathlib import Path
 
 import uvloop
 
-import garbage
-import logs
-from devsecrets import fill
-from server import Server
-from settings import Settings
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+from runtime import gc_tuning
+from runtime.process import ServerProcess
+from telemetry.logging import configure_logging
 
 
 async def main(uri: str, database: str, folder: str) -> None:
-    logs.set_up("info", as_json=True)
-    wanted = {"server": {"port": 0}, "mongodb": {"uri": uri, "database": database}}
-    server = Server(*fill(Settings.model_validate(wanted), Path(folder) / "dev-secrets.json"))
+    configure_logging("info", as_json=True)
+    overrides = {"server": {"port": 0}, "mongodb": {"uri": uri, "database": database}}
+    server = ServerProcess(
+        *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")
+    )
     await server.start()
-    garbage.settle()
+    gc_tuning.freeze_startup_objects()
     print(server.address.rpartition(":")[2], flush=True)
     await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The four calls as plain Tornado handlers on uvloop, one process."""
+"""The four endpoints as plain Tornado handlers on uvloop, one process."""
 
 import asyncio
 import json
@@ -10,55 +10,55 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
-from bench.calls.look_ups import LookUps, NotSignedIn
+from bench.calls.peer_queries import InvalidToken, PeerQueries
 
-BASE = "/wx/api/qlive"
+BASE_PATH = "/wx/api/qlive"
 
 
-class Signed(RequestHandler):
-    def initialize(self, look_ups: LookUps) -> None:
-        self.look_ups = look_ups
+class AuthenticatedHandler(RequestHandler):
+    def initialize(self, queries: PeerQueries) -> None:
+        self.queries = queries
 
     async def prepare(self) -> None:
         try:
-            said = self.request.headers.get("Authorization", "")
-            self.user = await self.look_ups.signed_in(said)
-        except NotSignedIn:
+            authorization = self.request.headers.get("Authorization", "")
+            self.user = await self.queries.authenticate(authorization)
+        except InvalidToken:
             raise HTTPError(401) from None
 
-    def answer(self, value: Any) -> None:
+    def respond(self, value: Any) -> None:
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(value, ensure_ascii=False))
 
 
-class UserState(Signed):
+class PeerUserStateHandler(AuthenticatedHandler):
     async def get(self) -> None:
-        self.answer(await self.look_ups.user_state(self.user))
+        self.respond(await self.queries.user_state(self.user))
 
 
-class Userinfo(Signed):
+class PeerUserInfoHandler(AuthenticatedHandler):
     async def get(self) -> None:
-        self.answer(await self.look_ups.userinfo(self.user))
+        self.respond(await self.queries.user_info(self.user))
 
 
-class Livelist(Signed):
+class PeerLiveListHandler(AuthenticatedHandler):
     async def get(self) -> None:
-        self.answer(await self.look_ups.livelist())
+        self.respond(await self.queries.live_list())
 
 
-class UsersInfo(Signed):
+class PeerUsersInfoHandler(AuthenticatedHandler):
     async def get(self) -> None:
         live_id, gender = int(self.get_argument("live_id")), int(self.get_argument("gender"))
-        self.answer(await self.look_ups.users_info(live_id, gender))
+        self.respond(await self.queries.users_info(live_id, gender))
 
 
 async def main() -> None:
-    given = {"look_ups": LookUps(*sys.argv[1:3])}
+    options = {"queries": PeerQueries(*sys.argv[1:3])}
     routes: list[Any] = [
-        (f"{BASE}/qlive_user/get_user_state/", UserState, given),
-        (f"{BASE}/qlive_user/get_userinfo/", Userinfo, given),
-        (f"{BASE}/get_livelist/", Livelist, given),
-        (f"{BASE}/qlive_user/get_users_info/", UsersInfo, given),
+        (f"{BASE_PATH}/qlive_user/get_user_state/", PeerUserStateHandler, options),
+        (f"{BASE_PATH}/qlive_user/get_userinfo/", PeerUserInfoHandler, options),
+        (f"{BASE_PATH}/get_livelist/", PeerLiveListHandler, options),
+        (f"{BASE_PATH}/qlive_user/get_users_info/", PeerUsersInfoHandler, options),
     ]
     sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
     server = HTTPServer(Application(routes, compress_response=False, log_function=lambda _: None))

@@ -1,11 +1,11 @@
-"""aiohttp: `send_str` to each, one event after the other; on uvloop."""
+"""aiohttp: `send_str` to each socket, one event after another; on uvloop."""
 
 import asyncio
 
 import uvloop
 from aiohttp import web
 
-from bench.fanout.control import EVENT, run
+from bench.fanout.control import EVENT, serve_control
 
 LISTENERS: set[web.WebSocketResponse] = set()
 EVENTS: asyncio.Queue[bytes] = asyncio.Queue()
@@ -23,7 +23,7 @@ async def listen(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-async def tell_all() -> None:
+async def broadcast_events() -> None:
     while True:
         await EVENTS.get()
         for socket in list(LISTENERS):
@@ -37,9 +37,9 @@ async def main() -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
     await site.start()
-    telling = asyncio.create_task(tell_all())
-    await run(runner.addresses[0][1], EVENTS.put_nowait)
-    telling.cancel()
+    sender = asyncio.create_task(broadcast_events())
+    await serve_control(runner.addresses[0][1], EVENTS.put_nowait)
+    sender.cancel()
 
 
 if __name__ == "__main__":

@@ -1,25 +1,26 @@
-// The same control as control.py: one byte an event, L for a line about this process, G for one after
-// its garbage is collected (node --expose-gc).
+// The control port of control.py: `L` requests a line of JSON about this process, `G` the same
+// after a garbage collection (needs node --expose-gc), and any other byte an event.
 import { createServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
 export const EVENT = process.env.BENCH_EVENT;
+const [G, L] = Buffer.from("GL");
 
-export function control(port, tell) {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+export function serveControl(port, publish) {
+  const loopDelay = monitorEventLoopDelay({ resolution: 1 });
+  loopDelay.enable();
   const figures = () => {
     const { user, system } = process.cpuUsage();
-    const blocked = Math.max(0, delay.max / 1e6 - 1);
-    delay.reset();
-    return { blocked_ms: blocked, cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() };
+    const maxDelay = Math.max(0, loopDelay.max / 1e6 - 1);
+    loopDelay.reset();
+    return { blocked_ms: maxDelay, cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() };
   };
   const server = createServer((socket) => {
     socket.on("data", (data) => {
       for (const byte of data) {
-        if (byte === 71) globalThis.gc();
-        if (byte === 71 || byte === 76) socket.write(`${JSON.stringify(figures())}\n`);
-        else tell();
+        if (byte === G) globalThis.gc();
+        if (byte === G || byte === L) socket.write(`${JSON.stringify(figures())}\n`);
+        else publish();
       }
     });
   });

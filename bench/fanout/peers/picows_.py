@@ -1,15 +1,15 @@
-"""picows: the transport's `send` to each; on uvloop, as it asks for."""
+"""picows: the transport's `send` to each socket; on uvloop, as picows recommends."""
 
 import picows
 import uvloop
 
-from bench.fanout.control import EVENT, run
+from bench.fanout.control import EVENT, serve_control
 
 LISTENERS: set[picows.WSTransport] = set()
-BYTES = EVENT.encode()
+EVENT_BYTES = EVENT.encode()
 
 
-class Listener(picows.WSListener):
+class PicowsListener(picows.WSListener):
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         LISTENERS.add(transport)
 
@@ -17,14 +17,14 @@ class Listener(picows.WSListener):
         LISTENERS.discard(transport)
 
 
-def tell(_way: bytes) -> None:
+def publish(_mode: bytes) -> None:
     for transport in LISTENERS:
-        transport.send(picows.WSMsgType.TEXT, BYTES)
+        transport.send(picows.WSMsgType.TEXT, EVENT_BYTES)
 
 
 async def main() -> None:
-    server = await picows.ws_create_server(lambda _: Listener(), "127.0.0.1", 0, backlog=4096)
-    await run(server.sockets[0].getsockname()[1], tell)
+    server = await picows.ws_create_server(lambda _: PicowsListener(), "127.0.0.1", 0, backlog=4096)
+    await serve_control(server.sockets[0].getsockname()[1], publish)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The whole server of ours with a live room, its MongoDB and all its rounds.
+"""Full QLive server with a live room, MongoDB and periodic jobs.
 
-The byte says how: `b` as an event of the room goes, by the hub; `q` the same, as in a room that was
-quiet before it; over the very same sockets `c` with a C loop of send(2), `p` with a Python loop of
-`socket.send`.
+The control byte selects the mode in which an event is sent: `b` through the hub, as any event of
+the room; `q` the same, as if the room had been quiet before; over the same sockets, `c` with a C
+loop of send(2) and `p` with a Python loop of `socket.send`.
 """
 
 import ctypes
@@ -12,73 +12,74 @@ from pathlib import Path
 
 import uvloop
 
-import garbage
-import logs
-from bench.fanout.control import EVENT, run
-from devsecrets import fill
+from bench.fanout.control import EVENT, serve_control
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
 from realtime.channel import Channel
 from realtime.frames import frame
-from rooms.events import Numbered
-from server import Server
-from settings import Settings
+from rooms.events import NumberedEvent
+from runtime import gc_tuning
+from runtime.process import ServerProcess
+from telemetry.logging import configure_logging
 
-FRAME = frame(EVENT.encode())
-DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 82}
+EVENT_FRAME = frame(EVENT.encode())
+EVENT_DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 82}
 
 
-class Ways:
-    """One event to everybody in the room, in each of three ways."""
+class EventSender:
+    """Sends an event to the room in the mode that the control byte selects."""
 
-    def __init__(self, server: Server, live_id: int, library: str) -> None:
-        self._hub = server.parts.hub
+    def __init__(self, server: ServerProcess, live_id: int, library: str) -> None:
+        self._hub = server.context.realtime.hub
         self._live_id = live_id
         self._send_to_all = ctypes.CDLL(library).send_to_all
-        self._numbers: ctypes.Array[ctypes.c_int] = (ctypes.c_int * 0)()
-        self._ways: dict[bytes, Callable[[Channel], None]] = {
-            b"b": self._by_the_hub,
-            b"q": self._after_a_silence,
-            b"c": self._in_c,
-            b"p": self._in_python,
+        self._fds: ctypes.Array[ctypes.c_int] = (ctypes.c_int * 0)()
+        self._senders: dict[bytes, Callable[[Channel], None]] = {
+            b"b": self._through_hub,
+            b"q": self._through_quiet_hub,
+            b"c": self._in_c_loop,
+            b"p": self._in_python_loop,
         }
 
-    def tell(self, way: bytes) -> None:
+    def publish(self, mode: bytes) -> None:
         channel = next(c for c in self._hub.channels if c.live_id == self._live_id)
-        self._ways[way](channel)
+        self._senders[mode](channel)
 
-    def _by_the_hub(self, channel: Channel) -> None:
-        event = Numbered(channel.epoch or "", channel.told + 1, 1764082800123, "profile", DATA)
-        self._hub.tell(self._live_id, [event])
+    def _through_hub(self, channel: Channel) -> None:
+        epoch, seq = channel.epoch or "", channel.last_seq + 1
+        event = NumberedEvent(epoch, seq, 1764082800123, "profile", EVENT_DATA)
+        self._hub.publish(self._live_id, [event])
 
-    def _after_a_silence(self, channel: Channel) -> None:
-        channel._fanout._busy_until = 0.0  # noqa: SLF001 - what 50 ms of waiting would do
-        self._by_the_hub(channel)
+    def _through_quiet_hub(self, channel: Channel) -> None:
+        channel._fanout._busy_until = 0.0  # noqa: SLF001 - as after 50 ms without an event
+        self._through_hub(channel)
 
-    def _in_c(self, channel: Channel) -> None:
+    def _in_c_loop(self, channel: Channel) -> None:
         n = len(channel.sockets)
-        if len(self._numbers) != n:  # once: the loop is what is measured
+        if len(self._fds) != n:  # cached: only the send loop is measured
             sockets = [outbox.push.__self__ for outbox in channel.sockets.values()]  # type: ignore[attr-defined]
-            self._numbers = (ctypes.c_int * n)(*(socket.fileno() for socket in sockets))
-        assert self._send_to_all(self._numbers, n, FRAME, len(FRAME)) == n
+            self._fds = (ctypes.c_int * n)(*(socket.fileno() for socket in sockets))
+        assert self._send_to_all(self._fds, n, EVENT_FRAME, len(EVENT_FRAME)) == n
 
-    def _in_python(self, channel: Channel) -> None:
+    def _in_python_loop(self, channel: Channel) -> None:
         for outbox in channel.sockets.values():
-            outbox.push(FRAME)
+            outbox.push(EVENT_FRAME)
 
 
 async def main(uri: str, database: str, live_id: int, library: str) -> None:
-    logs.set_up("error", as_json=False)
-    wanted = {
+    configure_logging("error", as_json=False)
+    overrides = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
         "limits": {"handshakes_per_second": 0},
-        "realtime": {"heartbeat_seconds": 1800, "silent_seconds": 3600},  # nobody here says a word
+        "realtime": {"heartbeat_seconds": 1800, "silent_seconds": 3600},  # the crowd never sends
     }
     secrets = Path(library).with_name("dev-secrets.json")
-    server = Server(*fill(Settings.model_validate(wanted), secrets))
+    server = ServerProcess(*fill_in_secrets(Settings.model_validate(overrides), secrets))
     await server.start()
-    garbage.settle()
+    gc_tuning.freeze_startup_objects()
     port = int(server.address.rpartition(":")[2])
-    await run(port, Ways(server, live_id, library).tell)
+    await serve_control(port, EventSender(server, live_id, library).publish)
 
 
 if __name__ == "__main__":

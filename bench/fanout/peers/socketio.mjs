@@ -1,7 +1,7 @@
 // socket.io: `emit` to the namespace.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { EVENT, control } from "./control.mjs";
+import { EVENT, serveControl } from "./control.mjs";
 
 const { Server } = createRequire(process.env.BENCH_MODULES)("socket.io");
 const http = createServer();
@@ -9,5 +9,5 @@ const io = new Server(http, { transports: ["websocket"], pingInterval: 3_600_000
 const data = JSON.parse(EVENT);
 
 http.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => {
-  control(http.address().port, () => io.emit("event", data));
+  serveControl(http.address().port, () => io.emit("event", data));
 });

@@ -7,13 +7,13 @@ import socketio
 import uvloop
 from aiohttp import web
 
-from bench.fanout.control import EVENT, run
+from bench.fanout.control import EVENT, serve_control
 
 EVENTS: asyncio.Queue[bytes] = asyncio.Queue()
 DATA = json.loads(EVENT)
 
 
-async def tell_all(server: socketio.AsyncServer) -> None:
+async def broadcast_events(server: socketio.AsyncServer) -> None:
     while True:
         await EVENTS.get()
         await server.emit("event", DATA)
@@ -28,9 +28,9 @@ async def main() -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    telling = asyncio.create_task(tell_all(server))
-    await run(runner.addresses[0][1], EVENTS.put_nowait)
-    telling.cancel()
+    sender = asyncio.create_task(broadcast_events(server))
+    await serve_control(runner.addresses[0][1], EVENTS.put_nowait)
+    sender.cancel()
 
 
 if __name__ == "__main__":

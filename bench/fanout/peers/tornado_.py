@@ -1,6 +1,6 @@
-"""Tornado as its documentation does it, `write_message` to each; on uvloop.
+"""Tornado: `write_message` to each socket, as in its documentation; on uvloop.
 
-`settled` gives it the settings of the garbage collector that our server has.
+The argument `tuned-gc` applies the startup settings of QLive's garbage collector.
 """
 
 import sys
@@ -12,36 +12,36 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
-import garbage
-from bench.fanout.control import EVENT, run
+from bench.fanout.control import EVENT, serve_control
+from runtime import gc_tuning
 
-LISTENERS: set[WebSocketHandler] = set()
+HANDLERS: set[WebSocketHandler] = set()
 
 
-class Listener(WebSocketHandler):
+class BroadcastHandler(WebSocketHandler):
     def open(self, *_args: str, **_kwargs: str) -> None:
         self.set_nodelay(True)
-        LISTENERS.add(self)
+        HANDLERS.add(self)
 
     def on_message(self, message: str | bytes) -> None:
         pass
 
     def on_close(self) -> None:
-        LISTENERS.discard(self)
+        HANDLERS.discard(self)
 
 
-def tell(_way: bytes) -> None:
-    for listener in LISTENERS:
-        listener.write_message(EVENT)
+def publish(_mode: bytes) -> None:
+    for handler in HANDLERS:
+        handler.write_message(EVENT)
 
 
 async def main() -> None:
-    if sys.argv[1:] == ["settled"]:
-        garbage.settle()
-    routes: list[Any] = [("/", Listener)]
+    if sys.argv[1:] == ["tuned-gc"]:
+        gc_tuning.freeze_startup_objects()
+    routes: list[Any] = [("/", BroadcastHandler)]
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
     HTTPServer(Application(routes)).add_sockets(sockets)
-    await run(sockets[0].getsockname()[1], tell)
+    await serve_control(sockets[0].getsockname()[1], publish)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,23 @@
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from bench.fanout.control import EVENT, run
+from bench.fanout.control import EVENT, serve_control
 
-LISTENERS: set[ServerConnection] = set()
+CONNECTIONS: set[ServerConnection] = set()
 
 
 async def listen(connection: ServerConnection) -> None:
-    LISTENERS.add(connection)
+    CONNECTIONS.add(connection)
     try:
         await connection.wait_closed()
     finally:
-        LISTENERS.discard(connection)
+        CONNECTIONS.discard(connection)
 
 
 async def main() -> None:
     server = await serve(listen, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=4096)
     port = next(iter(server.sockets)).getsockname()[1]
-    await run(port, lambda _way: broadcast(LISTENERS, EVENT))
+    await serve_control(port, lambda _mode: broadcast(CONNECTIONS, EVENT))
 
 
 if __name__ == "__main__":

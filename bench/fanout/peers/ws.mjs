@@ -1,7 +1,7 @@
-// ws: `send` of the same buffer to each.
+// ws: `send` of the same buffer to each client.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { EVENT, control } from "./control.mjs";
+import { EVENT, serveControl } from "./control.mjs";
 
 const { WebSocketServer } = createRequire(process.env.BENCH_MODULES)("ws");
 const http = createServer();
@@ -9,7 +9,7 @@ const server = new WebSocketServer({ server: http, perMessageDeflate: false });
 const data = Buffer.from(EVENT);
 
 http.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => {
-  control(http.address().port, () => {
+  serveControl(http.address().port, () => {
     for (const client of server.clients) client.send(data, { binary: false });
   });
 });

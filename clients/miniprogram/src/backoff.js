@@ -1,34 +1,37 @@
-// When to come back. Pure: times go in, milliseconds come out.
+// Reconnect and retry delays in milliseconds; pure functions.
 
-export const FIRST_MS = 500;
-export const LONGEST_MS = 20000;
-export const SHORTEST_MS = 100;
-export const PEACE_MS = 30000; // so long a connection must have lived for its past to be forgotten
+export const BASE_MS = 500;
+export const MAX_MS = 20000;
+export const MIN_MS = 100;
+export const STABLE_MS = 30000; // live time after which earlier failures no longer count
 export const MINUTE_MS = 60000;
-export const ATTEMPTS_A_MINUTE = 10;
+export const ATTEMPTS_PER_MINUTE = 10;
 
-/** A random wait before coming back after that many failures: half a second, doubling, to 20 s. */
-export function pause(failures, random) {
-  const most = Math.min(LONGEST_MS, FIRST_MS * Math.pow(2, Math.min(failures, 10)));
-  return Math.max(SHORTEST_MS, Math.round(random() * most));
+/** Exponential backoff with full jitter: half a second, doubling per failure, at most 20 s. */
+export function backoffDelay(failures, random) {
+  const max = Math.min(MAX_MS, BASE_MS * Math.pow(2, Math.min(failures, 10)));
+  return Math.max(MIN_MS, Math.round(random() * max));
 }
 
 /**
- * The same, but not before the other side wants it. It spreads its phones over time by what it
- * asks for, so the first time its word alone counts.
+ * Backoff that respects the server's retry delay, if there is one.
+ *
+ * After the first failure the server's delay alone applies, because the server already spreads
+ * its clients over time with it; later delays are the longer of the two.
  */
-export function pauseAsked(failures, askedMs, random) {
-  if (!(askedMs > 0)) return pause(failures, random);
-  if (failures === 0) return Math.max(SHORTEST_MS, askedMs);
-  return Math.max(askedMs, pause(failures, random));
+export function retryDelay(failures, retryAfterMs, random) {
+  if (!(retryAfterMs > 0)) return backoffDelay(failures, random);
+  if (failures === 0) return Math.max(MIN_MS, retryAfterMs);
+  return Math.max(retryAfterMs, backoffDelay(failures, random));
 }
 
 /**
- * `delay`, or longer where it would be the eleventh attempt within a minute: who draws short
- * waits only would otherwise storm a server that accepts and closes at once.
+ * Extends `delay` where it would be the eleventh attempt within a minute.
+ *
+ * Without this limit, short random delays would flood a server that accepts and closes at once.
  */
-export function guarded(delay, attempts, now) {
-  if (attempts.length < ATTEMPTS_A_MINUTE) return delay;
-  const freeAt = attempts[attempts.length - ATTEMPTS_A_MINUTE] + MINUTE_MS;
-  return Math.max(delay, freeAt - now);
+export function limitAttempts(delay, attempts, now) {
+  if (attempts.length < ATTEMPTS_PER_MINUTE) return delay;
+  const allowedAt = attempts[attempts.length - ATTEMPTS_PER_MINUTE] + MINUTE_MS;
+  return Math.max(delay, allowedAt - now);
 }

@@ -1,4 +1,4 @@
-// Every call of the contract, one line each: its name here, its method, its path.
+// Every API endpoint: client method name, HTTP method and path.
 
 export const CALLS = {
   createUser: ["POST", "qlive_user/"],

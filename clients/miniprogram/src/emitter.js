@@ -1,26 +1,26 @@
-// Who wants to hear of what. A listener that breaks does not break the one who tells.
+// Event emitter that isolates listeners: an exception in one does not reach the others.
 
 export class Emitter {
-  constructor(later) {
-    this._ears = {};
-    this._later = later;
+  constructor(setTimeout) {
+    this._listeners = {};
+    this._setTimeout = setTimeout;
   }
 
-  /** Listens until the returned function is called. */
-  on(name, ear) {
-    this._ears[name] = (this._ears[name] || []).concat([ear]);
+  /** Adds a listener; the returned function removes it. */
+  on(name, listener) {
+    this._listeners[name] = (this._listeners[name] || []).concat([listener]);
     return () => {
-      this._ears[name] = this._ears[name].filter((other) => other !== ear);
+      this._listeners[name] = this._listeners[name].filter((other) => other !== listener);
     };
   }
 
-  emit(name, ...said) {
-    for (const ear of this._ears[name] || []) {
+  emit(name, ...args) {
+    for (const listener of this._listeners[name] || []) {
       try {
-        ear(...said);
+        listener(...args);
       } catch (error) {
-        // Thrown where the app's own handler of errors sees it.
-        this._later(() => {
+        // Rethrown asynchronously, where the app's global error handler receives it.
+        this._setTimeout(() => {
           throw error;
         }, 0);
       }

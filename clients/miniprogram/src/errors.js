@@ -1,7 +1,6 @@
-// Everything a call can fail with. Ask for `error.name`: a mini-program compiled to ES5 may lose
-// what instanceof needs.
+// Errors of the SDK. Check `error.name`: instanceof may not work in a mini-program compiled to ES5.
 
-/** The server said no. `code` is the word for programs, `message` the sentence for people. */
+/** Refusal by the server: `code` is for programs, `message` for users. */
 export class Refused extends Error {
   constructor({ status, code, detail, fields, retryAfter }) {
     super(detail);
@@ -13,16 +12,16 @@ export class Refused extends Error {
   }
 }
 
-/** No answer, or none of ours: whether the server has done it is not known. */
+/** No response, or one that is not from QLive: the request may or may not have been executed. */
 export class Unreachable extends Error {
-  constructor(why, status) {
-    super(why);
+  constructor(message, status) {
+    super(message);
     this.name = "Unreachable";
     this.status = status || 0;
   }
 }
 
-/** A gift that is still without an answer; it stays in storage, and `gifts.resume()` asks on. */
+/** A gift without a response; it stays in storage, and `gifts.resume()` retries it. */
 export class Unanswered extends Error {
   constructor(gift, cause) {
     super("The gift " + gift.request_id + " has no answer yet: " + cause.message);
@@ -32,10 +31,10 @@ export class Unanswered extends Error {
   }
 }
 
-/** A frame that does not follow the one before it: something was missed. */
+/** A frame that does not follow the previous one: events were missed. */
 export class Gap extends Error {
-  constructor(at, heard) {
-    super("heard " + heard + " after " + at);
+  constructor(position, received) {
+    super("received " + received + " after " + position);
     this.name = "Gap";
   }
 }

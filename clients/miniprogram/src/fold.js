@@ -1,20 +1,21 @@
-// A room as a client shows it: the snapshot it was given, and every numbered frame since.
-// Pure: a state is never changed, the next one shares with it what stayed the same.
+// Room state of a client: the snapshot, and every numbered frame folded into it.
+// Pure: states are immutable and share unchanged parts.
 
 import { Gap } from "./errors.js";
 
-const FACE = ["user_id", "nickname", "face_url", "gender"];
-const SEATS = { 1: "male", 2: "female" };
-const ROLES = { host: "owner", male: "male", female: "female" };
+const PROFILE_FIELDS = ["user_id", "nickname", "face_url", "gender"];
+const SEAT_BY_GENDER = { 1: "male", 2: "female" };
+const SEAT_BY_ROLE = { host: "owner", male: "male", female: "female" };
 
-/** The state that a snapshot frame shows. */
+/** State of a snapshot frame. */
 export function begin(frame) {
   return { live_id: frame.live_id, epoch: frame.epoch, seq: frame.seq, room: frame.data };
 }
 
 /**
- * The state after one more frame; the same object when the frame is old, or changes nothing.
- * Throws Gap when a frame is missing before it. What is not known still counts as heard.
+ * State after one more frame; the same object if the frame is old or changes nothing.
+ *
+ * Throws Gap if a frame is missing before it. Unknown events advance the sequence number only.
  */
 export function fold(state, frame) {
   if (frame.type === "audience") {
@@ -39,88 +40,89 @@ export function fold(state, frame) {
   return Object.assign({}, state, { seq: frame.seq, room });
 }
 
-/** Whether a frame has a number of its own: what happened in the room, known here or not. */
+/** Whether the frame is a numbered event of the room, known or unknown. */
 export function isEvent(frame) {
   if (frame.type === "snapshot" || frame.type === "resumed") return false;
   return typeof frame.seq === "number" && typeof frame.epoch === "string";
 }
 
-/** The invitation to the mic that this person has not answered, or null. */
+/** The user's open mic invitation, or null. */
 export function invitation(state, userId) {
   if (!state) return null;
   return state.room.applicants.find((row) => row.user_id === userId && row.invited) || null;
 }
 
-// What each event changes of the room.
+// Changes of the room by event type.
 const CHANGES = {
   micro_apply: (room, { applied_at, expires_at, ...data }) =>
-    ask(room, data, { applied_at, expires_at }),
-  micro_invite: (room, { expires_at, ...data }) => ask(room, data, { invited: true, expires_at }),
+    putApplicant(room, data, { applied_at, expires_at }),
+  micro_invite: (room, { expires_at, ...data }) =>
+    putApplicant(room, data, { invited: true, expires_at }),
   micro_accept: (room, data) => {
     const { play_url, area, age } = data;
-    const seated = Object.assign(face(data), { area, age, play_url, away: false });
-    return Object.assign(withdraw(room, data), seat(data.gender, seated));
+    const seat = Object.assign(profile(data), { area, age, play_url, away: false });
+    return Object.assign(removeApplicant(room, data), setSeat(data.gender, seat));
   },
-  micro_refuse: withdraw,
+  micro_refuse: removeApplicant,
   micro_leave: (room, data) => {
-    const there = room[SEATS[data.gender]];
-    return there && there.user_id === data.user_id ? seat(data.gender, null) : {};
+    const occupant = room[SEAT_BY_GENDER[data.gender]];
+    return occupant && occupant.user_id === data.user_id ? setSeat(data.gender, null) : {};
   },
-  member_away: (room, data) => showAway(room, data, true),
-  member_back: (room, data) => showAway(room, data, false),
+  member_away: (room, data) => setAway(room, data, true),
+  member_back: (room, data) => setAway(room, data, false),
   live_pause: () => ({ status: "paused" }),
   live_resume: () => ({ status: "live" }),
-  profile: changeFace,
+  profile: updateProfile,
   live_end: () => ({ status: "ended", male: null, female: null, applicants: [] }),
 };
 
-function ask(room, data, change) {
+function putApplicant(room, data, change) {
   const rows = room.applicants;
   if (rows.some((row) => row.user_id === data.user_id)) {
-    return { applicants: changed(rows, data.user_id, change) };
+    return { applicants: updateRow(rows, data.user_id, change) };
   }
-  const row = Object.assign(face(data), { applied_at: null, invited: false, expires_at: null });
+  const row = Object.assign(profile(data), { applied_at: null, invited: false, expires_at: null });
   return { applicants: rows.concat([Object.assign(row, change)]) };
 }
 
-function withdraw(room, data) {
+function removeApplicant(room, data) {
   return { applicants: room.applicants.filter((row) => row.user_id !== data.user_id) };
 }
 
-function seat(gender, seated) {
-  const name = SEATS[gender];
-  return name ? { [name]: seated } : {};
+function setSeat(gender, occupant) {
+  const name = SEAT_BY_GENDER[gender];
+  return name ? { [name]: occupant } : {};
 }
 
-function showAway(room, data, away) {
-  const name = ROLES[data.role];
-  const there = name && room[name];
-  if (!there || there.user_id !== data.user_id) return {};
-  return { [name]: Object.assign({}, there, { away }) };
+function setAway(room, data, away) {
+  const name = SEAT_BY_ROLE[data.role];
+  const occupant = name && room[name];
+  if (!occupant || occupant.user_id !== data.user_id) return {};
+  return { [name]: Object.assign({}, occupant, { away }) };
 }
 
-function changeFace(room, data) {
-  const change = { applicants: changed(room.applicants, data.user_id, face(data)) };
+function updateProfile(room, data) {
+  const change = { applicants: updateRow(room.applicants, data.user_id, profile(data)) };
   for (const name of ["owner", "male", "female"]) {
-    const there = room[name];
-    if (there && there.user_id === data.user_id) {
-      change[name] = Object.assign({}, there, face(data));
+    const occupant = room[name];
+    if (occupant && occupant.user_id === data.user_id) {
+      change[name] = Object.assign({}, occupant, profile(data));
     }
   }
   if (change.owner) {
     change.room_name = data.nickname;
-    // A cover of the room's own stays; one that was the host's face follows it.
+    // A custom cover is kept; a cover that was the host's avatar is updated with it.
     if (room.room_image === room.owner.face_url) change.room_image = data.face_url;
   }
   return change;
 }
 
-function changed(rows, userId, change) {
+function updateRow(rows, userId, change) {
   return rows.map((row) => (row.user_id === userId ? Object.assign({}, row, change) : row));
 }
 
-function face(data) {
-  const shown = {};
-  for (const name of FACE) shown[name] = data[name];
-  return shown;
+function profile(data) {
+  const fields = {};
+  for (const name of PROFILE_FIELDS) fields[name] = data[name];
+  return fields;
 }

@@ -1,130 +1,131 @@
-// Gifts, each with a request_id made once and kept in storage until the server has answered: asked
-// again after a lost answer, or after a restart of the app, it is still given once.
+// Idempotent gifts: each has a request_id that is stored until the server has responded, so a retry
+// after a lost response or an app restart is given once.
 
-import { pauseAsked } from "./backoff.js";
+import { retryDelay } from "./backoff.js";
 import { Refused, Unanswered } from "./errors.js";
 
 const KEY = "qlive.gifts";
-const PATIENCE_MS = 60000;
+const RETRY_MS = 60000;
 
 export class Gifts {
-  /** `call(params)` is one push_gift. */
-  constructor(platform, session, call, patienceMs) {
+  /** `call(params)` sends one push_gift request. */
+  constructor(platform, session, call, retryMs) {
     this._platform = platform;
     this._session = session;
     this._call = call;
-    this._patience = patienceMs || PATIENCE_MS;
-    this._asking = new Map(); // request_id -> promise: nobody asks for one gift twice at a time
-    this._waiting = new Map(); // request_id -> asks at once, where nobody wants it later
-    this._givenUp = new Set();
+    this._retryMs = retryMs || RETRY_MS;
+    this._inFlight = new Map(); // request_id -> promise; at most one send loop per gift
+    this._retryNow = new Map(); // request_id -> ends the retry delay, unless the server set it
+    this._forgotten = new Set();
   }
 
-  /** Gives it; Refused when the server says no, Unanswered when patience ends. */
+  /** Sends a gift; throws Refused if the server refuses it, Unanswered after the retry time. */
   async push({ user_id, gift_id, num }) {
     const owner = this._session.userId;
     if (!owner) throw new Refused({ status: 401, code: "token", detail: "Please log in." });
-    const wish = { user_id, gift_id, num: num === undefined ? 1 : num };
+    const params = { user_id, gift_id, num: num === undefined ? 1 : num };
     const request_id = newId(this._platform);
-    const gift = Object.assign({ request_id, owner, at: this._platform.now() }, wish);
-    this._write(this._read().concat([gift]));
-    return this._ask(gift);
+    const gift = Object.assign({ request_id, owner, at: this._platform.now() }, params);
+    this._store(this._load().concat([gift]));
+    return this._send(gift);
   }
 
-  /** This person's gifts that have no answer yet, the oldest first. */
+  /** The user's gifts without a response, oldest first. */
   pending() {
-    return this._read().filter((gift) => gift.owner === this._session.userId);
+    return this._load().filter((gift) => gift.owner === this._session.userId);
   }
 
   /**
-   * Asks for all of them again, at once (there is a network again); `{gift, answer}` or
-   * `{gift, error}` for each.
+   * Retries all pending gifts immediately, for example after the network is back.
+   *
+   * Resolves with `{gift, answer}` or `{gift, error}` for each.
    */
   resume() {
-    for (const ask of this._waiting.values()) ask();
-    const ask = (gift) =>
-      this._ask(gift).then(
+    for (const endDelay of this._retryNow.values()) endDelay();
+    const retry = (gift) =>
+      this._send(gift).then(
         (answer) => ({ gift, answer }),
         (error) => ({ gift, error }),
       );
-    return Promise.all(this.pending().map(ask));
+    return Promise.all(this.pending().map(retry));
   }
 
-  /** Gives one up. It may have been given: only the server knows. */
+  /** Stops retrying a gift and removes it from storage; the server may already have executed it. */
   forget(request_id) {
-    this._givenUp.add(request_id);
-    this._drop(request_id);
+    this._forgotten.add(request_id);
+    this._remove(request_id);
   }
 
-  _drop(request_id) {
-    this._write(this._read().filter((gift) => gift.request_id !== request_id));
+  _remove(request_id) {
+    this._store(this._load().filter((gift) => gift.request_id !== request_id));
   }
 
-  _ask(gift) {
+  _send(gift) {
     const id = gift.request_id;
-    if (!this._asking.has(id)) {
-      const done = () => this._asking.delete(id);
-      const asking = this._askOn(gift);
-      this._asking.set(id, asking);
-      asking.then(done, done);
+    if (!this._inFlight.has(id)) {
+      const done = () => this._inFlight.delete(id);
+      const promise = this._sendWithRetries(gift);
+      this._inFlight.set(id, promise);
+      promise.then(done, done);
     }
-    return this._asking.get(id);
+    return this._inFlight.get(id);
   }
 
-  async _askOn(gift) {
+  async _sendWithRetries(gift) {
     const { request_id, user_id, gift_id, num, owner } = gift;
-    const until = this._platform.now() + this._patience;
+    const deadline = this._platform.now() + this._retryMs;
     for (let failures = 0; ; failures++) {
       try {
         const answer = await this._call({ user_id, gift_id, num, request_id });
-        this._drop(request_id);
+        this._remove(request_id);
         return answer;
       } catch (error) {
-        if (!isOpen(error)) {
-          if (error.status !== 401) this._drop(request_id);
+        if (!isUnanswered(error)) {
+          if (error.status !== 401) this._remove(request_id);
           throw error;
         }
-        const asked = error.name === "Refused" ? error.retryAfter * 1000 : 0;
-        const wait = pauseAsked(failures, asked, this._platform.random);
-        if (this._platform.now() + wait > until) throw new Unanswered(gift, error);
-        await this._wait(request_id, wait, asked > 0);
-        // Meanwhile somebody else may have logged in, who shall not pay for it.
-        const givenUp = this._givenUp.has(request_id);
-        if (givenUp || this._session.userId !== owner) throw new Unanswered(gift, error);
+        const retryAfterMs = error.name === "Refused" ? error.retryAfter * 1000 : 0;
+        const delay = retryDelay(failures, retryAfterMs, this._platform.random);
+        if (this._platform.now() + delay > deadline) throw new Unanswered(gift, error);
+        await this._delay(request_id, delay, retryAfterMs > 0);
+        // Another user may have logged in meanwhile; they must not pay for this gift.
+        const forgotten = this._forgotten.has(request_id);
+        if (forgotten || this._session.userId !== owner) throw new Unanswered(gift, error);
       }
     }
   }
 
-  /** Until the time is over, or somebody resumes; a wait that the server wants is kept. */
-  _wait(request_id, ms, wanted) {
-    return new Promise((go) => {
+  /** Resolves after `ms`, or earlier on resume() unless the server set the delay. */
+  _delay(request_id, ms, byServer) {
+    return new Promise((resolve) => {
       const timer = this._platform.setTimeout(() => end(), ms);
       const end = () => {
         this._platform.clearTimeout(timer);
-        this._waiting.delete(request_id);
-        go();
+        this._retryNow.delete(request_id);
+        resolve();
       };
-      if (!wanted) this._waiting.set(request_id, end);
+      if (!byServer) this._retryNow.set(request_id, end);
     });
   }
 
-  _read() {
+  _load() {
     return this._platform.storage.get(KEY) || [];
   }
 
-  // Always of what is there now: another page may have written meanwhile.
-  _write(gifts) {
+  // Callers reload the list before each write, because another page may have changed it.
+  _store(gifts) {
     if (gifts.length) this._platform.storage.set(KEY, gifts);
     else this._platform.storage.remove(KEY);
   }
 }
 
-/** Whether it is still open what became of it: nobody answered, or "later". */
-function isOpen(error) {
+/** Whether the outcome is unknown: no response, rate limited or a server error. */
+function isUnanswered(error) {
   if (error.name === "Unreachable") return true;
   return error.name === "Refused" && (error.status === 429 || error.status >= 500);
 }
 
-/** Not guessable is not needed, only new: ids count per sender. */
+/** Unique per sender; does not have to be unguessable. */
 function newId(platform) {
   let id = platform.now().toString(36);
   for (let n = 0; n < 3; n++) id += "-" + Math.floor(platform.random() * 0x100000000).toString(36);

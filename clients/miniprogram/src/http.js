@@ -1,4 +1,4 @@
-// One call over HTTP: what is sent, and what an answer means.
+// HTTP requests to the API and their errors.
 
 import { CALLS } from "./calls.js";
 import { Refused, Unreachable } from "./errors.js";
@@ -10,43 +10,43 @@ export class Http {
     this._session = session;
   }
 
-  /** The answer of a call, by its name in CALLS. Refused or Unreachable. */
+  /** Response of an endpoint, by its name in CALLS; throws Refused or Unreachable. */
   async call(name, params) {
     const [method, path] = CALLS[name];
     const token = this._session.token;
     const reply = await this._request(method, path, params || {}, token);
     const { status, json } = reply;
     if (!json || typeof json !== "object") {
-      // A proxy's page, or somebody else's network that wants its own login.
-      throw new Unreachable("an answer that is not ours (HTTP " + status + ")", status);
+      // An error page of a proxy, or the login page of a captive portal.
+      throw new Unreachable("not a response of QLive (HTTP " + status + ")", status);
     }
-    // Where the contract has a field for the outcome, a refusal comes with 200.
+    // Endpoints with an outcome field in the response send a refusal with HTTP 200.
     if (status === 200 && json.status !== "failed" && json.success !== "failed") return json;
-    const refused = refusal(reply);
-    // A wrong WeChat code is no news of the token that is there.
-    if (status === 401 && refused.code !== "wechat_code") this._session.refused(token, refused);
-    throw refused;
+    const error = refusal(reply);
+    // A wrong WeChat code says nothing about the current token.
+    if (status === 401 && error.code !== "wechat_code") this._session.tokenRefused(token, error);
+    throw error;
   }
 
   async _request(method, path, params, token) {
     const url = this._base + "/" + path;
     const headers = { Accept: "application/json" };
     if (token) headers.Authorization = "QLiveToken " + token;
-    const asked = { method, headers, url: method === "GET" ? url + query(params) : url };
+    const options = { method, headers, url: method === "GET" ? url + queryString(params) : url };
     if (method === "POST") {
       headers["Content-Type"] = "application/json";
-      asked.data = params;
+      options.data = params;
     }
     try {
-      return await this._platform.request(asked);
+      return await this._platform.request(options);
     } catch (error) {
-      throw new Unreachable((error && error.message) || "the network does not answer");
+      throw new Unreachable((error && error.message) || "no response from the network");
     }
   }
 }
 
-/** `?a=1&b=2`, without what is not set; mini-programs have no URLSearchParams. */
-export function query(params) {
+/** Query string with `?`, without undefined and null values; mini-programs lack URLSearchParams. */
+export function queryString(params) {
   const pairs = Object.keys(params)
     .filter((name) => params[name] !== undefined && params[name] !== null)
     .map((name) => encodeURIComponent(name) + "=" + encodeURIComponent(params[name]));
@@ -54,13 +54,13 @@ export function query(params) {
 }
 
 function refusal({ status, json, headers }) {
-  const given = headers || {};
-  const name = Object.keys(given).find((header) => header.toLowerCase() === "retry-after");
+  const allHeaders = headers || {};
+  const name = Object.keys(allHeaders).find((header) => header.toLowerCase() === "retry-after");
   return new Refused({
     status,
     code: json.code || "refused",
     detail: json.detail || "HTTP " + status,
     fields: json.fields,
-    retryAfter: name ? Number(given[name]) || 0 : 0,
+    retryAfter: name ? Number(allHeaders[name]) || 0 : 0,
   });
 }

@@ -1,5 +1,5 @@
-// The browser: fetch, WebSocket, localStorage. A browser's WebSocket takes no headers, so the first
-// frame brings the token.
+// Browser platform: fetch, WebSocket, localStorage. Browsers cannot set WebSocket headers, so the
+// first frame carries the token.
 
 import { storageOver } from "./storage.js";
 
@@ -17,12 +17,12 @@ export function browserPlatform() {
     ),
     onWake(wake) {
       if (typeof window === "undefined") return () => {};
-      const shown = () => document.visibilityState === "visible" && wake();
+      const onVisibility = () => document.visibilityState === "visible" && wake();
       window.addEventListener("online", wake);
-      document.addEventListener("visibilitychange", shown);
+      document.addEventListener("visibilitychange", onVisibility);
       return () => {
         window.removeEventListener("online", wake);
-        document.removeEventListener("visibilitychange", shown);
+        document.removeEventListener("visibilitychange", onVisibility);
       };
     },
     now: () => Date.now(),
@@ -34,10 +34,10 @@ export function browserPlatform() {
 
 async function request({ url, method, data, headers }) {
   const body = data === undefined ? undefined : JSON.stringify(data);
-  const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), TIMEOUT_MS);
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
-    const reply = await fetch(url, { method, headers, body, signal: patience.signal });
+    const reply = await fetch(url, { method, headers, body, signal: abort.signal });
     const text = await reply.text();
     const retryAfter = reply.headers.get("Retry-After");
     return {
@@ -52,20 +52,20 @@ async function request({ url, method, data, headers }) {
 
 export function socketOver(socket) {
   return {
-    onOpen(opened) {
-      socket.onopen = () => opened();
+    onOpen(listener) {
+      socket.onopen = () => listener();
     },
-    onMessage(heard) {
-      socket.onmessage = ({ data }) => heard(data);
+    onMessage(listener) {
+      socket.onmessage = ({ data }) => listener(data);
     },
-    onClose(closed) {
-      let told = false;
-      const end = (how) => {
-        if (!told) closed(how);
-        told = true;
+    onClose(listener) {
+      let reported = false;
+      const end = (event) => {
+        if (!reported) listener(event);
+        reported = true;
       };
       socket.onclose = ({ code, reason }) => end({ code, reason });
-      // Not every WebSocket closes after a failed handshake.
+      // Some WebSockets do not emit close after a failed handshake.
       socket.onerror = () => end({ code: 1006, reason: "" });
     },
     send(text) {

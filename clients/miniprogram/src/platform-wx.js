@@ -1,11 +1,11 @@
-// The mini-program: wx.request, wx.connectSocket, wx.setStorageSync.
+// Mini-program platform: wx.request, wx.connectSocket, wx.setStorageSync.
 
 import { storageOver } from "./storage.js";
 
 const TIMEOUT_MS = 15000;
 
-export function wxPlatform(given) {
-  const api = given || wx;
+export function wxPlatform(wxApi) {
+  const api = wxApi || wx;
   return {
     socketHeaders: true,
     request: ({ url, method, data, headers }) =>
@@ -18,7 +18,7 @@ export function wxPlatform(given) {
           timeout: TIMEOUT_MS,
           success: (reply) =>
             resolve({ status: reply.statusCode, json: reply.data, headers: reply.header }),
-          fail: (why) => reject(new Error(why.errMsg)),
+          fail: (error) => reject(new Error(error.errMsg)),
         });
       }),
     connectSocket: (url, { headers }) => socketOver(api, url, headers),
@@ -28,12 +28,12 @@ export function wxPlatform(given) {
       (key) => api.removeStorageSync(key),
     ),
     onWake(wake) {
-      const online = ({ isConnected }) => isConnected && wake();
+      const onNetworkStatus = ({ isConnected }) => isConnected && wake();
       api.onAppShow(wake);
-      api.onNetworkStatusChange(online);
+      api.onNetworkStatusChange(onNetworkStatus);
       return () => {
         api.offAppShow(wake);
-        if (api.offNetworkStatusChange) api.offNetworkStatusChange(online);
+        if (api.offNetworkStatusChange) api.offNetworkStatusChange(onNetworkStatus);
       };
     },
     now: () => Date.now(),
@@ -44,30 +44,30 @@ export function wxPlatform(given) {
 }
 
 function socketOver(api, url, header) {
-  let told = false;
+  let reported = false;
   let ended = null;
-  let ear = null;
-  const end = (how) => {
-    ended = ended || how;
-    if (ear && !told) {
-      told = true;
-      ear(ended);
+  let closeListener = null;
+  const reportEnd = (event) => {
+    ended = ended || event;
+    if (closeListener && !reported) {
+      reported = true;
+      closeListener(ended);
     }
   };
-  const fail = (why) => end({ code: 1006, reason: why.errMsg || "" });
+  const fail = (error) => reportEnd({ code: 1006, reason: error.errMsg || "" });
   const task = api.connectSocket({ url, header, fail });
-  if (!task) throw new Error("WeChat gives no socket");
-  // An error may come with a close behind it, or without: the first of the two ends it.
+  if (!task) throw new Error("wx.connectSocket returned no socket");
+  // An error may be followed by a close or not; the first of the two is reported.
   task.onError(fail);
-  task.onClose(({ code, reason }) => end({ code: code || 1006, reason: reason || "" }));
+  task.onClose(({ code, reason }) => reportEnd({ code: code || 1006, reason: reason || "" }));
   return {
-    onOpen: (opened) => task.onOpen(opened),
-    onMessage: (heard) => task.onMessage(({ data }) => heard(data)),
-    onClose(closed) {
-      ear = closed;
-      if (ended) setTimeout(() => end(ended), 0); // whoever asks is not ready to hear it yet
+    onOpen: (listener) => task.onOpen(listener),
+    onMessage: (listener) => task.onMessage(({ data }) => listener(data)),
+    onClose(listener) {
+      closeListener = listener;
+      if (ended) setTimeout(() => reportEnd(ended), 0); // the caller is still in its constructor
     },
-    send: (data) => task.send({ data, fail() {} }), // what cannot be sent is a connection lost
+    send: (data) => task.send({ data, fail() {} }), // onClose reports the lost connection
     close: () => task.close({ code: 1000, fail() {} }),
   };
 }

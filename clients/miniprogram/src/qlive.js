@@ -1,4 +1,4 @@
-// The client: login, every call of the contract, gifts that are given once, and rooms.
+// SDK client: login, API calls, idempotent gifts and rooms.
 
 import { CALLS } from "./calls.js";
 import { Emitter } from "./emitter.js";
@@ -17,11 +17,11 @@ export { wxPlatform } from "./platform-wx.js";
 export { RoomSocket } from "./socket.js";
 export { storageOver } from "./storage.js";
 
-/** `base` is the address of the contract, as in https://example.com/wx/api/qlive */
+/** `base` is the URL of the API, as in https://example.com/wx/api/qlive */
 export function createClient({ base, platform, giftPatienceMs }) {
   const address = String(base).replace(/\/+$/, "");
   if (!/^https?:\/\/[^/]/.test(address)) throw new TypeError("base must begin with http(s)://");
-  return new Client(address, platform || ownPlatform(), giftPatienceMs);
+  return new Client(address, platform || detectPlatform(), giftPatienceMs);
 }
 
 class Client extends Emitter {
@@ -29,10 +29,10 @@ class Client extends Emitter {
     super(platform.setTimeout);
     this._base = base;
     this._platform = platform;
-    this._session = new Session(platform, (why) => this.emit("signedOut", why));
+    this._session = new Session(platform, (reason) => this.emit("signedOut", reason));
     this._http = new Http(platform, base, this._session);
-    const push = (params) => this._http.call("pushGift", params);
-    this.gifts = new Gifts(platform, this._session, push, giftPatienceMs);
+    const sendGift = (params) => this._http.call("pushGift", params);
+    this.gifts = new Gifts(platform, this._session, sendGift, giftPatienceMs);
   }
 
   get token() {
@@ -43,32 +43,32 @@ class Client extends Emitter {
     return this._session.userId;
   }
 
-  /** With wx.login's code. status 1: nobody we know, who becomes a user by `createUser`. */
+  /** Logs in with the code of wx.login; status 1 is an unknown user, who needs `createUser`. */
   async login(params) {
     const answer = await this._http.call("login", params);
-    if (answer.status === 0) this._session.keep(answer);
+    if (answer.status === 0) this._session.save(answer);
     return answer;
   }
 
   async createUser(params) {
     const answer = await this._http.call("createUser", params);
-    this._session.keep(answer);
+    this._session.save(answer);
     return answer;
   }
 
   async logout() {
     const { token } = this;
     const answer = await this._http.call("logout");
-    if (this.token === token) this._session.forget();
+    if (this.token === token) this._session.clear();
     return answer;
   }
 
-  /** Asked again with the same request_id until there is an answer. */
+  /** Retried with the same request_id until the server responds or the retry time is over. */
   pushGift(params) {
     return this.gifts.push(params);
   }
 
-  /** The socket of a room in which one is (`getPlayurl` goes in); `open()` connects it. */
+  /** Socket of a room that the user has entered with `getPlayurl`; `open()` connects it. */
   room(live_id) {
     return new RoomSocket(this._platform, this._base, this._session, live_id);
   }
@@ -81,7 +81,7 @@ for (const name of Object.keys(CALLS)) {
   };
 }
 
-function ownPlatform() {
+function detectPlatform() {
   const inMiniProgram = typeof wx !== "undefined" && wx.connectSocket;
   return inMiniProgram ? wxPlatform() : browserPlatform();
 }

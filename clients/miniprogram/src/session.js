@@ -1,32 +1,32 @@
-// Who is logged in on this phone, kept over a restart of the app.
+// Login session, stored so that it survives an app restart.
 
 const KEY = "qlive.session";
 
 export class Session {
-  constructor(platform, signedOut) {
+  constructor(platform, onSignedOut) {
     this._storage = platform.storage;
-    this._signedOut = signedOut;
-    const kept = this._storage.get(KEY) || {};
-    this.token = kept.token || "";
-    this.userId = kept.user_id || "";
+    this._onSignedOut = onSignedOut;
+    const stored = this._storage.get(KEY) || {};
+    this.token = stored.token || "";
+    this.userId = stored.user_id || "";
   }
 
-  keep({ token, user_id }) {
+  save({ token, user_id }) {
     this.token = token;
     this.userId = user_id;
     this._storage.set(KEY, { token, user_id });
   }
 
-  forget() {
+  clear() {
     this.token = this.userId = "";
     this._storage.remove(KEY);
   }
 
-  /** The server does not take this token (any more). News of an older one is no news. */
-  refused(token, why) {
+  /** Handles a refused token; a refusal of an earlier token is ignored. */
+  tokenRefused(token, reason) {
     if (token !== this.token) return;
-    // log_in_again leaves the token good: only a fresh login helps, but nobody is out.
-    if (token && why.code !== "log_in_again") this.forget();
-    this._signedOut(why);
+    // log_in_again: the token is still valid, but the request needs a recent login.
+    if (token && reason.code !== "log_in_again") this.clear();
+    this._onSignedOut(reason);
   }
 }

@@ -1,194 +1,200 @@
-// The socket of one room: it comes back by itself, takes up where it was, and misses nothing.
+// Room socket that reconnects, resumes at its last sequence number and detects gaps.
 
-import { ATTEMPTS_A_MINUTE, PEACE_MS, SHORTEST_MS, guarded, pauseAsked } from "./backoff.js";
+import { ATTEMPTS_PER_MINUTE, MIN_MS, STABLE_MS, limitAttempts, retryDelay } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { Gap } from "./errors.js";
 import { begin, fold, invitation, isEvent } from "./fold.js";
-import { query } from "./http.js";
-import { Line } from "./line.js";
+import { queryString } from "./http.js";
+import { Connection } from "./connection.js";
 
-const LEFT = 1000;
-const TOKEN = 4401;
+const CLOSED_BY_CLIENT = 1000;
+const TOKEN_REFUSED = 4401;
 
-// Events about oneself, under a name of their own.
-const MINE = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
+// Events about the current user, emitted under their own names as well.
+const OWN_EVENTS = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
 
 export class RoomSocket extends Emitter {
   constructor(platform, base, session, live_id) {
     super(platform.setTimeout);
     this.live_id = live_id;
-    this.state = null; // {live_id, epoch, seq, room}, as fold.js makes it
+    this.state = null; // {live_id, epoch, seq, room}, see fold.js
     this._platform = platform;
-    this._address = base.replace(/^http/, "ws") + "/ws/";
+    this._url = base.replace(/^http/, "ws") + "/ws/";
     this._session = session;
-    this._wanted = false;
-    this._line = null; // the connection there is
-    this._timer = null; // the next attempt
-    this._attempts = []; // when the last ones were made
-    this._failures = 0; // since the last peace
-    this._notBefore = 0; // what the last goodbye asked for
-    this._afresh = false; // ask for a snapshot: what we have leads nowhere
-    this._gapAt = null;
-    this._unwake = () => {};
+    this._opened = false;
+    this._connection = null; // the current connection
+    this._timer = null; // of the next attempt
+    this._attempts = []; // times of the latest attempts
+    this._failures = 0; // since the last stable connection
+    this._retryNotBefore = 0; // from the retry delay of the last bye
+    this._needsSnapshot = false; // resume without a position: the stored one cannot be continued
+    this._lastGap = null;
+    this._removeWakeListener = () => {};
   }
 
-  /** Listens, until closed by either side; after a new login it goes on where it was. */
+  /** Connects and stays connected until either side closes; after a new login it resumes. */
   open() {
-    if (this._wanted) return;
-    this._wanted = true;
-    if (this._platform.onWake) this._unwake = this._platform.onWake(() => this.wake());
-    this._come(0);
+    if (this._opened) return;
+    this._opened = true;
+    if (this._platform.onWake) this._removeWakeListener = this._platform.onWake(() => this.wake());
+    this._scheduleConnect(0);
   }
 
-  /** Does not listen any more. Leaving the room is `leaveRoom`. */
+  /** Closes the socket. To leave the room, call `leaveRoom`. */
   close() {
-    if (this._wanted) this._end(LEFT, "left");
+    if (this._opened) this._end(CLOSED_BY_CLIENT, "left");
   }
 
-  /** The phone has woken, or has found a network: time may have stood still for our timers. */
+  /** The device woke up or is online again; timers may have been suspended meanwhile. */
   wake() {
-    if (this._line) this._line.doubt();
-    else if (this._wanted) this._come(Math.max(SHORTEST_MS, this._notBefore - this._platform.now()));
+    if (this._connection) this._connection.probe();
+    else if (this._opened) {
+      this._scheduleConnect(Math.max(MIN_MS, this._retryNotBefore - this._platform.now()));
+    }
   }
 
-  // ---- coming and going
+  // ---- connection
 
-  _come(delay) {
+  _scheduleConnect(minDelay) {
     this._platform.clearTimeout(this._timer);
-    const wait = guarded(delay, this._attempts, this._platform.now());
-    if (wait > 0) this._timer = this._platform.setTimeout(() => this._connect(), wait);
+    const delay = limitAttempts(minDelay, this._attempts, this._platform.now());
+    if (delay > 0) this._timer = this._platform.setTimeout(() => this._connect(), delay);
     else this._connect();
-    return wait;
+    return delay;
   }
 
   _connect() {
     this._timer = null;
     const now = this._platform.now();
-    this._attempts = this._attempts.concat([now]).slice(-ATTEMPTS_A_MINUTE);
+    this._attempts = this._attempts.concat([now]).slice(-ATTEMPTS_PER_MINUTE);
     this.emit("connection", { phase: "connecting", attempt: this._failures });
-    if (!this._wanted || this._line) return; // that was a listener's wish
-    const line = new Line(this._platform, this._url(), this._session.token, {
-      heard: (text) => this._hear(line, text),
-      lost: (code, reason) => this._lost(code, reason, 0),
+    if (!this._opened || this._connection) return; // changed by a listener
+    const connection = new Connection(this._platform, this._buildUrl(), this._session.token, {
+      onMessage: (text) => this._onMessage(connection, text),
+      onLost: (code, reason) => this._onLost(code, reason, 0),
     });
-    this._line = line;
+    this._connection = connection;
   }
 
-  _url() {
+  _buildUrl() {
     const { state } = this;
-    const where = state && !this._afresh ? { epoch: state.epoch, since: state.seq } : {};
-    return this._address + query(Object.assign({ live_id: this.live_id }, where));
+    const position = state && !this._needsSnapshot ? { epoch: state.epoch, since: state.seq } : {};
+    return this._url + queryString(Object.assign({ live_id: this.live_id }, position));
   }
 
-  /** The connection is gone: back, unless the code says never. */
-  _lost(code, reason, askedMs) {
-    const line = this._hangUp();
-    // An old token's end is no end for who has logged in anew meanwhile.
-    const renewed = this._session.token && this._session.token !== line.token;
-    if ((code === TOKEN && !renewed) || (code >= 4500 && code < 5000)) {
+  /** Reconnects after a lost connection, unless the code is final. */
+  _onLost(code, reason, retryAfterMs) {
+    const connection = this._dropConnection();
+    // A new login may have replaced the token since this connection was opened.
+    const hasNewToken = this._session.token && this._session.token !== connection.token;
+    if ((code === TOKEN_REFUSED && !hasNewToken) || (code >= 4500 && code < 5000)) {
       this._end(code, reason);
-      if (code === TOKEN) this._session.refused(line.token, { status: 401, code: "token" });
+      if (code === TOKEN_REFUSED) {
+        this._session.tokenRefused(connection.token, { status: 401, code: "token" });
+      }
       return;
     }
-    if (line.peace >= PEACE_MS) this._failures = 0;
-    this._notBefore = this._platform.now() + askedMs;
-    const pause = pauseAsked(this._failures, askedMs, this._platform.random);
+    if (connection.liveMs >= STABLE_MS) this._failures = 0;
+    this._retryNotBefore = this._platform.now() + retryAfterMs;
+    const backoff = retryDelay(this._failures, retryAfterMs, this._platform.random);
     this._failures += 1;
-    const delay = this._come(pause);
+    const delay = this._scheduleConnect(backoff);
     const attempt = this._failures;
     this.emit("connection", { phase: "reconnecting", attempt, delay, code, reason });
   }
 
-  _hangUp() {
-    const line = this._line;
-    this._line = null;
-    if (line) line.hangUp();
-    return line;
+  _dropConnection() {
+    const connection = this._connection;
+    this._connection = null;
+    if (connection) connection.close();
+    return connection;
   }
 
   _end(code, reason) {
-    this._wanted = false;
-    this._hangUp();
+    this._opened = false;
+    this._dropConnection();
     this._platform.clearTimeout(this._timer);
     this._timer = null;
-    this._unwake();
+    this._removeWakeListener();
     this.emit("connection", { phase: "closed", code, reason });
   }
 
-  // ---- what is heard
+  // ---- frames
 
-  _hear(line, text) {
+  _onMessage(connection, text) {
     const frame = parse(text);
     if (!frame) return;
-    // An event is told when it has its place: one beyond a gap comes again, and would be told twice.
+    // _setState emits numbered events: one beyond a gap arrives again after the resume.
     if (!isEvent(frame)) this.emit("frame", frame);
-    if (line !== this._line) return; // a listener has closed us
+    if (connection !== this._connection) return; // a listener closed the socket
     try {
-      this._take(line, frame);
+      this._handleFrame(connection, frame);
     } catch (error) {
       if (error.name !== "Gap") throw error;
-      // The same gap twice: what we have leads nowhere, and asking again would never end.
-      const at = this.state ? this.state.epoch + "/" + this.state.seq : "";
-      if (this._gapAt === at) this._afresh = true;
-      this._gapAt = at;
-      this._lost(0, "gap", 0);
+      // The same gap twice: resuming there would loop forever, so request a snapshot.
+      const gap = this.state ? this.state.epoch + "/" + this.state.seq : "";
+      if (this._lastGap === gap) this._needsSnapshot = true;
+      this._lastGap = gap;
+      this._onLost(0, "gap", 0);
     }
   }
 
-  _take(line, frame) {
+  _handleFrame(connection, frame) {
     if (frame.type === "bye") {
-      this._lost(frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
+      this._onLost(frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
     } else if (frame.type === "snapshot") {
-      line.goLive();
-      this._afresh = false;
-      this._become(begin(frame), frame);
+      connection.markLive();
+      this._needsSnapshot = false;
+      this._setState(begin(frame), frame);
       const reset = frame.reset || null;
-      if (line === this._line) this.emit("connection", { phase: "live", reset });
+      if (connection === this._connection) this.emit("connection", { phase: "live", reset });
     } else if (frame.type === "resumed") {
-      this._resume(line, frame);
-    } else if (line.live) {
+      this._resume(connection, frame);
+    } else if (connection.live) {
       const next = fold(this.state, frame);
-      if (next !== this.state) this._become(next, frame);
-      this._tellCaughtUp(line);
+      if (next !== this.state) this._setState(next, frame);
+      this._reportResumed(connection);
     }
   }
 
-  _resume(line, frame) {
+  _resume(connection, frame) {
     const { state } = this;
-    const follows = state && frame.epoch === state.epoch && frame.seq - frame.replayed === state.seq;
-    if (!follows) {
-      this._afresh = true;
+    const isContiguous =
+      state && frame.epoch === state.epoch && frame.seq - frame.replayed === state.seq;
+    if (!isContiguous) {
+      this._needsSnapshot = true;
       throw new Gap(state ? state.seq : "nothing", frame.seq);
     }
-    line.catchesUp = { seq: frame.seq, replayed: frame.replayed };
-    line.goLive();
-    this._tellCaughtUp(line);
+    connection.replay = { seq: frame.seq, replayed: frame.replayed };
+    connection.markLive();
+    this._reportResumed(connection);
   }
 
-  _tellCaughtUp(line) {
-    if (line !== this._line || !line.catchesUp || this.state.seq < line.catchesUp.seq) return;
-    const { replayed } = line.catchesUp;
-    line.catchesUp = null;
-    this.emit("connection", { phase: "resumed", replayed });
+  _reportResumed(connection) {
+    const { replay } = connection;
+    if (connection !== this._connection || !replay || this.state.seq < replay.seq) return;
+    connection.replay = null;
+    this.emit("connection", { phase: "resumed", replayed: replay.replayed });
   }
 
-  _become(state, frame) {
-    const me = this._session.userId;
-    const before = invitation(this.state, me);
-    const line = this._line;
+  _setState(state, frame) {
+    const userId = this._session.userId;
+    const previous = invitation(this.state, userId);
+    const connection = this._connection;
     this.state = state;
     if (isEvent(frame)) this.emit("frame", frame);
-    if (line !== this._line) return; // a listener has closed us
+    if (connection !== this._connection) return; // a listener closed the socket
     this.emit("state", state.room, frame);
     if (frame.type === "audience") this.emit("audience", frame.data);
-    const invited = invitation(state, me);
-    const isNews = invited && (!before || before.expires_at !== invited.expires_at);
-    if (isNews) this.emit("invited", invited);
-    if (MINE[frame.type] && frame.data.user_id === me) this.emit(MINE[frame.type], frame.data);
+    const invited = invitation(state, userId);
+    const isNew = invited && (!previous || previous.expires_at !== invited.expires_at);
+    if (isNew) this.emit("invited", invited);
+    const ownEvent = OWN_EVENTS[frame.type];
+    if (ownEvent && frame.data.user_id === userId) this.emit(ownEvent, frame.data);
   }
 }
 
-/** The frame, or null for what is none. */
+/** The parsed frame, or null if the text is not one. */
 function parse(text) {
   try {
     const frame = JSON.parse(text);

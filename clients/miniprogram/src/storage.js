@@ -1,28 +1,28 @@
-// Storage that never fails: where the phone keeps nothing, it is kept until the app ends.
+// Storage that never throws: values that the device refuses are kept in memory until the app ends.
 
 export function storageOver(get, set, remove) {
   const memory = new Map();
-  const attempt = (keep, otherwise) => {
+  const tryStorage = (action, fallback) => {
     try {
-      return keep();
-    } catch (full) {
-      return otherwise;
+      return action();
+    } catch (error) {
+      return fallback;
     }
   };
   return {
     get(key) {
       if (memory.has(key)) return memory.get(key);
-      const text = attempt(() => get(key), "");
-      return attempt(() => JSON.parse(text), null);
+      const text = tryStorage(() => get(key), "");
+      return tryStorage(() => JSON.parse(text), null);
     },
     set(key, value) {
       memory.delete(key);
       const text = JSON.stringify(value);
-      if (!attempt(() => (set(key, text), true), false)) memory.set(key, JSON.parse(text));
+      if (!tryStorage(() => (set(key, text), true), false)) memory.set(key, JSON.parse(text));
     },
     remove(key) {
       memory.delete(key);
-      attempt(() => remove(key));
+      tryStorage(() => remove(key));
     },
   };
 }

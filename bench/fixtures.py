@@ -1,0 +1,80 @@
+"""Writes live rooms and their members directly to MongoDB, without the server."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from rooms.members import Person
+from rooms.room import Room
+from storage.counters import CounterStore
+from storage.database import Database
+from storage.members import MemberStore
+from storage.outbox import OutboxStore
+from storage.rooms import RoomStore
+from storage.tokens import token_id
+from storage.users import User
+
+NOW = datetime.now(UTC)
+
+
+async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
+    """Create live rooms, each with only its host."""
+    database = Database(uri, database_name, [])
+    members, counters = MemberStore(database), CounterStore(database)
+    store = RoomStore(database, members, counters, OutboxStore(database), drops_streams=False)
+    now = int(NOW.timestamp() * 1000)
+    rooms = []
+    for n in range(count):
+        host = Person(str(90_000_000 + n), f"host {n}", gender=2)
+        live_id, _, _ = await store.get_or_create(host)
+        room = await store.load(live_id)
+        assert room is not None
+        room.open(host, secrets.token_hex(8), f"stream-{n}", now)
+        await store.save(room, room.numbered(now), None)
+        rooms.append(room)
+    await database.close()
+    return rooms
+
+
+async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) -> list[str]:
+    """Create a signed-in viewer per entry of `rooms`; returns their tokens."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
+    mongodb, expires_at = client[database_name], NOW + timedelta(days=30)
+    viewer_ids = [str(10_000_001 + n) for n in range(len(rooms))]
+    tokens = [secrets.token_hex(20) for _ in viewer_ids]
+    user_ids = {*viewer_ids, *(room.host_id for room in rooms)}
+    await mongodb.users.insert_many([_user_document(user_id) for user_id in user_ids])
+    await mongodb.tokens.insert_many(
+        [
+            {"_id": token_id(token), "user_id": user_id, "made_at": NOW, "expires_at": expires_at}
+            for user_id, token in zip(viewer_ids, tokens, strict=True)
+        ]
+    )
+    await mongodb.members.insert_many(
+        [
+            _membership_document(user_id, room)
+            for user_id, room in zip(viewer_ids, rooms, strict=True)
+        ]
+    )
+    await client.close()
+    return tokens
+
+
+def _user_document(user_id: str) -> dict[str, Any]:
+    document = asdict(User(user_id, "wx", user_id, NOW, nickname=f"n{user_id}", gender=1))
+    document["_id"] = document.pop("user_id")
+    return document
+
+
+def _membership_document(user_id: str, room: Room) -> dict[str, Any]:
+    membership = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch, "gender": 1}
+    membership |= {"role": "viewer", "entered_at": room.started_at, "v": 0, "socket": 0}
+    return (
+        membership
+        | {"away_at": None, "process": None, "due_at": None, "stream": None}
+        | {"seen_at": room.started_at}
+    )

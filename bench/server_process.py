@@ -1,0 +1,53 @@
+"""Runs the server in its own process, apart from the load generator."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+
+ROOT = Path(__file__).parents[1]
+PORT = 18_765
+START_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def running_server(uri: str, database: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """Start the server; yield (base URL, operator token) once it is ready."""
+    settings, _ = fill_in_secrets(Settings(), folder / "dev-secrets.json")
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
+    environment = inherited | {
+        "QLIVE_SERVER__PORT": str(PORT),
+        "QLIVE_MONGODB__URI": uri,
+        "QLIVE_MONGODB__DATABASE": database,
+        "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
+    }
+    address = f"http://127.0.0.1:{PORT}"
+    with (folder / "server.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "server.py"), cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await _wait_ready(address)
+        yield address, settings.ops.token
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _wait_ready(address: str) -> None:
+    async with aiohttp.ClientSession() as http:
+        while True:
+            with suppress(aiohttp.ClientError):  # not listening yet
+                async with http.get(f"{address}/readyz") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(0.1)

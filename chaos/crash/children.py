@@ -1,0 +1,92 @@
+"""Starts child servers through the fork server, one after the other."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from chaos.crash.exit_plans import ExitPlan, ExitReport
+from chaos.fleet import ROOT
+from chaos.program import KILL_WITH_PARENT
+
+EXIT_SECONDS = 40.0
+"""Enough for every planned exit: a rejected sweep is retried after 10 s."""
+
+
+class ForkServer:
+    """Call `start`, then `start_child` and `wait_exit` for each child, then `stop`."""
+
+    def __init__(
+        self, sockets: Sequence[socket], simulator: str, environment: Mapping[str, str], log: Path
+    ) -> None:
+        """The sockets outlive every child: connections wait in them for the next one."""
+        numbers = [sock.fileno() for sock in sockets]
+        command = ("-m", "chaos.crash.fork_server", "--simulator", simulator, "--sockets")
+        self._command = (*KILL_WITH_PARENT, sys.executable, *command, *map(str, numbers))
+        self._numbers = numbers
+        self._environment = environment
+        self._log = log
+        self._process: Process | None = None
+        self._pid = 0
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                pass_fds=self._numbers,
+                start_new_session=True,
+            )
+
+    async def start_child(self, plan: ExitPlan) -> None:
+        """Fork the next child; requests may be sent to it at once."""
+        assert self._process
+        assert self._process.stdin
+        self._process.stdin.write(plan.line())
+        self._pid = (await self._read())["pid"]
+
+    async def wait_exit(self, seconds: float = EXIT_SECONDS) -> ExitReport:
+        """Wait for the child's exit; kill it after `seconds`."""
+        message = asyncio.ensure_future(self._read())
+        await asyncio.wait([message], timeout=seconds)
+        if not message.done():
+            self._kill()
+        self._pid, fields = 0, await message
+        return ExitReport.read(fields)
+
+    async def end_child(self) -> None:
+        """Kill a child without an exit plan."""
+        self._kill()
+        await self.wait_exit()
+
+    async def stop(self) -> None:
+        if self._process:
+            self._kill()
+            assert self._process.stdin
+            self._process.stdin.close()
+            await self._process.wait()
+
+    def _kill(self) -> None:
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    async def _read(self) -> dict[str, Any]:
+        assert self._process
+        assert self._process.stdout
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the fork server has exited; see {self._log}")
+        message: dict[str, Any] = json.loads(line)
+        return message

@@ -1,0 +1,149 @@
+"""Instruments a server: marks where paths begin and end, and records their calls."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextvars import Context as Contextvars
+from datetime import UTC, datetime
+from typing import Any
+
+from chaos.crash.call_recorder import ON_PATH, CallRecorder
+from core import batching
+from handlers.context import Context
+from handlers.gifts import PushGiftHandler
+from handlers.webhooks.base import WebhookHandler
+from handlers.webhooks.wechat_pay import JsapiWebhookHandler
+from runtime import container, jobs
+from runtime.periodic import PeriodicTasks
+from storage.command_latency import CommandLatency
+from tencent.service_client import ServiceClient
+
+DUE = datetime(2001, 1, 1, tzinfo=UTC)
+"""Any time in the past: an order with this `due_at` is due."""
+Work = Callable[[], Awaitable[object]]
+
+
+def install(recorder: CallRecorder) -> None:
+    """Patch this process; call before its server is built."""
+    _record_commands(recorder)
+    _follow_into_batches()
+    for method in ("get", "post"):
+        _record_requests(recorder, method)
+    target = recorder.plan.target
+    match recorder.plan.path:
+        case "gift" | "gift_outside":
+            _mark_handler(
+                recorder, PushGiftHandler, "get", lambda handler: target in handler.request.query
+            )
+        case "notification":
+            _mark_handler(
+                recorder, JsapiWebhookHandler, "post", lambda handler: _has(handler, target)
+            )
+        case "sweep":
+            _mark_sweep(recorder)
+
+
+def _has(handler: WebhookHandler, target: str) -> bool:
+    return target.encode() in handler.body
+
+
+def _record_commands(recorder: CallRecorder) -> None:
+    class RecordedCommands(CommandLatency):
+        def started(self, event: Any) -> None:
+            recorder.begin(event.request_id, _command_name(event))
+
+        def succeeded(self, event: Any) -> None:
+            recorder.end(event.request_id)
+            super().succeeded(event)
+
+        def failed(self, event: Any) -> None:
+            recorder.end(event.request_id)
+            super().failed(event)
+
+    module: Any = container
+    module.CommandLatency = RecordedCommands
+
+
+def _command_name(event: Any) -> str:
+    """For example `update rooms`; in a transaction `update rooms *`."""
+    name, command = event.command_name, event.command
+    words = [name, command[name], "*" if "autocommit" in command else ""]
+    return " ".join(word for word in words if word and isinstance(word, str))
+
+
+def _follow_into_batches() -> None:
+    """RequestBatcher serves a batch in an empty context: keep ON_PATH of its first request."""
+
+    def context() -> Contextvars:
+        on_path, empty = ON_PATH.get(), Contextvars()
+        empty.run(ON_PATH.set, on_path)
+        return empty
+
+    module: Any = batching
+    module.Context = context
+
+
+def _record_requests(recorder: CallRecorder, method: str) -> None:
+    original = getattr(ServiceClient, method)
+
+    async def recorded(self: ServiceClient, *args: Any, **kwargs: Any) -> Any:
+        key = object()
+        recorder.begin(key, f"{method} {self.name}")
+        try:
+            return await original(self, *args, **kwargs)
+        finally:
+            recorder.end(key)
+
+    setattr(ServiceClient, method, recorded)
+
+
+def _mark_handler(
+    recorder: CallRecorder, handler: type[Any], method: str, matches: Callable[[Any], bool]
+) -> None:
+    """The path begins with the handler's method and ends when its response is sent."""
+    original, write_model = getattr(handler, method), handler.write_model
+
+    @functools.wraps(original)
+    async def marked(self: Any, *path: str) -> None:
+        ON_PATH.set(matches(self))
+        await original(self, *path)
+
+    def write(self: Any, model: Any) -> None:
+        recorder.begin(self, "response")
+        write_model(self, model)
+        recorder.end(self)
+        recorder.finish()
+
+    setattr(handler, method, marked)
+    handler.write_model = write
+
+
+def _mark_sweep(recorder: CallRecorder) -> None:
+    """The path is a second sweep: the first one processes what earlier crashes left."""
+    original = jobs.start_jobs
+
+    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
+        marked: Any = _MarkedTasks(tasks, context, recorder)
+        original(marked, context)
+
+    jobs.start_jobs = start_jobs
+
+
+class _MarkedTasks:
+    """Periodic tasks whose sweep of orders is replaced."""
+
+    def __init__(self, tasks: PeriodicTasks, context: Context, recorder: CallRecorder) -> None:
+        self.until_stopped = tasks.until_stopped
+        self._tasks, self._context, self._recorder = tasks, context, recorder
+
+    def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
+        if name == "orders":
+            work = functools.partial(self._sweep, work)
+        self._tasks.every(seconds, name, work, **options)
+
+    async def _sweep(self, work: Work) -> None:
+        await work()
+        orders = self._context.database.collection("orders")
+        await orders.update_one({"_id": self._recorder.plan.target}, {"$set": {"due_at": DUE}})
+        ON_PATH.set(True)
+        await work()
+        self._recorder.finish()

@@ -1,0 +1,171 @@
+"""What outlives the child servers: MongoDB, the simulator, the listening sockets and the users."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.httpserver import HTTPServer
+
+from chaos.crash.children import ForkServer
+from chaos.crash.exit_plans import ExitPlan
+from chaos.fleet import free_ports
+from chaos.http_client import BASE, ApiResponse
+from chaos.mongod import KillableMongod
+from chaos.violations import Violations
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+from devtools.simulator.factory import make_simulator
+from devtools.simulator_handler import simulator_application
+from runtime.listeners import address_of, listen
+from storage.database import Database
+from storage.replica_set import uri_of
+
+SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+MEMORY = SHM if SHM.is_dir() else None
+"""MongoDB is not what crashes here: its files are in memory, where /dev/shm exists."""
+HOST, JSON = "127.0.0.1", {"Content-Type": "application/json"}
+ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
+
+
+class CrashEnvironment:
+    """Created by `open_environment`; child servers are started by its `fork_server`."""
+
+    def __init__(self, folder: Path, memory: Path) -> None:
+        """`memory`: the folder of MongoDB's files."""
+        self.folder, self.log = folder, folder / "server.log"
+        self.violations = Violations()
+        self.settings, dev = fill_in_secrets(Settings(), folder / "dev-secrets.json")
+        self.mongod = KillableMongod(memory, free_ports(1)[0])
+        self._uri = uri_of(self.mongod.port)
+        self.database = Database(self._uri, self.settings.mongodb.database)
+        sockets, simulator_sockets = listen(HOST, 0), listen(HOST, 0)
+        self.address = address_of(HOST, sockets)
+        self.simulator = make_simulator(self.settings, dev, self.address)
+        self._simulator_server = HTTPServer(simulator_application(self.simulator))
+        self._simulator_server.add_sockets(simulator_sockets)
+        self._sockets = sockets
+        variables = self._variables()
+        simulator_address = address_of(HOST, simulator_sockets)
+        self.fork_server = ForkServer(sockets, simulator_address, variables, self.log)
+        # Tornado's client keeps no connections and, unlike aiohttp, never retries by itself.
+        self._http = AsyncHTTPClient(force_instance=True)
+
+    async def open(self) -> None:
+        await self.mongod.start()
+        await self.fork_server.start()
+
+    async def close(self) -> None:
+        self._http.close()
+        await self.fork_server.stop()
+        self._simulator_server.stop()
+        await self._simulator_server.close_all_connections()
+        await self.database.close()
+        await self.mongod.stop()
+        for sock in self._sockets:
+            sock.close()
+
+    @contextlib.asynccontextmanager
+    async def stable_server(self) -> AsyncIterator[None]:
+        """A server without an exit plan, which runs during the block."""
+        await self.fork_server.start_child(ExitPlan())
+        try:
+            yield
+        finally:
+            await self.fork_server.end_child()
+
+    async def abort_transactions(self) -> None:
+        """Abort transactions of dead servers now; MongoDB itself would do so after 5 s."""
+        await self.database.client.admin.command("killAllSessions", [])
+
+    # ---- requests
+
+    async def request_once(self, method: str, path: str, **options: Any) -> ApiResponse:
+        """Make one attempt, with HTTPRequest's options; status 0 if the server died meanwhile."""
+        request = HTTPRequest(
+            self.address + path, method, request_timeout=ATTEMPT_SECONDS, **options
+        )
+        try:
+            got = await self._http.fetch(request, raise_error=False)
+        except (HTTPClientError, OSError):
+            return ApiResponse(0)
+        return ApiResponse(got.code, json.loads(got.body) if got.body else None)
+
+    async def request(self, method: str, path: str, **options: Any) -> ApiResponse:
+        """Retry until a server responds; any status but 2xx is a violation."""
+        deadline = time.monotonic() + RETRY_SECONDS
+        while (response := await self.request_once(method, path, **options)).status in (0, 503):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(PAUSE_SECONDS)
+        if not 200 <= response.status < 300:
+            self.violations.add(f"http_{response.status}", f"{path}: {response.json}")
+        return response
+
+    async def ops_request(self, method: str, path: str, **body: Any) -> ApiResponse:
+        """Call the operators' API."""
+        headers = {"Authorization": f"Bearer {self.settings.ops.token}", **JSON}
+        body_text = json.dumps(body)
+        return await self.request(method, f"/ops/api/{path}", body=body_text, headers=headers)
+
+    async def create_user(self, name: str, gender: int) -> "EnvironmentUser":
+        login = json.dumps({"name": name, "gender": gender})
+        code = await self.request("POST", "/sim/phone/login", body=login, headers=JSON)
+        body = json.dumps(code.json)
+        account = await self.request("POST", f"{BASE}qlive_user/", body=body, headers=JSON)
+        return EnvironmentUser(self, account.json)
+
+    def _variables(self) -> Mapping[str, str]:
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
+        return {
+            **inherited,
+            "QLIVE_SERVER__PUBLIC_URL": self.address,
+            "QLIVE_MONGODB__URI": self._uri,
+            "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
+            "QLIVE_LOGGING__LEVEL": "warning",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+class EnvironmentUser:
+    """A signed-in user of a crash environment."""
+
+    def __init__(self, env: CrashEnvironment, account: Mapping[str, Any]) -> None:
+        self.id: str = account["user_id"]
+        self._env = env
+        self._headers = {"Authorization": f"QLiveToken {account['token']}"}
+
+    async def get_once(self, path: str, **params: Any) -> ApiResponse:
+        return await self._env.request_once("GET", _url(path, params), headers=self._headers)
+
+    async def get(self, path: str, **params: Any) -> ApiResponse:
+        return await self._env.request("GET", _url(path, params), headers=self._headers)
+
+    async def post(self, path: str, **params: Any) -> ApiResponse:
+        headers, body = {**self._headers, **JSON}, json.dumps(params)
+        return await self._env.request("POST", BASE + path, body=body, headers=headers)
+
+
+def _url(path: str, params: Mapping[str, Any]) -> str:
+    return f"{BASE}{path}?{urlencode(params)}"
+
+
+@contextlib.asynccontextmanager
+async def open_environment(folder: Path) -> AsyncIterator[CrashEnvironment]:
+    """An environment without users, which is removed at the end of the block."""
+    memory = Path(tempfile.mkdtemp(prefix="qlive-crash-", dir=MEMORY))
+    env = CrashEnvironment(folder, memory)
+    try:
+        await env.open()
+        yield env
+    finally:
+        await env.close()
+        shutil.rmtree(memory)

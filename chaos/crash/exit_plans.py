@@ -1,0 +1,93 @@
+"""Crash steps of a path, exit plans for child servers, and their exit reports."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+Moment = Literal["before", "during", "after"]
+MOMENTS: tuple[Moment, ...] = ("before", "during", "after")
+ExitMoment = Moment | Literal["end", ""]
+"""When a server exited: "end" is the end of the path; "" if it did not report."""
+WHOLE_PATH = -1
+
+
+class Call(NamedTuple):
+    """A call of a path (MongoDB command, HTTP request or response) and its duration."""
+
+    name: str
+    seconds: float = 0.0
+
+
+class CrashStep(NamedTuple):
+    """Before a call of a path, at a random time during it, or after its response."""
+
+    path: str
+    number: int
+    """Index of the call on its path."""
+    moment: Moment
+    call: Call
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.number:02} {self.moment} {self.call.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPlan:
+    """The step at which a server exits while it processes `target`.
+
+    Without a path, the server lives until it is killed.
+    """
+
+    path: str = ""
+    target: str = ""
+    number: int = WHOLE_PATH
+    """Index of the call; WHOLE_PATH: it completes the path first."""
+    moment: Moment = "before"
+    delay: float = 0.0
+    """Seconds since the start of the call, for `during`."""
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        return cls(**json.loads(line))
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a server exited: its own report, and the exit status from the kernel."""
+
+    at: ExitMoment = ""
+    number: int = WHOLE_PATH
+    in_flight: bool = False
+    """The call had no response yet."""
+    calls: tuple[Call, ...] = ()
+    """All calls of its path up to then."""
+    status: int = 0
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        calls = tuple(Call(*call) for call in fields.pop("calls", ()))
+        return cls(calls=calls, **fields)
+
+    def is_at(self, step: CrashStep) -> bool:
+        return (self.number, self.at) == (step.number, step.moment)
+
+
+def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
+    return [CrashStep(path, n, moment, call) for n, call in enumerate(calls) for moment in MOMENTS]
+
+
+def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
+    delay = rng.uniform(0.0, step.call.seconds)
+    return ExitPlan(step.path, target, step.number, step.moment, delay)
+
+
+def shuffled(steps: Sequence[CrashStep], times: int, rng: random.Random) -> list[CrashStep]:
+    """Each step `times` times, in random order: each repairs what an arbitrary other one left."""
+    plan = [step for step in steps for _ in range(times)]
+    rng.shuffle(plan)
+    return plan

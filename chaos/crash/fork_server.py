@@ -1,0 +1,110 @@
+"""Fork server: imports everything once and forks one server after the other.
+
+A separate program without threads and event loop; `ForkServer` in children.py talks to it.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NoReturn
+
+from chaos.crash import crash_points
+from chaos.crash.call_recorder import CallRecorder
+from chaos.crash.exit_plans import ExitPlan, ExitReport
+from config.loading import load
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets, fill_in_secrets
+from runtime import worker
+from runtime.process import ServerProcess
+from telemetry.logging import configure_logging
+
+
+def main(arguments: list[str]) -> None:
+    """Read exit plans, one per line; for each server write its pid, then its exit report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sockets", type=int, nargs="+", required=True)
+    parser.add_argument("--simulator", required=True)
+    args = parser.parse_args(arguments)
+    settings, dev = _settings()
+    sockets = [socket.socket(fileno=number) for number in args.sockets]
+    for sock in sockets:
+        sock.settimeout(0)  # never blocks
+    first = True
+    gc.freeze()
+    for line in sys.stdin.buffer:
+        link, ours = socket.socketpair()
+        worker_args = worker.WorkerArgs(sockets, link, args.simulator, first)
+        first = False
+        report_in, report_out = os.pipe()
+        pid = os.fork()
+        if not pid:
+            ours.close()
+            os.close(report_in)
+            _run_child(ExitPlan.read(line), settings, dev, worker_args, report_out)
+        os.close(report_out)
+        with ours, link:
+            _wait(pid, report_in)
+
+
+def _settings() -> tuple[Settings, DevSecrets]:
+    """Load settings as server.py does, and configure logging."""
+    settings = load(Path("settings.yaml"), os.environ)
+    configure_logging(settings.logging.level, as_json=True)
+    return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
+
+
+def _wait(pid: int, report_in: int) -> None:
+    """Wait until the child is dead."""
+    _write({"pid": pid})
+    with os.fdopen(report_in, "rb") as pipe:
+        report = ExitReport.read(json.loads(pipe.read() or b"{}"))  # EOF when the child is gone
+    _, status = os.waitpid(pid, 0)
+    _write(asdict(replace(report, status=os.waitstatus_to_exitcode(status))))
+
+
+def _write(message: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _run_child(
+    plan: ExitPlan,
+    settings: Settings,
+    dev: DevSecrets,
+    worker_args: worker.WorkerArgs,
+    report_out: int,
+) -> NoReturn:
+    """Run a server as server.py runs a worker."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def exit_process(report: ExitReport) -> None:
+        os.write(report_out, json.dumps(asdict(report)).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    crash_points.install(CallRecorder(plan, exit_process))
+
+    async def serve() -> None:
+        server, stopping = ServerProcess(settings, dev, worker_args), asyncio.Event()
+        async with worker.supervisor_link(worker_args, stopping, 0.0) as report_ready:
+            await server.start()
+            report_ready()
+            await stopping.wait()
+
+    try:
+        asyncio.run(serve())
+    except BaseException:  # noqa: BLE001 - the child must not continue the fork server's loop
+        traceback.print_exc()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,142 @@
+"""Checks every frame that a client receives against the delivery guarantee."""
+
+from chaos.timeline import Frame, Timelines
+from chaos.violations import Violations
+from tests.support.room_screen import Screen
+
+LOG_SIZE = 256
+"""Events that a room keeps: a client that missed more receives a snapshot."""
+UNNUMBERED = frozenset(("audience", "pong"))
+
+
+class EventChecker:
+    """Checks one client's frames of one room, across all its connections."""
+
+    __slots__ = (
+        "builds_view",
+        "deliveries",
+        "epoch",
+        "live_id",
+        "must_resume",
+        "name",
+        "opened",
+        "pending_replay",
+        "resets",
+        "resumed",
+        "seq",
+        "snapshots",
+        "timelines",
+        "view",
+        "violations",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        live_id: int,
+        timelines: Timelines,
+        violations: Violations,
+        *,
+        builds_view: bool = False,
+    ) -> None:
+        """`builds_view`: apply all events to a view of the room."""
+        self.name, self.live_id = name, live_id
+        self.timelines, self.violations = timelines, violations
+        self.epoch, self.seq = "", -1
+        self.opened = False
+        """The first frame of this connection was received."""
+        self.must_resume = False
+        """An event is missing: reconnect with `since`."""
+        self.pending_replay = 0
+        """Replayed frames announced by `resumed` and not received yet."""
+        self.deliveries = self.resumed = self.snapshots = self.resets = 0
+        self.builds_view = builds_view
+        self.view: Screen | None = None
+
+    def on_connect(self) -> None:
+        self.opened, self.must_resume, self.pending_replay = False, False, 0
+
+    def on_frame(self, frame: Frame) -> None:
+        """Check a frame of any type but bye, which is not about the room."""
+        kind = frame["type"]
+        if not self.opened:
+            self._on_first_frame(kind, frame)
+        elif kind == "heartbeat":
+            if frame["seq"] > self.seq:
+                self._on_missing_events("behind", frame)
+        elif kind in ("snapshot", "resumed"):
+            self._report("second_first_frame", frame)
+        elif kind not in UNNUMBERED:
+            self._on_event(frame)
+
+    # ---- the first frame
+
+    def _on_first_frame(self, kind: str, frame: Frame) -> None:
+        self.opened = True
+        if kind == "snapshot":
+            self._on_snapshot(frame)
+        elif kind == "resumed":
+            self._on_resumed(frame)
+        else:
+            self._report("wrong_first_frame", frame)
+            self.must_resume = True
+
+    def _on_snapshot(self, frame: Frame) -> None:
+        self.snapshots += 1
+        same_epoch = frame["epoch"] == self.epoch
+        if self.seq >= 0:
+            self.resets += 1
+            self._check_reset(frame, same_epoch=same_epoch)
+        self.epoch, self.seq = frame["epoch"], frame["seq"]
+        timeline = self.timelines.of(self.live_id, self.epoch)
+        timeline.first_seq = min(timeline.first_seq, self.seq)
+        if self.builds_view:
+            self.view = Screen(frame)
+
+    def _check_reset(self, frame: Frame, *, same_epoch: bool) -> None:
+        """Report a snapshot for a reconnecting client that could have resumed."""
+        reason, missed = frame.get("reset"), frame["seq"] - self.seq
+        valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > LOG_SIZE}
+        if not valid.get(str(reason), False):
+            self._report("unnecessary_snapshot", frame)
+
+    def _on_resumed(self, frame: Frame) -> None:
+        self.resumed += 1
+        if frame["epoch"] != self.epoch or frame["seq"] != self.seq + frame["replayed"]:
+            self._report("wrong_resume", frame)
+        self.pending_replay = frame["replayed"]
+
+    # ---- numbered events
+
+    def _on_event(self, frame: Frame) -> None:
+        seq = frame["seq"]
+        if frame["epoch"] != self.epoch:
+            self._report("wrong_epoch", frame)
+        elif seq > self.seq + 1:
+            self._on_missing_events("gap", frame)
+        elif seq <= self.seq:
+            self._report("duplicate" if seq == self.seq else "out_of_order", frame)
+        else:
+            self._on_next_event(frame)
+
+    def _on_next_event(self, frame: Frame) -> None:
+        self.seq += 1
+        self.deliveries += 1
+        if self.pending_replay:
+            self.pending_replay -= 1
+        if not self.timelines.of(self.live_id, self.epoch).accepts(frame):
+            self._report("conflicting_event", frame)
+        if self.view:
+            try:
+                self.view.hear(frame)
+            except Exception as error:  # noqa: BLE001 - any error means that it does not apply
+                self.violations.add("not_applicable", f"{self.name}: {error!r} at {frame}")
+                self.builds_view, self.view = False, None
+
+    def _on_missing_events(self, kind: str, frame: Frame) -> None:
+        self.must_resume = True
+        self._report(kind, frame)
+
+    def _report(self, kind: str, frame: Frame) -> None:
+        header = {name: value for name, value in frame.items() if name != "data"}
+        self.violations.add(kind, f"{self.name} at {self.epoch}/{self.seq} received {header}")

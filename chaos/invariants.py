@@ -1,0 +1,118 @@
+"""Invariants that are checked at the end of a run, when all is quiet."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from chaos import operations
+from chaos.actors import GIVERS
+from chaos.room_state_check import room_state_violations
+from chaos.run import GOLD, Run
+from chaos.server_logs import unexpected_errors
+from chaos.timeline import content_of
+from tests.support.room_screen import comparable
+
+SETTLE_SECONDS = 15.0
+"""One lease: for that long, a dead process still seems to serve its members."""
+
+Found = Iterator[tuple[str, str]]
+"""(kind of violation, detail)."""
+
+
+async def check_invariants(run: Run) -> None:
+    """Add every violated invariant to the violations of the run."""
+    timelines = run.timelines.by_session.values()
+    acknowledged = [operation for room in run.rooms for operation in room.operations]
+    operations.check_lost(acknowledged, timelines, run.violations)
+    operations.check_duplicates(timelines, run.violations)
+    for kind, detail in (*_failed_tasks(run), *_program_errors(run), *_missing_events(run)):
+        run.violations.add(kind, detail)
+    await _check_views(run)
+    await _check_room_logs(run)
+    await _check_settled(run)
+
+
+def _failed_tasks(run: Run) -> Found:
+    for task in run.actors:
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            yield "actor_failed", repr(error)
+    for client in run.clients:
+        if client.failure:
+            yield "client_failed", repr(client.failure)
+        if client.final_code:
+            yield "closed_for_good", f"{client.checker.name}: {client.final_code}"
+
+
+def _program_errors(run: Run) -> Found:
+    servers = [(f"server {node.number}", node.program) for node in run.fleet.nodes]
+    for name, program in [*servers, ("redis", run.fleet.redis)]:
+        for kind, detail in program.bad_exits:
+            yield kind, f"{name}: {detail}"
+    for name, program in servers:
+        for error in unexpected_errors(program.log):
+            yield "unexpected_error", f"{name}: {error}"
+
+
+def _missing_events(run: Run) -> Found:
+    """All clients together received every event after the first snapshot of a live session."""
+    for timeline in run.timelines.by_session.values():
+        if timeline.missing:
+            yield "missing_event", f"{timeline.missing} in {timeline.live_id}/{timeline.epoch}"
+
+
+async def _check_views(run: Run) -> None:
+    """A view that was built from events equals the stored room."""
+    rooms = await run.stored_rooms()
+    for checker in (client.checker for client in run.clients):
+        row, view = rooms.get(checker.live_id), checker.view
+        if row is None or view is None or checker.seq != row["seq"]:
+            continue
+        if view.shown != comparable(row["room"]):
+            words = f"{view.shown} is not {comparable(row['room'])}"
+            run.violations.add("wrong_view", f"{checker.name}: {words}")
+
+
+async def _check_room_logs(run: Run) -> None:
+    """Stored events equal the delivered ones."""
+    logs = await run.fleet.mongod.room_logs(run.fleet.database)
+    for (live_id, epoch), log in logs.items():
+        delivered = run.timelines.of(live_id, epoch).events
+        for row in log:
+            frame = delivered.get(row["seq"])
+            if frame and content_of(frame) != content_of(row):
+                words = f"room {live_id}: {frame}, stored: {row}"
+                run.violations.add("conflicting_event", words)
+
+
+async def _check_settled(run: Run) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (found := await _unsettled(run)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+    for kind, detail in found:
+        run.violations.add(kind, detail)
+
+
+async def _unsettled(run: Run) -> list[tuple[str, str]]:
+    stored = await run.stored_rooms()
+    found = [
+        violation
+        for room in run.rooms
+        for violation in room_state_violations(room, stored[room.live_id]["room"])
+    ]
+    return found + await _wrong_balances(run)
+
+
+async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
+    """A giver's balance is the granted gold less the gifts in the room events."""
+    givers = [giver for room in run.rooms for giver in room.guests[-GIVERS:]]
+    gold: dict[str, Any] = {}
+    for giver in givers:
+        gold[giver.name] = (await run.api.ops_request("GET", f"users/{giver.id}")).json["gold"]
+    spent = operations.gold_spent(run.timelines.by_session.values())
+    expected = {giver.name: GOLD - spent[giver.id] for giver in givers}
+    return [
+        ("wrong_balance", f"{name}: {gold[name]} instead of {expected[name]}")
+        for name in gold
+        if gold[name] != expected[name]
+    ]

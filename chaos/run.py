@@ -1,0 +1,221 @@
+"""One run: the programs, and the rooms with their users and clients."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaos.actors import GIVERS, REJOINERS, gift_and_profile_actors, mic_actors
+from chaos.event_check import EventChecker
+from chaos.fleet import Fleet, raise_file_limit
+from chaos.http_client import ApiClient, ApiUser, sign_in
+from chaos.membership_changes import leave_and_rejoin
+from chaos.metrics import RunMetrics
+from chaos.room_load import RoomLoad
+from chaos.timeline import Timelines
+from chaos.violations import Violations
+from chaos.websocket_client import ClientConfig, RoomClient
+
+AT_ONCE = 24
+"""Users who sign in or connect concurrently."""
+CONNECTS_PER_SECOND = 300
+VIEWS_PER_ROOM = 3
+"""Clients per room that build a view of it from its events."""
+GOLD = 10_000_000
+CATCH_UP_SECONDS = 30.0
+CONNECT_SECONDS = 120.0
+STOP_SECONDS = 100.0
+"""For actors to complete what they are doing when the load ends."""
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """The size of a run; `pause` is the mean time between two operations of an actor."""
+
+    clients: int = 200
+    rooms: int = 8
+    processes: int = 4
+    pause: float = 1.0
+    proxied: bool = True
+    gifts_and_renames: bool = True
+    rejoins: bool = True
+    silence_timeout: float = 40.0
+    """Seconds without data after which clients reconnect."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Run:
+    """Created by `started_run`; call `start_load`, inject faults, then call `settle`."""
+
+    def __init__(self, folder: Path, size: RunSize, seed: int) -> None:
+        self.size, self.seed = size, seed
+        self.fleet = Fleet(folder, size.processes, size.settings, proxied=size.proxied, seed=seed)
+        self.metrics, self.violations = RunMetrics(), Violations()
+        self.timelines = Timelines()
+        self.api = ApiClient(self.fleet, self.metrics, self.violations, self.rng("network"))
+        self.rooms: list[RoomLoad] = []
+        self.settled_after: float | None = None
+        self.actors: list[asyncio.Task[None]] = []
+        self._watchdog: asyncio.Task[None] | None = None
+
+    def rng(self, name: str) -> random.Random:
+        """A generator of its own for each name: draws are independent and reproducible."""
+        return random.Random(f"{self.seed}:{name}")
+
+    @property
+    def clients(self) -> list[RoomClient]:
+        return [client for room in self.rooms for client in room.clients]
+
+    # ---- start
+
+    async def start(self) -> None:
+        """Start programs, rooms and clients; returns when each client has its first frame."""
+        await self.fleet.start()
+        per_room = self.size.clients // self.size.rooms
+        rooms = (self._open_room(n, per_room) for n in range(self.size.rooms))
+        self.rooms = list(await asyncio.gather(*rooms))
+        self._watchdog = asyncio.create_task(self._watch_silence())
+        for number, client in enumerate(self.clients):
+            client.start()
+            if number % AT_ONCE == 0:  # connecting must not overload the servers
+                await asyncio.sleep(AT_ONCE / CONNECTS_PER_SECOND)
+        await self.wait_until(
+            lambda: all(client.connected for client in self.clients), CONNECT_SECONDS
+        )
+
+    def start_load(self) -> None:
+        for room in self.rooms:
+            actors = mic_actors(room, self.size.pause)
+            if self.size.gifts_and_renames:
+                actors += gift_and_profile_actors(room, self.size.pause)
+            if self.size.rejoins:
+                index = len(room.guests) - GIVERS - REJOINERS
+                client = room.clients[index + 1]  # the host's client is the first
+                guest = room.guests[index]
+                actors.append(leave_and_rejoin(room, guest, client, self.size.pause))
+            self.actors += map(asyncio.ensure_future, actors)
+
+    # ---- end
+
+    async def settle(self) -> None:
+        """End load and faults, and wait until every client has caught up with the database."""
+        for room in self.rooms:
+            room.running = False
+        await self.fleet.heal()
+        if self.actors:
+            _, late = await asyncio.wait(self.actors, timeout=STOP_SECONDS)
+            for task in late:
+                self.violations.add("actor_stuck", repr(task))
+        started = time.monotonic()
+        # A client on a dead connection reconnects only after its silence timeout.
+        while behind := await self._clients_behind():
+            if time.monotonic() - started > CATCH_UP_SECONDS + self.size.silence_timeout:
+                for words in behind:
+                    self.violations.add("not_caught_up", words)
+                return
+            await asyncio.sleep(0.5)
+        self.settled_after = time.monotonic() - started
+
+    async def close(self) -> None:
+        for client in self.clients:
+            client.stop()
+        tasks = [*self.actors, *([self._watchdog] if self._watchdog else [])]
+        for task in tasks:
+            task.cancel()
+        stopped = (client.wait_stopped() for client in self.clients)
+        await asyncio.gather(*tasks, *stopped, return_exceptions=True)
+        await self.api.close()
+        await self.fleet.stop()
+
+    async def stored_rooms(self) -> dict[int, Any]:
+        """Each room as stored in the database: {epoch, seq, room, …} by live_id."""
+        paths = [f"rooms/{room.live_id}" for room in self.rooms]
+        responses = [await self.api.ops_request("GET", path) for path in paths]
+        return {response.json["id"]: response.json for response in responses if response.ok}
+
+    async def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.05)
+
+    # ---- steps
+
+    async def _open_room(self, number: int, users: int) -> RoomLoad:
+        host = await self.create_user(f"host{number}", 2)
+        await self.api.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
+        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
+        limit = asyncio.Semaphore(max(1, AT_ONCE // self.size.rooms))
+
+        async def create(n: int) -> ApiUser:
+            async with limit:
+                return await self.create_guest(f"guest{number}-{n}", 1 + n % 2, host.live_id)
+
+        guests = list(await asyncio.gather(*(create(n) for n in range(users - 1))))
+        for giver in guests[-GIVERS:]:
+            grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
+            await self.api.ops_request("POST", f"users/{giver.id}/grant", **grant)
+        room = RoomLoad(host, guests, self.violations, self.rng(f"room{number}"))
+        for index, user in enumerate([host, *guests]):
+            room.clients.append(self.create_client(user, builds_view=index < VIEWS_PER_ROOM))
+        return room
+
+    async def create_user(self, name: str, gender: int) -> ApiUser:
+        node = self.rng(name).choice(self.fleet.nodes)
+        return await sign_in(self.api, node, name, gender)
+
+    async def create_guest(self, name: str, gender: int, live_id: int) -> ApiUser:
+        """Create a user who enters a room."""
+        user = await self.create_user(name, gender)
+        entered = await user.get("get_playurl/", live_id=live_id)
+        if not entered.ok:
+            raise RuntimeError(f"{name} could not enter room {live_id}: {entered}")
+        user.live_id = live_id
+        return user
+
+    def create_client(self, user: ApiUser, *, builds_view: bool = False) -> RoomClient:
+        checker = EventChecker(
+            user.name, user.live_id, self.timelines, self.violations, builds_view=builds_view
+        )
+        config = ClientConfig(self.size.silence_timeout)
+        rng = self.rng(user.name)
+        return RoomClient(self.fleet, checker, user.token, self.metrics, config, rng)
+
+    async def _watch_silence(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            now = loop.time()
+            for client in self.clients:
+                client.check_silence(now)
+
+    async def _clients_behind(self) -> list[str]:
+        """Clients that are not at the position of the stored room."""
+        rooms, found = await self.stored_rooms(), []
+        for client in self.clients:
+            checker = client.checker
+            row = rooms.get(checker.live_id)
+            if client.final_code:
+                continue
+            if row is None or (checker.epoch, checker.seq) != (row["epoch"], row["seq"]):
+                stored = row and (row["epoch"], row["seq"])
+                found.append(f"{checker.name}: {(checker.epoch, checker.seq)}, stored: {stored}")
+            elif not client.connected:
+                found.append(f"{checker.name}: not connected")
+        return found
+
+
+@contextlib.asynccontextmanager
+async def started_run(folder: Path, size: RunSize, seed: int) -> AsyncIterator[Run]:
+    """A started run, which is stopped at the end of the block."""
+    if error := raise_file_limit(500 + 6 * size.clients):
+        raise RuntimeError(error)
+    run = Run(folder, size, seed)
+    try:
+        await run.start()
+        yield run
+    finally:
+        await run.close()

@@ -1,0 +1,33 @@
+"""A scenario, and the parameters of one run of it."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaos.report import RunReport
+from chaos.run import RunSize
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Parameters of one run; `seconds` is explained by each scenario."""
+
+    folder: Path
+    size: RunSize
+    seconds: float
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A kind of run with its quick and its full (size, seconds).
+
+    `rounds`: a run takes that many times its seconds.
+    """
+
+    run: Callable[[RunConfig], Coroutine[Any, Any, RunReport]]
+    help: str
+    quick: tuple[RunSize, float]
+    full: tuple[RunSize, float]
+    rounds: int = 1

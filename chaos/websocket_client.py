@@ -1,0 +1,180 @@
+"""WebSocket client that reconnects as the protocol demands and checks all frames."""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+
+from chaos.event_check import EventChecker
+from chaos.fleet import Fleet, Node
+from chaos.metrics import RunMetrics
+from chaos.websocket import WebSocketConnection, handshake
+
+PATH = "/wx/api/qlive/ws/"
+MAX_BACKOFF, FIRST_BACKOFF, MIN_BACKOFF = 20.0, 0.5, 0.1
+STABLE_SECONDS = 30.0
+"""A connection of this length resets the backoff."""
+OPEN_SECONDS = 10.0
+"""Timeout for connecting, and for the first frame."""
+SIGN_IN_AGAIN = 4401
+FINAL = frozenset((SIGN_IN_AGAIN, *range(4500, 5000)))
+"""Close codes after which a client does not reconnect, or not with this token."""
+
+
+@dataclass
+class ClientConfig:
+    silence_timeout: float = 40.0
+    """Seconds without data before a reconnect; heartbeats come every 25 s ± 20 %."""
+
+
+class RoomClient:
+    """One member's WebSocket client in one room."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        checker: EventChecker,
+        token: str,
+        metrics: RunMetrics,
+        config: ClientConfig,
+        rng: random.Random,
+    ) -> None:
+        self.checker = checker
+        self.token = token
+        self.node: Node | None = None
+        self.connection: WebSocketConnection | None = None
+        self.close_code = 0
+        """Close code of the last connection."""
+        self.final_code = 0
+        """The close code after which it does not reconnect, or 0."""
+        self.wanted = True
+        self.measured = False
+        self.pinned_node: Node | None = None
+        """The only node to connect to, if any."""
+        self._fleet, self._metrics, self._config, self._rng = fleet, metrics, config, rng
+        self._failures = 0
+        self._retry_ms: int | None = None
+        self._lost: tuple[float, str] | None = None
+        """Time and cause of the connection loss; None while connected."""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.connection is not None and self.checker.opened
+
+    def start(self) -> None:
+        """Connect and stay connected until `stop` or a final close code."""
+        self.wanted, self.final_code, self._lost = True, 0, None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        self.wanted = False
+        if self._task:
+            self._task.cancel()
+        if self.connection:
+            self.connection.abort()
+
+    async def wait_stopped(self) -> None:
+        if self._task:
+            await asyncio.wait([self._task])
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that ended this client, which is a bug of the client."""
+        task = self._task
+        return task.exception() if task and task.done() and not task.cancelled() else None
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self.wanted and not self.final_code:
+            started = loop.time()
+            self.close_code = await self._connect_and_listen()
+            if self.close_code in FINAL:
+                self.final_code = self.close_code
+                return
+            self._on_lost(loop.time(), started)
+            if loop.time() - started > STABLE_SECONDS:
+                self._failures = 0
+            await asyncio.sleep(self._backoff())
+
+    def check_silence(self, now: float) -> None:
+        """Drop a connection without data for too long; to be called once a second."""
+        if self.connection is None or self.connection.transport is None:
+            return
+        timeout = self._config.silence_timeout if self.checker.opened else OPEN_SECONDS
+        if now - self.connection.received_at > timeout:
+            self._metrics.silence_timeouts += 1
+            self.connection.abort()
+
+    # ---- one connection
+
+    async def _connect_and_listen(self) -> int:
+        """Returns the close code; 0 if no server accepted the connection."""
+        self.checker.on_connect()
+        self._retry_ms = None
+        connection = WebSocketConnection(handshake(self._path(), self.token), self._on_text)
+        if not await self._connect(connection):
+            return 0
+        self.connection = connection
+        try:
+            return await connection.closed
+        finally:
+            self.connection = None
+            if error := connection.error:
+                checker = self.checker
+                checker.violations.add("unreadable_frame", f"{checker.name}: {error!r}")
+
+    async def _connect(self, connection: WebSocketConnection) -> bool:
+        loop = asyncio.get_running_loop()
+        pinned = self.pinned_node
+        for node in [pinned] if pinned else self._fleet.connect_order(self._rng):
+            self.node = node
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await loop.create_connection(lambda: connection, "127.0.0.1", node.port)
+                return True
+        return False
+
+    def _path(self) -> str:
+        checker = self.checker
+        since = f"&epoch={checker.epoch}&since={checker.seq}" if checker.seq >= 0 else ""
+        return f"{PATH}?live_id={checker.live_id}{since}"
+
+    def _on_text(self, payload: bytes) -> None:
+        checker = self.checker
+        frame = checker.timelines.parse(payload)
+        if frame["type"] == "bye":
+            self._retry_ms = frame["retry_ms"]
+            self._metrics.byes[frame["code"]] += 1
+            return
+        live, first = checker.opened and not checker.pending_replay, not checker.opened
+        seq = checker.seq
+        checker.on_frame(frame)
+        if first:
+            self._on_recovered()
+        elif live and checker.seq > seq:
+            self._metrics.record_delivery(frame, measured=self.measured)
+        if checker.must_resume and self.connection:
+            self.connection.abort()
+
+    # ---- connection loss and recovery
+
+    def _on_recovered(self) -> None:
+        if self._lost:
+            lost_at, cause = self._lost
+            self._metrics.record_recovery(cause, asyncio.get_running_loop().time() - lost_at)
+            self._lost = None
+
+    def _on_lost(self, now: float, started: float) -> None:
+        if self._lost is None:
+            self._metrics.reconnects += 1
+            killed = self.node is not None and self.node.killed_at > started
+            self._lost = (now, "kill" if killed else "other")
+
+    def _backoff(self) -> float:
+        """Seconds before the next attempt; `retry_ms` of a bye message takes precedence."""
+        if self._retry_ms is not None:
+            return max(MIN_BACKOFF, self._retry_ms / 1000)
+        most = min(MAX_BACKOFF, FIRST_BACKOFF * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        return max(MIN_BACKOFF, self._rng.uniform(0, most))

@@ -1,0 +1,208 @@
+"""Sections of the settings: every key with its type, default and validation."""
+
+import ipaddress
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _from_json(value: object) -> object:
+    """Parse a list or map from an environment variable."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
+def _url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^/\s]+\S*", value):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+", value):
+        raise ValueError("must be an origin like https://example.com")
+    return value
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _mongodb(value: str) -> str:
+    if value and not value.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return value
+
+
+def _redis(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _apiv3_key(value: str) -> str:
+    if value and not (value.isascii() and len(value) == 32):
+        raise ValueError("must be the 32 characters of an APIv3 key")
+    return value
+
+
+def _aes_key(value: str) -> str:
+    if value and not re.fullmatch("[0-9A-Za-z+/]{43}", value):
+        raise ValueError("must be the 43 characters of an EncodingAESKey")
+    return value
+
+
+# Not in repr: a settings object may appear in a log line or a traceback.
+Secret = Annotated[str, Field(repr=False)]
+MongodbUri = Annotated[Secret, AfterValidator(_mongodb)]  # may hold a password
+RedisUrl = Annotated[Secret, AfterValidator(_redis)]  # may hold a password
+Url = Annotated[str, AfterValidator(_url)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_from_json)]
+Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
+Apiv3Key = Annotated[Secret, AfterValidator(_apiv3_key)]
+AesKey = Annotated[Secret, AfterValidator(_aes_key)]
+Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+CountOrOff = Annotated[int, Field(ge=0)]
+
+
+class SettingsSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ServerSettings(SettingsSection):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: Url = ""
+    allowed_origins: Origins = []
+    trusted_proxies: Addresses = ["127.0.0.1"]
+    drain_seconds: float = Field(default=20, ge=0)
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+class MongodbSettings(SettingsSection):
+    uri: MongodbUri = ""
+    data_dir: Path = Path("var/mongo")
+    database: str = Field(default="qlive", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+
+
+class RedisSettings(SettingsSection):
+    url: RedisUrl = ""
+
+
+class AuthSettings(SettingsSection):
+    token_days: Count = 30
+    sealing_key: Secret = ""
+
+
+class AppSettings(SettingsSection):
+    secret: Secret = ""
+
+
+AppsSettings = Annotated[dict[str, AppSettings], BeforeValidator(_from_json)]
+
+
+class WechatSettings(SettingsSection):
+    api_base: Url = ""
+    apps: AppsSettings = {"wxca891295c56f2c79": AppSettings()}
+
+
+class ImSettings(SettingsSection):
+    api_base: Url = ""
+    sdk_app_id: int = Field(default=0, ge=0)
+    secret_key: Secret = ""
+    admin: str = Field(default="administrator", min_length=1)
+    callback_token: Secret = ""
+    relay: bool = True
+
+
+class LiveSettings(SettingsSection):
+    push_domain: str = "push.example.com"
+    play_domain: str = "play.example.com"
+    push_key: Secret = ""
+    play_key: Secret = ""
+    url_seconds: Count = 86400
+    callback_key: Secret = ""
+    api_base: Url = ""
+    secret_id: Secret = ""
+    secret_key: Secret = ""
+
+
+class PaySettings(SettingsSection):
+    provider: Literal["jsapi", "xpay"] = "jsapi"
+    api_base: Url = ""
+    content_key: Secret = ""
+    mchid: str = ""
+    serial_no: str = ""
+    private_key: Secret = ""
+    apiv3_key: Apiv3Key = ""
+    public_key_id: str = ""
+    public_key: str = ""
+    platform_keys: Keys = {}
+    offer_id: str = ""
+    app_key: Secret = ""
+    sandbox: bool = False
+    push_token: Secret = ""
+    push_aes_key: AesKey = ""
+
+
+class MicroSettings(SettingsSection):
+    admission: Literal["applied", "invited", "open"] = "applied"
+    application_seconds: Seconds = 600
+    invitation_seconds: Seconds = 60
+
+
+class RealtimeSettings(SettingsSection):
+    check_seconds: Seconds = 1
+    gather_ms: Annotated[float, Field(ge=0, le=100)] = 5
+    heartbeat_seconds: Seconds = 25
+    silent_seconds: Seconds = 75
+
+    @model_validator(mode="after")
+    def _check_silent_seconds(self) -> Self:
+        if self.silent_seconds <= self.heartbeat_seconds:
+            raise ValueError("silent_seconds must be more than heartbeat_seconds")
+        return self
+
+
+class PresenceSettings(SettingsSection):
+    viewer_seconds: Seconds = 60
+    guest_seconds: Seconds = 45
+    host_seconds: Seconds = 120
+    shown_after_seconds: Seconds = 3
+    lease_seconds: Seconds = 15
+    silent_hours: Seconds = 6
+
+
+class LimitsSettings(SettingsSection):
+    frame_bytes: Count = 16384
+    frames_per_second: CountOrOff = 20
+    handshakes_per_second: CountOrOff = 200
+    backlog_bytes: Count = 262144
+    backlog_seconds: Seconds = 10
+    slice: Count = 256
+
+
+class PagesSettings(SettingsSection):
+    size: Count = 8
+
+
+class GiftsSettings(SettingsSection):
+    repeat_window_ms: CountOrOff = 0
+
+
+class OpsSettings(SettingsSection):
+    token: Secret = ""
+
+
+class LoggingSettings(SettingsSection):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    as_json: bool = Field(default=False, alias="json")  # pydantic models have a method `json`

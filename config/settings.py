@@ -1,0 +1,141 @@
+"""All settings, and what production requires of them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from config.sections import (
+    AuthSettings,
+    GiftsSettings,
+    ImSettings,
+    LimitsSettings,
+    LiveSettings,
+    LoggingSettings,
+    MicroSettings,
+    MongodbSettings,
+    OpsSettings,
+    PagesSettings,
+    PaySettings,
+    PresenceSettings,
+    RealtimeSettings,
+    RedisSettings,
+    ServerSettings,
+    WechatSettings,
+)
+
+# Prefix of every generated development secret; production refuses it.
+DEVELOPMENT = "dev-"
+# The value of everything to be filled in in deploy/secrets.env.
+PLACEHOLDER = "REPLACE"
+DEVELOPMENT_SDK_APP_ID = 1400000000
+DEVELOPMENT_MCHID = "1900000109"
+DEVELOPMENT_OFFER = "1450000001"
+SIMULATOR_KEY_ID = "PUB_KEY_ID_SIMULATOR"
+EXAMPLES = (
+    str(DEVELOPMENT_SDK_APP_ID),
+    DEVELOPMENT_MCHID,
+    DEVELOPMENT_OFFER,
+    SIMULATOR_KEY_ID,
+    *(LiveSettings().push_domain, LiveSettings().play_domain),
+)
+
+
+PAY_KEYS = {
+    "jsapi": {
+        *("content_key", "mchid", "serial_no", "private_key", "apiv3_key"),
+        *("public_key_id", "public_key"),
+    },
+    "xpay": {"content_key", "offer_id", "app_key", "push_token", "push_aes_key"},
+}
+"""Payment settings that production requires, by provider."""
+
+
+class Settings(BaseModel):
+    """The settings of one process, by section; read by config/loading.py."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    environment: Literal["development", "production"] = "development"
+    server: ServerSettings = ServerSettings()
+    mongodb: MongodbSettings = MongodbSettings()
+    redis: RedisSettings = RedisSettings()
+    auth: AuthSettings = AuthSettings()
+    wechat: WechatSettings = WechatSettings()
+    im: ImSettings = ImSettings()
+    live: LiveSettings = LiveSettings()
+    pay: PaySettings = PaySettings()
+    micro: MicroSettings = MicroSettings()
+    presence: PresenceSettings = PresenceSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    limits: LimitsSettings = LimitsSettings()
+    pages: PagesSettings = PagesSettings()
+    gifts: GiftsSettings = GiftsSettings()
+    ops: OpsSettings = OpsSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    def problems(self) -> list[str]:
+        """Combinations that cannot work, as "name: why"."""
+        if self.server.workers > 1 and not self.redis.url:
+            return ["redis.url: must be set when server.workers is more than 1"]
+        if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
+            return ["wechat.apps: must have one app when pay.provider is xpay"]
+        return []
+
+    def problems_in_production(self) -> list[str]:
+        """What keeps production from starting, as "name: why"."""
+        stand_ins = {
+            "wechat.api_base": (self.wechat.api_base, "the simulator"),
+            "im.api_base": (self.im.api_base, "the simulator"),
+            "live.api_base": (self.live.api_base, "the simulator"),
+            "pay.api_base": (self.pay.api_base, "the simulator"),
+            "mongodb.uri": (self.mongodb.uri, "an embedded database"),
+        }
+        found = [
+            f"{name}: is empty, and {what} is for development only"
+            for name, (value, what) in stand_ins.items()
+            if not value
+        ]
+        if self.pay.sandbox:
+            found.append("pay.sandbox: must be false in production: sandbox payments move no money")
+        unfilled = _unfilled(self.model_dump(by_alias=True))
+        found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
+        weak = {name: _weakness(value) for name, value in self._own_values().items()}
+        return found + [f"{name}: {why}" for name, why in weak.items() if why]
+
+    def _own_values(self) -> dict[str, str]:
+        """Every setting that production has to set, by name; an empty app list counts as one."""
+        apps = {
+            f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
+        }
+        live = self.live.model_dump(exclude={"url_seconds", "api_base"})
+        pay = self.pay.model_dump(include=PAY_KEYS[self.pay.provider])
+        auth = {"auth.sealing_key": self.auth.sealing_key} if self.pay.provider == "xpay" else {}
+        return {
+            "server.public_url": self.server.public_url,
+            **(apps or {"wechat.apps": ""}),
+            "im.sdk_app_id": str(self.im.sdk_app_id or ""),
+            "im.secret_key": self.im.secret_key,
+            "im.callback_token": self.im.callback_token,
+            **{f"live.{name}": value for name, value in live.items()},
+            **{f"pay.{name}": value for name, value in pay.items()},
+            **auth,
+            "ops.token": self.ops.token,
+        }
+
+
+def _weakness(value: str) -> str | None:
+    if not value:
+        return "is missing"
+    if value.startswith(DEVELOPMENT) or value in EXAMPLES:
+        return "has a development value"
+    return None
+
+
+def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Names of settings with a placeholder in their value or name (an app's id is a name)."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _unfilled(value, f"{above}{key}.")
+        elif PLACEHOLDER in f"{above}{key}{value}":
+            yield f"{above}{key}"

@@ -1,0 +1,43 @@
+"""Named asyncio locks, discarded when they are neither held nor awaited."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from core.errors import TryAgain
+
+LOCK_TIMEOUT_SECONDS = 5.0
+
+
+class NamedLocks:
+    """Serialises work on the same name within this process.
+
+    Correctness does not depend on it (the guarded write ensures it), but without it all changes
+    of a busy room conflict with each other and most of the work is thrown away.
+    """
+
+    def __init__(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._timeout_seconds = timeout
+
+    @asynccontextmanager
+    async def hold(self, *names: str) -> AsyncIterator[None]:
+        """Hold all `names`, locked in sorted order; TryAgain on timeout."""
+        held: list[asyncio.Lock] = []
+        try:
+            for name in sorted(set(names)):
+                lock = self._locks.setdefault(name, asyncio.Lock())
+                await self._acquire(lock)
+                held.append(lock)
+            yield
+        finally:
+            for lock in reversed(held):
+                lock.release()
+
+    async def _acquire(self, lock: asyncio.Lock) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise TryAgain from None

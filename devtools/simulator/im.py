@@ -1,0 +1,141 @@
+"""Simulated Tencent IM REST API; accounts and groups are kept in memory."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from devtools.simulator.im_messages import SimulatedMessages
+from devtools.simulator.usersig import usersig_error
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+
+NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP, NO_APP = 60003, 60009, 60010, 60006, 60012
+BAD_USER_ID, NO_ACCOUNT, NO_PROFILE, BAD_PROFILE = 70402, 70107, 40003, 40001
+BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND, BAD_GROUP_ID = 10004, 10007, 10010, 10015
+USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
+
+# Where Tencent documents two limits, the larger one.
+NAME_BYTES, FACE_BYTES, GROUP_ID_BYTES, USER_ID_BYTES = 100, 500, 48, 32
+TAGS = {"Tag_Profile_IM_Nick": 500, "Tag_Profile_IM_Image": 500, "Tag_Profile_IM_Gender": 32}
+
+Outcome = tuple[int, dict[str, Any]]
+
+
+class SimulatedIm:
+    """Accounts, groups and messages of one IM application.
+
+    For tests: `accounts` (UserID -> profile), `groups` (GroupId -> create_group request) and
+    `messages` (SimulatedMessages.sent).
+    """
+
+    def __init__(self, sdk_app_id: int, key: str, admin: str, now: Callable[[], float]) -> None:
+        self.accounts: dict[str, dict[str, str]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
+        messages = SimulatedMessages(self.groups, self.accounts, now)
+        self.messages = messages.sent
+        self._sdk_app_id = sdk_app_id
+        self._key = key
+        self._admin = admin
+        self._now = now
+        self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
+            "/v4/im_open_login_svc/account_import": self._account_import,
+            "/v4/profile/portrait_set": self._portrait_set,
+            "/v4/group_open_http_svc/create_group": self._create_group,
+            "/v4/group_open_http_svc/destroy_group": self._destroy_group,
+            "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
+            "/v4/openim/sendmsg": messages.sendmsg,
+        }
+
+    def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        """Always HTTP 200, the result in ErrorCode."""
+        code, extra = self._outcome(request)
+        envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
+        info = f"error {code}" if code else ""
+        return json_reply({**envelope, "ErrorInfo": info, **extra})
+
+    def _outcome(self, request: SimulatorRequest) -> Outcome:
+        command = self._commands.get(request.path)
+        if command is None or request.method != "POST" or not _has_valid_query(request):
+            return INVALID_URL, {}
+        if code := self._auth_error(request):
+            return code, {}
+        content = request.json_object()
+        return (NOT_JSON, {}) if content is None else command(content)
+
+    def _auth_error(self, request: SimulatorRequest) -> int:
+        query = request.query
+        if not query.get("sdkappid"):
+            return NO_APP
+        if not query["sdkappid"].isdecimal():
+            return BAD_APP
+        identifier, app = query.get("identifier", ""), int(query["sdkappid"])
+        usersig = query.get("usersig", "")
+        if code := usersig_error(usersig, self._key, identifier, app, self._now()):
+            return code
+        if app != self._sdk_app_id:
+            return BAD_APP
+        return 0 if identifier == self._admin else NOT_ADMIN
+
+    def _account_import(self, content: dict[str, Any]) -> Outcome:
+        user_id = content.get("UserID")
+        if not _is_text(user_id, USER_ID_BYTES) or not user_id:
+            return BAD_USER_ID, {}
+        profile = self.accounts.setdefault(user_id, {})
+        for name in ("Nick", "FaceUrl"):
+            if isinstance(content.get(name), str):
+                profile[name] = content[name]
+        return 0, {}
+
+    def _portrait_set(self, content: dict[str, Any]) -> Outcome:
+        profile = self.accounts.get(str(content.get("From_Account")))
+        if profile is None:
+            return NO_PROFILE, {}
+        items = content.get("ProfileItem")
+        if not isinstance(items, list) or not items:
+            return BAD_PROFILE, {}
+        for item in items:
+            limit = TAGS.get(str(item.get("Tag")), 0) if isinstance(item, dict) else 0
+            if not limit or not _is_text(item.get("Value"), limit):
+                return BAD_PROFILE, {}
+        profile.update({item["Tag"]: item["Value"] for item in items})
+        return 0, {"ErrorDisplay": ""}
+
+    def _create_group(self, content: dict[str, Any]) -> Outcome:
+        if code := _group_error(content):
+            return code, {}
+        owner = content.get("Owner_Account")
+        if owner is not None and owner not in self.accounts:
+            return NO_ACCOUNT, {}
+        group_id = content.get("GroupId") or f"@TGS#{secrets.token_hex(5).upper()}"
+        if group := self.groups.get(group_id):
+            same_owner = group.get("Owner_Account") == owner
+            return (USED_BY_OWNER if same_owner else USED_BY_ANOTHER), {}
+        self.groups[group_id] = content
+        return 0, {"GroupId": group_id}
+
+    def _destroy_group(self, content: dict[str, Any]) -> Outcome:
+        missing = self.groups.pop(str(content.get("GroupId")), None) is None
+        return (GROUP_NOT_FOUND if missing else 0), {}
+
+
+def _has_valid_query(request: SimulatorRequest) -> bool:
+    number = request.query.get("random", "")
+    is_uint32 = number.isdecimal() and int(number) < 2**32
+    return is_uint32 and request.query.get("contenttype") == "json"
+
+
+def _group_error(content: dict[str, Any]) -> int:
+    if content.get("Type") != "AVChatRoom" or not content.get("Name"):
+        return BAD_PARAMETER
+    if "MemberList" in content:
+        return NOT_FOR_THIS_TYPE
+    group_id = content.get("GroupId", "")
+    if not _is_text(group_id, GROUP_ID_BYTES) or group_id.startswith("@TGS#"):
+        return BAD_GROUP_ID
+    fits = _is_text(content["Name"], NAME_BYTES) and _is_text(
+        content.get("FaceUrl", ""), FACE_BYTES
+    )
+    return 0 if fits and group_id.isascii() else BAD_PARAMETER
+
+
+def _is_text(value: object, limit: int) -> bool:
+    return isinstance(value, str) and len(value.encode()) <= limit

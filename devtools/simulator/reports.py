@@ -1,0 +1,140 @@
+"""Simulated payment notifications, signed and encrypted correctly or deliberately faulty."""
+
+import base64
+import copy
+import hashlib
+import json
+import secrets
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad
+
+from core.clock import CHINA_TZ
+
+HOUR = 3600
+UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
+MISMATCHED = ("wrong_amount", "wrong_payer", "wrong_app")
+"""Authentic notifications that do not match the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedNotification:
+    address: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class SimulatedNotifications:
+    """WeChat Pay v3 notifications; `sign` builds the headers for a body and Unix seconds."""
+
+    def __init__(
+        self,
+        apiv3_key: str,
+        sign: Callable[[bytes, float], dict[str, str]],
+        now: Callable[[], float],
+    ) -> None:
+        self._apiv3_key = apiv3_key
+        self._sign = sign
+        self._now = now
+
+    def report(
+        self, address: str, event: str, content: Mapping[str, Any], mode: str
+    ) -> SimulatedNotification:
+        """Build a notification; `event` is e.g. "TRANSACTION.SUCCESS"."""
+        original = event.partition(".")[0].lower()
+        created = datetime.fromtimestamp(self._now(), CHINA_TZ).isoformat(timespec="seconds")
+        envelope = {
+            "id": f"EV-{secrets.token_hex(10)}",
+            "create_time": created,
+            "resource_type": "encrypt-resource",
+            "event_type": event,
+            "summary": event,
+            "resource": self._encrypt(original, _alter_notification(content, mode)),
+        }
+        body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = self._sign(body, self._now() - (HOUR if mode == "stale" else 0))
+        if mode == "unsigned":
+            headers["Wechatpay-Signature"] = ""
+        elif mode == "probe":
+            headers["Wechatpay-Signature"] = f"WECHATPAY/SIGNTEST/{secrets.token_hex(16)}"
+        elif mode == "forged":
+            body = body.replace(b'"EV-', b'"EV_')
+        return SimulatedNotification(address, body, {**headers, "Content-Type": "application/json"})
+
+    def _encrypt(self, original: str, content: Mapping[str, Any]) -> dict[str, str]:
+        nonce = secrets.token_hex(6)
+        cipher = AES.new(self._apiv3_key.encode(), AES.MODE_GCM, nonce=nonce.encode())
+        cipher.update(original.encode())
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        ciphertext, tag = cipher.encrypt_and_digest(text)
+        return {
+            "original_type": original,
+            "algorithm": "AEAD_AES_256_GCM",
+            "ciphertext": base64.b64encode(ciphertext + tag).decode(),
+            "associated_data": original,
+            "nonce": nonce,
+        }
+
+
+class SimulatedPushes:
+    """Message pushes of a mini-program; `aes_key` is "" in plain mode."""
+
+    def __init__(self, token: str, aes_key: str, app_id: str, now: Callable[[], float]) -> None:
+        self._token = token
+        self._key = base64.b64decode(aes_key + "=") if aes_key else b""
+        self._app_id = app_id
+        self._now = now
+
+    def report(self, address: str, content: Mapping[str, Any], mode: str) -> SimulatedNotification:
+        text = json.dumps(_alter_push(content, mode), ensure_ascii=False)
+        timestamp = str(int(self._now()) - (HOUR if mode == "stale" else 0))
+        nonce = str(secrets.randbelow(10**9))
+        query = {"timestamp": timestamp, "nonce": nonce, "signature": self._sign(timestamp, nonce)}
+        if self._key:
+            data = self._encrypt(text)
+            query |= {"encrypt_type": "aes", "msg_signature": self._sign(timestamp, nonce, data)}
+            text = json.dumps({"ToUserName": content.get("ToUserName"), "Encrypt": data})
+        if mode in UNVERIFIABLE and mode != "stale":
+            query |= {name: "" for name in query if "signature" in name}
+        headers = {"Content-Type": "application/json"}
+        return SimulatedNotification(f"{address}?{urlencode(query)}", text.encode(), headers)
+
+    def _sign(self, *parts: str) -> str:
+        text = "".join(sorted([self._token, *parts]))
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def _encrypt(self, text: str) -> str:
+        message = text.encode()
+        plaintext = secrets.token_bytes(16) + struct.pack(">I", len(message)) + message
+        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+        return base64.b64encode(cipher.encrypt(pad(plaintext + self._app_id.encode(), 32))).decode()
+
+
+def _alter_notification(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    altered: dict[str, Any] = copy.deepcopy(dict(content))
+    match mode:
+        case "wrong_amount":
+            altered["amount"]["total"] += 1
+        case "wrong_payer":
+            altered["payer"]["openid"] = "oSomebodyElse"
+        case "wrong_app":
+            altered["appid"] = "wx0000000000000000"
+    return altered
+
+
+def _alter_push(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    altered: dict[str, Any] = copy.deepcopy(dict(content))
+    match mode:
+        case "wrong_amount":
+            altered["GoodsInfo"]["OrigPrice"] += 1
+        case "wrong_payer":
+            altered["OpenId"] = "oSomebodyElse"
+        case "wrong_app":
+            altered["GoodsInfo"]["ProductId"] = "somebody_elses"
+    return altered

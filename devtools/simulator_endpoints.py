@@ -1,0 +1,85 @@
+"""API description of the simulator's own endpoints: a phone that logs in and pays."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from handlers.openapi.examples import PLACEHOLDERS
+from handlers.openapi.extension import Extension, ExtraEndpoint
+from tencent.errors import ServiceUnavailable
+
+
+class PhoneLoginRequest(BaseModel):
+    """The same `name` is the same user; the demo data has hongniang1, hongniang2, 建国, 秀英, …"""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"\S")
+    gender: Literal[0, 1, 2] = 0
+
+
+class WechatLoginResponse(BaseModel):
+    """Request body for POST qlive_user/ and POST qlive_user/login/; the code works once."""
+
+    appId: str  # noqa: N815 - the contract's own name
+    code: str
+    encryptedData: str  # noqa: N815
+    iv: str
+
+
+class PhonePayRequest(BaseModel):
+    """`content` comes from the response of POST qlive_pay/."""
+
+    content: str
+    outcome: Literal["success", "cancel"] = "success"
+
+
+class PaidResponse(BaseModel):
+    """`order` is the order number; `why` the reason of a failed payment."""
+
+    outcome: Literal["success", "cancel", "failed"]
+    order: str | None
+    why: str = ""
+
+
+class SimulatorErrorResponse(BaseModel):
+    detail: str
+
+
+INTRO = f"""
+**In development every example can be executed unchanged.** Start with `POST /sim/phone/login`, then
+`POST /wx/api/qlive/qlive_user/`, which returns a `token`. This page then sends it and acts as
+`hongniang1`, a matchmaker; `POST /wx/api/qlive/qlive_room/matchmaker_enter/` opens a room.
+(Other clients send the whole response of the first call as the body of the second, then
+`Authorization: QLiveToken <token>` with every request.) For a second user, repeat both calls with
+another name, for example `建国` and gender 1; the page then acts as that user. The operators' API
+requires the token that the server prints at startup; enter it under **Authorize**.
+
+The page fills in values returned by earlier calls: the code and data of a login, and the `content`
+of an order. A `user_id` of `{PLACEHOLDERS["user_id"]}` is replaced by the last other user in a
+response, a `live_id` of {PLACEHOLDERS["live_id"]} by the last room.
+"""
+
+EXTENSION = Extension(
+    tag="simulator",
+    about="Simulated WeChat and Tencent, in development only.",
+    intro=INTRO,
+    endpoints=(
+        ExtraEndpoint(
+            "/sim/phone/login",
+            "sim.phone.login",
+            "Log in at the simulated WeChat: the first step to a token.",
+            PhoneLoginRequest,
+            WechatLoginResponse,
+            {"name": "hongniang1", "gender": 2},
+        ),
+        ExtraEndpoint(
+            "/sim/phone/pay",
+            "sim.phone.pay",
+            "Pay an order of POST qlive_pay/; the gold is credited at once.",
+            PhonePayRequest,
+            PaidResponse,
+            {"content": PLACEHOLDERS["content"], "outcome": "success"},
+        ),
+    ),
+    error=SimulatorErrorResponse,
+    unavailable=ServiceUnavailable("simulator"),
+)

@@ -1,0 +1,63 @@
+"""Dependencies of the handlers: the groups built by the container, and the settings."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from config.settings import Settings
+from core.limits import ConcurrencyLimit, HandshakeRateLimiter
+from realtime.realtime import Realtime
+from rooms.keeper import Keeper
+from services.services import Services
+from storage.database import Database
+from storage.stores import Stores
+from telemetry.metrics import Metrics
+from tencent.clients import TencentClients
+
+CONCURRENT_JOINS = 64
+"""Sockets that join at the same time. A thousand phones that reconnect together would otherwise
+take every connection to MongoDB, and calls would time out behind them."""
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Requests and sockets in progress, and whether the process is draining."""
+
+    draining: bool = False
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
+    """Open sockets."""
+    requests: int = 0
+    """Requests in progress."""
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Counts a request while it is in progress."""
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
+
+
+@dataclass(slots=True)
+class Context:
+    """Everything that handlers and jobs may use; one for each process."""
+
+    settings: Settings
+    metrics: Metrics
+    database: Database
+    stores: Stores
+    tencent: TencentClients
+    realtime: Realtime
+    keeper: Keeper
+    services: Services
+    process_id: str
+    """Identifies this process among all server processes for its lifetime."""
+    handshake_limit: HandshakeRateLimiter = field(init=False)
+    join_limit: ConcurrencyLimit = field(init=False)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+    def __post_init__(self) -> None:
+        self.handshake_limit = HandshakeRateLimiter(self.settings.limits.handshakes_per_second)
+        self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS)

@@ -1,0 +1,73 @@
+"""Operators' endpoints: orders, the ledger, reversals and the callback inbox."""
+
+from core.errors import NotFound
+from handlers.base import endpoint
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.schemas import ops_requests, ops_responses
+from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
+from tencent.errors import ServiceUnavailable
+
+
+class OpsOrdersHandler(OperatorHandler):
+    """Orders, newest first.
+
+    `q` is a user id, or the start of an order number or transaction id.
+    """
+
+    @endpoint()
+    async def get(self, params: ops_requests.OrderSearchRequest) -> ops_responses.OrdersResponse:
+        rows, cursor = await self.context.stores.orders.page(
+            params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
+        )
+        return ops_responses.OrdersResponse(
+            items=[ops_responses.OpsOrderResponse.model_validate(row) for row in rows], next=cursor
+        )
+
+
+class OpsLedgerHandler(OperatorHandler):
+    """Ledger entries, newest first.
+
+    `q` is a user id, or the start of an entry id or order number.
+    """
+
+    @endpoint()
+    async def get(self, params: ops_requests.LedgerSearchRequest) -> ops_responses.LedgerResponse:
+        rows, cursor = await self.context.stores.ledger.page(
+            params.user_id, params.kind, params.after, PAGE_SIZE, search=params.q
+        )
+        return ops_responses.LedgerResponse(
+            items=[ops_responses.EntryResponse.model_validate(row) for row in rows], next=cursor
+        )
+
+
+class OpsReversalHandler(OperatorHandler):
+    """Reverse a gift or a grant; idempotent per entry."""
+
+    @endpoint(errors=[EntryNotFound, InsufficientGold, NotReversible])
+    async def post(self, params: ops_requests.ReversalRequest) -> ops_responses.ReversedResponse:
+        answer = await self.context.services.ledger.reverse(params.entry, params.reason, by="ops")
+        return ops_responses.ReversedResponse.model_validate(answer)
+
+
+class OpsInboxHandler(OperatorHandler):
+    """Callbacks received from Tencent and WeChat, newest first.
+
+    `q` is the start of a callback id or order number.
+    """
+
+    @endpoint()
+    async def get(self, params: ops_requests.InboxSearchRequest) -> ops_responses.InboxPageResponse:
+        rows, cursor = await self.context.stores.inbox.page(
+            params.source, params.outcome, params.after, PAGE_SIZE, search=params.q
+        )
+        items = [ops_responses.InboxMessageResponse.model_validate(row) for row in rows]
+        return ops_responses.InboxPageResponse(items=items, next=cursor)
+
+
+class OpsInboxRetryHandler(OperatorHandler):
+    """Process a verified payment notification again, e.g. after correcting its order."""
+
+    @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
+    async def post(self, params: ops_requests.RetryRequest) -> ops_responses.OutcomeResponse:
+        result = await self.context.services.payment_notifications.reprocess(params.id)
+        return ops_responses.OutcomeResponse(outcome=result.outcome, reason=result.reason)

@@ -1,0 +1,138 @@
+"""Operators' endpoints for rooms: list, inspect, end a live, remove and readmit users."""
+
+from core.clock import now_ms
+from handlers.base import endpoint
+from handlers.context import Context
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.room_views import play_url
+from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas.responses import OkResponse
+from rooms.errors import NotLive, RoomNotFound
+from rooms.members import MemberCounts
+from rooms.room import Room
+from rooms.snapshot import snapshot
+from services.room_members import RoomMember, find_members
+from storage.errors import UserNotFound
+
+LATEST_EVENTS = 50
+"""Events returned without a usable `since`; the room keeps the last 256."""
+
+
+class OpsRoomsHandler(OperatorHandler):
+    """All live rooms, newest first."""
+
+    @endpoint()
+    async def get(self) -> ops_responses.RoomRowsResponse:
+        rooms = await self.context.stores.rooms.live()
+        counts = await self.context.stores.members.counts(
+            (room.live_id, room.epoch) for room in rooms
+        )
+        return ops_responses.RoomRowsResponse(
+            items=[_row(self, room, counts[room.live_id]) for room in rooms]
+        )
+
+
+class OpsRoomHandler(OperatorHandler):
+    """One room, live or not, with its events and its active bans."""
+
+    @endpoint(errors=[RoomNotFound])
+    async def get(
+        self, live_id: str, params: ops_requests.RoomDetailRequest
+    ) -> ops_responses.RoomDetailResponse:
+        context = self.context
+        room = await context.keeper.load(int(live_id))
+        counts = await context.stores.members.counts([(room.live_id, room.epoch)])
+        bans = room.active_bans(now_ms())
+        faces = [user.person().face() for user in await context.stores.users.find_many(list(bans))]
+        return ops_responses.RoomDetailResponse(
+            **dict(_row(self, room, counts[room.live_id])),
+            put_out=[
+                ops_responses.RoomBanView.model_validate({**face, "until": bans[face["user_id"]]})
+                for face in faces
+            ],
+            events=await _events(context, room, params),
+        )
+
+
+class OpsRoomMembersHandler(OperatorHandler):
+    """Members of a room.
+
+    `q` is the start of a user id, or part of a nickname.
+    """
+
+    @endpoint(errors=[RoomNotFound])
+    async def get(
+        self, live_id: str, params: ops_requests.SearchRequest
+    ) -> ops_responses.RoomMembersResponse:
+        room = await self.context.keeper.load(int(live_id))
+        found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
+        items = [_member_view(row) for row in found[:PAGE_SIZE]]
+        cursor = items[-1].user_id if len(found) > PAGE_SIZE else None
+        return ops_responses.RoomMembersResponse(items=items, next=cursor)
+
+
+class OpsEndLiveHandler(OperatorHandler):
+    """End a live; its clients receive `live_end` with the reason `operator`."""
+
+    @endpoint(errors=[RoomNotFound])
+    async def post(self, live_id: str, params: ops_requests.EndLiveRequest) -> OkResponse:
+        del params  # the reason is in the audit log
+        await self.context.keeper.change(int(live_id), lambda room: room.close("operator"))
+        return OkResponse()
+
+
+class OpsRemoveUserHandler(OperatorHandler):
+    """Remove a user, except the host, from a room and ban them for `minutes`."""
+
+    @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
+    async def post(self, live_id: str, params: ops_requests.OpsRemoveUserRequest) -> OkResponse:
+        user_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000
+        await self.context.services.moderation.remove_user(
+            int(live_id), user_id, until, lambda room: room.ban_user(user_id, until, "banned")
+        )
+        return OkResponse()
+
+
+class OpsLiftRoomBanHandler(OperatorHandler):
+    """Lift a user's room ban, whether set by host or operator."""
+
+    @endpoint(errors=[RoomNotFound])
+    async def post(self, live_id: str, params: ops_requests.LiftRoomBanRequest) -> OkResponse:
+        await self.context.keeper.change(int(live_id), lambda room: room.lift_ban(params.user_id))
+        return OkResponse()
+
+
+async def _events(
+    context: Context, room: Room, params: ops_requests.RoomDetailRequest
+) -> list[ops_responses.RoomEventView]:
+    read, events = context.stores.rooms.log_since, None
+    if params.since is not None and params.epoch in ("", room.epoch):
+        events = await read(room.live_id, room.epoch, params.since)
+    if events is None:
+        events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
+    return [
+        ops_responses.RoomEventView(
+            seq=event.seq, ts=event.ts, type=event.type, data=dict(event.data)
+        )
+        for event in events or ()  # None if a new live has begun since the room was read
+    ]
+
+
+def _member_view(row: RoomMember) -> ops_responses.RoomMemberView:
+    member = row.member
+    return ops_responses.RoomMemberView(
+        **row.face, role=member.role, entered_at=member.entered_at, away_at=member.away_at
+    )
+
+
+def _row(
+    handler: OperatorHandler, room: Room, counts: MemberCounts
+) -> ops_responses.RoomRowResponse:
+    return ops_responses.RoomRowResponse(
+        id=room.live_id,
+        epoch=room.epoch,
+        seq=room.version,
+        started_at=room.started_at,
+        room=dict(snapshot(room, counts, lambda stream: play_url(handler.context, stream))),
+    )

@@ -1,0 +1,79 @@
+"""Operators' endpoints for users: search, edit, ban, grant gold, settle debts."""
+
+from handlers.base import endpoint
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.schemas import ops_requests, ops_responses
+from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
+from storage.errors import UserNotFound
+from storage.users import User
+
+
+class OpsUsersHandler(OperatorHandler):
+    """Users by user_id or nickname."""
+
+    @endpoint()
+    async def get(self, params: ops_requests.UserSearchRequest) -> ops_responses.OpsUsersResponse:
+        found = await self.context.stores.users.search(
+            params.q, params.after, PAGE_SIZE, owing=params.owing
+        )
+        cursor = found[-1].user_id if len(found) == PAGE_SIZE else None
+        return ops_responses.OpsUsersResponse(items=[_person(user) for user in found], next=cursor)
+
+
+class OpsUserHandler(OperatorHandler):
+    """One user."""
+
+    @endpoint(errors=[UserNotFound])
+    async def get(self, user_id: str) -> ops_responses.OpsUserResponse:
+        return _person(await self.context.stores.users.get(user_id))
+
+    @endpoint(errors=[UserNotFound])
+    async def patch(
+        self, user_id: str, params: ops_requests.UserChangeRequest
+    ) -> ops_responses.OpsUserResponse:
+        changes = params.model_dump(exclude_none=True)
+        return _person(await self.context.services.moderation.change_user(user_id, changes))
+
+
+class OpsGrantHandler(OperatorHandler):
+    """Grant gold from the house; idempotent by `request_id`."""
+
+    @endpoint(errors=[UserNotFound, RequestIdReused])
+    async def post(
+        self, user_id: str, params: ops_requests.GrantRequest
+    ) -> ops_responses.BalanceResponse:
+        await self.context.stores.users.get(user_id)
+        answer = await self.context.services.ledger.grant(
+            user_id, params.gold, params.reason, params.request_id, by="ops"
+        )
+        return ops_responses.BalanceResponse.model_validate(answer)
+
+
+class OpsDebtHandler(OperatorHandler):
+    """Settle gold that a user owes; idempotent by `request_id`."""
+
+    @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])
+    async def post(
+        self, user_id: str, params: ops_requests.SettleRequest
+    ) -> ops_responses.BalanceResponse:
+        await self.context.stores.users.get(user_id)
+        answer = await self.context.services.ledger.settle_debt(
+            user_id,
+            params.gold,
+            params.reason,
+            params.request_id,
+            by="ops",
+            by_house=params.paid_by == "house",
+        )
+        return ops_responses.BalanceResponse.model_validate(answer)
+
+
+def _person(user: User) -> ops_responses.OpsUserResponse:
+    return ops_responses.OpsUserResponse.model_validate(
+        {"id": user.user_id}
+        | {
+            name: getattr(user, name)
+            for name in ops_responses.OpsUserResponse.model_fields
+            if name != "id"
+        }
+    )

@@ -1,0 +1,180 @@
+"""Request models of the operators' API."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from handlers.schemas.requests import Request, UserId, Whole
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
+Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
+
+
+def _fen(price: Any) -> Any:
+    """Convert a yuan string with at most two decimals to fen."""
+    if not isinstance(price, str) or not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,2})?", price):
+        raise ValueError("a price is a string of yuan like 6.00")
+    return int(Decimal(price) * 100)
+
+
+_YUAN = {"type": "string", "pattern": r"^(?!0+(\.0+)?$)[0-9]{1,7}(\.[0-9]{1,2})?$"}
+Price = Annotated[int, BeforeValidator(_fen), Field(ge=1), WithJsonSchema(_YUAN)]
+
+
+def _check_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,59}", text):
+        raise ValueError("a key is upper-case letters, digits and _")
+    return text
+
+
+Key = Annotated[
+    str,
+    AfterValidator(_check_key),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Z][A-Z0-9_]{0,59}$"}),
+]
+
+
+def is_rate(value: Any) -> bool:
+    """Whether this JSON value is a number from 0 to 1."""
+    try:
+        return not isinstance(value, bool) and 0 <= Decimal(str(value)) <= 1
+    except InvalidOperation:
+        return False
+
+
+class CursorRequest(Request):
+    after: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class SearchRequest(CursorRequest):
+    q: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class UserSearchRequest(SearchRequest):
+    """`owing`: only users who owe gold for a refund."""
+
+    owing: bool = False
+
+
+class AuditSearchRequest(SearchRequest):
+    """`changes`: only requests that change something, no reads."""
+
+    changes: bool = False
+
+
+class UserChangeRequest(Request):
+    is_matchmaker: bool | None = None
+    banned: Annotated[bool, Field(examples=[False])] | None = None
+    ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+class GrantRequest(Request):
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+    reason: Reason
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class SettleRequest(GrantRequest):
+    """Payment of gold that a user owes, from the user's balance or by the house."""
+
+    paid_by: Literal["user", "house"]
+
+
+class EndLiveRequest(Request):
+    reason: Reason
+
+
+class OpsRemoveUserRequest(Request):
+    """`minutes`: how long the user is banned from the room."""
+
+    user_id: UserId
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
+    reason: Reason
+
+
+class LiftRoomBanRequest(Request):
+    user_id: UserId
+    reason: Reason
+
+
+class NewGiftRequest(Request):
+    name: Annotated[Name, Field(examples=["满天星"])]
+    gold: Gold
+    image: ImageUrl = ""
+    effect: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+# Examples of changes equal the demo's data: executing them there changes nothing.
+class GiftChangeRequest(Request):
+    name: Annotated[Name, Field(examples=["玫瑰"])] | None = None
+    gold: Annotated[Gold, Field(examples=[1])] | None = None
+    image: ImageUrl | None = None
+    effect: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class NewBlockRequest(Request):
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+    price: Price
+
+
+class BlockChangeRequest(Request):
+    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000, examples=[60])] | None = None
+    price: Price | None = None
+
+
+class NewConfigRequest(Request):
+    key: Key
+    value: Annotated[Any, Field(examples=[1])]
+    enabled: bool = True
+    remark: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class ConfigChangeRequest(Request):
+    key: Key | None = None
+    value: Any = None
+    enabled: bool | None = None
+    remark: Annotated[str, StringConstraints(max_length=200), Field(examples=["a try"])] | None = (
+        None
+    )
+
+
+class RoomDetailRequest(Request):
+    """`since` and `epoch`: `seq` and `epoch` of an earlier response; only later events are
+    returned."""
+
+    since: Annotated[Whole, Field(ge=0, le=2**53)] | None = None
+    epoch: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class IdSearchRequest(CursorRequest):
+    """`q`: a full user id, or the start of a number; report numbers are the longest."""
+
+    q: Annotated[str, StringConstraints(max_length=400)] = ""
+
+
+class OrderSearchRequest(IdSearchRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal["", "created", "paid", "closed"] = ""
+
+
+class LedgerSearchRequest(IdSearchRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    kind: Literal["", "recharge", "gift", "grant", "reversal"] = ""
+
+
+class InboxSearchRequest(IdSearchRequest):
+    source: Literal["", "im", "live", "jsapi", "xpay"] = ""
+    outcome: Literal["", "received", "done", "ignored", "refused"] = ""
+
+
+class ReversalRequest(Request):
+    entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    reason: Reason
+
+
+class RetryRequest(Request):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=400)]

@@ -1,0 +1,234 @@
+"""Response models of the operators' API."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, GetPydanticSchema
+
+from handlers.schemas.requests import Gender, Number
+from handlers.schemas.responses import Response
+from handlers.schemas.typed_dicts import pydantic_type
+from rooms.members import Role
+from rooms.snapshot import Snapshot
+
+
+class OpsUserResponse(Response):
+    """A user; times are UTC in RFC 3339."""
+
+    id: str
+    nickname: str
+    gender: Gender | int
+    age: int
+    area: str
+    face_url: str
+    gold: int
+    income: int
+    owed: int
+    is_matchmaker: bool
+    banned: bool
+    ban_reason: str
+    continuous_time: int
+    create_time: datetime
+    last_login_time: datetime | None
+
+
+class OpsUsersResponse(Response):
+    items: list[OpsUserResponse]
+    next: str | None
+
+
+class BalanceResponse(Response):
+    gold: int
+    income: int
+
+
+class RoomRowResponse(Response):
+    id: int
+    epoch: str
+    seq: int
+    started_at: int
+    room: Annotated[
+        dict[str, Any],
+        GetPydanticSchema(lambda _dict, schema_of: schema_of(pydantic_type(Snapshot))),
+    ]
+    """Same as the data of the WebSocket's `snapshot` frame."""
+
+
+class RoomEventView(Response):
+    """A numbered event as published to the room's members; `ts` in ms."""
+
+    seq: int
+    ts: int
+    type: str
+    data: dict[str, Any]
+
+
+class RoomBanView(Response):
+    """A user banned from the room until `until` (ms)."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    until: int
+
+
+class RoomDetailResponse(RoomRowResponse):
+    put_out: list[RoomBanView]
+    events: list[RoomEventView]
+    """Events after `since`, in order; the latest if it is missing, of another live or too old."""
+
+
+class RoomMemberView(Response):
+    """A member of a room; `away_at` (ms): when the connection was lost, null while connected."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gender: int
+    role: Role
+    entered_at: int
+    away_at: int | None
+
+
+class RoomMembersResponse(Response):
+    items: list[RoomMemberView]
+    next: str | None
+
+
+class RoomRowsResponse(Response):
+    items: list[RoomRowResponse]
+    next: None = None
+
+
+class OpsGiftResponse(Response):
+    id: int
+    name: str
+    gold: int
+    image: str
+    effect: str
+
+
+class GiftsResponse(Response):
+    items: list[OpsGiftResponse]
+    next: None = None
+
+
+class OpsBlockResponse(Response):
+    id: Number
+    gold: int
+    price: str
+
+
+class BlocksResponse(Response):
+    items: list[OpsBlockResponse]
+    next: None = None
+
+
+class ConfigResponse(Response):
+    id: int
+    key: str
+    value: Any
+    enabled: bool
+    remark: str
+
+
+class OpsConfigsResponse(Response):
+    items: list[ConfigResponse]
+    next: None = None
+
+
+class AuditEntryResponse(Response):
+    """`done` is false for requests that were refused or interrupted."""
+
+    id: str
+    at: datetime
+    who: str
+    what: str
+    on: str
+    reason: str
+    asked: Any
+    done: bool
+
+
+class AuditPageResponse(Response):
+    items: list[AuditEntryResponse]
+    next: str | None
+
+
+class OpsOrderResponse(Response):
+    """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back."""
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    user_id: str
+    provider: str
+    product: str
+    fen: int
+    gold: int
+    state: str
+    sandbox: bool
+    transaction: str = ""
+    refused: str = ""
+    """Reason why a reported payment was not accepted."""
+    refunded: int = 0
+    asked: int
+    created_at: datetime
+    paid_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class OrdersResponse(Response):
+    items: list[OpsOrderResponse]
+    next: str | None
+
+
+class PostingResponse(Response):
+    account: str
+    unit: str
+    amount: int
+
+
+class EntryResponse(Response):
+    id: Annotated[str, Field(validation_alias="_id")]
+    kind: str
+    at: datetime
+    by: str
+    lines: list[PostingResponse]
+    content: dict[str, Any]
+    answer: dict[str, Any]
+    note: str
+    live_id: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+
+
+class LedgerResponse(Response):
+    items: list[EntryResponse]
+    next: str | None
+
+
+class ReversedResponse(Response):
+    reverses: str
+
+
+class InboxMessageResponse(Response):
+    """A stored webhook message; `genuine`: verified, `times`: number of deliveries."""
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    source: str
+    query: str
+    raw: str
+    genuine: bool
+    outcome: str
+    reason: str
+    times: int
+    received_at: datetime
+
+
+class InboxPageResponse(Response):
+    items: list[InboxMessageResponse]
+    next: str | None
+
+
+class OutcomeResponse(Response):
+    outcome: str
+    reason: str

@@ -1,0 +1,240 @@
+"""Response models, field by field as the API contract defines them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
+
+from core.clock import CHINA_TZ
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.astimezone(CHINA_TZ).isoformat(timespec="seconds")[:19], str),
+]
+"""Local time in China (UTC+8 all year) without an offset, as the API contract requires."""
+
+
+class Response(BaseModel):
+    """Base of all responses; fields left at their default are written as well."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
+        use_attribute_docstrings=True,
+        defer_build=True,
+    )
+
+
+class OkResponse(Response):
+    detail: str = "OK"
+
+
+class ErrorResponse(Response):
+    """Envelope of every error response."""
+
+    detail: str
+    code: str
+    fields: dict[str, str] | None = None
+
+
+class LoginResponse(Response):
+    """`status` 0: signed in, 1: not registered yet (all other fields are empty)."""
+
+    status: Literal[0, 1]
+    token: str = ""
+    user_id: str = ""
+    user_sign: str = ""
+    sdk_app_id: str = ""
+    login_type: Literal[0, 1] = 0
+
+
+class LoginIntoRoomResponse(LoginResponse):
+    """`login_type` 1: the user is still in a room."""
+
+    user_type: int
+    live_room_name: str
+    live_id: int
+    group_id: str
+
+
+class NewUserResponse(Response):
+    token: str
+    user_id: str
+    user_sign: str
+    sdk_app_id: str
+
+
+class UserInfoResponse(Response):
+    """For another user, `user_sig` is "" and private fields are null."""
+
+    user_id: str
+    user_sig: str
+    user_sig_expired: Time | None
+    nickname: str
+    gender: int
+    age: int
+    face_url: str
+    area: str
+    gold: int | None
+    height: int
+    is_matchmaker: bool
+    income: int | None
+    last_login_time: Time | None
+    create_time: Time
+
+
+class UserInfoWithRateResponse(UserInfoResponse):
+    rate: str
+
+
+class UserStateResponse(Response):
+    live_room_name: str = ""
+    live_id: int | Literal[""] = ""
+    group_id: str = ""
+    user_type: int = 0
+
+
+class PlayerResponse(Response):
+    boy: str
+    girl: str
+
+
+class LiveRoomResponse(Response):
+    id: int
+    group_id: str
+    room_name: str
+    room_image: str
+    player: PlayerResponse
+    audience_count: int
+
+
+class LiveListResponse(RootModel[list[LiveRoomResponse]]):
+    pass
+
+
+class AnchorInfoResponse(Response):
+    nickname: str
+    face_url: str
+
+
+class OnMicResponse(Response):
+    play_url: str
+    nickname: str
+    area: str
+    age: int
+    user_id: str
+    face_url: str
+
+
+class EmptySeatResponse(Response):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlayUrlResponse(Response):
+    anchor_info: AnchorInfoResponse
+    owner: OnMicResponse
+    male: OnMicResponse | EmptySeatResponse
+    female: OnMicResponse | EmptySeatResponse
+    user_type: int
+    push_url: str
+    num_list: list[int]
+
+
+class SeatedResponse(OnMicResponse):
+    push_url: str
+    gender: int
+
+
+class UserInRoomResponse(Response):
+    """`state` 0: viewer, 1: applicant."""
+
+    user_id: str
+    face_url: str
+    nickname: str
+    state: Literal[0, 1]
+
+
+class UsersInRoomResponse(RootModel[list[UserInRoomResponse]]):
+    pass
+
+
+class MatchmakerEnterResponse(Response):
+    status: Literal["ok"] = "ok"
+    user_id: str
+    live_id: int
+    nickname: str
+    face_url: str
+    push_url: str
+    play_url: str
+    group_id: str
+
+
+class GiftResponse(Response):
+    id: int
+    name: str
+    image: str
+    gold: int
+    effect: str
+
+
+class GiftPageResponse(Response):
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[GiftResponse]
+
+
+class GiftGivenResponse(Response):
+    status: Literal["success"]
+    gold: int
+    income: int
+
+
+class SenderResponse(Response):
+    """`gold`: total given, including what was paid from income."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gold: int
+
+
+class ReceiverResponse(Response):
+    user_id: str
+    nickname: str
+    face_url: str
+    income: int
+
+
+class RankResponse(Response):
+    """Highest amounts first, at most 50 in each list."""
+
+    senders: list[SenderResponse]
+    takings: list[ReceiverResponse]
+
+
+class BlockResponse(Response):
+    """`price` in yuan with two decimals."""
+
+    id: int
+    gold: int
+    price: str
+
+
+class BlockListResponse(RootModel[list[BlockResponse]]):
+    pass
+
+
+class OrderResponse(Response):
+    success: Literal["success"] = "success"
+    timestamp: str
+    sign: str
+    content: str
+
+
+class LikeStateResponse(Response):
+    like_state: Literal[0, 1]
+
+
+class ConfigsResponse(RootModel[dict[str, Any]]):
+    pass

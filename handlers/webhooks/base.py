@@ -1,0 +1,52 @@
+"""Base handler for webhooks: stores each message before processing it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+
+from handlers.base import BODY_BYTES, Handler
+from handlers.errors import CallbackRefused, PayloadTooLarge
+from services.inbox import CallbackOutcome
+from storage.inbox import InboxMessage
+
+
+class WebhookHandler(Handler):
+    """Base of all webhooks; answers 503 while MongoDB is down, so that the sender retries."""
+
+    admission_errors = (CallbackRefused,)
+
+    def parameters(self) -> dict[str, Any]:
+        """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
+        if self._body_size > BODY_BYTES:
+            raise PayloadTooLarge
+        return {}
+
+    async def receive(
+        self,
+        message: InboxMessage,
+        rejection: str,
+        carry_out: Callable[[], Awaitable[CallbackOutcome]],
+    ) -> None:
+        """Store the message and carry it out, unless that was done; CallbackRefused if refused.
+
+        `rejection` is the reason code of a message that failed verification, otherwise "". Refusals
+        are counted in the metrics by source and reason.
+        """
+        result = await self.context.services.inbox.receive(message, rejection, carry_out)
+        if result is None:
+            return
+        structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
+        if result.outcome == "refused":
+            self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
+            raise CallbackRefused
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Decoded query; bytes that are not UTF-8 become U+FFFD, which matches no signature."""
+        return dict(parse_qsl(self.request.query, keep_blank_values=True))
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)

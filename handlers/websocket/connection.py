@@ -1,0 +1,236 @@
+"""One WebSocket connection: authentication, joining, incoming frames, closing.
+
+Events are sent by the hub.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+import structlog
+from tornado.iostream import IOStream, StreamClosedError
+
+from core.clock import now_ms
+from handlers.base import exception_of
+from handlers.context import Context
+from realtime import frames, wire
+from realtime.close_codes import CloseCode
+from realtime.outbox import Outbox
+from realtime.resume import ResumePosition, RoomView
+from rooms.errors import NotAMember
+from rooms.presence import MemberSocket
+from services.errors import NotAuthenticated
+from services.room_access import close_code_for
+from storage.tokens import token_id
+
+AUTH_SECONDS = 5
+"""Time limit for the `auth` frame of a connection opened without a token."""
+BAD_FRAMES = 3
+"""Invalid frames until the connection is closed."""
+READ_BYTES = 4096
+LONG_WAIT_MS = 1_000
+"""Queueing time from which on a join checks for a newer connection of the same user."""
+log = structlog.get_logger("qlive.socket")
+
+
+class ConnectRequest(NamedTuple):
+    """Parameters of a handshake; `token` is "" when the first frame is to bring it."""
+
+    live_id: int
+    since: ResumePosition | None
+    token: str
+    request_id: str
+
+
+class Connection:
+    """A client's connection, from the upgrade until it is closed."""
+
+    __slots__ = (
+        "_auth",
+        "_bad",
+        "_context",
+        "_joining",
+        "_reader",
+        "_request",
+        "_second",
+        "_spent",
+        "_stream",
+        "close_code",
+        "outbox",
+    )
+
+    def __init__(self, context: Context, stream: IOStream) -> None:
+        limits = context.settings.limits
+        self.outbox = Outbox("", stream, backlog_bytes=limits.backlog_bytes)
+        self.close_code = 1006
+        self._context = context
+        self._stream = stream
+        self._reader = wire.FrameParser(limits.frame_bytes)
+        self._bad, self._spent, self._second = 0, 0, 0
+        self._joining: asyncio.Task[None] | None = None
+        self._auth: asyncio.TimerHandle | None = None
+        self._request: ConnectRequest | None = None
+
+    async def run(self, request: ConnectRequest) -> None:
+        """Serve the connection until it is closed; errors are logged, never raised."""
+        structlog.contextvars.bind_contextvars(
+            request_id=request.request_id, live_id=request.live_id
+        )
+        self._context.realtime.hub.connect(self.outbox)
+        if request.token:
+            self._join_in_background(request, request.token)
+        else:
+            self._request = request
+            call_later = asyncio.get_running_loop().call_later
+            self._auth = call_later(AUTH_SECONDS, self.outbox.close, CloseCode.TOKEN)
+        try:
+            while True:
+                self._on_data(await self._stream.read_bytes(READ_BYTES, partial=True))
+                # Reading buffered data does not yield: without this, a flood starves the others.
+                await asyncio.sleep(0)
+        except (StreamClosedError, OSError):
+            self._stream.close()
+        except Exception:
+            log.exception("connection_failed", user_id=self.outbox.user_id)
+            self._stream.close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._cancel_auth_timeout()
+        code = self.close_code if self.outbox.close_code is None else int(self.outbox.close_code)
+        self._context.metrics.closes.labels(_close_label(code)).inc()
+        log.info("socket_closed", user_id=self.outbox.user_id, close=code)
+        if self._joining:  # the join may be registering the socket right now
+            self._joining.add_done_callback(lambda _: self._leave())
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        context, connection = self._context, self.outbox.connection
+        context.realtime.hub.disconnect(connection.live_id if connection else 0, self.outbox)
+        if connection:
+            context.realtime.presence.disconnect(replace(connection, at=now_ms()))
+
+    # ---- incoming frames
+
+    def _on_data(self, data: bytes) -> None:
+        self.outbox.received_at = time.monotonic()
+        for message in self._reader.feed(data):
+            if isinstance(message, wire.CloseMessage):
+                self._on_close(message.code)
+            elif not self.outbox.closed:
+                self._on_message(message)
+
+    def _on_message(self, message: wire.Incoming) -> None:
+        if self._over_frame_limit():
+            self.outbox.close(CloseCode.TOO_FAST)
+            return
+        match message:
+            case wire.TextMessage():
+                self._on_text(message.text)
+            case wire.BinaryMessage():
+                self._count_bad_frame()
+            case wire.PingMessage():
+                self.outbox.send(wire.pong_frame(message.data))
+            case wire.ProtocolViolation():
+                self.close_code = message.code
+                self.outbox.send_close(wire.close_frame(message.code, message.reason))
+
+    def _on_text(self, text: str) -> None:
+        match frames.parse(text):
+            case {"type": "ping", "n": int(n)}:
+                self.outbox.send(frames.pong(n))
+            case {"type": "auth", "token": str(token)} if self._auth and self._request:
+                self._cancel_auth_timeout()
+                self._join_in_background(self._request, token)
+            case _:
+                self._count_bad_frame()
+
+    def _on_close(self, code: int | None) -> None:
+        """Answer the client's close frame, or finish the close handshake begun by the server."""
+        self.close_code = code or 1005
+        if self.outbox.closed:
+            self._stream.close()
+            return
+        self.outbox.send_close(wire.close_frame(code or 1000))
+        if not self.outbox.has_backlog:
+            self._stream.close()
+
+    def _count_bad_frame(self) -> None:
+        self._bad += 1
+        if self._bad >= BAD_FRAMES:
+            self.outbox.close(CloseCode.BAD_FRAMES)
+
+    def _over_frame_limit(self) -> bool:
+        limit, second = self._context.settings.limits.frames_per_second, int(time.monotonic())
+        if second != self._second:
+            self._second, self._spent = second, 0
+        self._spent += 1
+        return bool(limit) and self._spent > limit
+
+    def _cancel_auth_timeout(self) -> None:
+        if self._auth:
+            self._auth.cancel()
+            self._auth = None
+
+    # ---- joining
+
+    def _join_in_background(self, request: ConnectRequest, token: str) -> None:
+        """Join in a task, so that pings are answered meanwhile; an error becomes a `bye` frame."""
+
+        async def run() -> None:
+            if failure := await exception_of(self._join_with_slot(request, token)):
+                self.outbox.close(close_code_for(failure))
+            self._joining = None
+
+        self._joining = asyncio.get_running_loop().create_task(run())
+
+    async def _join_with_slot(self, request: ConnectRequest, token: str) -> None:
+        queued_at = now_ms()
+        async with self._context.join_limit.slot():
+            if not self.outbox.closed:
+                await self._join(request, token, queued_at)
+
+    async def _join(self, request: ConnectRequest, token: str, queued_at: int) -> None:
+        context, outbox, live_id = self._context, self.outbox, request.live_id
+        # JSON may contain lone surrogates, which cannot be hashed; tokens are ASCII.
+        user_id = await context.stores.tokens.user_id_of(token) if token.isascii() else None
+        if user_id is None:
+            raise NotAuthenticated
+        outbox.user_id, outbox.token_id = user_id, token_id(token)
+        structlog.contextvars.bind_contextvars(user_id=user_id)
+        # An abandoned socket must not get a higher number than its successor.
+        if outbox.closed or await self._is_superseded(user_id, queued_at):
+            outbox.close(CloseCode.RESTART)
+            return
+        outbox.connection = await self._register(user_id, live_id)
+        outbox.number = outbox.connection.number
+
+        async def load() -> RoomView:
+            return await context.services.room_access.load_view(live_id, user_id)
+
+        await context.realtime.hub.join(live_id, outbox, request.since, load)
+        log.info("socket_joined", resumes=request.since is not None)
+
+    async def _is_superseded(self, user_id: str, queued_at: int) -> bool:
+        """Whether the user has opened another socket while this one was queued."""
+        if now_ms() - queued_at < LONG_WAIT_MS:
+            return False
+        sessions = await self._context.stores.presence.session_states([user_id])
+        return user_id in sessions and sessions[user_id].number > queued_at
+
+    async def _register(self, user_id: str, live_id: int) -> MemberSocket:
+        """Register the socket of a member; for others `authorize` raises the precise error."""
+        registration = self._context.realtime.presence.connect(user_id, live_id)
+        try:
+            return await registration
+        except NotAMember:
+            await self._context.services.room_access.authorize(live_id, user_id)
+            raise
+
+
+def _close_label(code: int) -> str:
+    """Metrics label of a close code; clients may send any, so unknown ones share a label."""
+    return str(code) if 1000 <= code < 1016 or code in set(CloseCode) else "other"

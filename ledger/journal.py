@@ -1,0 +1,91 @@
+"""Double-entry journal: entries whose postings sum to zero per unit.
+
+Integers only, in units of one. A user's balance is the running sum of their postings.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+JsonObject = Mapping[str, Any]
+Unit = Literal["gold", "income"]
+Kind = Literal["recharge", "gift", "grant", "reversal"]
+HOUSE = "house"
+
+
+class Posting(NamedTuple):
+    account: str
+    unit: Unit
+    amount: int
+
+
+class Balance(NamedTuple):
+    """A user's gold and income."""
+
+    gold: int
+    income: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventReference:
+    """The numbered room event that published an entry."""
+
+    live_id: int
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One transaction; `key` is its idempotency key.
+
+    ValueError if the postings in `lines` do not sum to zero.
+    """
+
+    key: str
+    kind: Kind
+    by: str
+    lines: tuple[Posting, ...]
+    content: JsonObject
+    """The request: the same key with other content is refused."""
+    answer: JsonObject = field(default_factory=dict)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        sums: Counter[str] = Counter()
+        for line in self.lines:
+            sums[line.unit] += line.amount
+        if any(sums.values()):
+            raise ValueError(f"the lines of {self.key} do not sum to zero: {dict(sums)}")
+
+
+def user_account(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def debt_account(user_id: str) -> str:
+    """Account of a user's unpaid debt from refunds; never above zero."""
+    return f"owed:{user_id}"
+
+
+def postings_for(user_id: str, gold: int = 0, income: int = 0) -> tuple[Posting, ...]:
+    """Postings from the house account to a user; negative amounts go back."""
+    amounts: tuple[tuple[Unit, int], ...] = (("gold", gold), ("income", income))
+    return tuple(
+        line
+        for unit, amount in amounts
+        if amount
+        for line in (Posting(user_account(user_id), unit, amount), Posting(HOUSE, unit, -amount))
+    )
+
+
+def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
+    return tuple(line._replace(amount=-line.amount) for line in lines)
+
+
+def affected_users(lines: tuple[Posting, ...]) -> list[str]:
+    """Ids of the users whose balances these postings change, sorted."""
+    prefix = user_account("")
+    names = {line.account.removeprefix(prefix) for line in lines if line.account.startswith(prefix)}
+    return sorted(names)

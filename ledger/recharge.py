@@ -1,0 +1,165 @@
+"""Rules of a recharge: order, verified payment or refund, journal entry."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from ledger.journal import HOUSE, JournalEntry, Posting, debt_account, postings_for, user_account
+
+QUERY_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
+"""Ages of an unpaid order at which its provider is queried."""
+OrderState = Literal["created", "paid", "closed"]
+"""`paid` is final. A closed order is no longer queried, but becomes paid if its payment is verified
+after all, because the money has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of `gold` for `fen` (1/100 yuan) through one payment provider."""
+
+    number: str
+    user_id: str
+    provider: str
+    app_id: str
+    openid: str
+    product: str
+    """Product id at the provider; "" if the provider charges plain amounts."""
+    fen: int
+    gold: int
+    state: OrderState = "created"
+    sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedOrder:
+    """An order claimed for a payment query or a delivery notice."""
+
+    order: Order
+    created_at: datetime
+    asked: int
+    """Number of times the order has been claimed, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment verified with its provider; None: not reported by the provider."""
+
+    provider: str
+    order: str
+    transaction: str
+    """The provider's transaction id, used to reconcile its bill; "" if it has none."""
+    fen: int
+    openid: str | None = None
+    app_id: str | None = None
+    product: str | None = None
+    currency: str = "CNY"
+    sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A full or partial refund verified with its provider."""
+
+    provider: str
+    order: str
+    refund: str
+    """The provider's refund id, the same in repeated notifications."""
+    fen: int
+    sandbox: bool = False
+
+
+class RefusalReason(StrEnum):
+    """Why a payment or refund is refused: a stored word, and a label on /metrics."""
+
+    ORDER = "order"  # there is no such order
+    NOT_PAID = "not_paid"  # a refund before its payment was credited
+    PROVIDER = "provider"
+    APP = "app"
+    PAYER = "payer"
+    SANDBOX = "sandbox"
+    PRODUCT = "product"
+    CURRENCY = "currency"
+    AMOUNT = "amount"
+
+
+class PaymentRefused(Exception):
+    """A payment or refund does not match its order; `reason` is stored."""
+
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def check_payment(order: Order, payment: Payment) -> None:
+    """Compare a payment with its order.
+
+    Raises PaymentRefused with one of the reasons provider, app, payer, sandbox, product,
+    currency and amount.
+    """
+    matches = {
+        RefusalReason.PROVIDER: payment.provider == order.provider,
+        RefusalReason.APP: payment.app_id in (None, order.app_id),
+        RefusalReason.PAYER: payment.openid in (None, order.openid),
+        RefusalReason.SANDBOX: payment.sandbox == order.sandbox,
+        RefusalReason.PRODUCT: payment.product in (None, order.product),
+        RefusalReason.CURRENCY: payment.currency == "CNY",
+        RefusalReason.AMOUNT: payment.fen == order.fen,
+    }
+    for reason, matched in matches.items():
+        if not matched:
+            raise PaymentRefused(reason)
+
+
+def recharge_key(order_number: str) -> str:
+    """Idempotency key of an order's only recharge entry."""
+    return f"recharge:{order_number}"
+
+
+def recharge_entry(order: Order, payment: Payment) -> JournalEntry:
+    """Recharge entry: gold from the house account to the buyer."""
+    content = {
+        "to": order.user_id,
+        "gold": order.gold,
+        "fen": order.fen,
+        "transaction": payment.transaction,
+    }
+    lines = postings_for(order.user_id, order.gold)
+    return JournalEntry(recharge_key(order.number), "recharge", order.provider, lines, content)
+
+
+def check_refund(order: Order, refund: Refund, refunded: int) -> None:
+    """Compare a refund with its order, after `refunded` fen of earlier refunds.
+
+    Raises PaymentRefused with the reason provider or amount.
+    """
+    if refund.provider != order.provider:
+        raise PaymentRefused(RefusalReason.PROVIDER)
+    if not 0 < refund.fen <= order.fen - refunded:
+        raise PaymentRefused(RefusalReason.AMOUNT)
+
+
+def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
+    """Gold to take back, after `refunded` fen of earlier refunds.
+
+    Proportional to the money: refunds of the whole payment add up to all the gold.
+    """
+    return order.gold * (refunded + refund.fen) // order.fen - order.gold * refunded // order.fen
+
+
+def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:
+    """Reversal entry: takes back at most the user's `available` gold, the rest becomes a debt."""
+    taken = min(gold, available)
+    owed = gold - taken
+    lines = [
+        Posting(user_account(order.user_id), "gold", -taken),
+        Posting(debt_account(order.user_id), "gold", -owed),
+        Posting(HOUSE, "gold", gold),
+    ]
+    return JournalEntry(
+        f"reversal:{refund.provider}:{refund.refund}",
+        "reversal",
+        refund.provider,
+        tuple(line for line in lines if line.amount),
+        {"reverses": recharge_key(order.number), "fen": refund.fen, "gold": gold},
+    )

@@ -1,0 +1,156 @@
+"""Brings a joining socket up to date by snapshot or by replay."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.errors import TryAgain
+from realtime import frames
+from realtime.bus import EventPublished
+from realtime.channel import Channel
+from realtime.close_codes import CloseCode
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+
+MAX_READS = 20
+"""Attempts of a join to read a room that keeps changing meanwhile."""
+
+
+class EventLog(Protocol):
+    """Stored room events, from which the hub reads what it missed."""
+
+    async def log_since(self, live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None: ...
+
+    async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoomView:
+    """A room as read for a joining member: epoch, version and the snapshot's data."""
+
+    epoch: str
+    version: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePosition:
+    """The last event that a reconnecting client has."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(slots=True)
+class Resume:
+    """Builds the first frames of one socket in one channel."""
+
+    channel: Channel
+    event_log: EventLog
+    user_id: str
+    since: ResumePosition | None
+    _doubted: str | None = None
+
+    async def read(self, load_view: Callable[[], Awaitable[RoomView]]) -> list[bytes]:
+        """Frames that bring the socket exactly to the channel's position.
+
+        Returns without an await after its last read, so that the caller can add the socket before
+        another event is delivered. Raises TryAgain when the room changes faster than it is read.
+        """
+        for _ in range(MAX_READS):
+            evictions = self.channel.evictions[self.user_id]
+            view = await load_view()
+            if not await self._advance_channel(view):
+                continue
+            first_frames = await self._first_frames(view)
+            if first_frames is not None and self.channel.evictions[self.user_id] == evictions:
+                return first_frames
+        raise TryAgain
+
+    async def _advance_channel(self, view: RoomView) -> bool:
+        """Bring the channel at least to the view's version; False to read the room again."""
+        channel = self.channel
+        if channel.epoch not in (None, view.epoch):
+            # Either may be the older epoch; a second read is newer than the channel.
+            if self._doubted != view.epoch:
+                self._doubted = view.epoch
+                return False
+            channel.reset(CloseCode.ENDED)
+        if channel.epoch is None:
+            channel.begin(view.epoch, view.version)
+        if channel.last_seq < view.version:
+            await backfill(channel, self.event_log)
+        return channel.epoch == view.epoch and channel.last_seq >= view.version
+
+    async def _first_frames(self, view: RoomView) -> list[bytes] | None:
+        """`resumed` and the missed events, or a snapshot and later events; None to read again."""
+        channel, since = self.channel, self.since
+        reset = _reset_reason(channel, since)
+        if since and not reset:
+            events = None
+            missed = channel.since(since.seq)
+            if missed is None:
+                events = await self.event_log.log_since(channel.live_id, since.epoch, since.seq)
+                if channel.epoch != view.epoch:
+                    return None
+                reset = "too_old" if events is None else None
+            if events is not None:
+                missed = _frames_up_to(channel, since, events)
+            if missed is not None:
+                return [
+                    frames.resumed(channel.live_id, since.epoch, channel.last_seq, len(missed)),
+                    *missed,
+                ]
+            if not reset:
+                return None
+        later = channel.since(view.version)
+        if later is None:
+            return None
+        room = frames.snapshot(channel.live_id, view.epoch, view.version, view.data, reset)
+        return [room, *later]
+
+
+async def backfill(channel: Channel, event_log: EventLog) -> int:
+    """Deliver the logged events that the channel lacks; returns their number.
+
+    If another epoch has begun, or the log no longer reaches back far enough, the channel's sockets
+    are closed.
+    """
+    epoch, start = channel.epoch, channel.last_seq
+    if epoch is None:
+        return 0
+    missing = await event_log.log_since(channel.live_id, epoch, start)
+    if channel.epoch != epoch:
+        return 0
+    if missing is None:
+        channel.reset(CloseCode.RESTART)
+        return 0
+    for event in missing:
+        channel.receive(encode_event(channel.live_id, event))
+    return channel.last_seq - start
+
+
+def encode_event(
+    live_id: int, event: NumberedEvent, saved_at: float | None = None
+) -> EventPublished:
+    """Frame a saved event for all sockets; `saved_at` (Unix seconds) defaults to its own time."""
+    frame, last = frames.event(live_id, event), event.type == LAST_EVENT_TYPE
+    saved_seconds = event.ts / 1000 if saved_at is None else saved_at
+    return EventPublished(live_id, event.epoch, event.seq, frame, last, saved_seconds)
+
+
+def _frames_up_to(
+    channel: Channel, since: ResumePosition, events: Sequence[NumberedEvent]
+) -> list[bytes] | None:
+    """Frames of the stored events up to the channel's position; None if it has moved on."""
+    if since.seq + len(events) < channel.last_seq:
+        return None
+    return [frames.event(channel.live_id, e) for e in events if e.seq <= channel.last_seq]
+
+
+def _reset_reason(channel: Channel, since: ResumePosition | None) -> str | None:
+    """Reason why a client cannot resume, judged by epoch and sequence number only."""
+    if since is None:
+        return None
+    if since.epoch != channel.epoch:
+        return "epoch"
+    return "ahead" if since.seq > channel.last_seq else None

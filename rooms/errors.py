@@ -1,0 +1,78 @@
+"""Errors raised by the rules of a room.
+
+PermissionDenied
+├── RemovedFromRoom    put_out: removed by the host or an operator, and the ban is not over
+├── NotHost            not_host
+├── NotMatchmaker      not_matchmaker
+└── NotAMember         not_in_room: reading a room without being a member
+NotFound
+└── RoomNotFound       no_such_room
+StateConflict
+├── NotLive            not_live
+├── NotInRoom          not_in_room: acting in a room without being a member
+├── NoGender           no_gender
+├── AlreadyOnMic       on_mic
+├── GenderInUse        gender_in_use
+├── SeatTaken          seat_taken
+├── NotAdmitted        not_admitted
+├── HostIsLive         host_is_live
+└── HostMustEnd        host_must_end
+"""
+
+from core.errors import NotFound, PermissionDenied, StateConflict
+
+
+class RemovedFromRoom(PermissionDenied):
+    code, detail = "put_out", "You have been removed from this room."
+
+
+class NotHost(PermissionDenied):
+    code, detail = "not_host", "Only the host of the room can do this."
+
+
+class NotMatchmaker(PermissionDenied):
+    code, detail = "not_matchmaker", "Only matchmakers can open a room."
+
+
+class NotAMember(PermissionDenied):
+    code, detail = "not_in_room", "You are not in this room."
+
+
+class RoomNotFound(NotFound):
+    code, detail = "no_such_room", "There is no such room."
+
+
+class NotLive(StateConflict):
+    code, detail = "not_live", "This room is not live."
+
+
+class NotInRoom(StateConflict):
+    code, detail = "not_in_room", "Only members of the room can do this."
+
+
+class NoGender(StateConflict):
+    code, detail = "no_gender", "A gender must be set before going on mic."
+
+
+class AlreadyOnMic(StateConflict):
+    code, detail = "on_mic", "The user is already on mic."
+
+
+class GenderInUse(StateConflict):
+    code, detail = "gender_in_use", "The gender cannot be changed while applying or on mic."
+
+
+class SeatTaken(StateConflict):
+    code, detail = "seat_taken", "This seat is taken."
+
+
+class NotAdmitted(StateConflict):
+    code, detail = "not_admitted", "Apply for the mic or wait for an invitation first."
+
+
+class HostIsLive(StateConflict):
+    code, detail = "host_is_live", "End your own live first."
+
+
+class HostMustEnd(StateConflict):
+    code, detail = "host_must_end", "The host cannot leave; end the live instead."

@@ -1,0 +1,126 @@
+"""Operator commands, for use beside a running server or without one."""
+
+import argparse
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from config.settings import Settings
+from handlers.context import Context
+from handlers.openapi.pages import openapi_text
+from handlers.routes import ROUTES
+from ledger.journal import JsonObject
+from runtime import container
+
+if TYPE_CHECKING:
+    from runtime.development import DevSecrets
+
+T = TypeVar("T")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to argparse's subparsers."""
+    parser = commands.add_parser(
+        "check-ledger", help="check the ledger against balances, orders, events and rankings"
+    )
+    parser.set_defaults(run=check_ledger)
+    parser = commands.add_parser("rebuild-ranks", help="rebuild the rankings from the ledger")
+    parser.set_defaults(run=rebuild_ranks)
+    parser = commands.add_parser("grant", help="grant gold to a user")
+    parser.add_argument("user_id")
+    parser.add_argument("gold", type=_gold)
+    parser.add_argument("--reason", required=True)
+    parser.set_defaults(run=grant)
+    parser = commands.add_parser("matchmaker", help="make a user a matchmaker")
+    parser.add_argument("user_id")
+    parser.add_argument("--off", action="store_true", help="revoke the role")
+    parser.set_defaults(run=matchmaker)
+    parser = commands.add_parser("openapi", help="print the OpenAPI document")
+    parser.set_defaults(run=openapi)
+
+
+def _gold(text: str) -> int:
+    try:
+        gold = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+    if gold < 1:
+        raise argparse.ArgumentTypeError("GOLD must be at least 1.")
+    return gold
+
+
+async def check_ledger(
+    settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace
+) -> int:
+    problems = await with_context(
+        settings, dev, lambda context: context.services.ledger_audit.check()
+    )
+    print("\n".join(problems) or "Every unit of gold and income is accounted for.")
+    return 1 if problems else 0
+
+
+async def rebuild_ranks(
+    settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace
+) -> int:
+    wrong = await with_context(
+        settings, dev, lambda context: context.stores.ranking_reconciler.rebuild_all()
+    )
+    print(f"Corrected {wrong} ranking entries." if wrong else "Every ranking matches the ledger.")
+    return 0
+
+
+async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+    async def give(context: Context) -> JsonObject:
+        await context.stores.users.get(args.user_id)
+        return await context.services.ledger.grant(
+            args.user_id, args.gold, args.reason, uuid.uuid4().hex, by="command line"
+        )
+
+    balance = await with_context(settings, dev, give)
+    print(f"{args.user_id} now has {balance['gold']} gold and {balance['income']} income.")
+    return 0
+
+
+async def matchmaker(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+    async def change(context: Context) -> None:
+        await context.stores.users.update(args.user_id, is_matchmaker=not args.off)
+        if args.off:
+            await context.services.moderation.retire_matchmaker(args.user_id)
+
+    await with_context(settings, dev, change)
+    print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")
+    return 0
+
+
+async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
+    """Print the API description, in development including the simulator's calls."""
+    extension = None
+    if dev:
+        from runtime import development  # noqa: PLC0415 - production must not import it
+
+        extension = development.EXTENSION
+    print(openapi_text(ROUTES, extension))
+    return 0
+
+
+async def with_context(
+    settings: Settings, dev: "DevSecrets | None", work: Callable[[Context], Awaitable[T]]
+) -> T:
+    """Run `work` beside a server that may be running, or without one; returns its result."""
+    uri, mongod, simulator_url = settings.mongodb.uri, None, ""
+    if dev:
+        from runtime.development import EmbeddedMongod, uri_of_running  # noqa: PLC0415
+
+        simulator_url = "http://127.0.0.1/sim"
+        uri = uri or uri_of_running(settings.mongodb.data_dir) or ""
+        if not uri:
+            mongod = EmbeddedMongod(settings.mongodb.data_dir)
+            uri = await mongod.start()
+    context = container.build(settings, uri, "http://127.0.0.1", simulator_url)
+    try:
+        await context.stores.make_indexes()
+        return await work(context)
+    finally:
+        await container.close(context)
+        if mongod:
+            await mongod.stop()

@@ -1,0 +1,139 @@
+"""Dependency container: builds and connects every part of a process."""
+
+import secrets
+
+from config.settings import Settings
+from core.locks import NamedLocks
+from handlers.context import Context
+from realtime.bus import LocalBus
+from realtime.fanout import FanoutConfig
+from realtime.hub import Hub
+from realtime.realtime import PresenceConfig, Realtime
+from realtime.redis_bus import RedisBus
+from rooms.keeper import Keeper
+from rooms.presence import GracePolicy
+from services.im_relay import ImRelay
+from services.relayed_rooms import relayed_rooms
+from services.room_listeners import RoomListeners
+from services.services import PaymentConfig, Services
+from storage.command_latency import CommandLatency
+from storage.database import Database
+from storage.stores import Stores
+from telemetry.metrics import Metrics
+from tencent.clients import (
+    ImConfig,
+    JsapiConfig,
+    LiveConfig,
+    TencentClients,
+    WechatConfig,
+    XpayConfig,
+)
+
+
+def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
+    """Build everything on the database at `uri`; `address` is this server's base URL.
+
+    `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
+    """
+    process_id = secrets.token_hex(8)
+    metrics, locks = Metrics(), NamedLocks()
+    database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
+    presence, payment = _presence(settings, process_id), _payment(settings)
+    stores = Stores(
+        database,
+        token_days=settings.auth.token_days,
+        grace=presence.grace,
+        drops_streams=bool(settings.live.api_base or simulator_url),
+    )
+    tencent = _tencent(settings, address, simulator_url)
+    bus = _bus(settings, process_id)
+    hub = Hub(stores.rooms, bus, _fanout(settings, metrics))
+    im_relay = _im_relay(settings, stores, tencent)
+    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay), locks)
+    realtime = Realtime(bus, hub, keeper, stores.presence, presence)
+    services = Services(
+        stores, tencent, realtime, keeper, locks, im_relay, process_id=process_id, payment=payment
+    )
+    return Context(
+        settings, metrics, database, stores, tencent, realtime, keeper, services, process_id
+    )
+
+
+async def close(context: Context) -> None:
+    await context.realtime.bus.close()
+    context.tencent.close()
+    await context.database.close()
+
+
+def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus:
+    if not settings.redis.url:
+        return LocalBus()
+    return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
+
+
+def _presence(settings: Settings, process_id: str) -> PresenceConfig:
+    presence = settings.presence
+    grace = GracePolicy(
+        shown=int(presence.shown_after_seconds * 1000),
+        viewer=int(presence.viewer_seconds * 1000),
+        guest=int(presence.guest_seconds * 1000),
+        host=int(presence.host_seconds * 1000),
+    )
+    silent_ms = int(presence.silent_hours * 3_600_000)
+    return PresenceConfig(process_id, presence.lease_seconds, silent_ms, grace)
+
+
+def _fanout(settings: Settings, metrics: Metrics) -> FanoutConfig:
+    gather_seconds = settings.realtime.gather_ms / 1000
+    return FanoutConfig(settings.limits.slice, gather_seconds, metrics.delivery_seconds.observe)
+
+
+def _payment(settings: Settings) -> PaymentConfig:
+    pay = settings.pay
+    return PaymentConfig(pay.provider, pay.sandbox, pay.content_key, settings.auth.sealing_key)
+
+
+def _im_relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+    if not settings.im.relay:
+        return None
+    load = relayed_rooms(stores.rooms, stores.members, tencent.stream_urls)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load)
+
+
+def _tencent(settings: Settings, address: str, simulator_url: str) -> TencentClients:
+    apps = {name: app.secret for name, app in settings.wechat.apps.items()}
+    im, pay = settings.im, settings.pay
+    return TencentClients(
+        WechatConfig(settings.wechat.api_base or simulator_url, apps),
+        ImConfig(im.api_base or simulator_url, im.sdk_app_id, im.admin, im.secret_key),
+        _live(settings, simulator_url),
+        _jsapi(settings, address, simulator_url),
+        XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
+    )
+
+
+def _live(settings: Settings, simulator_url: str) -> LiveConfig:
+    live = settings.live
+    return LiveConfig(
+        api_base=live.api_base or f"{simulator_url}/live",
+        push_domain=live.push_domain,
+        play_domain=live.play_domain,
+        url_seconds=live.url_seconds,
+        push_key=live.push_key,
+        play_key=live.play_key,
+        secret_id=live.secret_id,
+        secret_key=live.secret_key,
+    )
+
+
+def _jsapi(settings: Settings, address: str, simulator_url: str) -> JsapiConfig:
+    pay = settings.pay
+    return JsapiConfig(
+        api_base=pay.api_base or simulator_url,
+        mchid=pay.mchid,
+        serial_no=pay.serial_no,
+        keys={pay.public_key_id: pay.public_key, **pay.platform_keys},
+        notify_url=f"{settings.server.public_url or address}/wx/api/qlive/qlive_pay/notify/",
+        private_key=pay.private_key,
+        apiv3_key=pay.apiv3_key,
+    )

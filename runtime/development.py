@@ -1,0 +1,79 @@
+"""Development only: the only module of the runtime that imports devtools/."""
+
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+
+from config.settings import Settings
+from devtools import demo
+from devtools.demo_pages import demo_routes
+from devtools.development_secrets import DevSecrets, fill_in_secrets
+from devtools.embedded_mongod import EmbeddedMongod, uri_of_running
+from devtools.simulator.factory import make_simulator
+from devtools.simulator.relay import RemoteSimulator
+from devtools.simulator_endpoints import EXTENSION
+from devtools.simulator_handler import SimulatorHandler, SimulatorRef, simulator_application
+from handlers.context import Context
+from runtime.listeners import address_of, listen
+
+__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "SimulatorRef", "uri_of_running"]
+
+
+def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
+    """Complete the settings with generated secrets, which are stored beside the data."""
+    return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
+
+
+def open_simulator(
+    settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
+) -> SimulatorRef:
+    """Connect to the simulator at `simulator_at`, or create one in this process."""
+    if simulator_at:
+        return SimulatorRef(RemoteSimulator(simulator_at))
+    return SimulatorRef(make_simulator(settings, secrets, address))
+
+
+def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
+    """Routes of /sim and the demo room."""
+    arguments = {"context": context, "simulator_ref": simulator_ref, "label": "Sim"}
+    return [(r"/sim(/.*)", SimulatorHandler, arguments), *demo_routes()]
+
+
+async def store_demo_data(context: Context, address: str) -> None:
+    settings, stores = context.settings, context.stores
+    await demo.store_demo_data(
+        stores.users,
+        stores.gifts,
+        stores.blocks,
+        stores.outbox,
+        next(iter(settings.wechat.apps)),
+        settings.server.public_url or address,
+    )
+
+
+def start_simulator(
+    settings: Settings, secrets: DevSecrets, address: str
+) -> tuple[HTTPServer, str]:
+    """Start a simulator for the workers of a supervisor; returns its server and address.
+
+    It keeps state, so all workers share one.
+    """
+    sockets = listen("127.0.0.1", 0)
+    simulator = make_simulator(settings, secrets, address)
+    server = HTTPServer(simulator_application(simulator))
+    server.add_sockets(sockets)
+    return server, address_of("127.0.0.1", sockets)
+
+
+def welcome(settings: Settings, address: str) -> str:
+    people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
+    return f"""
+  QLive serves on {address}
+    demo room  {address}/  (open it in three windows: three people)
+    contract   {address}/docs/
+    simulator  {address}/sim/log  (WeChat and Tencent, played here)
+    health     {address}/readyz
+    operators  {address}/ops/  with {settings.ops.token}
+    log in as  hongniang1, hongniang2 (matchmakers), {people}, …
+  Ctrl-C stops everything.
+"""

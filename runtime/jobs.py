@@ -1,0 +1,103 @@
+"""Periodic jobs of a serving process, and their intervals."""
+
+import asyncio
+import time
+
+import structlog
+
+from core.clock import now_ms
+from handlers.context import Context
+from realtime.redis_bus import RedisBus
+from runtime.gc_tuning import GcTuner
+from runtime.periodic import PeriodicTasks
+from services.membership_reconciler import MembershipReconciler
+from services.unpaid_orders import NORMAL_OUTCOMES
+
+log = structlog.get_logger("qlive.jobs")
+
+LAG_SECONDS = 0.02
+SLOW_CLIENT_INTERVAL = 0.25
+SILENT_INTERVAL = 60.0
+
+
+def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
+    """Start all jobs but those of the bus, which must outlive the requests."""
+    every, hub, presence = tasks.every, context.realtime.hub, context.realtime.presence
+    lease = context.settings.presence.lease_seconds
+    every(context.settings.realtime.check_seconds, "check", hub.check)
+    every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
+    every(1, "heartbeat", lambda: _send_heartbeats(context))
+    every(SLOW_CLIENT_INTERVAL, "slow_clients", lambda: _close_slow_clients(context))
+    every(1, "expiry", lambda: _expire(context))
+    every(0.5, "gc", GcTuner(lambda: hub.open).run)
+    every(0.5, "lag", lambda: _measure_lag(context))
+    every(0.2, "flush_disconnects", presence.flush)
+    every(0.5, "absences", presence.process_absences)
+    # With the default back-off, the lease would lapse after the first failure.
+    every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
+    every(lease / 3, "sweep", context.realtime.lease.sweep)
+    every(SILENT_INTERVAL, "silent", presence.mark_silent_away)
+    every(0.5, "evictions", context.services.moderation.receive_evictions)
+    every(1, "memberships", _membership_reconciler(context).check)
+    every(5, "orders", lambda: _sweep_orders(context))
+    every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
+    tasks.until_stopped("im_outbox", context.services.im_outbox.run)
+    tasks.until_stopped("css_outbox", context.services.css_outbox.run)
+    if context.services.im_relay:
+        tasks.until_stopped("im_relay", context.services.im_relay.run)
+
+
+def start_bus(tasks: PeriodicTasks, context: Context) -> None:
+    if isinstance(context.realtime.bus, RedisBus):
+        tasks.until_stopped("bus_receive", context.realtime.bus.receive)
+        tasks.until_stopped("bus_send", context.realtime.bus.send_published)
+
+
+def _membership_reconciler(context: Context) -> MembershipReconciler:
+    return MembershipReconciler(
+        context.realtime,
+        context.stores.presence,
+        context.services.moderation,
+        context.services.room_access,
+        process_id=context.process_id,
+        lease_seconds=context.settings.presence.lease_seconds,
+    )
+
+
+async def _send_heartbeats(context: Context) -> None:
+    settings = context.settings.realtime
+    context.realtime.hub.send_heartbeats(
+        time.monotonic(), every=settings.heartbeat_seconds, silent=settings.silent_seconds
+    )
+
+
+async def _close_slow_clients(context: Context) -> None:
+    """Close slow clients within the configured time, even if a run is late."""
+    limit = context.settings.limits.backlog_seconds
+    context.realtime.hub.disconnect_slow(
+        time.monotonic(), limit - min(2 * SLOW_CLIENT_INTERVAL, limit / 2)
+    )
+
+
+async def _expire(context: Context) -> None:
+    """Make an empty change to each due room: the keeper expires before any change."""
+    due = await context.stores.rooms.due(now_ms())
+    changes = (context.keeper.change(live_id, lambda _room: None) for live_id in due)
+    for outcome in await asyncio.gather(*changes, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome  # after all other rooms were handled
+
+
+async def _sweep_orders(context: Context) -> None:
+    async for order, outcome in context.services.unpaid_orders.sweep():
+        if outcome not in NORMAL_OUTCOMES:
+            source = f"{order.provider}_query"
+            context.metrics.callbacks_refused.labels(source, outcome).inc()
+
+
+async def _measure_lag(context: Context) -> None:
+    """Measure how late the event loop resumes a sleeping task."""
+    before = time.perf_counter()
+    await asyncio.sleep(LAG_SECONDS)
+    lag = time.perf_counter() - before - LAG_SECONDS
+    context.metrics.loop_lag_seconds.set(max(0.0, lag))

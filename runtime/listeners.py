@@ -1,0 +1,32 @@
+"""Listening sockets, of one process alone or shared by several with SO_REUSEPORT."""
+
+import socket
+
+from tornado.netutil import bind_sockets
+
+BACKLOG = 1024
+"""Backlog of connections while a worker is replaced, which takes a second."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind one socket per address of the host; OSError names the address."""
+    try:
+        return bind_sockets(port, host)
+    except OSError as failure:
+        raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
+
+
+def listen_shared(host: str, port: int, parts: int) -> list[list[socket.socket]]:
+    """As `listen`, `parts` times on one port: the kernel balances connections over them."""
+    # SO_REUSEPORT would also share the port with another server: bind exclusively first.
+    exclusive = listen(host, port)
+    port = exclusive[0].getsockname()[1]
+    for sock in exclusive:
+        sock.close()
+    return [bind_sockets(port, host, backlog=BACKLOG, reuse_port=True) for _ in range(parts)]
+
+
+def address_of(host: str, sockets: list[socket.socket]) -> str:
+    """Base URL of a server on `host`, as reached from this machine."""
+    name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
+    return f"http://{name}:{sockets[0].getsockname()[1]}"

@@ -1,0 +1,179 @@
+"""One serving process: starts, listens, drains and stops."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from tornado.httpserver import HTTPServer
+
+from config.settings import Settings
+from handlers.context import Context
+from handlers.routes import application
+from runtime import container, gauges, jobs
+from runtime.listeners import address_of, listen
+from runtime.periodic import PeriodicTasks
+from runtime.worker import WorkerArgs
+from storage.default_configs import store_default_configs
+
+if TYPE_CHECKING:
+    from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
+
+log = structlog.get_logger("qlive")
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Bodies beyond handlers.base.BODY_BYTES are discarded as they arrive; this only bounds time."""
+ACCEPTED_SECONDS = 0.5
+"""Time for a connection that has just been accepted to send its request."""
+SOCKETS_SECONDS = 5.0
+"""Time for sockets to close after their bye message."""
+DATABASE_SECONDS = 2.0
+"""Timeout of database calls during shutdown: the database may be what is down."""
+
+
+class ServerProcess:
+    """A serving process on its own or a shared port; call `start`, then `stop`."""
+
+    def __init__(
+        self, settings: Settings, dev: "DevSecrets | None", args: WorkerArgs | None = None
+    ) -> None:
+        """`dev` are the development secrets, None in production; `args` come from a supervisor."""
+        self.settings = settings
+        self.address = ""
+        self.context: Context
+        self._dev = dev
+        self._args = args
+        self._jobs, self._bus_tasks = PeriodicTasks(), PeriodicTasks()
+        self.simulator_ref: SimulatorRef | None = None
+        self._mongod: EmbeddedMongod | None = None
+        self._mongod_watch: asyncio.Task[None] | None = None
+        self._http: HTTPServer | None = None
+
+    async def start(self) -> None:
+        """Returns once requests are answered."""
+        server, args = self.settings.server, self._args
+        sockets = args.sockets if args else listen(server.host, server.port)
+        self.address = address_of(server.host, sockets)
+        uri = self.settings.mongodb.uri or await self._start_mongod()
+        self.context = context = container.build(
+            self.settings, uri, self.address, self._simulator_url()
+        )
+        await context.database.check()
+        if args is None or args.first:
+            await self._store_first_data(context)
+        await context.realtime.lease.renew()
+        await context.services.moderation.receive_evictions()  # skips the older ones
+        gauges.register(context)
+        jobs.start_bus(self._bus_tasks, context)
+        jobs.start_jobs(self._jobs, context)
+        self._http = HTTPServer(
+            self._application(context),
+            max_body_size=MAX_BODY_BYTES,
+            body_timeout=30,
+            idle_connection_timeout=120,
+        )
+        self._http.add_sockets(sockets)
+        log.info("server_listening", address=self.address)
+
+    async def stop_listening(self) -> None:
+        """Accept no more connections; those that were just accepted are still answered."""
+        if self._http:
+            self._http.stop()
+            await asyncio.sleep(ACCEPTED_SECONDS)
+
+    async def stop(self) -> None:
+        """Drain: 503 on /readyz, a bye to the sockets, finish the requests in progress, close."""
+        context, drain = self.context, self.settings.server.drain_seconds
+        hub, lifecycle = context.realtime.hub, context.lifecycle
+        lifecycle.draining = True
+        log.info("server_draining", sockets=hub.sockets, requests=lifecycle.requests)
+        on_mic = await _on_mic(context)
+        hub.close_all(lambda user_id: _retry_ms(1 if user_id in on_mic else drain))
+        await self._jobs.stop()
+        if self._http:
+            self._http.stop()
+        await _wait_until(lambda: not lifecycle.requests, drain)
+        await _wait_until(lambda: not hub.open, SOCKETS_SECONDS)
+        if self._http:
+            try:
+                await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
+            except TimeoutError:
+                log.warning("connections_not_closed")
+        await _release_members(context)
+        await self._bus_tasks.stop()
+        await container.close(context)
+        if self._mongod and self._mongod_watch:
+            self._mongod_watch.cancel()
+            await self._mongod.stop()
+        log.info("server_stopped")
+
+    async def _store_first_data(self, context: Context) -> None:
+        await context.stores.make_indexes()
+        await store_default_configs(context.stores.configs)
+        if self._dev:
+            await _development().store_demo_data(context, self.address)
+
+    def _simulator_url(self) -> str:
+        if not self._dev:
+            return ""
+        return f"{self._simulator_at() or self.address}/sim"
+
+    def _simulator_at(self) -> str:
+        """Address of the simulator that a supervisor's workers share."""
+        return self._args.simulator if self._args else ""
+
+    def _application(self, context: Context) -> Any:
+        if not self._dev:
+            return application(context)
+        development = _development()
+        self.simulator_ref = development.open_simulator(
+            self.settings, self._dev, self.address, self._simulator_at()
+        )
+        return application(
+            context, development.routes(context, self.simulator_ref), development.EXTENSION
+        )
+
+    async def _start_mongod(self) -> str:
+        self._mongod = mongod = _development().EmbeddedMongod(self.settings.mongodb.data_dir)
+        uri: str = await mongod.start()
+        self._mongod_watch = asyncio.create_task(mongod.watch())
+        return uri
+
+
+def _development() -> ModuleType:
+    from runtime import development  # noqa: PLC0415 - production must not import it
+
+    return development
+
+
+async def _on_mic(context: Context) -> set[str]:
+    """Users on mic, who must reconnect first; empty when the database is down."""
+    with suppress(Exception):
+        async with asyncio.timeout(DATABASE_SECONDS):
+            return set(await context.stores.presence.on_mic(context.process_id))
+    return set()
+
+
+def _retry_ms(seconds: float) -> int:
+    """A random time within `seconds`, so that clients do not all return at once."""
+    return random.randint(100, max(100, int(seconds * 1000)))
+
+
+async def _release_members(context: Context) -> None:
+    """Mark the members of this process as away; if that fails, its lease runs out."""
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS):
+            await context.realtime.presence.flush()
+            await context.realtime.lease.end()
+    except Exception as error:  # noqa: BLE001 - the database may be what is down
+        log.warning("lease_release_failed", error=type(error).__name__)
+
+
+async def _wait_until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)

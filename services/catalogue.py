@@ -1,0 +1,90 @@
+"""Caches gifts and exchange rates, and invalidates the cache when an operator changes them."""
+
+import time
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from realtime.bus import Bus, BusMessage, CatalogueChanged
+from storage.configs import ConfigStore
+from storage.database import Document
+from storage.gifts import GiftStore
+
+TTL_SECONDS = 30.0
+"""TTL of the cache, in case a change is never received."""
+
+
+class Catalogue(NamedTuple):
+    """Gifts and rates, read at the same time."""
+
+    gifts: dict[int, dict[str, Any]]
+    """By id, in display order."""
+    rate: Decimal
+    """The receiver's share of a gift's price."""
+    withdraw_rate: Decimal
+
+
+class CatalogueService:
+    """Reads the catalogue through a cache, and changes gifts and configs.
+
+    Read again after a change in any process, and whenever the bus may have lost one.
+    """
+
+    def __init__(self, gifts: GiftStore, configs: ConfigStore, bus: Bus) -> None:
+        self._gifts = gifts
+        self._configs = configs
+        self._bus = bus
+        self._edits = 0
+        self._cached: tuple[Catalogue, tuple[int, int], float] | None = None
+        bus.subscribe(self._on_message)
+
+    async def current(self) -> Catalogue:
+        now, version = time.monotonic(), (self._edits, self._bus.gaps)
+        if self._cached and self._bus.healthy:
+            catalogue, cached_version, read_at = self._cached
+            if cached_version == version and now - read_at < TTL_SECONDS:
+                return catalogue
+        gifts = {row["id"]: row for row in await self._gifts.all()}
+        rate = self._configs.rate
+        catalogue = Catalogue(gifts, await rate("EXCHANGE_RATE"), await rate("WITHDRAW_RATE"))
+        self._cached = catalogue, version, now  # an edit meanwhile invalidates this version
+        return catalogue
+
+    async def add_gift(self, **fields: Any) -> Document:
+        row = await self._gifts.add(**fields)
+        self._invalidate()
+        return row
+
+    async def edit_gift(self, number: int, **changes: Any) -> Document:
+        """Change a gift; returns all its fields. Raises GiftNotFound."""
+        row = await self._gifts.edit(number, **changes)
+        self._invalidate()
+        return row
+
+    async def remove_gift(self, number: int) -> None:
+        """Delete a gift. Raises GiftNotFound."""
+        await self._gifts.remove(number)
+        self._invalidate()
+
+    async def add_config(self, **fields: Any) -> Document:
+        row = await self._configs.add(**fields)
+        self._invalidate()
+        return row
+
+    async def edit_config(self, number: int, **changes: Any) -> Document:
+        """Change a config; returns all its fields. Raises NotFound."""
+        row = await self._configs.edit(number, **changes)
+        self._invalidate()
+        return row
+
+    async def remove_config(self, number: int) -> None:
+        """Delete a config. Raises NotFound."""
+        await self._configs.remove(number)
+        self._invalidate()
+
+    def _invalidate(self) -> None:
+        """Invalidate the cache of every process, including this one."""
+        self._bus.publish(CatalogueChanged())
+
+    def _on_message(self, message: BusMessage) -> None:
+        if isinstance(message, CatalogueChanged):
+            self._edits += 1

@@ -1,0 +1,177 @@
+"""Gives gifts, inside and outside of rooms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.batching import RequestBatcher
+from core.errors import QLiveError
+from ledger.gifts import GiftTransfer
+from ledger.journal import EventReference, JsonObject
+from rooms.events import GiftEvent
+from rooms.keeper import Keeper
+from rooms.members import Face
+from rooms.room import Room
+from services.catalogue import CatalogueService
+from services.ledger import LockUsers
+from storage.errors import GiftNotFound, UserNotFound
+from storage.gift_batches import BatchContext, GiftBatchStore
+from storage.members import MemberStore
+
+MAX_BATCH = 32
+"""Maximum number of gifts in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiftRequest:
+    """A transfer, and the gift as rooms display it: id, name, image, effect."""
+
+    transfer: GiftTransfer
+    gift: Mapping[str, Any]
+
+    @property
+    def user_ids(self) -> tuple[str, str]:
+        return self.transfer.sender, self.transfer.receiver
+
+
+Outcome = JsonObject | QLiveError | None
+"""None: the two users are not both in the room, and nothing was given."""
+
+
+class GiftService:
+    """Gives gifts, idempotently by request_id.
+
+    Requests that wait for the lock of one room are batched into one transaction, each accepted or
+    refused on its own. A repeated request_id returns the stored answer.
+    """
+
+    def __init__(
+        self,
+        batches: GiftBatchStore,
+        members: MemberStore,
+        keeper: Keeper,
+        hold: LockUsers,
+        catalogue: CatalogueService,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        """`hold` locks users within the process, `max_batch` is the maximum batch size."""
+        self._batches = batches
+        self._members = members
+        self._keeper = keeper
+        self._hold = hold
+        self._catalogue = catalogue
+        self._rooms: RequestBatcher[GiftRequest, Outcome] = RequestBatcher(
+            self._give_in_room, max_batch
+        )
+
+    async def send(
+        self,
+        sender: str,
+        receiver: str,
+        gift_id: int,
+        num: int,
+        request_id: str,
+        *,
+        repeat_ms: int,
+    ) -> JsonObject:
+        """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
+
+        A repeated request for a gift that is no longer on sale returns the stored answer. Raises
+        GiftNotFound, and as `give`.
+        """
+        catalogue = await self._catalogue.current()
+        gift = catalogue.gifts.get(gift_id)
+        price = gift["gold"] if gift else 0
+        transfer = GiftTransfer(
+            sender, receiver, gift_id, price, num, catalogue.rate, request_id, repeat_ms
+        )
+        if gift:
+            return await self.give(GiftRequest(transfer, gift))
+        if earlier := await self.find_answer(transfer):
+            return earlier
+        raise GiftNotFound
+
+    async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
+        """The stored answer to a repeated request, else None. Raises RequestIdReused."""
+        if not transfer.request_id:
+            return None
+        context = await self._batches.load_context([transfer])
+        return _answer_of(context.batch.find_answer(transfer))
+
+    async def give(self, request: GiftRequest) -> JsonObject:
+        """Give a gift; returns the sender's {"status", "gold", "income"}.
+
+        Raises InsufficientGold, RequestIdReused, UserNotFound.
+        """
+        live_id = await self._members.shared(*request.user_ids)
+        answer = None
+        if live_id is not None:
+            answer = _answer_of(await self._rooms.submit(live_id, request))
+        return answer or await self._give_outside(request)
+
+    async def _give_in_room(self, live_id: int, requests: Sequence[GiftRequest]) -> list[Outcome]:
+        """Decide a batch, and write it together with the room in one transaction."""
+        user_ids = dict.fromkeys(user_id for request in requests for user_id in request.user_ids)
+
+        async def prepare() -> BatchContext:
+            return await self._batches.load_context([request.transfer for request in requests])
+
+        def decide(room: Room, context: BatchContext) -> list[Outcome]:
+            return [_decide(room, context, request) for request in requests]
+
+        async def write(tx: Any, context: BatchContext) -> None:
+            await self._batches.write(tx, context.batch)
+
+        return await self._keeper.change_prepared(
+            live_id, prepare, decide, *user_ids, in_transaction=write
+        )
+
+    async def _give_outside(self, request: GiftRequest) -> JsonObject:
+        """Give a gift between users who share no room; publishes no event."""
+        transfer = request.transfer
+
+        async def work(tx: Any) -> JsonObject:
+            context = await self._batches.load_context([transfer])
+            if not context.faces.keys() >= set(request.user_ids):
+                raise UserNotFound
+            batch = context.batch
+            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
+            assert answer is not None
+            if batch.entries:
+                await self._batches.write(tx, batch)
+            return answer
+
+        async with self._hold(*request.user_ids):
+            return await self._batches.run_transaction(work)
+
+
+def _decide(room: Room, context: BatchContext, request: GiftRequest) -> Outcome:
+    """Decide one gift of a batch; adds a room event if it is given now."""
+    batch, transfer = context.batch, request.transfer
+    if earlier := batch.find_answer(transfer):
+        return earlier
+    if not room.has(*request.user_ids):
+        return None
+    event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
+    outcome = batch.give(transfer, event)
+    if not isinstance(outcome, QLiveError):
+        room.add_gift(_event(request, context.faces))
+    return outcome
+
+
+def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
+    transfer, gift = request.transfer, request.gift
+    return {
+        "from": faces[transfer.sender],
+        "to": faces[transfer.receiver],
+        "gift": {key: gift[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
+        "num": transfer.num,
+        "gold": transfer.cost,
+        "request_id": transfer.request_id,
+    }
+
+
+def _answer_of(outcome: Outcome) -> JsonObject | None:
+    if isinstance(outcome, QLiveError):
+        raise outcome
+    return outcome

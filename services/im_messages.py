@@ -1,0 +1,161 @@
+"""Messages to clients on Tencent IM, in the format of the earlier backend."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+
+Priority = Literal["High", "Normal"]
+GROUP = ""
+"""Recipient of a message to the room's whole group."""
+
+# How long IM keeps a message for an offline recipient.
+COUNTS_TTL_SECONDS = 60  # the next counts replace it
+KICKOUT_TTL_SECONDS = 3600  # by then the client has requested its state
+KICKOUT_MAX_AGE_MS = 60_000  # later, the user may be on mic again
+
+COUNT_EVENTS = frozenset({"micro_apply", "micro_refuse", "micro_accept", "micro_leave"})
+"""Events that may change the user counts of a room."""
+GROUP_EVENTS = frozenset({"micro_accept", "micro_leave", "gift", LAST_EVENT_TYPE})
+
+
+@dataclass(frozen=True, slots=True)
+class ImMessage:
+    """One text message; `random` is the same whenever the same message is repeated.
+
+    `seconds`: how long IM keeps it for an offline recipient (never for a group).
+    """
+
+    kind: str
+    to: str
+    text: str
+    random: int
+    seconds: int = 0
+
+    @property
+    def priority(self) -> Priority:
+        """IM drops messages below High first when a group exceeds its rate limit."""
+        return "Normal" if self.kind == "gift" else "High"
+
+
+def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
+    """The messages for one event, in order; none for a late invitation. `now` in ms."""
+    match event.type:
+        case "micro_accept":
+            return [_group_message(event, "reset", seat_content("on", event.data))]
+        case "micro_leave":
+            off = _group_message(event, "reset", seat_content("off", event.data))
+            was_removed = event.data.get("reason") in ("host", "banned")
+            was_removed = was_removed and now - event.ts < KICKOUT_MAX_AGE_MS
+            return [off, _kickout(event, group_id)] if was_removed else [off]
+        case "micro_invite":
+            return _invite(event, group_id, now)
+        case "gift":
+            return [_group_message(event, "gift", gift_content(event.data))]
+        case "live_end":
+            return [live_end_message(event.epoch, event.seq)]
+    return []
+
+
+def drop_excess_gifts(events: Sequence[NumberedEvent], limit: int) -> list[NumberedEvent]:
+    """Drops the oldest gifts if the group would receive more than `limit` messages."""
+    group_events = [event for event in events if event.type in GROUP_EVENTS]
+    gifts = [event.seq for event in group_events if event.type == "gift"]
+    dropped = set(gifts[: max(0, len(group_events) - limit)])
+    return [event for event in events if event.seq not in dropped]
+
+
+def on_mic_messages(epoch: str, seq: int, on_mic: Sequence[Mapping[str, Any]]) -> list[ImMessage]:
+    """The guests now on mic, for a group that missed the events that put them there."""
+    return [
+        ImMessage(
+            "reset",
+            GROUP,
+            _text("reset", seat_content("on", data)),
+            message_random(epoch, seq, f"on:{data['user_id']}"),
+        )
+        for data in on_mic
+    ]
+
+
+def live_end_message(epoch: str, seq: int) -> ImMessage:
+    return ImMessage("over", GROUP, _text("over", ""), message_random(epoch, seq, "over"))
+
+
+def counts_message(
+    host_id: str, group_id: str, num_list: Sequence[int], epoch: str, n: int
+) -> ImMessage:
+    """User counts of a room for its host; `n` distinguishes equal counts sent at other times."""
+    content = {"group_id": group_id, "num_list": list(num_list)}
+    return ImMessage(
+        "num", host_id, _text("num", content), message_random(epoch, n, "num"), COUNTS_TTL_SECONDS
+    )
+
+
+def kickout_message(user_id: str, group_id: str, n: int) -> ImMessage:
+    """For a user removed from the room; `n` distinguishes one removal from another."""
+    random = message_random(group_id, n, f"kickout:{user_id}")
+    text = _text("kickout", {"group_id": group_id})
+    return ImMessage("kickout", user_id, text, random, KICKOUT_TTL_SECONDS)
+
+
+def seat_content(content_type: Literal["on", "off"], data: Mapping[str, Any]) -> dict[str, Any]:
+    """A guest on or off mic; `data` as in micro_accept, missing fields become empty."""
+    on = content_type == "on"
+    return {
+        "content_type": content_type,
+        "user_id": data["user_id"],
+        "play_url": data.get("play_url", "") if on else "",
+        "nickname": data.get("nickname", ""),
+        "area": data.get("area", ""),
+        "age": data.get("age", 0),
+        "face_url": data.get("face_url", ""),
+        "gender": data.get("gender", 0),
+    }
+
+
+def gift_content(data: Mapping[str, Any]) -> dict[str, Any]:
+    gift = data["gift"]
+    return {
+        "gift_id": gift["id"],
+        "gift_title": gift["name"],
+        "gift_num": data["num"],
+        "gift_image": gift["image"],
+    }
+
+
+def message_random(epoch: str, n: int, kind: str) -> int:
+    """A uint32 that is the same for the same message: IM drops a group message whose Random and
+    content it received within the last 5 minutes."""
+    digest = hashlib.sha256(f"{epoch}:{n}:{kind}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _invite(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
+    seconds_left = (int(event.data["expires_at"]) - now) // 1000
+    if seconds_left <= 0:
+        return []
+    return [_user_message(event, "invite", group_id, seconds_left)]
+
+
+def _kickout(event: NumberedEvent, group_id: str) -> ImMessage:
+    return _user_message(event, "kickout", group_id, KICKOUT_TTL_SECONDS)
+
+
+def _group_message(event: NumberedEvent, kind: str, content: Mapping[str, Any]) -> ImMessage:
+    random = message_random(event.epoch, event.seq, kind)
+    return ImMessage(kind, GROUP, _text(kind, content), random)
+
+
+def _user_message(event: NumberedEvent, kind: str, group_id: str, seconds: int) -> ImMessage:
+    random = message_random(event.epoch, event.seq, kind)
+    return ImMessage(
+        kind, event.data["user_id"], _text(kind, {"group_id": group_id}), random, seconds
+    )
+
+
+def _text(kind: str, content: object) -> str:
+    return json.dumps({"type": kind, "content": content}, ensure_ascii=False)

@@ -1,0 +1,205 @@
+"""Publishes one room's events to Tencent IM while its claim lasts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from services.im_messages import (
+    ImMessage,
+    counts_message,
+    drop_excess_gifts,
+    live_end_message,
+    messages_for,
+    on_mic_messages,
+)
+from storage.relay_cursors import RelayClaim, RelayCursorStore
+from storage.rooms import RoomStore
+from tencent.errors import ImRejected
+from tencent.im import ImClient
+
+log = structlog.get_logger("services.im_relay")
+
+PER_SECOND = 30  # messages to one group; IM allows 40, chat included
+SPACING = 1 / PER_SECOND
+STRETCH_SECONDS = 1.0  # then the log is read again, since more may have piled up
+COUNTS_EVERY = timedelta(seconds=1)
+SEND_SECONDS = 12.0  # for one message; a call that is repeated once may take 10.4
+LEASE = timedelta(seconds=40)  # outlives two messages and the reads before them
+
+# A room without a cursor is relayed from now on. Another process may be a little late with the
+# wake of an earlier event, so the start is earlier, without events that are too old.
+FIRST_EVENTS = 200  # less than the log keeps
+FIRST_AGE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedRoom:
+    """A room as its IM group sees it; `on_mic`: the payload of micro_accept of each guest."""
+
+    group_id: str
+    host_id: str
+    epoch: str
+    version: int
+    live: bool
+    num_list: Sequence[int]
+    on_mic: Sequence[Mapping[str, Any]] = ()
+
+
+LoadRelayedRoom = Callable[[int], Awaitable[RelayedRoom | None]]
+"""The present room of a live_id; None when there is none."""
+
+
+class ClaimLost(Exception):
+    """Another worker has claimed the room."""
+
+
+class ImPublisher:
+    """Sends events in order and moves the cursor after each.
+
+    After a crash the next worker repeats the last event with the same Random, and IM drops it.
+    """
+
+    def __init__(
+        self,
+        store: RelayCursorStore,
+        room_log: RoomStore,
+        im: ImClient,
+        load_room: LoadRelayedRoom,
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """`clock` and `sleep` in seconds."""
+        self._store = store
+        self._room_log = room_log
+        self._im = im
+        self._load_room = load_room
+        self._now = now
+        self._clock = clock
+        self._sleep = sleep
+
+    async def relay(self, claim: RelayClaim) -> None:
+        """Sends about a second of what is due; the rest stays due.
+
+        ClaimLost, ServiceUnavailable, TimeoutError or a driver error: the cursor stays.
+        """
+        room = await self._load_room(claim.live_id)
+        if room is None:
+            await self._finish(claim, claim.num_at, None, counts_due=False)
+            return
+        seq = _first_seq(claim, room)
+        events = await self._missed(claim, room, seq)
+        if events is None:
+            more, counts_due = await self._reset(claim, room), room.live
+        else:
+            more = await self._backfill(claim, room, events, seq)
+            counts_due = claim.num_due and room.live
+        await self._send_counts(claim, room, more=more, counts_due=counts_due)
+
+    async def _missed(
+        self, claim: RelayClaim, room: RelayedRoom, seq: int
+    ) -> list[NumberedEvent] | None:
+        if seq == room.version:
+            return []
+        return await self._room_log.log_since(claim.live_id, room.epoch, seq)
+
+    async def _backfill(
+        self, claim: RelayClaim, room: RelayedRoom, events: list[NumberedEvent], seq: int
+    ) -> bool:
+        """Sends `events`, which follow `seq`; True when some are left."""
+        kept = drop_excess_gifts(events, PER_SECOND)
+        if dropped := len(events) - len(kept):
+            log.info("relay_gifts_dropped", live_id=claim.live_id, gifts=dropped)
+        oldest = (claim.since - FIRST_AGE).timestamp() * 1000
+        started = self._clock()
+        for event in kept:
+            if self._clock() - started >= STRETCH_SECONDS:
+                return True
+            now_ms = int(self._now().timestamp() * 1000)
+            messages = messages_for(event, room.group_id, now_ms) if event.ts >= oldest else []
+            for message in messages:
+                await self._send(claim, room, message)
+            if messages:
+                await self._move(
+                    claim, room.epoch, event.seq, is_over=event.type == LAST_EVENT_TYPE
+                )
+        last = events[-1].seq if events else seq
+        if (room.epoch, last) != (claim.epoch, claim.seq):
+            is_over = bool(events) and events[-1].type == LAST_EVENT_TYPE
+            await self._move(claim, room.epoch, last, is_over=is_over)
+        return False
+
+    async def _reset(self, claim: RelayClaim, room: RelayedRoom) -> bool:
+        """The log no longer has all missed events: sends the present guests, then the latest
+        events. True when some are left."""
+        log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
+        if not room.live:
+            await self._send(claim, room, live_end_message(room.epoch, room.version))
+            await self._move(claim, room.epoch, room.version, is_over=True)
+            return False
+        for message in on_mic_messages(room.epoch, room.version, room.on_mic):
+            await self._send(claim, room, message)
+            await self._move(claim, claim.epoch, claim.seq, is_over=False)  # renews the lease
+        latest = max(0, room.version - FIRST_EVENTS)
+        await self._move(claim, room.epoch, latest, is_over=False)
+        return True
+
+    async def _send_counts(
+        self, claim: RelayClaim, room: RelayedRoom, *, more: bool, counts_due: bool
+    ) -> None:
+        """Sends the user counts if their time has come, and ends the claim."""
+        now, counts_at = self._now(), claim.num_at
+        if counts_due and counts_at <= now:
+            message = counts_message(
+                room.host_id, room.group_id, room.num_list, room.epoch, claim.woken
+            )
+            await self._send(claim, room, message)
+            counts_due, counts_at = False, now + COUNTS_EVERY
+        due_at = now if more else counts_at if counts_due else None
+        await self._finish(claim, counts_at, due_at, counts_due=counts_due)
+
+    async def _send(self, claim: RelayClaim, room: RelayedRoom, message: ImMessage) -> None:
+        """Sends at most PER_SECOND to the group; what IM rejects is skipped."""
+        started = self._clock()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                if message.to:
+                    await self._im.send_text(
+                        message.to, message.text, message.random, message.seconds
+                    )
+                else:
+                    await self._im.send_group_msg(
+                        room.group_id, message.text, message.random, message.priority
+                    )
+        except ImRejected as error:
+            log.warning(
+                "relay_message_rejected",
+                live_id=claim.live_id,
+                kind=message.kind,
+                error_code=error.code,
+            )
+        if not message.to:
+            await self._sleep(max(0.0, started + SPACING - self._clock()))
+
+    async def _move(self, claim: RelayClaim, epoch: str, seq: int, *, is_over: bool) -> None:
+        until = self._now() + LEASE
+        if not await self._store.advance(claim, epoch, seq, until, over=is_over):
+            raise ClaimLost
+
+    async def _finish(
+        self, claim: RelayClaim, counts_at: datetime, due_at: datetime | None, *, counts_due: bool
+    ) -> None:
+        await self._store.release(claim, self._now(), counts_at, due_at, num_due=counts_due)
+
+
+def _first_seq(claim: RelayClaim, room: RelayedRoom) -> int:
+    """The event of the present live after which to start."""
+    if claim.epoch == room.epoch:
+        return claim.seq
+    return 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)

@@ -1,0 +1,178 @@
+"""Relays every event of a room to Tencent IM, for clients that listen there.
+
+Durable, in order per room, never in the way of a request. The store keeps a cursor for each room;
+the events themselves are read from the room's own log.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from core.errors import QLiveError
+from rooms.events import NumberedEvent
+from services.im_messages import COUNT_EVENTS
+from services.im_publisher import LEASE, ClaimLost, ImPublisher, LoadRelayedRoom
+from services.leased_worker import LeasedWorker, backoff
+from storage.errors import storage_error
+from storage.relay_cursors import RelayClaim, RelayCursorStore
+from storage.rooms import RoomStore
+from tencent.im import ImClient
+
+log = structlog.get_logger("services.im_relay")
+
+CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
+MAX_PENDING_WAKES = 10_000  # rooms whose wake is not yet stored
+WAKES_AT_ONCE = 32
+GATHER_SECONDS = 0.1  # wakes of one room within it become one write
+AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
+RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
+LONGEST_BACKOFF = 60.0  # seconds
+
+
+class ImRelay(LeasedWorker[RelayClaim]):
+    """Subscribes to the keeper with `publish` and `mark_audience_changed`; `run` does the rest.
+
+    Several processes may run a relay on the same store: a room is relayed by one of them.
+    """
+
+    def __init__(
+        self,
+        store: RelayCursorStore,
+        room_log: RoomStore,
+        im: ImClient,
+        load_room: LoadRelayedRoom,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        idle: float = 1.0,
+    ) -> None:
+        """`clock` and `sleep` in seconds, `idle`: seconds between two looks for work."""
+        super().__init__(
+            "im_relay",
+            store.claim,
+            self._relay,
+            concurrency=CONCURRENCY,
+            lease=LEASE,
+            now=now,
+            idle=idle,
+            gather=GATHER_SECONDS,
+        )
+        self._store = store
+        self._room_log = room_log
+        self._publisher = ImPublisher(
+            store, room_log, im, load_room, now=now, clock=clock, sleep=sleep
+        )
+        self._clock = clock
+        self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
+        self._audience_changed: set[int] = set()
+        self._storing = 0  # wakes being stored
+        self._audience_due = self._reconcile_due = clock()
+        self._is_full = False
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        """The room has saved these events. Never waits, never raises."""
+        if events and self._has_capacity(live_id):
+            self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
+            self.nudge()
+
+    def mark_audience_changed(self, live_id: int) -> None:
+        """The number of users in the room may have changed. Never waits, never raises."""
+        if self._has_capacity(live_id):
+            self._audience_changed.add(live_id)
+            self.nudge()
+
+    @property
+    def waiting(self) -> int:
+        """Rooms whose wake is not stored yet."""
+        return len(self._pending) + len(self._audience_changed) + self._storing
+
+    async def _before_claims(self) -> None:
+        await self._store_wakes()
+        if self._clock() >= self._reconcile_due:
+            await self._reconcile()
+            self._reconcile_due = self._clock() + RECONCILE_SECONDS
+
+    async def _before_finish(self) -> None:
+        """Stores pending wakes first: a room in progress may take longer than the stop allows."""
+        self._audience_due = self._clock()
+        await self._store_wakes()
+
+    async def _store_wakes(self) -> None:
+        """Stores which rooms have something to relay; a wake stays pending until that worked."""
+        if self._clock() >= self._audience_due:
+            if self._audience_changed:
+                self._audience_due = self._clock() + AUDIENCE_SECONDS
+            while self._audience_changed:
+                self._add_wake(self._audience_changed.pop(), counts=True)
+        worked = True
+        while self._pending and worked:
+            live_ids = list(self._pending)[:WAKES_AT_ONCE]
+            wakes = [(live_id, self._pending.pop(live_id)) for live_id in live_ids]
+            self._storing = len(wakes)
+            try:
+                worked = all(await asyncio.gather(*(self._store_wake(*wake) for wake in wakes)))
+            finally:
+                self._storing = 0
+
+    async def _store_wake(self, live_id: int, counts: bool) -> bool:  # noqa: FBT001 - of _pending
+        try:
+            await self._store.wake(live_id, self._now(), num=counts)
+        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+            self._note_store(error)
+            self._add_wake(live_id, counts=counts)
+            return False
+        return True
+
+    async def _reconcile(self) -> None:
+        """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
+        cursors = await self._store.cursors()
+        for live_id, version in (await self._room_log.versions(list(cursors))).items():
+            if cursors[live_id] != version:
+                await self._store.wake(live_id, self._now(), num=False)
+
+    async def _relay(self, claim: RelayClaim) -> None:
+        why = ""
+        try:
+            await self._publisher.relay(claim)
+        except ClaimLost:
+            log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
+        except (QLiveError, TimeoutError) as error:
+            why = f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            await self._release(claim, 0.0)  # for another process, at once
+            raise
+        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+            why = self._note_failure(claim, error)
+        if why:
+            seconds = backoff(claim.tries + 1, LONGEST_BACKOFF)
+            log.info("relay_postponed", live_id=claim.live_id, seconds=round(seconds, 1), why=why)
+            await self._release(claim, seconds)
+
+    def _note_failure(self, claim: RelayClaim, error: Exception) -> str:
+        """Logs a bug with its trace, an outage of the database without."""
+        if storage_error(error):
+            self._note_store(error)
+        else:
+            log.error("relay_crashed", live_id=claim.live_id, exc_info=error)
+        return type(error).__name__
+
+    async def _release(self, claim: RelayClaim, seconds: float) -> None:
+        try:
+            await self._store.postpone(claim, self._now() + timedelta(seconds=seconds))
+        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+            self._note_store(error)  # the lease expires, and the room is claimed again
+
+    def _add_wake(self, live_id: int, *, counts: bool) -> None:
+        self._pending[live_id] = counts or self._pending.get(live_id, False)
+
+    def _has_capacity(self, live_id: int) -> bool:
+        """Beyond MAX_PENDING_WAKES a room waits for its next event or for `_reconcile`."""
+        full = self.waiting >= MAX_PENDING_WAKES
+        if full and not self._is_full:
+            log.error("relay_full", rooms=MAX_PENDING_WAKES)
+        self._is_full = full
+        return not full or live_id in self._pending or live_id in self._audience_changed

@@ -1,0 +1,134 @@
+"""Grants, debt settlements and reversals: one idempotent transaction each."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+
+from ledger.errors import EntryExists, EntryNotFound, NotReversible, RequestIdReused
+from ledger.journal import (
+    HOUSE,
+    JournalEntry,
+    JsonObject,
+    Kind,
+    Posting,
+    affected_users,
+    debt_account,
+    negate,
+    postings_for,
+    user_account,
+)
+from storage.ledger import LedgerStore
+
+REVERSIBLE = ("gift", "grant")
+LockUsers = Callable[..., AbstractAsyncContextManager[None]]
+"""Locks the balances of the users named, within this process."""
+
+
+class LedgerService:
+    """Moves gold, idempotently by key: entry and balances in one transaction.
+
+    A repeated key returns the stored answer, with other content it raises RequestIdReused.
+    """
+
+    def __init__(self, ledger: LedgerStore, hold: LockUsers) -> None:
+        self._ledger = ledger
+        self._hold = hold
+
+    async def grant(
+        self, user_id: str, gold: int, reason: str, request_id: str, by: str
+    ) -> JsonObject:
+        """Grant gold from the house; returns the user's {"gold", "income"}.
+
+        Raises RequestIdReused, UserNotFound.
+        """
+        key = f"grant:{request_id}"
+        content = {"to": user_id, "gold": gold}
+        entry = JournalEntry(key, "grant", by, postings_for(user_id, gold), content, note=reason)
+
+        async def write(tx: Any) -> JsonObject:
+            balance = (await self._ledger.move(tx, entry.lines))[user_id]
+            answer = balance._asdict()
+            await self._ledger.write(tx, replace(entry, answer=answer), None)
+            return answer
+
+        async def carry_out() -> JsonObject:
+            async with self._hold(user_id):
+                return await self._ledger.run_transaction(write)
+
+        return await self._run_once(key, content, carry_out)
+
+    async def settle_debt(
+        self, user_id: str, gold: int, reason: str, request_id: str, by: str, *, by_house: bool
+    ) -> JsonObject:
+        """Settle a user's debt from their balance or by the house; returns {"gold", "income"}.
+
+        Raises DebtExceeded, InsufficientGold, RequestIdReused.
+        """
+        payer = HOUSE if by_house else user_account(user_id)
+        lines = (Posting(payer, "gold", -gold), Posting(debt_account(user_id), "gold", gold))
+        content = {"owed_by": user_id, "gold": gold, "by_house": by_house}
+        kind: Kind = "grant" if by_house else "reversal"
+        entry = JournalEntry(f"settle:{request_id}", kind, by, lines, content, note=reason)
+
+        async def write(tx: Any) -> JsonObject:
+            await self._must_be_new(tx, entry.key)
+            await self._ledger.move(tx, lines)
+            answer = (await self._ledger.balance(tx, user_id))._asdict()
+            await self._ledger.write(tx, replace(entry, answer=answer), None)
+            return answer
+
+        async def carry_out() -> JsonObject:
+            async with self._hold(user_id):
+                return await self._ledger.run_transaction(write)
+
+        return await self._run_once(entry.key, content, carry_out)
+
+    async def reverse(self, key: str, reason: str, by: str) -> JsonObject:
+        """Reverse a gift or a grant, once; returns {"reverses"}.
+
+        Raises EntryNotFound, NotReversible, and InsufficientGold if it was spent already.
+        """
+        entry = await self._ledger.entry(key)
+        if entry is None:
+            raise EntryNotFound
+        if entry.kind not in REVERSIBLE:
+            raise NotReversible
+        content = {"reverses": key}
+        reversal = JournalEntry(
+            f"reversal:{key}", "reversal", by, negate(entry.lines), content, content, reason
+        )
+
+        async def write(tx: Any) -> JsonObject:
+            await self._must_be_new(tx, reversal.key)
+            await self._ledger.move(tx, reversal.lines)
+            await self._ledger.write(tx, reversal, None)
+            await self._ledger.subtract_from_rankings(tx, key)
+            return content
+
+        async def carry_out() -> JsonObject:
+            async with self._hold(*affected_users(entry.lines)):
+                return await self._ledger.run_transaction(write)
+
+        return await self._run_once(reversal.key, content, carry_out)
+
+    async def _must_be_new(self, tx: Any, key: str) -> None:
+        """Raise EntryExists first: a repetition could fail with InsufficientGold instead."""
+        if await self._ledger.find(key, tx):
+            raise EntryExists(key)
+
+    async def _run_once(
+        self, key: str, content: JsonObject, carry_out: Callable[[], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        if stored := await self._ledger.find(key):
+            return _stored_answer(stored, content)
+        try:
+            return await carry_out()
+        except EntryExists as existing:
+            return _stored_answer(await self._ledger.find_committed(existing.key), content)
+
+
+def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:
+    if dict(stored[0]) != dict(content):
+        raise RequestIdReused
+    return stored[1]

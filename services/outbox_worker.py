@@ -1,0 +1,91 @@
+"""Delivers the messages of the outbox to Tencent, at least once each.
+
+A crash, an expired lease or a database failure between delivery and its acknowledgement repeats a
+delivery, so every action must be idempotent at the receiver.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from core.errors import QLiveError
+from services.leased_worker import LeasedWorker, backoff
+from storage.outbox import OutboxMessage, OutboxStore
+from tencent.errors import ImRejected
+
+log = structlog.get_logger("services.outbox_worker")
+
+CONCURRENCY = 4
+MAX_TRIES = 20  # with the backoff below: about two hours
+LONGEST_BACKOFF = 600.0  # seconds
+DELIVERY_SECONDS = 60.0
+LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other worker repeats it
+
+Actions = Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]]
+
+
+class OutboxWorker(LeasedWorker[OutboxMessage]):
+    """Runs the action for the kind of each message in `store`."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        actions: Actions,
+        permanent: tuple[type[Exception], ...] = (ImRejected,),
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        idle: float = 1.0,
+    ) -> None:
+        """A message whose action raises one of `permanent` is not tried again."""
+        super().__init__(
+            "outbox",
+            store.claim,
+            self._deliver,
+            concurrency=CONCURRENCY,
+            lease=LEASE,
+            now=now,
+            idle=idle,
+            in_batches=True,
+        )
+        self._store = store
+        self._actions = actions
+        self._permanent = permanent
+
+    async def _deliver(self, message: OutboxMessage) -> None:
+        why, is_final = await self._failure_of(message)
+        try:
+            if not why:
+                await self._store.mark_done(message.id)
+            elif is_final or message.tries >= MAX_TRIES:
+                log.error("outbox_message_failed", kind=message.kind, id=message.id, why=why)
+                await self._store.mark_failed(message.id, why)
+            else:
+                seconds = backoff(message.tries, LONGEST_BACKOFF)
+                await self._store.reschedule(
+                    message.id, self._now() + timedelta(seconds=seconds), why
+                )
+        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+            self._note_store(error)  # the lease expires, and the message is delivered again
+
+    async def _failure_of(self, message: OutboxMessage) -> tuple[str, bool]:
+        """Runs the action: why it failed, "" if it did not, and whether the failure is final."""
+        if message.kind not in self._actions:
+            return f"no action for {message.kind}", True
+        if message.tries > MAX_TRIES:
+            # Delivering this message may be what kills the workers.
+            return "worker died during every attempt", True
+        try:
+            async with asyncio.timeout(DELIVERY_SECONDS):
+                await self._actions[message.kind](message.payload)
+        except self._permanent as error:
+            return f"{type(error).__name__}: {error}", True
+        except (QLiveError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}", False
+        except Exception as error:
+            # A bug. Its text may contain secrets: the store gets the type only.
+            log.exception("outbox_action_crashed", kind=message.kind, id=message.id)
+            return type(error).__name__, False
+        return "", False

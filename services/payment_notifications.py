@@ -1,0 +1,118 @@
+"""Processes payment and refund notifications from WeChat, checked against the order."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from core.errors import InvalidParameter, NotFound, TryAgain
+from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
+from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
+from services.payments import PaymentService
+from storage.inbox import InboxMessage, InboxStore
+from storage.orders import OrderStore
+from tencent.errors import NotVerified, Unreadable
+from tencent.message_push import MessagePush
+from tencent.pay import JsapiClient
+from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.xpay import PROVIDER as XPAY
+from tencent.xpay import XpayClient, parse_event
+
+ENCRYPTED = "yes"
+"""Stored value of `sealed` for an encrypted push."""
+
+
+class PaymentNotificationService:
+    """Credits payments and reverses refunds of which WeChat notifies us.
+
+    Gold is credited only by these notifications and by the order query.
+    """
+
+    def __init__(
+        self,
+        inbox: InboxService,
+        messages: InboxStore,
+        orders: OrderStore,
+        payments: PaymentService,
+        jsapi: JsapiClient | None,
+        xpay: XpayClient,
+    ) -> None:
+        self._inbox = inbox
+        self._messages = messages
+        self._orders = orders
+        self._payments = payments
+        self._jsapi = jsapi
+        self._xpay = xpay
+
+    async def book(
+        self, payment_event: Payment | Refund | None, ignore_reason: str
+    ) -> CallbackOutcome:
+        """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
+
+        Raises TryAgain for a refund whose payment is not credited yet.
+        """
+        try:
+            if isinstance(payment_event, Payment):
+                await self._payments.credit(payment_event)
+            elif isinstance(payment_event, Refund):
+                await self._payments.refund(payment_event)
+            else:
+                return ignored(ignore_reason)
+        except PaymentRefused as refusal:
+            reason = refusal.reason
+            if isinstance(payment_event, Refund) and reason == RefusalReason.NOT_PAID:
+                raise TryAgain from None  # the payment's notification may still be on its way
+            return CallbackOutcome("refused", reason.value, lasting=reason != RefusalReason.ORDER)
+        return DONE._replace(lasting=True)
+
+    async def process_push(self, push: MessagePush) -> CallbackOutcome:
+        """Process a verified push of xpay.
+
+        In plain mode the signature does not cover the content: a payment is confirmed by a query,
+        a refund is refused.
+        """
+        try:
+            payment_event = parse_event(push.content)
+        except Unreadable:
+            return refused("unreadable")
+        if isinstance(payment_event, Refund) and not push.encrypted:
+            return refused("plain")
+        if isinstance(payment_event, Payment) and not push.encrypted:
+            order = await self._orders.find(payment_event.order)
+            if order is None or order.provider != XPAY:
+                return refused(RefusalReason.ORDER.value)
+            payment_event = await self._xpay.query(order)
+            if payment_event is None:
+                raise TryAgain  # the push may arrive before a query shows the payment
+        return await self.book(payment_event, "unknown_event")
+
+    async def reprocess(self, message_id: str) -> CallbackOutcome:
+        """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""
+        row = await self._messages.find(message_id)
+        if row is None:
+            raise NotFound
+        if row["source"] not in (JSAPI, XPAY) or not await self._messages.reopen(message_id):
+            raise InvalidParameter({"id": "is no genuine report of money"})
+        message = _message(row)
+        outcome = await self._process(message)
+        await self._inbox.record_outcome(message, outcome)
+        return outcome
+
+    async def _process(self, message: InboxMessage) -> CallbackOutcome:
+        if message.source == XPAY:
+            encrypted = dict(parse_qsl(message.query)).get("sealed") == ENCRYPTED
+            push = MessagePush(json.loads(message.raw), encrypted=encrypted)
+            return await self.process_push(push)
+        try:
+            payment_event = (
+                self._jsapi.notifications.read_verified(message.raw.encode())
+                if self._jsapi
+                else None
+            )
+        except NotVerified:
+            return refused("seal")  # the APIv3 key has changed since
+        return await self.book(payment_event, "unknown_event")
+
+
+def _message(row: Mapping[str, Any]) -> InboxMessage:
+    return InboxMessage(row["source"], row["_id"].partition(":")[2], row["query"], row["raw"])

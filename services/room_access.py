@@ -1,0 +1,85 @@
+"""Authorizes room subscriptions, builds the first snapshot, maps errors to close codes."""
+
+import asyncio
+
+import structlog
+
+from core.clock import now_ms
+from core.errors import QLiveError
+from realtime.close_codes import CloseCode
+from realtime.resume import RoomView
+from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
+from rooms.room import Room
+from rooms.snapshot import snapshot
+from services.errors import AccountBanned, NotAuthenticated
+from storage.errors import storage_error
+from storage.stores import Stores
+from tencent.stream_urls import StreamUrls
+
+log = structlog.get_logger("qlive.socket")
+
+
+class RoomAccess:
+    """Decides who may subscribe to a room, and what a subscriber receives first."""
+
+    def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
+        self._stores = stores
+        self._stream_urls = stream_urls
+
+    async def authorize(self, live_id: int, user_id: str) -> Room:
+        """The room, if the user may subscribe to it.
+
+        Raises UserNotFound, AccountBanned, RoomNotFound, RemovedFromRoom, NotLive or NotAMember.
+        """
+        stores = self._stores
+        user, member = await asyncio.gather(stores.users.get(user_id), stores.members.get(user_id))
+        if user.banned:
+            raise AccountBanned
+        # Read after the membership: a user removed in between is already banned in the room.
+        room = await stores.rooms.read(live_id)
+        if room is None:
+            raise RoomNotFound
+        if room.is_banned(user_id, now_ms()):
+            raise RemovedFromRoom
+        if not room.live:
+            raise NotLive
+        if member is None or room.role_in(member) is None:
+            raise NotAMember
+        return room
+
+    async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
+        """Close code for a socket whose user may no longer be in the room; None otherwise."""
+        try:
+            await self.authorize(live_id, user_id)
+        except Exception as error:  # noqa: BLE001 - every error has a close code
+            code = close_code_for(error)
+            # A failure of the server closes no socket.
+            return None if code == CloseCode.RESTART else code
+        return None
+
+    async def load_view(self, live_id: int, user_id: str) -> RoomView:
+        """Snapshot of the room for a joining member; raises as `authorize`."""
+        room = await self.authorize(live_id, user_id)
+        counts = await self._stores.members.count(live_id, room.epoch)
+        data = snapshot(room, counts, self._play_url)
+        return RoomView(room.epoch, room.version, data)
+
+    def _play_url(self, stream: str) -> str:
+        return self._stream_urls.play(stream, now_ms() // 1000)
+
+
+def close_code_for(error: Exception) -> CloseCode:
+    """Close code for an error; RESTART (reconnect) when the client is not at fault."""
+    refusal = error if isinstance(error, QLiveError) else storage_error(error)
+    match refusal:
+        case NotAuthenticated():
+            return CloseCode.TOKEN
+        case AccountBanned() | RemovedFromRoom():
+            return CloseCode.PUT_OUT
+        case NotLive():
+            return CloseCode.ENDED
+        case NotAMember() | RoomNotFound():
+            return CloseCode.NOT_A_MEMBER
+        case None:
+            log.error("request_failed", exc_info=error)
+    return CloseCode.RESTART

@@ -1,0 +1,137 @@
+"""Builds all use cases of one process on shared stores and clients."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.locks import NamedLocks
+from realtime.realtime import Realtime
+from rooms.keeper import Keeper
+from services.callbacks import CallbackService
+from services.catalogue import CatalogueService
+from services.gifts import GiftService
+from services.im_relay import ImRelay
+from services.inbox import InboxService
+from services.ledger import LedgerService
+from services.ledger_audit import LedgerAudit
+from services.live_rooms import LiveRoomService
+from services.moderation import ModerationService
+from services.outbox_actions import CSS_KINDS, css_actions, im_actions
+from services.outbox_worker import OutboxWorker
+from services.payment_notifications import PaymentNotificationService
+from services.payments import PaymentService
+from services.profiles import ProfileService
+from services.recharge import RechargeService
+from services.room_access import RoomAccess
+from services.room_list import rooms_by_audience
+from services.sign_in import SignInService
+from services.token_cache import TokenCache
+from services.unpaid_orders import UnpaidOrderSweep
+from storage.field_cipher import FieldCipher
+from storage.stores import Stores
+from tencent.clients import TencentClients
+from tencent.errors import CssRejected, ImRejected
+from tencent.pay import JsapiClient
+from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.xpay import PROVIDER as XPAY
+from tencent.xpay import XpayClient
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentConfig:
+    """Payment settings of the use cases.
+
+    `provider` is jsapi or xpay, `content_key` signs the payment parameters for the client,
+    `sealing_key` encrypts WeChat's session keys.
+    """
+
+    provider: str
+    sandbox: bool
+    content_key: str = field(repr=False)
+    sealing_key: str = field(repr=False)
+
+
+class Services:
+    """All use cases of one process, and its background workers."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        tencent: TencentClients,
+        realtime: Realtime,
+        keeper: Keeper,
+        locks: NamedLocks,
+        im_relay: ImRelay | None,
+        *,
+        process_id: str,
+        payment: PaymentConfig,
+    ) -> None:
+        hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
+        outbox, providers = stores.outbox, _providers(tencent)
+        self.im_relay = im_relay
+        self.im_outbox = OutboxWorker(
+            outbox.without(*CSS_KINDS), im_actions(tencent.im, stores.users), (ImRejected,)
+        )
+        self.css_outbox = OutboxWorker(
+            outbox.only(*CSS_KINDS), css_actions(tencent.css), (CssRejected,)
+        )
+        self.token_cache = TokenCache(stores.tokens, realtime.bus)
+        self.moderation = ModerationService(
+            stores,
+            hub,
+            keeper,
+            self.token_cache,
+            self.im_outbox,
+            process_id=process_id,
+            has_im_relay=im_relay is not None,
+        )
+        self.sign_in = SignInService(
+            stores,
+            tencent.wechat,
+            keeper,
+            self.moderation,
+            self.im_outbox,
+            cipher,
+            keeps_session_keys=payment.provider == XPAY,
+        )
+        self.profiles = ProfileService(stores, keeper, hub, self.im_outbox)
+        self.live_rooms = LiveRoomService(
+            stores, keeper, realtime.presence, tencent.im, tencent.stream_urls
+        )
+        self.room_access = RoomAccess(stores, tencent.stream_urls)
+        self.room_list = rooms_by_audience(stores.rooms, stores.members)
+        self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
+        self.gifts = GiftService(
+            stores.gift_batches, stores.members, keeper, locks.hold, self.catalogue
+        )
+        self.ledger = LedgerService(stores.ledger, locks.hold)
+        self.ledger_audit = LedgerAudit(
+            stores.job_leases, stores.ledger_reconciler, stores.orders, {}
+        )
+        self.payments = PaymentService(stores.ledger, stores.orders, locks.hold)
+        self.recharge = RechargeService(
+            stores.orders,
+            stores.blocks,
+            stores.users,
+            cipher,
+            providers,
+            provider=payment.provider,
+            sandbox=payment.sandbox,
+            content_key=payment.content_key,
+        )
+        self.inbox = InboxService(stores.inbox)
+        self.callbacks = CallbackService(
+            realtime.presence,
+            outbox,
+            self.css_outbox,
+            drops_streams=stores.rooms.drops_streams,
+        )
+        self.payment_notifications = PaymentNotificationService(
+            self.inbox, stores.inbox, stores.orders, self.payments, tencent.jsapi, tencent.xpay
+        )
+        self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
+
+
+def _providers(tencent: TencentClients) -> Mapping[str, JsapiClient | XpayClient]:
+    """Payment clients by provider name, as stored in orders."""
+    clients: dict[str, JsapiClient | XpayClient] = {XPAY: tencent.xpay}
+    return clients | ({JSAPI: tencent.jsapi} if tencent.jsapi else {})

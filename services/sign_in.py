@@ -1,0 +1,94 @@
+"""Login, registration and logout of users."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from realtime.bus import TokenRevoked
+from rooms.keeper import Keeper
+from services.moderation import ModerationService
+from services.outbox_worker import OutboxWorker
+from storage.field_cipher import FieldCipher
+from storage.stores import Stores
+from storage.tokens import token_id
+from storage.users import User
+from tencent import encrypted_profile
+from tencent.errors import InvalidEncryptedData
+from tencent.wechat import WechatClient, WechatLogin
+
+
+class SignInService:
+    """Exchanges WeChat login codes for our tokens."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        wechat: WechatClient,
+        keeper: Keeper,
+        moderation: ModerationService,
+        im_outbox: OutboxWorker,
+        cipher: FieldCipher,
+        *,
+        keeps_session_keys: bool,
+    ) -> None:
+        """`keeps_session_keys`: store WeChat's session keys; only virtual payment needs them."""
+        self._stores = stores
+        self._wechat = wechat
+        self._keeper = keeper
+        self._moderation = moderation
+        self._im_outbox = im_outbox
+        self._cipher = cipher
+        self._keeps_session_keys = keeps_session_keys
+
+    async def log_in(self, app_id: str, code: str) -> User | None:
+        """Log in with a WeChat account; None if it is not registered yet."""
+        login = await self._wechat.exchange(app_id, code)
+        user = await self._stores.users.by_openid(app_id, login.openid)
+        if user is None:
+            return None
+        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
+        await self._keep_session_key(user.user_id, login)
+        return user
+
+    async def register(
+        self, app_id: str, code: str, encrypted: str, iv: str, clean_name: Callable[[str], str]
+    ) -> User:
+        """Create a user with the profile that WeChat encrypted, or return the existing one."""
+        login = await self._wechat.exchange(app_id, code)
+        data = encrypted_profile.decrypt(login.session_key, encrypted, iv, app_id)
+        profile = encrypted_profile.parse_profile(data)
+        if profile.openid not in (None, login.openid):
+            raise InvalidEncryptedData
+        user, _ = await self._stores.users.create(
+            app_id,
+            login.openid,
+            nickname=clean_name(profile.nickname),
+            gender=profile.gender,
+            face_url=profile.face_url,
+            last_login_time=datetime.now(UTC),
+        )
+        await self._keep_session_key(user.user_id, login)
+        await self._stores.outbox.add("account_import", {"user_id": user.user_id})
+        self._im_outbox.nudge()
+        return user
+
+    async def issue_token(self, user_id: str) -> str:
+        """Issue a token; above the limit per user, revoke the oldest.
+
+        The socket of a revoked token is closed.
+        """
+        token, dropped = await self._stores.tokens.issue(user_id)
+        for old in dropped:
+            await self._moderation.evict(TokenRevoked(old))
+        return token
+
+    async def log_out(self, token: str, user_id: str) -> None:
+        """Revoke the token and leave every room; a host's live ends. Idempotent."""
+        await self._stores.tokens.revoke(token)
+        await self._moderation.evict(TokenRevoked(token_id(token)))
+        await self._keeper.leave_all(user_id)
+        await self._stores.tokens.mark_logout_complete(token)
+
+    async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
+        if self._keeps_session_keys:
+            sealed = self._cipher.encrypt(login.session_key, user_id)
+            await self._stores.users.store_session_key(user_id, sealed)

@@ -1,0 +1,112 @@
+"""Polls payment providers for unpaid orders; credits or finally closes them."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
+from services.payments import PaymentService
+from storage.orders import OrderStore
+from tencent.errors import ServiceUnavailable
+
+log = structlog.get_logger("qlive.orders")
+
+CLOSE_AFTER = timedelta(hours=3)
+"""The provider's offer is valid for 2 hours; a payment may still be in flight then."""
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long errors are retried: a provider may have only an error for an unknown order."""
+NORMAL_OUTCOMES = ("paid", "delivered", "closed", "later")
+"""Every other outcome is the reason why a payment was refused."""
+CLAIM_LEASE = timedelta(minutes=1)
+"""Lease of an order while a process checks it."""
+
+
+class PaymentProvider(Protocol):
+    """API of a payment provider; calls are idempotent, and raise if it does not answer."""
+
+    async def query(self, order: Order) -> Payment | None:
+        """The payment, or None if the order is not paid yet."""
+
+    async def close(self, order: Order) -> None:
+        """Make the order unpayable, if the provider supports that."""
+
+    async def deliver(self, order: Order) -> None:
+        """Confirm that the gold is credited, if the provider expects that."""
+
+
+class UnpaidOrderSweep:
+    """Credits payments found by polling, idempotently with their notifications."""
+
+    def __init__(
+        self, orders: OrderStore, payments: PaymentService, providers: Mapping[str, PaymentProvider]
+    ) -> None:
+        """`providers` by name, as stored in orders."""
+        self._orders = orders
+        self._payments = payments
+        self._providers = providers
+
+    async def sweep(self) -> AsyncIterator[tuple[Order, str]]:
+        """Check every order that is due; yields each with its outcome."""
+        while True:
+            now = datetime.now(UTC)
+            claimed = await self._orders.claim(now, now + CLAIM_LEASE)
+            if claimed is None:
+                return
+            try:
+                outcome = await self.check(claimed, now)
+            except ServiceUnavailable:
+                outcome = await self.put_off(claimed, now)
+            log.info("order_checked", order=claimed.order.number, outcome=outcome)
+            yield claimed.order, outcome
+
+    async def check(self, open_: ClaimedOrder, now: datetime) -> str:
+        """Check one order: paid, delivered, closed, later, or why its payment was refused.
+
+        Errors of the provider propagate; the caller then calls `put_off`.
+        """
+        order, number = open_.order, open_.order.number
+        provider, late = self._providers.get(order.provider), now - open_.created_at >= CLOSE_AFTER
+        if provider is None:
+            await self._orders.close(number)
+            return "closed"
+        if order.state == "paid":
+            await provider.deliver(order)
+            await self._orders.delivered(number)
+            return "delivered"
+        if late:
+            await provider.close(order)  # queried afterwards: it may have been paid just before
+        payment = await provider.query(order)
+        if payment:
+            return await self._credit(order, payment)
+        if late:
+            await self._orders.close(number)
+            return "closed"
+        await self._orders.postpone(number, next_check_at(open_, now))
+        return "later"
+
+    async def put_off(self, open_: ClaimedOrder, now: datetime) -> str:
+        """Postpone an order whose provider did not answer; after GIVE_UP_AFTER, close it."""
+        order = open_.order
+        if now - open_.created_at >= GIVE_UP_AFTER:
+            give_up = self._orders.delivered if order.state == "paid" else self._orders.close
+            await give_up(order.number)
+            return "closed"
+        await self._orders.postpone(order.number, next_check_at(open_, now))
+        return "later"
+
+    async def _credit(self, order: Order, payment: Payment) -> str:
+        try:
+            await self._payments.credit(payment)
+        except PaymentRefused as refused:
+            await self._orders.dispute(order.number, refused.reason.value)
+            return refused.reason.value
+        return "paid"
+
+
+def next_check_at(open_: ClaimedOrder, now: datetime) -> datetime:
+    """Time of the next check, by age of the order, whatever the number of checks."""
+    age = now - open_.created_at
+    waits = [wait for wait in (*QUERY_AFTER, CLOSE_AFTER) if wait > age]
+    return open_.created_at + waits[0] if waits else now + QUERY_AFTER[-1]

@@ -1,0 +1,67 @@
+"""Catalogues maintained by operators: documents numbered from 1."""
+
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from core.errors import NotFound
+from storage.counters import CounterStore
+from storage.database import Collection, Database, Document
+
+
+class CatalogueStore:
+    """One catalogue; `not_found_error` is raised for an unknown id."""
+
+    name: str
+    not_found_error: type[NotFound] = NotFound
+    order: tuple[tuple[str, int], ...] = (("_id", 1),)
+
+    def __init__(self, database: Database, counters: CounterStore) -> None:
+        self._rows: Collection = database.collection(self.name)
+        self._counters = counters
+
+    async def make_indexes(self) -> None:
+        await self._rows.create_index(list(self.order))
+
+    def to_row(self, fields: Document) -> Document:
+        """The fields as stored."""
+        return fields
+
+    def from_row(self, row: Document) -> Document:
+        """The fields as passed to `add` and `edit`."""
+        return row
+
+    async def get(self, number: int) -> Document:
+        row = await self._rows.find_one({"_id": number})
+        if row is None:
+            raise self.not_found_error
+        return self._item(row)
+
+    async def all(self) -> list[Document]:
+        return [self._item(row) for row in await self._rows.find().sort(list(self.order)).to_list()]
+
+    async def add(self, **fields: Any) -> Document:
+        number = await self._counters.next(self.name)
+        await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+        return {"id": number, **fields}
+
+    async def edit(self, number: int, **fields: Any) -> Document:
+        if not fields:
+            return await self.get(number)
+        row = await self._rows.find_one_and_update(
+            {"_id": number}, {"$set": self.to_row(fields)}, return_document=ReturnDocument.AFTER
+        )
+        if row is None:
+            raise self.not_found_error
+        return self._item(row)
+
+    async def remove(self, number: int) -> None:
+        result = await self._rows.delete_one({"_id": number})
+        if not result.deleted_count:
+            raise self.not_found_error
+
+    async def is_empty(self) -> bool:
+        return await self._rows.find_one({}, {"_id": 1}) is None
+
+    def _item(self, row: Document) -> Document:
+        return self.from_row({"id": row.pop("_id"), **row})

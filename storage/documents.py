@@ -1,0 +1,32 @@
+"""Batched reads of documents by `_id`."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+from core.batching import BatchLoader
+from storage.database import Collection, Document
+from storage.errors import StorageUnavailable
+
+T = TypeVar("T")
+
+
+def documents_by_id(
+    collection: Collection, parse: Callable[[Document], T], exclude: str = ""
+) -> BatchLoader[T]:
+    """Loads documents and parses each; `exclude` is a field that is not read.
+
+    A document that cannot be parsed fails only the callers that asked for it.
+    """
+    projection = {exclude: 0} if exclude else None
+
+    def parsed(document: Document) -> T | Exception:
+        try:
+            return parse(document)
+        except Exception as error:  # noqa: BLE001 - raised to the callers of this document
+            return error
+
+    async def load(ids: Sequence[Hashable]) -> dict[Hashable, T | Exception]:
+        found = await collection.find({"_id": {"$in": [*ids]}}, projection).to_list()
+        return {document["_id"]: parsed(document) for document in found}
+
+    return BatchLoader(load, StorageUnavailable)

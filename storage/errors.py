@@ -1,0 +1,50 @@
+"""Storage errors, and their mapping from PyMongo failures.
+
+NotFound
+├── UserNotFound         no_such_user
+├── GiftNotFound         no_such_gift
+└── BlockNotFound        no_such_block
+Unavailable
+└── StorageUnavailable   storage_away
+"""
+
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from core.errors import NotFound, QLiveError, TryAgain, Unavailable
+
+
+class UserNotFound(NotFound):
+    code, detail = "no_such_user", "There is no such user."
+
+
+class GiftNotFound(NotFound):
+    code, detail = "no_such_gift", "There is no such gift."
+
+
+class BlockNotFound(NotFound):
+    code, detail = "no_such_block", "There is no such recharge block."
+
+
+class StorageUnavailable(Unavailable):
+    code, detail = "storage_away", "The database is unavailable; try again later."
+
+
+def storage_error(error: BaseException) -> QLiveError | None:
+    """The client-facing error for a PyMongo failure; None for a bug."""
+    if isinstance(error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WTimeoutError):
+        return StorageUnavailable()
+    if isinstance(error, ConfigurationError) and "Sessions" in str(error):
+        return StorageUnavailable()  # a mongod that is still starting does not support them yet
+    if isinstance(error, PyMongoError):
+        if error.timeout or error.has_error_label("RetryableWriteError"):
+            return StorageUnavailable()
+        if error.has_error_label("TransientTransactionError"):
+            return TryAgain()
+    return None

@@ -1,0 +1,115 @@
+"""Reads the context of a batch of gifts, and writes the decided batch."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from core.errors import WriteConflict
+from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
+from ledger.gifts import GiftTransfer
+from ledger.journal import Balance, JsonObject
+from rooms.members import Face, Person
+from storage.database import Collection, Database, Document, Session
+from storage.ledger import entry_document
+from storage.rankings import RankingStore
+
+T = TypeVar("T")
+DUPLICATE_KEY = 11000
+USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
+
+
+class BatchContext(NamedTuple):
+    """Data read to decide on a batch; `faces` has the users who exist."""
+
+    batch: GiftBatch
+    faces: dict[str, Face]
+
+
+class GiftBatchStore:
+    """Optimistic locking: a batch is decided on data read before its transaction.
+
+    It is written only if every balance is unchanged and every key is free; else WriteConflict, and
+    the caller reads and decides again.
+    """
+
+    def __init__(self, database: Database, ranks: RankingStore) -> None:
+        self._database = database
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+        self._ranks = ranks
+
+    async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        return await self._database.transaction_with_retry(work)
+
+    async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        """Read the context of a batch in at most three queries.
+
+        Balances are read first, so that an entry that has changed one of them is found, too.
+        """
+        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+        balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
+        faces = {row["_id"]: _face_of(row) for row in rows}
+        at = datetime.now(UTC)
+        written = await self._written([it.key for it in transfers if it.request_id])
+        same = await self._same([it for it in transfers if it.may_be_a_retry], at)
+        return BatchContext(GiftBatch(at, balances, written, same), faces)
+
+    async def write(self, session: Session, batch: GiftBatch) -> None:
+        """Write the whole batch, or raise WriteConflict."""
+        rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
+        try:
+            await self._ledger.insert_many(rows, session=session)
+        except BulkWriteError as error:
+            if any(it["code"] == DUPLICATE_KEY for it in error.details["writeErrors"]):
+                raise WriteConflict from None
+            raise
+        if updates := [_update(change) for change in batch.balance_changes]:
+            result = await self._users.bulk_write(updates, session=session)
+            if result.matched_count != len(updates):
+                raise WriteConflict
+        await self._ranks.add(batch.ranking_changes, session)
+
+    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
+        if not keys:
+            return {}
+        projection = {"content": 1, "answer": 1}
+        rows = await self._ledger.find({"_id": {"$in": [*keys]}}, projection).to_list()
+        return {row["_id"]: StoredEntry(row["content"], row["answer"]) for row in rows}
+
+    async def _same(
+        self, transfers: Sequence[GiftTransfer], now: datetime
+    ) -> dict[tuple[str, str, int, int], JsonObject]:
+        """Answer to the latest identical gift of each possible retry, by fingerprint."""
+        if not transfers:
+            return {}
+        same = {it.fingerprint: _same_gift(it, now) for it in transfers}
+        fields = {"by": 1, "content": 1, "answer": 1}
+        rows = await self._ledger.find({"$or": [*same.values()]}, fields).sort("at", 1).to_list()
+        return {_fingerprint_of(row): row["answer"] for row in rows}
+
+
+def _face_of(row: Document) -> Face:
+    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
+
+
+def _same_gift(transfer: GiftTransfer, now: datetime) -> Document:
+    since = now - timedelta(milliseconds=transfer.repeat_ms)
+    content = dict(transfer.content)
+    return {"by": transfer.sender, "kind": "gift", "at": {"$gte": since}, "content": content}
+
+
+def _fingerprint_of(row: Document) -> tuple[str, str, int, int]:
+    content = row["content"]
+    return row["by"], content["to"], content["gift_id"], content["num"]
+
+
+def _update(change: BalanceChange) -> UpdateOne:
+    """Compare-and-swap on the balance, so that it cannot fall below 0."""
+    before, after = change.before, change.after
+    amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
+    return UpdateOne({"_id": change.user_id, **before._asdict()}, {"$inc": amounts})

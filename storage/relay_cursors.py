@@ -1,0 +1,117 @@
+"""relays: each room's relay cursor towards Tencent IM, and the claim on it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from storage.database import Collection, Database, Document
+
+
+@dataclass(frozen=True, slots=True)
+class RelayClaim:
+    """A claim on one room, with its row as of the claim.
+
+    Events of `epoch` up to `seq` have been relayed (`epoch` "": none at all yet). Events before
+    `since`, when the row was created, are not relayed. `num_due`: the user counts may have
+    changed; they are not sent before `num_at`. `tries` counts failures since the last success,
+    `woken` all wakes, `claims` all claims.
+    """
+
+    live_id: int
+    epoch: str
+    seq: int
+    since: datetime
+    num_due: bool
+    num_at: datetime
+    tries: int
+    woken: int
+    claims: int
+
+
+class RelayCursorStore:
+    """One row per room. Any process may wake a room, only the claimant moves its cursor.
+
+    `due_at` is set while there is work, `claimed_until` is when others may claim. A wake during a
+    claim or a backoff sets only `due_at`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._relays: Collection = database.collection("relays")
+
+    async def make_indexes(self) -> None:
+        await self._relays.create_index("due_at", sparse=True)
+        await self._relays.create_index("over")
+
+    async def wake(self, live_id: int, now: datetime, *, num: bool) -> None:
+        """Make a room due, since it has events to relay, or (`num`) changed user counts."""
+        row = {"epoch": "", "seq": 0, "over": False, "since": now, "num_at": now}
+        row |= {"tries": 0, "claims": 0, "claimed_until": now}
+        if not num:
+            row["num_due"] = False
+        change: Document = {"$setOnInsert": row, "$min": {"due_at": now}, "$inc": {"woken": 1}}
+        if num:
+            change["$set"] = {"num_due": True}
+        await self._relays.update_one({"_id": live_id}, change, upsert=True)
+
+    async def claim(self, now: datetime, until: datetime) -> RelayClaim | None:
+        """Claim the room that has been due the longest, until `until`; None if none is due."""
+        row = await self._relays.find_one_and_update(
+            {"due_at": {"$lte": now}, "claimed_until": {"$lte": now}},
+            {"$set": {"claimed_until": until}, "$inc": {"claims": 1}},
+            sort=[("due_at", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return _claim_from(row) if row else None
+
+    async def advance(
+        self, claim: RelayClaim, epoch: str, seq: int, until: datetime, *, over: bool
+    ) -> bool:
+        """Move the cursor and extend the claim to `until`; False if the claim is lost.
+
+        `over`: this was the last event of the live session.
+        """
+        return await self._set(claim, epoch=epoch, seq=seq, over=over, tries=0, claimed_until=until)
+
+    async def release(
+        self,
+        claim: RelayClaim,
+        now: datetime,
+        num_at: datetime,
+        due_at: datetime | None,
+        *,
+        num_due: bool,
+    ) -> None:
+        """Release a claim after success: due at `due_at`, or at once if woken meanwhile."""
+        released = {"tries": 0, "num_at": num_at, "claimed_until": now}
+        update: Document = {"$set": {**released, "num_due": num_due}, "$unset": {"due_at": ""}}
+        if due_at:
+            update = {"$set": {**released, "num_due": num_due, "due_at": due_at}}
+        where = {**_unless_reclaimed(claim), "woken": claim.woken}
+        if not (await self._relays.update_one(where, update)).matched_count:
+            await self._set(claim, **released)
+
+    async def postpone(self, claim: RelayClaim, at: datetime) -> None:
+        """Back off after a failure: the room cannot be claimed before `at`, even if woken."""
+        change = {"$set": {"claimed_until": at}, "$inc": {"tries": 1}}
+        await self._relays.update_one(_unless_reclaimed(claim), change)
+
+    async def cursors(self) -> dict[int, tuple[str, int]]:
+        """(epoch, seq) by live_id, of rooms whose last live session is not fully relayed."""
+        found = self._relays.find({"over": False}, {"epoch": 1, "seq": 1})
+        return {row["_id"]: (row["epoch"], row["seq"]) async for row in found}
+
+    async def _set(self, claim: RelayClaim, **fields: Any) -> bool:
+        result = await self._relays.update_one(_unless_reclaimed(claim), {"$set": fields})
+        return result.matched_count == 1
+
+
+def _unless_reclaimed(claim: RelayClaim) -> Document:
+    """Filter that matches unless the room has been claimed again since."""
+    return {"_id": claim.live_id, "claims": claim.claims}
+
+
+def _claim_from(row: Document) -> RelayClaim:
+    fields = {name: row[name] for name in RelayClaim.__slots__ if name in row}
+    return RelayClaim(**{**fields, "live_id": row["_id"]})

@@ -1,0 +1,85 @@
+"""Single-member replica set of the embedded mongod, since transactions need a replica set."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+NAME = "qlive"
+_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED, _CONFIGURATION_IN_PROGRESS = 23, 94, 109
+_POLL_SECONDS = 0.02
+_TIMEOUT_SECONDS = 2
+
+
+def uri_of(port: int) -> str:
+    """URI of a direct, polled connection to a local mongod.
+
+    Direct: the host name in the set's configuration does not matter. Polled: saves the connection
+    of streaming monitoring, as a failure on the same machine is noticed anyway.
+    """
+    return f"mongodb://127.0.0.1:{port}/?directConnection=true&serverMonitoringMode=poll"
+
+
+async def become_primary(port: int) -> None:
+    """Initiate the set or update its port, and wait until it is writable. ConnectionError.
+
+    The client is closed before others connect: a client that has seen the member before its
+    initiation keeps raising "Sessions are not supported". The caller bounds the wait: a member
+    whose former port now belongs to an unresponsive program asks there for 30 s whether it is the
+    member itself, and answers replSetInitiate only then.
+    """
+    limit = _TIMEOUT_SECONDS * 1000
+    client = AsyncMongoClient[dict[str, Any]](
+        uri_of(port), serverSelectionTimeoutMS=limit, connectTimeoutMS=limit
+    )
+    try:
+        while not (await client.admin.command("hello")).get("isWritablePrimary"):
+            await _configure(client, f"127.0.0.1:{port}")
+            await asyncio.sleep(_POLL_SECONDS)
+    except PyMongoError as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        # Shielded: a client whose close is cancelled leaks its connections and tasks.
+        await asyncio.shield(client.close())
+
+
+async def _configure(client: AsyncMongoClient[dict[str, Any]], host: str) -> None:
+    try:
+        config = await _config(client)
+        if config is None:
+            first = {"_id": NAME, "members": [{"_id": 0, "host": host}]}
+            await client.admin.command("replSetInitiate", first)
+        elif config["members"][0]["host"] != host:
+            # Forced, since a member that is not in its own configuration cannot become primary.
+            config["members"][0]["host"] = host
+            await client.admin.command("replSetReconfig", config, force=True)
+    except OperationFailure as failure:
+        # The member is still loading its configuration; the caller retries.
+        if failure.code not in (_ALREADY_INITIALIZED, _CONFIGURATION_IN_PROGRESS):
+            raise
+
+
+async def _config(client: AsyncMongoClient[dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        config: dict[str, Any] = (await client.admin.command("replSetGetConfig"))["config"]
+    except OperationFailure as failure:
+        if failure.code != _NOT_YET_INITIALIZED:
+            raise
+        return None
+    return config
+
+
+def serves(port: int, data_dir: Path) -> bool:
+    """Whether the mongod at this port uses `data_dir`. Blocks for a few seconds at most."""
+    limit = _TIMEOUT_SECONDS * 1000
+    with MongoClient[dict[str, Any]](
+        uri_of(port), serverSelectionTimeoutMS=limit, connectTimeoutMS=limit, socketTimeoutMS=limit
+    ) as client:
+        try:
+            options = client.admin.command("getCmdLineOpts")["parsed"]
+        except PyMongoError:
+            return False
+    path: object = options.get("storage", {}).get("dbPath")
+    return path == str(data_dir.resolve())

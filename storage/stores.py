@@ -1,0 +1,87 @@
+"""All stores of one database."""
+
+from rooms.presence import GracePolicy
+from storage.audit import AuditStore
+from storage.blocks import RechargeBlockStore
+from storage.configs import ConfigStore
+from storage.counters import CounterStore
+from storage.database import Database
+from storage.evictions import EvictionStore
+from storage.gift_batches import GiftBatchStore
+from storage.gifts import GiftStore
+from storage.inbox import InboxStore
+from storage.job_leases import JobLeaseStore
+from storage.ledger import LedgerStore
+from storage.ledger_reconciler import LedgerReconciler
+from storage.likes import LikeStore
+from storage.members import MemberStore
+from storage.orders import OrderStore
+from storage.outbox import OutboxStore
+from storage.overview import OverviewStore
+from storage.presence import PresenceStore
+from storage.ranking_reconciler import RankingReconciler
+from storage.rankings import RankingStore
+from storage.relay_cursors import RelayCursorStore
+from storage.rooms import RoomStore
+from storage.tokens import TokenStore
+from storage.users import UserStore
+
+
+class Stores:
+    """One instance of each store for a process."""
+
+    def __init__(
+        self, database: Database, *, token_days: int, grace: GracePolicy, drops_streams: bool
+    ) -> None:
+        """`token_days` is the lifetime of an unused token, `grace` how long a member may be away;
+        `drops_streams` makes CSS end streams that are no longer allowed."""
+        counters = CounterStore(database)
+        self.members = MemberStore(database)
+        self.users = UserStore(database, self.members)
+        self.tokens = TokenStore(database, token_days)
+        self.outbox = OutboxStore(database)
+        self.rooms = RoomStore(
+            database, self.members, counters, self.outbox, drops_streams=drops_streams
+        )
+        self.presence = PresenceStore(database, grace)
+        self.evictions = EvictionStore(database)
+        self.inbox = InboxStore(database)
+        self.relay_cursors = RelayCursorStore(database)
+        self.gifts = GiftStore(database, counters)
+        self.blocks = RechargeBlockStore(database, counters)
+        self.configs = ConfigStore(database, counters)
+        self.likes = LikeStore(database)
+        self.orders = OrderStore(database)
+        self.audit = AuditStore(database)
+        self.rankings = RankingStore(database)
+        self.ledger = LedgerStore(database, self.rankings)
+        self.gift_batches = GiftBatchStore(database, self.rankings)
+        self.job_leases = JobLeaseStore(database)
+        self.overview = OverviewStore(database)
+        self.ledger_reconciler = LedgerReconciler(database)
+        self.ranking_reconciler = RankingReconciler(database)
+        self._database = database
+
+    async def make_indexes(self) -> None:
+        indexed = (
+            self.users,
+            self.tokens,
+            self.rooms,
+            self.members,
+            self.presence,
+            self.evictions,
+            self.inbox,
+            self.relay_cursors,
+            self.gifts,
+            self.blocks,
+            self.configs,
+            self.likes,
+            self.orders,
+            self.audit,
+            self.ledger,
+            self.rankings,
+            self.outbox,
+        )
+        with self._database.slow_operation_timeout():
+            for store in indexed:
+                await store.make_indexes()

@@ -1,0 +1,93 @@
+"""Errors of the WeChat and Tencent clients.
+
+QLiveError
+├── UnknownApp              unknown_app
+├── InvalidEncryptedData    encrypted_data
+└── InvalidWechatCode       wechat_code
+PermissionDenied
+└── WechatBlocked           wechat_blocked
+Unavailable
+└── ServiceUnavailable      <service>_away: wechat, im, pay, live
+
+The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
+NotVerified is the failed verification of an incoming message, for a Reason.
+"""
+
+from enum import StrEnum
+
+from core.errors import PermissionDenied, QLiveError, Unavailable
+
+
+class UnknownApp(QLiveError):
+    code, detail = "unknown_app", "Unknown appId."
+
+
+class InvalidEncryptedData(QLiveError):
+    code = "encrypted_data"
+    detail = "The encrypted data does not match this login; call wx.login again."
+
+
+class InvalidWechatCode(QLiveError):
+    code = "wechat_code"
+    detail = "This WeChat code is invalid, used or expired; call wx.login again."
+
+
+class WechatBlocked(PermissionDenied):
+    code, detail = "wechat_blocked", "WeChat has blocked this login as risky."
+
+
+class ServiceUnavailable(Unavailable):
+    """`service` is unreachable or returned no usable answer."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} is unavailable; try again later.")
+        self.code = f"{service}_away"
+
+
+class ImRejected(Exception):
+    """Tencent IM rejected a command permanently: a bug on our side."""
+
+    def __init__(self, code: int, info: str) -> None:
+        super().__init__(f"{code} {info}")
+        self.code = code
+        self.info = info
+
+
+class CssRejected(Exception):
+    """CSS rejected a call permanently: a bug on our side, or a wrong domain in the settings."""
+
+    def __init__(self, code: str, info: str) -> None:
+        super().__init__(f"{code} {info}")
+        self.code = code
+
+
+class Reason(StrEnum):
+    """Why an incoming message is refused: a stored word, and a label on /metrics."""
+
+    UNREADABLE = "unreadable"
+    STALE = "stale"
+    PROBE = "probe"  # WeChat Pay tests that we verify signatures
+    SERIAL = "serial"
+    SIGN = "sign"
+    SEAL = "seal"
+    MERCHANT = "merchant"
+    NOT_PAID = "not_paid"
+    NO_KEY = "no_key"
+    APP = "app"
+    COMMAND = "command"
+    PLAIN = "plain"
+
+
+class NotVerified(Exception):
+    """A message not verifiably from WeChat or Tencent, or not for us; `str()` has no secrets."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(detail or reason.value)
+        self.reason = reason
+
+
+class Unreadable(NotVerified):
+    """Not the JSON that the protocol describes."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.UNREADABLE)

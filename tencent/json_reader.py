@@ -1,0 +1,69 @@
+"""Reads the JSON of Tencent's answers and callbacks: checked field by field, never trusted."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tencent.errors import Unreadable
+
+TEXT_LENGTH = 256
+
+
+def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
+    """The JSON object in `body`; Unreadable for anything else.
+
+    `storable` also rejects lone surrogates, which MongoDB cannot store.
+    """
+    try:
+        content = json.loads(body)
+        if storable:
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Unreadable from None
+    if not isinstance(content, dict):
+        raise Unreadable
+    return content
+
+
+def object_or_none(body: bytes) -> dict[str, Any] | None:
+    """As `read_object`, for an answer whose HTTP status says enough."""
+    try:
+        return read_object(body)
+    except Unreadable:
+        return None
+
+
+def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object in a field; Unreadable."""
+    value = content.get(name)
+    if not isinstance(value, dict):
+        raise Unreadable
+    return value
+
+
+def text(content: Mapping[str, Any], name: str) -> str:
+    """A text of 1 to 256 characters; Unreadable."""
+    value = content.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
+        raise Unreadable
+    return value
+
+
+def number(content: Mapping[str, Any], name: str, limit: int = 2**53) -> int:
+    """An integer from 0 to below `limit`; Unreadable."""
+    value = content.get(name)
+    if type(value) is not int or not 0 <= value < limit:
+        raise Unreadable
+    return value
+
+
+def digits(value: object, longest: int) -> int:
+    """An integer, or its decimal digits as text (Tencent sends both), of at most `longest` digits;
+    Unreadable."""
+    written = str(value) if type(value) is int else value
+    # isdecimal would let digits of other scripts pass, and int() more than digits
+    if not (isinstance(written, str) and written.isascii() and written.isdigit()):
+        raise Unreadable
+    if len(written) > longest:
+        raise Unreadable
+    return int(written)

@@ -1,0 +1,105 @@
+"""Message push: verifies and decrypts the events WeChat sends for a mini-program.
+
+In plain mode the signature covers token, timestamp and nonce but not the body: anyone who has seen
+one URL can send another body to it. In safe mode it covers the encrypted body. Format: JSON.
+"""
+
+import base64
+import hashlib
+import hmac
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import unpad
+
+from tencent.errors import NotVerified, Reason, Unreadable
+from tencent.json_reader import digits, read_object
+
+MAX_AGE_SECONDS = 300
+PAD_BLOCK = 32
+RANDOM_BYTES, LENGTH_BYTES = 16, 4
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePush:
+    """A push: its content, or the reason why it is `refused` (sign, stale, app, plain,
+    unreadable, no_key).
+
+    `encrypted`: the signature covers the content too.
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+    encrypted: bool = False
+    refused: str = ""
+
+
+class MessagePushReader:
+    """Reads the pushes sent to one URL; `aes_key` is "" in plain mode."""
+
+    def __init__(self, token: str, aes_key: str, app_id: str) -> None:
+        """`aes_key` is the console's EncodingAESKey, 43 characters; ValueError otherwise."""
+        self._token = token
+        self._app_id = app_id
+        self._key = base64.b64decode(aes_key + "=", validate=True) if aes_key else b""
+        if self._key and len(self._key) != 32:
+            raise ValueError("an EncodingAESKey has 43 characters")
+
+    def verify_url(self, query: Mapping[str, str], now: float) -> str | None:
+        """The answer to the console's check of our URL; None if the check is not genuine."""
+        try:
+            self._check(query, "signature", now)
+        except NotVerified:
+            return None
+        return query.get("echostr", "")
+
+    def open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
+        """Verifies and decrypts a push; `now` in unix seconds.
+
+        With a key configured, plain pushes are refused.
+        Source: WeChat, "message push": SHA-1 over the sorted token, timestamp, nonce (and Encrypt
+        in safe mode), AES-256-CBC with padding to blocks of 32.
+        """
+        try:
+            return self._open(query, body, now)
+        except NotVerified as error:
+            return MessagePush(refused=str(error.reason))
+
+    def _open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
+        content = read_object(body, storable=True)
+        if not self._key:
+            self._check(query, "signature", now)
+            return MessagePush(content)
+        ciphertext = content.get("Encrypt")
+        if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
+            raise NotVerified(Reason.PLAIN)
+        self._check(query, "msg_signature", now, ciphertext)
+        return MessagePush(read_object(self._decrypt(ciphertext), storable=True), encrypted=True)
+
+    def _check(self, query: Mapping[str, str], name: str, now: float, *ciphertext: str) -> None:
+        if not self._token:
+            raise NotVerified(Reason.NO_KEY)  # an empty token can be forged
+        timestamp = query.get("timestamp", "")
+        signed = sorted([self._token, timestamp, query.get("nonce", ""), *ciphertext])
+        # SHA-1 is prescribed by WeChat.
+        expected = hashlib.sha1("".join(signed).encode(), usedforsecurity=False).hexdigest()
+        if not hmac.compare_digest(expected.encode(), query.get(name, "").encode()):
+            raise NotVerified(Reason.SIGN)
+        if abs(now - digits(timestamp, 12)) > MAX_AGE_SECONDS:
+            raise NotVerified(Reason.STALE)
+
+    def _decrypt(self, ciphertext: str) -> bytes:
+        """The message of random(16) | length(4, big-endian) | message | appid."""
+        try:
+            cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+            raw = base64.b64decode(ciphertext, validate=True)
+            plain = unpad(cipher.decrypt(raw), PAD_BLOCK)[RANDOM_BYTES:]
+            (length,) = struct.unpack_from(">I", plain)
+        except (ValueError, struct.error):
+            raise Unreadable from None
+        end = LENGTH_BYTES + length
+        if plain[end:] != self._app_id.encode():
+            raise NotVerified(Reason.APP)
+        return plain[LENGTH_BYTES:end]

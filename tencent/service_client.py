@@ -1,0 +1,150 @@
+"""HTTP client of one external service, with timeouts and a bounded queue."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Literal
+from urllib.parse import urlencode
+
+import structlog
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+from tencent.errors import ServiceUnavailable
+
+log = structlog.get_logger("tencent.service_client")
+
+MAX_CLIENTS = 100
+# Tornado limits how long a request may queue, but not how many queue. Requests beyond this many
+# would only time out one after the other, so they fail at once.
+MAX_QUEUED = 400
+MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
+
+State = Literal["unknown", "ok", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceResponse:
+    """A response below HTTP 500; `headers` are case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ServiceClient:
+    """Client of the service `name` ("wechat", "im", "pay") at a base URL.
+
+    Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
+    /readyz reports `state`, `since` and `latency_ms` (of the last request).
+    """
+
+    def __init__(
+        self, name: str, base_url: str, *, timeout: float = 5.0, pause: float = 0.2
+    ) -> None:
+        """`timeout` of each attempt and `pause` before the retry, in seconds."""
+        self.name = name
+        self.state: State = "unknown"
+        self.since = datetime.now(UTC)
+        self.latency_ms: float | None = None
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._pause = pause
+        self._in_flight = 0
+        self._client = AsyncHTTPClient(
+            force_instance=True, max_clients=MAX_CLIENTS, max_body_size=MAX_BODY_BYTES
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        *,
+        safe_to_repeat: bool = False,
+    ) -> ServiceResponse:
+        """Returns any response below HTTP 500; raises ServiceUnavailable otherwise.
+
+        With `safe_to_repeat` a failed request is retried once. This is off by default for GET too,
+        because some GETs (the exchange of a login code) have side effects.
+        """
+        return await self._request(
+            "GET", path, query, None, headers or {}, safe_to_repeat=safe_to_repeat
+        )
+
+    async def post(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        safe_to_repeat: bool = False,
+    ) -> ServiceResponse:
+        """Like `get`; `body` is sent byte for byte, because signatures cover it."""
+        return await self._request(
+            "POST", path, query, body, headers or {}, safe_to_repeat=safe_to_repeat
+        )
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        safe_to_repeat: bool,
+    ) -> ServiceResponse:
+        request = HTTPRequest(
+            self._base_url + path + ("?" + urlencode(query) if query else ""),
+            method=method,
+            body=body,
+            headers=dict(headers),
+            connect_timeout=self._timeout,
+            request_timeout=self._timeout,
+            follow_redirects=False,
+            user_agent="qlive",
+        )
+        response = await self._attempt(request, path)
+        if response is None and safe_to_repeat:
+            jitter = random.uniform(0.5, 1.5)
+            await asyncio.sleep(self._pause * jitter)
+            response = await self._attempt(request, path)
+        if response is None:
+            raise ServiceUnavailable(self.name)
+        return response
+
+    async def _attempt(self, request: HTTPRequest, path: str) -> ServiceResponse | None:
+        if self._in_flight >= MAX_CLIENTS + MAX_QUEUED:
+            # Caused by our own load: it shows nothing about the service, whose state stays.
+            log.warning("service_queue_full", service=self.name, path=path)
+            return None
+        self._in_flight += 1
+        started = monotonic()
+        try:
+            response = await self._client.fetch(request, raise_error=False)
+        except (HTTPClientError, OSError) as error:
+            self._record("down", started, path, type(error).__name__)
+            return None
+        finally:
+            self._in_flight -= 1
+        if response.code >= 500:
+            self._record("down", started, path, f"HTTP {response.code}")
+            return None
+        self._record("ok", started, path, "")
+        return ServiceResponse(response.code, response.headers, response.body)
+
+    def _record(self, state: State, started: float, path: str, failure: str) -> None:
+        self.latency_ms = round((monotonic() - started) * 1000, 1)
+        if failure:
+            log.warning("service_request_failed", service=self.name, path=path, why=failure)
+        if state != self.state:
+            log.info("service_state_changed", service=self.name, before=self.state, now=state)
+            self.state = state
+            self.since = datetime.now(UTC)

@@ -1,0 +1,85 @@
+"""Paging, polling and history of the console's lists."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+from pymongo.database import Database
+
+from tests.browser.pages.console import Console
+from tests.support.api import ApiFixture
+from tests.support.console_rows import COLLECTIONS, insert_rows
+
+pytestmark = pytest.mark.programs
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_long_list_is_paged_to_its_end_with_every_row_once(
+    console: Console, db: Database[dict[str, Any]]
+) -> None:
+    await console.log_in()
+    for name in COLLECTIONS:
+        ids = insert_rows(db, name, 120)
+        await console.go(name)
+        await console.list.expect_page(1, rows=50)
+        pages = await console.list.read_all_pages()
+        assert len(pages) == 3, name
+        shown = re.findall(r"\b20000\d{3}\b", " ".join(row for page in pages for row in page))
+        assert len(shown) == 120, name
+        assert set(shown) == ids, name
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_double_click_on_next_turns_one_page(
+    console: Console, db: Database[dict[str, Any]]
+) -> None:
+    insert_rows(db, "orders", 120)
+    await console.open("orders")
+    await console.list.expect_page(1)
+    await console.list.next_button.evaluate("button => { button.click(); button.click(); }")
+    await console.list.expect_page(2, rows=50)
+    await console.list.next_button.click()
+    await console.list.expect_page(3, rows=20)
+    await expect(console.list.previous_button).to_be_focused()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_list_is_polled_while_the_search_is_focused_but_not_while_a_row_is(
+    console: Console, api: ApiFixture
+) -> None:
+    await api.host("红娘一")
+    await console.page.clock.install()
+    await console.open("rooms")
+    await expect(console.list.row("红娘一")).to_have_count(1)
+    await console.list.search.focus()
+    await api.host("红娘二")
+    await console.page.clock.run_for(6_000)
+    await expect(console.list.row("红娘二")).to_have_count(1)
+    end_live = console.list.row_button("红娘一", "结束直播")
+    await end_live.focus()
+    await console.page.clock.run_for(12_000)
+    await expect(end_live).to_be_focused()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_search_and_page_are_restored_when_returning_from_a_user(
+    console: Console, db: Database[dict[str, Any]]
+) -> None:
+    insert_rows(db, "people", 120)
+    await console.open("people")
+    await console.list.search.fill("20000")
+    await expect(console.page).to_have_url(re.compile("#/people\\?q=20000$"))
+    await console.list.expect_page(1)
+    await console.list.next_button.click()
+    await console.list.expect_page(2)
+    for go_back in (console.page.go_back, console.link("← 用户").click):
+        await console.list.open_link("20000060", "查看")
+        await expect(console.user.head).to_contain_text("20000060")
+        await go_back()
+        await expect(console.list.search).to_have_value("20000")
+        await console.list.expect_page(2)
+    await console.page.reload()
+    await console.list.expect_page(2)
+    await console.page.get_by_role("link", name="用户", exact=True).click()
+    await expect(console.list.search).to_have_value("")

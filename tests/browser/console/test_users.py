@@ -1,0 +1,158 @@
+"""Users in the console: bans, grants, debts, and dialogs during lost responses."""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Route, expect
+from pymongo.database import Database
+
+from tests.browser.console.conftest import LiveRoom
+from tests.browser.pages.console import Console
+from tests.support.api import ApiFixture
+
+pytestmark = pytest.mark.programs
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_operator_bans_a_user_with_a_reason_and_lifts_the_ban(
+    console: Console, live_room: LiveRoom
+) -> None:
+    anna = live_room.anna
+    await console.open("people")
+    await console.list.search.fill("安娜")
+    await expect(console.page.get_by_role("row")).to_have_count(2)
+    await console.list.row_button(anna.id, "封禁").click()
+    await console.dialog.expect_text("立即生效")
+    await console.screenshot("ops-ban")
+    await console.dialog.submit("封禁", 原因="辱骂他人")
+    await console.expect_done("“安娜”已封禁")
+    await expect(console.list.row(anna.id)).to_contain_text("已封禁")
+    path = f"get_playurl/?live_id={live_room.live_id}"
+    assert (await anna.get(path)).refusal == (403, "banned")
+
+    await console.list.open_link(anna.id, "查看")
+    await expect(console.user.head).to_contain_text("原因：辱骂他人")
+    await console.button("解封").click()
+    await console.dialog.expect_text("封禁原因：辱骂他人")
+    await console.dialog.submit("解封")
+    await console.expect_done("“安娜”已解封")
+    await expect(console.user.head).not_to_contain_text("封禁，原因")
+    (await anna.get(path)).ok()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_gold_grant_is_validated_recorded_in_the_ledger_and_reversed(
+    console: Console, api: ApiFixture
+) -> None:
+    anna = await api.user("安娜", 2)
+    await console.open(f"people/{anna.id}")
+    await console.button("发放金币").click()
+    for invalid, message in (("", "必填"), ("1.5", "整数"), ("0", "1 和 1,000,000,000")):
+        await console.dialog.submit("发放", 金币=invalid, 原因="生日")
+        await expect(console.dialog.root.locator(".field").first).to_contain_text(message)
+    await console.dialog.submit("发放", 金币="520")
+    await console.expect_done("已发放 520 金币")
+    await expect(console.list.row("grant:")).to_contain_text("+520")
+    await expect(console.list.row("grant:")).to_contain_text("生日")
+    await expect(console.user.head).to_contain_text(re.compile(r"金币\s*520"))
+    await console.screenshot("ops-user")
+    await console.list.row_button("grant:", "冲正").click()
+    await console.dialog.expect_text("-520 金币")
+    await console.dialog.submit("冲正", 原因="发错了人")
+    await console.expect_done("已冲正")
+    await expect(console.list.row("发错了人")).to_contain_text("−520")
+    await expect(console.user.head).to_contain_text(re.compile(r"金币\s*0"))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_grant_with_a_lost_response_is_retried_with_the_same_request_id(
+    console: Console, api: ApiFixture
+) -> None:
+    anna = await api.user("安娜", 2)
+    await console.open(f"people/{anna.id}")
+    requests: list[Any] = []
+
+    async def lose_first_response(route: Route) -> None:
+        requests.append(json.loads(route.request.post_data or ""))
+        response = await route.fetch()
+        await (route.abort() if len(requests) == 1 else route.fulfill(response=response))
+
+    await console.page.route("**/grant", lose_first_response)
+    await console.button("发放金币").click()
+    await console.dialog.submit("发放", 金币="7", 原因="补偿")
+    await console.dialog.expect_network_error()
+    await console.dialog.submit("发放")
+    await console.expect_done("现有 7")
+    assert requests[0] == requests[1]
+    console.log.errors.clear()  # Chromium reports the lost response
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_debt_is_settled_and_markup_in_a_name_is_shown_as_text(
+    console: Console, api: ApiFixture, db: Database[dict[str, Any]]
+) -> None:
+    anna, _ = await api.user("anna", 2), await api.user("bert", 1)
+    name = "<img src=x onerror=alert(1)>"
+    db.users.update_one({"_id": anna.id}, {"$set": {"owed": 30, "nickname": name}})
+    await console.open("people")
+    await expect(console.page.get_by_role("row")).to_have_count(3)
+    await console.page.get_by_label("只看欠款").check()
+    await expect(console.page.get_by_role("row")).to_have_count(2)
+    await expect(console.list.row(anna.id)).to_contain_text(name)
+    await console.list.open_link(anna.id, "查看")
+    await console.button("结清欠款").click()
+    await console.dialog.input("由谁承担").select_option("house")
+    await console.dialog.submit("结清", 原因="找不到人了")
+    await console.expect_done("已结清 30 金币")
+    await expect(console.button("结清欠款")).to_have_count(0)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_dialog_cannot_be_closed_while_its_request_is_in_flight(
+    console: Console, api: ApiFixture
+) -> None:
+    anna = await api.user("安娜", 2)
+    await console.open(f"people/{anna.id}")
+    released = asyncio.Event()
+
+    async def hold_patch(route: Route) -> None:
+        if route.request.method == "PATCH":
+            await released.wait()
+        await route.continue_()
+
+    await console.page.route(f"**/users/{anna.id}", hold_patch)
+    await console.button("封禁").click()
+    await console.dialog.submit("封禁", 原因="辱骂他人")
+    for _ in range(3):
+        await console.page.keyboard.press("Escape")
+    await expect(console.dialog.root).to_be_visible()
+    await expect(console.dialog.button("取消")).to_be_disabled()
+    released.set()
+    await console.expect_done("“安娜”已封禁")
+    await expect(console.button("解封")).to_be_visible()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_user_page_is_reloaded_after_a_change_without_a_response(
+    console: Console, api: ApiFixture
+) -> None:
+    anna = await api.user("安娜", 2)
+    await console.open(f"people/{anna.id}")
+
+    async def lose_patch_response(route: Route) -> None:
+        if route.request.method == "PATCH":
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await console.page.route(f"**/users/{anna.id}", lose_patch_response)
+    await console.button("封禁").click()
+    await console.dialog.submit("封禁", 原因="辱骂他人")
+    await console.dialog.expect_network_error()
+    await console.page.keyboard.press("Escape")
+    await expect(console.button("解封")).to_be_visible()
+    console.log.errors.clear()  # Chromium reports the lost response

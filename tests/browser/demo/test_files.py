@@ -1,0 +1,44 @@
+"""Static files of the demo room."""
+
+import re
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from handlers.routes import application
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+
+pytestmark = pytest.mark.programs
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_demo_pages_have_a_strict_content_security_policy(api: ApiFixture) -> None:
+    for path in ("/", "/demo/index.html", "/demo/app.js", "/sdk/qlive.js"):
+        response = await api.request("GET", path)
+        assert response.status == 200, path
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+    html = (await api.request("GET", "/")).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|<style|\sstyle=", html)
+    for path in ("/demo/nothing.js", "/demo/..%2f..%2fserver.py", "/sdk/..%2fpackage.json"):
+        assert (await api.request("GET", path)).refusal == (404, "no_such_thing"), path
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_demo_pages_do_not_exist_without_the_simulator(server: ServerProcess) -> None:
+    http_server = HTTPServer(application(server.context))
+    listener, port = bind_unused_port()
+    http_server.add_socket(listener)
+    try:
+        for path in ("/", "/demo/app.js", "/sdk/qlive.js"):
+            url = f"http://127.0.0.1:{port}{path}"
+            response = await AsyncHTTPClient().fetch(url, raise_error=False)
+            assert response.code == 404, path
+            assert b'"no_such_thing"' in response.body
+    finally:
+        http_server.stop()
+        await http_server.close_all_connections()

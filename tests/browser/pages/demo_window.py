@@ -1,0 +1,130 @@
+"""Windows of the demo room: each is one user."""
+
+import re
+
+from playwright.async_api import BrowserContext, Page, ViewportSize, expect
+
+from tests.browser.pages.accessibility import wait_for_animations
+from tests.browser.pages.browser_log import BrowserLog
+from tests.browser.pages.demo_dialogs import (
+    AudienceDialog,
+    DemoDialog,
+    EndLiveDialog,
+    GiftDialog,
+    InvitationDialog,
+    RankingDialog,
+    RechargeDialog,
+)
+from tests.browser.pages.demo_pages import ROLES, DemoBar, DemoEntryPage, DemoRoomListPage
+from tests.browser.pages.demo_panel import DeveloperPanel
+from tests.browser.pages.demo_part import Language
+from tests.browser.pages.demo_room import DemoRoomPage
+from tests.browser.pages.screenshots import take_screenshot
+
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 480, "height": 800}
+"""Only WIDE shows the panel beside the room; drawing it takes a third more CPU time."""
+
+OVERFLOWING_ELEMENTS = """() => {
+    const containers = "html, #phone, #phone > *, dialog, .acts, .role input, .stand-in";
+    const wide = [...document.querySelectorAll(containers)]
+        .filter((node) => node.scrollWidth > node.clientWidth + 1);
+    const covered = [...document.querySelectorAll(".take-off")].filter((button) => {
+        const text = button.parentNode.querySelector(".stand-in");
+        return text.offsetLeft + text.offsetWidth > button.offsetLeft;
+    });
+    return [...wide, ...covered].map((node) => node.outerHTML.slice(0, 200));
+}"""
+"""Elements wider than their container, and buttons that cover text."""
+
+
+class DemoWindow:
+    """One browser window with one user."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        language = Language()
+        self.bar = DemoBar(page, language)
+        self.entry = DemoEntryPage(page, language)
+        self.room_list = DemoRoomListPage(page, language)
+        self.room = DemoRoomPage(page, language)
+        self.panel = DeveloperPanel(page, language)
+        self.dialog = DemoDialog(page, language)
+        self.invitation = InvitationDialog(page, language)
+        self.gifts = GiftDialog(page, language)
+        self.recharge = RechargeDialog(page, language)
+        self.audience = AudienceDialog(page, language)
+        self.ranking = RankingDialog(page, language)
+        self.end_live = EndLiveDialog(page, language)
+        self.notice = page.locator("#said")
+
+    async def resize(self, size: ViewportSize) -> None:
+        await self.page.set_viewport_size(size)
+
+    async def expect_user(self, name: str) -> None:
+        """The title names the user of the window."""
+        await expect(self.page).to_have_title(re.compile(f"^{name} "))
+
+    async def session(self, key: str) -> str:
+        """The stored `token` or `user_id`."""
+        script = "key => JSON.parse(sessionStorage.getItem('qlive.session'))[key]"
+        value: str = await self.page.evaluate(script, key)
+        return value
+
+    async def overflowing_elements(self) -> list[str]:
+        found: list[str] = await self.page.evaluate(OVERFLOWING_ELEMENTS)
+        return found
+
+    async def screenshot(self, name: str, *, settled: bool = False) -> None:
+        """Takes a screenshot; `settled` waits for animations first."""
+        if settled:
+            await wait_for_animations(self.page)
+        await take_screenshot(self.page, name)
+
+
+class DemoBrowser:
+    """All windows of one browser context."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.context = context
+        self.address = address
+        # Refused requests are expected, and one test cuts the network.
+        self.log = BrowserLog(context, "status of 4", "ERR_INTERNET")
+
+    async def open(self, path: str = "/", *, size: ViewportSize = PHONE) -> DemoWindow:
+        window = DemoWindow(await self.context.new_page())
+        if size != PHONE:
+            await window.resize(size)
+        await window.page.goto(self.address + path)
+        return window
+
+    async def start_live(self, *roles: str) -> list[DemoWindow]:
+        """A host in a live room and one window for each role: "man" is 建国, "woman" is 秀英."""
+        host = await self.open("/?as=host")
+        await host.room_list.start_live()
+        await host.room.expect_connected()
+        live_id = await host.panel.live_id()
+        return [host, *[await self.join(live_id, role) for role in roles]]
+
+    async def join(self, live_id: int, role: str) -> DemoWindow:
+        window = await self.open(f"/?as={role}&live={live_id}")
+        await window.room.expect_connected()
+        return window
+
+    async def open_next_user(self, window: DemoWindow, role: str) -> DemoWindow:
+        """Opens the next user's window with the link in the panel of `window`."""
+        async with self.context.expect_page() as opened:
+            await window.panel.user_link(ROLES[role]).click()
+        opened_window = DemoWindow(await opened.value)
+        await opened_window.room.expect_connected()
+        return opened_window
+
+
+async def seat_guest(host: DemoWindow, guest: DemoWindow, name: str, seat: str) -> None:
+    """Applies, invites and accepts."""
+    await guest.room.apply_for_mic()
+    await host.room.invite(name)
+    await guest.invitation.accept()
+    await expect(host.room.seat(seat)).to_contain_text(name)
+    await guest.invitation.expect_closed()

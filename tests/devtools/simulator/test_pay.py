@@ -1,0 +1,145 @@
+import json
+
+import pytest
+
+from devtools.simulator.wire import SimulatorRequest
+from tencent.pay_signatures import read_key, sign_request, verify
+
+PATH = "/v3/pay/transactions/jsapi"
+ORDER = {
+    "appid": "wxd678efh567hg6787",
+    "mchid": "1900000109",
+    "description": "金币",
+    "out_trade_no": "T20231115061320001",
+    "notify_url": "https://pay.example.com/wechat/notify",
+    "amount": {"total": 100, "currency": "CNY"},
+    "payer": {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"},
+}
+
+
+@pytest.fixture
+def call(simulator, merchant, clock):
+    own = merchant["merchant"]
+    key = read_key(own["private_key_pem"])
+    platform_keys = {
+        merchant["platform"]["public_key_id"]: read_key(merchant["platform"]["public_key_pem"])
+    }
+
+    def send(content=ORDER, *, method="POST", signed=None, at=None, **headers):
+        body = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        authorization = sign_request(
+            key,
+            merchant["mchid"],
+            own["serial_no"],
+            method,
+            PATH,
+            body if signed is None else signed,
+            now=int(clock.now if at is None else at),
+            nonce="593BEC0C930BF1AFEB40B4A08C8FB242",
+        )
+        all_headers = {"Authorization": authorization, **headers}
+        reply = simulator.pay.jsapi(SimulatorRequest(method, PATH, {}, all_headers, body.encode()))
+        verify(reply.headers, reply.body, platform_keys, clock.now)
+        return reply.status, json.loads(reply.body)
+
+    return send
+
+
+def test_order_keeps_its_prepay_id(call):
+    status, answer = call()
+    assert status == 200
+    assert answer["prepay_id"].startswith("wx")
+    assert call() == (200, answer)
+    assert call({**ORDER, "out_trade_no": "T20231115061320002"})[1] != answer
+
+
+def test_order_number_cannot_be_reused_for_other_content(call):
+    call()
+    status, answer = call({**ORDER, "amount": {"total": 101, "currency": "CNY"}})
+    assert (status, answer["code"]) == (403, "OUT_TRADE_NO_USED")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signed": "another body"},
+        {"at": 1_699_999_699},
+        {"at": 1_700_000_301},
+        {"Authorization": ""},
+        {"Authorization": "Bearer x"},
+        {"Authorization": 'WECHATPAY2-SHA256-RSA2048 mchid="1900000109"'},
+    ],
+)
+def test_request_with_invalid_signature_is_401(call, simulator, change):
+    status, answer = call(**change)
+    assert (status, answer["code"]) == (401, "SIGN_ERROR")
+    assert simulator.pay.orders == {}
+
+
+def test_known_signature_is_accepted_and_an_altered_one_is_not(simulator, merchant):
+    case = merchant["requests"][0]
+    valid = case["authorization"]
+    for header, status in (
+        (valid, 200),
+        (valid.replace("1900000109", "1900000108"), 401),
+        (valid.replace('serial_no="4', 'serial_no="5'), 401),
+        (valid.replace('signature="fR', 'signature="Rf'), 401),
+        (valid.replace('signature="f', 'signature="!'), 401),
+    ):
+        request = SimulatorRequest(
+            "POST", PATH, {}, {"authorization": header}, case["body"].encode()
+        )
+        assert simulator.pay.jsapi(request).status == status
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": ""},
+        {"description": "金" * 128},
+        {"out_trade_no": "short"},
+        {"out_trade_no": "with space"},
+        {"out_trade_no": "a" * 33},
+        {"notify_url": "ftp://x"},
+        {"notify_url": "https://pay.example.com/notify?x=1"},
+        {"amount": {"total": 0}},
+        {"amount": {"total": "100"}},
+        {"amount": {"total": 1.5}},
+        {"amount": 100},
+        {"payer": {}},
+        {"payer": "o1"},
+        {"time_expire": "soon"},
+        {"time_expire": "2023-11-15T06:43:20"},
+        {"time_expire": "2023-11-15T06:14:19+08:00"},
+        {"time_expire": "2024-11-15T06:13:20+08:00"},
+    ],
+)
+def test_invalid_parameter_is_400_and_named(call, change):
+    status, answer = call({**ORDER, **change})
+    assert (status, answer["code"]) == (400, "PARAM_ERROR")
+    assert answer["message"] == next(iter(change))
+
+
+@pytest.mark.parametrize("body", ["", "no json", "[]"])
+def test_body_that_is_no_json_object_is_400(call, body):
+    assert call(body)[0] == 400
+
+
+def test_valid_expiry_is_accepted(call):
+    assert call({**ORDER, "time_expire": "2023-11-15T06:14:20+08:00"})[0] == 200
+
+
+@pytest.mark.parametrize("change", [{"mchid": "1"}, {"appid": "wx0"}])
+def test_app_and_merchant_must_match(call, change):
+    status, answer = call({**ORDER, **change})
+    assert (status, answer["code"]) == (400, "APPID_MCHID_NOT_MATCH")
+
+
+def test_unknown_platform_key_in_the_serial_header_is_400(call, merchant):
+    known = merchant["platform"]["public_key_id"]
+    assert call(**{"Wechatpay-Serial": known})[0] == 200
+    assert call(**{"Wechatpay-Serial": "PUB_KEY_ID_0"})[0] == 400
+
+
+def test_only_post_creates_an_order(call):
+    assert call(method="GET")[0] == 405

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from devtools.simulator.codes import LoginCodes, openid_of
+from devtools.simulator.phone import SimulatedPhone
+from devtools.simulator.wire import SimulatorRequest
+from tencent.encrypted_profile import WechatProfile, decrypt, parse_profile
+
+APPS = {"wx1": "s1", "wx2": "s2"}
+
+
+@pytest.fixture
+def codes(clock):
+    return LoginCodes(clock)
+
+
+@pytest.fixture
+def login(codes, clock):
+    phone = SimulatedPhone(APPS, codes, clock)
+
+    def send(profile: object):
+        body = profile if isinstance(profile, bytes) else json.dumps(profile).encode()
+        reply = phone.login(SimulatorRequest("POST", "/phone/login", body=body))
+        return reply.status, json.loads(reply.body)
+
+    return send
+
+
+def decrypted(codes, answer):
+    key = codes.find(answer["code"], answer["appId"]).session_key
+    return decrypt(key, answer["encryptedData"], answer["iv"], answer["appId"])
+
+
+def test_login_returns_code_and_encrypted_profile(login, codes):
+    profile = {"name": " 小红 ", "gender": 2, "face_url": "https://a/b.png"}
+    status, answer = login(profile)
+    assert status == 200
+    assert answer.keys() == {"appId", "code", "encryptedData", "iv"}
+    assert answer["appId"] == "wx1"
+    data = decrypted(codes, answer)
+    assert parse_profile(data) == WechatProfile(openid_of("小红"), "小红", 2, "https://a/b.png")
+    assert data["watermark"] == {"timestamp": 1_700_000_000, "appid": "wx1"}
+
+
+def test_modern_wechat_profile_is_anonymous(login, codes):
+    _, answer = login({"name": "alice", "gender": 2, "modern": True})
+    data = decrypted(codes, answer)
+    assert (data["nickName"], data["gender"]) == ("微信用户", 0)
+    assert "openId" not in data
+    assert parse_profile(data) == WechatProfile(None, "", 0, "")
+
+
+def test_login_with_another_app(login, codes):
+    _, answer = login({"name": "alice", "appId": "wx2"})
+    assert decrypted(codes, answer)["watermark"]["appid"] == "wx2"
+
+
+def test_each_login_has_its_own_code_and_iv(login):
+    first, second = login({"name": "alice"})[1], login({"name": "alice"})[1]
+    assert first["code"] != second["code"]
+    assert first["iv"] != second["iv"]
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        b"",
+        b"no json",
+        [],
+        {},
+        {"name": ""},
+        {"name": "  "},
+        {"name": 5},
+        {"name": "a" * 65},
+        {"name": "a", "gender": 3},
+        {"name": "a", "gender": "2"},
+        {"name": "a", "face_url": "ftp://x"},
+        {"name": "a", "face_url": 1},
+        {"name": "a", "errcode": "40029"},
+        {"name": "a", "appId": "wx3"},
+    ],
+)
+def test_invalid_login_is_400_with_detail(login, profile):
+    status, answer = login(profile)
+    assert status == 400
+    assert answer["detail"]

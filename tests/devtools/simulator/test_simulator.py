@@ -1,0 +1,133 @@
+import json
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+
+from devtools.simulator.wire import SimulatorRequest
+
+async_test = pytest.mark.gen_test(timeout=20)
+
+
+@pytest.fixture
+def call(simulator):
+    async def send(method: str, path: str, content: object = None, **query: str):
+        body = b"" if content is None else json.dumps(content).encode()
+        reply = await simulator.answer(SimulatorRequest(method, path, query, {}, body))
+        assert "json" in reply.headers["Content-Type"] or path == "/sns/jscode2session"
+        return reply.status, json.loads(reply.body)
+
+    return send
+
+
+def exchange_query(code: str) -> dict[str, str]:
+    return {
+        "appid": "wxd678efh567hg6787",
+        "secret": "s3cret",
+        "js_code": code,
+        "grant_type": "authorization_code",
+    }
+
+
+@async_test
+async def test_login_code_is_exchanged_over_http(call, sim_url):
+    _, answer = await call("POST", "/phone/login", {"name": "alice"})
+    query = "&".join(f"{name}={value}" for name, value in exchange_query(answer["code"]).items())
+    client = AsyncHTTPClient(force_instance=True)
+    reply = await client.fetch(f"{sim_url}/sns/jscode2session?{query}")
+    client.close()
+    assert json.loads(reply.body).keys() == {"openid", "session_key"}
+
+
+@async_test
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/phone/login"), ("POST", "/log"), ("POST", "/v3/pay/unknown")],
+)
+async def test_unknown_path_is_404_json(call, method, path):
+    status, answer = await call(method, path, {})
+    assert status == 404
+    assert answer["detail"]
+
+
+@async_test
+async def test_log_lists_calls_and_outcomes(call):
+    _, answer = await call("POST", "/phone/login", {"name": "alice"})
+    await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
+    await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
+    await call("POST", "/v4/profile/portrait_set", {})
+    await call("POST", "/v3/pay/transactions/jsapi", {})
+    _, log = await call("GET", "/log")
+    outcomes = [(entry["service"], entry["path"], entry["outcome"]) for entry in log["items"]]
+    assert outcomes == [
+        ("wechat", "/sns/jscode2session", "ok"),
+        ("wechat", "/sns/jscode2session", "40163"),
+        ("im", "/v4/profile/portrait_set", "60009"),
+        ("pay", "/v3/pay/transactions/jsapi", "SIGN_ERROR"),
+    ]
+
+
+@async_test
+async def test_log_contains_no_secrets(call, simulator):
+    _, answer = await call("POST", "/phone/login", {"name": "alice"})
+    _, login = await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
+    _, log = await call("GET", "/log")
+    assert len(log["items"]) == 1
+    for secret in (answer["code"], "s3cret", login["session_key"]):
+        assert secret not in json.dumps(log)
+
+
+@async_test
+async def test_log_keeps_the_last_200_calls(call):
+    for number in range(201):
+        await call("POST", f"/v4/{number}", {})
+    _, log = await call("GET", "/log")
+    paths = [entry["path"] for entry in log["items"]]
+    assert (len(paths), paths[0], paths[-1]) == (200, "/v4/1", "/v4/200")
+
+
+@async_test
+async def test_outage_answers_with_its_status_until_it_ends(call):
+    assert await call("POST", "/outage", {"service": "im", "status": 503}) == (
+        200,
+        {"outage": {"im": 503}},
+    )
+    assert (await call("POST", "/v4/x", {}))[0] == 503
+    assert (await call("GET", "/sns/jscode2session"))[0] == 200
+    assert await call("POST", "/outage", {"service": "im"}) == (200, {"outage": {}})
+    assert (await call("POST", "/v4/x", {}))[0] == 200
+    _, log = await call("GET", "/log")
+    assert [entry["outcome"] for entry in log["items"]] == ["HTTP 503", "41002", "60009"]
+
+
+@async_test
+async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
+    delays = []
+
+    async def record_delay(seconds: float) -> None:
+        delays.append(seconds)
+
+    monkeypatch.setattr("devtools.simulator.simulator.asyncio.sleep", record_delay)
+    await call("POST", "/outage", {"service": "wechat", "seconds": 10})
+    status, answer = await call("GET", "/sns/jscode2session")
+    assert (status, answer["errcode"], delays) == (200, 41002, [10.0])
+
+
+@async_test
+@pytest.mark.parametrize(
+    "outage",
+    [
+        None,
+        {},
+        {"service": "tea"},
+        {"service": ["im"]},
+        {"service": "im", "status": "503"},
+        {"service": "im", "status": True},
+        {"service": "im", "status": 99},
+        {"service": "im", "seconds": -1},
+        {"service": "im", "seconds": "10"},
+        {"service": "im", "seconds": 1e9},
+    ],
+)
+async def test_invalid_outage_is_400(call, simulator, outage):
+    assert (await call("POST", "/outage", outage))[0] == 400
+    assert simulator.outage == {}

@@ -1,0 +1,50 @@
+import pytest
+
+from devtools import demo
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+
+
+@pytest.fixture
+def demo_users() -> bool:
+    return True
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_do_not(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    context = server.context
+    anna = await api.user("anna", 2)
+    custom = {"face_url": "https://example.com/anna.png"}
+    (await anna.post("qlive_user/update_userinfo/", **custom)).ok()
+    public_url = "https://qlive.example.com"
+    app_id = next(iter(server.settings.wechat.apps))
+    await demo.store_demo_data(
+        context.stores.users,
+        context.stores.gifts,
+        context.stores.blocks,
+        context.stores.outbox,
+        app_id,
+        public_url,
+    )
+    gifts = await context.stores.gifts.all()
+    assert len(gifts) == len(demo.GIFTS)
+    assert all(gift["image"].startswith(f"{public_url}/static/gifts/") for gift in gifts)
+    users = await context.stores.users.search("", "", 100, owing=False)
+    faces = {user.nickname: user.face_url for user in users}
+    assert len(faces) == len(demo.MATCHMAKERS + demo.MEN + demo.WOMEN) + 1
+    assert faces.pop("anna") == custom["face_url"]
+    assert all(face.startswith(f"{public_url}/static/faces/") for face in faces.values())
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_all_demo_pictures_are_served(api: ApiFixture, server: ServerProcess) -> None:
+    pictures = [gift["image"] for gift in await server.context.stores.gifts.all()]
+    pictures += [
+        user.face_url for user in await server.context.stores.users.search("", "", 100, owing=False)
+    ]
+    for picture in pictures:
+        reply = await api.request("GET", picture.removeprefix(server.address))
+        assert reply.status == 200
+        assert reply.headers["Content-Type"] == "image/svg+xml"

@@ -1,0 +1,163 @@
+"""HTTP access to the simulator, in the same process and through a relay."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from tornado.httpserver import HTTPServer
+
+from devtools.simulator import relay
+from devtools.simulator.factory import make_simulator
+from devtools.simulator.relay import RemoteSimulator
+from devtools.simulator_handler import simulator_application
+from runtime.listeners import address_of, listen
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+
+LOCAL, REMOTE = "local", "remote"
+local_and_remote = pytest.mark.parametrize("location", [LOCAL, REMOTE])
+async_test = pytest.mark.gen_test(timeout=20)
+
+
+@asynccontextmanager
+async def simulator_at(server: ServerProcess, location: str) -> AsyncIterator[None]:
+    """The simulator of `server`, or one on another HTTP server to which it relays."""
+    if location == LOCAL:
+        yield
+        return
+    sockets = listen("127.0.0.1", 0)
+    assert server._dev
+    remote = HTTPServer(
+        simulator_application(make_simulator(server.settings, server._dev, server.address))
+    )
+    remote.add_sockets(sockets)
+    server.simulator_ref.simulator = RemoteSimulator(address_of("127.0.0.1", sockets))
+    yield
+    remote.stop()
+    await remote.close_all_connections()
+
+
+@async_test
+@local_and_remote
+async def test_login_returns_the_fields_of_wx_login(
+    server: ServerProcess, api: ApiFixture, location: str
+) -> None:
+    async with simulator_at(server, location):
+        login = await api.wechat("红娘 & 100%", 2)
+        assert set(login) == {"appId", "code", "encryptedData", "iv"}
+
+
+@async_test
+@local_and_remote
+async def test_query_and_path_are_relayed_unchanged(
+    server: ServerProcess, api: ApiFixture, location: str
+) -> None:
+    async with simulator_at(server, location):
+        app_id, app = next(iter(server.settings.wechat.apps.items()))
+        login = await api.wechat("anna")
+        query = {"appid": app_id, "secret": app.secret, "grant_type": "authorization_code"}
+        query["js_code"] = login["code"]
+        exchanged = await api.request("GET", "/sim/sns/jscode2session", params=query)
+        assert exchanged.headers["Content-Type"] == "text/plain"
+        assert set(exchanged.json) == {"session_key", "openid"}
+        again = await api.request("GET", "/sim/sns/jscode2session", params=query)
+        assert again.json["errcode"] == 40163
+
+
+@async_test
+@local_and_remote
+async def test_signed_responses_are_relayed_with_their_headers(
+    server: ServerProcess, api: ApiFixture, location: str
+) -> None:
+    async with simulator_at(server, location):
+        refused = await api.request("POST", "/sim/v3/pay/transactions/jsapi", json={})
+        assert (refused.status, refused.json["code"]) == (401, "SIGN_ERROR")
+        assert refused.headers["Wechatpay-Serial"] == server.settings.pay.public_key_id
+        assert refused.headers["Content-Type"] == "application/json"
+
+
+@async_test
+@local_and_remote
+@pytest.mark.parametrize("status", [204, 304, 404, 500, 503])
+async def test_simulated_outage_has_the_requested_status(
+    server: ServerProcess, api: ApiFixture, location: str, status: int
+) -> None:
+    async with simulator_at(server, location):
+        await api.outage("wechat", status=status)
+        reply = await api.request("GET", "/sim/sns/jscode2session")
+        assert reply.status == status
+        assert (reply.text == "") == (status in (204, 304))
+
+
+@async_test
+@local_and_remote
+async def test_unknown_path_is_404(server: ServerProcess, api: ApiFixture, location: str) -> None:
+    async with simulator_at(server, location):
+        reply = await api.request("GET", "/sim/a%20b%25/c")
+        assert (reply.status, reply.json) == (
+            404,
+            {"detail": "the simulator does not play this"},
+        )
+
+
+@async_test
+@local_and_remote
+async def test_oversized_body_is_413(server: ServerProcess, api: ApiFixture, location: str) -> None:
+    async with simulator_at(server, location):
+        refused = await api.request("POST", "/sim/phone/login", data=b"x" * 70_000)
+        assert refused.refusal == (413, "too_large")
+
+
+@async_test
+async def test_unreachable_simulator_is_503(server: ServerProcess, api: ApiFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        server.simulator_ref.simulator = RemoteSimulator(
+            f"http://127.0.0.1:{free.getsockname()[1]}"
+        )
+    reply = await api.request("POST", "/sim/phone/login", json={"name": "anna"})
+    assert reply.refusal == (503, "simulator_away")
+    assert reply.headers["Retry-After"] == "2"
+
+
+@async_test
+async def test_silent_simulator_is_503_after_a_timeout(
+    server: ServerProcess, api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "REQUEST_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server.simulator_ref.simulator = RemoteSimulator(
+            f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        reply = await api.request("GET", "/sim/log")
+    assert reply.refusal == (503, "simulator_away")
+
+
+@async_test
+async def test_relay_keeps_the_host_header_and_tencent_headers(
+    server: ServerProcess, api: ApiFixture
+) -> None:
+    request_heads: list[bytes] = []
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request_heads.append(await reader.readuntil(b"\r\n\r\n"))
+        body = json.dumps({"items": []}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+        writer.close()
+
+    remote = await asyncio.start_server(respond, "127.0.0.1", 0)
+    port = remote.sockets[0].getsockname()[1]
+    server.simulator_ref.simulator = RemoteSimulator(f"http://127.0.0.1:{port}")
+    async with aiohttp.ClientSession() as http:
+        headers = {"X-TC-Action": "DropLiveStream", "Authorization": "TC3"}
+        async with http.get(f"{server.address}/sim/log", headers=headers) as response:
+            assert (response.status, "Server" in response.headers) == (200, False)
+    lines = request_heads[0].decode().lower().split("\r\n")
+    assert f"host: {server.address.removeprefix('http://')}" in lines
+    assert {"x-tc-action: droplivestream", "authorization: tc3"} <= set(lines)
+    remote.close()
+    await remote.wait_closed()

@@ -1,0 +1,173 @@
+"""The AsyncAPI document matches the events of rooms/ and the frames of realtime/."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from handlers.openapi import asyncapi, socket_page
+from handlers.routes import BASE
+from realtime import frames
+from realtime.close_codes import CloseCode
+from rooms.events import EVENT_PAYLOADS, NumberedEvent
+from tests.support import openapi_checks
+from tests.support.api import ApiFixture
+from tests.support.json_references import references, resolve
+
+PROFILE = {"user_id": "12345678", "nickname": "", "face_url": "", "gender": 0}
+SEAT = {**PROFILE, "area": "", "age": 0, "play_url": "", "away": False}
+ROOM = {
+    "status": "live",
+    "room_name": "",
+    "room_image": "",
+    "group_id": "",
+    "owner": SEAT,
+    "male": None,
+    "female": SEAT,
+    "applicants": [{**PROFILE, "applied_at": None, "invited": True, "expires_at": 1}],
+    "audience_count": 1,
+    "num_list": [0, 0, 0, 0],
+}
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return asyncapi.document(f"{BASE}ws/")
+
+
+def test_document_follows_asyncapi_3(document: dict[str, Any]) -> None:
+    """Checks the parts used here against the JSON schema of AsyncAPI 3.0.0."""
+    assert document["asyncapi"] == "3.0.0"
+    assert set(document) == {
+        *("asyncapi", "info", "defaultContentType", "channels", "operations", "components")
+    }
+    assert {type(document["info"][name]) for name in ("title", "version", "description")} == {str}
+    for channel in document["channels"].values():
+        assert set(channel) == {"address", "messages", "bindings"}
+        assert channel["bindings"]["ws"]["method"] in ("GET", "POST")
+        assert channel["bindings"]["ws"]["query"]["type"] == "object"
+        assert set(channel["bindings"]["ws"]) == {"method", "query"}
+    for operation in document["operations"].values():
+        assert operation["action"] in ("send", "receive")
+        assert set(operation) == {"action", "channel", "summary", "security", "messages"}
+        prefix = f"{operation['channel']['$ref']}/messages/"
+        assert all(message["$ref"].startswith(prefix) for message in operation["messages"])
+    assert set(document["components"]) == {"schemas", "messages", "securitySchemes"}
+    for name, message in document["components"]["messages"].items():
+        assert re.fullmatch(r"[\w.-]+", name)
+        assert set(message) <= {"name", "summary", "payload"}
+    for scheme in document["components"]["securitySchemes"].values():
+        assert scheme == {"type": "httpApiKey", "in": "header", "name": "Authorization"}
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.validator_for(schema | {"components": document["components"]})
+
+
+def test_every_room_event_type_is_documented(document: dict[str, Any]) -> None:
+    assert set(EVENT_PAYLOADS) < set(document["components"]["messages"])
+    room = document["channels"]["room"]
+    assert room["address"] == f"{BASE}ws/"
+    assert set(room["messages"]) == set(document["components"]["messages"])
+
+
+def test_every_message_belongs_to_a_send_or_receive_operation(document: dict[str, Any]) -> None:
+    messages = {
+        operation["action"]: {ref["$ref"].rpartition("/")[2] for ref in operation["messages"]}
+        for operation in document["operations"].values()
+    }
+    assert messages["receive"] == {"auth", "ping"}
+    assert messages["send"] | messages["receive"] == set(document["components"]["messages"])
+
+
+def test_every_reference_resolves(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        assert resolve(document, reference)
+
+
+def test_close_codes_are_documented(document: dict[str, Any]) -> None:
+    description = document["info"]["description"]
+    documented = dict(re.findall(r"^- (\d+) `\w+`: (.*)$", description, re.MULTILINE))
+    assert documented.pop("4401") == "log in, then reconnect"
+    for code in set(CloseCode) - {CloseCode.TOKEN}:
+        assert documented.pop(str(int(code))) == (
+            "reconnect" if code.reconnect else "do not reconnect"
+        )
+    assert not documented
+
+
+EVENT = {"live_id": 1, "epoch": "e", "seq": 1, "ts": 1}
+FRAMES = {
+    "snapshot": frames.snapshot(1, "e", 1, ROOM, None),
+    "reset": frames.snapshot(1, "e", 1, ROOM, "too_old"),
+    "resumed": frames.resumed(1, "e", 1, 0),
+    "audience": frames.audience(1, 1, [0, 0, 0, 0]),
+    "heartbeat": frames.heartbeat(1),
+    "pong": frames.pong(1),
+    "event": frames.event(1, NumberedEvent("e", 1, 1, "live_pause", PROFILE)),
+    **{f"bye {code.reason}": frames.bye(code, 1) for code in CloseCode},
+}
+
+
+ENUM_VALUES = [
+    *(("micro_leave", "reason", value) for value in ("left", "host", "offline", "banned")),
+    *(("micro_refuse", "reason", value) for value in ("refused", "withdrawn", "expired", "host")),
+    *(("micro_refuse", "reason", value) for value in ("left", "offline", "banned")),
+    *(("live_end", "reason", value) for value in ("host", "operator", "offline", "banned")),
+    *(("member_back", "role", value) for value in ("host", "male", "female")),
+]
+
+
+@pytest.mark.parametrize(("type_", "field", "value"), ENUM_VALUES)
+def test_enum_values_of_events_are_documented(type_: str, field: str, value: str) -> None:
+    openapi_checks.check_frame(
+        json.dumps({**EVENT, "type": type_, "data": {**PROFILE, field: value}})
+    )
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_of_realtime_match_the_document(name: str) -> None:
+    openapi_checks.check_frame(FRAMES[name][FRAMES[name].index(b"{") :])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "something"},
+        {"type": "pong"},
+        {"type": "pong", "n": "1"},
+        {"type": "pong", "n": 1, "more": 1},
+        {**EVENT, "type": "live_pause", "data": {}},
+        {**EVENT, "type": "micro_leave", "data": {**PROFILE, "reason": "bored"}},
+        {**EVENT, "type": "micro_refuse", "data": {**PROFILE, "reason": "operator"}},
+        {**EVENT, "type": "live_end", "data": {**PROFILE, "reason": "left"}},
+        {**EVENT, "type": "member_away", "data": {**PROFILE, "role": "viewer"}},
+        {"type": "bye", "code": 4999, "reason": "ended", "retry_ms": 1, "reconnect": True},
+    ],
+)
+def test_frame_check_rejects_undocumented_frames(frame: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="described"):
+        openapi_checks.check_frame(json.dumps(frame))
+
+
+@pytest.mark.gen_test
+async def test_asyncapi_document_is_served(api: ApiFixture, document: dict[str, Any]) -> None:
+    assert (await api.request("GET", "/docs/asyncapi.json")).ok() == document
+
+
+@pytest.mark.gen_test
+async def test_socket_page_shows_every_message_and_loads_nothing(
+    api: ApiFixture, document: dict[str, Any]
+) -> None:
+    page = (await api.request("GET", "/docs/socket/")).text
+    assert page == socket_page.page(document)
+    for name in document["components"]["messages"]:
+        assert f'<h3 id="{name}">' in page
+    assert not re.findall(r"<script|src=|//", page)
+    for address in re.findall(r'href="(/[^"]*(?:css|json|/))"', page):
+        assert (await api.request("GET", address)).status == 200, address
+    assert "`" not in page
+    assert "<code>seq</code>" in page
+    links = set(re.findall(r'href="#([^"]*)"', page))
+    assert links
+    assert links <= set(re.findall(r'id="([^"]*)"', page))

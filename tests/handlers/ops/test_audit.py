@@ -1,0 +1,71 @@
+"""The audit log of operator calls."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.routes import OPS_ROUTES
+from tests.support.api import ApiFixture
+from tests.support.operators import GRANT, operator_request
+
+
+async def audit_entries(api: ApiFixture) -> list[dict[str, Any]]:
+    """The audit log without the calls that read it."""
+    items = (await api.ops("GET", "audit")).ok()["items"]
+    return [item for item in items if item["what"] != "GET AuditLog"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_audit_records_operator_action_target_reason_and_time(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    (await api.ops("POST", f"users/{anna.id}/grant", **GRANT)).ok()
+    (await api.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="rude")).ok()
+    refused = await api.ops("POST", f"users/{anna.id}/grant", **GRANT | {"gold": 0})
+    assert refused.status == 400
+    failed, ban, grant = await audit_entries(api)
+    assert grant["who"] == ban["who"] == "ops@127.0.0.1"
+    assert (grant["what"], grant["on"], grant["reason"]) == (
+        "POST GrantGold",
+        anna.id,
+        "birthday",
+    )
+    assert grant["asked"] == GRANT
+    assert (ban["what"], ban["reason"]) == ("PATCH OneUser", "rude")
+    assert [entry["done"] for entry in (grant, ban, failed)] == [True, True, False]
+    age = datetime.now(UTC) - datetime.fromisoformat(grant["at"])
+    assert timedelta(0) <= age < timedelta(seconds=20)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_every_operator_call_is_audited(api: ApiFixture) -> None:
+    calls = []
+    for pattern, handler, name in OPS_ROUTES:
+        path = re.sub(r"\(.*?\)", "12345678", pattern)
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            if method.lower() in vars(handler) and path != "audit":
+                assert (await api.ops(method, path)).status in (200, 400, 404)
+                calls.append(f"{method} {name.rpartition('.')[2]}")
+    assert [entry["what"] for entry in reversed(await audit_entries(api))] == calls
+    assert calls
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_audit_records_the_client_address_behind_a_trusted_proxy(api: ApiFixture) -> None:
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 127.0.0.1"}
+    headers = {"Authorization": f"Bearer {api._ops_token}", **forwarded}
+    (await api.request("GET", "/ops/api/gifts", headers=headers)).ok()
+    assert (await audit_entries(api))[0]["who"] == "ops@198.51.100.7"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_audit_is_paged_with_a_cursor(api: ApiFixture) -> None:
+    for _ in range(60):
+        (await api.ops("GET", "gifts")).ok()
+    first = (await operator_request(api, "GET", "audit")).ok()
+    second = (await operator_request(api, "GET", "audit", params={"after": first["next"]})).ok()
+    ids = [entry["id"] for entry in first["items"] + second["items"]]
+    assert ids == sorted(set(ids), reverse=True)
+    assert (len(first["items"]), second["next"]) == (50, None)
+    assert len(ids) == 61

@@ -1,0 +1,198 @@
+"""Operators' endpoints for orders, the ledger, payment notifications, debts and the overview."""
+
+from typing import Any
+
+import pytest
+
+from ledger.recharge import Refund
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.gifts import CANDY, give
+from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
+
+async_test = pytest.mark.gen_test(timeout=30)
+
+
+@pytest.fixture(params=["jsapi", "xpay"])
+def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {"pay": {"provider": request.param}}
+
+
+@async_test
+async def test_operators_list_orders_ledger_entries_and_payment_notifications(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    order_id = (await pay_order(api, await create_order(anna)))["order"]
+    await notification_statuses(server)
+    await create_order(bert)
+    orders = (await api.ops("GET", "orders")).ok()
+    assert [order["state"] for order in orders["items"]] == ["created", "paid"]
+    (order,) = (await api.ops("GET", f"orders?user_id={anna.id}&state=paid")).ok()["items"]
+    assert (order["id"], order["fen"], order["gold"], order["refunded"]) == (order_id, 600, 60, 0)
+    (entry,) = (await api.ops("GET", f"ledger?user_id={anna.id}")).ok()["items"]
+    assert entry["lines"][0] == {"account": f"user:{anna.id}", "unit": "gold", "amount": 60}
+    assert (await api.ops("GET", f"ledger?user_id={bert.id}")).ok()["items"] == []
+    (notification,) = (await api.ops("GET", "inbox?outcome=done")).ok()["items"]
+    assert (notification["genuine"], notification["times"]) == (True, 1)
+
+
+@async_test
+async def test_orders_entries_and_notifications_are_found_by_id_or_user(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    order_id = (await pay_order(api, await create_order(anna)))["order"]
+    await notification_statuses(server)
+    await create_order(bert)
+    order, notification = db.orders.find_one({"_id": order_id}), db.inbox.find_one({})
+
+    async def search(path: str, query: str) -> list[str]:
+        return [row["id"] for row in (await api.ops("GET", f"{path}q={query}")).ok()["items"]]
+
+    for query in (order_id, order_id[:-1], anna.id, order["transaction"]):
+        assert await search("orders?", query) == [order_id], query
+        assert await search("orders?state=created&", query) == [], query
+    for query in (order_id, f"recharge:{order_id}", anna.id):
+        assert await search("ledger?", query) == [f"recharge:{order_id}"], query
+    for query in (notification["_id"], notification["_id"].partition(":")[2]):
+        assert await search("inbox?", query) == [notification["_id"]], query
+    for path in ("orders", "ledger", "inbox"):
+        assert await search(f"{path}?", "unknown") == []
+        assert (await api.ops("GET", f"{path}?q={'x' * 401}")).refusal == (400, "bad_parameter")
+
+
+@async_test
+async def test_ledger_is_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
+    await api.user("anna", 2)
+    for n in range(60):
+        user = db.users.find_one()["_id"]
+        grant = {"gold": 1, "reason": "test", "request_id": f"g{n}"}
+        (await api.ops("POST", f"users/{user}/grant", **grant)).ok()
+    first = (await api.ops("GET", "ledger")).ok()
+    second = (await api.ops("GET", f"ledger?after={first['next']}")).ok()
+    ids = [entry["id"] for page in (first, second) for entry in page["items"]]
+    assert (len(ids), len(set(ids)), second["next"]) == (60, 60, None)
+    for path in ("orders", "ledger", "inbox"):
+        reply = await api.ops("GET", f"{path}?after=x")
+        assert reply.refusal == (400, "bad_parameter")
+        assert reply.json["fields"] == {"after": "is not a cursor of ours"}
+
+
+@async_test
+async def test_grant_is_reversed_once_and_recharge_is_not_reversible(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2, gold=100)
+    (grant,) = (await api.ops("GET", f"ledger?user_id={anna.id}")).ok()["items"]
+    for _ in range(2):
+        reply = await api.ops("POST", "ledger/reverse", entry=grant["id"], reason="mistake")
+        assert reply.ok() == {"reverses": grant["id"]}
+    assert gold_of(db, anna) == 0
+    order_id = (await pay_order(api, await create_order(anna)))["order"]
+    await notification_statuses(server)
+    reply = await api.ops("POST", "ledger/reverse", entry=f"recharge:{order_id}", reason="mistake")
+    assert reply.refusal == (409, "not_reversible")
+    reply = await api.ops("POST", "ledger/reverse", entry="grant:none", reason="mistake")
+    assert reply.refusal == (404, "no_such_entry")
+
+
+@async_test
+async def test_refused_notification_succeeds_on_retry_after_its_order_is_corrected(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    order_id = (await pay_order(api, await create_order(anna), "wrong_amount"))["order"]
+    await notification_statuses(server)
+    (notification,) = (await api.ops("GET", "inbox?outcome=refused")).ok()["items"]
+    retry = await api.ops("POST", "inbox/again", id=notification["id"])
+    assert retry.ok() == {"outcome": "refused", "reason": "amount"}
+    db.orders.update_one({"_id": order_id}, {"$set": {"fen": 601}})
+    retry = await api.ops("POST", "inbox/again", id=notification["id"])
+    assert retry.ok() == {"outcome": "done", "reason": ""}
+    assert gold_of(db, anna) == 60
+    assert (await api.ops("POST", "inbox/again", id="jsapi:none")).status == 404
+
+
+@async_test
+async def test_operators_cannot_retry_a_forged_notification(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    await pay_order(api, await create_order(anna), "forged")
+    await notification_statuses(server)
+    (notification,) = (await api.ops("GET", "inbox")).ok()["items"]
+    retry = await api.ops("POST", "inbox/again", id=notification["id"])
+    assert retry.refusal == (400, "bad_parameter")
+    assert gold_of(db, anna) == 0
+
+
+async def user_with_debt(api: ApiFixture, server: ServerProcess) -> ApiClient:
+    """A user with 10 gold and a debt of 50: the order was refunded after its gold was spent."""
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    order_id = (await pay_order(api, await create_order(anna)))["order"]
+    await notification_statuses(server)
+    (await give(anna, bert.id, CANDY, 10)).ok()
+    order = await server.context.stores.orders.find(order_id)
+    assert order
+    await server.context.services.payments.refund(Refund(order.provider, order_id, "R1", order.fen))
+    grant = {"gold": 10, "reason": "test", "request_id": "ten"}
+    (await api.ops("POST", f"users/{anna.id}/grant", **grant)).ok()
+    return anna
+
+
+@async_test
+async def test_debt_is_listed_and_settled_once(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await user_with_debt(api, server)
+    (debtor,) = (await api.ops("GET", "users?owing=true")).ok()["items"]
+    assert (debtor["id"], debtor["gold"], debtor["owed"]) == (anna.id, 10, 50)
+    settlement = {"reason": "as agreed", "paid_by": "user", "request_id": "s1", "gold": 10}
+    for _ in range(2):
+        reply = await api.ops("POST", f"users/{anna.id}/settle", **settlement)
+        assert reply.ok() == {"gold": 0, "income": 0}
+    second_settlement = {**settlement, "request_id": "s2", "gold": 1}
+    reply = await api.ops("POST", f"users/{anna.id}/settle", **second_settlement)
+    assert reply.refusal == (409, "insufficient_gold")
+    second_settlement = {**second_settlement, "paid_by": "house", "gold": 41}
+    reply = await api.ops("POST", f"users/{anna.id}/settle", **second_settlement)
+    assert reply.refusal == (409, "not_owed")
+    second_settlement = {**second_settlement, "gold": 40}
+    (await api.ops("POST", f"users/{anna.id}/settle", **second_settlement)).ok()
+    assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []
+    assert db.users.find_one({"_id": anna.id})["owed"] == 0
+    assert await server.context.services.ledger_audit.check() == []
+
+
+@async_test
+async def test_overview_summarizes_rooms_ledger_and_refused_callbacks(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    anna = await user_with_debt(api, server)
+    (await anna.get("get_playurl/", live_id=host.live_id)).ok()
+    await pay_order(api, await create_order(anna), "forged")
+    await notification_statuses(server)
+    await server.context.services.ledger_audit.check()
+    overview = (await api.ops("GET", "overview")).ok()
+    assert overview["status"] == "ok"
+    assert overview["dependencies"]["mongodb"]["state"] == "ok"
+    assert [process["id"] for process in overview["processes"]] == [server.context.process_id]
+    assert (overview["rooms"], overview["people"], overview["debtors"]) == (1, 2, 1)
+    assert overview["today"] == {
+        "sold": {"orders": 1, "fen": 600, "gold": 60},
+        "given": {"gold": 50, "income": 25},
+    }
+    ledger = overview["book"]
+    assert (ledger["problems"], ledger["gold"], ledger["income"], ledger["owed"]) == (0, 10, 25, 50)
+    assert ledger["oldest_unpaid_seconds"] >= 0
+    (refused,) = overview["refused"]
+    assert (refused["times"], refused["source"]) == (1, server.settings.pay.provider)
+
+
+@async_test
+async def test_overview_without_activity_is_all_zero(api: ApiFixture) -> None:
+    overview = (await api.ops("GET", "overview")).ok()
+    assert (overview["rooms"], overview["people"], overview["refused"]) == (0, 0, [])
+    assert overview["today"]["sold"] == {"orders": 0, "fen": 0, "gold": 0}

@@ -1,0 +1,113 @@
+import importlib
+import re
+
+import pytest
+
+from core.errors import InvalidParameter, QLiveError, StateConflict
+from handlers.errors import InvalidOperatorToken, headers_of, status_of
+from tencent.errors import ServiceUnavailable
+
+MODULES = [
+    f"{layer}.errors"
+    for layer in ["core", "rooms", "ledger", "storage", "tencent", "services", "handlers"]
+]
+TREES = {name: importlib.import_module(name).__doc__ or "" for name in MODULES}
+
+CONTRACT = {
+    "bad_request": 400,
+    "bad_parameter": 400,
+    "unknown_app": 400,
+    "encrypted_data": 400,
+    "token": 401,
+    "log_in_again": 401,
+    "wechat_code": 401,
+    "ops_token": 401,
+    "not_allowed": 403,
+    "banned": 403,
+    "put_out": 403,
+    "not_host": 403,
+    "not_matchmaker": 403,
+    "wechat_blocked": 403,
+    "callback_refused": 403,
+    "no_such_thing": 404,
+    "no_such_room": 404,
+    "no_such_user": 404,
+    "no_such_gift": 404,
+    "no_such_block": 404,
+    "no_such_page": 404,
+    "no_such_entry": 404,
+    "wrong_method": 405,
+    "not_now": 409,
+    "not_live": 409,
+    "no_gender": 409,
+    "on_mic": 409,
+    "gender_in_use": 409,
+    "seat_taken": 409,
+    "not_admitted": 409,
+    "host_is_live": 409,
+    "host_must_end": 409,
+    "insufficient_gold": 409,
+    "request_id_reused": 409,
+    "not_reversible": 409,
+    "not_owed": 409,
+    "too_large": 413,
+    "too_many": 429,
+    "away": 503,
+    "try_again": 503,
+    "storage_away": 503,
+    "wechat_away": 503,
+    "internal": 500,
+}
+"""Error codes and their HTTP statuses in the API contract; clients rely on all of them."""
+
+
+def with_subclasses(kind: type[QLiveError]) -> list[type[QLiveError]]:
+    return [kind, *(error for child in kind.__subclasses__() for error in with_subclasses(child))]
+
+
+ERRORS = [kind for kind in with_subclasses(QLiveError) if kind.__module__ in MODULES]
+
+
+def new_error(kind: type[QLiveError]) -> QLiveError:
+    arguments = {InvalidParameter: [{"num": "from 1"}], ServiceUnavailable: ["wechat"]}
+    return kind(*arguments.get(kind, []))
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_has_the_code_and_status_of_the_contract(kind: type[QLiveError]) -> None:
+    error = new_error(kind)
+    if error.code != "not_in_room":
+        assert status_of(kind) == CONTRACT[error.code]
+    assert str(error) == error.detail
+    assert error.detail.endswith((".", ";", "again", "from 1"))
+
+
+def test_not_in_room_is_403_for_reads_and_409_for_changes() -> None:
+    statuses = {kind.__name__: status_of(kind) for kind in ERRORS if kind.code == "not_in_room"}
+    assert statuses == {"NotAMember": 403, "NotInRoom": 409}
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_is_in_the_docstring_tree_of_its_module(kind: type[QLiveError]) -> None:
+    tree = TREES[kind.__module__]
+    line = next(line for line in tree.splitlines() if re.search(rf"\b{kind.__name__}\b", line))
+    assert kind is ServiceUnavailable or kind.code in line
+
+
+@pytest.mark.parametrize("code", CONTRACT)
+def test_every_code_of_the_contract_exists(code: str) -> None:
+    assert code in {new_error(kind).code for kind in ERRORS}
+
+
+def test_custom_detail_replaces_the_default() -> None:
+    assert StateConflict("not today").detail == "not today"
+
+
+def test_invalid_parameter_lists_the_reason_for_each_field() -> None:
+    error = InvalidParameter({"num": "from 1", "page": "a number"})
+    assert error.fields == {"num": "from 1", "page": "a number"}
+    assert error.detail == "num: from 1; page: a number"
+
+
+def test_operator_token_error_asks_for_bearer_authentication() -> None:
+    assert dict(headers_of(InvalidOperatorToken())) == {"WWW-Authenticate": "Bearer"}

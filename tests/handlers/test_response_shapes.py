@@ -1,0 +1,141 @@
+"""Compares responses of the server with the example responses of the API contract."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api import BASE, ApiFixture
+
+SHAPES = {
+    path.stem: json.loads(path.read_text())
+    for path in (Path(__file__).parents[1] / "shapes").glob("*.json")
+}
+
+ADDED = {
+    # fields that the example lacks
+    "accept_micro": {"gender", "face_url"},
+    "get_users_info[]": {"nickname"},
+}
+TYPES = {
+    # the example has "" for a number or null for a time
+    "login.live_id": int,
+    "qlive_pay[].id": int,
+    "qlive_pay[].gold": int,
+    "accept_micro.age": int,
+    "matchmaker_enter.live_id": int,
+    "update_userinfo.last_login_time": str,
+    "get_userinfo.last_login_time": str,
+    "get_userinfo.user_sig_expired": str,
+}
+
+
+def differences(path: str, example: Any, actual: Any) -> Iterator[str]:
+    """Yield each path whose keys or JSON type differ from the example."""
+    if path in TYPES:
+        if type(actual) is not TYPES[path]:
+            yield f"{path}: {actual!r} is not a {TYPES[path].__name__}"
+    elif type(example) is not type(actual):
+        yield f"{path}: {actual!r} instead of {example!r}"
+    elif isinstance(example, dict):
+        yield from _object_differences(path, example, actual)
+    elif isinstance(example, list):
+        if not actual:
+            yield f"{path} is empty"
+        for item in actual:
+            yield from differences(f"{path}[]", example[0], item)
+
+
+def _object_differences(
+    path: str, example: dict[str, Any], actual: dict[str, Any]
+) -> Iterator[str]:
+    for name in example.keys() ^ (actual.keys() - ADDED.get(path, set())):
+        yield f"{path}.{name} is in only one of the two"
+    for name in example.keys() & actual.keys():
+        yield from differences(f"{path}.{name}", example[name], actual[name])
+
+
+def is_different(path: str, example: Any, actual: Any) -> bool:
+    return bool(list(differences(path, example, actual)))
+
+
+def test_shape_comparison_detects_differences() -> None:
+    assert is_different("a", {"b": 1}, {"b": "1"})
+    assert is_different("a", {"b": 1}, {"b": 1, "c": 1})
+    assert is_different("a", {"b": 1}, {})
+    assert is_different("a", [{"b": 1}], [{"b": 1}, {"b": None}])
+    assert is_different("a", [1], [])
+    assert is_different("qlive_pay", [{"id": ""}], [{"id": "1"}])
+    assert not is_different("a", [{"b": {"c": 1}}], [{"b": {"c": 2}}])
+
+
+@pytest.mark.parametrize("changes", [{"pages": {"size": 3}}])
+@pytest.mark.gen_test(timeout=20)
+async def test_every_response_matches_the_shape_of_the_contract_example(api: ApiFixture) -> None:
+    responses = dict(await call_every_endpoint(api))
+    assert responses.keys() == SHAPES.keys()
+    mismatches = {
+        name: list(differences(name, SHAPES[name], responses[name])) for name in responses
+    }
+    assert {name: lines for name, lines in mismatches.items() if lines} == {}
+
+
+async def call_every_endpoint(api: ApiFixture) -> list[tuple[str, Any]]:
+    """Call every endpoint of the contract in an order in which each call succeeds."""
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=1000)
+    bert = await api.guest("bert", 1, host.live_id)
+    room_params = {"live_id": host.live_id}
+    responses = [
+        ("create_user", await _create(api)),
+        ("matchmaker_enter", await host.post("qlive_room/matchmaker_enter/")),
+        ("update_userinfo", await anna.post("qlive_user/update_userinfo/", age=27)),
+        ("get_userinfo", await anna.get("qlive_user/get_userinfo/")),
+        ("get_livelist", await anna.get("get_livelist/")),
+        ("qlive_gift", await anna.get("qlive_gift/")),
+        ("qlive_pay", await anna.get("qlive_pay/")),
+        ("order", await anna.post("qlive_pay/", block_id=1)),
+        ("get_configs", await anna.get("get_configs/")),
+        ("like", await anna.post("qlive_like/", user_id=bert.id, like_state=1)),
+        ("like_state", await anna.get("qlive_like/", user_id=bert.id)),
+        ("get_users_info", await anna.get("qlive_user/get_users_info/", **room_params, gender=1)),
+        ("apply_micro", await anna.post("qlive_room/apply_micro/", **room_params)),
+        ("accept_micro", await anna.post("qlive_room/accept_micro/", **room_params)),
+        ("apply_micro", await bert.post("qlive_room/apply_micro/", **room_params)),
+        ("accept_micro", await bert.post("qlive_room/accept_micro/", **room_params)),
+        ("get_playurl", await anna.get("get_playurl/", **room_params)),
+        ("get_user_state", await anna.get("qlive_user/get_user_state/")),
+        ("login", await _login(api, "anna")),
+        ("push_gift", await anna.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=2)),
+        ("leave_micro", await anna.get("qlive_room/leave_micro/", **room_params)),
+        ("refuse_micro", await anna.post("qlive_room/refuse_micro/", **room_params)),
+        ("leave_room", await anna.get("qlive_room/leave_room/", **room_params)),
+        ("live_end", await host.post("qlive_room/live_end/", **room_params)),
+        ("logout", await host.get("qlive_user/logout/")),
+    ]
+    return [(name, reply.ok()) for name, reply in responses]
+
+
+async def _create(api: ApiFixture) -> Any:
+    return await api.request("POST", f"{BASE}qlive_user/", json=await api.wechat("carl", 1))
+
+
+async def _login(api: ApiFixture, name: str) -> Any:
+    login = await api.wechat(name)
+    body = {"appId": login["appId"], "code": login["code"]}
+    return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_empty_seat_is_an_empty_object_and_missing_room_an_empty_string(
+    api: ApiFixture,
+) -> None:
+    host = await api.host()
+    room = (await host.get("get_playurl/", live_id=host.live_id)).ok()
+    empty = SHAPES["get_playurl"] | {"male": {}, "female": {}}
+    assert not is_different("get_playurl", empty, room)
+    client = await api.user("anna", 2)
+    state = (await client.get("qlive_user/get_user_state/")).ok()
+    assert not is_different("get_user_state", SHAPES["get_user_state"] | {"live_id": ""}, state)

@@ -1,0 +1,160 @@
+"""From an order to credited gold over HTTP: payment, notification by WeChat, ledger entry."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from runtime.process import ServerProcess
+from tests.support.api import BASE, ApiFixture
+from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
+from tests.support.waiting import until
+
+async_test = pytest.mark.gen_test(timeout=30)
+Db = Database[dict[str, Any]]
+
+
+@pytest.fixture(params=["jsapi", "xpay"])
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def changes(provider: str) -> dict[str, Any]:
+    return {"pay": {"provider": provider}}
+
+
+@async_test
+async def test_paid_order_is_credited_once_for_repeated_notifications(
+    api: ApiFixture, server: ServerProcess, db: Db, provider: str
+) -> None:
+    anna = await api.user("anna", 2)
+    content = await create_order(anna)
+    order_id = (await pay_order(api, content, "twice"))["order"]
+    assert await notification_statuses(server) == (
+        [204, 204] if provider == "jsapi" else [200, 200]
+    )
+    assert gold_of(db, anna) == 60
+    (entry,) = db.ledger.find()
+    assert (entry["_id"], entry["kind"], entry["by"]) == (
+        f"recharge:{order_id}",
+        "recharge",
+        provider,
+    )
+    assert sum(line["amount"] for line in entry["lines"]) == 0
+    order = db.orders.find_one({"_id": order_id})
+    assert order
+    assert (order["state"], order["transaction"]) == ("paid", entry["content"]["transaction"])
+    (stored,) = db.inbox.find({"source": provider})
+    assert (stored["outcome"], stored["times"]) == ("done", 2)
+
+
+@async_test
+async def test_cancelled_or_unreported_payment_credits_nothing(
+    api: ApiFixture, server: ServerProcess, db: Db
+) -> None:
+    anna = await api.user("anna", 2)
+    content = await create_order(anna)
+    body = {"content": content, "outcome": "cancel"}
+    result = (await api.request("POST", "/sim/phone/pay", json=body)).ok()
+    assert result == {"outcome": "cancel", "order": None}
+    await pay_order(api, content, "never")
+    assert await notification_statuses(server) == []
+    assert gold_of(db, anna) == 0
+
+
+@async_test
+async def test_unreported_payment_is_found_by_querying_the_provider(
+    api: ApiFixture, server: ServerProcess, db: Db
+) -> None:
+    anna = await api.user("anna", 2)
+    order_id = (await pay_order(api, await create_order(anna), "never"))["order"]
+    db.orders.update_one(
+        {"_id": order_id}, {"$min": {"due_at": db.orders.find_one()["created_at"]}}
+    )
+    await until(lambda: gold_of(db, anna) == 60, 20)
+    assert db.ledger.count_documents({}) == 1
+    await pay_order(api, "{}", "once")  # no such order
+    assert db.orders.find_one({"_id": order_id})["state"] == "paid"
+
+
+@pytest.mark.parametrize("report", ["forged", "unsigned", "probe", "stale"])
+@async_test
+async def test_unverified_notification_is_refused_stored_and_counted(
+    api: ApiFixture, server: ServerProcess, db: Db, provider: str, report: str
+) -> None:
+    anna = await api.user("anna", 2)
+    content = await create_order(anna)
+    await pay_order(api, content, report)
+    assert await notification_statuses(server) == [403]
+    assert gold_of(db, anna) == 0
+    (stored,) = db.inbox.find({"source": provider})
+    assert (stored["outcome"], stored["genuine"]) == ("refused", False)
+    metrics = (await api.request("GET", "/metrics")).text
+    counter = (
+        f'qlive_callbacks_refused_total{{reason="{stored["reason"]}",source="{provider}"}} 1.0'
+    )
+    assert counter in metrics
+    await pay_order(api, content)
+    assert (await notification_statuses(server))[-1] in (200, 204)
+    assert gold_of(db, anna) == 60, "the genuine notification is still processed"
+
+
+@pytest.mark.parametrize(
+    ("report", "reasons"),
+    [
+        ("wrong_amount", {"amount"}),
+        ("wrong_payer", {"payer"}),
+        ("wrong_app", {"app", "product"}),
+    ],
+)
+@async_test
+async def test_mismatched_payment_is_refused_and_stored(
+    api: ApiFixture, server: ServerProcess, db: Db, provider: str, report: str, reasons: set[str]
+) -> None:
+    anna = await api.user("anna", 2)
+    await pay_order(api, await create_order(anna), report)
+    assert await notification_statuses(server) == [403]
+    assert gold_of(db, anna) == 0
+    (stored,) = db.inbox.find({"source": provider})
+    assert stored["outcome"] == "refused"
+    assert stored["reason"] in reasons
+    assert db.orders.find_one()["state"] == "created"
+
+
+@async_test
+async def test_concurrent_notifications_and_queries_credit_once(
+    api: ApiFixture, server: ServerProcess, db: Db
+) -> None:
+    anna = await api.user("anna", 2)
+    contents = [await create_order(anna) for _ in range(5)]
+    await asyncio.gather(*(pay_order(api, content, "twice") for content in contents))
+    db.orders.update_many({}, {"$min": {"due_at": db.orders.find_one()["created_at"]}})
+    await notification_statuses(server)
+    assert gold_of(db, anna) == 300
+    assert db.ledger.count_documents({"kind": "recharge"}) == 5
+
+
+@async_test
+async def test_malformed_notifications_are_refused(api: ApiFixture, db: Db) -> None:
+    for path in ("qlive_pay/notify/", "qlive_pay/xpay_notify/"):
+        for body in (b"", b"{}", b"[", b"\xff"):
+            reply = await api.request("POST", BASE + path, data=body)
+            assert reply.refusal == (403, "callback_refused")
+    assert (await api.request("GET", BASE + "qlive_pay/xpay_notify/")).status == 403
+    assert {stored["outcome"] for stored in db.inbox.find()} == {"refused"}
+
+
+@async_test
+async def test_provider_is_notified_of_the_delivery(
+    api: ApiFixture, server: ServerProcess, db: Db, provider: str
+) -> None:
+    anna = await api.user("anna", 2)
+    order_id = (await pay_order(api, await create_order(anna)))["order"]
+    await notification_statuses(server)
+    await until(lambda: db.orders.find_one({"_id": order_id})["due_at"] is None, 20)
+    if provider == "xpay":
+        order = server.simulator_ref.simulator.xpay.orders[order_id]  # type: ignore[union-attr]
+        assert order["status"] == 4
+    assert gold_of(db, anna) == 60

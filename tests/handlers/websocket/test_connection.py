@@ -1,0 +1,150 @@
+"""A connection's answers to received frames: bytes in, bytes out, without a server."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
+from websockets.protocol import CLIENT, OPEN, Protocol
+
+from handlers.websocket.connection import Connection
+from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
+
+FRAME_BYTES, PER_SECOND = 1000, 10
+PROTOCOL_ERROR, INVALID_PAYLOAD, MESSAGE_TOO_BIG = 1002, 1007, 1009
+BAD_FRAMES: list[str | bytes] = [
+    *("", "{", "7", "[]", "null", '{"type":"sing"}', '{"type":"ping"}', "[" * 900),
+    *('{"type":"ping","n":"\\ud800"}', '{"type":"ping","n":NaN}', '{"type":"ping","n":1e999}'),
+    *('{"type":["ping"],"n":1}', '{"type":"auth","token":"again"}', b"\x00\xff", b"{}"),
+]
+
+
+class ConnectionFixture:
+    """A connection on a socket pair; the test is the client."""
+
+    def __init__(self) -> None:
+        server_end, self._client = socket.socketpair()
+        self._client.setblocking(False)
+        self.stream = IOStream(server_end)
+        limits = SimpleNamespace(
+            backlog_bytes=65536, frame_bytes=FRAME_BYTES, frames_per_second=PER_SECOND
+        )
+        context: Any = SimpleNamespace(settings=SimpleNamespace(limits=limits))
+        self._connection = Connection(context, self.stream)
+        self._parser = Protocol(CLIENT, state=OPEN)
+
+    def send(self, *sent: bytes) -> list[tuple[int, bytes]]:
+        """(opcode, payload) of every frame answered at once."""
+        for data in sent:
+            self._connection._on_data(data)
+        with suppress(BlockingIOError):
+            while received := self._client.recv(65536):
+                self._parser.receive_data(received)
+        events: Any = self._parser.events_received()
+        return [(int(frame.opcode), bytes(frame.data)) for frame in events]
+
+    def close(self) -> None:
+        self.stream.close()
+        self._client.close()
+
+
+@pytest.fixture
+def connection(io_loop: IOLoop, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionFixture]:
+    """The clock is frozen, so that the rate limit does not depend on the machine's speed."""
+    monkeypatch.setattr(
+        "handlers.websocket.connection.time", SimpleNamespace(monotonic=lambda: 7.0)
+    )
+    connection = ConnectionFixture()
+    yield connection
+    connection.close()
+
+
+def ping(n: int) -> bytes:
+    return encode_frame(TEXT, json.dumps({"type": "ping", "n": n}).encode())
+
+
+def pong(n: int) -> tuple[int, bytes]:
+    return TEXT, b'{"type":"pong","n":%d}' % n
+
+
+def is_goodbye(code: int, answers: list[tuple[int, bytes]]) -> bool:
+    """Whether the answers are exactly a bye and a close frame with that code."""
+    (first_opcode, bye), (last_opcode, closing) = answers
+    assert (first_opcode, last_opcode) == (TEXT, CLOSE)
+    return (json.loads(bye)["code"], int.from_bytes(closing[:2], "big")) == (code, code)
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("n", [0, 7, -1, 1690000000123])
+async def test_ping_is_answered_with_its_number(connection: ConnectionFixture, n: int) -> None:
+    assert connection.send(ping(n)) == [pong(n)]
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("bad", BAD_FRAMES)
+async def test_third_bad_frame_closes_the_connection(
+    connection: ConnectionFixture, bad: str | bytes
+) -> None:
+    frame = encode_frame(TEXT, bad.encode()) if isinstance(bad, str) else encode_frame(BINARY, bad)
+    assert connection.send(frame, frame, ping(1)) == [pong(1)]
+    assert is_goodbye(4500, connection.send(frame))
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize(
+    ("invalid", "code"),
+    [
+        (b"\x81\x02{}", PROTOCOL_ERROR),
+        (encode_frame(TEXT, b"\xff\xfe{}"), INVALID_PAYLOAD),
+        (encode_frame(TEXT, b"x" * (FRAME_BYTES + 1)), MESSAGE_TOO_BIG),
+    ],
+)
+async def test_invalid_bytes_close_the_connection_after_earlier_frames_are_answered(
+    connection: ConnectionFixture, invalid: bytes, code: int
+) -> None:
+    """All invalid frames and their codes: test_wire.py."""
+    received, (opcode, closing) = connection.send(ping(1) + invalid + ping(2))
+    assert received == pong(1)
+    assert (opcode, int.from_bytes(closing[:2], "big")) == (CLOSE, code)
+    assert closing[2:]
+    assert connection.send(ping(3)) == []
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize(
+    ("sent", "answered_code"),
+    [(b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9bye", 1001), (b"\x0f\xa0", 4000)],
+)
+async def test_close_frame_is_answered_and_the_connection_ends(
+    connection: ConnectionFixture, sent: bytes, answered_code: int
+) -> None:
+    assert connection.send(encode_frame(CLOSE, sent)) == [(CLOSE, answered_code.to_bytes(2, "big"))]
+    assert connection.stream.closed()
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_frames_within_the_rate_limit_are_answered_in_every_second(
+    connection: ConnectionFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now in (7.0, 8.0, 9.5):
+        monkeypatch.setattr("handlers.websocket.connection.time.monotonic", lambda now=now: now)
+        assert connection.send(*map(ping, range(PER_SECOND))) == [*map(pong, range(PER_SECOND))]
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("opcode", [PING, PONG, TEXT])
+async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
+    connection: ConnectionFixture, opcode: int
+) -> None:
+    remaining = 2 if opcode == TEXT else PER_SECOND  # a third empty text is one bad frame too many
+    for n in range(PER_SECOND - remaining):
+        connection.send(ping(n))
+    received = connection.send(*[encode_frame(opcode, b"")] * remaining)
+    assert received == ([(PONG, b"")] * remaining if opcode == PING else [])
+    assert is_goodbye(4029, connection.send(ping(0)))
+    assert connection.send(ping(1)) == []

@@ -1,0 +1,264 @@
+"""Handshakes: rate limit, origins and invalid requests."""
+
+import asyncio
+import json
+import logging
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from websockets.asyncio.client import connect
+
+from core.errors import PermissionDenied, QLiveError
+from core.limits import HandshakeRateLimiter
+from handlers.context import Context
+from handlers.errors import BadRequest
+from handlers.websocket.handshake import Handshake
+from realtime.resume import ResumePosition
+from runtime.process import ServerProcess
+from tests.support.api import BASE, ApiFixture
+from tests.support.raw_websocket import PING, PONG, TEXT, connect_raw
+
+PER_SECOND = 5
+ALLOWED_ORIGIN = "https://allowed.example"
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"limits": {"handshakes_per_second": PER_SECOND}}
+
+
+async def send_handshake(
+    api: ApiFixture,
+    *,
+    method: str = "GET",
+    version: str = "1.1",
+    first_path: str = "",
+    **headers: str,
+) -> str:
+    """HTTP response to a handshake; `first_path` is requested first on the same connection."""
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    if first_path:
+        writer.write(f"GET {first_path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        await _read_response(reader)
+    lines = [f"{name}: {value}" for name, value in {**HANDSHAKE, **headers}.items()]
+    head_lines = [f"{method} {BASE}ws/?live_id=1 HTTP/{version}", f"Host: {host}:{port}", *lines]
+    writer.write("\r\n".join([*head_lines, "", ""]).encode())
+    answer = await _read_response(reader)
+    writer.close()
+    await writer.wait_closed()
+    return answer.decode()
+
+
+async def _read_response(reader: asyncio.StreamReader) -> bytes:
+    answer = await reader.readuntil(b"\r\n\r\n")
+    _, _, length = answer.lower().partition(b"content-length:")
+    if length:
+        answer += await reader.readexactly(int(length.split(b"\r\n")[0]))
+    return answer
+
+
+# ---- validation, without a server
+
+
+def request(uri: str = f"{BASE}ws/?live_id=1", version: str = "1.1", **headers: str) -> Any:
+    """A request as parsed by Tornado; headers set to "" are omitted."""
+    sent = {"Host": "qlive.example", **HANDSHAKE, **headers}
+    return HTTPServerRequest(
+        start_line=RequestStartLine("GET", uri, f"HTTP/{version}"),
+        headers=HTTPHeaders({name: value for name, value in sent.items() if value}),
+        connection=SimpleNamespace(context=SimpleNamespace(remote_ip="10.0.0.1", protocol="http")),
+    )
+
+
+def refusal(handshake_request: Any, *allowed: str, per_second: int = 0) -> QLiveError | None:
+    settings = SimpleNamespace(
+        server=SimpleNamespace(allowed_origins=allowed, trusted_proxies=()),
+    )
+    handshakes = HandshakeRateLimiter(per_second)
+    lifecycle = SimpleNamespace(draining=False)
+    context: Any = SimpleNamespace(
+        settings=settings, lifecycle=lifecycle, handshake_limit=handshakes
+    )
+    return Handshake(context, handshake_request).error()
+
+
+NOT_BASE64_OF_16_BYTES = ["short", "x" * 24, "ZGVzdA==", "dGhlIHNhbXBsZSBub25jZQ", "é" * 24]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: ""} for name in HANDSHAKE),
+        *({"Sec-WebSocket-Key": key} for key in NOT_BASE64_OF_16_BYTES),
+        {"version": "1.0"},
+        {"Upgrade": "h2c"},
+        {"Connection": "close"},
+        {"Connection": "keep-alive"},
+        {"Sec-WebSocket-Version": "8"},
+        {"Content-Length": "2"},
+        {"Transfer-Encoding": "chunked"},
+    ],
+    ids=str,
+)
+def test_invalid_handshake_is_rejected(wrong: dict[str, str]) -> None:
+    assert isinstance(refusal(request(**wrong)), BadRequest)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Connection": "Upgrade"},
+        {"Upgrade": "WebSocket"},
+        {"Content-Length": "0"},
+        {"Sec-WebSocket-Extensions": "permessage-deflate"},
+        {"Origin": "http://qlive.example"},
+        {"Origin": "https://qlive.example"},
+        {"Origin": ALLOWED_ORIGIN},
+    ],
+    ids=str,
+)
+def test_handshake_from_own_or_allowed_origin_is_accepted(
+    headers: dict[str, str],
+) -> None:
+    assert refusal(request(**headers), ALLOWED_ORIGIN) is None
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", ALLOWED_ORIGIN + ":81", "http://[", "qlive.example"]
+)
+def test_foreign_origin_is_rejected(origin: str) -> None:
+    assert isinstance(refusal(request(Origin=origin), ALLOWED_ORIGIN), PermissionDenied)
+
+
+@pytest.mark.parametrize("live_id", ["0", "-1", "abc", "", "9" * 40, "%00", "1%201", "%FF"])
+def test_malformed_live_id_becomes_zero(live_id: str) -> None:
+    upgrade = request(f"{BASE}ws/?live_id={live_id}")
+    assert Handshake(cast("Context", None), upgrade)._live_id() == 0
+
+
+@pytest.mark.parametrize("since", ["abc", "x", "-1", "1.0", "1e3", "9" * 30, "%F0%9F%98%80", "%FF"])
+def test_malformed_resume_position_has_an_empty_epoch(since: str) -> None:
+    upgrade = request(f"{BASE}ws/?live_id=1&epoch=e&since={since}")
+    assert Handshake(cast("Context", None), upgrade)._since() == ResumePosition("", 0)
+
+
+def test_resume_position_has_epoch_and_sequence_number() -> None:
+    upgrade = request(f"{BASE}ws/?live_id=1&epoch=e&since=7")
+    assert Handshake(cast("Context", None), upgrade)._since() == ResumePosition("e", 7)
+    assert Handshake(cast("Context", None), request())._since() is None
+
+
+# ---- over HTTP
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_handshakes_over_the_rate_limit_get_429_and_succeed_later(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.limits.time", SimpleNamespace(monotonic=lambda: 7.9))
+    responses = await asyncio.gather(*(send_handshake(api) for _ in range(4 * PER_SECOND)))
+    accepted = [text for text in responses if text.startswith("HTTP/1.1 101 ")]
+    refused = [text for text in responses if text.startswith("HTTP/1.1 429 ")]
+    assert (len(accepted), len(refused)) == (PER_SECOND, 3 * PER_SECOND)
+    for text in refused:
+        head, _, body = text.partition("\r\n\r\n")
+        assert "\r\nRetry-After: 1\r\n" in head + "\r\n"
+        assert json.loads(body)["code"] == "too_many"
+        assert json.loads(body)["detail"]
+    monkeypatch.setattr("core.limits.time", SimpleNamespace(monotonic=lambda: 8.1))
+    assert (await send_handshake(api)).startswith("HTTP/1.1 101 ")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_rejected_handshakes_get_the_error_envelope(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    async def refusal_of(**headers: str) -> tuple[int, str]:
+        head, _, body = (await send_handshake(api, **headers)).partition("\r\n\r\n")
+        error = json.loads(body)
+        assert error["detail"]
+        return int(head.split()[1]), error["code"]
+
+    assert await refusal_of(version="1.0") == (400, "bad_request")
+    assert await refusal_of(**{"Sec-WebSocket-Key": "short"}) == (400, "bad_request")
+    assert await refusal_of(**{"Content-Length": "2\r\n\r\n{}"}) == (400, "bad_request")
+    assert await refusal_of(**{"Transfer-Encoding": "chunked\r\n\r\n0\r\n"}) == (400, "bad_request")
+    assert await refusal_of(Origin="https://evil.example") == (403, "not_allowed")
+    other_method = await send_handshake(api, method="POST")
+    assert other_method.startswith("HTTP/1.1 405 ")
+    assert "\r\nAllow: GET\r\n" in other_method
+    server.context.lifecycle.draining = True
+    assert await refusal_of() == (503, "away")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_frames_sent_together_with_the_handshake_are_processed(api: ApiFixture) -> None:
+    host = await api.host()
+    client = await connect_raw(host, pipelined=[(TEXT, b'{"type":"ping","n":9}'), (PING, b"hi")])
+    frames = [frame for _ in range(3) if (frame := await client.next())]
+    assert (PONG, b"hi") in frames
+    types = [json.loads(data)["type"] for opcode, data in frames if opcode == TEXT]
+    assert sorted(types) == ["pong", "snapshot"]
+    await client.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_keep_alive_connection_can_be_upgraded(api: ApiFixture) -> None:
+    offered = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+    answer = await send_handshake(api, first_path="/healthz", **offered)
+    assert answer.startswith("HTTP/1.1 101 ")
+    assert "extensions" not in answer.lower(), "no extension is accepted"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_socket_log_lines_have_the_request_id_of_the_handshake(api: ApiFixture) -> None:
+    host = await api.host()
+    with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        async with connect(
+            api.address.replace("http", "ws", 1) + BASE + f"ws/?live_id={host.live_id}",
+            additional_headers={
+                "Authorization": f"QLiveToken {host.token}",
+                "X-Request-Id": "client-7",
+            },
+        ) as connection:
+            await connection.recv()
+    joins = [line for line in lines if line["event"] == "socket_joined"]
+    assert [line["request_id"] for line in joins] == ["client-7"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_rate_limit_counts_each_address_behind_the_proxy_separately(api: ApiFixture) -> None:
+    attempts = [
+        send_handshake(api, **{"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(4 * PER_SECOND)
+    ]
+    assert all(text.startswith("HTTP/1.1 101 ") for text in await asyncio.gather(*attempts))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_client_disconnecting_during_the_handshake_logs_no_error(
+    api: ApiFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is sent and the socket closed before the server reads it."""
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    for _ in range(20):
+        client = socket.create_connection((host, int(port)))
+        await api.request("GET", "/healthz")  # the connection is accepted by then
+        lines = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+        head_lines = [f"GET {BASE}ws/?live_id=1 HTTP/1.1", f"Host: {host}", *lines]
+        client.send("\r\n".join([*head_lines, "", ""]).encode())
+        client.close()
+        await api.request("GET", "/healthz")
+    assert not [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]

@@ -1,0 +1,211 @@
+"""Profile and gift events, event numbers and payloads."""
+
+from dataclasses import replace
+from typing import Any, get_type_hints
+
+import pytest
+
+from rooms.events import EVENT_PAYLOADS, GiftEvent, NumberedEvent
+from rooms.members import Person
+from rooms.room import Room
+from tests.support.room_builders import (
+    ANNA,
+    BERT,
+    CARL,
+    DORA,
+    EPOCH,
+    GRACE,
+    HOST,
+    NOW,
+    STRANGER,
+    events_of,
+    live_room,
+    membership,
+    new_room,
+    reloaded,
+    room_with_applicants,
+    room_with_away,
+    room_with_guests,
+)
+
+
+def renamed(person: Person) -> Person:
+    return replace(person, nickname="new", face_url="https://faces/new", age=99, area="990000")
+
+
+def gift(sender: Person, receiver: Person) -> GiftEvent:
+    return {
+        "from": sender.face(),
+        "to": receiver.face(),
+        "gift": {"id": 1, "name": "rose", "image": "i", "effect": "e"},
+        "num": 2,
+        "gold": 20,
+        "request_id": "r",
+    }
+
+
+# ---- profiles
+
+
+def test_a_new_host_name_is_published_and_renames_the_room() -> None:
+    room = live_room()
+    room.update_profile(renamed(HOST))
+    assert (room.name, room.image) == ("new", "https://faces/new")
+    assert room.touched == {"owner"}
+    assert events_of(room) == [("profile", {**renamed(HOST).face()})]
+
+
+@pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
+def test_a_new_guest_name_is_published(guest: Person, seat: str) -> None:
+    room = room_with_guests(BERT, ANNA)
+    room.update_profile(renamed(guest))
+    changed = replace(guest, nickname="new", face_url="https://faces/new")
+    assert getattr(room, seat).person == changed
+    assert getattr(room, seat).stream == f"stream-{guest.nickname}"
+    assert room.touched == {seat}
+    assert events_of(room) == [("profile", {**changed.face()})]
+
+
+def test_a_new_applicant_name_is_published() -> None:
+    room = room_with_applicants(BERT)
+    before = room.applications[BERT.user_id]
+    room.update_profile(replace(BERT, nickname="new"))
+    assert room.applications[BERT.user_id] == replace(before, person=replace(BERT, nickname="new"))
+    assert events_of(room) == [("profile", {**BERT.face(), "nickname": "new"})]
+
+
+def test_a_new_gender_is_not_shown_before_reentry() -> None:
+    room = room_with_guests(BERT)
+    room.update_profile(replace(BERT, nickname="new", gender=2))
+    assert room.male is not None
+    assert room.male.person.gender == 1
+    assert room.female is None
+
+
+@pytest.mark.parametrize("person", [HOST, BERT, replace(BERT, age=99)])
+def test_an_invisible_profile_change_is_not_published(person: Person) -> None:
+    room = room_with_guests(BERT)
+    room.update_profile(person)
+    assert not room.changed
+
+
+@pytest.mark.parametrize("person", [CARL, STRANGER])
+def test_profiles_of_viewers_and_strangers_are_not_published(person: Person) -> None:
+    room = room_with_guests(BERT, watching=(CARL,))
+    room.update_profile(renamed(person))
+    assert not room.changed
+
+
+def test_a_profile_change_in_an_ended_room_is_not_published() -> None:
+    room = new_room()
+    room.update_profile(renamed(HOST))
+    assert not room.changed
+
+
+# ---- gifts
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [(CARL, HOST), (HOST, BERT), (BERT, ANNA)])
+def test_a_gift_between_members_is_published(sender: Person, receiver: Person) -> None:
+    room = room_with_guests(BERT, ANNA, watching=(CARL,))
+    assert room.has(sender.user_id, receiver.user_id)
+    room.add_gift(gift(sender, receiver))
+    assert events_of(room) == [("gift", gift(sender, receiver))]
+    assert room.touched == set()
+
+
+def test_several_gifts_are_published_in_order() -> None:
+    room = room_with_guests(BERT, ANNA)
+    pairs = [(BERT, HOST), (ANNA, HOST), (BERT, ANNA)]
+    for sender, receiver in pairs:
+        room.add_gift(gift(sender, receiver))
+    assert events_of(room) == [("gift", gift(*pair)) for pair in pairs]
+    assert [event.seq for event in room.numbered(NOW)] == [room.version + n for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [(STRANGER, HOST), (HOST, STRANGER)])
+def test_a_user_from_elsewhere_is_not_a_member(sender: Person, receiver: Person) -> None:
+    assert not live_room().has(sender.user_id, receiver.user_id)
+
+
+def test_membership_begins_with_entry_and_ends_with_departure() -> None:
+    room = live_room()
+    assert room.has(HOST.user_id)
+    room.enter(BERT, NOW)
+    assert room.has(BERT.user_id, HOST.user_id)
+    room = reloaded(room)
+    room.leave(BERT.user_id)
+    assert not reloaded(room).has(BERT.user_id, HOST.user_id)
+
+
+def test_an_ended_live_has_no_members() -> None:
+    room = live_room(BERT)
+    room.close("host")
+    assert not room.has(BERT.user_id)
+    assert not reloaded(room).has(BERT.user_id, HOST.user_id)
+
+
+def test_a_membership_of_an_earlier_live_does_not_count() -> None:
+    room = live_room()
+    room.members[BERT.user_id] = membership(BERT, epoch="older")
+    assert not room.has(BERT.user_id, HOST.user_id)
+
+
+# ---- event numbers and payloads
+
+
+def test_events_are_numbered_from_the_version_loaded() -> None:
+    room = room_with_applicants(BERT, CARL)
+    room.expire(NOW + 600_000)
+    room.apply(BERT, NOW + 600_000, 600)
+    first, second = room.numbered(NOW + 5)
+    data = {**BERT.face(), "reason": "expired"}
+    assert first == NumberedEvent(EPOCH, 3, NOW + 5, "micro_refuse", data)
+    assert (second.seq, second.type) == (4, "micro_apply")
+    assert room.applications[BERT.user_id].n == 4
+
+
+def test_the_first_event_of_a_live_is_number_one() -> None:
+    room = live_room(BERT)
+    room.apply(BERT, NOW, 600)
+    assert [event.seq for event in room.numbered(NOW)] == [1]
+
+
+def test_a_change_without_events_takes_no_number() -> None:
+    room = live_room()
+    room.enter(BERT, NOW)
+    assert room.numbered(NOW) == []
+
+
+def every_event() -> list[tuple[str, Any]]:
+    """(type, payload) of events of every type."""
+    events: list[tuple[str, Any]] = []
+
+    def collect(room: Room) -> Room:
+        events.extend(events_of(room))
+        return reloaded(room)
+
+    room = live_room(BERT, ANNA, DORA)
+    room.apply(BERT, NOW, 600)
+    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.accept(BERT, "applied", "s", "u")
+    room.refuse(ANNA.user_id)
+    room.update_profile(renamed(BERT))
+    room.add_gift(gift(DORA, BERT))
+    for person in (BERT, HOST):
+        room = room_with_away(collect(room), person)
+        room.apply_absence(person.user_id, NOW + 3_000, GRACE, since=NOW, streams=False)
+    room = collect(room)
+    room.mark_connected(HOST.user_id)
+    room.mark_connected(BERT.user_id)
+    room.leave_mic(BERT.user_id, BERT.user_id)
+    room.close("host")
+    collect(room)
+    return events
+
+
+def test_every_event_has_exactly_the_declared_fields() -> None:
+    events = every_event()
+    assert {event_type for event_type, _ in events} == EVENT_PAYLOADS.keys()
+    for event_type, data in events:
+        assert data.keys() == get_type_hints(EVENT_PAYLOADS[event_type]).keys()

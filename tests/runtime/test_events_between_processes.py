@@ -1,0 +1,248 @@
+"""Two servers with one database and a Redis: events and evictions reach sockets of both.
+
+Also while Redis or one of the servers is lost.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture, Socket
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.programs
+
+TIMEOUT = 40
+
+
+class ServerPair:
+    """Two servers in this process, and an ApiFixture for each."""
+
+    def __init__(self, settings: Settings, dev: DevSecrets) -> None:
+        self.servers = [ServerProcess(settings, dev), ServerProcess(settings, dev)]
+        self.apis: list[ApiFixture] = []
+
+    async def start(self) -> None:
+        for server in self.servers:
+            await server.start()
+            self.apis.append(ApiFixture(server.address, server.settings.ops.token))
+
+    async def stop(self) -> None:
+        for api in self.apis:
+            await api.close()
+        for server in self.servers:
+            await server.stop()
+
+    def on_second(self, client: ApiClient) -> ApiClient:
+        """A client of the same user on the second server."""
+        account = {"token": client.token, "user_id": client.id}
+        other = ApiClient(self.apis[1], client.name, account)
+        other.live_id = client.live_id
+        return other
+
+    async def wait_for_bus(self, *, healthy: bool = True) -> None:
+        """Waits until the buses of both servers are connected to Redis, or have lost it."""
+        for server in self.servers:
+            bus = server.context.realtime.bus
+            await until(lambda: bus.healthy == healthy)  # noqa: B023
+
+
+@pytest.fixture
+def changes(redis_server: RedisServer) -> dict[str, Any]:
+    return {
+        "redis": {"url": redis_server.url},
+        "presence": {"lease_seconds": 1.5, "shown_after_seconds": 0.2, "viewer_seconds": 4},
+    }
+
+
+@pytest.fixture
+def pair(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[ServerPair]:
+    pair = ServerPair(*settings)
+    io_loop.run_sync(pair.start)
+    io_loop.run_sync(pair.wait_for_bus)
+    yield pair
+    io_loop.run_sync(pair.stop)
+
+
+async def connect(client: ApiClient) -> Socket:
+    socket = await client.connect()
+    await socket.next("snapshot")
+    return socket
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_events_of_a_process_reach_sockets_of_the_other(pair: ServerPair) -> None:
+    host = await pair.apis[0].host()
+    listener = await connect(pair.on_second(host))
+    hub = pair.servers[1].context.realtime.hub
+    backfilled = hub.events_backfilled
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    for _ in range(10):
+        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+        await listener.next("micro_apply")
+        (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
+        await listener.next("micro_refuse")
+    assert hub.events_backfilled == backfilled, "all came by the bus, none by the version check"
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_audience_counts_reach_sockets_of_the_other_process(pair: ServerPair) -> None:
+    host = await pair.apis[0].host()
+    listener = await connect(pair.on_second(host))
+    await pair.apis[0].guest("bert", 1, host.live_id)
+    while (await listener.audience())["num_list"] != [0, 1, 0, 0]:
+        pass
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_newer_socket_replaces_an_older_one_on_the_other_process(pair: ServerPair) -> None:
+    host = await pair.apis[0].host()
+    older = await connect(host)
+    newer = await connect(pair.on_second(host))
+    assert await older.close_code() == 4509
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await newer.next("micro_apply")  # and no member_away before it
+
+
+Removal = Callable[[ServerPair, ApiClient, ApiClient], Awaitable[int]]
+
+
+async def put_out(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> int:
+    params = {"live_id": host.live_id, "user_id": guest.id}
+    (await host.post("qlive_room/put_out/", **params)).ok()
+    return 4503
+
+
+async def ban(pair: ServerPair, _host: ApiClient, guest: ApiClient) -> int:
+    (await pair.apis[0].ops("PATCH", f"users/{guest.id}", banned=True)).ok()
+    return 4503
+
+
+async def log_out(_pair: ServerPair, _host: ApiClient, guest: ApiClient) -> int:
+    (await guest.get("qlive_user/logout/")).ok()
+    return 4401
+
+
+async def leave(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> int:
+    (await guest.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
+    return 4504
+
+
+async def end(_pair: ServerPair, host: ApiClient, _guest: ApiClient) -> int:
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    return 4510
+
+
+@pytest.mark.parametrize("remove", [put_out, ban, log_out, leave, end])
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_removed_user_is_disconnected_and_refused_on_the_other_process(
+    pair: ServerPair, remove: Removal
+) -> None:
+    host = await pair.apis[0].host()
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    remote_guest = pair.on_second(guest)
+    socket = await connect(remote_guest)
+    code = await remove(pair, host, guest)
+    assert await socket.close_code() == code
+    again = await remote_guest.connect(since=0, epoch="x")
+    assert await again.close_code() == {4504: 4504, 4510: 4510, 4401: 4401}.get(code, 4503)
+
+
+@pytest.mark.parametrize("remove", [put_out, ban, log_out])
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_removal_reaches_the_other_process_without_redis(
+    pair: ServerPair, redis_server: RedisServer, remove: Removal
+) -> None:
+    host = await pair.apis[0].host()
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    socket = await connect(pair.on_second(guest))
+    redis_server.kill()
+    assert await remove(pair, host, guest) == await socket.close_code()
+
+
+@pytest.mark.parametrize("channel", ["bus", "database"])
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_logout_revokes_the_token_on_the_other_process(
+    pair: ServerPair, redis_server: RedisServer, channel: str
+) -> None:
+    host = await pair.apis[0].host()
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    remote_guest = pair.on_second(guest)
+    socket = await connect(remote_guest)
+    (await remote_guest.get("get_livelist/")).ok()  # now the second server has cached the token
+    if channel == "database":
+        redis_server.kill()
+    (await guest.get("qlive_user/logout/")).ok()
+    assert await socket.close_code() == 4401
+    assert (await remote_guest.get("get_livelist/")).refusal == (401, "token")
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterwards(
+    pair: ServerPair, redis_server: RedisServer
+) -> None:
+    host = await pair.apis[0].host()
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    listener = await connect(pair.on_second(host))
+    redis_server.kill()
+    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await listener.next("micro_apply")
+    await pair.wait_for_bus(healthy=False)
+    for api in pair.apis:
+        ready = await api.request("GET", "/readyz")
+        assert ready.status == 200
+        assert ready.json["status"] == "degraded"
+        assert ready.json["dependencies"]["redis"]["state"] == "down"
+        assert (await api.request("GET", "/healthz")).status == 200
+    redis_server.start()
+    await pair.wait_for_bus()
+    hub = pair.servers[1].context.realtime.hub
+    backfilled = hub.events_backfilled
+    (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
+    await listener.next("micro_refuse")
+    assert hub.events_backfilled == backfilled
+    assert (await pair.apis[0].request("GET", "/readyz")).json["status"] == "ok"
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_members_of_a_lost_process_become_absent_and_are_removed(
+    pair: ServerPair, mongo_uri: str
+) -> None:
+    host = await pair.apis[0].host()
+    guest = await pair.apis[0].guest("bert", 1, host.live_id)
+    listener = await connect(host)
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        db = client[pair.servers[0].settings.mongodb.database]
+        # A killed process leaves its name on its members and a lease that runs out.
+        fields = {"process": "killed", "socket": 1, "seen_at": 0}
+        db.members.update_one({"_id": guest.id}, {"$set": fields})
+        await pair.servers[0].context.stores.presence.renew("killed", 0.1)
+        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+        await listener.next("micro_apply")
+        refusal = await listener.next("micro_refuse")
+        assert refusal["data"]["reason"] == "offline"
+        assert db.members.count_documents({"_id": guest.id}) == 0
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT)
+async def test_live_process_that_was_declared_lost_restores_its_members(pair: ServerPair) -> None:
+    host = await pair.apis[0].host()
+    listener = await connect(host)
+    first, second = (server.context for server in pair.servers)
+
+    async def has_paused() -> bool:
+        await second.stores.presence.mark_members_away(first.process_id, 1)
+        await second.realtime.presence.process_absences()
+        return (await second.keeper.load(host.live_id)).status == "paused"
+
+    await until(has_paused)
+    for type_ in ("member_away", "live_pause", "member_back", "live_resume"):
+        await listener.next(type_)

@@ -1,0 +1,92 @@
+"""Outages of MongoDB, from the client's view."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+from devtools.embedded_mongod import EmbeddedMongod
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.programs
+
+
+@pytest.fixture
+def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[EmbeddedMongod]:
+    mongod = EmbeddedMongod(tmp_path / "mongo")
+    io_loop.run_sync(mongod.start)
+    yield mongod
+    io_loop.run_sync(mongod.stop)
+
+
+@pytest.fixture
+def server(io_loop: IOLoop, mongod: EmbeddedMongod, secrets_file: Path) -> Iterator[ServerProcess]:
+    uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
+    values: dict[str, Any] = {"server": {"port": 0}, "mongodb": {"uri": uri}}
+    server = ServerProcess(*fill_in_secrets(Settings.model_validate(values), secrets_file))
+    io_loop.run_sync(server.start)
+    yield server
+    io_loop.run_sync(server.stop)
+
+
+def pid_of(mongod: EmbeddedMongod) -> int:
+    assert mongod._process
+    return mongod._process.pid
+
+
+async def is_ready(api: ApiFixture) -> bool:
+    return (await api.request("GET", "/readyz")).status == 200
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_suspended_mongodb_is_503_in_bounded_time_and_service_recovers(
+    api: ApiFixture, mongod: EmbeddedMongod
+) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    socket = await host.connect()
+    await socket.next("snapshot")
+    os.kill(pid_of(mongod), signal.SIGSTOP)
+    try:
+        reply = await asyncio.wait_for(
+            guest.post("qlive_room/apply_micro/", live_id=host.live_id), 15
+        )
+        assert reply.refusal in {(503, "storage_away"), (503, "try_again")}
+        assert int(reply.headers["Retry-After"]) > 0
+        ready = await api.request("GET", "/readyz")
+        assert (ready.status, ready.json["dependencies"]["mongodb"]["state"]) == (503, "down")
+        assert (await api.request("GET", "/healthz")).status == 200
+    finally:
+        os.kill(pid_of(mongod), signal.SIGCONT)
+    await until(lambda: is_ready(api))
+    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    assert (await socket.next("micro_apply"))["seq"] == 1
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_killed_mongodb_loses_no_acknowledged_change(
+    api: ApiFixture, mongod: EmbeddedMongod
+) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    watch = asyncio.create_task(mongod.watch())
+    os.kill(pid_of(mongod), signal.SIGKILL)
+    reply = await guest.post("qlive_room/accept_micro/", live_id=host.live_id)
+    assert reply.status in {200, 503}, reply.text
+    await until(lambda: is_ready(api))
+    (await guest.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+    socket = await guest.connect(since=0, epoch="another")
+    snapshot = await socket.next("snapshot")
+    assert snapshot["data"]["male"]["user_id"] == guest.id
+    assert snapshot["seq"] == 2
+    watch.cancel()

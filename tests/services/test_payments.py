@@ -1,0 +1,93 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from ledger.journal import Balance
+from ledger.recharge import PaymentRefused, Refund
+from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
+
+gen_test = pytest.mark.gen_test(timeout=20)
+
+
+@gen_test
+async def test_a_payment_is_credited_once() -> None:
+    fixture = PaymentFixture()
+    assert await fixture.service.credit(PAYMENT)
+    assert not await fixture.service.credit(replace(PAYMENT, transaction=""))
+    assert fixture.ledger.balances == {"anna": Balance(61, 2)}
+    assert fixture.ledger.entries["recharge:Q1"].answer == {"gold": 61, "income": 2}
+    assert fixture.orders.orders["Q1"].state == "paid"
+    assert fixture.locks.names[0] == ("anna",)
+
+
+@gen_test
+async def test_concurrent_notifications_credit_once() -> None:
+    fixture = PaymentFixture()
+    credited = await asyncio.gather(*(fixture.service.credit(PAYMENT) for _ in range(20)))
+    assert sorted(credited) == [False] * 19 + [True]
+    assert fixture.ledger.balances["anna"] == Balance(61, 2)
+
+
+@gen_test
+async def test_a_payment_that_does_not_match_moves_nothing() -> None:
+    fixture = PaymentFixture()
+    for reason, other in (("amount", {"fen": 1}), ("order", {"order": "Q2"})):
+        with pytest.raises(PaymentRefused, match=reason):
+            await fixture.service.credit(replace(PAYMENT, **other))
+    assert fixture.ledger.entries == {}
+    assert fixture.orders.orders["Q1"].state == "created"
+
+
+@gen_test
+async def test_a_failed_order_update_rolls_back_the_credit() -> None:
+    fixture = PaymentFixture()
+    fixture.orders.fails = True
+    with pytest.raises(ConnectionError):
+        await fixture.service.credit(PAYMENT)
+    assert (fixture.ledger.entries, fixture.ledger.balances) == ({}, {"anna": Balance(1, 2)})
+    fixture.orders.fails = False
+    assert await fixture.service.credit(PAYMENT)
+
+
+@gen_test
+async def test_a_payment_for_a_closed_order_is_credited() -> None:
+    fixture = PaymentFixture()
+    fixture.orders.orders["Q1"] = replace(ORDER, state="closed")
+    assert await fixture.service.credit(PAYMENT)
+    assert fixture.orders.orders["Q1"].state == "paid"
+
+
+# ---- refunds
+
+
+@gen_test
+async def test_a_refund_takes_gold_back_once_and_records_the_rest_as_debt() -> None:
+    fixture = PaymentFixture()
+    await fixture.service.credit(PAYMENT)
+    fixture.ledger.balances["anna"] = Balance(40, 5)  # the rest was spent
+    first, second = Refund("xpay", "Q1", "R1", 300), Refund("xpay", "Q1", "R2", 300)
+    for _ in range(2):
+        await fixture.service.refund(first)
+    assert fixture.ledger.balances["anna"] == Balance(10, 5)
+    assert await fixture.service.refund(second)
+    assert not await fixture.service.refund(second)
+    assert (fixture.ledger.balances["anna"], fixture.ledger.owed) == (Balance(0, 5), {"anna": 20})
+    answers = [fixture.ledger.entries[f"reversal:xpay:R{n}"].answer for n in (1, 2)]
+    assert answers == [{"gold": 10, "income": 5}, {"gold": 0, "income": 5}]
+
+
+@gen_test
+async def test_a_refused_refund_moves_nothing() -> None:
+    fixture = PaymentFixture()
+    refund = Refund("xpay", "Q1", "R1", 600)
+    with pytest.raises(PaymentRefused, match="not_paid"):
+        await fixture.service.refund(refund)
+    with pytest.raises(PaymentRefused, match="order"):
+        await fixture.service.refund(replace(refund, order="Q2"))
+    await fixture.service.credit(PAYMENT)
+    with pytest.raises(PaymentRefused, match="amount"):
+        await fixture.service.refund(replace(refund, fen=601))
+    assert fixture.orders.refunded == {"Q1": 0}
+    assert fixture.ledger.balances["anna"] == Balance(61, 2)
+    assert len(fixture.ledger.entries) == 1

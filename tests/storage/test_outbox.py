@@ -1,0 +1,103 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from storage.outbox import OutboxMessage
+from tests.support.storage import StoresFixture
+
+gen_test = pytest.mark.gen_test(timeout=60)
+LEASE = timedelta(minutes=1)
+
+
+async def claim(stores: StoresFixture, now: datetime | None = None) -> OutboxMessage | None:
+    now = now or datetime.now(UTC)
+    return await stores.outbox.claim(now, now + LEASE)
+
+
+async def claim_due(stores: StoresFixture, now: datetime | None = None) -> OutboxMessage:
+    message = await claim(stores, now)
+    assert message is not None
+    return message
+
+
+@gen_test
+async def test_message_is_claimed_once_as_it_was_added(stores: StoresFixture) -> None:
+    await stores.outbox.add("import", {"user_id": "1"})
+    message = await claim_due(stores)
+    assert (message.kind, message.payload, message.tries) == ("import", {"user_id": "1"}, 1)
+    assert await claim(stores) is None
+    assert await stores.outbox.waiting() == 1
+
+
+@gen_test
+async def test_earliest_due_message_is_claimed_first(stores: StoresFixture) -> None:
+    for kind in "abc":
+        await stores.outbox.add(kind, {})
+        rows = stores.database.collection("errands")
+        await rows.update_many({}, [{"$set": {"due_at": {"$add": ["$due_at", -1000]}}}])
+    assert [(await claim_due(stores)).kind for _ in range(3)] == ["a", "b", "c"]
+
+
+@gen_test
+async def test_message_is_claimed_again_after_its_lease_expires(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+    now = datetime.now(UTC)
+    first = await claim_due(stores, now)
+    assert await claim(stores, now + LEASE - timedelta(seconds=1)) is None
+    again = await claim_due(stores, now + LEASE)
+    assert (again.id, again.tries) == (first.id, 2)
+
+
+@gen_test
+async def test_done_message_is_deleted(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+    message = await claim_due(stores)
+    for _ in range(2):
+        await stores.outbox.mark_done(message.id)
+    assert await stores.outbox.waiting() == 0
+    assert await claim(stores, datetime.now(UTC) + 2 * LEASE) is None
+
+
+@gen_test
+async def test_rescheduled_message_waits_until_it_is_due(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+    message, later = await claim_due(stores), datetime.now(UTC) + timedelta(hours=1)
+    await stores.outbox.reschedule(message.id, later, "busy")
+    assert await claim(stores, later - timedelta(seconds=1)) is None
+    assert (await claim_due(stores, later + timedelta(seconds=1))).tries == 2
+
+
+@gen_test
+async def test_failed_message_is_kept_and_never_retried(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+    await stores.outbox.mark_failed((await claim_due(stores)).id, "no such user")
+    assert await claim(stores, datetime.now(UTC) + timedelta(days=9)) is None
+    assert await stores.outbox.waiting() == 0
+    row = await stores.database.collection("errands").find_one({})
+    assert row is not None
+    assert (row["state"], row["why"]) == ("failed", "no such user")
+
+
+@gen_test
+async def test_concurrent_claims_get_different_messages(stores: StoresFixture) -> None:
+    for n in range(10):
+        await stores.outbox.add("a", {"n": n})
+    now = datetime.now(UTC)
+    claims = await asyncio.gather(*(stores.outbox.claim(now, now + LEASE) for _ in range(15)))
+    messages = [message for message in claims if message]
+    assert sorted(message.payload["n"] for message in messages) == list(range(10))
+
+
+@gen_test
+async def test_message_of_an_aborted_transaction_is_not_added(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+
+    async def work(session: Any) -> None:
+        await stores.outbox.add("b", {}, session)
+        raise ValueError("undone")
+
+    with pytest.raises(ValueError, match="undone"):
+        await stores.database.transaction(work)
+    assert await stores.outbox.waiting() == 1

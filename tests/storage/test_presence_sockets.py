@@ -1,0 +1,330 @@
+"""Members' sockets and who is connected, on a real MongoDB."""
+
+import asyncio
+
+import pytest
+
+from core.errors import WriteConflict
+from rooms.members import Person
+from rooms.presence import Membership, SessionState
+from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
+from tests.support.storage import StoresFixture
+from tests.support.stored_members import (
+    LATER,
+    OTHER_PROCESS,
+    PROCESS,
+    closed,
+    disconnect,
+    find_membership,
+    member_fields,
+    member_row,
+    pending_absence,
+    register_socket,
+)
+from tests.support.stored_rooms import accept_user, change_room, load_room, open_room, save_room
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def database_ms(stores: StoresFixture) -> int:
+    return int((await stores.database.now()).timestamp() * 1000)
+
+
+# ---- numbers
+
+
+@gen_test
+async def test_new_membership_has_no_socket_and_is_not_due(stores: StoresFixture) -> None:
+    await open_room(stores, BERT)
+    names = ("process", "socket", "away_at", "due_at", "stream", "seen_at")
+    assert await member_fields(stores, BERT, *names) == (None, 0, None, None, None, NOW)
+    assert await stores.presence.claim(NOW + 10**9) is None
+
+
+@gen_test
+async def test_socket_numbers_of_a_user_increase(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    processes = (PROCESS, OTHER_PROCESS, PROCESS)
+    numbers = [
+        (await register_socket(stores, BERT, live_id, process)).number for process in processes
+    ]
+    assert numbers == sorted(set(numbers))
+    names = ("process", "socket", "away_at", "due_at", "v")
+    assert await member_fields(stores, BERT, *names) == (PROCESS, numbers[-1], None, None, 3)
+
+
+@gen_test
+async def test_socket_number_is_at_least_the_database_time(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    before = await database_ms(stores)
+    number = (await register_socket(stores, BERT, live_id)).number
+    assert before <= number <= await database_ms(stores)
+
+
+@gen_test
+async def test_socket_number_exceeds_the_last_even_if_the_clock_is_behind(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    ahead = await database_ms(stores) + 3_600_000
+    await stores.database.collection("members").update_one(
+        {"_id": BERT.user_id}, {"$set": {"socket": ahead}}
+    )
+    assert (await register_socket(stores, BERT, live_id)).number == ahead + 1
+
+
+@gen_test
+async def test_socket_numbers_keep_increasing_after_leaving_and_reentering(
+    stores: StoresFixture,
+) -> None:
+    """Otherwise the end of the old socket would be taken for the end of the new one."""
+    live_id = await open_room(stores, BERT)
+    old = await register_socket(stores, BERT, live_id)
+    for _ in range(3):
+        await change_room(stores, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+        await change_room(stores, live_id, lambda room: room.enter(BERT, NOW), BERT.user_id)
+        new = await register_socket(stores, BERT, live_id)
+        assert new.number > old.number
+        await stores.presence.mark_disconnected([closed(old)])
+        assert await member_fields(stores, BERT, "process", "away_at") == (PROCESS, None)
+        old = new
+
+
+@gen_test
+async def test_concurrent_sockets_get_different_numbers(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    sockets = await asyncio.gather(*(register_socket(stores, BERT, live_id) for _ in range(8)))
+    assert len({socket.number for socket in sockets}) == 8
+
+
+@gen_test
+async def test_socket_of_a_non_member_is_not_registered(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    before = await member_row(stores, BERT)
+    for user_id, room_id in ((CARL.user_id, live_id), (BERT.user_id, live_id + 1)):
+        assert await stores.presence.register_socket(user_id, room_id, PROCESS, LATER) is None
+    assert await member_row(stores, BERT) == before
+    assert await stores.members.get(CARL.user_id) is None
+
+
+# ---- disconnecting and reconnecting
+
+
+@gen_test
+async def test_user_is_away_from_the_time_the_socket_closed(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await disconnect(stores, BERT, live_id)
+    assert await member_fields(stores, BERT, "process", "away_at", "v") == (None, LATER, 2)
+    member = await stores.members.get(BERT.user_id)
+    assert member is not None
+    assert member.away_at == LATER
+
+
+@pytest.mark.parametrize(
+    ("person", "grace_ms"),
+    [
+        (HOST, GRACE.shown),
+        (BERT, GRACE.shown),
+        (ANNA, GRACE.viewer),
+        (CARL, GRACE.viewer),
+    ],
+    ids=["host", "guest", "applicant", "viewer"],
+)
+@gen_test
+async def test_first_due_time_of_an_absence_depends_on_the_role(
+    stores: StoresFixture, person: Person, grace_ms: int
+) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    await accept_user(stores, live_id, BERT)
+    await change_room(stores, live_id, lambda room: room.apply(ANNA, NOW, 600), ANNA.user_id)
+    await stores.database.collection("members").update_many({}, {"$set": {"due_at": None}})
+    await disconnect(stores, person, live_id)
+    assert await stores.presence.claim(LATER + grace_ms - 1) is None
+    assert await stores.presence.claim(LATER + grace_ms) == pending_absence(person, live_id)
+
+
+@gen_test
+async def test_closing_an_older_socket_changes_nothing(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    old, new = (
+        await register_socket(stores, BERT, live_id),
+        await register_socket(stores, BERT, live_id, OTHER_PROCESS),
+    )
+    before = await member_row(stores, BERT)
+    await stores.presence.mark_disconnected([closed(old)])
+    assert await member_row(stores, BERT) == before
+    await stores.presence.mark_disconnected([closed(new)])
+    assert await member_fields(stores, BERT, "process", "away_at") == (None, LATER)
+
+
+@gen_test
+async def test_newer_socket_ends_the_absence(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    first = await register_socket(stores, BERT, live_id)
+    await stores.presence.mark_disconnected([closed(first)])
+    socket = await register_socket(stores, BERT, live_id, OTHER_PROCESS, LATER + 5)
+    assert socket.number > first.number
+    names = ("process", "away_at", "due_at", "seen_at")
+    assert await member_fields(stores, BERT, *names) == (OTHER_PROCESS, None, None, LATER + 5)
+    assert await stores.presence.claim(NOW + 10**9) is None
+
+
+@gen_test
+async def test_sockets_closed_in_bulk_keep_their_own_times(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    bert_socket, anna_socket = (
+        await register_socket(stores, BERT, live_id),
+        await register_socket(stores, ANNA, live_id),
+    )
+    await register_socket(stores, BERT, live_id)
+    carl_socket = await register_socket(stores, CARL, live_id)
+    await stores.presence.mark_disconnected(
+        [closed(it, LATER + n) for n, it in enumerate([bert_socket, anna_socket, carl_socket])]
+    )
+    times = [(await member_fields(stores, person, "away_at"))[0] for person in (BERT, ANNA, CARL)]
+    assert times == [None, LATER + 1, LATER + 2]
+    await stores.presence.mark_disconnected([])
+
+
+@gen_test
+async def test_closing_a_socket_of_an_earlier_live_changes_nothing(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    socket = await register_socket(stores, BERT, live_id)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await open_room(stores, BERT, epoch="e2")
+    assert (await register_socket(stores, BERT, live_id)).epoch == "e2"
+    await stores.presence.mark_disconnected([closed(socket)])
+    assert await member_fields(stores, BERT, "process", "away_at") == (PROCESS, None)
+
+
+@gen_test
+async def test_room_change_conflicts_when_the_connection_has_changed(stores: StoresFixture) -> None:
+    """A user who has just reconnected is not shown as away."""
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT)
+    await disconnect(stores, BERT, live_id)
+    room = await load_room(stores, live_id, BERT.user_id)
+    room.apply_absence(BERT.user_id, LATER + 3_000, GRACE, since=0, streams=False)
+    assert [event.type for event in room.events] == ["member_away"]
+    await register_socket(stores, BERT, live_id)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, room)
+    reloaded = await load_room(stores, live_id, BERT.user_id)
+    assert reloaded.male is not None
+    assert not reloaded.male.away
+
+
+@gen_test
+async def test_open_sockets_are_reclaimed_after_their_process_was_presumed_dead(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    bert_socket, anna_socket = (
+        await register_socket(stores, BERT, live_id),
+        await register_socket(stores, ANNA, live_id),
+    )
+    await register_socket(stores, ANNA, live_id, OTHER_PROCESS)  # newer, in another process
+    await stores.presence.mark_members_away(PROCESS, LATER)
+    assert await member_fields(stores, BERT, "process", "away_at") == (None, LATER)
+    version = (await member_row(stores, BERT))["v"]
+    await stores.presence.claim_members([bert_socket, anna_socket], PROCESS, LATER + 5)
+    names = ("process", "away_at", "due_at", "v")
+    assert await member_fields(stores, BERT, *names) == (PROCESS, None, None, version + 1)
+    assert await member_fields(stores, ANNA, "process") == (OTHER_PROCESS,)
+    await stores.presence.claim_members([], PROCESS, LATER)
+
+
+@pytest.mark.parametrize("source", ["register", "claim", "report", "seen"])
+@gen_test
+async def test_returning_user_on_mic_is_due_at_once(stores: StoresFixture, source: str) -> None:
+    """The room may show the user as away, which the next evaluation corrects."""
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT)
+    socket = await register_socket(stores, BERT, live_id)
+    away = {"away_at": NOW, "due_at": None, "process": None}
+    if source in ("report", "seen"):
+        away["socket"] = 0  # reports on users with a socket are ignored
+    await stores.database.collection("members").update_one({"_id": BERT.user_id}, {"$set": away})
+    membership = await find_membership(stores, BERT)
+    match source:
+        case "register":
+            await register_socket(stores, BERT, live_id, now=LATER)
+        case "claim":
+            await stores.presence.claim_members([socket], PROCESS, LATER)
+        case "report":
+            assert await stores.presence.record_report(
+                BERT.user_id, membership, present=True, now=LATER
+            )
+        case "seen":
+            assert await stores.presence.seen(BERT.user_id, LATER)
+    assert await member_fields(stores, BERT, "away_at", "due_at") == (None, LATER)
+    assert await stores.presence.claim(LATER) == pending_absence(BERT, live_id)
+
+
+# ---- queries
+
+
+@gen_test
+async def test_session_states_describe_the_newest_socket(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    await register_socket(stores, BERT, live_id)
+    newest = await register_socket(stores, BERT, live_id, OTHER_PROCESS)
+    states = await stores.presence.session_states([BERT.user_id, ANNA.user_id, "unknown"])
+    assert states == {
+        BERT.user_id: SessionState(live_id, "e1", newest.number, OTHER_PROCESS),
+        ANNA.user_id: SessionState(live_id, "e1", 0, None),
+    }
+    assert await stores.presence.session_states([]) == {}
+
+
+@gen_test
+async def test_on_mic_lists_the_users_served_by_a_process(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    await accept_user(stores, live_id, BERT)
+    await accept_user(stores, live_id, ANNA)
+    for person, process in (
+        (HOST, PROCESS),
+        (BERT, PROCESS),
+        (CARL, PROCESS),
+        (ANNA, OTHER_PROCESS),
+    ):
+        await register_socket(stores, person, live_id, process)
+    assert sorted(await stores.presence.on_mic(PROCESS)) == [HOST.user_id, BERT.user_id]
+    assert await stores.presence.on_mic("process-3") == []
+
+
+@gen_test
+async def test_served_lists_the_stored_sockets_of_a_process(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    bert_socket = await register_socket(stores, BERT, live_id)
+    await register_socket(stores, ANNA, live_id, OTHER_PROCESS)
+    await disconnect(stores, CARL, live_id)
+    assert await stores.presence.served(PROCESS) == [bert_socket]
+    assert await stores.presence.served("process-3") == []
+
+
+# ---- earlier versions
+
+
+@gen_test
+async def test_membership_stored_without_presence_fields_is_supported(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    fields = ("process", "socket", "away_at", "due_at", "stream", "seen_at")
+    await stores.database.collection("members").update_one(
+        {"_id": BERT.user_id}, {"$unset": dict.fromkeys(fields, "")}
+    )
+    room = await load_room(stores, live_id, BERT.user_id)
+    assert room.role_of(BERT.user_id) == "viewer"
+    assert await find_membership(stores, BERT) == Membership(
+        live_id, "e1", "viewer", False, False, NOW, None
+    )
+    states = await stores.presence.session_states([BERT.user_id])
+    assert states == {BERT.user_id: SessionState(live_id, "e1", 0, None)}
+    assert not await stores.presence.seen(BERT.user_id, NOW)
+    assert await stores.presence.claim(NOW + 10**9) is None
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    await disconnect(stores, BERT, live_id)
+    assert (await member_fields(stores, BERT, "away_at")) == (LATER,)
+    assert await stores.presence.claim(NOW + 10**13) == pending_absence(BERT, live_id)

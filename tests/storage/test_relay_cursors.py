@@ -1,0 +1,192 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from storage.database import Database
+from storage.relay_cursors import RelayClaim, RelayCursorStore
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE = timedelta(seconds=40)
+A_SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def cursors(io_loop: IOLoop, database: Database) -> RelayCursorStore:
+    cursors = RelayCursorStore(database)
+    io_loop.run_sync(cursors.make_indexes)
+    return cursors
+
+
+async def claim(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClaim | None:
+    return await cursors.claim(now, now + LEASE)
+
+
+async def claim_due(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClaim:
+    claimed = await claim(cursors, now)
+    assert claimed is not None
+    return claimed
+
+
+async def release(
+    cursors: RelayCursorStore, claimed: RelayClaim, due_at: datetime | None = None
+) -> None:
+    await cursors.release(claimed, NOW, claimed.num_at, due_at, num_due=False)
+
+
+@gen_test
+async def test_first_wake_creates_a_cursor_before_the_first_event(
+    cursors: RelayCursorStore,
+) -> None:
+    await cursors.wake(7, NOW, num=False)
+    assert await claim_due(cursors) == RelayClaim(
+        live_id=7,
+        epoch="",
+        seq=0,
+        since=NOW,
+        num_due=False,
+        num_at=NOW,
+        tries=0,
+        woken=1,
+        claims=1,
+    )
+
+
+@gen_test
+async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    await claim_due(cursors)
+    assert await claim(cursors) is None
+    assert await claim(cursors, NOW + LEASE - A_SECOND) is None
+    assert (await claim_due(cursors, NOW + LEASE)).claims == 2
+
+
+@gen_test
+async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
+    for live_id in range(10):
+        await cursors.wake(live_id, NOW, num=False)
+    claims = await asyncio.gather(*(claim(cursors) for _ in range(15)))
+    assert sorted(claimed.live_id for claimed in claims if claimed) == list(range(10))
+
+
+@gen_test
+async def test_longest_waiting_room_is_claimed_first(cursors: RelayCursorStore) -> None:
+    for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
+        await cursors.wake(live_id, NOW + seconds * A_SECOND, num=False)
+    await cursors.wake(2, NOW + 9 * A_SECOND, num=False)  # still waits since its first wake
+    later = NOW + LEASE
+    assert [(await claim_due(cursors, later)).live_id for _ in range(3)] == [2, 3, 1]
+
+
+@gen_test
+async def test_concurrent_first_wakes_make_one_row(cursors: RelayCursorStore) -> None:
+    await asyncio.gather(*(cursors.wake(7, NOW, num=n == 3) for n in range(10)))
+    claimed = await claim_due(cursors)
+    assert (claimed.woken, claimed.num_due) == (10, True)
+    assert await claim(cursors) is None
+
+
+@gen_test
+async def test_counts_stay_due_after_a_wake_without_counts(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=True)
+    await cursors.wake(7, NOW, num=False)
+    assert (await claim_due(cursors)).num_due
+
+
+@gen_test
+async def test_released_room_is_not_claimed_until_it_is_woken(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=True)
+    claimed = await claim_due(cursors)
+    assert await cursors.advance(claimed, "e1", 5, NOW + LEASE, over=False)
+    await release(cursors, claimed)
+    assert await claim(cursors, NOW + 9 * LEASE) is None
+    await cursors.wake(7, NOW, num=False)
+    claimed = await claim_due(cursors)
+    assert (claimed.epoch, claimed.seq, claimed.num_due) == ("e1", 5, False)
+
+
+@gen_test
+async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    claimed = await claim_due(cursors)
+    await cursors.wake(7, NOW, num=True)
+    assert await claim(cursors) is None
+    await release(cursors, claimed)
+    again = await claim_due(cursors)
+    assert (again.woken, again.num_due) == (2, True)
+    await release(cursors, again)
+    assert await claim(cursors) is None
+
+
+@gen_test
+async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=True)
+    claimed, soon = await claim_due(cursors), NOW + A_SECOND
+    await cursors.release(claimed, NOW, soon, soon, num_due=True)
+    assert await claim(cursors) is None
+    again = await claim_due(cursors, soon)
+    assert (again.num_due, again.num_at) == (True, soon)
+
+
+@gen_test
+async def test_wake_does_not_shorten_a_postponement(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    await cursors.postpone(await claim_due(cursors), NOW + 5 * A_SECOND)
+    await cursors.wake(7, NOW, num=False)
+    assert await claim(cursors, NOW + 4 * A_SECOND) is None
+    claimed = await claim_due(cursors, NOW + 5 * A_SECOND)
+    assert claimed.tries == 1
+    await cursors.postpone(claimed, NOW)
+    assert (await claim_due(cursors)).tries == 2
+
+
+@gen_test
+async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    await cursors.postpone(await claim_due(cursors), NOW)
+    claimed = await claim_due(cursors)
+    await cursors.advance(claimed, "e1", 1, NOW, over=False)
+    assert (await claim_due(cursors)).tries == 0
+
+
+@gen_test
+async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    claimed = await claim_due(cursors)
+    assert await cursors.advance(claimed, "e1", 1, NOW + 2 * LEASE, over=False)
+    assert await claim(cursors, NOW + LEASE) is None
+    assert (await claim_due(cursors, NOW + 2 * LEASE)).seq == 1
+
+
+@gen_test
+async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    slow = await claim_due(cursors)
+    later = NOW + LEASE
+    assert await cursors.advance(
+        await claim_due(cursors, later), "e1", 4, later + LEASE, over=False
+    )
+    assert not await cursors.advance(slow, "e1", 2, NOW, over=False)
+    await release(cursors, slow)
+    await cursors.postpone(slow, NOW)
+    assert await claim(cursors, later) is None
+    assert (await claim_due(cursors, later + LEASE)).seq == 4
+
+
+@gen_test
+async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> None:
+    for live_id, over in ((1, False), (2, True)):
+        await cursors.wake(live_id, NOW, num=False)
+        assert await cursors.advance(await claim_due(cursors), "e1", 3, NOW + LEASE, over=over)
+    await cursors.wake(3, NOW, num=False)
+    assert await cursors.cursors() == {1: ("e1", 3), 3: ("", 0)}
+
+
+@gen_test
+async def test_polled_fields_are_indexed(cursors: RelayCursorStore, database: Database) -> None:
+    await cursors.make_indexes()  # idempotent
+    found = await database.collection("relays").index_information()
+    assert {index["key"][0][0] for index in found.values()} == {"_id", "due_at", "over"}

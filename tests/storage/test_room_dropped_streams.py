@@ -1,0 +1,107 @@
+"""Streams that are dropped through the outbox when their seats end, on a real MongoDB."""
+
+from typing import Any
+
+import pytest
+
+from core.errors import WriteConflict
+from storage.database import Database
+from tests.support.room_builders import ANNA, BERT, NOW
+from tests.support.storage import StoresFixture, build
+from tests.support.stored_rooms import (
+    accept_user,
+    change_profile,
+    change_room,
+    load_room,
+    open_room,
+    save_room,
+)
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def queued_messages(stores: StoresFixture) -> list[dict[str, Any]]:
+    """The payload of each outbox message by its kind, oldest first."""
+    rows = await stores.database.collection("errands").find().sort("_id", 1).to_list()
+    return [{row["kind"]: row["payload"]} for row in rows]
+
+
+@gen_test
+async def test_stream_is_dropped_when_its_seat_ends(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    for person in (BERT, ANNA):
+        await change_room(
+            stores, live_id, lambda r, p=person: r.accept(p, "open", p.nickname, ""), person.user_id
+        )
+    assert await queued_messages(stores) == []
+    await change_room(
+        stores, live_id, lambda r: r.leave_mic(BERT.user_id, BERT.user_id), BERT.user_id
+    )
+    assert await queued_messages(stores) == [{"drop_stream": {"stream": "bert"}}]
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    dropped = [row["drop_stream"]["stream"] for row in (await queued_messages(stores))[1:]]
+    assert sorted(dropped) == ["anna", "s"]
+    message = await stores.outbox.claim(await stores.database.now(), await stores.database.now())
+    assert message is not None
+    assert (message.kind, message.payload) == ("drop_stream", {"stream": "bert"})
+
+
+@gen_test
+async def test_conflicting_change_drops_no_stream(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT, "b")
+    outdated = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
+    await change_profile(stores, live_id, 1)
+    outdated[0].leave(BERT.user_id)
+    outdated[1].close("host")
+    for room in outdated:
+        with pytest.raises(WriteConflict):
+            await save_room(stores, room)
+    assert await queued_messages(stores) == []
+    assert (await load_room(stores, live_id)).male is not None
+
+
+@gen_test
+async def test_membership_conflict_drops_no_stream(stores: StoresFixture) -> None:
+    """The version of the room still matches, that of the membership does not."""
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT, "b")
+    outdated = await load_room(stores, live_id, BERT.user_id)
+    await stores.presence.register_socket(BERT.user_id, live_id, "process-1", NOW)
+    outdated.leave(BERT.user_id)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
+    assert await queued_messages(stores) == []
+    assert (await load_room(stores, live_id)).male is not None
+
+
+@gen_test
+async def test_failure_in_the_transaction_drops_no_stream(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT, "b")
+    room = await load_room(stores, live_id, BERT.user_id)
+    room.leave(BERT.user_id)
+
+    async def in_transaction(session: Any) -> None:
+        raise ValueError("aborted")
+
+    with pytest.raises(ValueError, match="aborted"):
+        await save_room(stores, room, in_transaction=in_transaction)
+    assert await queued_messages(stores) == []
+    assert (await load_room(stores, live_id)).male is not None
+
+
+@gen_test
+async def test_no_drop_is_queued_when_stream_dropping_is_disabled(
+    stores: StoresFixture, database: Database
+) -> None:
+    without_drops = build(database, drops_streams=False)
+    live_id = await open_room(without_drops, BERT)
+    await change_room(
+        without_drops, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id
+    )
+    await change_room(without_drops, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    await change_room(without_drops, live_id, lambda room: room.close("host"))
+    room = await load_room(without_drops, live_id)
+    assert (room.live, room.male) == (False, None)
+    assert await queued_messages(stores) == []

@@ -1,0 +1,103 @@
+"""The event log of a room, on a real MongoDB."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.locks import NamedLocks
+from rooms.keeper import Keeper
+from rooms.members import Person
+from storage.rooms import LOG_SIZE
+from tests.support.room_builders import NOW
+from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import (
+    change_profile,
+    change_room,
+    load_room,
+    open_room,
+    room_document,
+)
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+@gen_test
+async def test_log_returns_missed_events_in_order(stores: StoresFixture) -> None:
+    live_id = await open_room(stores)
+    await change_profile(stores, live_id, 5)
+    missed = await stores.rooms.log_since(live_id, "e1", 3)
+    assert missed is not None
+    assert [(event.epoch, event.seq, event.ts, event.type) for event in missed] == [
+        ("e1", 4, NOW, "profile"),
+        ("e1", 5, NOW, "profile"),
+    ]
+    assert missed[1].data["nickname"] == "n4"
+    assert await stores.rooms.log_since(live_id, "e1", 5) == []
+
+
+@gen_test
+async def test_log_of_another_epoch_or_a_future_seq_is_none(stores: StoresFixture) -> None:
+    live_id = await open_room(stores)
+    await change_profile(stores, live_id, 2)
+    assert await stores.rooms.log_since(live_id, "e0", 1) is None
+    assert await stores.rooms.log_since(live_id, "e1", 3) is None
+    assert await stores.rooms.log_since(live_id, "e1", -1) is None
+    assert await stores.rooms.log_since(99, "e1", 0) is None
+
+
+@gen_test
+async def test_log_keeps_only_the_last_events(stores: StoresFixture) -> None:
+    live_id = await open_room(stores)
+    await stores.database.collection("rooms").update_one(
+        {"_id": live_id}, {"$set": {"version": 10_000}}
+    )
+    await change_profile(stores, live_id, LOG_SIZE + 3)
+    last = 10_000 + LOG_SIZE + 3
+    events = await stores.rooms.log_since(live_id, "e1", last - LOG_SIZE)
+    assert events is not None
+    assert [event.seq for event in events] == list(range(last - LOG_SIZE + 1, last + 1))
+    assert events[-1].data["nickname"] == f"n{LOG_SIZE + 2}"
+    assert await stores.rooms.log_since(live_id, "e1", last - LOG_SIZE - 1) is None
+    assert len((await room_document(stores, live_id))["log"]) == LOG_SIZE
+
+
+@gen_test
+async def test_new_live_starts_with_an_empty_log(stores: StoresFixture) -> None:
+    live_id = await open_room(stores)
+    await change_profile(stores, live_id, 3)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    (last,) = await stores.rooms.log_since(live_id, "e1", 3) or []
+    assert last.type == "live_end"
+    await open_room(stores, epoch="e2")
+    assert (await room_document(stores, live_id))["log"] == {}
+    assert await stores.rooms.log_since(live_id, "e1", 0) is None
+    assert await stores.rooms.log_since(live_id, "e2", 0) == []
+
+
+@gen_test
+async def test_state_and_log_agree_under_concurrent_changes(stores: StoresFixture) -> None:
+    """The keepers share no lock, as in several processes."""
+    users = [Person(f"3000000{n}", f"user{n}", "", 1) for n in range(6)]
+    live_id = await open_room(stores, *users)
+
+    class NullListener:
+        def publish(self, *_: Any) -> None: ...
+        def mark_audience_changed(self, *_: Any) -> None: ...
+        def evict(self, *_: Any, **__: Any) -> None: ...
+
+    async def apply_and_refuse(user: Person) -> None:
+        keeper = Keeper(stores.rooms, NullListener(), NamedLocks())
+        for _ in range(4):
+            await keeper.change(live_id, lambda room: room.apply(user, 2**42, 600), user.user_id)
+            await keeper.change(live_id, lambda room: room.refuse(user.user_id), user.user_id)
+
+    await asyncio.gather(*(apply_and_refuse(user) for user in users))
+    room = await load_room(stores, live_id, *(user.user_id for user in users))
+    assert room.version == len(users) * 4 * 2
+    assert {member.role for member in room.members.values()} == {"viewer"}
+    log = await stores.rooms.log_since(live_id, "e1", 0)
+    assert log is not None
+    for user in users:
+        types = [event.type for event in log if event.data["user_id"] == user.user_id]
+        assert types == ["micro_apply", "micro_refuse"] * 4

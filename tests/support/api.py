@@ -1,0 +1,207 @@
+"""HTTP and WebSocket clients of the API, on third-party libraries (aiohttp, websockets)."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection
+from yarl import URL
+
+from tests.support import openapi_checks
+
+BASE = "/wx/api/qlive/"
+WAIT = 60.0
+
+
+class Reply:
+    """One HTTP response."""
+
+    def __init__(self, status: int, headers: Any, text: str) -> None:
+        self.status = status
+        self.headers = headers
+        self.text = text
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """(status, code) of an error response; checks that it has a detail, too."""
+        assert self.headers["Content-Type"].startswith("application/json"), self.text
+        assert isinstance(self.json["detail"], str), self.text
+        assert self.json["detail"], self.text
+        return self.status, self.json["code"]
+
+    def ok(self) -> Any:
+        """The JSON of a response that must be 200."""
+        assert self.status == 200, f"{self.status}: {self.text}"
+        return self.json
+
+
+class ApiFixture:
+    """Creates users, and calls the operators' API, of one server at `address`."""
+
+    def __init__(self, address: str, ops_token: str) -> None:
+        self.address = address
+        self._ops_token = ops_token
+        self._http: aiohttp.ClientSession | None = None
+        self._sockets: list[ClientConnection] = []
+
+    async def close(self) -> None:
+        for socket in self._sockets:
+            await socket.close()
+        if self._http:
+            await self._http.close()
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
+        """Sends any request; `path` is from the root."""
+        self._http = self._http or aiohttp.ClientSession()
+        async with self._http.request(method, self.address + path, **kwargs) as response:
+            reply = Reply(response.status, response.headers, await response.text())
+        if not openapi_checks.runs_in_this_process(URL(self.address).port):
+            media_type = reply.headers.get("Content-Type", "")
+            openapi_checks.check_response(
+                method, URL(path).path, reply.status, media_type, reply.text
+            )
+        return reply
+
+    async def ops(self, method: str, path: str, **body: Any) -> Reply:
+        """Calls the operators' API; `path` is from /ops/api/."""
+        headers = {"Authorization": f"Bearer {self._ops_token}"}
+        return await self.request(method, f"/ops/api/{path}", json=body, headers=headers)
+
+    async def wechat(self, name: str, gender: int = 0, **profile: Any) -> dict[str, str]:
+        """A WeChat login: appId, code, encryptedData, iv. The code works once."""
+        body = {"name": name, "gender": gender, **profile}
+        login: dict[str, str] = (await self.request("POST", "/sim/phone/login", json=body)).ok()
+        return login
+
+    async def outage(self, service: str, **failure: Any) -> None:
+        """Simulates a failure of wechat, im or pay: status=500 or seconds=0.5; without, ends it."""
+        (await self.request("POST", "/sim/outage", json={"service": service, **failure})).ok()
+
+    async def user(self, name: str, gender: int = 0, *, gold: int = 0) -> "ApiClient":
+        """A user who is logged in."""
+        login = await self.request(
+            "POST", f"{BASE}qlive_user/", json=await self.wechat(name, gender)
+        )
+        client = ApiClient(self, name, login.ok())
+        if gold:
+            granted = await self.ops(
+                "POST", f"users/{client.id}/grant", gold=gold, reason="test", request_id=name
+            )
+            assert granted.ok()["gold"] == gold
+        return client
+
+    async def host(self, name: str = "红娘") -> "ApiClient":
+        """A matchmaker whose room `client.live_id` is live."""
+        client = await self.user(name, 2)
+        (await self.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
+        entered = (await client.post("qlive_room/matchmaker_enter/")).ok()
+        client.live_id = entered["live_id"]
+        return client
+
+    async def guest(self, name: str, gender: int, live_id: int, *, gold: int = 0) -> "ApiClient":
+        """A user who has entered the room."""
+        client = await self.user(name, gender, gold=gold)
+        (await client.get("get_playurl/", live_id=live_id)).ok()
+        client.live_id = live_id
+        return client
+
+    async def socket(self, live_id: int, token: str | None = None, **query: Any) -> "Socket":
+        """A WebSocket to the room; without `token` the first frame must carry it."""
+        parameters = "&".join(f"{k}={v}" for k, v in {"live_id": live_id, **query}.items())
+        address = self.address.replace("http", "ws", 1)
+        headers = {"Authorization": f"QLiveToken {token}"} if token else None
+        connection = await websockets.connect(
+            f"{address}{BASE}ws/?{parameters}",
+            additional_headers=headers,
+            compression=None,
+            create_connection=CheckedConnection,
+        )
+        self._sockets.append(connection)
+        return Socket(connection)
+
+
+class ApiClient:
+    """A client of one logged-in user."""
+
+    def __init__(self, api: ApiFixture, name: str, account: dict[str, Any]) -> None:
+        self.api = api
+        self.name = name
+        self.token: str = account["token"]
+        self.id: str = account["user_id"]
+        self.live_id = 0
+
+    async def get(self, path: str, **params: Any) -> Reply:
+        """A GET below BASE; parameters in the query, as wx.request sends them."""
+        return await self.api.request(
+            "GET", BASE + path, params=params, headers=self._authorization
+        )
+
+    async def post(self, path: str, **params: Any) -> Reply:
+        """A POST below BASE; parameters as a JSON body."""
+        return await self.api.request("POST", BASE + path, json=params, headers=self._authorization)
+
+    async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
+        return await self.api.socket(live_id or self.live_id, self.token, **query)
+
+    @property
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"QLiveToken {self.token}"}
+
+
+class CheckedConnection(ClientConnection):
+    """Checks every received frame against the AsyncAPI document."""
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        text = await super().recv(decode)
+        if not openapi_checks.runs_in_this_process(self.remote_address[1]):
+            openapi_checks.check_frame(text)
+        return text
+
+
+class Socket:
+    """A WebSocket to a room."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def frame(self) -> dict[str, Any]:
+        """The next frame of any type."""
+        text = await asyncio.wait_for(self.connection.recv(), WAIT)
+        assert isinstance(text, str)
+        frame: dict[str, Any] = json.loads(text)
+        return frame
+
+    async def next(self, type_: str | None = None) -> dict[str, Any]:
+        """The next frame other than audience and heartbeat; must be of `type_` if given."""
+        while (frame := await self.frame())["type"] in ("audience", "heartbeat"):
+            pass
+        assert type_ in (None, frame["type"]), frame
+        return frame
+
+    async def audience(self) -> dict[str, Any]:
+        """The data of the next audience frame."""
+        while (frame := await self.frame())["type"] != "audience":
+            pass
+        data: dict[str, Any] = frame["data"]
+        return data
+
+    async def send(self, **frame: Any) -> None:
+        await self.connection.send(json.dumps(frame))
+
+    async def close_code(self) -> int:
+        """Reads until the server closes, and returns its close code."""
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await asyncio.wait_for(self._read_all(), WAIT)
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code
+
+    async def _read_all(self) -> None:
+        while True:
+            await self.connection.recv()

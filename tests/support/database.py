@@ -1,0 +1,69 @@
+"""One MongoDB for all tests of a pytest worker."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient, WriteConcern
+from pymongo.database import Database
+
+from devtools.embedded_mongod import EmbeddedMongod
+from runtime.process import ServerProcess
+
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """URI of one mongod for all tests of a worker, with its data in memory where possible."""
+    folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+    mongod, loop = EmbeddedMongod(folder), asyncio.new_event_loop()
+    try:
+        uri = loop.run_until_complete(mongod.start())
+        _configure(uri)
+        yield uri
+        loop.run_until_complete(mongod.stop())
+    finally:
+        loop.close()
+        shutil.rmtree(folder)
+
+
+def _configure(uri: str) -> None:
+    """Majority writes do not wait for the journal, which would halve the throughput; no test kills
+    this mongod. Diagnostic data are not collected."""
+    with MongoClient[Any](uri) as client:
+        config = client.admin.command("replSetGetConfig")["config"]
+        changes = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
+        client.admin.command("replSetReconfig", config | changes)
+        client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
+
+
+@pytest.fixture(scope="session")
+def mongo(mongo_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client that does not belong to a server."""
+    with MongoClient[Any](mongo_uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def indexed_databases() -> set[str]:
+    """Names of databases with indexes, which `clear_database` keeps."""
+    return set()
+
+
+def clear_database(mongo: MongoClient[Any], database: str) -> None:
+    """Deletes documents only: creating collections and indexes takes longer."""
+    unacknowledged = mongo.get_database(database, write_concern=WriteConcern(w=0))
+    for name in unacknowledged.list_collection_names():
+        unacknowledged[name].delete_many({})
+    mongo.admin.command("ping")  # on the same connection: answered after the deletes
+
+
+@pytest.fixture
+def db(server: ServerProcess, mongo: MongoClient[Any]) -> Database[dict[str, Any]]:
+    """The database of `server`, read directly."""
+    return mongo[server.settings.mongodb.database]

@@ -1,0 +1,37 @@
+"""deploy/settings.yaml and deploy/secrets.env with all values filled in."""
+
+import shlex
+from pathlib import Path
+
+from tests.support.nginx import DEPLOY, deploy_file
+
+VALUES = {
+    'public_url: ""': "public_url: https://live.qlive.test",
+    "sdk_app_id: 0 ": "sdk_app_id: 1400012345 ",
+    'push_domain: ""': "push_domain: push.qlive.test",
+    'play_domain: ""': "play_domain: play.qlive.test",
+    'mchid: ""': "mchid: '1600000001'",
+    'serial_no: ""': "serial_no: ABCDEF",
+    'public_key_id: ""': "public_key_id: PUB_KEY_ID_0001",
+    'public_key: ""': "public_key: |\n    PEM\n ",
+}
+
+
+def fill_in(file: Path) -> None:
+    """Writes deploy/settings.yaml with values with which production starts."""
+    file.write_text(deploy_file("settings.yaml", VALUES))
+
+
+def environment(text: str) -> dict[str, str]:
+    """Parses an environment file like systemd."""
+    return dict(word.split("=", 1) for word in shlex.split(text, comments=True))
+
+
+def shipped_secrets() -> dict[str, str]:
+    return environment((DEPLOY / "secrets.env").read_text())
+
+
+def filled_secrets() -> dict[str, str]:
+    """deploy/secrets.env by environment variable, without placeholders."""
+    changes = {"REPLACE-WITH-THE-32-CHARACTERS..": "a" * 32, "REPLACE-WITH-THE-APPID": "wx1"}
+    return environment(deploy_file("secrets.env", {**changes, "REPLACE": "mine"}))

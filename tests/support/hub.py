@@ -1,0 +1,137 @@
+"""A hub on an in-memory room, and outboxes that record what they receive."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from realtime.bus import LocalBus
+from realtime.close_codes import CloseCode
+from realtime.fanout import SLICE_SIZE, FanoutConfig
+from realtime.hub import Hub
+from realtime.resume import ResumePosition, RoomView
+from rooms.events import NumberedEvent
+
+ROOM = 7
+
+
+class StoredRoom:
+    """The stored room and its event log, in memory.
+
+    `after_read` runs once, between the next read and its return.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = "a"
+        self.log: list[NumberedEvent] = []
+        self.unavailable = False
+        self.after_read: Callable[[], None] = lambda: None
+
+    def save(self, type_: str = "profile") -> NumberedEvent:
+        self.log.append(NumberedEvent(self.epoch, len(self.log) + 1, 0, type_, {}))
+        return self.log[-1]
+
+    def start_epoch(self, epoch: str) -> None:
+        self.epoch, self.log = epoch, []
+
+    async def log_since(self, _room: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        events = self.log[seq:] if epoch == self.epoch and seq <= len(self.log) else None
+        await self._wait()
+        return events
+
+    async def versions(self, live_ids: list[int]) -> dict[int, tuple[str, int]]:
+        versions = {live_id: (self.epoch, len(self.log)) for live_id in live_ids}
+        await self._wait()
+        return versions
+
+    async def load_view(self) -> RoomView:
+        view = RoomView(self.epoch, len(self.log), {})
+        await self._wait()
+        return view
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(0)
+        if self.unavailable:
+            raise ConnectionError
+        after_read, self.after_read = self.after_read, lambda: None
+        after_read()
+
+
+class OutboxSpy:
+    """An outbox that records frames and its close code."""
+
+    def __init__(self, user_id: str = "1", number: int = 0, token_id: str = "") -> None:
+        self.user_id, self.number, self.token_id = user_id, number, token_id
+        self.closed = self.stalled = False
+        self.received_at = self.next_heartbeat = 0.0
+        self.code: CloseCode | None = None
+        self.retry_ms: int | None = None
+        self.received: list[dict[str, Any]] = []
+
+    def begin(self, frames: bytes) -> None:
+        self.send(frames)
+
+    def send(self, wire: bytes) -> None:
+        assert not self.closed
+        while wire:  # every payload here is shorter than 126 bytes
+            size = wire[1]
+            self.received.append(json.loads(wire[2 : 2 + size]))
+            wire = wire[2 + size :]
+
+    def push(self, wire: bytes) -> int:
+        if not self.closed:
+            self.send(wire)
+        return len(wire)
+
+    send_heartbeat = send
+
+    def is_stalled(self, _now: float, _seconds: float) -> bool:
+        return self.stalled and not self.closed
+
+    def disconnect_slow(self, *, at_once: bool = False) -> None:
+        assert at_once
+        self.close(CloseCode.SLOW)
+
+    def close(self, code: CloseCode, retry_ms: int | None = None) -> None:
+        """Only the first call counts, as in Outbox."""
+        if not self.closed:
+            self.code, self.retry_ms, self.closed = code, retry_ms, True
+
+    @property
+    def received_events(self) -> list[tuple[str, int]]:
+        return [(frame["type"], frame["seq"]) for frame in self.received]
+
+
+class HubFixture:
+    """A hub on a StoredRoom."""
+
+    def __init__(self, slice_: int = SLICE_SIZE) -> None:
+        self.stored = StoredRoom()
+        self.hub = Hub(self.stored, LocalBus(), FanoutConfig(slice_))
+
+    def store_and_publish(self, *types: str) -> None:
+        for type_ in types or ("profile",):
+            self.publish_event(self.stored.save(type_))
+
+    def publish_event(self, event: NumberedEvent) -> None:
+        self.hub.publish(ROOM, [event])
+
+    async def join(
+        self,
+        outbox: OutboxSpy | None = None,
+        since: ResumePosition | None = None,
+        load_view: Callable[[], Awaitable[RoomView]] | None = None,
+    ) -> OutboxSpy:
+        outbox = outbox or OutboxSpy()
+        self.hub.connect(outbox)  # type: ignore[arg-type]
+        await self.hub.join(ROOM, outbox, since, load_view or self.stored.load_view)  # type: ignore[arg-type]
+        return outbox
+
+    async def wait_backfilled(self) -> None:
+        while self.hub._filling:
+            await asyncio.sleep(0)
+
+
+def profile_events(first: int, last: int) -> list[tuple[str, int]]:
+    """(type, seq) of each, as in `OutboxSpy.received_events`."""
+    return [("profile", n) for n in range(first, last + 1)]

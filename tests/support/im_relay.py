@@ -1,0 +1,182 @@
+"""An IM relay on a real MongoDB that sends to the simulator over HTTP; rooms are in memory."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rooms.events import NumberedEvent
+from services.im_publisher import RelayedRoom
+from services.im_relay import ImRelay
+from storage.database import Database
+from storage.relay_cursors import RelayCursorStore
+from tencent.im import ImClient
+from tencent.service_client import ServiceClient
+from tencent.usersig import UserSigSigner
+from tests.support.tencent import Clock
+from tests.support.waiting import until
+
+NAME = "qlive_test_relay"
+HOST, GUEST = "9", "1"
+LOG_SIZE = 256
+Payload = dict[str, Any]
+
+
+def face(user_id: str) -> Payload:
+    return {"user_id": user_id, "nickname": user_id, "face_url": "", "gender": 1}
+
+
+def guest_payload(user_id: str) -> Payload:
+    """Payload of micro_accept."""
+    return {**face(user_id), "play_url": f"https://play/{user_id}", "area": "", "age": 20}
+
+
+class MemoryRoomLogs:
+    """Rooms with their event logs; a log keeps the last LOG_SIZE events."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.logs: dict[int, list[NumberedEvent]] = {}
+        self.epochs: dict[int, str] = {}
+        self.num_list = [0, 0, 0, 0]
+        self.on_mic: list[Payload] = []
+
+    def open(self, live_id: int, epoch: str) -> None:
+        self.epochs[live_id], self.logs[live_id] = epoch, []
+
+    def add_event(
+        self, live_id: int, event_type: str, data: Payload | None = None
+    ) -> list[NumberedEvent]:
+        """Append an event about GUEST by default, opening the room if necessary."""
+        if live_id not in self.epochs:
+            self.open(live_id, "e1")
+        log, now = self.logs[live_id], int(self.clock() * 1000)
+        event = NumberedEvent(
+            self.epochs[live_id], len(log) + 1, now, event_type, data or face(GUEST)
+        )
+        log.append(event)
+        return [event]
+
+    def add_gifts(self, live_id: int, count: int) -> list[NumberedEvent]:
+        """Append gifts whose ids are their sequence numbers."""
+        events: list[NumberedEvent] = []
+        for _ in range(count):
+            gift = {"id": len(self.logs.get(live_id, ())) + 1, "name": "", "image": ""}
+            events += self.add_event(live_id, "gift", {"gift": gift, "num": 1})
+        return events
+
+    async def log_since(self, live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        log = self.logs[live_id]
+        is_kept = max(0, len(log) - LOG_SIZE) <= seq <= len(log)
+        return log[seq:] if is_kept and epoch == self.epochs[live_id] else None
+
+    async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+        return {n: (self.epochs[n], len(self.logs[n])) for n in live_ids if n in self.logs}
+
+    async def load(self, live_id: int) -> RelayedRoom | None:
+        if live_id not in self.epochs:
+            return None
+        log = self.logs[live_id]
+        live = not (log and log[-1].type == "live_end")
+        epoch, guests = self.epochs[live_id], self.on_mic
+        return RelayedRoom(
+            f"qlive{live_id}", HOST, epoch, len(log), live, list(self.num_list), guests
+        )
+
+
+class RelayFixture:
+    """Any number of relays on one store, with rooms 1 to 40 and a clock that tests advance."""
+
+    def __init__(self, simulator: Any, client: ServiceClient, clock: Clock, mongo_uri: str) -> None:
+        self.simulator, self.clock, self.rooms = simulator, clock, MemoryRoomLogs(clock)
+        signer = UserSigSigner(1400000000, "im-key-of-the-tests")
+        self.im = ImClient(client, signer, "administrator")
+        self.database = Database(mongo_uri, NAME)
+        self.cursors = self.database.collection("relays")
+        self.store = RelayCursorStore(self.database)
+        for user_id in (HOST, GUEST):
+            simulator.im.accounts[user_id] = {}
+        for live_id in range(1, 41):
+            simulator.im.groups[f"qlive{live_id}"] = {}
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock(), UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.now += seconds
+        await asyncio.sleep(0)
+
+    def relay(self, **replaced: Any) -> ImRelay:
+        """The relay of one process."""
+        parts: dict[str, Any] = {
+            "store": self.store,
+            "room_log": self.rooms,
+            "im": self.im,
+            "load_room": self.rooms.load,
+        }
+        times = {"now": self.now, "clock": self.clock, "sleep": self.sleep, "idle": 0.01}
+        return ImRelay(**{**parts, **times, **replaced})
+
+    @asynccontextmanager
+    async def running(self, **replaced: Any) -> AsyncIterator[ImRelay]:
+        relay, stopping = self.relay(**replaced), asyncio.Event()
+        task = asyncio.ensure_future(relay.run(stopping))
+        try:
+            yield relay
+        finally:
+            stopping.set()
+            await task
+
+    # ---- messages that IM has received
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = self.simulator.im.messages
+        return messages
+
+    @property
+    def texts(self) -> list[dict[str, Any]]:
+        """The decoded texts of the messages, in order."""
+        return [json.loads(message["text"]) for message in self.messages]
+
+    @property
+    def types(self) -> list[str]:
+        return [text["type"] for text in self.texts]
+
+    # ---- waiting
+
+    async def until_idle(self, relay: ImRelay) -> None:
+        """Wait until nothing is left to relay; advances the clock for counts that are not due."""
+
+        async def is_idle() -> bool:
+            due = [row["due_at"] async for row in self.cursors.find({"due_at": {"$exists": True}})]
+            if due and min(due) > self.now():
+                self.clock.now += 1
+            return not relay.waiting and not due
+
+        await until(is_idle)
+
+    async def until_only_counts_wait(self, relay: ImRelay) -> None:
+        """Wait until all events of room 1 are sent; its counts may still wait for their time."""
+
+        async def only_counts_wait() -> bool:
+            row = await self.cursors.find_one({"_id": 1})
+            assert row
+            all_sent = row["seq"] == len(self.rooms.logs[1])
+            return all_sent and not relay.waiting and row["due_at"] > self.now()
+
+        await until(only_counts_wait)
+
+    async def until_sent(self, count: int) -> None:
+        await until(lambda: len(self.messages) >= count)
+
+    async def until_postponed(self, tries: int = 1) -> None:
+        await self._until_cursor({"tries": {"$gte": tries}})
+
+    async def until_claimed(self, live_id: int) -> None:
+        await self._until_cursor({"_id": live_id, "claims": {"$gt": 0}})
+
+    async def _until_cursor(self, condition: dict[str, Any]) -> None:
+        await until(lambda: self.cursors.count_documents(condition))

@@ -1,0 +1,173 @@
+"""In-memory stores of the ledger: journal, balances, rankings and orders."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
+from ledger.gift_batch import GiftBatch, StoredEntry
+from ledger.gifts import GiftTransfer
+from ledger.journal import HOUSE, Balance, EventReference, JournalEntry, JsonObject, Posting
+from ledger.ranking import RankingChange, ranking_changes
+from ledger.recharge import Order, Payment, Refund
+
+
+class MemoryLedgerStore:
+    """LedgerStore and GiftBatchStore in memory; a failed transaction restores all `tables`."""
+
+    def __init__(self, **balances: tuple[int, int]) -> None:
+        """Each balance is (gold, income)."""
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        self.balances = {user_id: Balance(*pair) for user_id, pair in balances.items()}
+        self.owed: dict[str, int] = {}
+        self.entries: dict[str, JournalEntry] = {}
+        self.references: dict[str, tuple[datetime, EventReference | None]] = {}
+        """(time of writing, room event) of each entry."""
+        self.rankings: dict[tuple[str, str], tuple[int, int]] = {}
+        """(gold, income) by (scope, user_id); without zeros."""
+        self.tables: list[dict[Any, Any]] = [
+            *(self.balances, self.owed, self.entries, self.references, self.rankings)
+        ]
+
+    # ---- LedgerStore
+
+    async def run_transaction(self, work: Callable[[Any], Awaitable[JsonObject]]) -> JsonObject:
+        before = [dict(table) for table in self.tables]
+        try:
+            return await work("tx")
+        except BaseException:
+            for table, rows in zip(self.tables, before, strict=True):
+                table.clear()
+                table.update(rows)
+            raise
+
+    async def find(self, key: str, tx: Any = None) -> tuple[JsonObject, JsonObject] | None:
+        assert tx in (None, "tx")
+        entry = self.entries.get(key)
+        return StoredEntry(copied(entry.content), copied(entry.answer)) if entry else None
+
+    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
+        found = await self.find(key)
+        assert found
+        return found
+
+    async def entry(self, key: str) -> JournalEntry | None:
+        return self.entries.get(key)
+
+    async def balance(self, tx: Any, user_id: str) -> Balance:
+        assert tx == "tx"
+        return self.balances[user_id]
+
+    async def move(self, tx: Any, postings: tuple[Posting, ...]) -> dict[str, Balance]:
+        assert tx == "tx"
+        moved: dict[str, Balance] = {}
+        for posting in postings:
+            kind, _, user_id = posting.account.partition(":")
+            if kind == "owed":
+                self.owed[user_id] = self.owed.get(user_id, 0) - posting.amount
+                if self.owed[user_id] < 0:
+                    raise DebtExceeded
+            elif posting.account != HOUSE:
+                balance = self.balances[user_id]
+                amount = getattr(balance, posting.unit) + posting.amount
+                moved[user_id] = balance._replace(**{posting.unit: amount})
+                self.balances[user_id] = moved[user_id]
+        if any(min(balance) < 0 for balance in moved.values()):
+            raise InsufficientGold
+        return moved
+
+    async def write(self, tx: Any, entry: JournalEntry, reference: EventReference | None) -> None:
+        assert tx == "tx"
+        if entry.key in self.entries:
+            raise EntryExists(entry.key)
+        self.entries[entry.key] = entry
+        self.references[entry.key] = self.now, reference
+
+    async def subtract_from_rankings(self, tx: Any, key: str) -> None:
+        assert tx == "tx"
+        changes = ranking_changes(self.entries[key], *self.references[key])
+        self._rank(change.negated() for change in changes)
+
+    # ---- GiftBatchStore
+
+    def load_context(self, transfers: Sequence[GiftTransfer]) -> GiftBatch:
+        """A batch with the balances, known requests and recent repeats of these transfers."""
+        users = {user for transfer in transfers for user in (transfer.sender, transfer.receiver)}
+        keys = {transfer.key for transfer in transfers if transfer.request_id} & self.entries.keys()
+        written = {
+            key: StoredEntry(self.entries[key].content, self.entries[key].answer) for key in keys
+        }
+        repeated = {
+            transfer.fingerprint: entry.answer
+            for transfer in transfers
+            if transfer.may_be_a_retry
+            for entry in self.entries.values()
+            if (entry.kind, entry.by, entry.content) == ("gift", transfer.sender, transfer.content)
+            if self.now - self.references[entry.key][0]
+            <= timedelta(milliseconds=transfer.repeat_ms)
+        }
+        return GiftBatch(self.now, {user: self.balances[user] for user in users}, written, repeated)
+
+    def apply_batch(self, batch: GiftBatch) -> None:
+        """Writes the batch; fails if a balance has changed or an entry exists."""
+        for entry, reference in batch.entries:
+            assert entry.key not in self.entries
+            self.entries[entry.key] = entry
+            self.references[entry.key] = batch.at, reference
+        for change in batch.balance_changes:
+            assert self.balances[change.user_id] == change.before
+            self.balances[change.user_id] = change.after
+        self._rank(batch.ranking_changes)
+
+    def _rank(self, changes: Iterable[RankingChange]) -> None:
+        for scope, user_id, gold, income in changes:
+            old_gold, old_income = self.rankings.pop((scope, user_id), (0, 0))
+            if (sums := (old_gold + gold, old_income + income)) != (0, 0):
+                self.rankings[scope, user_id] = sums
+
+
+class MemoryOrderStore:
+    """OrderStore in memory; takes part in the transactions of `ledger`."""
+
+    def __init__(self, ledger: MemoryLedgerStore, *orders: Order) -> None:
+        self.orders = {order.number: order for order in orders}
+        self.refunded = dict.fromkeys(self.orders, 0)
+        self.fails = False
+        ledger.tables += [self.orders, self.refunded]
+
+    async def find(self, number: str, tx: Any = None) -> Order | None:
+        assert tx is None
+        return self.orders.get(number)
+
+    async def pay(self, tx: Any, number: str, payment: Payment) -> None:
+        assert (tx, payment.order) == ("tx", number)
+        if self.fails:
+            raise ConnectionError
+        self.orders[number] = replace(self.orders[number], state="paid")
+
+    async def refund(self, tx: Any, number: str, refund: Refund) -> int:
+        assert (tx, refund.order) == ("tx", number)
+        before = self.refunded[number]
+        self.refunded[number] += refund.fen
+        return before
+
+
+def copied(value: JsonObject) -> JsonObject:
+    """A deep copy, as the database returns it."""
+    copy: JsonObject = json.loads(json.dumps(dict(value)))
+    return copy
+
+
+class MemoryLocks:
+    """Records the names of all locks that were held."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, ...]] = []
+
+    @asynccontextmanager
+    async def __call__(self, *names: str) -> AsyncIterator[None]:
+        self.names.append(names)
+        yield

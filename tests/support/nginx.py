@@ -1,0 +1,187 @@
+"""nginx with deploy/nginx.conf, changed only in addresses, ports and folders, and its clients."""
+
+import asyncio
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.api import ApiClient, ApiFixture, Reply
+from tests.support.paths import ROOT
+from tests.support.ports import free_port, is_open
+from tests.support.waiting import until
+
+DEPLOY = ROOT / "deploy"
+OPS_TOKEN = "deploy"
+
+
+def deploy_file(name: str, changes: dict[str, str]) -> str:
+    """deploy/`name` with replacements; each key of `changes` must occur in it."""
+    text = (DEPLOY / name).read_text()
+    for old, new in changes.items():
+        assert old in text, f"deploy/{name} has no {old!r} any more"
+        text = text.replace(old, new)
+    return text
+
+
+class Nginx:
+    """nginx on free ports, in front of two servers on this machine."""
+
+    def __init__(self, folder: Path, first: int, second: int) -> None:
+        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+        assert program, "nginx is not installed; run `make setup`."
+        self._program = program
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port, self.plain_port = free_port(), free_port()
+        self.address = f"https://127.0.0.1:{self.port}"
+        self.certificate = folder / "fullchain.pem"
+        names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"\n    {name}_temp_path {folder}/{name};" for name in names)
+        self.changes = {
+            # Only our own user may read the folder; without root, nginx ignores this line.
+            "user www-data;": "" if os.geteuid() else "user root;",
+            "http {": "http {" + temporary,
+            "/run/nginx.pid": f"{folder}/nginx.pid",
+            "/var/log/nginx/": f"{folder}/",
+            "/etc/qlive/tls/": f"{folder}/",
+            "listen 80 ": f"listen 127.0.0.1:{self.plain_port} ",
+            "listen 443 ": f"listen 127.0.0.1:{self.port} ",
+            "10.0.0.11:8000": f"127.0.0.1:{first}",
+            "10.0.0.12:8000": f"127.0.0.1:{second}",
+        }
+
+    def start(self) -> None:
+        openssl = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ]
+        openssl += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+        openssl += ["-keyout", str(self._folder / "privkey.pem"), "-out", str(self.certificate)]
+        subprocess.run(openssl, check=True, capture_output=True)
+        self.write()
+        command = [*self._command, "-g", "daemon off;"]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def write(self, **marks: str) -> None:
+        """Writes the configuration; `first="down"` appends "down" to the first server's line."""
+        text = deploy_file("nginx.conf", self.changes)
+        for name, mark in marks.items():
+            address = self.changes[{"first": "10.0.0.11:8000", "second": "10.0.0.12:8000"}[name]]
+            text = text.replace(f"server {address} ", f"server {address} {mark} ")
+        (self._folder / "nginx.conf").write_text(text)
+
+    async def reload(self, **marks: str) -> None:
+        self.write(**marks)
+        self.check()
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(1)  # the pause of docs/operations.md
+
+    def check(self) -> None:
+        result = subprocess.run([*self._command, "-t"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert "[warn]" not in result.stderr, result.stderr
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(10)
+
+    @property
+    def _command(self) -> list[str]:
+        return [self._program, "-p", str(self._folder), "-c", str(self._folder / "nginx.conf")]
+
+
+class NginxApi(ApiFixture):
+    """The API through nginx; counts response statuses."""
+
+    def __init__(self, nginx: Nginx) -> None:
+        super().__init__(nginx.address, OPS_TOKEN)
+        self.statuses: Counter[int] = Counter()
+        self.port = nginx.port
+        self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
+        # A connection per request: none stays with a worker process that a reload replaces.
+        connector = aiohttp.TCPConnector(ssl=context, force_close=True)
+        self._http = aiohttp.ClientSession(connector=connector)
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
+        reply = await super().request(method, path, **kwargs)
+        self.statuses[reply.status] += 1
+        return reply
+
+    async def send_raw(self, *lines: str) -> bytes:
+        """The complete response to a request of these lines, on a new connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context)
+        writer.write("\r\n".join((*lines, "", "")).encode())
+        response = await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return response
+
+    async def close(self) -> None:
+        await super().close()
+        await asyncio.sleep(0.2)  # aiohttp does not wait for the TLS shutdown
+
+    def via_nginx(self, client: ApiClient) -> ApiClient:
+        """A client of the same user, whose requests go through nginx."""
+        copy = ApiClient(self, client.name, {"token": client.token, "user_id": client.id})
+        copy.live_id = client.live_id
+        return copy
+
+
+@asynccontextmanager
+async def nginx_in_front(
+    folder: Path, first: int, second: int, patch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Nginx, NginxApi]]:
+    nginx_folder = folder / "nginx"
+    nginx_folder.mkdir()
+    nginx = Nginx(nginx_folder, first, second)
+    try:
+        nginx.start()
+        await until(lambda: is_open(nginx.port), 10)
+        patch.setenv("SSL_CERT_FILE", str(nginx.certificate))  # for the sockets
+        front = NginxApi(nginx)
+        yield nginx, front
+        await front.close()
+    finally:
+        nginx.stop()
+
+
+class ClosingUpstream:
+    """A server that reads a request, sends `response` and closes the connection."""
+
+    def __init__(self, response: bytes = b"") -> None:
+        self.heads: list[str] = []
+        self._response = response
+
+    @property
+    def request_lines(self) -> list[str]:
+        return [head.partition(" HTTP/")[0] for head in self.heads]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._on_connect, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _on_connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head.decode())
+        writer.write(self._response)
+        writer.close()

@@ -1,0 +1,174 @@
+"""Checks HTTP responses and WebSocket frames against the OpenAPI and AsyncAPI documents.
+
+`install` checks all that a server in this process sends, also to browsers and Node. The clients of
+tests/support/api.py and raw_websocket.py check what they receive from other processes.
+The documents allow additional fields; these checks do not: an undeclared field is an error.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema_rs
+import pytest
+from tornado.escape import utf8
+
+from devtools.simulator_endpoints import EXTENSION
+from handlers.base import Handler
+from handlers.openapi import asyncapi, openapi_document
+from handlers.routes import BASE, ROUTES
+from realtime import frames
+from runtime.process import ServerProcess
+
+Json = dict[str, Any]
+_LOCAL_PORTS: set[int | None] = set()
+"""Ports of the servers in this process, whose responses are checked when they are sent."""
+
+
+def runs_in_this_process(port: int | None) -> bool:
+    """Whether the server of this port has checked what it sent."""
+    return port in _LOCAL_PORTS
+
+
+def install(patch: pytest.MonkeyPatch) -> list[str]:
+    """A list that collects violations from now on; the server itself is not disturbed."""
+    violations: list[str] = []
+    start, finish, frame = ServerProcess.start, Handler.finish, frames.frame
+    _LOCAL_PORTS.clear()
+
+    def checked_finish(handler: Handler, chunk: Any = None) -> Any:
+        with _collected(violations):
+            _check_response_of(handler, chunk)
+        return finish(handler, chunk)
+
+    def checked_frame(payload: bytes) -> bytes:
+        with _collected(violations):
+            check_frame(payload)
+        return frame(payload)
+
+    async def start_with_checks(server: ServerProcess) -> None:
+        patch.setattr(frames, "frame", checked_frame)  # not before: unit tests send fake frames
+        await start(server)
+        _LOCAL_PORTS.add(urlsplit(server.address).port)
+
+    patch.setattr(ServerProcess, "start", start_with_checks)
+    patch.setattr(Handler, "finish", checked_finish)
+    return violations
+
+
+@contextmanager
+def _collected(violations: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as violation:
+        violations.append(str(violation))
+
+
+def _check_response_of(handler: Handler, chunk: Any) -> None:
+    last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
+    body = b"".join(handler._write_buffer) + utf8(last)
+    request, media_type = handler.request, handler._headers.get("Content-Type", "")
+    check_response(
+        request.method or "", request.path, handler.get_status(), media_type, body.decode("utf-8")
+    )
+
+
+def check_response(method: str, path: str, status: int, media_type: str, text: str) -> None:
+    """Raises AssertionError if the document does not allow the response; `path` without query."""
+    operations = _operations(path)
+    if operations is None or method == "HEAD":  # the response has no body
+        return
+    operation = operations.get(method.lower())
+    if operation is None:
+        operation = next(iter(operations.values())) if status == 405 else None
+    if operation is None:
+        return
+    subject = f"{method} {path} answered {status}"
+    response = operation["responses"].get(str(status))
+    assert response, f"{subject}, which is not described"
+    contents = _resolved(response).get("content")
+    if not contents:
+        assert not text, f"{subject} with a body"
+        return
+    media_type = media_type.partition(";")[0]
+    assert media_type in contents, f"{subject} as {media_type}, which is not described"
+    content = contents[media_type]
+    if media_type == "application/json":
+        _check(_validator(json.dumps(content["schema"])), text, subject)
+    if codes := content.get("examples"):
+        assert json.loads(text)["code"] in codes, (
+            f"{subject} with a code that is not described: {text!r}"
+        )
+
+
+def check_frame(text: str | bytes) -> None:
+    """Raises AssertionError if the AsyncAPI document does not allow the frame."""
+    type_ = json.loads(text).get("type")
+    messages = _asyncapi_document()["components"]["messages"]
+    assert type_ in messages, f"a frame of a type that is not described: {text!r}"
+    _check(_frame_validator(type_), text, f"the frame {type_}")
+
+
+def _check(validator: Any, text: str | bytes, subject: str) -> None:
+    try:
+        validator.validate(json.loads(text))
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        raise AssertionError(f"{subject} not as described: {error}\n{text!r}") from None
+
+
+@functools.cache
+def document() -> Json:
+    """The OpenAPI document of the server with the simulator."""
+    parsed: Json = json.loads(openapi_document.text(openapi_document.document(ROUTES, EXTENSION)))
+    return parsed
+
+
+@functools.cache
+def _asyncapi_document() -> Json:
+    return asyncapi.document(f"{BASE}ws/")
+
+
+@functools.cache
+def _paths() -> list[tuple[re.Pattern[str], Json]]:
+    return [
+        (re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path.rstrip("/"))) + "/?"), operations)
+        for path, operations in document()["paths"].items()
+    ]
+
+
+@functools.lru_cache(4096)
+def _operations(path: str) -> Json | None:
+    return next((operations for pattern, operations in _paths() if pattern.fullmatch(path)), None)
+
+
+def _resolved(response: Json) -> Json:
+    name = response.get("$ref", "").rpartition("/")[2]
+    resolved: Json = document()["components"]["responses"][name] if name else response
+    return resolved
+
+
+@functools.cache
+def _validator(schema: str) -> Any:
+    """Compiled once per schema, which is given as text to be hashable."""
+    return _compiled(json.loads(schema), document()["components"]["schemas"])
+
+
+@functools.cache
+def _frame_validator(type_: str) -> Any:
+    components = _asyncapi_document()["components"]
+    return _compiled(components["messages"][type_]["payload"], components["schemas"])
+
+
+def _compiled(schema: Json, components: Json) -> Any:
+    closed = {name: _closed(component) for name, component in components.items()}
+    whole = {**schema, "components": {"schemas": closed}}
+    return jsonschema_rs.validator_for(whole, validate_formats=True)
+
+
+def _closed(schema: Json) -> Json:
+    """Allows no additional fields."""
+    return {"additionalProperties": False, **schema} if "properties" in schema else schema

@@ -1,0 +1,34 @@
+"""Orders for gold, and their payment through the simulator."""
+
+from typing import Any
+
+from pymongo.database import Database
+
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture
+
+
+async def create_order(client: ApiClient) -> str:
+    """The content of an order for the first block: 60 gold for 6 yuan."""
+    return str((await client.post("qlive_pay/", block_id=1)).ok()["content"])
+
+
+async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict[str, Any]:
+    """Pay an order; `report` selects the notifications that the simulator sends for it."""
+    body = {"content": content, "report": report}
+    result: dict[str, Any] = (await api.request("POST", "/sim/phone/pay", json=body)).ok()
+    return result
+
+
+async def notification_statuses(server: ServerProcess) -> list[int]:
+    """Wait for all notifications sent so far; the HTTP statuses that the server returned."""
+    assert server.simulator_ref
+    await server.simulator_ref.simulator.payer.quiet()  # type: ignore[union-attr]
+    return list(server.simulator_ref.simulator.payer.statuses)  # type: ignore[union-attr]
+
+
+def gold_of(db: Database[dict[str, Any]], client: ApiClient) -> int:
+    """The gold of the user in the database."""
+    user = db.users.find_one({"_id": client.id})
+    assert user
+    return int(user["gold"])

@@ -1,0 +1,217 @@
+"""Presence on a real MongoDB: a live room, its users, and several processes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
+from tornado.ioloop import IOLoop
+
+from core.clock import now_ms
+from core.locks import NamedLocks
+from realtime.lease import Lease
+from realtime.presence import Presence
+from rooms.events import NumberedEvent
+from rooms.keeper import Keeper
+from rooms.members import Person
+from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket
+from storage.counters import CounterStore
+from storage.database import Database
+from storage.members import MemberStore
+from storage.outbox import OutboxStore
+from storage.presence import PresenceStore
+from storage.rooms import RoomStore
+from tests.support.database import clear_database
+
+NAME = "qlive_test_presence"
+EPOCH = "epoch-1"
+HOST = Person("10000000", "hong", "", 2)
+BERT = Person("10000001", "bert", "", 1)
+ANNA = Person("10000002", "anna", "", 2)
+GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
+AN_HOUR = 3_600.0
+
+
+class RoomListenerSpy:
+    """Records published events."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, Any]] = []
+
+    def publish(self, _live_id: int, events: Sequence[NumberedEvent]) -> None:
+        self.published += [(event.type, event.data) for event in events]
+
+    def mark_audience_changed(self, _live_id: int) -> None:
+        pass
+
+    def evict(self, _live_id: int, _user_id: str, _number: int, *, banned_until_left: bool) -> None:
+        pass
+
+    @property
+    def event_types(self) -> list[str]:
+        return [type_ for type_, _ in self.published]
+
+
+class FailingPresenceStore(PresenceStore):
+    """A PresenceStore that can lose MongoDB, the reply to a write, or every race."""
+
+    unavailable = False
+    reply_lost = False
+    always_loses = False
+
+    async def register_socket(
+        self, user_id: str, live_id: int, process: str, now: int
+    ) -> Arrival | None:
+        arrival = await super().register_socket(user_id, live_id, process, now)
+        if self.reply_lost:
+            raise AutoReconnect("the reply is lost")
+        return arrival
+
+    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
+        if self.unavailable:
+            raise AutoReconnect("not now")
+        await super().mark_disconnected(sockets)
+
+    async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
+        if self.unavailable:
+            raise AutoReconnect("not now")
+        await super().claim_members(sockets, process, now)
+
+    async def record_stream(
+        self, user_id: str, membership: Membership, stream: dict[str, Any], now: int
+    ) -> bool:
+        return (
+            False
+            if self.always_loses
+            else await super().record_stream(user_id, membership, stream, now)
+        )
+
+
+@dataclass
+class Process:
+    """The lease and presence of a process, and the sockets that it serves."""
+
+    presence: Presence
+    lease: Lease
+    name: str
+    listener: RoomListenerSpy
+    sockets: list[MemberSocket] = field(default_factory=list)
+
+    def held_for(self, seconds: float) -> None:
+        """Pretends that the lease has been held for `seconds` and renewed just now."""
+        self.lease._renewed_at = time.monotonic()
+        self.lease._held_since = time.monotonic() - seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Pretends that the process was stopped for `seconds`, by its own clock."""
+        assert self.lease._renewed_at is not None
+        self.lease._renewed_at -= seconds
+        self.lease._held_since -= seconds
+
+    async def run_jobs(self) -> None:
+        """Runs every periodic job once; MongoDB failures are ignored."""
+        for job in (
+            *(self.presence.flush, self.presence.process_absences, self.lease.renew),
+            *(self.lease.sweep, self.presence.mark_silent_away, self.lease.compare),
+        ):
+            with suppress(AutoReconnect):
+                await job()
+
+
+class PresenceFixture:
+    """A live room of HOST in MongoDB."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        counters, self.members = CounterStore(database), MemberStore(database)
+        self.rooms = RoomStore(
+            database, self.members, counters, OutboxStore(database), drops_streams=False
+        )
+        self.presence_store = FailingPresenceStore(database, GRACE)
+        self.live_id = 0
+
+    async def open(self) -> None:
+        await self.rooms.make_indexes()
+        await self.members.make_indexes()
+        await self.presence_store.make_indexes()
+        self.live_id, _, _ = await self.rooms.get_or_create(HOST)
+        await self._keeper(RoomListenerSpy()).change(
+            self.live_id,
+            lambda room: room.open(HOST, EPOCH, "host-stream", now_ms()),
+            HOST.user_id,
+        )
+
+    async def process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
+        """A process that has held its lease for an hour."""
+        process = self.new_process(name, lease=lease, grace=grace)
+        await process.lease.renew()
+        process.held_for(AN_HOUR)
+        return process
+
+    def new_process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
+        """A process without a lease in the database."""
+        sockets: list[MemberSocket] = []
+        listener = RoomListenerSpy()
+        held_lease = Lease(self.presence_store, name, lease, lambda: list(sockets))
+        presence = Presence(
+            self.presence_store,
+            self._keeper(listener),
+            grace,
+            process=name,
+            silent_ms=3_600_000,
+            lease_held_ms=lambda: held_lease.lease_held_ms,
+        )
+        return Process(presence, held_lease, name, listener, sockets)
+
+    async def enter(self, *people: Person) -> None:
+        keeper = self._keeper(RoomListenerSpy())
+        for person in people:
+            await keeper.enter(self.live_id, person)
+
+    async def seat(self, person: Person) -> None:
+        await self.enter(person)
+        await self._keeper(RoomListenerSpy()).change(
+            self.live_id,
+            lambda room: room.accept(person, "open", f"{person.user_id}_s", ""),
+            person.user_id,
+        )
+
+    async def connect(self, process: Process, person: Person) -> MemberSocket:
+        process.sockets.append(await process.presence.connect(person.user_id, self.live_id))
+        return process.sockets[-1]
+
+    async def row(self, person: Person) -> dict[str, Any]:
+        """The stored membership; {} if there is none."""
+        document = await self.database.collection("members").find_one({"_id": person.user_id})
+        return dict(document or {})
+
+    async def is_away(self, person: Person) -> bool:
+        return (await self.row(person))["away_at"] is not None
+
+    async def set(self, person: Person, **fields: Any) -> None:
+        await self.database.collection("members").update_one(
+            {"_id": person.user_id}, {"$set": fields}
+        )
+
+    async def expire_lease(self, process: Process) -> None:
+        """Lets the stored lease expire, unknown to the process."""
+        update = [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}]
+        await self.database.collection("processes").update_one({"_id": process.name}, update)
+
+    def _keeper(self, listener: RoomListenerSpy) -> Keeper:
+        return Keeper(self.rooms, listener, NamedLocks())
+
+
+@pytest.fixture
+def presence_fixture(
+    io_loop: IOLoop, mongo_uri: str, mongo: MongoClient[Any]
+) -> Iterator[PresenceFixture]:
+    clear_database(mongo, NAME)
+    fixture = PresenceFixture(Database(mongo_uri, NAME))
+    io_loop.run_sync(fixture.open)
+    yield fixture
+    io_loop.run_sync(fixture.database.close)

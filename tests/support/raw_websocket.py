@@ -1,0 +1,110 @@
+"""A WebSocket client that writes frames by hand, also invalid ones."""
+
+import asyncio
+import json
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from websockets.protocol import CLIENT, OPEN, Protocol
+
+from tests.support import openapi_checks
+from tests.support.api import BASE, WAIT, ApiClient
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+FIN = 0x80
+KEY = b"mask"
+
+
+def encode_frame(opcode: int, payload: bytes, *, head: int = FIN) -> bytes:
+    """A masked frame; `head` are the bits beside the opcode."""
+    size = len(payload)
+    if size < 126:
+        wire = bytes((head | opcode, 0x80 | size))
+    else:
+        wire = struct.pack("!BBH", head | opcode, 0x80 | 126, size)
+    return wire + KEY + bytes(byte ^ KEY[n % 4] for n, byte in enumerate(payload))
+
+
+class RawWebSocket:
+    """A WebSocket that answers no ping and no close by itself."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self._reader = reader
+        self._parser = Protocol(CLIENT, state=OPEN)
+        self._frames: list[Any] = []
+
+    async def send(self, opcode: int, payload: bytes, **options: Any) -> None:
+        self.writer.write(encode_frame(opcode, payload, **options))
+        await self.writer.drain()
+
+    async def send_json(self, **frame: Any) -> None:
+        await self.send(TEXT, json.dumps(frame).encode())
+
+    async def next(self) -> tuple[int, bytes] | None:
+        """(opcode, payload) of the next frame; None when the connection has ended."""
+        while not self._frames:
+            try:
+                data = await asyncio.wait_for(self._reader.read(65536), WAIT)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._parser.receive_data(data)
+            self._frames += self._parser.events_received()
+        frame = self._frames.pop(0)
+        if frame.opcode == TEXT:
+            openapi_checks.check_frame(frame.data)
+        return int(frame.opcode), bytes(frame.data)
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+    async def read_until_close(self) -> list[tuple[int, bytes]]:
+        """All frames up to the close frame, without audience frames."""
+        frames: list[tuple[int, bytes]] = []
+        while not frames or frames[-1][0] != CLOSE:
+            frame = await self.next()
+            assert frame is not None, "the connection ended without a close frame"
+            if b'"audience"' not in frame[1]:
+                frames.append(frame)
+        return frames
+
+    async def read_to_end(self) -> list[tuple[int, bytes]]:
+        """All frames until the connection ends."""
+        frames = []
+        while frame := await self.next():
+            frames.append(frame)
+        return frames
+
+
+async def connect_raw(
+    client: ApiClient, pipelined: Sequence[tuple[int, bytes]] = ()
+) -> RawWebSocket:
+    """Opens a socket to the client's room and reads the snapshot.
+
+    `pipelined` frames (opcode, payload) are sent with the handshake; then nothing is read.
+    """
+    host, _, port = client.api.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"GET {BASE}ws/?live_id={client.live_id} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"Authorization: QLiveToken {client.token}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        + b"".join(encode_frame(opcode, payload) for opcode, payload in pipelined)
+    )
+    response = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
+    assert response.startswith(b"HTTP/1.1 101 ")
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in response
+    raw = RawWebSocket(reader, writer)
+    if pipelined:
+        return raw
+    frame = await raw.next()
+    assert frame is not None
+    assert json.loads(frame[1])["type"] == "snapshot"
+    return raw

@@ -1,0 +1,97 @@
+"""Users, and rooms with some of them inside, without a database."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rooms.members import Member, Person, Role
+from rooms.presence import GracePolicy
+from rooms.room import Room, Seat
+
+NOW = 1_690_000_000_000
+EPOCH = "epoch-1"
+GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
+
+HOST = Person("10000000", "hong", "https://faces/host", 2, "310000", 40)
+BERT = Person("10000001", "bert", "https://faces/bert", 1, "110000", 30)
+CARL = Person("10000002", "carl", "https://faces/carl", 1, "120000", 31)
+ANNA = Person("10000003", "anna", "https://faces/anna", 2, "130000", 28)
+DORA = Person("10000004", "dora", "https://faces/dora", 2, "140000", 29)
+KIM = Person("10000005", "kim", "https://faces/kim")
+STRANGER = Person("10000009", "tom", "https://faces/tom", 1)
+
+
+def new_room(cover: str = "") -> Room:
+    """A room that has never been live."""
+    return Room(1, "qlive1", Seat(HOST, ""), cover=cover)
+
+
+def live_room(*viewers: Person, cover: str = "") -> Room:
+    """A live of HOST with these viewers, loaded with the memberships of all."""
+    room = new_room(cover)
+    room.open(HOST, EPOCH, "stream-host", NOW)
+    for person in viewers:
+        room.enter(person, NOW)
+    return reloaded(room)
+
+
+def room_with_guests(*guests: Person, watching: tuple[Person, ...] = ()) -> Room:
+    """A live with these guests on mic, on streams named after them."""
+    room = live_room(*guests, *watching)
+    for person in guests:
+        room.accept(person, "open", f"stream-{person.nickname}", "")
+    return reloaded(room)
+
+
+def room_with_applicants(*people: Person, seconds: float = 600) -> Room:
+    """A live in which these users have applied, one second after another."""
+    room = live_room(*people)
+    for n, person in enumerate(people):
+        room.apply(person, NOW + n * 1000, seconds)
+    return reloaded(room)
+
+
+def reloaded(room: Room) -> Room:
+    """The room as it is loaded after its changes were saved."""
+    members = {user: member for user, member in room.members.items() if user not in room.gone}
+    return Room(
+        room.live_id,
+        room.group_id,
+        room.owner,
+        room.epoch,
+        room.version + len(room.events),
+        room.status,
+        room.started_at,
+        room.cover,
+        room.male,
+        room.female,
+        dict(room.applications),
+        dict(room.blocked),
+        members,
+    )
+
+
+def room_with_away(room: Room, person: Person, at: int = NOW) -> Room:
+    """The reloaded room, with the user disconnected since `at`."""
+    room = reloaded(room)
+    members = dict(room.members)
+    if member := members.get(person.user_id):
+        members[person.user_id] = replace(member, away_at=at)
+    return replace(room, members=members)
+
+
+def room_without(room: Room, *people: Person) -> Room:
+    """The reloaded room, without the memberships of these users."""
+    room = reloaded(room)
+    left = {person.user_id for person in people}
+    return replace(room, members={k: v for k, v in room.members.items() if k not in left})
+
+
+def membership(
+    person: Person, live_id: int = 1, epoch: str = EPOCH, role: Role = "viewer"
+) -> Member:
+    return Member(person.user_id, live_id, epoch, person.gender, role, NOW)
+
+
+def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(event.type, event.data) for event in room.events]

@@ -1,0 +1,97 @@
+"""A complete server in the test's process, and an API client."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+
+from config.settings import Settings
+from devtools import demo
+from devtools.development_secrets import DevSecrets, fill_in_secrets
+from handlers.context import Context
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.database import clear_database
+from tests.support.demo_data import DemoData
+
+DATABASE = "qlive_test"
+
+
+@pytest.fixture(scope="session")
+def initial_data(mongo: MongoClient[Any]) -> DemoData:
+    return DemoData(mongo)
+
+
+@pytest.fixture(scope="session")
+def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Development secrets, created once for all workers: RSA keys take a second."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    file = folder / "dev-secrets.json"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fill_in_secrets(Settings(), file)
+    return file
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """Settings that differ from the defaults, by section; test modules override this."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    mongo_uri: str, mongo: MongoClient[Any], secrets_file: Path, changes: dict[str, Any]
+) -> tuple[Settings, DevSecrets]:
+    """Development settings on the tests' MongoDB, with an empty database."""
+    clear_database(mongo, DATABASE)
+    base: dict[str, Any] = {
+        "server": {"port": 0, "drain_seconds": 1},
+        "mongodb": {"uri": mongo_uri, "database": DATABASE},
+    }
+    for section, values in changes.items():
+        base[section] = {**base.get(section, {}), **values}
+    return fill_in_secrets(Settings.model_validate(base), secrets_file)
+
+
+@pytest.fixture
+def demo_users() -> bool:
+    """Whether the server has the 22 demo users; test modules may override this."""
+    return False
+
+
+@pytest.fixture
+def server(
+    io_loop: IOLoop,
+    settings: tuple[Settings, DevSecrets],
+    demo_users: bool,
+    initial_data: DemoData,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[ServerProcess]:
+    """A running server; tests reach it over the network."""
+    if not demo_users:
+        monkeypatch.setattr(demo, "USERS", [])
+
+    async def store(server: ServerProcess, context: Context) -> None:
+        await initial_data(server, context)
+
+    monkeypatch.setattr(ServerProcess, "_store_first_data", store)
+    server = ServerProcess(*settings)
+    io_loop.run_sync(server.start)
+    yield server
+    io_loop.run_sync(server.stop)
+
+
+@pytest.fixture
+def api(io_loop: IOLoop, server: ServerProcess) -> Iterator[ApiFixture]:
+    """Creates users of `server` and sends requests to it."""
+    api = ApiFixture(server.address, server.settings.ops.token)
+    yield api
+    io_loop.run_sync(api.close)

@@ -1,0 +1,121 @@
+"""`python server.py` as a process of its own."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.database import MEMORY
+from tests.support.paths import ROOT
+
+EXIT_SECONDS = 60.0
+START_SECONDS = 120.0
+READY = b"Ctrl-C stops"
+
+
+class ServerProgram:
+    """`python server.py` with data and secrets in `folder`; `settings` go to its environment."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        given = {f"QLIVE_{name.upper()}": value for name, value in settings.items()}
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
+        port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
+        data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
+        self._environment = {**inherited, **port, **data, **given}
+
+    async def start(self, *arguments: str, log: Any = None) -> asyncio.subprocess.Process:
+        """Without `log` the caller must read stderr, or the process blocks on a full pipe."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "server.py", *arguments),
+            cwd=ROOT,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log or asyncio.subprocess.PIPE,
+        )
+
+    async def serve(self) -> asyncio.subprocess.Process:
+        """The server, which logs to `server.log` in its folder."""
+        with (self.folder / "server.log").open("ab") as log:
+            return await self.start(log=log)
+
+    async def run(self, *arguments: str) -> tuple[int | None, str, str]:
+        """(exit status, stdout, stderr)."""
+        process = await self.start(*arguments)
+        out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
+        return process.returncode, out.decode(), err.decode()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+        """A server that is ready, and its address; killed if the test leaves it running."""
+        process = await self.serve()
+        try:
+            output = await read_until_ready(process)
+            address = re.search(r"http://127\.0\.0\.1:[0-9]+", output)
+            assert address, output
+            yield process, address[0]
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    def processes(self) -> list[str]:
+        """Command lines of all processes that name this folder."""
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it has just ended
+                continue
+            if str(self.folder) in line:
+                lines.append(line)
+        return lines
+
+
+class RestartableServer:
+    """Starts and stops servers of one program, one after another."""
+
+    def __init__(self, program: ServerProgram) -> None:
+        self._program = program
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when the server is ready."""
+        self._process = await self._program.serve()
+        await read_until_ready(self._process)
+
+    async def stop(self, number: int = signal.SIGTERM) -> None:
+        """Sends the signal and waits for the exit; does nothing if the server is not running."""
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
+            await asyncio.wait_for(self._process.communicate(), EXIT_SECONDS)
+
+
+async def read_until_ready(process: asyncio.subprocess.Process) -> str:
+    """What the server has printed when it is ready."""
+    assert process.stdout
+    output = await asyncio.wait_for(process.stdout.readuntil(READY), START_SECONDS)
+    return output.decode()
+
+
+async def exit_status(process: asyncio.subprocess.Process) -> int:
+    """Waits for the process to end."""
+    return await asyncio.wait_for(process.wait(), EXIT_SECONDS)
+
+
+@pytest.fixture
+def data_folder(secrets_file: Path, settings: Any) -> Iterator[Path]:
+    """A folder for data, in memory where possible, with the development secrets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+    shutil.copy(secrets_file, folder / "dev-secrets.json")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

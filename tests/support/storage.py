@@ -1,0 +1,266 @@
+"""Stores on an empty database with all indexes, and gift services on top of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+
+from core.locks import NamedLocks
+from ledger.gift_batch import GiftBatch
+from ledger.gifts import GiftTransfer
+from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
+from realtime.bus import LocalBus
+from rooms.events import NumberedEvent
+from rooms.keeper import Keeper
+from services.catalogue import CatalogueService
+from services.gifts import MAX_BATCH, GiftRequest, GiftService
+from services.ledger import LedgerService
+from storage.blocks import RechargeBlockStore
+from storage.command_latency import CommandLatency
+from storage.configs import ConfigStore
+from storage.counters import CounterStore
+from storage.database import Database, Document, Session
+from storage.evictions import EvictionStore
+from storage.gift_batches import BatchContext, GiftBatchStore
+from storage.gifts import GiftStore
+from storage.ledger import LedgerStore
+from storage.likes import LikeStore
+from storage.members import MemberStore
+from storage.orders import OrderStore
+from storage.outbox import OutboxStore
+from storage.presence import PresenceStore
+from storage.rankings import RankingStore
+from storage.rooms import RoomStore
+from storage.tokens import TokenStore
+from storage.users import UserStore
+from tests.support.database import clear_database
+from tests.support.room_builders import GRACE
+from tests.support.waiting import until
+
+NAME = "qlive_test_storage"
+START = "the start of the test"
+"""`by` of the entries that fill the balances."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoresFixture:
+    """All stores on one database."""
+
+    database: Database
+    users: UserStore
+    tokens: TokenStore
+    members: MemberStore
+    rooms: RoomStore
+    gifts: GiftStore
+    blocks: RechargeBlockStore
+    configs: ConfigStore
+    likes: LikeStore
+    orders: OrderStore
+    ledger: LedgerStore
+    rankings: RankingStore
+    outbox: OutboxStore
+    presence: PresenceStore
+    evictions: EvictionStore
+
+    async def make_indexes(self) -> None:
+        for store in (
+            self.users,
+            self.tokens,
+            self.members,
+            self.rooms,
+            self.gifts,
+            self.blocks,
+            self.configs,
+            self.likes,
+            self.orders,
+            self.ledger,
+            self.rankings,
+            self.outbox,
+            self.presence,
+            self.evictions,
+        ):
+            await store.make_indexes()
+
+    # ---- users and balances
+
+    async def create_users(self, *balances: tuple[int, int]) -> list[str]:
+        """Ids of new users with these balances (gold, income), which are in the journal, too."""
+        return [await self._create_user(gold, income) for gold, income in balances]
+
+    async def balance(self, user_id: str) -> Balance:
+        user = await self.users.get(user_id)
+        return Balance(user.gold, user.income)
+
+    async def entries(self, **where: Any) -> list[Document]:
+        """Journal entries of the test in order of insertion, without those of `create_users`."""
+        rows = self.database.collection("ledger").find({"by": {"$ne": START}, **where})
+        return await rows.sort("$natural", 1).to_list()
+
+    async def _create_user(self, gold: int, income: int) -> str:
+        user, _ = await self.users.create("app", uuid4().hex)
+        postings = postings_for(user.user_id, gold, income)
+        entry = JournalEntry(f"start:{user.user_id}", "grant", START, postings, {})
+
+        async def fill(session: Session) -> None:
+            await self.ledger.move(session, postings)
+            await self.ledger.write(session, entry, None)
+
+        await self.ledger.run_transaction(fill)
+        return user.user_id
+
+
+def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
+    members, counters, outbox = (
+        MemberStore(database),
+        CounterStore(database),
+        OutboxStore(database),
+    )
+    rankings = RankingStore(database)
+    return StoresFixture(
+        database,
+        UserStore(database, members),
+        TokenStore(database, days=30),
+        members,
+        RoomStore(database, members, counters, outbox, drops_streams=drops_streams),
+        GiftStore(database, counters),
+        RechargeBlockStore(database, counters),
+        ConfigStore(database, counters),
+        LikeStore(database),
+        OrderStore(database),
+        LedgerStore(database, rankings),
+        rankings,
+        outbox,
+        PresenceStore(database, GRACE),
+        EvictionStore(database),
+    )
+
+
+# ---- gifts
+
+
+ROSE = {"id": 1, "name": "rose", "image": "https://gifts/rose", "effect": "petals"}
+
+
+def rose(sender: str, receiver: str, request_id: str = "", **more: Any) -> GiftTransfer:
+    """A gift that costs 10 and earns 5, unless `more` overrides it."""
+    terms = {"gift_id": 1, "gold": 10, "num": 1, "rate": Decimal("0.5"), **more}
+    return GiftTransfer(sender, receiver, request_id=request_id, **terms)
+
+
+class RecordingGiftBatchStore(GiftBatchStore):
+    """Records the keys of each written batch.
+
+    After each load, before its write, the next of `before_write` runs.
+    """
+
+    def __init__(self, database: Database, rankings: RankingStore) -> None:
+        super().__init__(database, rankings)
+        self.written: list[list[str]] = []
+        self.before_write: list[Callable[[], Awaitable[object]]] = []
+
+    async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        context = await super().load_context(transfers)
+        if self.before_write:
+            await self.before_write.pop(0)()
+        return context
+
+    async def write(self, session: Session, batch: GiftBatch) -> None:
+        await super().write(session, batch)
+        self.written.append([entry.key for entry, _ in batch.entries])
+
+
+class GiftProcess:
+    """Gift and ledger services with stores, locks and queues of their own, like one process."""
+
+    def __init__(self, stores: StoresFixture, max_batch: int = MAX_BATCH) -> None:
+        own = build(stores.database)
+        self.published: list[tuple[int, int, str]] = []
+        """(live_id, seq, type) of each event."""
+        self.locks = NamedLocks()
+        self.keeper = Keeper(own.rooms, self, self.locks)
+        self.gift_batches = RecordingGiftBatchStore(stores.database, own.rankings)
+        self.gift_service = GiftService(
+            self.gift_batches,
+            own.members,
+            self.keeper,
+            self.locks.hold,
+            CatalogueService(own.gifts, own.configs, LocalBus()),
+            max_batch,
+        )
+        self.ledger_service = LedgerService(own.ledger, self.locks.hold)
+
+    async def give(self, transfer: GiftTransfer) -> JsonObject:
+        return await self.gift_service.give(GiftRequest(transfer, ROSE))
+
+    async def give_while_busy(
+        self, live_id: int, *transfers: GiftTransfer
+    ) -> list[JsonObject | BaseException]:
+        """Queues gifts while the room is locked, and returns their results after that."""
+        async with self.hold_room(live_id):
+            tasks = await self.queue_gifts(live_id, *transfers)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hold_room(self, live_id: int) -> AbstractAsyncContextManager[None]:
+        """Locks the room, so that gifts wait."""
+        return self.locks.hold(f"room:{live_id}")
+
+    async def queue_gifts(
+        self, live_id: int, *transfers: GiftTransfer
+    ) -> list[asyncio.Task[JsonObject]]:
+        """Gives in a locked room: the first waits for the lock, the others queue behind it."""
+        tasks = []
+        for ahead, transfer in enumerate(transfers):
+            tasks.append(asyncio.ensure_future(self.give(transfer)))
+            await until(partial(self._has_queued, live_id, ahead))
+        return tasks
+
+    def _has_queued(self, live_id: int, length: int) -> bool:
+        queue = self.gift_service._rooms._queues.get(live_id)
+        return queue is not None and len(queue) == length
+
+    # ---- listener of the keeper
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        self.published += [(live_id, event.seq, event.type) for event in events]
+
+    def mark_audience_changed(self, live_id: int) -> None:
+        """There is no audience."""
+
+    def evict(self, live_id: int, user_id: str, number: int, *, banned_until_left: bool) -> None:
+        """There are no connections."""
+
+
+# ---- fixtures
+
+
+@pytest.fixture
+def commands() -> list[str]:
+    """Names of all MongoDB commands that `database` has completed."""
+    return []
+
+
+@pytest.fixture
+def database(
+    io_loop: IOLoop, mongo_uri: str, mongo: MongoClient[Any], commands: list[str]
+) -> Iterator[Database]:
+    clear_database(mongo, NAME)
+    database = Database(mongo_uri, NAME, [CommandLatency(lambda name, *_: commands.append(name))])
+    yield database
+    io_loop.run_sync(database.close)
+
+
+@pytest.fixture
+def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> StoresFixture:
+    fixture = build(database)
+    if NAME not in indexed_databases:
+        io_loop.run_sync(fixture.make_indexes)
+        indexed_databases.add(NAME)
+    return fixture

@@ -1,0 +1,156 @@
+"""The simulator behind a real HTTP server, and scripted services."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from devtools.simulator.simulator import Simulator
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from tencent.service_client import ServiceClient
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+
+Responder = Callable[[SimulatorRequest], Awaitable[SimulatorReply]]
+Serve = Callable[[Responder], str]
+
+
+class Clock:
+    """Unix time that only the test advances."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ScriptedService:
+    """Sends the replies in turn, the last one repeatedly, and records requests.
+
+    A reply that is no SimulatorReply is sent as JSON with status 200.
+    """
+
+    def __init__(self, *replies: Any) -> None:
+        self.replies = list(replies)
+        self.requests: list[SimulatorRequest] = []
+
+    async def __call__(self, request: SimulatorRequest) -> SimulatorReply:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, SimulatorReply):
+            return reply
+        return SimulatorReply(200, {"Content-Type": "application/json"}, json.dumps(reply).encode())
+
+
+class _ResponderHandler(RequestHandler):
+    def initialize(self, responder: Responder) -> None:
+        self.responder = responder
+
+    async def _respond(self) -> None:
+        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        request = SimulatorRequest(
+            self.request.method or "",
+            self.request.path.removeprefix("/sim"),
+            query,
+            dict(self.request.headers.get_all()),
+            self.request.body,
+        )
+        reply = await self.responder(request)
+        self.set_status(reply.status)
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        if reply.status not in (204, 304):
+            self.write(reply.body)
+
+    get = post = _respond
+
+
+@pytest.fixture
+def vectors() -> Callable[[str], Any]:
+    return lambda name: json.loads((VECTORS / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1_700_000_000.0)
+
+
+@pytest.fixture
+def scripted_service() -> type[ScriptedService]:
+    return ScriptedService
+
+
+@pytest.fixture
+def serve(io_loop: IOLoop) -> Iterator[Serve]:
+    """Serves a responder over HTTP; returns the base URL, which ends in /sim."""
+    servers: list[HTTPServer] = []
+
+    def start(responder: Responder) -> str:
+        server = HTTPServer(Application([(r".*", _ResponderHandler, {"responder": responder})]))
+        socket, port = bind_unused_port()
+        server.add_socket(socket)
+        servers.append(server)
+        return f"http://127.0.0.1:{port}/sim"
+
+    yield start
+    for server in servers:
+        server.stop()
+        io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def make_service_client(io_loop: IOLoop) -> Iterator[Callable[..., ServiceClient]]:
+    """Creates service clients that are closed after the test."""
+    clients: list[ServiceClient] = []
+
+    def build(name: str, url: str, **options: float) -> ServiceClient:
+        clients.append(ServiceClient(name, url, **{"pause": 0.001, **options}))
+        return clients[-1]
+
+    yield build
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def merchant(vectors: Callable[[str], Any]) -> dict[str, Any]:
+    """Test keys of the merchant and of WeChat Pay."""
+    keys: dict[str, Any] = vectors("wechatpay_v3")
+    return keys
+
+
+@pytest.fixture
+def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
+    return Simulator(
+        apps={"wxd678efh567hg6787": "s3cret", "wxanother0000000": "0ther"},
+        sdk_app_id=1400000000,
+        im_key="im-key-of-the-tests",
+        im_admin="administrator",
+        mchid=merchant["mchid"],
+        merchant_serial=merchant["merchant"]["serial_no"],
+        merchant_public_key=merchant["merchant"]["public_key_pem"],
+        platform_key_id=merchant["platform"]["public_key_id"],
+        platform_private_key=merchant["platform"]["private_key_pem"],
+        apiv3_key=merchant["apiv3_key"],
+        live_secret_id="AKIDTEST",
+        live_secret_key="SECRETTEST",
+        offer_id="1450000001",
+        app_key="app-key-of-the-tests",
+        push_token="push-token",
+        push_aes_key="A" * 43,
+        push_url="http://127.0.0.1:9/",
+        sandbox=True,
+        now=clock,
+    )
+
+
+@pytest.fixture
+def sim_url(serve: Serve, simulator: Simulator) -> str:
+    return serve(simulator.answer)

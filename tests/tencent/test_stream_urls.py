@@ -1,0 +1,54 @@
+import re
+from dataclasses import replace
+from hashlib import md5
+
+import pytest
+
+from tencent.stream_urls import StreamUrls
+
+
+@pytest.fixture
+def urls(vectors):
+    vector = vectors("css_live")["urls"]
+    return StreamUrls(
+        vector["push_domain"], vector["play_domain"], vector["push_key"], vector["play_key"], 86400
+    )
+
+
+def test_push_and_play_url_vectors_match(urls, vectors):
+    vector = vectors("css_live")["urls"]
+    assert urls.push(vector["stream"], vector["unix"] - 86400) == vector["push_rtmp_upper"]
+    assert urls.play(vector["stream"], vector["unix"]) == vector["play_rtmp_lower"]
+
+
+def test_tx_secret_vectors_match(vectors):
+    cases = vectors("css_live")["txsecret"]
+    assert len(cases) == 5
+    for case in cases:
+        now, upper = int(case["txTime"], 16), case["txTime"].isupper()
+        urls = StreamUrls("push", "play", case["key"], case["key"], 0)
+        url = urls.push(case["stream"], now) if upper else urls.play(case["stream"], now)
+        assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
+
+
+def test_push_url_expires_after_the_configured_seconds(urls):
+    url = replace(urls, seconds=0x10).push("s", 0xABCDE0)
+    assert url.endswith("&txTime=ABCDF0")
+    assert md5(b"pushkey0123456789sABCDF0").hexdigest() in url
+
+
+def test_urls_without_a_key_are_unsigned(urls):
+    plain = replace(urls, push_key="", play_key="")
+    assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
+    assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
+
+
+def test_stream_names_are_unique_and_url_safe(urls):
+    names = {urls.new_stream("12345678") for _ in range(100)}
+    assert len(names) == 100
+    assert all(re.fullmatch(r"12345678_[0-9a-f]{16,}", name) for name in names)
+
+
+def test_repr_hides_the_keys(urls):
+    assert "pushkey" not in repr(urls)
+    assert "playkey" not in repr(urls)

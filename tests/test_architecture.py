@@ -1,0 +1,100 @@
+import ast
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SCRIPT = runpy.run_path("scripts/architecture")
+PRODUCT = SCRIPT["packages"]()
+LAYERS = SCRIPT["LAYERS"]
+LOADED_IN_PRODUCTION = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*(name for name in sys.modules if name.partition(".")[0] == "devtools"))
+"""
+
+
+def python_files() -> list[Path]:
+    folders = [path for path in Path().glob("[a-z]*/") if path.name not in ("tests", "var")]
+    return [*Path().glob("*.py"), *(file for path in folders for file in path.rglob("*.py"))]
+
+
+def functions(file: Path) -> set[str]:
+    """Names of the functions of a module, and of the methods as `Class.method`."""
+    found = set()
+    for node in ast.parse(file.read_text()).body:
+        for child in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.add(child.name if child is node else f"{node.name}.{child.name}")
+    return found
+
+
+def test_the_import_diagram_of_the_architecture_page_is_up_to_date() -> None:
+    page = Path("docs/architecture.md").read_text()
+    [drawn] = re.findall("<!-- imports -->\n(.*?)<!-- /imports -->", page, re.DOTALL)
+    assert drawn == SCRIPT["diagram"](), "run `scripts/architecture --write`"
+
+
+def test_every_import_between_packages_points_to_a_lower_layer() -> None:
+    arrows = SCRIPT["arrows"]()
+    assert ("handlers", "rooms") in arrows
+    assert SCRIPT["upward"](arrows) == set()
+
+
+def test_every_package_of_the_product_has_a_layer() -> None:
+    assert sorted(package for layer in LAYERS for package in layer) == sorted(PRODUCT)
+
+
+def test_the_diagram_and_the_import_linter_have_the_same_layers() -> None:
+    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]
+    [layers] = [it["layers"] for it in contracts["contracts"] if it["type"] == "layers"]
+    linted = [set(layer.split(" | ")) for layer in layers]
+    assert [set(layer) for layer in LAYERS] == [{"server"}, *linted]
+
+
+def test_every_module_of_the_runtime_but_development_is_forbidden_to_import_devtools() -> None:
+    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]
+    [listed] = [
+        it["source_modules"]
+        for it in contracts["contracts"]
+        if it["name"] == "Only runtime.development imports devtools"
+    ]
+    modules = {f"runtime.{file.stem}" for file in Path("runtime").glob("*.py")}
+    assert sorted(listed) == sorted(modules - {"runtime.__init__", "runtime.development"})
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_every_step_of_a_path_names_a_function_of_the_file_beside_it(page: str) -> None:
+    lines = re.findall(r"^ .*\.py$", Path(page).read_text(), re.MULTILINE)
+    steps = [(line.split()[0], line.split()[-1]) for line in lines]
+    assert ("AcceptMicroHandler.post", "handlers/mic.py") in steps
+    assert [step for step in steps if step[0] not in functions(Path(step[1]))] == []
+
+
+def test_no_class_name_is_defined_twice() -> None:
+    files = defaultdict(list)
+    for file in python_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                files[node.name].append(str(file))
+    assert {"Keeper", "Supervisor"} <= files.keys()
+    assert {name: found for name, found in files.items() if len(found) > 1} == {}
+
+
+def test_production_loads_no_module_of_devtools() -> None:
+    modules = ["server", "runtime.process", "runtime.container"]
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOADED_IN_PRODUCTION, *modules],
+        env={**os.environ, "QLIVE_ENVIRONMENT": "production"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.strip() == ""
