@@ -1,0 +1,100 @@
+"""A database written by the previous version: tests/vectors/database_before_layers.json.
+
+It holds a live room with a guest on mic and an application, a paid and an open order, three gifts,
+a like and a grant, dumped with its indexes while the server ran.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import json_util
+from pymongo import MongoClient
+from pymongo.database import Database
+from tornado.ioloop import IOLoop
+
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture
+
+DUMP: dict[str, Any] = json_util.loads(
+    Path("tests/vectors/database_before_layers.json").read_text()
+)
+USERS = DUMP["tokens"]
+DATABASE = "qlive_test_upgrade"
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"mongodb": {"database": DATABASE}}
+
+
+@pytest.fixture
+def restored(mongo: MongoClient[Any]) -> Iterator[Database[dict[str, Any]]]:
+    mongo.drop_database(DATABASE)
+    for name, rows in DUMP["collections"].items():
+        collection = mongo[DATABASE].create_collection(name)
+        for index in DUMP["indexes"][name]:
+            if index["name"] != "_id_":
+                options = {key: value for key, value in index.items() if key != "keys"}
+                collection.create_index([tuple(key) for key in index["keys"]], **options)
+        if rows:
+            collection.insert_many(rows)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    mongo[DATABASE]["tokens"].update_many({}, {"$set": {"expires_at": tomorrow}})
+    yield mongo[DATABASE]
+    mongo.drop_database(DATABASE)
+
+
+@pytest.fixture
+def server(
+    io_loop: IOLoop, settings: tuple[Settings, DevSecrets], restored: Database[dict[str, Any]]
+) -> Iterator[ServerProcess]:
+    server = ServerProcess(*settings)
+    io_loop.run_sync(server.start)
+    yield server
+    io_loop.run_sync(server.stop)
+
+
+def client(api: ApiFixture, name: str) -> ApiClient:
+    return ApiClient(api, name, {"token": USERS[name], "user_id": USERS[f"{name}_id"]})
+
+
+@pytest.mark.gen_test
+async def test_rooms_tokens_and_gold_of_the_previous_version_are_usable(api: ApiFixture) -> None:
+    host, man = client(api, "host"), client(api, "man")
+    live_id = USERS["live_id"]
+    assert (await host.get("qlive_user/get_user_state/")).ok()["live_id"] == live_id
+    room = (await man.get("get_playurl/", live_id=live_id)).ok()
+    assert room["male"]["user_id"] == man.id
+    gift = {"user_id": host.id, "gift_id": 1, "live_id": live_id}
+    repeated = await man.get("qlive_gift/push_gift/", **gift, num=3, request_id="old-2")
+    assert repeated.ok()["gold"] == 54
+    new = await man.get("qlive_gift/push_gift/", **gift, num=1, request_id="new")
+    assert new.ok()["gold"] == 53
+
+
+@pytest.mark.gen_test
+async def test_client_resumes_from_a_position_of_the_previous_version(api: ApiFixture) -> None:
+    man = client(api, "man")
+    (row,) = DUMP["collections"]["rooms"]
+    seen = len(row["log"]) - 2
+    socket = await man.connect(USERS["live_id"], epoch=row["epoch"], since=seen)
+    assert (await socket.next())["type"] == "resumed"
+    assert [(await socket.next("gift"))["seq"] for _ in range(2)] == [seen + 1, seen + 2]
+
+
+@pytest.mark.gen_test
+async def test_ledger_and_indexes_of_the_previous_version_are_complete(
+    server: ServerProcess, restored: Database[dict[str, Any]]
+) -> None:
+    assert await server.context.stores.ledger_reconciler.problems() == []
+    indexes = {
+        name: restored[name].index_information() for name in restored.list_collection_names()
+    }
+    assert {name: sorted(found) for name, found in indexes.items()} == {
+        name: sorted(index["name"] for index in found) for name, found in DUMP["indexes"].items()
+    }
