@@ -69,9 +69,9 @@ def welcome(settings: Settings, address: str) -> str:
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}
-    demo room  {address}/  (open it in three windows: three people)
+    demo room  {address}/  (open it in three windows to act as three users)
     contract   {address}/docs/
-    simulator  {address}/sim/log  (WeChat and Tencent, played here)
+    simulator  {address}/sim/log  (simulated WeChat and Tencent)
     health     {address}/readyz
     operators  {address}/ops/  with {settings.ops.token}
     log in as  hongniang1, hongniang2 (matchmakers), {people}, …
