@@ -8,6 +8,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chaos.proxy import DOWN, UP, Proxy
+from tests.support.stub_server import StubServer
 from tests.support.waiting import until
 
 WAIT = 10.0
@@ -15,29 +16,15 @@ QUIET = 0.3
 proxy_test = pytest.mark.gen_test(timeout=30)
 
 
-class EchoServer:
+class EchoServer(StubServer):
     """Sends back what it receives, and records it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.received = b""
         self.ended = 0
-        self.port = 0
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        await self._server.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65_536):
                 self.received += data

@@ -19,6 +19,7 @@ from chaos.proxy import Proxy
 from chaos.timeline import Timelines
 from chaos.violations import Violations
 from chaos.websocket_client import MAX_BACKOFF, MIN_BACKOFF, ClientConfig, RoomClient
+from tests.support.stub_server import StubServer
 from tests.support.waiting import until
 
 WAIT = 10.0
@@ -26,29 +27,17 @@ client_test = pytest.mark.gen_test(timeout=30)
 Behaviour = Callable[["FakeServer", asyncio.StreamWriter], None]
 
 
-class FakeServer:
+class FakeServer(StubServer):
     """Follows its script, one behaviour per connection; the last one repeats."""
 
+    aborts = True
+
     def __init__(self) -> None:
+        super().__init__()
         self.script: list[Behaviour] = []
         self.queries: list[str] = []
-        self.port = 0
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await self._server.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.queries.append(re.findall(r"GET (\S+)", head.decode())[0].partition("?")[2])
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
