@@ -57,17 +57,18 @@ class UnpaidOrderSweep:
             try:
                 outcome = await self.check(claimed, now)
             except ServiceUnavailable:
-                outcome = await self.put_off(claimed, now)
+                outcome = await self.postpone(claimed, now)
             log.info("order_checked", order=claimed.order.number, outcome=outcome)
             yield claimed.order, outcome
 
-    async def check(self, open_: ClaimedOrder, now: datetime) -> str:
+    async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
         """Check one order: paid, delivered, closed, later, or why its payment was refused.
 
-        Errors of the provider propagate; the caller then calls `put_off`.
+        Errors of the provider propagate; the caller then calls `postpone`.
         """
-        order, number = open_.order, open_.order.number
-        provider, late = self._providers.get(order.provider), now - open_.created_at >= CLOSE_AFTER
+        order, number = claimed.order, claimed.order.number
+        provider = self._providers.get(order.provider)
+        late = now - claimed.created_at >= CLOSE_AFTER
         if provider is None:
             await self._orders.close(number)
             return "closed"
@@ -83,17 +84,17 @@ class UnpaidOrderSweep:
         if late:
             await self._orders.close(number)
             return "closed"
-        await self._orders.postpone(number, next_check_at(open_, now))
+        await self._orders.postpone(number, next_check_at(claimed, now))
         return "later"
 
-    async def put_off(self, open_: ClaimedOrder, now: datetime) -> str:
+    async def postpone(self, claimed: ClaimedOrder, now: datetime) -> str:
         """Postpone an order whose provider did not answer; after GIVE_UP_AFTER, close it."""
-        order = open_.order
-        if now - open_.created_at >= GIVE_UP_AFTER:
+        order = claimed.order
+        if now - claimed.created_at >= GIVE_UP_AFTER:
             give_up = self._orders.delivered if order.state == "paid" else self._orders.close
             await give_up(order.number)
             return "closed"
-        await self._orders.postpone(order.number, next_check_at(open_, now))
+        await self._orders.postpone(order.number, next_check_at(claimed, now))
         return "later"
 
     async def _credit(self, order: Order, payment: Payment) -> str:
@@ -105,8 +106,8 @@ class UnpaidOrderSweep:
         return "paid"
 
 
-def next_check_at(open_: ClaimedOrder, now: datetime) -> datetime:
+def next_check_at(claimed: ClaimedOrder, now: datetime) -> datetime:
     """Time of the next check, by age of the order, whatever the number of checks."""
-    age = now - open_.created_at
+    age = now - claimed.created_at
     waits = [wait for wait in (*QUERY_AFTER, CLOSE_AFTER) if wait > age]
-    return open_.created_at + waits[0] if waits else now + QUERY_AFTER[-1]
+    return claimed.created_at + waits[0] if waits else now + QUERY_AFTER[-1]

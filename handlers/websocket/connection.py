@@ -29,7 +29,7 @@ AUTH_SECONDS = 5
 BAD_FRAMES = 3
 """Invalid frames until the connection is closed."""
 READ_BYTES = 4096
-LONG_WAIT_MS = 1_000
+SUPERSEDE_CHECK_MS = 1_000
 """Queueing time from which on a join checks for a newer connection of the same user."""
 log = structlog.get_logger("qlive.socket")
 
@@ -216,7 +216,7 @@ class Connection:
 
     async def _is_superseded(self, user_id: str, queued_at: int) -> bool:
         """Whether the user has opened another socket while this one was queued."""
-        if now_ms() - queued_at < LONG_WAIT_MS:
+        if now_ms() - queued_at < SUPERSEDE_CHECK_MS:
             return False
         sessions = await self._context.stores.presence.session_states([user_id])
         return user_id in sessions and sessions[user_id].number > queued_at

@@ -53,7 +53,7 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that changes networks reconnects before the server notices the loss."""
-    monkeypatch.setattr(connection, "LONG_WAIT_MS", 0)
+    monkeypatch.setattr(connection, "SUPERSEDE_CHECK_MS", 0)
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)

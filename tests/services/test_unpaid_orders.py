@@ -119,17 +119,17 @@ async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
         (timedelta(hours=4), timedelta(hours=5)),
     ):
         assert (
-            await fixture.sweep.put_off(ClaimedOrder(ORDER, CREATED_AT, 1), CREATED_AT + age)
+            await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT, 1), CREATED_AT + age)
             == "later"
         )
         assert fixture.due == CREATED_AT + due
     assert (
-        await fixture.sweep.put_off(ClaimedOrder(ORDER, CREATED_AT, 9), CREATED_AT + GIVE_UP_AFTER)
+        await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT, 9), CREATED_AT + GIVE_UP_AFTER)
         == "closed"
     )
     paid = ClaimedOrder(replace(ORDER, state="paid"), CREATED_AT, 9)
-    assert await fixture.sweep.put_off(paid, CREATED_AT + timedelta(hours=4)) == "later"
-    assert await fixture.sweep.put_off(paid, CREATED_AT + GIVE_UP_AFTER) == "closed"
+    assert await fixture.sweep.postpone(paid, CREATED_AT + timedelta(hours=4)) == "later"
+    assert await fixture.sweep.postpone(paid, CREATED_AT + GIVE_UP_AFTER) == "closed"
     assert fixture.calls == ["Q1 closed", "Q1 delivered"]
 
 
