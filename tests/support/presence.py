@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,15 +110,6 @@ class Process:
         assert self.lease._renewed_at is not None
         self.lease._renewed_at -= seconds
         self.lease._held_since -= seconds
-
-    async def run_jobs(self) -> None:
-        """Runs every periodic job once; MongoDB failures are ignored."""
-        for job in (
-            *(self.presence.flush, self.presence.process_absences, self.lease.renew),
-            *(self.lease.sweep, self.presence.mark_silent_away, self.lease.compare),
-        ):
-            with suppress(AutoReconnect):
-                await job()
 
 
 class PresenceFixture:
