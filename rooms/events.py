@@ -13,6 +13,8 @@ LAST_EVENT_TYPE = "live_end"
 """Type of the last event of a live session."""
 
 LeaveReason = Literal["left", "host", "offline", "banned"]
+GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
+"""Reasons for which a guest's seat ends without anyone taking it away."""
 RefuseReason = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
 EndReason = Literal["host", "operator", "offline", "banned"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {

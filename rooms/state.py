@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rooms.events import (
+    GIVEN_UP_REASONS,
     LeaveReason,
     MicroLeave,
     MicroRefuse,
@@ -80,6 +81,8 @@ class RoomState:
     """Users whose membership version must still be the loaded one, though its role is kept."""
     dropped: set[str] = field(default_factory=set)
     """Streams whose push is to be cut: their seat is gone."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Dropped streams that were not taken away: stream -> user who left or was offline."""
     banned_until_left: set[str] = field(default_factory=set, compare=False)
     """Removed users whose sockets are all to be closed, with a code that forbids reconnecting."""
     not_present: set[str] = field(default_factory=set, compare=False)
@@ -183,6 +186,8 @@ class RoomState:
             return
         self._set_seat(SEAT_OF_GENDER[seat.person.gender], None)
         self.dropped.add(seat.stream)
+        if reason in GIVEN_UP_REASONS:
+            self.given_up[seat.stream] = user_id
         self._set_role(user_id, "viewer")
         data: MicroLeave = {**seat.person.face(), "reason": reason}
         self._add_event("micro_leave", data)

@@ -42,7 +42,9 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(5, "orders", lambda: _sweep_orders(context))
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
+    tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)
     tasks.until_stopped("css_outbox", context.services.css_outbox.run)
+    tasks.until_stopped("css_safety_outbox", context.services.css_safety_outbox.run)
     if context.services.im_relay:
         tasks.until_stopped("im_relay", context.services.im_relay.run)
 

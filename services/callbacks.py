@@ -27,14 +27,14 @@ class CallbackService:
         self,
         presence: Presence,
         outbox: OutboxStore,
-        css_outbox: OutboxWorker,
+        css_safety_outbox: OutboxWorker,
         *,
         drops_streams: bool,
     ) -> None:
         """`drops_streams`: a stream that belongs to no seat is disconnected."""
         self._presence = presence
         self._outbox = outbox
-        self._css_outbox = css_outbox
+        self._css_safety_outbox = css_safety_outbox
         self._drops_streams = drops_streams
 
     async def carry_out(self, callback: ParsedCallback) -> CallbackOutcome:
@@ -74,5 +74,5 @@ class CallbackService:
         """Disconnect a push to a seat that its user has lost. The push URL is signed for a day, so
         the user can push again after an earlier disconnect."""
         if self._drops_streams and STREAM_NAME.fullmatch(stream):
-            await self._outbox.add("drop_stream", {"stream": stream})
-            self._css_outbox.nudge()
+            await self._outbox.add("drop_stream", {"stream": stream}, urgent=True, key=stream)
+            self._css_safety_outbox.nudge()

@@ -29,6 +29,7 @@ class ModerationService:
         keeper: Keeper,
         token_cache: TokenCache,
         im_outbox: OutboxWorker,
+        im_safety_outbox: OutboxWorker,
         *,
         process_id: str,
         has_im_relay: bool,
@@ -38,6 +39,7 @@ class ModerationService:
         self._keeper = keeper
         self._token_cache = token_cache
         self._im_outbox = im_outbox
+        self._im_safety_outbox = im_safety_outbox
         self._process_id = process_id
         self._has_im_relay = has_im_relay
 
@@ -65,7 +67,8 @@ class ModerationService:
         if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
             group_id = (await self._keeper.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
-            await self._enqueue("kick_out", payload)
+            await self._stores.outbox.add("kick_out", payload, urgent=True)
+            self._im_safety_outbox.nudge()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store an operator's changes and apply their effects; returns the changed user.
@@ -97,8 +100,5 @@ class ModerationService:
         if membership and membership.role == "host":
             await self._keeper.leave_all(user_id, "operator")
         if group_id := await self._stores.rooms.detach_group(user_id):
-            await self._enqueue("destroy_group", {"group_id": group_id})
-
-    async def _enqueue(self, kind: str, payload: dict[str, object]) -> None:
-        await self._stores.outbox.add(kind, payload)
-        self._im_outbox.nudge()
+            await self._stores.outbox.add("destroy_group", {"group_id": group_id})
+            self._im_outbox.nudge()

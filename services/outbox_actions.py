@@ -45,6 +45,7 @@ def im_actions(im: ImClient, users: UserStore) -> dict[str, Action]:
 
 def css_actions(css: CssClient) -> dict[str, Action]:
     async def drop_stream(payload: Payload) -> None:
-        await css.drop(payload["stream"])
+        for stream in reversed(payload.get("streams", [payload["stream"]])):
+            await css.drop(stream)
 
     return {"drop_stream": drop_stream}

@@ -27,7 +27,8 @@ class ProfileService:
             await self._update_room(membership.live_id, user.user_id)
             self._hub.mark_audience_changed(membership.live_id)
         if user.person().face() != old.person().face():
-            await self._stores.outbox.add("portrait_set", {"user_id": user.user_id})
+            payload = {"user_id": user.user_id}
+            await self._stores.outbox.add("portrait_set", payload, key=user.user_id)
             self._im_outbox.nudge()
         return user
 

@@ -68,12 +68,12 @@ class Services:
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.im_relay = im_relay
-        self.im_outbox = OutboxWorker(
-            outbox.without(*CSS_KINDS), im_actions(tencent.im, stores.users), (ImRejected,)
-        )
-        self.css_outbox = OutboxWorker(
-            outbox.only(*CSS_KINDS), css_actions(tencent.css), (CssRejected,)
-        )
+        to_im, to_css = im_actions(tencent.im, stores.users), css_actions(tencent.css)
+        im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
+        self.im_outbox = OutboxWorker(im_queue, to_im, (ImRejected,))
+        self.im_safety_outbox = OutboxWorker(im_queue.urgent(), to_im, (ImRejected,))
+        self.css_outbox = OutboxWorker(css_queue, to_css, (CssRejected,))
+        self.css_safety_outbox = OutboxWorker(css_queue.urgent(), to_css, (CssRejected,))
         self.token_cache = TokenCache(stores.tokens, realtime.bus)
         self.moderation = ModerationService(
             stores,
@@ -81,6 +81,7 @@ class Services:
             keeper,
             self.token_cache,
             self.im_outbox,
+            self.im_safety_outbox,
             process_id=process_id,
             has_im_relay=im_relay is not None,
         )
@@ -122,7 +123,7 @@ class Services:
         self.callbacks = CallbackService(
             realtime.presence,
             outbox,
-            self.css_outbox,
+            self.css_safety_outbox,
             drops_streams=stores.rooms.drops_streams,
         )
         self.payment_notifications = PaymentNotificationService(

@@ -9,6 +9,11 @@ from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document, Session
 
+NORMAL, URGENT = "due", "urgent"
+"""`state` of a waiting message, which is its lane: a full one does not delay the other."""
+NEWEST = 8
+"""Values that `add_newest` keeps in one message."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
@@ -23,10 +28,14 @@ class OutboxMessage:
 class OutboxStore:
     """Durable at-least-once queue: a message is leased, then done, rescheduled or failed."""
 
-    def __init__(self, database: Database, kinds: Document | None = None) -> None:
-        """`kinds`: a MongoDB condition on the kinds that are claimed; by default all."""
+    def __init__(
+        self, database: Database, kinds: Document | None = None, lane: str = NORMAL
+    ) -> None:
+        """Claims messages of `lane`; `kinds`: a MongoDB condition on their kinds, by default
+        all."""
         self._database = database
         self._kinds = kinds or {"$nin": []}
+        self._lane = lane
         self._messages: Collection = database.collection("errands")
 
     def only(self, *kinds: str) -> Self:
@@ -34,23 +43,65 @@ class OutboxStore:
 
         An unresponsive service then does not delay the messages of another.
         """
-        return type(self)(self._database, {"$in": list(kinds)})
+        return type(self)(self._database, {"$in": list(kinds)}, self._lane)
 
     def without(self, *kinds: str) -> Self:
         """View of the queue that claims messages of all other kinds."""
-        return type(self)(self._database, {"$nin": list(kinds)})
+        return type(self)(self._database, {"$nin": list(kinds)}, self._lane)
+
+    def urgent(self) -> Self:
+        """View of the queue that claims only urgent messages."""
+        return type(self)(self._database, self._kinds, URGENT)
 
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
+        await self._messages.create_index(
+            [("key", 1), ("kind", 1)],
+            partialFilterExpression={"key": {"$exists": True}, "tries": 0},
+        )
 
-    async def add(self, kind: str, payload: dict[str, Any], session: Session | None = None) -> None:
-        row = {"kind": kind, "payload": payload, "tries": 0, "state": "due"}
-        await self._messages.insert_one({**row, "due_at": datetime.now(UTC)}, session=session)
+    async def add(
+        self,
+        kind: str,
+        payload: dict[str, Any],
+        session: Session | None = None,
+        *,
+        urgent: bool = False,
+        key: str = "",
+    ) -> None:
+        """Queue a message for the urgent or for the normal lane.
+
+        With a `key`, nothing is added while a message of the same kind, key and lane waits for its
+        first claim. It is for actions that read what to send when they run.
+        """
+        row = {"payload": payload, "due_at": datetime.now(UTC)}
+        lane = URGENT if urgent else NORMAL
+        if key:
+            await self._merge({"kind": kind, "key": key, "state": lane}, row, {}, session)
+            return
+        await self._messages.insert_one(
+            {"kind": kind, "state": lane, "tries": 0, **row}, session=session
+        )
+
+    async def add_newest(
+        self, kind: str, name: str, value: str, session: Session | None = None, *, key: str
+    ) -> None:
+        """Queue a message, or add `value` to the one of this kind and key that waits unclaimed.
+
+        Its payload has the latest value as `name`, which is all that workers of the version before
+        know, and the NEWEST latest ones, in order, as `name` with an s.
+        """
+        merged: Document = {
+            "$set": {f"payload.{name}": value},
+            "$push": {f"payload.{name}s": {"$each": [value], "$slice": -NEWEST}},
+        }
+        row = {"due_at": datetime.now(UTC)}
+        await self._merge({"kind": kind, "key": key, "state": NORMAL}, row, merged, session)
 
     async def claim(self, now: datetime, until: datetime) -> OutboxMessage | None:
         """Lease the earliest due message until `until` and count the try; None if none is due."""
         row = await self._messages.find_one_and_update(
-            {"state": "due", "due_at": {"$lte": now}, "kind": self._kinds},
+            {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds},
             {"$set": {"due_at": until}, "$inc": {"tries": 1}},
             sort=[("due_at", 1)],
             return_document=ReturnDocument.AFTER,
@@ -70,7 +121,24 @@ class OutboxStore:
         await self._set(message_id, state="failed", why=why)
 
     async def waiting(self) -> int:
-        return await self._messages.count_documents({"state": "due"})
+        """Number of messages in both lanes, claimed ones included."""
+        return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
+
+    async def _merge(
+        self, waiting: Document, row: Document, merged: Document, session: Session | None
+    ) -> None:
+        """Insert `row`, unless a message like `waiting` has not been claimed yet; then, and also
+        into the new row, `merged` is written.
+
+        `times` is written even if nothing else is: a transaction then conflicts with a claim that
+        it does not see.
+        """
+        await self._messages.update_one(
+            {**waiting, "tries": 0},
+            {"$setOnInsert": row, "$inc": {"times": 1}, **merged},
+            upsert=True,
+            session=session,
+        )
 
     async def _set(self, message_id: str, **fields: Any) -> None:
         await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})

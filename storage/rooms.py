@@ -126,8 +126,8 @@ class RoomStore:
             await self._write(room, changes, session)
             if ending:
                 await self._add_live_time(room, events, session)
-            for stream in room.dropped if self.drops_streams else ():
-                await self._outbox.add("drop_stream", {"stream": stream}, session)
+            if self.drops_streams:
+                await self._drop_streams(room, session)
             if in_transaction:
                 await in_transaction(session)
 
@@ -218,6 +218,15 @@ class RoomStore:
             if not result.matched_count:
                 raise WriteConflict
         await self._members.write(room, session)
+
+    async def _drop_streams(self, room: Room, session: Session) -> None:
+        """Streams that were taken away are cut first; given up ones, which their users stop by
+        themselves, wait in one message per user, however often the user takes a seat."""
+        for stream in room.dropped:
+            if user_id := room.given_up.get(stream):
+                await self._outbox.add_newest("drop_stream", "stream", stream, session, key=user_id)
+            else:
+                await self._outbox.add("drop_stream", {"stream": stream}, session, urgent=True)
 
     async def _add_live_time(
         self, room: Room, events: Sequence[NumberedEvent], session: Session

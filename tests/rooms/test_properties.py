@@ -189,6 +189,7 @@ class RoomModel:
         self.check_saved(room, after)
         self.check_events(before, room, after)
         assert room.dropped == streams(before) - streams(after)
+        assert room.given_up.keys() <= room.dropped
         if not after.live and before.live:
             lives = {(p.live_id, p.epoch) for p in self.store.members.values()}
             assert (live_id, room.epoch) in lives

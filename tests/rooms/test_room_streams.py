@@ -1,4 +1,4 @@
-"""A stream is dropped exactly when its seat ends."""
+"""A stream is dropped exactly when its seat ends; streams that were taken away are told apart."""
 
 from collections.abc import Callable
 
@@ -18,6 +18,7 @@ from tests.support.room_builders import (
 )
 
 BERT_STREAM, ANNA_STREAM, HOST_STREAM = "stream-bert", "stream-anna", "stream-host"
+LATER = NOW + 10**9
 Action = Callable[[Room], object]
 
 
@@ -78,6 +79,31 @@ def test_an_absent_guest_may_continue_to_push() -> None:
     room.apply_absence(BERT.user_id, NOW + 3_000, GRACE, since=NOW, streams=True)
     assert room.events
     assert room.dropped == set()
+
+
+@pytest.mark.parametrize(
+    ("action", "given_up"),
+    [
+        (lambda room: room.leave(BERT.user_id), {BERT_STREAM: BERT.user_id}),
+        (lambda room: room.leave_mic(ANNA.user_id, ANNA.user_id), {ANNA_STREAM: ANNA.user_id}),
+        (
+            lambda room: room.apply_absence(BERT.user_id, LATER, GRACE, since=0, streams=False),
+            {BERT_STREAM: BERT.user_id},
+        ),
+        (lambda room: room.leave_mic(HOST.user_id, BERT.user_id), {}),
+        (lambda room: room.remove_user(HOST.user_id, BERT.user_id, LATER), {}),
+        (lambda room: room.remove_member(ANNA.user_id, "banned"), {}),
+        (lambda room: room.end(HOST.user_id), {}),
+        (lambda room: room.remove_member(HOST.user_id, "offline"), {}),
+    ],
+)
+def test_a_stream_is_given_up_if_its_user_left_or_was_offline(
+    action: Action, given_up: dict[str, str]
+) -> None:
+    room = room_with_away(full_room(), BERT)
+    action(room)
+    assert room.dropped
+    assert room.given_up == given_up
 
 
 def test_streams_are_dropped_once() -> None:

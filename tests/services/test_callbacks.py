@@ -10,7 +10,7 @@ gen_test = pytest.mark.gen_test(timeout=20)
 
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = StateChange("anna", online=False, at_ms=5, reason="LinkClose")
-DROPPED = [("drop_stream", {"stream": STREAM}), "nudge"]
+DROPPED = [("drop_stream", {"stream": STREAM}, {"urgent": True, "key": STREAM}), "nudge"]
 
 
 class CallbackFixture:
@@ -33,8 +33,8 @@ class CallbackFixture:
         self.applied.append((stream, on, sequence, at_s))
         return self.results.pop(0)
 
-    async def add(self, kind: str, payload: dict[str, Any]) -> None:
-        self.outbox.append((kind, payload))
+    async def add(self, kind: str, payload: dict[str, Any], **lane: Any) -> None:
+        self.outbox.append((kind, payload, lane))
 
     def nudge(self) -> None:
         self.outbox.append("nudge")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from storage.outbox import OutboxMessage
+from core.errors import WriteConflict
+from storage.outbox import NEWEST, OutboxMessage
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -101,3 +102,79 @@ async def test_message_of_an_aborted_transaction_is_not_added(stores: StoresFixt
     with pytest.raises(ValueError, match="undone"):
         await stores.database.transaction(work)
     assert await stores.outbox.waiting() == 1
+
+
+@gen_test
+async def test_urgent_messages_are_claimed_apart_from_the_others(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {})
+    await stores.outbox.add("b", {}, urgent=True)
+    now = datetime.now(UTC)
+    urgent = stores.outbox.only("a", "b").urgent()
+    message = await urgent.claim(now, now + LEASE)
+    assert message is not None
+    assert (message.kind, await urgent.claim(now, now + LEASE)) == ("b", None)
+    assert await stores.outbox.waiting() == 2
+    assert (await claim_due(stores)).kind == "a"
+    assert await claim(stores) is None
+
+
+@gen_test
+async def test_rescheduled_urgent_message_stays_urgent(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {}, urgent=True)
+    urgent, now = stores.outbox.urgent(), datetime.now(UTC)
+    message = await urgent.claim(now, now + LEASE)
+    assert message is not None
+    await stores.outbox.reschedule(message.id, now, "busy")
+    assert await claim(stores) is None
+    again = await urgent.claim(now, now + LEASE)
+    assert again is not None
+    assert (again.id, again.tries) == (message.id, 2)
+
+
+@gen_test
+async def test_message_with_a_key_is_added_once_until_it_is_claimed(stores: StoresFixture) -> None:
+    for _ in range(353):
+        await stores.outbox.add("a", {"user_id": "1"}, key="1")
+    message = await claim_due(stores)
+    assert (message.kind, message.payload, message.tries) == ("a", {"user_id": "1"}, 1)
+    assert await claim(stores) is None, "there is one message"
+    await stores.outbox.add("a", {"user_id": "1"}, key="1")
+    assert (await claim_due(stores)).id != message.id, "a claimed message may have been sent"
+
+
+@gen_test
+async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresFixture) -> None:
+    await stores.outbox.add("a", {}, key="1")
+    await stores.outbox.add("b", {}, key="1")
+    await stores.outbox.add("a", {}, key="2")
+    await stores.outbox.add("a", {}, key="1", urgent=True)
+    await stores.outbox.add("a", {})
+    assert await stores.outbox.waiting() == 5
+
+
+@gen_test
+async def test_values_are_collected_in_one_message_that_keeps_the_newest(
+    stores: StoresFixture,
+) -> None:
+    for n in range(NEWEST + 1):
+        await stores.outbox.add_newest("drop", "stream", f"s{n}", key="1")
+    payload = {"stream": f"s{NEWEST}", "streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
+    assert (await claim_due(stores)).payload == payload
+    await stores.outbox.add_newest("drop", "stream", "next", key="1")
+    assert (await claim_due(stores)).payload == {"stream": "next", "streams": ["next"]}
+
+
+@gen_test
+async def test_transaction_is_not_merged_into_a_message_claimed_meanwhile(
+    stores: StoresFixture,
+) -> None:
+    """Otherwise the change of the transaction would not be delivered: the claim was earlier."""
+    await stores.outbox.add("a", {}, key="1")
+
+    async def work(session: Any) -> None:
+        await stores.outbox.add("b", {}, session)  # the transaction reads from now on
+        await claim_due(stores)
+        await stores.outbox.add("a", {}, session, key="1")
+
+    with pytest.raises(WriteConflict):
+        await stores.database.transaction(work)

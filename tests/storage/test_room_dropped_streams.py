@@ -1,11 +1,13 @@
 """Streams that are dropped through the outbox when their seats end, on a real MongoDB."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from core.errors import WriteConflict
 from storage.database import Database
+from storage.outbox import NEWEST, OutboxMessage, OutboxStore
 from tests.support.room_builders import ANNA, BERT, NOW
 from tests.support.storage import StoresFixture, build
 from tests.support.stored_rooms import (
@@ -14,10 +16,19 @@ from tests.support.stored_rooms import (
     change_room,
     load_room,
     open_room,
+    remove_user,
     save_room,
 )
 
 gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def claim_all(outbox: OutboxStore) -> list[OutboxMessage]:
+    """All messages that are due, earliest first, leased for an hour."""
+    now, messages = datetime.now(UTC), []
+    while message := await outbox.claim(now, now + timedelta(hours=1)):
+        messages.append(message)
+    return messages
 
 
 async def queued_messages(stores: StoresFixture) -> list[dict[str, Any]]:
@@ -37,13 +48,62 @@ async def test_stream_is_dropped_when_its_seat_ends(stores: StoresFixture) -> No
     await change_room(
         stores, live_id, lambda r: r.leave_mic(BERT.user_id, BERT.user_id), BERT.user_id
     )
-    assert await queued_messages(stores) == [{"drop_stream": {"stream": "bert"}}]
+    bert = {"stream": "bert", "streams": ["bert"]}
+    assert await queued_messages(stores) == [{"drop_stream": bert}]
     await change_room(stores, live_id, lambda room: room.close("host"))
     dropped = [row["drop_stream"]["stream"] for row in (await queued_messages(stores))[1:]]
     assert sorted(dropped) == ["anna", "s"]
     message = await stores.outbox.claim(await stores.database.now(), await stores.database.now())
     assert message is not None
-    assert (message.kind, message.payload) == ("drop_stream", {"stream": "bert"})
+    assert (message.kind, message.payload) == ("drop_stream", bert)
+
+
+@gen_test
+async def test_streams_that_were_taken_away_are_urgent(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    await accept_user(stores, live_id, BERT, "bert")
+    await accept_user(stores, live_id, ANNA, "anna")
+    await change_room(stores, live_id, lambda room: room.leave(ANNA.user_id), ANNA.user_id)
+    await remove_user(stores, live_id, BERT, NOW + 1)
+    await change_room(stores, live_id, lambda room: room.close("offline"))
+    urgent = await claim_all(stores.outbox.urgent())
+    assert [message.payload for message in urgent] == [{"stream": "bert"}, {"stream": "s"}]
+    (given_up,) = await claim_all(stores.outbox)
+    assert given_up.payload["stream"] == "anna"
+
+
+@gen_test
+async def test_streams_that_one_user_gave_up_wait_in_one_message(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    for n in range(NEWEST + 2):
+        for person in (BERT, ANNA):
+            await accept_user(stores, live_id, person, f"{person.nickname}{n}")
+            await change_room(
+                stores,
+                live_id,
+                lambda room, p=person: room.leave_mic(p.user_id, p.user_id),
+                person.user_id,
+            )
+    messages = await claim_all(stores.outbox)
+    last = NEWEST + 1
+    assert [message.payload for message in messages] == [
+        {"stream": f"{name}{last}", "streams": [f"{name}{n}" for n in range(2, NEWEST + 2)]}
+        for name in ("bert", "anna")
+    ]
+
+
+@gen_test
+async def test_a_stream_is_not_added_to_a_message_that_is_being_delivered(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    for stream in ("first", "second"):
+        await accept_user(stores, live_id, BERT, stream)
+        await change_room(
+            stores, live_id, lambda r: r.leave_mic(BERT.user_id, BERT.user_id), BERT.user_id
+        )
+        (message,) = await claim_all(stores.outbox)
+        assert message.payload["streams"] == [stream]
 
 
 @gen_test
