@@ -21,6 +21,10 @@ from storage.users import User
 NOW = datetime.now(UTC)
 
 
+async def no_room(_live_id: int) -> None:
+    """Rooms as a hub without sockets loads them."""
+
+
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
     """Create live rooms, each with only its host."""
     database = Database(uri, database_name, [])

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from bench.fixtures import no_room
 from bench.report import BenchmarkReport, ratios, spread
 from core.locks import NamedLocks
 from ledger.gifts import GiftTransfer
@@ -51,7 +52,7 @@ class GiftRoom:
         )
         self.users = UserStore(database, self.members)
         self.locks = NamedLocks(60)
-        self.keeper = Keeper(self.rooms, Hub(self.rooms, LocalBus()), self.locks)
+        self.keeper = Keeper(self.rooms, Hub(self.rooms, no_room, LocalBus()), self.locks)
         self.host = ""
         self.senders: list[str] = []
         self._sent = 0

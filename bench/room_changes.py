@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from bench.fixtures import no_room
 from bench.report import BenchmarkReport, ratios
 from core.locks import NamedLocks
 from realtime.bus import LocalBus
@@ -40,7 +41,7 @@ async def _workloads(database: Database) -> tuple[Workload, Workload]:
     outbox = OutboxStore(database)
     rooms = RoomStore(database, members, CounterStore(database), outbox, drops_streams=False)
     await members.make_indexes()
-    keeper = Keeper(rooms, Hub(rooms, LocalBus()), NamedLocks())
+    keeper = Keeper(rooms, Hub(rooms, no_room, LocalBus()), NamedLocks())
     plain = database.collection("plain")
     guests = []
     for n in range(ROOMS):

@@ -64,6 +64,8 @@ class EventChecker:
         elif kind == "heartbeat":
             if frame["seq"] > self.seq:
                 self._on_missing_events("behind", frame)
+        elif kind == "snapshot" and frame.get("reset") == "too_old":
+            self._on_snapshot(frame)  # the server itself missed more than the log has
         elif kind in ("snapshot", "resumed"):
             self._report("second_first_frame", frame)
         elif kind not in UNNUMBERED:
@@ -87,14 +89,14 @@ class EventChecker:
         if self.seq >= 0:
             self.resets += 1
             self._check_reset(frame, same_epoch=same_epoch)
-        self.epoch, self.seq = frame["epoch"], frame["seq"]
+        self.epoch, self.seq, self.pending_replay = frame["epoch"], frame["seq"], 0
         timeline = self.timelines.of(self.live_id, self.epoch)
         timeline.first_seq = min(timeline.first_seq, self.seq)
         if self.builds_view:
             self.view = Screen(frame)
 
     def _check_reset(self, frame: Frame, *, same_epoch: bool) -> None:
-        """Report a snapshot for a reconnecting client that could have resumed."""
+        """Report a snapshot for a client that could have got the events."""
         reason, missed = frame.get("reset"), frame["seq"] - self.seq
         valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > LOG_SIZE}
         if not valid.get(str(reason), False):

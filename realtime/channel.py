@@ -87,6 +87,17 @@ class Channel:
         frames = [frame for number, frame in self._recent if number > seq]
         return frames if 0 <= self.last_seq - seq == len(frames) else None
 
+    def skip_to(self, version: int, snapshot: bytes) -> None:
+        """Continue from a snapshot of the room at `version`, since events before it are lost.
+
+        It is sent to every socket in order, behind the events that are still queued.
+        """
+        self.last_seq = version
+        self._recent.clear()
+        self.send(snapshot)
+        # The snapshot's count may be older than the one sent last.
+        self.audience_changed, self.audience = True, b""
+
     def send(self, frame: bytes) -> None:
         self._fanout.send(frame, self.last_seq)
 

@@ -21,7 +21,15 @@ from realtime.channel import Channel
 from realtime.close_codes import CloseCode
 from realtime.fanout import FanoutConfig
 from realtime.outbox import Outbox
-from realtime.resume import EventLog, Resume, ResumePosition, RoomView, backfill, encode_event
+from realtime.resume import (
+    EventLog,
+    LoadRoom,
+    Resume,
+    ResumePosition,
+    RoomView,
+    backfill,
+    encode_event,
+)
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberCounts
 from rooms.presence import MemberSocket, SessionState
@@ -45,8 +53,16 @@ class Hub:
     `connect`, `join` and `disconnect`.
     """
 
-    def __init__(self, event_log: EventLog, bus: Bus, config: FanoutConfig | None = None) -> None:
+    def __init__(
+        self,
+        event_log: EventLog,
+        load_room: LoadRoom,
+        bus: Bus,
+        config: FanoutConfig | None = None,
+    ) -> None:
+        """`load_room` is called for a room that lacks more events than `event_log` has."""
         self._event_log = event_log
+        self._load_room = load_room
         self._bus = bus
         self._fanout_config = config or FanoutConfig()
         self._open: set[Outbox] = set()
@@ -124,7 +140,7 @@ class Hub:
         try:
             # Before the read, or events in between are lost.
             await self._bus.subscribe_room(live_id)
-            resume = Resume(channel, self._event_log, outbox.user_id, since)
+            resume = Resume(channel, self._event_log, self._load_room, outbox.user_id, since)
             first_frames = await resume.read(load_view)
             self._add_socket(channel, outbox, first_frames)
         finally:
@@ -324,23 +340,27 @@ class Hub:
         finally:
             self._filling.pop(channel.live_id, None)
 
-    async def _try_backfill(self, channel: Channel) -> int:
+    async def _try_backfill(self, channel: Channel) -> bool:
         """Backfill and log errors; the next check retries."""
         try:
             return await self._backfill(channel)
         except Exception as error:  # noqa: BLE001 - background reads must survive errors
             log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
-            return 0
+            return False
 
-    async def _backfill(self, channel: Channel) -> int:
-        """Deliver missed events; resets a channel whose epoch cannot be continued."""
-        filled = await backfill(channel, self._event_log)
+    async def _backfill(self, channel: Channel) -> bool:
+        """Deliver missed events, or a snapshot of the room; returns whether the channel advanced.
+
+        Resets a channel whose epoch cannot be continued.
+        """
+        before = channel.last_seq
+        filled = await backfill(channel, self._event_log, self._load_room)
         self.events_backfilled += filled
         # The AudienceChanged of a missed event was lost as well.
         channel.audience_changed = channel.audience_changed or filled > 0
         self.events_delivered += filled
         self._drop_if_idle(channel)
-        return filled
+        return channel.last_seq > before
 
     def _add_socket(self, channel: Channel, outbox: Outbox, first_frames: Sequence[bytes]) -> None:
         if outbox.closed:

@@ -1,8 +1,10 @@
-"""Brings a joining socket up to date by snapshot or by replay."""
+"""Brings a joining socket, or a room that fell behind, up to date by snapshot or by replay."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import structlog
 
 from core.errors import TryAgain
 from realtime import frames
@@ -10,6 +12,8 @@ from realtime.bus import EventPublished
 from realtime.channel import Channel
 from realtime.close_codes import CloseCode
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+
+log = structlog.get_logger(__name__)
 
 MAX_READS = 20
 """Attempts of a join to read a room that keeps changing meanwhile."""
@@ -25,11 +29,15 @@ class EventLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoomView:
-    """A room as read for a joining member: epoch, version and the snapshot's data."""
+    """A room as its members see it: epoch, version and the snapshot's data."""
 
     epoch: str
     version: int
     data: Mapping[str, Any]
+
+
+LoadRoom = Callable[[int], Awaitable[RoomView | None]]
+"""Reads a room by live_id for all its sockets; None if it is not live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Resume:
 
     channel: Channel
     event_log: EventLog
+    load_room: LoadRoom
     user_id: str
     since: ResumePosition | None
     _doubted: str | None = None
@@ -78,7 +87,7 @@ class Resume:
         if channel.epoch is None:
             channel.begin(view.epoch, view.version)
         if channel.last_seq < view.version:
-            await backfill(channel, self.event_log)
+            await backfill(channel, self.event_log, self.load_room)
         return channel.epoch == view.epoch and channel.last_seq >= view.version
 
     async def _first_frames(self, view: RoomView) -> list[bytes] | None:
@@ -109,11 +118,11 @@ class Resume:
         return [room, *later]
 
 
-async def backfill(channel: Channel, event_log: EventLog) -> int:
+async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
     """Deliver the logged events that the channel lacks; returns their number.
 
-    If another epoch has begun, or the log no longer reaches back far enough, the channel's sockets
-    are closed.
+    If the log no longer has all of them, the sockets get a snapshot instead. If the live has ended
+    meanwhile, or another epoch has begun, they are closed.
     """
     epoch, start = channel.epoch, channel.last_seq
     if epoch is None:
@@ -122,11 +131,27 @@ async def backfill(channel: Channel, event_log: EventLog) -> int:
     if channel.epoch != epoch:
         return 0
     if missing is None:
-        channel.reset(CloseCode.RESTART)
+        await _continue_from_snapshot(channel, load_room)
         return 0
     for event in missing:
         channel.receive(encode_event(channel.live_id, event))
     return channel.last_seq - start
+
+
+async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None:
+    epoch, start = channel.epoch, channel.last_seq
+    view = await load_room(channel.live_id)
+    if (channel.epoch, channel.last_seq) != (epoch, start):
+        return  # another task has brought the channel forward meanwhile
+    if view is None:
+        channel.reset(CloseCode.ENDED)
+    elif view.epoch != epoch or view.version <= start:
+        channel.reset(CloseCode.RESTART)
+    else:
+        skipped, sockets = view.version - start, len(channel.sockets)
+        log.warning("room_events_skipped", live_id=channel.live_id, events=skipped, sockets=sockets)
+        snapshot = frames.snapshot(channel.live_id, view.epoch, view.version, view.data, "too_old")
+        channel.skip_to(view.version, snapshot)
 
 
 def encode_event(

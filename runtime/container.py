@@ -14,6 +14,7 @@ from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
 from services.im_relay import ImRelay
 from services.relayed_rooms import relayed_rooms
+from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
 from services.services import PaymentConfig, Services
 from storage.command_latency import CommandLatency
@@ -47,12 +48,21 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     )
     tencent = _tencent(settings, address, simulator_url)
     bus = _bus(settings, process_id)
-    hub = Hub(stores.rooms, bus, _fanout(settings, metrics))
+    room_access = RoomAccess(stores, tencent.stream_urls)
+    hub = Hub(stores.rooms, room_access.load_room, bus, _fanout(settings, metrics))
     im_relay = _im_relay(settings, stores, tencent)
     keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay), locks)
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
-        stores, tencent, realtime, keeper, locks, im_relay, process_id=process_id, payment=payment
+        stores,
+        tencent,
+        realtime,
+        keeper,
+        locks,
+        im_relay,
+        room_access,
+        process_id=process_id,
+        payment=payment,
     )
     return Context(
         settings, metrics, database, stores, tencent, realtime, keeper, services, process_id

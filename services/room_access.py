@@ -1,4 +1,4 @@
-"""Authorizes room subscriptions, builds the first snapshot, maps errors to close codes."""
+"""Authorizes room subscriptions, builds snapshots, maps errors to close codes."""
 
 import asyncio
 
@@ -59,8 +59,15 @@ class RoomAccess:
 
     async def load_view(self, live_id: int, user_id: str) -> RoomView:
         """Snapshot of the room for a joining member; raises as `authorize`."""
-        room = await self.authorize(live_id, user_id)
-        counts = await self._stores.members.count(live_id, room.epoch)
+        return await self._view(await self.authorize(live_id, user_id))
+
+    async def load_room(self, live_id: int) -> RoomView | None:
+        """Snapshot of a live room for members who are in it already; None if it is not live."""
+        room = await self._stores.rooms.read(live_id)
+        return await self._view(room) if room and room.live else None
+
+    async def _view(self, room: Room) -> RoomView:
+        counts = await self._stores.members.count(room.live_id, room.epoch)
         data = snapshot(room, counts, self._play_url)
         return RoomView(room.epoch, room.version, data)
 

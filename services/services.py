@@ -61,6 +61,7 @@ class Services:
         keeper: Keeper,
         locks: NamedLocks,
         im_relay: ImRelay | None,
+        room_access: RoomAccess,
         *,
         process_id: str,
         payment: PaymentConfig,
@@ -98,7 +99,7 @@ class Services:
         self.live_rooms = LiveRoomService(
             stores, keeper, realtime.presence, tencent.im, tencent.stream_urls
         )
-        self.room_access = RoomAccess(stores, tencent.stream_urls)
+        self.room_access = room_access
         self.room_list = rooms_by_audience(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
         self.gifts = GiftService(

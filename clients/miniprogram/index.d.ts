@@ -132,6 +132,7 @@ export function invitation(state: Pick<RoomState, "room"> | null, userId: string
 
 export type Connection =
   | { phase: "connecting"; attempt: number }
+  /** After a connect, or with `too_old` between events if the server missed too many of them. */
   | { phase: "live"; reset: "epoch" | "too_old" | "ahead" | null }
   | { phase: "resumed"; replayed: number }
   | { phase: "reconnecting"; attempt: number; delay: number; code: number; reason: string }

@@ -17,6 +17,10 @@ client that reconnects with `epoch` and `since`; then every event follows, numbe
 a gap. Frames are JSON text. Times are milliseconds since 1970. Without an Authorization header the
 client's first frame must be `auth`.
 
+A `snapshot` with `reset` `too_old` may also come between events, if the server itself missed more
+of them than are stored. It replaces the client's room; the next event has the number after its
+`seq`.
+
 Close codes below 4500: reconnect with the last epoch and seq; 4500 and above: do not. After 4401
 log in first.
 """

@@ -156,6 +156,29 @@ def test_a_snapshot_with_a_valid_reason_passes(room: CheckedRoom, frame: Frame) 
     assert room.found == {}
 
 
+def test_a_snapshot_between_events_passes_if_the_log_could_not_have_them(
+    room: CheckedRoom,
+) -> None:
+    seq = 6 + LOG_SIZE + 1
+    frames = [event(6), snapshot(seq, reset="too_old"), event(seq + 1)]
+    client = room.receive(snapshot(5), *frames, client=room.client(builds_view=True))
+    assert room.found == {}
+    assert (client.seq, client.snapshots, client.resets) == (seq + 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "frame", [snapshot(8, reset="too_old"), snapshot(300, "b", reset="too_old")]
+)
+def test_a_needless_snapshot_between_events_is_detected(room: CheckedRoom, frame: Frame) -> None:
+    room.receive(snapshot(5), event(6), frame)
+    assert room.found == {"unnecessary_snapshot": 1}
+
+
+def test_an_event_before_a_snapshot_between_events_is_detected_as_old(room: CheckedRoom) -> None:
+    room.receive(snapshot(5), snapshot(300, reset="too_old"), event(6))
+    assert room.found == {"out_of_order": 1}
+
+
 def test_different_content_under_one_number_is_detected(room: CheckedRoom) -> None:
     room.receive(snapshot(5), event(6), client=room.client("first"))
     room.receive(snapshot(5), event(6, num=2), client=room.client("second"))

@@ -111,6 +111,31 @@ test("a resume that the server resets yields a new snapshot with the reason", ()
   assert.deepEqual([room.state.epoch, room.state.seq], ["e2", 2]);
 });
 
+test("a snapshot between two events replaces the room and numbering continues from it", () => {
+  const { device, room, events } = newLiveRoom();
+  device.socket.receive(applyEvent(8));
+  device.socket.receive({ ...snapshot(400, { room_name: "later" }), reset: "too_old" });
+  assert.deepEqual(events.at(-1)[1], { phase: "live", reset: "too_old" });
+  assert.deepEqual([room.state.seq, room.state.room.applicants.length], [400, 0]);
+  device.socket.receive(applyEvent(9)); // an event from before the snapshot
+  device.socket.receive({ type: "heartbeat", seq: 400, ts: 1 });
+  device.socket.receive(applyEvent(401));
+  assert.deepEqual([room.state.seq, room.state.room.room_name], [401, "later"]);
+  assert.equal(room.state.room.applicants.length, 1);
+  assert.ok(!device.socket.closed);
+  assert.equal(device.sockets.length, 1);
+  device.socket.disconnect();
+  device.clock.runNext();
+  assert.equal(queryOf(device.socket).since, "401");
+});
+
+test("an invitation that only a snapshot between two events has is emitted", () => {
+  const { device, events } = newLiveRoom();
+  const row = { ...BERT, applied_at: null, invited: true, expires_at: 50 };
+  device.socket.receive({ ...snapshot(400, { applicants: [row] }), reset: "too_old" });
+  assert.deepEqual(events.filter(([name]) => name === "invited").map(([, it]) => it.expires_at), [50]);
+});
+
 test("a skipped number or a heartbeat that is ahead reconnects at the last number", () => {
   for (const frame of [applyEvent(9), { type: "heartbeat", seq: 8, ts: 1 }]) {
     const { device, room, events } = newLiveRoom();

@@ -1,12 +1,17 @@
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
 
+from core.locks import NamedLocks
 from realtime import channel
+from rooms.events import NumberedEvent
+from rooms.keeper import Keeper
+from rooms.members import Person
+from rooms.room import Room
 from runtime.process import ServerProcess
 from storage import rooms
 from tests.support.api import ApiClient, ApiFixture
@@ -187,3 +192,49 @@ async def test_only_members_can_resume(api: ApiFixture) -> None:
     assert await close_code_of(await scenario.reconnect(scenario.anna, 0)) == 4504
     (await api.ops("PATCH", f"users/{scenario.bert.id}", banned=True, ban_reason="rude")).ok()
     assert await close_code_of(await scenario.reconnect(scenario.bert, 0)) == 4503
+
+
+class NoBus:
+    """A listener of changes that publishes nothing, as while the bus is away."""
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None: ...
+
+    def mark_audience_changed(self, live_id: int) -> None: ...
+
+    def evict(
+        self, live_id: int, user_id: str, number: int, *, banned_until_left: bool
+    ) -> None: ...
+
+
+async def rename_host_elsewhere(server: ServerProcess, host: ApiClient, times: int) -> None:
+    """Adds as many events to the room in one change, and publishes none of them."""
+    keeper = Keeper(server.context.stores.rooms, NoBus(), NamedLocks())
+
+    def rename(room: Room) -> None:
+        for n in range(times):
+            room.update_profile(Person(host.id, f"host {n}", gender=2))
+
+    await keeper.change(host.live_id, rename, host.id)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_open_sockets_of_a_room_that_fell_behind_get_one_snapshot(
+    short_log: None, api: ApiFixture, server: ServerProcess
+) -> None:
+    scenario = await open_scenario(api)
+    sockets = [await scenario.bert.connect(), await scenario.anna.connect()]
+    for socket in sockets:
+        await socket.next("snapshot")
+    missed = KEPT_EVENTS + 3
+    await rename_host_elsewhere(server, scenario.host, missed)
+    await server.context.realtime.hub.check()
+    await invite_repeatedly(scenario.host, scenario.bert, 1)
+    (snapshot, invite), others = [await next_events(socket, 2) for socket in sockets]
+    assert others == [snapshot, invite], "the same bytes"
+    frame = json.loads(snapshot)
+    assert (frame["type"], frame["reset"], frame["seq"]) == ("snapshot", "too_old", missed)
+    assert frame["data"]["room_name"] == f"host {missed - 1}"
+    event = json.loads(invite)
+    assert (event["type"], event["seq"]) == ("micro_invite", missed + 1)
+    resumed = await scenario.reconnect(scenario.anna, missed)
+    assert (await resumed.frame())["replayed"] == 1

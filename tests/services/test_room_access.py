@@ -1,4 +1,4 @@
-"""Repeated authorization of subscribed users."""
+"""Repeated authorization of subscribed users, and the room as they all see it."""
 
 import pytest
 from pymongo.errors import AutoReconnect
@@ -11,6 +11,7 @@ from runtime.process import ServerProcess
 from services.room_access import close_code_for
 from storage.errors import StorageUnavailable
 from tests.support.api import ApiFixture
+from tests.support.room_fold import comparable
 
 server_test = pytest.mark.gen_test(timeout=20)
 
@@ -56,6 +57,21 @@ async def test_user_removed_during_authorization_is_rejected(
     monkeypatch.setattr(server.context.stores.rooms, "read", read_late)
     with pytest.raises(RemovedFromRoom):
         await server.context.services.room_access.authorize(host.live_id, removed.id)
+
+
+@server_test
+async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, access = await api.host(), server.context.services.room_access
+    for_host = await access.load_view(host.live_id, host.id)
+    for_all = await access.load_room(host.live_id)
+    assert for_all is not None
+    assert (for_all.epoch, for_all.version) == (for_host.epoch, for_host.version)
+    assert comparable(for_all.data) == comparable(for_host.data)
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    assert await access.load_room(host.live_id) is None
+    assert await access.load_room(999) is None
 
 
 @server_test

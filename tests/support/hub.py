@@ -18,12 +18,15 @@ ROOM = 7
 class StoredRoom:
     """The stored room and its event log, in memory.
 
-    `after_read` runs once, between the next read and its return.
+    `after_read` runs once, between the next read and its return. Events before `oldest` are no
+    longer in the log.
     """
 
     def __init__(self) -> None:
         self.epoch = "a"
         self.log: list[NumberedEvent] = []
+        self.oldest = 1
+        self.live = True
         self.unavailable = False
         self.after_read: Callable[[], None] = lambda: None
 
@@ -35,7 +38,8 @@ class StoredRoom:
         self.epoch, self.log = epoch, []
 
     async def log_since(self, _room: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
-        events = self.log[seq:] if epoch == self.epoch and seq <= len(self.log) else None
+        has_all = epoch == self.epoch and self.oldest - 1 <= seq <= len(self.log)
+        events = self.log[seq:] if has_all else None
         await self._wait()
         return events
 
@@ -48,6 +52,10 @@ class StoredRoom:
         view = RoomView(self.epoch, len(self.log), {})
         await self._wait()
         return view
+
+    async def load_room(self, _live_id: int) -> RoomView | None:
+        view = await self.load_view()
+        return view if self.live else None
 
     async def _wait(self) -> None:
         await asyncio.sleep(0)
@@ -107,7 +115,7 @@ class HubFixture:
 
     def __init__(self, slice_: int = SLICE_SIZE) -> None:
         self.stored = StoredRoom()
-        self.hub = Hub(self.stored, LocalBus(), FanoutConfig(slice_))
+        self.hub = Hub(self.stored, self.stored.load_room, LocalBus(), FanoutConfig(slice_))
 
     def store_and_publish(self, *types: str) -> None:
         for type_ in types or ("profile",):

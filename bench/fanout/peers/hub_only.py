@@ -41,6 +41,9 @@ class EmptyEventLog:
     async def versions(self, _live_ids: Any) -> dict[int, tuple[str, int]]:
         return {}
 
+    async def load_room(self, _live_id: int) -> RoomView | None:
+        return None
+
 
 class HubHandshakeDelegate(HTTPMessageDelegate):
     """Takes over the connection like handlers/websocket/handshake.py, without authorization."""
@@ -89,7 +92,8 @@ async def _tune_gc(hub: Hub) -> None:
 
 
 async def main() -> None:
-    hub = Hub(EmptyEventLog(), LocalBus(), FanoutConfig())
+    event_log = EmptyEventLog()
+    hub = Hub(event_log, event_log.load_room, LocalBus(), FanoutConfig())
     gc_tuning.freeze_startup_objects()
     tuning = asyncio.create_task(_tune_gc(hub))
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
