@@ -96,6 +96,12 @@ class ProfileChange(Face):
     """A visible user changed nickname or face; the host's renames the room."""
 
 
+class GroupChange(TypedDict):
+    """The room has another chat group, since Tencent IM no longer has the one before: join it."""
+
+    group_id: str
+
+
 class LiveEndEvent(Face):
     """The live ended, and with it all seats and applications."""
 
@@ -132,6 +138,7 @@ EVENT_PAYLOADS: dict[str, type] = {
     "live_pause": LivePause,
     "live_resume": LivePause,
     "profile": ProfileChange,
+    "group": GroupChange,
     "gift": GiftEvent,
     LAST_EVENT_TYPE: LiveEndEvent,
 }

@@ -24,6 +24,7 @@ from rooms.events import (
     LAST_EVENT_TYPE,
     EndReason,
     GiftEvent,
+    GroupChange,
     LeaveReason,
     LiveEndEvent,
     LivePause,
@@ -294,7 +295,7 @@ class Room(RoomState):
             if application.expires_at <= now:
                 self._end_application(application.person.user_id, "expired")
 
-    # ---- profiles and gifts
+    # ---- profiles, chat group and gifts
 
     def update_profile(self, person: Person) -> None:
         """Show a changed nickname or face of a visible user."""
@@ -311,6 +312,17 @@ class Room(RoomState):
             self._set_application(replace(self.applications[person.user_id], person=new))
         data: ProfileChange = {**new.face()}
         self._add_event("profile", data)
+
+    def change_group(self, old: str, new: str) -> bool:
+        """Replace the chat group `old`; False and no change if the room has another one by now."""
+        if self.group_id != old:
+            return False
+        self.group_id = new
+        self.touched.add("group_id")
+        if self.live:
+            data: GroupChange = {"group_id": new}
+            self._add_event("group", data)
+        return True
 
     def has(self, *user_ids: str) -> bool:
         """Whether all these users are in the current live session."""

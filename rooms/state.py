@@ -69,6 +69,7 @@ class RoomState:
 
     # As loaded: the guarded write compares these with what is stored.
     loaded: tuple[str, int] = field(init=False)
+    loaded_group: str = field(init=False)
     seen: dict[str, Member] = field(init=False)
 
     # Recorded by the current change, to be saved in one write.
@@ -90,6 +91,7 @@ class RoomState:
 
     def __post_init__(self) -> None:
         self.loaded = (self.epoch, self.version)
+        self.loaded_group = self.group_id
         self.seen = dict(self.members)
 
     # ---- queries

@@ -106,6 +106,11 @@ test("the host's profile change updates the room name, and the cover if it was t
   assert.equal(kept.room_image, "https://cover");
 });
 
+test("the room has a new chat group", () => {
+  const room = after({}, ["group", { group_id: "qlive_new" }]);
+  assert.deepEqual(room, { ...snapshot().data, group_id: "qlive_new" });
+});
+
 test("a gift does not change the room", () => {
   const given = { from: BERT, to: ANNA, gift: { id: 1 }, num: 1, gold: 10, request_id: "r" };
   assert.deepEqual(after({}, ["gift", given]), snapshot().data);

@@ -50,7 +50,7 @@ STEPS = st.builds(
         ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
         + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3
         + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
-        + ["leave", "leave_all", "gift", "nothing", "end", "close"]
+        + ["leave", "leave_all", "gift", "group", "nothing", "end", "close"]
     ),
     live_id=st.sampled_from([1, 1, 1, 1, 1, 2]),
     actor=st.sampled_from(PERSONS),
@@ -157,6 +157,9 @@ class RoomModel:
                 Person(actor.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
             "gift": lambda room: add_gift(room, actor, target),
+            "group": lambda room: room.change_group(
+                room.group_id if step.choice else "another", f"group-{stream}"
+            ),
             "nothing": lambda room: None,
             "end": lambda room: None if step.choice else room.end(actor.user_id),
             "close": lambda room: room.close("operator") if step.choice == 0 else None,
@@ -211,7 +214,16 @@ class RoomModel:
         self.store.members = keep
 
     def check_saved(self, room: Room, after: Room) -> None:
-        names = ("owner", "epoch", "status", "started_at", "male", "female", "applications")
+        names = (
+            "group_id",
+            "owner",
+            "epoch",
+            "status",
+            "started_at",
+            "male",
+            "female",
+            "applications",
+        )
         for name in (*names, "blocked"):
             assert getattr(after, name) == getattr(room, name)
         assert after.version == room.version + len(room.events)
@@ -219,7 +231,7 @@ class RoomModel:
         assert roles == {w: m.role for w, m in room.members.items() if w not in room.gone}
 
     def check_events(self, before: Room, room: Room, after: Room) -> None:
-        if after.epoch != before.epoch:
+        if after.epoch != before.epoch or not before.live:
             assert room.events == []
             return
         events = [(event.type, event.data) for event in room.events]

@@ -151,6 +151,35 @@ def test_a_membership_of_an_earlier_live_does_not_count() -> None:
     assert not room.has(BERT.user_id, HOST.user_id)
 
 
+# ---- chat group
+
+
+def test_a_new_chat_group_is_published_while_live() -> None:
+    room = live_room()
+    assert room.change_group("qlive1", "qlive_new") is True
+    assert room.group_id == "qlive_new"
+    assert room.touched == {"group_id"}
+    assert events_of(room) == [("group", {"group_id": "qlive_new"})]
+
+
+def test_a_room_that_is_not_live_gets_a_new_chat_group_without_an_event() -> None:
+    room = new_room()
+    assert room.change_group("qlive1", "qlive_new") is True
+    assert (room.group_id, room.touched, room.events) == ("qlive_new", {"group_id"}, [])
+
+
+def test_a_late_replacement_of_an_earlier_chat_group_changes_nothing() -> None:
+    room = live_room()
+    assert room.change_group("older", "qlive_new") is False
+    assert (room.group_id, room.changed) == ("qlive1", False)
+
+
+def test_the_write_of_a_new_chat_group_is_guarded_with_the_loaded_one() -> None:
+    room = live_room()
+    room.change_group("qlive1", "qlive_new")
+    assert room.loaded_group == "qlive1"
+
+
 # ---- event numbers and payloads
 
 
@@ -192,6 +221,7 @@ def every_event() -> list[tuple[str, Any]]:
     room.refuse(ANNA.user_id)
     room.update_profile(renamed(BERT))
     room.add_gift(gift(DORA, BERT))
+    room.change_group("qlive1", "qlive_new")
     for person in (BERT, HOST):
         room = room_with_away(collect(room), person)
         room.apply_absence(person.user_id, NOW + 3_000, GRACE, since=NOW, streams=False)

@@ -93,6 +93,10 @@ def profile(room: Room, data: Mapping[str, Any]) -> None:
             user.update(face(data))
 
 
+def group(room: Room, data: Mapping[str, Any]) -> None:
+    room["group_id"] = data["group_id"]
+
+
 def gift(room: Room, data: Mapping[str, Any]) -> None:
     """Gifts do not change the snapshot."""
 
@@ -112,6 +116,7 @@ REDUCERS = {
     "live_pause": pause,
     "live_resume": resume,
     "profile": profile,
+    "group": group,
     "gift": gift,
     "live_end": end,
 }

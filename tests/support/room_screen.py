@@ -69,6 +69,10 @@ class Screen:
         assert len(users) == 1, data
         users[0].update(_face(data))
 
+    def _group(self, data: Frame) -> None:
+        assert self._room["group_id"] != data["group_id"], data
+        self._room["group_id"] = data["group_id"]
+
     def _gift(self, data: Frame) -> None:
         assert data["from"]["user_id"] != data["to"]["user_id"]
 

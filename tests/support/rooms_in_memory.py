@@ -41,7 +41,8 @@ class MemoryRoomStore:
     def write(self, room: Room, events: Sequence[NumberedEvent]) -> None:
         document = self.documents[room.live_id]
         changes = bson.decode(bson.encode(_changes(room, events)))
-        if changes and (document["epoch"], document["version"]) != room.loaded:
+        stored = (document["epoch"], document["version"], document["group_id"])
+        if changes and stored != (*room.loaded, room.loaded_group):
             raise WriteConflict
         members = {user: self.members.get(user) for user in (*room.joined, *room.gone)}
         if any(member != room.seen.get(user) for user, member in members.items()):

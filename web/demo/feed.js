@@ -4,7 +4,7 @@ import { el, picture } from "/demo/dom.js";
 import { language, t } from "/demo/words.js";
 
 const MAX_LINES = 80;
-const PLAIN_EVENTS = ["micro_apply", "micro_invite", "micro_accept", "member_away", "member_back", "live_pause", "live_resume", "profile"];
+const PLAIN_EVENTS = ["micro_apply", "micro_invite", "micro_accept", "member_away", "member_back", "live_pause", "live_resume", "profile", "group"];
 const EVENTS_WITH_REASON = ["micro_refuse", "micro_leave", "live_end"];
 
 export class Feed {

@@ -189,6 +189,7 @@ export const words = {
   "event.live_pause": ["红娘 {name} 暂时离开", "The host {name} is away for a moment"],
   "event.live_resume": ["红娘 {name} 回来了", "The host {name} is back"],
   "event.profile": ["{name} 更新了资料", "{name} has updated the profile"],
+  "event.group": ["直播间换了新的聊天群", "The room has a new chat group"],
   "event.gift": ["{from} 送给 {to} {gift} ×{num}", "{from} gives {to} {gift} ×{num}"],
   "event.live_end.host": ["直播结束了", "The live has ended"],
   "event.live_end.operator": ["直播被平台结束", "The live was ended by an operator"],

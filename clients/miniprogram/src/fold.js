@@ -73,6 +73,7 @@ const CHANGES = {
   live_pause: () => ({ status: "paused" }),
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
+  group: (room, data) => ({ group_id: data.group_id }),
   live_end: () => ({ status: "ended", male: null, female: null, applicants: [] }),
 };
 
