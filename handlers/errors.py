@@ -9,6 +9,8 @@ PermissionDenied
 └── CallbackRefused      callback_refused
 NotFound
 └── PageNotFound         no_such_page
+Unavailable
+└── ImRefused            im_refused
 """
 
 from collections.abc import Iterator
@@ -29,10 +31,10 @@ from services.errors import NotAuthenticated, SessionKeyMissing
 from storage.errors import storage_error
 from storage.pagination import InvalidCursor
 from tencent.errors import (
+    ImMisconfigured,
     ImRejected,
     InvalidEncryptedData,
     InvalidWechatCode,
-    ServiceUnavailable,
     UnknownApp,
 )
 
@@ -51,6 +53,12 @@ class CallbackRefused(PermissionDenied):
 
 class PageNotFound(NotFound):
     code, detail = "no_such_page", "There is no such page."
+
+
+class ImRefused(Unavailable):
+    code = "im_refused"
+    detail = "Tencent IM has refused the request; an operator has to look into it."
+    retry_after = 60
 
 
 class MethodNotAllowed(QLiveError):
@@ -99,10 +107,10 @@ def headers_of(error: QLiveError) -> Iterator[tuple[str, str]]:
 
 def client_error(error: BaseException | None) -> QLiveError | None:
     """The error to report to the client; None for a bug, which is answered with 500."""
+    if isinstance(error, ImRejected | ImMisconfigured):  # tencent/im.py logs it
+        return ImRefused()
     if isinstance(error, QLiveError):
         return error
-    if isinstance(error, ImRejected):  # wrong key or a bug; tencent/im.py logs it
-        return ServiceUnavailable("im")
     if isinstance(error, InvalidCursor):
         return InvalidParameter({"after": "is not a cursor of ours"})
     if isinstance(error, HTTPError):

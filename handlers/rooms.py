@@ -6,6 +6,7 @@ from typing import Literal
 from core.clock import now_ms
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
+from handlers.errors import ImRefused
 from handlers.room_views import USER_TYPE, on_mic_response, play_url, push_url
 from handlers.schemas import requests, responses
 from rooms.errors import (
@@ -99,7 +100,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
     soft_errors = {AccountBanned: "status"}
 
-    @endpoint(errors=[NotMatchmaker, ServiceUnavailable("im")])
+    @endpoint(errors=[NotMatchmaker, ImRefused, ServiceUnavailable("im")])
     async def post(self) -> responses.MatchmakerEnterResponse:
         context = self.context
         room = await context.services.live_rooms.open(self.user, self.token)

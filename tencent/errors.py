@@ -8,6 +8,10 @@ PermissionDenied
 └── WechatBlocked           wechat_blocked
 Unavailable
 └── ServiceUnavailable      <service>_away: wechat, im, pay, live
+    └── ImMisconfigured     im_away; a request that needs IM is answered with im_refused instead
+ImRejected
+├── ImGroupMissing
+└── ImGroupTaken
 
 The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
 NotVerified is the failed verification of an incoming message, for a Reason.
@@ -44,6 +48,13 @@ class ServiceUnavailable(Unavailable):
         self.code = f"{service}_away"
 
 
+class ImMisconfigured(ServiceUnavailable):
+    """IM rejects our key, SDKAppID or administrator until an operator has corrected them."""
+
+    def __init__(self) -> None:
+        super().__init__("im")
+
+
 class ImRejected(Exception):
     """Tencent IM rejected a command permanently: a bug on our side."""
 
@@ -51,6 +62,14 @@ class ImRejected(Exception):
         super().__init__(f"{code} {info}")
         self.code = code
         self.info = info
+
+
+class ImGroupTaken(ImRejected):
+    """The id belongs to a group of another owner."""
+
+
+class ImGroupMissing(ImRejected):
+    """IM does not have the group: it was dissolved."""
 
 
 class CssRejected(Exception):

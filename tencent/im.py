@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 import structlog
 
-from tencent.errors import ImRejected, ServiceUnavailable
+from tencent.errors import (
+    ImGroupMissing,
+    ImGroupTaken,
+    ImMisconfigured,
+    ImRejected,
+    ServiceUnavailable,
+)
 from tencent.json_reader import object_or_none
 from tencent.service_client import ServiceClient
 from tencent.usersig import UserSigSigner
@@ -20,7 +26,9 @@ EXPIRED_USERSIG_CODES = frozenset({70001, 70052})
 UNKNOWN_ACCOUNT_CODES = frozenset({70107, 40003, 20003, 90012, 90048})
 MESSAGE_TOO_LONG = 80002
 GROUP_ALREADY_OWNED = 10025  # the id is in use by the same owner
-GROUP_NOT_FOUND = 10010
+GROUP_ID_TAKEN = 10021  # the id is in use by another owner
+GROUP_NOT_FOUND, INVALID_GROUP_ID = 10010, 10015
+GROUP_QUOTA_EXCEEDED = 10036  # the application has as many AVChatRooms as its edition allows
 TRANSIENT_CODES = frozenset(
     {60007, 60011, 60018, 60019, 10006, 10023}  # rate limits
     | {60008, 60014, 10002, 70169, 70202, 70500, 90992, 91000}  # timeouts and internal errors
@@ -31,6 +39,11 @@ MISCONFIGURATION_CODES = frozenset(
     {60004, 60005, 60006, 60010, 60012}
     | {70001, 70002, 70003, 70005, 70009, 70013, 70014, 70016, 70020, 70050, 70051, 70052}
 )
+REJECTIONS: dict[int, type[ImRejected]] = {
+    GROUP_ID_TAKEN: ImGroupTaken,
+    GROUP_NOT_FOUND: ImGroupMissing,
+    INVALID_GROUP_ID: ImGroupMissing,
+}
 
 # Limits in bytes from Tencent's older documentation; newer pages allow more, so these fit both.
 NAME_BYTES = 30
@@ -63,8 +76,8 @@ class ImClient:
         body = {name: value for name, value in account.items() if value}
         await self._command("im_open_login_svc/account_import", body)
 
-    async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> str:
-        """Creates an AVChatRoom and returns its id; idempotent for the same owner.
+    async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> None:
+        """Creates an AVChatRoom; idempotent for the same owner, ImGroupTaken for another one.
 
         An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
         `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first.
@@ -77,15 +90,29 @@ class ImClient:
         }
         if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
-        command = "group_open_http_svc/create_group"
         try:
-            answer = await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
+            await self._create_group(body)
+        except ImGroupTaken:
+            # The administrator, who sends the command, is not the owner: look who is.
+            if await self._group_owner(group_id) != owner:
+                raise
         except ImRejected as error:
             if error.code not in UNKNOWN_ACCOUNT_CODES:
                 raise
             await self.account_import(owner, "", "")
-            answer = await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
-        return str(answer.get("GroupId") or group_id)
+            await self._create_group(body)
+
+    async def _create_group(self, body: dict[str, Any]) -> None:
+        command = "group_open_http_svc/create_group"
+        await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
+
+    async def _group_owner(self, group_id: str) -> str:
+        """The owner of an existing group, "" if it has none."""
+        command = "group_open_http_svc/get_group_info"
+        answer = await self._command(command, {"GroupIdList": [group_id]})
+        groups = answer.get("GroupInfo")
+        info = groups[0] if isinstance(groups, list) and groups else None
+        return str(info.get("Owner_Account", "")) if isinstance(info, dict) else ""
 
     async def portrait_set(self, user_id: str, nick: str, face_url: str, gender: int) -> None:
         """Sets name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""
@@ -172,9 +199,12 @@ class ImClient:
         log_rejection("im_command_rejected", command=command, error_code=code)
         if code in MISCONFIGURATION_CODES:
             log.error("im_misconfigured", command=command, error_code=code)
-        if code in TRANSIENT_CODES | MISCONFIGURATION_CODES:
+            raise ImMisconfigured
+        if code in TRANSIENT_CODES:
             raise ServiceUnavailable(self._client.name)
-        raise ImRejected(code, str(answer.get("ErrorInfo", "")))
+        if code == GROUP_QUOTA_EXCEEDED:
+            log.error("im_group_quota_exceeded", command=command)
+        raise REJECTIONS.get(code, ImRejected)(code, str(answer.get("ErrorInfo", "")))
 
     async def _ask(self, command: str, body: dict[str, Any], usersig: str) -> dict[str, Any]:
         query = {

@@ -40,6 +40,7 @@ class SimulatedIm:
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/profile/portrait_set": self._portrait_set,
             "/v4/group_open_http_svc/create_group": self._create_group,
+            "/v4/group_open_http_svc/get_group_info": self._get_group_info,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
             "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
             "/v4/openim/sendmsg": messages.sendmsg,
@@ -111,6 +112,21 @@ class SimulatedIm:
             return (USED_BY_OWNER if same_owner else USED_BY_ANOTHER), {}
         self.groups[group_id] = content
         return 0, {"GroupId": group_id}
+
+    def _get_group_info(self, content: dict[str, Any]) -> Outcome:
+        """The result of each group is in its ErrorCode."""
+        group_ids = content.get("GroupIdList")
+        if not isinstance(group_ids, list) or not group_ids:
+            return BAD_PARAMETER, {}
+        infos = [self._group_info(str(group_id)) for group_id in group_ids]
+        return 0, {"GroupInfo": infos}
+
+    def _group_info(self, group_id: str) -> dict[str, Any]:
+        group = self.groups.get(group_id)
+        if group is None:
+            return {"GroupId": group_id, "ErrorCode": GROUP_NOT_FOUND}
+        info = {name: group.get(name, "") for name in ("Type", "Name", "Owner_Account")}
+        return {"GroupId": group_id, "ErrorCode": 0, **info}
 
     def _destroy_group(self, content: dict[str, Any]) -> Outcome:
         missing = self.groups.pop(str(content.get("GroupId")), None) is None

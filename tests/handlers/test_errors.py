@@ -56,6 +56,8 @@ CONTRACT = {
     "try_again": 503,
     "storage_away": 503,
     "wechat_away": 503,
+    "im_away": 503,
+    "im_refused": 503,
     "internal": 500,
 }
 """Error codes and their HTTP statuses in the API contract; clients rely on all of them."""

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from devtools.simulator.wire import SimulatorReply
-from tencent.errors import ImRejected, ServiceUnavailable
+from tencent.errors import (
+    ImGroupMissing,
+    ImGroupTaken,
+    ImMisconfigured,
+    ImRejected,
+    ServiceUnavailable,
+)
 from tencent.im import (
     EXPIRED_USERSIG_CODES,
     MISCONFIGURATION_CODES,
@@ -97,7 +103,7 @@ async def test_portrait_request_is_as_documented(scripted, gender, gender_tag):
 @async_test
 async def test_group_name_and_face_url_are_cut_to_the_limits(scripted):
     im, service = scripted({**SUCCESS, "GroupId": "room_1"})
-    assert await im.create_group("room_1", "相亲房" * 10, "12345678", "https://" + "a" * 100)
+    await im.create_group("room_1", "相亲房" * 10, "12345678", "https://" + "a" * 100)
     assert json_body(service.requests[0]) == {
         "Owner_Account": "12345678",
         "Type": "AVChatRoom",
@@ -109,7 +115,7 @@ async def test_group_name_and_face_url_are_cut_to_the_limits(scripted):
 @async_test
 async def test_group_without_a_name_is_named_after_its_id(scripted):
     im, service = scripted(SUCCESS)
-    assert await im.create_group("room_1", "", "12345678", "https://a/b") == "room_1"
+    await im.create_group("room_1", "", "12345678", "https://a/b")
     assert json_body(service.requests[0])["Name"] == "room_1"
     assert json_body(service.requests[0])["FaceUrl"] == "https://a/b"
 
@@ -118,17 +124,52 @@ async def test_group_without_a_name_is_named_after_its_id(scripted):
 async def test_creating_a_group_again_succeeds_for_its_owner_only(im, simulator):
     for owner in ("host1", "host2"):
         await im.account_import(owner, "", "")
-    assert await im.create_group("room_1", "a", "host1", "") == "room_1"
-    assert await im.create_group("room_1", "a", "host1", "") == "room_1"
-    with pytest.raises(ImRejected) as rejection:
+    await im.create_group("room_1", "a", "host1", "")
+    await im.create_group("room_1", "a", "host1", "")
+    with pytest.raises(ImGroupTaken) as rejection:
         await im.create_group("room_1", "a", "host2", "")
     assert rejection.value.code == 10021
     assert simulator.im.groups["room_1"]["Owner_Account"] == "host1"
 
 
 @async_test
+async def test_a_group_in_use_is_ours_if_it_belongs_to_the_host(scripted):
+    info = {"GroupId": "room_1", "ErrorCode": 0, "Owner_Account": "host1"}
+    im, service = scripted(failed(10021), {**SUCCESS, "GroupInfo": [info]})
+    await im.create_group("room_1", "a", "host1", "")
+    assert service.requests[1].path == "/v4/group_open_http_svc/get_group_info"
+    assert json_body(service.requests[1]) == {"GroupIdList": ["room_1"]}
+
+
+@async_test
+@pytest.mark.parametrize("infos", [None, [], ["?"], [{"GroupId": "room_1", "ErrorCode": 10010}]])
+async def test_a_group_in_use_without_a_known_owner_is_taken(scripted, infos):
+    im, _ = scripted(failed(10021), {**SUCCESS, "GroupInfo": infos})
+    with pytest.raises(ImGroupTaken):
+        await im.create_group("room_1", "a", "host1", "")
+
+
+@async_test
+@pytest.mark.parametrize("code", [10010, 10015])
+async def test_a_message_to_a_dissolved_group_raises_group_missing(scripted, code):
+    im, _ = scripted(failed(code))
+    with pytest.raises(ImGroupMissing) as rejection:
+        await im.send_group_msg("room_1", "a", 1, "High")
+    assert rejection.value.code == code
+
+
+@async_test
+async def test_an_exceeded_quota_of_groups_is_logged_as_an_error(scripted):
+    im, _ = scripted(failed(10036))
+    with capture_logs() as logs, pytest.raises(ImRejected):
+        await im.create_group("room_1", "a", "host1", "")
+    errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
+    assert errors == ["im_group_quota_exceeded"]
+
+
+@async_test
 async def test_unknown_owner_is_imported_before_the_group(im, simulator):
-    assert await im.create_group("room_1", "a", "host1", "") == "room_1"
+    await im.create_group("room_1", "a", "host1", "")
     assert list(simulator.im.accounts) == ["host1"]
 
 
@@ -267,7 +308,7 @@ PERMANENT_CODES = [60002, 60003, 60009, 10004, 10007, 10015, 10036, 80001]
 @pytest.mark.parametrize("code", sorted(MISCONFIGURATION_CODES - EXPIRED_USERSIG_CODES))
 async def test_misconfiguration_codes_are_unavailable_and_logged_as_errors(scripted, code):
     im, service = scripted(failed(code))
-    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
+    with capture_logs() as logs, pytest.raises(ImMisconfigured) as failure:
         await im.account_import("12345678", "a", "")
     assert failure.value.code == "im_away"
     assert len(service.requests) == 1

@@ -42,6 +42,18 @@ CREATE, DESTROY = "/group_open_http_svc/create_group", "/group_open_http_svc/des
 GROUP_MSG, MSG = "/group_open_http_svc/send_group_msg", "/openim/sendmsg"
 
 
+def test_group_info_has_the_owner_or_an_error_for_each_group(call):
+    call(IMPORT, {"UserID": "u1"})
+    call(CREATE, {"Type": "AVChatRoom", "Name": "a", "GroupId": "g1", "Owner_Account": "u1"})
+    answer = call("/group_open_http_svc/get_group_info", {"GroupIdList": ["g1", "g2"]})
+    first, second = answer["GroupInfo"]
+    assert (first["ErrorCode"], first["Owner_Account"]) == (0, "u1")
+    assert second == {"GroupId": "g2", "ErrorCode": 10010}
+    for group_ids in ([], "g1"):
+        request = {"GroupIdList": group_ids}
+        assert call("/group_open_http_svc/get_group_info", request)["ErrorCode"] == 10004
+
+
 def test_documented_calls_get_documented_answers(call, vectors):
     call(IMPORT, {"UserID": "u_10002"})
     cases = [
