@@ -12,6 +12,7 @@ from realtime.realtime import PresenceConfig, Realtime
 from realtime.redis_bus import RedisBus
 from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
+from services.group_repairs import GroupRepairs
 from services.im_relay import ImRelay
 from services.relayed_rooms import relayed_rooms
 from services.room_access import RoomAccess
@@ -50,7 +51,8 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
     hub = Hub(stores.rooms, room_access.load_room, bus, _fanout(settings, metrics))
-    im_relay = _im_relay(settings, stores, tencent)
+    group_repairs = GroupRepairs(stores.outbox)
+    im_relay = _im_relay(settings, stores, tencent, group_repairs)
     keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay), locks)
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
@@ -61,6 +63,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         locks,
         im_relay,
         room_access,
+        group_repairs,
         process_id=process_id,
         payment=payment,
     )
@@ -103,11 +106,13 @@ def _payment(settings: Settings) -> PaymentConfig:
     return PaymentConfig(pay.provider, pay.sandbox, pay.content_key, settings.auth.sealing_key)
 
 
-def _im_relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+def _im_relay(
+    settings: Settings, stores: Stores, tencent: TencentClients, repairs: GroupRepairs
+) -> ImRelay | None:
     if not settings.im.relay:
         return None
     load = relayed_rooms(stores.rooms, stores.members, tencent.stream_urls)
-    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs)
 
 
 def _tencent(settings: Settings, address: str, simulator_url: str) -> TencentClients:

@@ -43,6 +43,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
     tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)
+    tasks.until_stopped("group_outbox", context.services.group_outbox.run)
     tasks.until_stopped("css_outbox", context.services.css_outbox.run)
     tasks.until_stopped("css_safety_outbox", context.services.css_safety_outbox.run)
     if context.services.im_relay:

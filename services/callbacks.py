@@ -1,13 +1,19 @@
-"""Processes verified callbacks of Tencent: applies them to presence, drops stray streams."""
+"""Processes verified callbacks of Tencent.
+
+Applies them to presence, drops stray streams, and has dissolved chat groups replaced.
+"""
 
 import re
 
 from realtime.presence import Presence
+from services.group_repairs import GroupRepairs
 from services.inbox import DONE, CallbackOutcome, ignored
 from services.outbox_worker import OutboxWorker
 from storage.outbox import OutboxStore
+from storage.room_groups import RoomGroupStore
 from tencent.callbacks import (
     CallbackEvent,
+    GroupDestroyed,
     GroupMembers,
     ParsedCallback,
     StateChange,
@@ -21,13 +27,15 @@ STREAM_NAME = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
 
 
 class CallbackService:
-    """Updates presence from callbacks of IM (users) and CSS (streams)."""
+    """Processes callbacks of IM (users, groups) and CSS (streams)."""
 
     def __init__(
         self,
         presence: Presence,
         outbox: OutboxStore,
         css_safety_outbox: OutboxWorker,
+        groups: RoomGroupStore,
+        repairs: GroupRepairs,
         *,
         drops_streams: bool,
     ) -> None:
@@ -35,6 +43,8 @@ class CallbackService:
         self._presence = presence
         self._outbox = outbox
         self._css_safety_outbox = css_safety_outbox
+        self._groups = groups
+        self._repairs = repairs
         self._drops_streams = drops_streams
 
     async def carry_out(self, callback: ParsedCallback) -> CallbackOutcome:
@@ -52,6 +62,8 @@ class CallbackService:
                 return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
             case GroupMembers():
                 return await self._apply_to_members(event)
+            case GroupDestroyed(group_id):
+                return await self._replace_group(group_id)
             case StreamEvent(stream, on, sequence, at):
                 outcome = await self._presence.on_stream_event(
                     stream, on=on, sequence=sequence, at_s=at
@@ -69,6 +81,13 @@ class CallbackService:
             for user_id in event.user_ids
         ]
         return DONE.outcome if DONE.outcome in outcomes else next(iter(outcomes), "nobody")
+
+    async def _replace_group(self, group_id: str) -> str:
+        live_id = await self._groups.room_of(group_id)
+        if live_id is None:  # also a group that we have dissolved
+            return "unknown_group"
+        await self._repairs.replace(live_id, group_id)
+        return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:
         """Disconnect a push to a seat that its user has lost. The push URL is signed for a day, so

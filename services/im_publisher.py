@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from services.group_repairs import GroupRepairs
 from services.im_messages import (
     ImMessage,
     counts_message,
@@ -19,7 +20,7 @@ from services.im_messages import (
 )
 from storage.relay_cursors import RelayClaim, RelayCursorStore
 from storage.rooms import RoomStore
-from tencent.errors import ImRejected
+from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
 
 log = structlog.get_logger("services.im_relay")
@@ -58,6 +59,10 @@ class ClaimLost(Exception):
     """Another worker has claimed the room."""
 
 
+class GroupMissing(Exception):
+    """IM has dissolved the room's group, and another one is about to replace it."""
+
+
 class ImPublisher:
     """Sends events in order and moves the cursor after each.
 
@@ -70,6 +75,7 @@ class ImPublisher:
         room_log: RoomStore,
         im: ImClient,
         load_room: LoadRelayedRoom,
+        repairs: GroupRepairs,
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -80,6 +86,7 @@ class ImPublisher:
         self._room_log = room_log
         self._im = im
         self._load_room = load_room
+        self._repairs = repairs
         self._now = now
         self._clock = clock
         self._sleep = sleep
@@ -87,7 +94,8 @@ class ImPublisher:
     async def relay(self, claim: RelayClaim) -> None:
         """Sends about a second of what is due; the rest stays due.
 
-        ClaimLost, ServiceUnavailable, TimeoutError or a driver error: the cursor stays.
+        ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error: the cursor
+        stays.
         """
         room = await self._load_room(claim.live_id)
         if room is None:
@@ -165,7 +173,10 @@ class ImPublisher:
         await self._finish(claim, counts_at, due_at, counts_due=counts_due)
 
     async def _send(self, claim: RelayClaim, room: RelayedRoom, message: ImMessage) -> None:
-        """Sends at most PER_SECOND to the group; what IM rejects is skipped."""
+        """Sends at most PER_SECOND to the group; what IM rejects is skipped.
+
+        GroupMissing if the group is dissolved and its replacement is to be expected.
+        """
         started = self._clock()
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -178,6 +189,10 @@ class ImPublisher:
                         room.group_id, message.text, message.random, message.priority
                     )
         except ImRejected as error:
+            if isinstance(error, ImGroupMissing) and await self._repairs.expect_replacement(
+                claim.live_id, room.group_id
+            ):
+                raise GroupMissing from error
             log.warning(
                 "relay_message_rejected",
                 live_id=claim.live_id,

@@ -13,8 +13,9 @@ import structlog
 
 from core.errors import QLiveError
 from rooms.events import NumberedEvent
+from services.group_repairs import GroupRepairs
 from services.im_messages import COUNT_EVENTS
-from services.im_publisher import LEASE, ClaimLost, ImPublisher, LoadRelayedRoom
+from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, LoadRelayedRoom
 from services.leased_worker import LeasedWorker, backoff
 from storage.errors import storage_error
 from storage.relay_cursors import RelayClaim, RelayCursorStore
@@ -30,6 +31,7 @@ GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
 RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
 LONGEST_BACKOFF = 60.0  # seconds
+GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 
 class ImRelay(LeasedWorker[RelayClaim]):
@@ -44,6 +46,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         room_log: RoomStore,
         im: ImClient,
         load_room: LoadRelayedRoom,
+        repairs: GroupRepairs,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -64,7 +67,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         self._store = store
         self._room_log = room_log
         self._publisher = ImPublisher(
-            store, room_log, im, load_room, now=now, clock=clock, sleep=sleep
+            store, room_log, im, load_room, repairs, now=now, clock=clock, sleep=sleep
         )
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
@@ -135,11 +138,13 @@ class ImRelay(LeasedWorker[RelayClaim]):
                 await self._store.wake(live_id, self._now(), num=False)
 
     async def _relay(self, claim: RelayClaim) -> None:
-        why = ""
+        why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
         try:
             await self._publisher.relay(claim)
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
+        except GroupMissing:
+            why, seconds = "the group is being replaced", GROUP_RETRY_SECONDS
         except (QLiveError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
@@ -148,7 +153,6 @@ class ImRelay(LeasedWorker[RelayClaim]):
         except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
             why = self._note_failure(claim, error)
         if why:
-            seconds = backoff(claim.tries + 1, LONGEST_BACKOFF)
             log.info("relay_postponed", live_id=claim.live_id, seconds=round(seconds, 1), why=why)
             await self._release(claim, seconds)
 

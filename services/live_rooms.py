@@ -10,9 +10,10 @@ from rooms.errors import NotMatchmaker
 from rooms.keeper import Keeper
 from rooms.room import Room
 from services.errors import AccountBanned, NotAuthenticated
+from services.group_repairs import GroupRepairs
+from services.groups import GroupService
 from storage.stores import Stores
 from storage.users import User
-from tencent.im import ImClient
 from tencent.stream_urls import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
@@ -26,13 +27,15 @@ class LiveRoomService:
         stores: Stores,
         keeper: Keeper,
         presence: Presence,
-        im: ImClient,
+        groups: GroupService,
+        repairs: GroupRepairs,
         stream_urls: StreamUrls,
     ) -> None:
         self._stores = stores
         self._keeper = keeper
         self._presence = presence
-        self._im = im
+        self._groups = groups
+        self._repairs = repairs
         self._stream_urls = stream_urls
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
@@ -43,11 +46,16 @@ class LiveRoomService:
         return room
 
     async def open(self, user: User, token: str) -> Room:
-        """Start a matchmaker's live, or resume the running one."""
+        """Start a matchmaker's live, or resume the running one.
+
+        The first call creates the room's chat group; later the outbox checks that it still exists.
+        """
         if not user.is_matchmaker:
             raise NotMatchmaker
         host = user.person()
-        live_id = await self._room_of(user)
+        live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
+        if not has_group:
+            await self._groups.create(live_id, group_id, host)
         await self._keeper.leave_all(host.user_id, but=live_id)
         stream = self._stream_urls.new_stream(host.user_id)
 
@@ -57,20 +65,13 @@ class LiveRoomService:
         room, started = await self._keeper.change(live_id, start, host.user_id)
         if started:
             log.info("live_started", live_id=live_id)
+            if has_group:
+                await self._repairs.ensure(live_id, room.group_id)
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
             await self._keeper.leave_all(host.user_id, "operator")
             raise NotMatchmaker
         await self._presence.seen(host.user_id, live_id)
         return room
-
-    async def _room_of(self, user: User) -> int:
-        """The host's only room; creates its chat group on first use."""
-        host = user.person()
-        live_id, group_id, ready = await self._stores.rooms.get_or_create(host)
-        if not ready:
-            await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)
-            await self._stores.rooms.set_group_ready(live_id)
-        return live_id
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

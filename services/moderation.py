@@ -99,6 +99,6 @@ class ModerationService:
         membership = await self._stores.members.get(user_id)
         if membership and membership.role == "host":
             await self._keeper.leave_all(user_id, "operator")
-        if group_id := await self._stores.rooms.detach_group(user_id):
+        if group_id := await self._stores.room_groups.detach(user_id):
             await self._stores.outbox.add("destroy_group", {"group_id": group_id})
             self._im_outbox.nudge()

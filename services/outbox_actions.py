@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from core.clock import now_ms
+from services.group_repairs import ENSURE, REPLACE
+from services.groups import GroupService
 from services.im_messages import kickout_message
 from storage.users import UserStore
 from tencent.css import CssClient
@@ -15,7 +17,7 @@ CSS_KINDS = ("drop_stream",)
 """Message kinds sent to CSS; all others go to IM."""
 
 
-def im_actions(im: ImClient, users: UserStore) -> dict[str, Action]:
+def im_actions(im: ImClient, users: UserStore, groups: GroupService) -> dict[str, Action]:
     """Profiles are read when the message is delivered, not when it was queued."""
 
     async def account_import(payload: Payload) -> None:
@@ -35,11 +37,19 @@ def im_actions(im: ImClient, users: UserStore) -> dict[str, Action]:
         message = kickout_message(payload["user_id"], payload["group_id"], payload["n"])
         await im.send_text(message.to, message.text, message.random, message.seconds)
 
+    async def ensure_group(payload: Payload) -> None:
+        await groups.ensure(payload["live_id"], payload["group_id"])
+
+    async def replace_group(payload: Payload) -> None:
+        await groups.replace(payload["live_id"], payload["group_id"])
+
     return {
         "account_import": account_import,
         "portrait_set": portrait_set,
         "destroy_group": destroy_group,
         "kick_out": kick_out,
+        ENSURE: ensure_group,
+        REPLACE: replace_group,
     }
 
 

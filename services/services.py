@@ -9,6 +9,8 @@ from rooms.keeper import Keeper
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
 from services.gifts import GiftService
+from services.group_repairs import GROUP_KINDS, GroupRepairs
+from services.groups import GroupService
 from services.im_relay import ImRelay
 from services.inbox import InboxService
 from services.ledger import LedgerService
@@ -62,17 +64,23 @@ class Services:
         locks: NamedLocks,
         im_relay: ImRelay | None,
         room_access: RoomAccess,
+        group_repairs: GroupRepairs,
         *,
         process_id: str,
         payment: PaymentConfig,
     ) -> None:
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
+        groups = GroupService(stores.room_groups, keeper, tencent.im)
         self.im_relay = im_relay
-        to_im, to_css = im_actions(tencent.im, stores.users), css_actions(tencent.css)
+        to_css = css_actions(tencent.css)
+        to_im = im_actions(tencent.im, stores.users, groups)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
         self.im_outbox = OutboxWorker(im_queue, to_im, (ImRejected,))
-        self.im_safety_outbox = OutboxWorker(im_queue.urgent(), to_im, (ImRejected,))
+        self.im_safety_outbox = OutboxWorker(
+            outbox.without(*CSS_KINDS, *GROUP_KINDS).urgent(), to_im, (ImRejected,)
+        )
+        self.group_outbox = OutboxWorker(outbox.only(*GROUP_KINDS).urgent(), to_im, (ImRejected,))
         self.css_outbox = OutboxWorker(css_queue, to_css, (CssRejected,))
         self.css_safety_outbox = OutboxWorker(css_queue.urgent(), to_css, (CssRejected,))
         self.token_cache = TokenCache(stores.tokens, realtime.bus)
@@ -97,7 +105,7 @@ class Services:
         )
         self.profiles = ProfileService(stores, keeper, hub, self.im_outbox)
         self.live_rooms = LiveRoomService(
-            stores, keeper, realtime.presence, tencent.im, tencent.stream_urls
+            stores, keeper, realtime.presence, groups, group_repairs, tencent.stream_urls
         )
         self.room_access = room_access
         self.room_list = rooms_by_audience(stores.rooms, stores.members)
@@ -125,6 +133,8 @@ class Services:
             realtime.presence,
             outbox,
             self.css_safety_outbox,
+            stores.room_groups,
+            group_repairs,
             drops_streams=stores.rooms.drops_streams,
         )
         self.payment_notifications = PaymentNotificationService(

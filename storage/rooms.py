@@ -1,6 +1,5 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +17,7 @@ from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
+from storage.room_groups import new_group_id
 
 log = structlog.get_logger("qlive.storage")
 
@@ -61,25 +61,6 @@ class RoomStore:
         if document is None:
             document = await self._create(host)
         return document["_id"], document["group_id"], document["group_ready"]
-
-    async def set_group_ready(self, live_id: int) -> None:
-        await self._rooms.update_one({"_id": live_id}, {"$set": {"group_ready": True}})
-
-    async def detach_group(self, host_id: str) -> str | None:
-        """Detach the IM group of a host's room and assign a new name; the old group_id or None."""
-        suffix = f"-{secrets.token_hex(4)}"
-        room = await self._rooms.find_one_and_update(
-            {"host_id": host_id, "group_ready": True},
-            [
-                {
-                    "$set": {
-                        "group_ready": False,
-                        "group_id": {"$concat": ["qlive", {"$toString": "$_id"}, suffix]},
-                    }
-                }
-            ],
-        )
-        return room["group_id"] if room else None
 
     async def read(self, live_id: int) -> Room | None:
         """The room without memberships, read-only: concurrent callers share the object."""
@@ -182,7 +163,7 @@ class RoomStore:
     async def _create(self, host: Person) -> Document:
         live_id = await self._counters.next("live_id")
         document: Document = {
-            "group_id": f"qlive{live_id}",
+            "group_id": new_group_id(),
             "group_ready": False,
             "cover": "",
             "epoch": "",
@@ -210,8 +191,15 @@ class RoomStore:
 
     async def _write(self, room: Room, changes: Document, session: Session | None) -> None:
         if changes:
+            epoch, version = room.loaded
             result = await self._rooms.update_one(
-                {"_id": room.live_id, "epoch": room.loaded[0], "version": room.loaded[1]},
+                # A new chat group of a room that is not live changes neither epoch nor version.
+                {
+                    "_id": room.live_id,
+                    "epoch": epoch,
+                    "version": version,
+                    "group_id": room.loaded_group,
+                },
                 changes,
                 session=session,
             )

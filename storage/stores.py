@@ -22,6 +22,7 @@ from storage.presence import PresenceStore
 from storage.ranking_reconciler import RankingReconciler
 from storage.rankings import RankingStore
 from storage.relay_cursors import RelayCursorStore
+from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
@@ -43,6 +44,7 @@ class Stores:
         self.rooms = RoomStore(
             database, self.members, counters, self.outbox, drops_streams=drops_streams
         )
+        self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)
@@ -67,6 +69,7 @@ class Stores:
             self.users,
             self.tokens,
             self.rooms,
+            self.room_groups,
             self.members,
             self.presence,
             self.evictions,

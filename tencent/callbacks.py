@@ -1,4 +1,4 @@
-"""Verifies and parses callbacks of Tencent IM (presence) and CSS (streams)."""
+"""Verifies and parses callbacks of Tencent IM (presence, groups) and CSS (streams)."""
 
 import hashlib
 import hmac
@@ -42,6 +42,13 @@ class GroupMembers:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupDestroyed:
+    """A chat group was dissolved."""
+
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEvent:
     """A push started (`on`) or ended at `at` unix seconds.
 
@@ -55,7 +62,7 @@ class StreamEvent:
     at: int
 
 
-CallbackEvent = StateChange | GroupMembers | StreamEvent
+CallbackEvent = StateChange | GroupMembers | GroupDestroyed | StreamEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,8 @@ def _im_event(command: str, content: Mapping[str, Any]) -> CallbackEvent | None:
             return _members(content, "ExitMemberList", online=False)
         case "Group.CallbackAfterNewMemberJoin":
             return _members(content, "NewMemberList", online=True)
+        case "Group.CallbackAfterGroupDestroyed":
+            return GroupDestroyed(_id(content.get("GroupId")))
     return None
 
 

@@ -6,7 +6,8 @@ from devtools.simulator.simulator import Simulator
 
 
 def make_simulator(settings: Settings, dev: DevSecrets, address: str) -> Simulator:
-    """Build the simulator; without a public URL, `address` receives its message pushes."""
+    """Build the simulator; without a public URL, `address` receives its pushes and callbacks."""
+    api = f"{settings.server.public_url or address}/wx/api/qlive"
     return Simulator(
         apps={name: app.secret for name, app in settings.wechat.apps.items()},
         sdk_app_id=settings.im.sdk_app_id,
@@ -25,5 +26,7 @@ def make_simulator(settings: Settings, dev: DevSecrets, address: str) -> Simulat
         sandbox=settings.pay.sandbox,
         push_token=settings.pay.push_token,
         push_aes_key=settings.pay.push_aes_key,
-        push_url=f"{settings.server.public_url or address}/wx/api/qlive/qlive_pay/xpay_notify/",
+        push_url=f"{api}/qlive_pay/xpay_notify/",
+        im_callback_token=settings.im.callback_token,
+        im_callback_url=f"{api}/im/callback/",
     )

@@ -5,8 +5,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-
 from devtools.simulator.pay import SimulatedPay
 from devtools.simulator.reports import (
     MISMATCHED,
@@ -14,6 +12,7 @@ from devtools.simulator.reports import (
     SimulatedNotification,
     SimulatedNotifications,
     SimulatedPushes,
+    post_notification,
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 from devtools.simulator.xpay import SimulatedXpay
@@ -103,19 +102,8 @@ class SimulatedPayer:
     async def _send(self, report: SimulatedNotification) -> None:
         """Retry while the server fails, for a shorter time than WeChat does."""
         for _ in range(MAX_ATTEMPTS):
-            status = await _post(report)
+            status = await post_notification(report)
             self.statuses.append(status)
             if status < 300 or 400 <= status < 500:
                 return
             await asyncio.sleep(RETRY_DELAY_SECONDS)
-
-
-async def _post(report: SimulatedNotification) -> int:
-    """The HTTP status; 599 if the request failed or timed out."""
-    request = HTTPRequest(
-        report.address, "POST", dict(report.headers), report.body, request_timeout=5
-    )
-    try:
-        return int((await AsyncHTTPClient().fetch(request, raise_error=False)).code)
-    except (HTTPClientError, OSError):
-        return 599

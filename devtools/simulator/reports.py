@@ -1,4 +1,4 @@
-"""Simulated payment notifications, signed and encrypted correctly or deliberately faulty."""
+"""Simulated notifications, signed and encrypted correctly or deliberately faulty."""
 
 import base64
 import copy
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from core.clock import CHINA_TZ
 
@@ -82,6 +83,41 @@ class SimulatedNotifications:
         }
 
 
+class SimulatedImCallbacks:
+    """Callbacks of Tencent IM; `address` receives them."""
+
+    def __init__(self, address: str, token: str, sdk_app_id: int, now: Callable[[], float]) -> None:
+        self._address = address
+        self._token = token
+        self._sdk_app_id = sdk_app_id
+        self._now = now
+
+    def group_destroyed(self, group_id: str, group: Mapping[str, Any]) -> SimulatedNotification:
+        """`group` is the create_group request."""
+        command = "Group.CallbackAfterGroupDestroyed"
+        content = {
+            "CallbackCommand": command,
+            "GroupId": group_id,
+            "Type": group.get("Type", ""),
+            "Owner_Account": group.get("Owner_Account", ""),
+            "Name": group.get("Name", ""),
+            "MemberList": [],
+            "EventTime": int(self._now() * 1000),
+        }
+        timestamp = str(int(self._now()))
+        query = {
+            "SdkAppid": str(self._sdk_app_id),
+            "CallbackCommand": command,
+            "contenttype": "json",
+            "OptPlatform": "RESTAPI",
+            "RequestTime": timestamp,
+            "Sign": hashlib.sha256(f"{self._token}{timestamp}".encode()).hexdigest(),
+        }
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(content, ensure_ascii=False).encode()
+        return SimulatedNotification(f"{self._address}?{urlencode(query)}", body, headers)
+
+
 class SimulatedPushes:
     """Message pushes of a mini-program; `aes_key` is "" in plain mode."""
 
@@ -138,3 +174,18 @@ def _alter_push(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
         case "wrong_app":
             altered["GoodsInfo"]["ProductId"] = "somebody_elses"
     return altered
+
+
+async def post_notification(notification: SimulatedNotification) -> int:
+    """The HTTP status; 599 if the request failed or timed out."""
+    request = HTTPRequest(
+        notification.address,
+        "POST",
+        dict(notification.headers),
+        notification.body,
+        request_timeout=5,
+    )
+    try:
+        return int((await AsyncHTTPClient().fetch(request, raise_error=False)).code)
+    except (HTTPClientError, OSError):
+        return 599

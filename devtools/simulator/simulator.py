@@ -11,12 +11,17 @@ from typing import Any
 
 from devtools.simulator.access import SimulatedAccessTokens
 from devtools.simulator.codes import LoginCodes
+from devtools.simulator.groups import SimulatedGroupChanges
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
 from devtools.simulator.pay import SimulatedPay
 from devtools.simulator.payer import SimulatedPayer
 from devtools.simulator.phone import SimulatedPhone
-from devtools.simulator.reports import SimulatedNotifications, SimulatedPushes
+from devtools.simulator.reports import (
+    SimulatedImCallbacks,
+    SimulatedNotifications,
+    SimulatedPushes,
+)
 from devtools.simulator.sns import SimulatedSns
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 from devtools.simulator.xpay import SimulatedXpay
@@ -54,6 +59,8 @@ class Simulator:
         push_token: str,
         push_aes_key: str,
         push_url: str,
+        im_callback_token: str = "",
+        im_callback_url: str = "",
         sandbox: bool = False,
         now: Callable[[], float] = time,
     ) -> None:
@@ -62,6 +69,8 @@ class Simulator:
         self.outage: dict[str, float | int] = {}
         self.log: deque[dict[str, str]] = deque(maxlen=MAX_LOG_ENTRIES)
         self.im = SimulatedIm(sdk_app_id, im_key, im_admin, now)
+        callbacks = SimulatedImCallbacks(im_callback_url, im_callback_token, sdk_app_id, now)
+        group_changes = SimulatedGroupChanges(self.im.groups, callbacks)
         self.pay = SimulatedPay(
             apps,
             mchid,
@@ -82,6 +91,7 @@ class Simulator:
             # method, path, service, handler; services check the method themselves
             ("POST", r"/phone/login", "", phone.login),
             ("POST", r"/phone/pay", "", self.payer.answer),
+            ("POST", r"/group", "", group_changes.answer),
             (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),

@@ -1,4 +1,4 @@
-"""Webhooks of Tencent: IM reports user presence, CSS the start and end of streams."""
+"""Webhooks of Tencent: IM reports presence and dissolved groups, CSS streams."""
 
 import time
 from functools import partial
@@ -42,7 +42,8 @@ class TencentWebhookHandler(WebhookHandler):
 
 
 class ImWebhookHandler(TencentWebhookHandler):
-    """Webhook of IM; enter this URL in its console, as https and with authentication on."""
+    """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
+    status, and for members and dissolution of groups."""
 
     @endpoint()
     async def post(self) -> ImAckResponse:

@@ -57,6 +57,7 @@ class ServerPair:
 @pytest.fixture
 def changes(redis_server: RedisServer) -> dict[str, Any]:
     return {
+        "im": {"relay": False},  # each server has its own IM simulator
         "redis": {"url": redis_server.url},
         "presence": {"lease_seconds": 1.5, "shown_after_seconds": 0.2, "viewer_seconds": 4},
     }

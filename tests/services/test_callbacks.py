@@ -4,7 +4,14 @@ import pytest
 
 from services.callbacks import CallbackService
 from services.inbox import DONE, ignored
-from tencent.callbacks import CallbackEvent, GroupMembers, ParsedCallback, StateChange, StreamEvent
+from tencent.callbacks import (
+    CallbackEvent,
+    GroupDestroyed,
+    GroupMembers,
+    ParsedCallback,
+    StateChange,
+    StreamEvent,
+)
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
@@ -14,14 +21,20 @@ DROPPED = [("drop_stream", {"stream": STREAM}, {"urgent": True, "key": STREAM}),
 
 
 class CallbackFixture:
-    """A service whose presence returns `results` in turn; stands in for outbox and worker."""
+    """A service whose presence returns `results` in turn; stands in for all its parts.
+
+    `rooms`: the room of each group in use.
+    """
 
     def __init__(self, *results: str, drops_streams: bool = True) -> None:
         self.results = list(results)
         self.applied: list[tuple[Any, ...]] = []
         self.outbox: list[Any] = []
+        self.rooms: dict[str, int] = {}
         fakes: Any = self
-        self.service = CallbackService(fakes, fakes, fakes, drops_streams=drops_streams)
+        self.service = CallbackService(
+            fakes, fakes, fakes, fakes, fakes, drops_streams=drops_streams
+        )
 
     async def on_im_state(
         self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
@@ -35,6 +48,12 @@ class CallbackFixture:
 
     async def add(self, kind: str, payload: dict[str, Any], **lane: Any) -> None:
         self.outbox.append((kind, payload, lane))
+
+    async def room_of(self, group_id: str) -> int | None:
+        return self.rooms.get(group_id)
+
+    async def replace(self, live_id: int, group_id: str) -> None:
+        self.outbox.append(("replace", live_id, group_id))
 
     def nudge(self) -> None:
         self.outbox.append("nudge")
@@ -104,6 +123,15 @@ async def test_other_streams_are_not_dropped(
     fixture = CallbackFixture(outcome, drops_streams=drops_streams)
     assert await fixture.service.process(event) == outcome
     assert fixture.outbox == []
+
+
+@gen_test
+async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
+    fixture = CallbackFixture()
+    fixture.rooms = {"qlive_a": 3}
+    assert await fixture.service.process(GroupDestroyed("qlive_a")) == "done"
+    assert await fixture.service.process(GroupDestroyed("qlive_b")) == "unknown_group"
+    assert fixture.outbox == [("replace", 3, "qlive_a")]
 
 
 @gen_test

@@ -1,6 +1,7 @@
 """The IM relay when IM, a process or the database fails."""
 
 import asyncio
+import json
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,10 +11,12 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from services import im_relay as module
+from services.group_repairs import EXPECTED_SECONDS, ORDER_AGAIN_SECONDS
 from services.im_publisher import LEASE
-from services.im_relay import LONGEST_BACKOFF
+from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from services.leased_worker import backoff
 from storage.relay_cursors import RelayCursorStore
+from tencent.errors import ImRejected
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
 
@@ -118,18 +121,80 @@ async def test_publishing_never_waits_and_pending_wakes_are_bounded(
 
 @gen_test
 async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) -> None:
-    del relays.simulator.im.groups["qlive1"]
-    soon = int(relays.clock() * 1000) + 60_000
+    send_group_msg = relays.im.send_group_msg
+
+    async def reject_gifts(group_id: str, text: str, *message) -> None:
+        if '"gift"' in text:
+            raise ImRejected(80001, "dirty words")
+        await send_group_msg(group_id, text, *message)
+
+    relays.im.send_group_msg = reject_gifts
     with capture_logs() as logs:
         async with relays.running() as relay:
             relay.publish(1, relays.rooms.add_gifts(1, 1))
-            relay.publish(
-                1, relays.rooms.add_event(1, "micro_invite", {**face(GUEST), "expires_at": soon})
-            )
+            relay.publish(1, relays.rooms.add_event(1, "live_end"))
+            await relays.until_idle(relay)
+    assert relays.types == ["over"]
+    refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
+    assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 80001)]
+    assert await relays.ordered_replacements() == []
+
+
+@gen_test
+async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
+    relays: RelayFixture,
+) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_sent(1)
+        relays.dissolve_group(1)
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        await relays.until_postponed()
+        assert await relays.ordered_replacements() == [(1, "qlive1")]
+        relay.publish(1, relays.replace_group(1, "qlive_new"))
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        relays.clock.now += GROUP_RETRY_SECONDS
+        await relays.until_idle(relay)
+    sent = [(m["group"], json.loads(m["text"])["type"]) for m in relays.messages]
+    assert sent == [("qlive1", "gift"), *[("qlive_new", "gift")] * 2, ("qlive_new", "over")]
+    row = await relays.cursors.find_one({"_id": 1})
+    assert (row["seq"], row["over"]) == (5, True)
+
+
+@gen_test
+async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixture) -> None:
+    relays.dissolve_group(1)
+    soon = int(relays.clock() * 1000) + 600_000
+    invitation = {**face(GUEST), "expires_at": soon}
+    with capture_logs() as logs:
+        async with relays.running() as relay:
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            relay.publish(1, relays.rooms.add_event(1, "micro_invite", invitation))
+            await relays.until_postponed()
+            relays.clock.now += EXPECTED_SECONDS
             await relays.until_idle(relay)
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
+
+
+@gen_test
+async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixture) -> None:
+    relays.dissolve_group(1)
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_postponed()
+        relays.clock.now += EXPECTED_SECONDS
+        relay.publish(1, relays.rooms.add_gifts(1, 9))
+        await relays.until_idle(relay)
+        await relays.orders.update_many({}, {"$set": {"state": "failed"}})
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+        assert len(await relays.ordered_replacements()) == 1
+        relays.clock.now += ORDER_AGAIN_SECONDS
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_postponed()
+    assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
 
 
 @gen_test

@@ -82,6 +82,7 @@ async def test_key_index_of_the_outbox_holds_only_unclaimed_messages_with_a_key(
         ("users", ("nickname",)),
         ("rooms", ("status", "started_at")),
         ("rooms", ("due_at",)),
+        ("rooms", ("group_id",)),
         ("members", ("live_id", "epoch", "gender", "role", "entered_at")),
         ("members", ("due_at",)),
         ("members", ("process", "seen_at")),

@@ -29,7 +29,6 @@ gen_test = pytest.mark.gen_test(timeout=60)
 @gen_test
 async def test_host_has_one_permanent_room(stores: StoresFixture) -> None:
     first = await stores.rooms.get_or_create(HOST)
-    assert first == (first[0], f"qlive{first[0]}", False)
     assert await stores.rooms.get_or_create(HOST) == first
     assert (await stores.rooms.get_or_create(BERT))[0] != first[0]
     room = await load_room(stores, first[0])
@@ -62,22 +61,9 @@ async def test_get_or_create_returns_the_room_of_a_concurrent_process(
             await rows.insert_one({"_id": 0, "host_id": HOST.user_id})
 
     monkeypatch.setattr(stores.rooms, "_rooms", ConcurrentCreation())
-    live_id, group_id, ready = await stores.rooms.get_or_create(HOST)
-    assert (group_id, ready) == (f"qlive{live_id}", False)
-    assert await rows.count_documents({}) == 1
-
-
-@gen_test
-async def test_detached_group_gets_a_new_name_and_is_not_ready(stores: StoresFixture) -> None:
-    live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
-    assert await stores.rooms.detach_group(HOST.user_id) is None
-    await stores.rooms.set_group_ready(live_id)
-    assert await stores.rooms.get_or_create(HOST) == (live_id, group_id, True)
-    assert await stores.rooms.detach_group(HOST.user_id) == group_id
-    _, renamed, ready = await stores.rooms.get_or_create(HOST)
+    _, _, ready = await stores.rooms.get_or_create(HOST)
     assert not ready
-    assert renamed.startswith(f"{group_id}-")
-    assert await stores.rooms.detach_group("unknown") is None
+    assert await rows.count_documents({}) == 1
 
 
 @gen_test

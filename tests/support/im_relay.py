@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rooms.events import NumberedEvent
+from services.group_repairs import GroupRepairs
 from services.im_publisher import RelayedRoom
 from services.im_relay import ImRelay
 from storage.database import Database
+from storage.outbox import OutboxStore
 from storage.relay_cursors import RelayCursorStore
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
@@ -40,6 +42,7 @@ class MemoryRoomLogs:
         self.clock = clock
         self.logs: dict[int, list[NumberedEvent]] = {}
         self.epochs: dict[int, str] = {}
+        self.group_ids = {live_id: f"qlive{live_id}" for live_id in range(1, 41)}
         self.num_list = [0, 0, 0, 0]
         self.on_mic: list[Payload] = []
 
@@ -81,9 +84,8 @@ class MemoryRoomLogs:
         log = self.logs[live_id]
         live = not (log and log[-1].type == "live_end")
         epoch, guests = self.epochs[live_id], self.on_mic
-        return RelayedRoom(
-            f"qlive{live_id}", HOST, epoch, len(log), live, list(self.num_list), guests
-        )
+        group_id = self.group_ids[live_id]
+        return RelayedRoom(group_id, HOST, epoch, len(log), live, list(self.num_list), guests)
 
 
 class RelayFixture:
@@ -96,10 +98,11 @@ class RelayFixture:
         self.database = Database(mongo_uri, NAME)
         self.cursors = self.database.collection("relays")
         self.store = RelayCursorStore(self.database)
+        self.orders = self.database.collection("errands")
         for user_id in (HOST, GUEST):
             simulator.im.accounts[user_id] = {}
-        for live_id in range(1, 41):
-            simulator.im.groups[f"qlive{live_id}"] = {}
+        for group_id in self.rooms.group_ids.values():
+            simulator.im.groups[group_id] = {}
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock(), UTC)
@@ -115,6 +118,7 @@ class RelayFixture:
             "room_log": self.rooms,
             "im": self.im,
             "load_room": self.rooms.load,
+            "repairs": GroupRepairs(OutboxStore(self.database), clock=self.clock),
         }
         times = {"now": self.now, "clock": self.clock, "sleep": self.sleep, "idle": 0.01}
         return ImRelay(**{**parts, **times, **replaced})
@@ -128,6 +132,22 @@ class RelayFixture:
         finally:
             stopping.set()
             await task
+
+    # ---- dissolved groups
+
+    def dissolve_group(self, live_id: int) -> None:
+        del self.simulator.im.groups[self.rooms.group_ids[live_id]]
+
+    def replace_group(self, live_id: int, group_id: str) -> list[NumberedEvent]:
+        """As the outbox does; returns the event."""
+        self.simulator.im.groups[group_id] = {}
+        self.rooms.group_ids[live_id] = group_id
+        return self.rooms.add_event(live_id, "group", {"group_id": group_id})
+
+    async def ordered_replacements(self) -> list[tuple[int, str]]:
+        """(live_id, dissolved group) of each ordered replacement."""
+        rows = await self.orders.find({"kind": "replace_group"}).to_list()
+        return [(row["payload"]["live_id"], row["payload"]["group_id"]) for row in rows]
 
     # ---- messages that IM has received
 

@@ -38,6 +38,7 @@ from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.presence import PresenceStore
 from storage.rankings import RankingStore
+from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
@@ -59,6 +60,7 @@ class StoresFixture:
     tokens: TokenStore
     members: MemberStore
     rooms: RoomStore
+    room_groups: RoomGroupStore
     gifts: GiftStore
     blocks: RechargeBlockStore
     configs: ConfigStore
@@ -76,6 +78,7 @@ class StoresFixture:
             self.tokens,
             self.members,
             self.rooms,
+            self.room_groups,
             self.gifts,
             self.blocks,
             self.configs,
@@ -130,6 +133,7 @@ def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
         TokenStore(database, days=30),
         members,
         RoomStore(database, members, counters, outbox, drops_streams=drops_streams),
+        RoomGroupStore(database),
         GiftStore(database, counters),
         RechargeBlockStore(database, counters),
         ConfigStore(database, counters),

@@ -1,0 +1,73 @@
+"""Creates the chat groups of rooms at Tencent IM, and replaces those that IM has dissolved."""
+
+import structlog
+
+from rooms.keeper import Keeper
+from rooms.members import Person
+from storage.room_groups import RoomGroupStore
+from tencent.errors import ImGroupMissing, ImGroupTaken
+from tencent.im import ImClient
+
+log = structlog.get_logger("services.groups")
+
+MAX_IDS = 3
+"""Ids tried for one group: a random one is hardly ever in use."""
+
+
+class GroupService:
+    """Everything here is safe to repeat, by several processes at once, too."""
+
+    def __init__(self, groups: RoomGroupStore, keeper: Keeper, im: ImClient) -> None:
+        self._groups = groups
+        self._keeper = keeper
+        self._im = im
+
+    async def ensure(self, live_id: int, group_id: str) -> None:
+        """Create the group if it does not exist, unless the room has another one by now."""
+        room = await self._keeper.load(live_id)
+        if room.group_id == group_id:
+            await self.create(live_id, group_id, room.owner.person)
+
+    async def create(self, live_id: int, group_id: str, host: Person) -> None:
+        """Create the room's group, under another id if others use this one.
+
+        ServiceUnavailable, ImRejected.
+        """
+        try:
+            await self._create_at_im(group_id, host)
+        except (ImGroupTaken, ImGroupMissing):
+            await self.replace(live_id, group_id)
+        else:
+            await self._groups.mark_ready(live_id, group_id)
+
+    async def replace(self, live_id: int, dissolved: str) -> None:
+        """Give the room a new group, unless it no longer has the one that was dissolved.
+
+        The new id is stored before IM learns it, so that a repetition continues with the same.
+        ServiceUnavailable, ImRejected.
+        """
+        host = (await self._keeper.load(live_id)).owner.person
+        group_id = await self._create_planned(live_id, dissolved, host)
+        if group_id is None:
+            return
+        if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
+            log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
+        await self._groups.mark_ready(live_id, group_id)
+
+    async def _create_planned(
+        self, live_id: int, dissolved: str, host: Person, taken: str = "", tries: int = MAX_IDS
+    ) -> str | None:
+        """Create the planned group: its id, None if the room has another group by now."""
+        group_id = await self._groups.plan(live_id, dissolved, taken=taken)
+        if group_id is None:
+            return None
+        try:
+            await self._create_at_im(group_id, host)
+        except ImGroupTaken:
+            if tries == 1:
+                raise
+            return await self._create_planned(live_id, dissolved, host, group_id, tries - 1)
+        return group_id
+
+    async def _create_at_im(self, group_id: str, host: Person) -> None:
+        await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

@@ -1,0 +1,154 @@
+"""Chat groups that Tencent IM has dissolved, or has for others: a complete server."""
+
+import re
+from typing import Any
+
+import pytest
+
+from runtime.process import ServerProcess
+from services import im_relay
+from tencent.errors import ImMisconfigured, ImRejected
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.waiting import until
+
+server_test = pytest.mark.gen_test(timeout=30)
+ENTER = "qlive_room/matchmaker_enter/"
+
+
+class ImFixture:
+    """The IM of the simulator."""
+
+    def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
+        assert server.simulator_ref
+        self._api = api
+        self._im: Any = server.simulator_ref.simulator.im  # type: ignore[union-attr]
+
+    @property
+    def groups(self) -> list[str]:
+        return list(self._im.groups)
+
+    @property
+    def gifts_to(self) -> list[str]:
+        """The group of each gift message."""
+        return [it["group"] for it in self._im.messages if '"type": "gift"' in it["text"]]
+
+    async def dissolve(self, group_id: str, report: str = "once") -> None:
+        await self._change(group_id=group_id, outcome="dissolved", report=report)
+
+    async def take(self, group_id: str) -> None:
+        """Let others have a group of this id."""
+        await self._change(group_id=group_id, outcome="taken")
+
+    async def _change(self, **change: str) -> None:
+        (await self._api.request("POST", "/sim/group", json=change)).ok()
+
+
+@pytest.fixture
+def im(api: ApiFixture, server: ServerProcess) -> ImFixture:
+    return ImFixture(api, server)
+
+
+async def group_of(host: ApiClient) -> str:
+    group_id: str = (await host.get("qlive_user/get_user_state/")).ok()["group_id"]
+    return group_id
+
+
+async def matchmaker(api: ApiFixture) -> ApiClient:
+    host = await api.user("红娘", 2)
+    (await api.ops("PATCH", f"users/{host.id}", is_matchmaker=True)).ok()
+    return host
+
+
+# ---- creation
+
+
+@server_test
+async def test_first_entry_creates_a_group_under_an_id_that_cannot_be_guessed(
+    api: ApiFixture, im: ImFixture
+) -> None:
+    host = await matchmaker(api)
+    group_id = (await host.post(ENTER)).ok()["group_id"]
+    assert re.fullmatch("qlive_[0-9a-f]{24}", group_id)
+    assert im.groups == [group_id]
+
+
+@server_test
+async def test_host_enters_with_another_group_if_others_have_its_id(
+    api: ApiFixture, im: ImFixture, db: Any
+) -> None:
+    host = await matchmaker(api)
+    await api.outage("im", status=500)
+    assert (await host.post(ENTER)).refusal == (503, "im_away")
+    await api.outage("im")
+    planned = db.rooms.find_one()["group_id"]
+    await im.take(planned)
+    group_id = (await host.post(ENTER)).ok()["group_id"]
+    assert group_id != planned
+    assert im.groups == [planned, group_id]
+    assert await group_of(host) == group_id
+
+
+@pytest.mark.parametrize("error", [ImRejected(10036, "quota"), ImMisconfigured()])
+@server_test
+async def test_refusal_by_im_is_not_answered_like_an_outage(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(server.context.tencent.im, "create_group", refuse)
+    reply = await (await matchmaker(api)).post(ENTER)
+    assert reply.refusal == (503, "im_refused")
+    assert "refused" in reply.json["detail"]
+    assert "try again" not in reply.json["detail"]
+
+
+# ---- dissolved groups
+
+
+@server_test
+async def test_room_receives_its_new_group_and_the_relay_continues_there(
+    api: ApiFixture, im: ImFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(im_relay, "GROUP_RETRY_SECONDS", 0.1)
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id, gold=10)
+    dissolved = await group_of(host)
+    socket = await guest.connect()
+    await socket.next("snapshot")
+    await im.dissolve(dissolved, report="never")
+    (await guest.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=1)).ok()
+    await socket.next("gift")
+    group_id = (await socket.next("group"))["data"]["group_id"]
+    assert group_id != dissolved
+    await until(lambda: im.gifts_to == [group_id])
+    assert im.groups == [group_id]
+    assert await group_of(guest) == group_id
+    assert (await host.post(ENTER)).ok()["group_id"] == group_id
+    [listed] = (await guest.get("get_livelist/")).ok()
+    assert listed["group_id"] == group_id
+    late = await host.connect()
+    assert (await late.next("snapshot"))["data"]["group_id"] == group_id
+
+
+@pytest.mark.parametrize("changes", [{"im": {"relay": False}}])
+@server_test
+async def test_callback_about_a_dissolved_group_replaces_it(api: ApiFixture, im: ImFixture) -> None:
+    host = await api.host()
+    socket = await host.connect()
+    await socket.next("snapshot")
+    await im.dissolve(await group_of(host))
+    group_id = (await socket.next("group"))["data"]["group_id"]
+    assert im.groups == [group_id]
+    assert await group_of(host) == group_id
+
+
+@pytest.mark.parametrize("changes", [{"im": {"relay": False}}])
+@server_test
+async def test_next_live_creates_a_dissolved_group_again(api: ApiFixture, im: ImFixture) -> None:
+    host = await api.host()
+    group_id = await group_of(host)
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    await im.dissolve(group_id, report="never")
+    assert (await host.post(ENTER)).ok()["group_id"] == group_id
+    await until(lambda: im.groups == [group_id])
