@@ -13,6 +13,7 @@ import structlog
 
 from core.errors import QLiveError
 from services.leased_worker import LeasedWorker, backoff
+from storage.errors import storage_error
 from storage.outbox import OutboxMessage, OutboxStore
 from tencent.errors import ImRejected
 
@@ -85,7 +86,8 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
         except (QLiveError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}", False
         except Exception as error:
-            # A bug. Its text may contain secrets: the store gets the type only.
-            log.exception("outbox_action_crashed", kind=message.kind, id=message.id)
+            if not storage_error(error):
+                # A bug. Its text may contain secrets: the store gets the type only.
+                log.exception("outbox_action_crashed", kind=message.kind, id=message.id)
             return type(error).__name__, False
         return "", False

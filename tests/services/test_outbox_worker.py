@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from services import leased_worker, outbox_worker
@@ -259,6 +260,20 @@ async def test_a_crash_is_retried_and_its_text_is_not_stored():
     assert ("done", "fine") in calls
     again = next(call for call in calls if call[0] == "reschedule")
     assert again[3] == "KeyError"
+
+
+@gen_test
+async def test_an_outage_of_the_database_during_an_action_is_not_logged_as_a_crash():
+    async def read_a_user(_payload: dict) -> None:
+        raise ServerSelectionTimeoutError("no primary")
+
+    store = MemoryOutboxStore()
+    store.add("import")
+    with capture_logs() as logs:
+        async with running(store, {"import": read_a_user}):
+            call, _, _, reason = await store.calls.get()
+    assert (call, reason) == ("reschedule", "ServerSelectionTimeoutError")
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 @gen_test
