@@ -100,6 +100,8 @@ class RedisSettings(SettingsSection):
 
 class AuthSettings(SettingsSection):
     token_days: Count = 30
+    session_days: Count = 180
+    sig_hours: Count = 24
     sealing_key: Secret = ""
 
 

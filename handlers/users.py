@@ -169,8 +169,8 @@ def public_profile(user: User) -> responses.UserInfoResponse:
 
 
 def sig_seconds(handler: Handler) -> int:
-    """Lifetime of a UserSig in seconds, the same as a token's."""
-    return handler.context.settings.auth.token_days * 86_400
+    """Lifetime of a UserSig in seconds."""
+    return handler.context.settings.auth.sig_hours * 3600
 
 
 def _info(

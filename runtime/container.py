@@ -44,6 +44,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     stores = Stores(
         database,
         token_days=settings.auth.token_days,
+        session_days=settings.auth.session_days,
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )

@@ -15,7 +15,7 @@ class TokenCache:
     """Caches the owners of tokens.
 
     A revocation in any process removes the entry; a gap or an outage of the bus clears the cache.
-    No entry outlives its token, since the read that fills it also renews the token.
+    An entry may outlive a token that expires, by TTL_SECONDS at most.
     """
 
     def __init__(self, tokens: TokenStore, bus: Bus) -> None:

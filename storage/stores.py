@@ -32,14 +32,21 @@ class Stores:
     """One instance of each store for a process."""
 
     def __init__(
-        self, database: Database, *, token_days: int, grace: GracePolicy, drops_streams: bool
+        self,
+        database: Database,
+        *,
+        token_days: int,
+        session_days: int,
+        grace: GracePolicy,
+        drops_streams: bool,
     ) -> None:
-        """`token_days` is the lifetime of an unused token, `grace` how long a member may be away;
-        `drops_streams` makes CSS end streams that are no longer allowed."""
+        """`token_days` is the lifetime of an unused token, `session_days` that of any; `grace` is
+        how long a member may be away; `drops_streams` makes CSS end streams that are no longer
+        allowed."""
         counters = CounterStore(database)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members)
-        self.tokens = TokenStore(database, token_days)
+        self.tokens = TokenStore(database, token_days, session_days)
         self.outbox = OutboxStore(database)
         self.rooms = RoomStore(
             database, self.members, counters, self.outbox, drops_streams=drops_streams

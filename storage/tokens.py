@@ -2,23 +2,40 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.database import Collection, Database
+from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id
 
 MAX_PER_USER = 5
 _RENEW_AFTER = timedelta(hours=1)
+_ENDED: Document = {"revoked": True, "settled": True}
+"""Fields of a token whose session was ended by others: there is no logout to complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserSession:
+    """A valid token, without the token itself; `id` is its hash."""
+
+    id: str
+    made_at: datetime
+    used_at: datetime
+    """The last use, at most _RENEW_AFTER too early."""
+    expires_at: datetime
 
 
 class TokenStore:
-    """Tokens of 40 hex digits that expire `days` after their last use."""
+    """Tokens of 40 hex digits that expire `days` after their last use, at latest `session_days`
+    after they were issued."""
 
-    def __init__(self, database: Database, days: int) -> None:
+    def __init__(self, database: Database, days: int, session_days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
-        self._lifetime = timedelta(days=days)
+        self._unused_lifetime = timedelta(days=days)
+        self._lifetime = timedelta(days=session_days)
 
     async def make_indexes(self) -> None:
         await self._tokens.create_index("user_id")
@@ -28,7 +45,7 @@ class TokenStore:
         """A new token, and the ids of the tokens deleted for it: the oldest beyond MAX_PER_USER."""
         token = secrets.token_hex(20)
         now = datetime.now(UTC)
-        row = {"user_id": user_id, "made_at": now, "expires_at": now + self._lifetime}
+        row = {"user_id": user_id, "made_at": now, **self._used(now, made_at=now)}
         await self._tokens.insert_one({"_id": token_id(token), **row})
         mine = self._tokens.find({"user_id": user_id, "revoked": None}, {"_id": 1})
         old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(MAX_PER_USER).to_list()
@@ -40,16 +57,50 @@ class TokenStore:
     async def user_id_of(self, token: str) -> str | None:
         """The user_id, or None if the token is unknown, revoked or expired.
 
-        Extends the expiry, at most once per _RENEW_AFTER.
+        Stores the use and extends the expiry, at most once per _RENEW_AFTER.
         """
         row = await self._by_id.get(token_id(token))
         now = datetime.now(UTC)
-        if row is None or row["expires_at"] <= now or row.get("revoked"):
+        if row is None or not self._is_valid(row, now):
             return None
-        if row["expires_at"] < now + self._lifetime - _RENEW_AFTER:
-            renewed = {"$set": {"expires_at": now + self._lifetime}}
-            await self._tokens.update_one({"_id": row["_id"]}, renewed)
+        used = self._used(now, made_at=row["made_at"])
+        extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
+        if extends or _used_at(row) < now - _RENEW_AFTER:
+            await self._tokens.update_one({"_id": row["_id"]}, {"$set": used})
         return str(row["user_id"])
+
+    async def owner_of(self, token: str) -> str | None:
+        """The user_id even of a revoked token; None if the token is unknown or deleted."""
+        row = await self._by_id.get(token_id(token))
+        return str(row["user_id"]) if row else None
+
+    async def invalid(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Those of the token ids that are no longer valid, with the user_id of stored ones."""
+        now = datetime.now(UTC)
+        rows = await self._tokens.find({"_id": {"$in": list(ids)}}).to_list()
+        valid = {row["_id"] for row in rows if self._is_valid(row, now)}
+        owners = {row["_id"]: str(row["user_id"]) for row in rows}
+        return {id_: owners.get(id_) for id_ in ids if id_ not in valid}
+
+    # ---- sessions of a user
+
+    async def sessions(self, user_id: str) -> list[UserSession]:
+        """The user's valid tokens, newest first."""
+        found = self._tokens.find({"user_id": user_id, "revoked": None})
+        rows = await found.sort([("made_at", -1), ("_id", 1)]).to_list()
+        now = datetime.now(UTC)
+        return [_session_from(row) for row in rows if self._is_valid(row, now)]
+
+    async def end_sessions(self, user_id: str, id_: str | None = None) -> list[str]:
+        """Revoke all tokens of a user, or the one with this id; returns the ids of the revoked.
+
+        Their rows are kept until they expire, so that a banned user's are recognized.
+        """
+        mine = {"user_id": user_id, "revoked": None, **({"_id": id_} if id_ else {})}
+        ids = [row["_id"] for row in await self._tokens.find(mine, {"_id": 1}).to_list()]
+        # The condition again: a logout that began meanwhile is to complete.
+        await self._tokens.update_many({**mine, "_id": {"$in": ids}}, {"$set": _ENDED})
+        return ids
 
     async def revoke(self, token: str) -> None:
         """Revoke a token; its row is kept for a day, so that a logout can be repeated."""
@@ -65,8 +116,28 @@ class TokenStore:
         row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
         return (str(row["user_id"]), row.get("settled", False)) if row else None
 
+    def _is_valid(self, row: Document, now: datetime) -> bool:
+        """Checks the lifetime as well: workers of an earlier version renew without limit."""
+        lives = row["expires_at"] > now and row["made_at"] + self._lifetime > now
+        return lives and not row.get("revoked")
+
+    def _used(self, now: datetime, *, made_at: datetime) -> Document:
+        """Fields to set at a use of the token."""
+        expires_at = min(now + self._unused_lifetime, made_at + self._lifetime)
+        return {"used_at": now, "expires_at": expires_at}
+
     async def _set(self, token: str, **fields: Any) -> None:
         await self._tokens.update_one({"_id": token_id(token)}, {"$set": fields})
+
+
+def _session_from(row: Document) -> UserSession:
+    return UserSession(row["_id"], row["made_at"], _used_at(row), row["expires_at"])
+
+
+def _used_at(row: Document) -> datetime:
+    """Missing in rows of an earlier version until their next use."""
+    used_at: datetime = row.get("used_at") or row["made_at"]
+    return used_at
 
 
 def token_id(token: str) -> str:

@@ -12,7 +12,8 @@ ADMIN_RENEW_AFTER_SECONDS = ADMIN_TTL_SECONDS // 2
 class UserSigSigner:
     """Signs UserSigs for one Tencent IM application.
 
-    Any holder of a UserSig acts as its user until it expires; it cannot be revoked individually.
+    Any holder of a UserSig acts as its user until it expires, or until `ImClient.kick` ends all
+    that were signed before for this user.
     """
 
     def __init__(self, sdk_app_id: int, key: str) -> None:

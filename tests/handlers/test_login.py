@@ -11,6 +11,7 @@ import pytest
 from runtime.process import ServerProcess
 from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+from tests.support.usersig import decode_usersig
 
 APP = "wxca891295c56f2c79"
 OTHER_APP = "wx0123456789abcdef"
@@ -48,7 +49,7 @@ async def test_login_returns_a_token_and_user_sign(api: ApiFixture, server: Serv
     assert re.fullmatch(r"[0-9]{8}", reply["user_id"])
     assert reply["user_id"] == anna.id
     assert reply["sdk_app_id"] == str(server.settings.im.sdk_app_id)
-    assert reply["user_sign"]
+    assert decode_usersig(reply["user_sign"])["TLS.expire"] == 24 * 3600
     assert "live_id" not in reply
     client = ApiClient(api, "anna", reply)
     assert (await client.get("qlive_user/get_userinfo/")).ok()["user_id"] == anna.id

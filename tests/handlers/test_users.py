@@ -7,6 +7,7 @@ import pytest
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
 from tests.support.mic import take_seat, user_type
+from tests.support.usersig import decode_usersig
 from tests.support.waiting import until
 
 
@@ -181,7 +182,10 @@ async def test_own_profile_includes_balance_and_user_sig(api: ApiFixture) -> Non
     assert own["user_sig"]
     now = datetime.now(UTC)
     valid_for = parse_time(own["user_sig_expired"]) - now
-    assert timedelta(days=29) < valid_for <= timedelta(days=30, seconds=1)
+    assert timedelta(hours=23) < valid_for <= timedelta(hours=24, seconds=1)
+    ticket = decode_usersig(own["user_sig"])
+    assert ticket["TLS.identifier"] == anna.id
+    assert ticket["TLS.expire"] == 24 * 3600
     assert timedelta(0) <= now - parse_time(own["create_time"]) < timedelta(seconds=20)
     assert timedelta(0) <= now - parse_time(own["last_login_time"]) < timedelta(seconds=20)
     by_id = (await anna.get("qlive_user/get_userinfo/", user_id=anna.id)).ok()

@@ -45,8 +45,9 @@ def restored(mongo: MongoClient[Any]) -> Iterator[Database[dict[str, Any]]]:
                 collection.create_index([tuple(key) for key in index["keys"]], **options)
         if rows:
             collection.insert_many(rows)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    mongo[DATABASE]["tokens"].update_many({}, {"$set": {"expires_at": tomorrow}})
+    now = datetime.now(UTC)
+    times = {"made_at": now - timedelta(days=1), "expires_at": now + timedelta(days=1)}
+    mongo[DATABASE]["tokens"].update_many({}, {"$set": times})
     yield mongo[DATABASE]
     mongo.drop_database(DATABASE)
 

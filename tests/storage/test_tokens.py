@@ -66,6 +66,68 @@ async def test_revoked_token_is_invalid_and_other_tokens_stay_valid(stores: Stor
 
 
 @gen_test
+async def test_sessions_are_the_valid_tokens_with_their_last_use(stores: StoresFixture) -> None:
+    first = await issue(stores, "anna")
+    await shift(
+        stores,
+        made_at=timedelta(days=-2),
+        used_at=timedelta(days=-1),
+        expires_at=timedelta(days=-1),
+    )
+    second, revoked = await issue(stores, "anna"), await issue(stores, "anna")
+    await issue(stores, "bert")
+    await stores.tokens.revoke(revoked)
+    newest, oldest = await stores.tokens.sessions("anna")
+    assert (newest.id, oldest.id) == (token_id(second), token_id(first))
+    assert newest.used_at == newest.made_at
+    assert oldest.used_at - oldest.made_at == timedelta(days=1)
+    await stores.tokens.user_id_of(first)
+    assert (await stores.tokens.sessions("anna"))[1].used_at > newest.made_at - timedelta(minutes=1)
+
+
+@gen_test
+async def test_last_use_of_a_session_of_an_earlier_version_is_its_login(
+    stores: StoresFixture,
+) -> None:
+    await issue(stores, "anna")
+    tokens = stores.database.collection("tokens")
+    await tokens.update_many({}, {"$unset": {"used_at": ""}})
+    (session,) = await stores.tokens.sessions("anna")
+    assert session.used_at == session.made_at
+
+
+@gen_test
+async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFixture) -> None:
+    tokens = [await issue(stores, "anna") for _ in range(3)]
+    ids = [token_id(token) for token in tokens]
+    bert = await issue(stores, "bert")
+    assert await stores.tokens.end_sessions("bert", ids[0]) == [], "not a session of this user"
+    assert await stores.tokens.end_sessions("anna", ids[0]) == [ids[0]]
+    assert await stores.tokens.end_sessions("anna", ids[0]) == []
+    assert [await stores.tokens.user_id_of(token) for token in tokens] == [None, "anna", "anna"]
+    assert set(await stores.tokens.end_sessions("anna")) == set(ids[1:])
+    assert [await stores.tokens.owner_of(token) for token in tokens] == ["anna"] * 3
+    assert await stores.tokens.revoked_owner(tokens[0]) == ("anna", True), "no logout to complete"
+    assert await stores.tokens.user_id_of(bert) == "bert"
+    assert await stores.tokens.owner_of("0" * 40) is None
+
+
+@gen_test
+async def test_invalid_tokens_are_found_in_one_query(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    valid, revoked = await issue(stores, "anna"), await issue(stores, "anna")
+    expired = await issue(stores, "bert")
+    await stores.tokens.revoke(revoked)
+    tokens = stores.database.collection("tokens")
+    await tokens.update_one({"_id": token_id(expired)}, {"$set": {"expires_at": datetime.now(UTC)}})
+    commands.clear()
+    ids = [token_id(token) for token in (valid, revoked, expired, "deleted")]
+    assert await stores.tokens.invalid(ids) == {ids[1]: "anna", ids[2]: "bert", ids[3]: None}
+    assert commands == ["find"]
+
+
+@gen_test
 async def test_revoked_token_does_not_count_towards_the_limit(stores: StoresFixture) -> None:
     valid = [await issue(stores, "anna") for _ in range(MAX_PER_USER - 1)]
     revoked = await issue(stores, "anna")
@@ -105,6 +167,30 @@ async def test_use_of_a_fresh_token_writes_nothing(stores: StoresFixture) -> Non
     before = await rows(stores)
     await stores.tokens.user_id_of(token)
     assert await rows(stores) == before
+
+
+@gen_test
+async def test_use_does_not_extend_a_token_beyond_its_absolute_lifetime(
+    stores: StoresFixture,
+) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, made_at=timedelta(days=-170), expires_at=timedelta(days=-29))
+    assert await stores.tokens.user_id_of(token) == "anna"
+    (row,) = await rows(stores)
+    assert row["expires_at"] == row["made_at"] + timedelta(days=180)
+    assert await stores.tokens.user_id_of(token) == "anna"
+    assert await rows(stores) == [row], "nothing is left to extend"
+
+
+@gen_test
+async def test_token_ends_after_its_absolute_lifetime_though_an_earlier_version_renewed_it(
+    stores: StoresFixture,
+) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, made_at=timedelta(days=-180))
+    assert await stores.tokens.user_id_of(token) is None
+    assert await stores.tokens.sessions("anna") == []
+    assert await stores.tokens.invalid([token_id(token)]) == {token_id(token): "anna"}
 
 
 @gen_test

@@ -130,7 +130,7 @@ def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
     return StoresFixture(
         database,
         UserStore(database, members),
-        TokenStore(database, days=30),
+        TokenStore(database, days=30, session_days=180),
         members,
         RoomStore(database, members, counters, outbox, drops_streams=drops_streams),
         RoomGroupStore(database),
