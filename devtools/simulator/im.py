@@ -1,17 +1,19 @@
-"""Simulated Tencent IM REST API; accounts and groups are kept in memory."""
+"""Simulated Tencent IM: its REST API, and chat clients; accounts and groups are in memory."""
 
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 from devtools.simulator.im_messages import SimulatedMessages
-from devtools.simulator.usersig import usersig_error
+from devtools.simulator.im_sanctions import SimulatedSanctions
+from devtools.simulator.usersig import signed_at, usersig_error
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP, NO_APP = 60003, 60009, 60010, 60006, 60012
 BAD_USER_ID, NO_ACCOUNT, NO_PROFILE, BAD_PROFILE = 70402, 70107, 40003, 40001
 BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND, BAD_GROUP_ID = 10004, 10007, 10010, 10015
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
+MUTED, KICKED = 10017, 70052
 
 # Where Tencent documents two limits, the larger one.
 NAME_BYTES, FACE_BYTES, GROUP_ID_BYTES, USER_ID_BYTES = 100, 500, 48, 32
@@ -23,8 +25,8 @@ Outcome = tuple[int, dict[str, Any]]
 class SimulatedIm:
     """Accounts, groups and messages of one IM application.
 
-    For tests: `accounts` (UserID -> profile), `groups` (GroupId -> create_group request) and
-    `messages` (SimulatedMessages.sent).
+    For tests: `accounts` (UserID -> profile), `groups` (GroupId -> create_group request),
+    `messages` (SimulatedMessages.sent) and `sanctions`.
     """
 
     def __init__(self, sdk_app_id: int, key: str, admin: str, now: Callable[[], float]) -> None:
@@ -32,23 +34,37 @@ class SimulatedIm:
         self.groups: dict[str, dict[str, Any]] = {}
         messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
+        self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
         self._sdk_app_id = sdk_app_id
         self._key = key
         self._admin = admin
         self._now = now
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
+            "/v4/im_open_login_svc/kick": sanctions.kick,
             "/v4/profile/portrait_set": self._portrait_set,
             "/v4/group_open_http_svc/create_group": self._create_group,
             "/v4/group_open_http_svc/get_group_info": self._get_group_info,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
+            "/v4/group_open_http_svc/forbid_send_msg": sanctions.forbid_send_msg,
+            "/v4/group_open_http_svc/get_group_muted_account": sanctions.get_group_muted_account,
             "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
             "/v4/openim/sendmsg": messages.sendmsg,
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Always HTTP 200, the result in ErrorCode."""
-        code, extra = self._outcome(request)
+        return self._envelope(*self._outcome(request))
+
+    def chat(self, request: SimulatorRequest) -> SimulatorReply:
+        """A chat client: `{user_id, user_sig, group_id?}` logs in, and sends to the group.
+
+        Only the envelope is IM's: the protocol of the real client is not public.
+        """
+        content = request.json_object()
+        return self._envelope(NOT_JSON if content is None else self._chat_error(content), {})
+
+    def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
         info = f"error {code}" if code else ""
         return json_reply({**envelope, "ErrorInfo": info, **extra})
@@ -75,6 +91,18 @@ class SimulatedIm:
         if app != self._sdk_app_id:
             return BAD_APP
         return 0 if identifier == self._admin else NOT_ADMIN
+
+    def _chat_error(self, content: dict[str, Any]) -> int:
+        user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
+        if code := usersig_error(usersig, self._key, user_id, self._sdk_app_id, self._now()):
+            return code
+        if self.sanctions.ended(user_id, signed_at(usersig)):
+            return KICKED
+        self.accounts.setdefault(user_id, {})
+        group_id = content.get("group_id")
+        if group_id is not None and group_id not in self.groups:
+            return GROUP_NOT_FOUND
+        return MUTED if self.sanctions.is_muted(str(group_id), user_id) else 0
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:
         user_id = content.get("UserID")
@@ -111,6 +139,7 @@ class SimulatedIm:
             same_owner = group.get("Owner_Account") == owner
             return (USED_BY_OWNER if same_owner else USED_BY_ANOTHER), {}
         self.groups[group_id] = content
+        self.sanctions.forget_group(group_id)  # it may have been dissolved by other means
         return 0, {"GroupId": group_id}
 
     def _get_group_info(self, content: dict[str, Any]) -> Outcome:
@@ -129,7 +158,9 @@ class SimulatedIm:
         return {"GroupId": group_id, "ErrorCode": 0, **info}
 
     def _destroy_group(self, content: dict[str, Any]) -> Outcome:
-        missing = self.groups.pop(str(content.get("GroupId")), None) is None
+        group_id = str(content.get("GroupId"))
+        missing = self.groups.pop(group_id, None) is None
+        self.sanctions.forget_group(group_id)
         return (GROUP_NOT_FOUND if missing else 0), {}
 
 

@@ -92,6 +92,7 @@ class Simulator:
             ("POST", r"/phone/login", "", phone.login),
             ("POST", r"/phone/pay", "", self.payer.answer),
             ("POST", r"/group", "", group_changes.answer),
+            ("POST", r"/phone/chat", "im", self.im.chat),
             (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),

@@ -29,6 +29,12 @@ def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now:
     return 0 if ticket["TLS.sdkappid"] == sdk_app_id else OTHER_APP
 
 
+def signed_at(usersig: str) -> int:
+    """When a UserSig was signed, in Unix seconds; 0 if it is malformed."""
+    ticket = _read(usersig)
+    return int(ticket["TLS.time"]) if ticket else 0
+
+
 def _read(usersig: str) -> dict[str, Any] | None:
     text = usersig.translate(str.maketrans("*-_", "+/="))
     try:

@@ -39,6 +39,7 @@ def call(im):
 
 IMPORT, PORTRAIT = "/im_open_login_svc/account_import", "/profile/portrait_set"
 CREATE, DESTROY = "/group_open_http_svc/create_group", "/group_open_http_svc/destroy_group"
+KICK, MUTE = "/im_open_login_svc/kick", "/group_open_http_svc/forbid_send_msg"
 GROUP_MSG, MSG = "/group_open_http_svc/send_group_msg", "/openim/sendmsg"
 
 
@@ -55,13 +56,14 @@ def test_group_info_has_the_owner_or_an_error_for_each_group(call):
 
 
 def test_documented_calls_get_documented_answers(call, vectors):
-    call(IMPORT, {"UserID": "u_10002"})
+    for user_id in ("u_10001", "u_10002", "u_10003"):
+        call(IMPORT, {"UserID": user_id})
     cases = [
         case
         for case in vectors("im")["rest"]["calls"]
-        if case["path"] in (IMPORT, PORTRAIT, CREATE, DESTROY, GROUP_MSG, MSG)
+        if case["path"] in (IMPORT, KICK, PORTRAIT, CREATE, DESTROY, MUTE, GROUP_MSG, MSG)
     ]
-    assert len(cases) == 11
+    assert len(cases) == 13
     for case in cases:
         answer = call(case["path"], case["request"])
         assert answer["ErrorCode"] == case["response"]["ErrorCode"], case
