@@ -12,33 +12,25 @@ from services.errors import AccountBanned, NotAuthenticated
 from storage.users import User
 
 
-class SignedInHandler(Handler):
-    """Requires a valid token; sets `self.token` and `self.user`."""
+class ActiveUserHandler(Handler):
+    """Requires a valid token and refuses banned accounts; sets `self.token` and `self.user`."""
 
-    admission_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated,)
+    admission_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated, AccountBanned)
     read_only: ClassVar[bool] = False
     """Whether the endpoint has no side effects: its token may be looked up in the cache."""
 
     async def admit(self) -> None:
         self.token = bearer_token(self.request)
-        tokens = self.context.services.token_cache if self.read_only else self.context.stores.tokens
+        services, stores = self.context.services, self.context.stores
+        tokens = services.token_cache if self.read_only else stores.tokens
         user_id = await tokens.user_id_of(self.token) if self.token else None
-        user = await self.context.stores.users.find(user_id) if user_id else None
+        user = await stores.users.find(user_id) if user_id else None
         if user is None:
-            raise NotAuthenticated
+            raise await services.sessions.refusal_of(self.token)
+        if user.banned:
+            raise AccountBanned
         self.user: User = user
         structlog.contextvars.bind_contextvars(user_id=user.user_id)
-
-
-class ActiveUserHandler(SignedInHandler):
-    """Additionally refuses banned accounts; for rooms, gifts and rankings."""
-
-    admission_errors = (NotAuthenticated, AccountBanned)
-
-    async def admit(self) -> None:
-        await super().admit()
-        if self.user.banned:
-            raise AccountBanned
 
 
 def bearer_token(request: HTTPServerRequest) -> str:

@@ -1,11 +1,11 @@
 """Configuration of the mini-program."""
 
-from handlers.auth import SignedInHandler
+from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
 from handlers.schemas import responses
 
 
-class GetConfigsHandler(SignedInHandler):
+class GetConfigsHandler(ActiveUserHandler):
     """All enabled configs except the exchange and withdraw rates."""
 
     read_only = True

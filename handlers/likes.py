@@ -1,13 +1,13 @@
 """Likes between users."""
 
 from core.errors import InvalidParameter
-from handlers.auth import SignedInHandler
+from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
 from handlers.schemas import requests, responses
 from storage.errors import UserNotFound
 
 
-class LikeHandler(SignedInHandler):
+class LikeHandler(ActiveUserHandler):
     """Like a user, remove the like, or read it."""
 
     @endpoint(errors=[UserNotFound])

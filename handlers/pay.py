@@ -1,7 +1,7 @@
 """Recharge: blocks of gold for sale, and payment orders."""
 
 from core.errors import RateLimited
-from handlers.auth import SignedInHandler
+from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
 from handlers.schemas import requests, responses
 from services.errors import SessionKeyMissing
@@ -9,7 +9,7 @@ from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 
 
-class PayHandler(SignedInHandler):
+class PayHandler(ActiveUserHandler):
     """List the blocks of gold, or order one; gold is credited when the payment is confirmed."""
 
     @endpoint()

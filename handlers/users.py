@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.errors import RateLimited
-from handlers.auth import SignedInHandler, bearer_token
+from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
 from handlers.room_views import USER_TYPE, find_membership
 from handlers.schemas import requests, responses
 from rooms.errors import GenderInUse
-from services.errors import NotAuthenticated
+from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound
 from storage.users import User
 from tencent.errors import (
@@ -30,6 +30,7 @@ class LoginHandler(Handler):
             UnknownApp,
             InvalidWechatCode,
             WechatBlocked,
+            AccountBanned,
             RateLimited,
             ServiceUnavailable("wechat"),
         ]
@@ -65,6 +66,7 @@ class CreateUserHandler(Handler):
             InvalidEncryptedData,
             InvalidWechatCode,
             WechatBlocked,
+            AccountBanned,
             RateLimited,
             ServiceUnavailable("wechat"),
         ]
@@ -76,7 +78,7 @@ class CreateUserHandler(Handler):
         return responses.NewUserResponse(**await _credentials(self, user.user_id))
 
 
-class UpdateUserinfoHandler(SignedInHandler):
+class UpdateUserinfoHandler(ActiveUserHandler):
     """Update the profile; the room is notified when a visible user's name or face changes."""
 
     @endpoint(errors=[GenderInUse])
@@ -88,7 +90,7 @@ class UpdateUserinfoHandler(SignedInHandler):
         return own_profile(self, user)
 
 
-class GetUserinfoHandler(SignedInHandler):
+class GetUserinfoHandler(ActiveUserHandler):
     """Own profile including credentials, or another user's public profile."""
 
     read_only = True
@@ -103,7 +105,7 @@ class GetUserinfoHandler(SignedInHandler):
         return responses.UserInfoWithRateResponse(**dict(info), rate=rate)
 
 
-class GetUserStateHandler(SignedInHandler):
+class GetUserStateHandler(ActiveUserHandler):
     """The user's current room and role in it."""
 
     read_only = True
@@ -147,17 +149,22 @@ class LogoutHandler(Handler):
 
 
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
-    """A new token and a UserSig."""
+    """A new token and a UserSig.
+
+    The UserSig is signed before the token is issued, which looks whether the user is banned: the
+    kick of a ban that is stored later ends it.
+    """
     context = handler.context
+    user_sig = context.tencent.user_sigs.sign(user_id, sig_seconds(handler))
     return {
-        "token": await context.services.sign_in.issue_token(user_id),
+        "token": await context.services.sessions.begin(user_id),
         "user_id": user_id,
-        "user_sign": context.tencent.user_sigs.sign(user_id, sig_seconds(handler)),
+        "user_sign": user_sig,
         "sdk_app_id": str(context.settings.im.sdk_app_id),
     }
 
 
-def own_profile(handler: SignedInHandler, user: User) -> responses.UserInfoResponse:
+def own_profile(handler: ActiveUserHandler, user: User) -> responses.UserInfoResponse:
     seconds = sig_seconds(handler)
     sig = handler.context.tencent.user_sigs.sign(user.user_id, seconds)
     expires = datetime.now(UTC) + timedelta(seconds=seconds)

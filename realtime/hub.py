@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -106,7 +106,7 @@ class Hub:
                 if channel := self._channels.get(message.live_id):
                     channel.on_connection_opened(message.epoch, message.user_id, message.number)
             case TokenRevoked():
-                self._on_token_revoked(message)
+                self.end_sessions({message.token_id: CloseCode.TOKEN})
             case EventPublished():
                 self._on_event_published(message)
             case AudienceChanged():
@@ -158,6 +158,16 @@ class Hub:
             del channel.sockets[outbox.user_id]
             self._drop_if_idle(channel)
 
+    def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
+        """Close the sockets of these token ids, joining ones included, with their codes."""
+        for channel, outbox in self.members:
+            if code := codes.get(outbox.token_id):
+                channel.evict(outbox.user_id, code)
+                self._drop_if_idle(channel)
+        for outbox in self.authenticated:
+            if code := codes.get(outbox.token_id):
+                outbox.close(code)
+
     @property
     def sockets(self) -> int:
         return sum(len(channel.sockets) for channel in self._channels.values())
@@ -176,6 +186,11 @@ class Hub:
     def here(self) -> list[MemberSocket]:
         """Open member sockets, joining ones included."""
         return [o.connection for o in self._open if o.connection and not o.closed]
+
+    @property
+    def authenticated(self) -> list[Outbox]:
+        """Open connections whose token is known, joining ones included."""
+        return [outbox for outbox in self._open if outbox.token_id]
 
     @property
     def channels(self) -> list[Channel]:
@@ -312,15 +327,10 @@ class Hub:
             if message.live_id in (None, channel.live_id):
                 channel.evict(message.user_id, message.code, message.number)
                 self._drop_if_idle(channel)
-
-    def _on_token_revoked(self, message: TokenRevoked) -> None:
-        for channel, outbox in self.members:
-            if outbox.token_id == message.token_id:
-                channel.evict(outbox.user_id, CloseCode.TOKEN)
-                self._drop_if_idle(channel)
-        for outbox in list(self._open):
-            if outbox.token_id == message.token_id:
-                outbox.close(CloseCode.TOKEN)
+        if message.live_id is None:
+            for outbox in self.authenticated:  # joining ones, too
+                if outbox.user_id == message.user_id:
+                    outbox.close(message.code)
 
     async def _close_unauthorized(
         self, channel: Channel, outbox: Outbox, reason_to_close: ReasonToClose

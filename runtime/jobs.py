@@ -10,7 +10,9 @@ from handlers.context import Context
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks
+from services import session_check
 from services.membership_reconciler import MembershipReconciler
+from services.session_check import OpenSessionCheck
 from services.unpaid_orders import NORMAL_OUTCOMES
 
 log = structlog.get_logger("qlive.jobs")
@@ -37,7 +39,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     every(lease / 3, "sweep", context.realtime.lease.sweep)
     every(SILENT_INTERVAL, "silent", presence.mark_silent_away)
-    every(0.5, "evictions", context.services.moderation.receive_evictions)
+    every(0.5, "evictions", context.services.evictions.receive)
+    every(session_check.INTERVAL, "sessions", _session_check(context).run)
     every(1, "memberships", _membership_reconciler(context).check)
     every(5, "orders", lambda: _sweep_orders(context))
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
@@ -60,11 +63,15 @@ def _membership_reconciler(context: Context) -> MembershipReconciler:
     return MembershipReconciler(
         context.realtime,
         context.stores.presence,
-        context.services.moderation,
+        context.services.evictions,
         context.services.room_access,
         process_id=context.process_id,
         lease_seconds=context.settings.presence.lease_seconds,
     )
+
+
+def _session_check(context: Context) -> OpenSessionCheck:
+    return OpenSessionCheck(context.realtime.hub, context.stores.tokens, context.stores.users)
 
 
 async def _send_heartbeats(context: Context) -> None:

@@ -66,7 +66,7 @@ class ServerProcess:
         if args is None or args.first:
             await self._store_first_data(context)
         await context.realtime.lease.renew()
-        await context.services.moderation.receive_evictions()  # skips the older ones
+        await context.services.evictions.receive()  # skips the older ones
         gauges.register(context)
         jobs.start_bus(self._bus_tasks, context)
         jobs.start_jobs(self._jobs, context)

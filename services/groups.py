@@ -2,8 +2,10 @@
 
 import structlog
 
+from core.clock import now_ms
 from rooms.keeper import Keeper
 from rooms.members import Person
+from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient
@@ -17,10 +19,13 @@ MAX_IDS = 3
 class GroupService:
     """Everything here is safe to repeat, by several processes at once, too."""
 
-    def __init__(self, groups: RoomGroupStore, keeper: Keeper, im: ImClient) -> None:
+    def __init__(
+        self, groups: RoomGroupStore, keeper: Keeper, im: ImClient, outbox: OutboxStore
+    ) -> None:
         self._groups = groups
         self._keeper = keeper
         self._im = im
+        self._outbox = outbox
 
     async def ensure(self, live_id: int, group_id: str) -> None:
         """Create the group if it does not exist, unless the room has another one by now."""
@@ -38,7 +43,7 @@ class GroupService:
         except (ImGroupTaken, ImGroupMissing):
             await self.replace(live_id, group_id)
         else:
-            await self._groups.mark_ready(live_id, group_id)
+            await self._mark_ready(live_id, group_id)
 
     async def replace(self, live_id: int, dissolved: str) -> None:
         """Give the room a new group, unless it no longer has the one that was dissolved.
@@ -52,7 +57,7 @@ class GroupService:
             return
         if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
-        await self._groups.mark_ready(live_id, group_id)
+        await self._mark_ready(live_id, group_id)
 
     async def _create_planned(
         self, live_id: int, dissolved: str, host: Person, taken: str = "", tries: int = MAX_IDS
@@ -68,6 +73,13 @@ class GroupService:
                 raise
             return await self._create_planned(live_id, dissolved, host, group_id, tries - 1)
         return group_id
+
+    async def _mark_ready(self, live_id: int, group_id: str) -> None:
+        """Note that the group exists, and mute the room's removed users in it: it may be new."""
+        await self._groups.mark_ready(live_id, group_id)
+        for user_id in (await self._keeper.load(live_id)).active_bans(now_ms()):
+            payload, key = {"user_id": user_id, "live_id": live_id}, f"{live_id}:{user_id}"
+            await self._outbox.add("mute", payload, urgent=True, key=key)
 
     async def _create_at_im(self, group_id: str, host: Person) -> None:
         await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

@@ -3,7 +3,7 @@
 import time
 
 from realtime.realtime import Realtime
-from services.moderation import ModerationService
+from services.evictions import EvictionService
 from services.room_access import RoomAccess
 from storage.presence import PresenceStore
 
@@ -19,7 +19,7 @@ class MembershipReconciler:
         self,
         realtime: Realtime,
         presence: PresenceStore,
-        moderation: ModerationService,
+        evictions: EvictionService,
         room_access: RoomAccess,
         *,
         process_id: str,
@@ -27,7 +27,7 @@ class MembershipReconciler:
     ) -> None:
         self._realtime = realtime
         self._presence = presence
-        self._moderation = moderation
+        self._evictions = evictions
         self._room_access = room_access
         self._process_id = process_id
         self._lease_seconds = lease_seconds
@@ -43,7 +43,7 @@ class MembershipReconciler:
             return
         hub.mark_all_audiences_changed()
         # Evictions first: they carry the more specific close code.
-        await self._moderation.receive_evictions()
+        await self._evictions.receive()
         misattributed = await hub.reconcile_memberships(
             self._presence.session_states, self._room_access.reason_to_close, self._process_id
         )

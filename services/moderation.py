@@ -3,72 +3,60 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from realtime.bus import TokenRevoked, UserEvicted
-from realtime.bus_codec import pack, unpack
+from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
-from realtime.hub import Hub
 from rooms.keeper import Keeper
 from rooms.room import Room
+from services.evictions import EvictionService
 from services.outbox_worker import OutboxWorker
-from services.token_cache import TokenCache
+from services.sessions import SessionService
+from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
 
 
 class ModerationService:
-    """Removes users and evicts their connections.
-
-    An eviction reaches other processes at once over the bus, and within a second through the
-    database when the bus is down.
-    """
+    """Removes and bans users: in the database first, then their sockets, then at Tencent."""
 
     def __init__(
         self,
         stores: Stores,
-        hub: Hub,
         keeper: Keeper,
-        token_cache: TokenCache,
+        evictions: EvictionService,
+        sessions: SessionService,
         im_outbox: OutboxWorker,
         im_safety_outbox: OutboxWorker,
         *,
-        process_id: str,
         has_im_relay: bool,
     ) -> None:
         self._stores = stores
-        self._hub = hub
         self._keeper = keeper
-        self._token_cache = token_cache
+        self._evictions = evictions
+        self._sessions = sessions
         self._im_outbox = im_outbox
         self._im_safety_outbox = im_safety_outbox
-        self._process_id = process_id
         self._has_im_relay = has_im_relay
-
-    async def evict(self, message: UserEvicted | TokenRevoked) -> None:
-        """Close the sockets that the message names, on every process."""
-        self._hub.broadcast(message)
-        await self._stores.evictions.append(pack(self._process_id, message))
-
-    async def receive_evictions(self) -> None:
-        """Apply the evictions that processes have stored since the last call."""
-        for packed in await self._stores.evictions.poll():
-            if unpacked := unpack(packed):
-                self._token_cache.on_message(unpacked[1])
-                self._hub.on_message(unpacked[1])
 
     async def remove_user(
         self, live_id: int, user_id: str, until: int, rule: Callable[[Room], bool]
     ) -> None:
         """Remove a user from one room, and keep them out until then (unix ms).
 
-        That includes the mic, sockets and the chat group.
+        That includes the mic, sockets and the chat group, in which the room's change mutes them.
         """
         on_mic = await self._keeper.remove_user(live_id, user_id, rule)
-        await self.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
+        self._im_safety_outbox.nudge()
+        await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
         if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
             group_id = (await self._keeper.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)
             self._im_safety_outbox.nudge()
+
+    async def lift_room_ban(self, live_id: int, user_id: str) -> None:
+        """Let a removed user enter and chat again; no error for one who is not banned there."""
+        await self._keeper.change(live_id, lambda room: room.lift_ban(user_id))
+        self._im_safety_outbox.nudge()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store an operator's changes and apply their effects; returns the changed user.
@@ -77,19 +65,50 @@ class ModerationService:
         longer a matchmaker may no longer host. Raises UserNotFound.
         """
         user = await self._stores.users.get(user_id)
-        if changes:
-            lifted = {"ban_reason": ""} if changes.get("banned") is False else {}
-            user = await self._stores.users.update(user_id, **{**changes, **lifted})
+        match changes.get("banned"):
+            case True:
+                user = await self._ban(user, changes)
+            case False:
+                user = await self._lift_ban(user, changes)
+            case None if changes:
+                user = await self._stores.users.update(user_id, **changes)
         if changes.get("is_matchmaker") is False:
             await self.retire_matchmaker(user_id)
-        if changes.get("banned"):
-            await self.ban(user_id)
         return user
 
-    async def ban(self, user_id: str) -> None:
-        """Remove a banned user from every room and close the socket."""
-        await self.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
+    async def _ban(self, user: User, changes: Mapping[str, Any]) -> User:
+        """Store the ban, end all sessions, and remove the user from every room.
+
+        The user keeps no way to chat: IM ends their UserSigs, and mutes them in the group of the
+        room in which they are. A room muted by an earlier ban is kept.
+        """
+        user_id, member = user.user_id, await self._stores.members.get(user.user_id)
+        muted_in = member.live_id if member else user.muted_in
+
+        async def enqueue(session: Session) -> None:
+            await self._enqueue_kick(user_id, session)
+            await self._enqueue_mute(user_id, muted_in, session)
+
+        changes = {**changes, "muted_in": muted_in}
+        user = await self._stores.users.update_with(user_id, enqueue, **changes)
+        self._im_safety_outbox.nudge()
+        # Before the tokens: sockets are to close with the code of a ban.
+        await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
+        await self._sessions.revoke(user_id)
         await self._keeper.leave_all(user_id, "banned")
+        return user
+
+    async def _lift_ban(self, user: User, changes: Mapping[str, Any]) -> User:
+        """Store the end of the ban and undo its mute; the user has to log in again."""
+        user_id, muted_in = user.user_id, user.muted_in
+
+        async def enqueue(session: Session) -> None:
+            await self._enqueue_mute(user_id, muted_in, session)
+
+        changes = {**changes, "ban_reason": "", "muted_in": 0}
+        user = await self._stores.users.update_with(user_id, enqueue, **changes)
+        self._im_safety_outbox.nudge()
+        return user
 
     async def retire_matchmaker(self, user_id: str) -> None:
         """End the live of a user who may no longer host.
@@ -102,3 +121,13 @@ class ModerationService:
         if group_id := await self._stores.room_groups.detach(user_id):
             await self._stores.outbox.add("destroy_group", {"group_id": group_id})
             self._im_outbox.nudge()
+
+    async def _enqueue_kick(self, user_id: str, session: Session) -> None:
+        payload = {"user_id": user_id, "even_if_signed_in": False}
+        await self._stores.outbox.add("kick", payload, session, urgent=True)
+
+    async def _enqueue_mute(self, user_id: str, live_id: int, session: Session) -> None:
+        """Mute or unmute, as the database has it by the time of the delivery."""
+        if live_id:
+            payload = {"user_id": user_id, "live_id": live_id}
+            await self._stores.outbox.add("mute", payload, session, urgent=True)

@@ -8,6 +8,7 @@ from realtime.realtime import Realtime
 from rooms.keeper import Keeper
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
+from services.evictions import EvictionService
 from services.gifts import GiftService
 from services.group_repairs import GROUP_KINDS, GroupRepairs
 from services.groups import GroupService
@@ -25,6 +26,8 @@ from services.profiles import ProfileService
 from services.recharge import RechargeService
 from services.room_access import RoomAccess
 from services.room_list import rooms_by_audience
+from services.sanction_actions import sanction_actions
+from services.sessions import SessionService
 from services.sign_in import SignInService
 from services.token_cache import TokenCache
 from services.unpaid_orders import UnpaidOrderSweep
@@ -71,10 +74,12 @@ class Services:
     ) -> None:
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
-        groups = GroupService(stores.room_groups, keeper, tencent.im)
+        groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
+        to_im = im_actions(tencent.im, stores.users, groups) | sanction_actions(
+            tencent.im, stores.users, stores.rooms, stores.tokens
+        )
         to_css = css_actions(tencent.css)
-        to_im = im_actions(tencent.im, stores.users, groups)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
         self.im_outbox = OutboxWorker(im_queue, to_im, (ImRejected,))
         self.im_safety_outbox = OutboxWorker(
@@ -84,21 +89,22 @@ class Services:
         self.css_outbox = OutboxWorker(css_queue, to_css, (CssRejected,))
         self.css_safety_outbox = OutboxWorker(css_queue.urgent(), to_css, (CssRejected,))
         self.token_cache = TokenCache(stores.tokens, realtime.bus)
+        self.evictions = EvictionService(stores.evictions, hub, self.token_cache, process_id)
+        self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
         self.moderation = ModerationService(
             stores,
-            hub,
             keeper,
-            self.token_cache,
+            self.evictions,
+            self.sessions,
             self.im_outbox,
             self.im_safety_outbox,
-            process_id=process_id,
             has_im_relay=im_relay is not None,
         )
         self.sign_in = SignInService(
             stores,
             tencent.wechat,
             keeper,
-            self.moderation,
+            self.sessions,
             self.im_outbox,
             cipher,
             keeps_session_keys=payment.provider == XPAY,

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from realtime.bus import TokenRevoked
 from rooms.keeper import Keeper
-from services.moderation import ModerationService
+from services.errors import AccountBanned
 from services.outbox_worker import OutboxWorker
+from services.sessions import SessionService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
-from storage.tokens import token_id
 from storage.users import User
 from tencent import encrypted_profile
 from tencent.errors import InvalidEncryptedData
@@ -17,14 +16,14 @@ from tencent.wechat import WechatClient, WechatLogin
 
 
 class SignInService:
-    """Exchanges WeChat login codes for our tokens."""
+    """Logs users of WeChat in and out."""
 
     def __init__(
         self,
         stores: Stores,
         wechat: WechatClient,
         keeper: Keeper,
-        moderation: ModerationService,
+        sessions: SessionService,
         im_outbox: OutboxWorker,
         cipher: FieldCipher,
         *,
@@ -34,17 +33,22 @@ class SignInService:
         self._stores = stores
         self._wechat = wechat
         self._keeper = keeper
-        self._moderation = moderation
+        self._sessions = sessions
         self._im_outbox = im_outbox
         self._cipher = cipher
         self._keeps_session_keys = keeps_session_keys
 
     async def log_in(self, app_id: str, code: str) -> User | None:
-        """Log in with a WeChat account; None if it is not registered yet."""
+        """Log in with a WeChat account; None if it is not registered yet.
+
+        Raises AccountBanned.
+        """
         login = await self._wechat.exchange(app_id, code)
         user = await self._stores.users.by_openid(app_id, login.openid)
         if user is None:
             return None
+        if user.banned:
+            raise AccountBanned
         await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
         await self._keep_session_key(user.user_id, login)
         return user
@@ -52,7 +56,10 @@ class SignInService:
     async def register(
         self, app_id: str, code: str, encrypted: str, iv: str, clean_name: Callable[[str], str]
     ) -> User:
-        """Create a user with the profile that WeChat encrypted, or return the existing one."""
+        """Create a user with the profile that WeChat encrypted, or return the existing one.
+
+        Raises AccountBanned.
+        """
         login = await self._wechat.exchange(app_id, code)
         data = encrypted_profile.decrypt(login.session_key, encrypted, iv, app_id)
         profile = encrypted_profile.parse_profile(data)
@@ -66,25 +73,16 @@ class SignInService:
             face_url=profile.face_url,
             last_login_time=datetime.now(UTC),
         )
+        if user.banned:
+            raise AccountBanned
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         self._im_outbox.nudge()
         return user
 
-    async def issue_token(self, user_id: str) -> str:
-        """Issue a token; above the limit per user, revoke the oldest.
-
-        The socket of a revoked token is closed.
-        """
-        token, dropped = await self._stores.tokens.issue(user_id)
-        for old in dropped:
-            await self._moderation.evict(TokenRevoked(old))
-        return token
-
     async def log_out(self, token: str, user_id: str) -> None:
-        """Revoke the token and leave every room; a host's live ends. Idempotent."""
-        await self._stores.tokens.revoke(token)
-        await self._moderation.evict(TokenRevoked(token_id(token)))
+        """End the session and leave every room; a host's live ends. Idempotent."""
+        await self._sessions.end_one(token, user_id)
         await self._keeper.leave_all(user_id)
         await self._stores.tokens.mark_logout_complete(token)
 

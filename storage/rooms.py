@@ -98,7 +98,8 @@ class RoomStore:
             len(room.joined) + len(room.gone) + len((room.guarded | room.roles.keys()) - room.gone)
         )
         ending = bool(events) and events[-1].type == LAST_EVENT_TYPE
-        is_single = memberships + bool(changes) == 1 and not (ending or room.dropped)
+        bans = _changed_bans(room)
+        is_single = memberships + bool(changes) == 1 and not (ending or room.dropped or bans)
         if in_transaction is None and is_single:
             await self._write(room, changes, None)
             return
@@ -109,6 +110,9 @@ class RoomStore:
                 await self._add_live_time(room, events, session)
             if self.drops_streams:
                 await self._drop_streams(room, session)
+            for user_id in bans:
+                payload = {"user_id": user_id, "live_id": room.live_id}
+                await self._outbox.add("mute", payload, session, urgent=True)
             if in_transaction:
                 await in_transaction(session)
 
@@ -282,6 +286,11 @@ def _change_applications(room: Room, user_id: str, sets: Document, unsets: Docum
         sets[f"applications.{user_id}"] = asdict(application)
     else:
         unsets[f"applications.{user_id}"] = ""
+
+
+def _changed_bans(room: Room) -> list[str]:
+    """Users to mute or unmute in the chat group: whose ban was set or lifted."""
+    return sorted(name[len("blocked.") :] for name in room.touched if name.startswith("blocked."))
 
 
 def _change_blocked(room: Room, user_id: str, sets: Document, unsets: Document) -> None:

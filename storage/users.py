@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,8 @@ class User:
     is_matchmaker: bool = False
     banned: bool = False
     ban_reason: str = ""
+    muted_in: int = 0
+    """live_id of the room in whose chat group a ban has muted the user; 0 for none."""
     last_login_time: datetime | None = None
     continuous_time: int = 0
     """Total seconds of live sessions hosted."""
@@ -117,6 +120,18 @@ class UserStore:
             if "gender" in fields:
                 await self._members.set_gender(user_id, fields["gender"], session)
             return await self.update(user_id, session, **fields)
+
+        return await self._database.transaction_with_retry(work)
+
+    async def update_with(
+        self, user_id: str, in_transaction: Callable[[Session], Awaitable[None]], **fields: Any
+    ) -> User:
+        """As `update`, together with what `in_transaction` writes, atomically."""
+
+        async def work(session: Session) -> User:
+            user = await self.update(user_id, session, **fields)
+            await in_transaction(session)
+            return user
 
         return await self._database.transaction_with_retry(work)
 

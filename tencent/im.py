@@ -1,8 +1,8 @@
-"""Client of Tencent IM's REST API: accounts, profiles, chat groups, messages."""
+"""Client of Tencent IM's REST API: accounts, profiles, chat groups, messages, sanctions."""
 
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -50,6 +50,8 @@ NAME_BYTES = 30
 GROUP_FACE_BYTES = 100
 PROFILE_BYTES = 500
 MESSAGE_BYTES = 8 * 1024
+MUTED_AT_ONCE = 500
+MUTED_FOR_EVER = 4294967295  # seconds
 
 GENDER_TAGS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
 
@@ -135,6 +137,26 @@ class ImClient:
         """Dissolves the group; succeeds if it no longer exists."""
         body = {"GroupId": group_id}
         await self._command("group_open_http_svc/destroy_group", body, accepted={GROUP_NOT_FOUND})
+
+    async def kick(self, user_id: str) -> None:
+        """Logs the user out on all devices, and ends every UserSig signed before; a later one
+        works. Succeeds if IM does not know the user."""
+        body = {"UserID": user_id}
+        await self._command("im_open_login_svc/kick", body, accepted=UNKNOWN_ACCOUNT_CODES)
+
+    async def forbid_send_msg(self, group_id: str, user_ids: Sequence[str], seconds: int) -> None:
+        """Mutes users in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
+
+        It outlasts leaving and rejoining. Succeeds if IM does not know the group or a user.
+        """
+        command = "group_open_http_svc/forbid_send_msg"
+        for start in range(0, len(user_ids), MUTED_AT_ONCE):
+            body = {
+                "GroupId": group_id,
+                "Members_Account": list(user_ids[start : start + MUTED_AT_ONCE]),
+                "MuteTime": min(seconds, MUTED_FOR_EVER),
+            }
+            await self._command(command, body, accepted={GROUP_NOT_FOUND, *UNKNOWN_ACCOUNT_CODES})
 
     async def send_group_msg(
         self,

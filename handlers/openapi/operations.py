@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handlers.auth import SignedInHandler
+from handlers.auth import ActiveUserHandler
 from handlers.health import MetricsHandler, ReadyzHandler
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
@@ -195,7 +195,7 @@ def _security(endpoint: Endpoint) -> list[Json]:
         return [{BEARER: []}]
     if _is_handled_by(endpoint, RoomSocketHandler):  # the token may come in the first frame
         return [{TOKEN: []}, {}]
-    return [{TOKEN: []}] if _is_handled_by(endpoint, SignedInHandler, LogoutHandler) else []
+    return [{TOKEN: []}] if _is_handled_by(endpoint, ActiveUserHandler, LogoutHandler) else []
 
 
 def _is_handled_by(endpoint: Endpoint, *classes: type[Any]) -> bool:

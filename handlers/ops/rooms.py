@@ -99,7 +99,7 @@ class OpsLiftRoomBanHandler(OperatorHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: ops_requests.LiftRoomBanRequest) -> OkResponse:
-        await self.context.keeper.change(int(live_id), lambda room: room.lift_ban(params.user_id))
+        await self.context.services.moderation.lift_room_ban(int(live_id), params.user_id)
         return OkResponse()
 
 

@@ -20,7 +20,6 @@ from realtime.outbox import Outbox
 from realtime.resume import ResumePosition, RoomView
 from rooms.errors import NotAMember
 from rooms.presence import MemberSocket
-from services.errors import NotAuthenticated
 from services.room_access import close_code_for
 from storage.tokens import token_id
 
@@ -198,7 +197,7 @@ class Connection:
         # JSON may contain lone surrogates, which cannot be hashed; tokens are ASCII.
         user_id = await context.stores.tokens.user_id_of(token) if token.isascii() else None
         if user_id is None:
-            raise NotAuthenticated
+            raise await context.services.sessions.refusal_of(token)
         outbox.user_id, outbox.token_id = user_id, token_id(token)
         structlog.contextvars.bind_contextvars(user_id=user_id)
         # An abandoned socket must not get a higher number than its successor.

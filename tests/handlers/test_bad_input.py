@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from pydantic import BaseModel
 
-from handlers.auth import SignedInHandler
+from handlers.auth import ActiveUserHandler
 from handlers.base import Handler
 from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
 from handlers.users import LogoutHandler
@@ -348,7 +348,9 @@ async def test_every_path_works_with_and_without_its_trailing_slash(api: ApiFixt
 
 @pytest.mark.gen_test(timeout=20)
 async def test_every_user_endpoint_returns_401_without_a_token(api: ApiFixture) -> None:
-    guarded = [call for call in CALLS if issubclass(call.handler, SignedInHandler | LogoutHandler)]
+    guarded = [
+        call for call in CALLS if issubclass(call.handler, ActiveUserHandler | LogoutHandler)
+    ]
     open_paths = {call.path for call in CALLS} - {call.path for call in guarded}
     callback_paths = (
         "im/callback/",

@@ -150,6 +150,17 @@ async def test_eviction_without_a_room_closes_the_socket_in_any_room(
     assert (outbox.code, other.code) == (CloseCode.PUT_OUT, None)
 
 
+@pytest.mark.gen_test(timeout=10)
+async def test_user_banned_while_joining_is_not_told_to_log_in(hub_fixture: HubFixture) -> None:
+    def ban() -> None:
+        hub_fixture.hub.on_message(UserEvicted("1", None, CloseCode.PUT_OUT))
+        hub_fixture.hub.on_message(TokenRevoked("t1"))
+
+    hub_fixture.stored.after_read = ban
+    outbox = await hub_fixture.join(OutboxSpy("1", token_id="t1"))
+    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (CloseCode.PUT_OUT, [], [])
+
+
 # ---- reconciliation
 
 

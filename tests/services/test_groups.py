@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.clock import now_ms
 from core.locks import NamedLocks
 from devtools.simulator.simulator import Simulator
 from rooms.keeper import Keeper
@@ -16,9 +17,9 @@ from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tencent.usersig import UserSigSigner
 from tests.support.keeper import RecordingListener
-from tests.support.room_builders import HOST
+from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import change_room, load_room, open_room
+from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
 from tests.support.tencent import Clock
 
 gen_test = pytest.mark.gen_test(timeout=30)
@@ -37,7 +38,7 @@ class GroupFixture:
 
     def process(self, im: Any = None) -> GroupService:
         keeper = Keeper(self.stores.rooms, self.listener, NamedLocks())
-        return GroupService(self.stores.room_groups, keeper, im or self.im)
+        return GroupService(self.stores.room_groups, keeper, im or self.im, self.stores.outbox)
 
     @property
     def at_im(self) -> dict[str, dict[str, Any]]:
@@ -165,6 +166,20 @@ async def test_room_gets_a_new_group_for_one_that_was_dissolved(groups: GroupFix
     assert await groups.is_ready()
     assert await groups.events(live_id) == [("group", {"group_id": group_id})]
     assert groups.listener.calls == [("publish", live_id, (1, "group"))]
+
+
+@gen_test
+async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: GroupFixture) -> None:
+    live_id, group_id = await groups.live()
+    for person, until in ((BERT, now_ms() + 60_000), (CARL, now_ms() - 1)):
+        await remove_user(groups.stores, live_id, person, until)
+    outbox = groups.stores.database.collection("errands")
+    await outbox.delete_many({})
+    del groups.at_im[group_id]
+    await groups.service.replace(live_id, group_id)
+    (message,) = await outbox.find().to_list()
+    assert (message["kind"], message["state"]) == ("mute", "urgent")
+    assert message["payload"] == {"user_id": BERT.user_id, "live_id": live_id}
 
 
 @gen_test

@@ -1,5 +1,7 @@
 """Removed users and their room bans, on a real MongoDB."""
 
+from typing import Any
+
 import pytest
 
 from core.errors import WriteConflict
@@ -32,6 +34,33 @@ async def test_room_ban_lasts_into_the_next_live(stores: StoresFixture) -> None:
     await open_room(stores, epoch="e2")
     assert (await load_room(stores, live_id)).blocked == {BERT.user_id: NOW + 5}
     assert (await room_document(stores, live_id))["blocked"] == {BERT.user_id: NOW + 5}
+
+
+async def take_mutes(stores: StoresFixture) -> list[dict[str, Any]]:
+    """The users to mute or unmute, which the outbox then has no longer."""
+    outbox = stores.database.collection("errands")
+    rows = await outbox.find({"kind": "mute"}).sort("_id", 1).to_list()
+    assert {row["state"] for row in rows} <= {"urgent"}
+    await outbox.delete_many({})
+    return [row["payload"] for row in rows]
+
+
+@gen_test
+async def test_change_of_a_room_ban_queues_a_mute_in_the_same_transaction(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    bert = {"user_id": BERT.user_id, "live_id": live_id}
+    outdated = await load_room(stores, live_id, BERT.user_id)
+    await remove_user(stores, live_id, BERT, NOW + 5)
+    assert await take_mutes(stores) == [bert]
+    outdated.remove_user(HOST.user_id, BERT.user_id, NOW + 9)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
+    assert await take_mutes(stores) == []
+    for expected in ([bert], []):  # the second time nothing is to be lifted
+        await change_room(stores, live_id, lambda room: room.lift_ban(BERT.user_id))
+        assert await take_mutes(stores) == expected
 
 
 @gen_test

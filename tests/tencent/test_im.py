@@ -404,3 +404,63 @@ def test_cut_returns_the_longest_prefix_within_the_limit(text, limit):
 def test_fitting_url_is_kept_whole_or_dropped():
     assert url_within_limit("https://a", 9) == "https://a"
     assert url_within_limit("https://ab", 9) == ""
+
+
+# ---- sanctions
+
+
+@async_test
+async def test_kick_request_is_as_documented_and_an_unknown_account_is_done(scripted):
+    im, service = scripted(SUCCESS, failed(70107))
+    for _ in range(2):
+        await im.kick("12345678")
+    assert service.requests[0].path == "/v4/im_open_login_svc/kick"
+    assert json_body(service.requests[0]) == {"UserID": "12345678"}
+    assert len(service.requests) == 2
+
+
+@async_test
+async def test_mute_request_is_as_documented(scripted):
+    im, service = scripted(SUCCESS)
+    await im.forbid_send_msg("room_1", ["12345678"], 60)
+    assert service.requests[0].path == "/v4/group_open_http_svc/forbid_send_msg"
+    body = {"GroupId": "room_1", "Members_Account": ["12345678"], "MuteTime": 60}
+    assert json_body(service.requests[0]) == body
+
+
+@async_test
+@pytest.mark.parametrize("code", [10010, 70107])
+async def test_mute_in_an_unknown_group_or_of_an_unknown_account_is_done(scripted, code):
+    im, _ = scripted(failed(code))
+    await im.forbid_send_msg("room_1", ["12345678"], 60)
+
+
+@async_test
+async def test_more_than_500_users_are_muted_in_several_commands(scripted):
+    im, service = scripted(SUCCESS, SUCCESS, SUCCESS)
+    users = [str(10_000_000 + n) for n in range(1001)]
+    await im.forbid_send_msg("room_1", users, 2**40)
+    bodies = [json_body(request) for request in service.requests]
+    assert [len(body["Members_Account"]) for body in bodies] == [500, 500, 1]
+    assert [user for body in bodies for user in body["Members_Account"]] == users
+    assert {body["MuteTime"] for body in bodies} == {4294967295}
+
+
+@async_test
+@pytest.mark.parametrize("code", [10002, 60008])
+async def test_sanctions_are_retried_while_im_is_away(scripted, code):
+    im, _ = scripted(failed(code), failed(code))
+    with pytest.raises(ServiceUnavailable):
+        await im.kick("12345678")
+    with pytest.raises(ServiceUnavailable):
+        await im.forbid_send_msg("room_1", ["12345678"], 60)
+
+
+@async_test
+async def test_simulator_accepts_the_sanctions(im, simulator):
+    simulator.im.groups["room_1"] = {}
+    await im.account_import("12345678", "", "")
+    await im.kick("12345678")
+    await im.forbid_send_msg("room_1", ["12345678"], 60)
+    assert simulator.im.sanctions.kicked.keys() == {"12345678"}
+    assert simulator.im.sanctions.is_muted("room_1", "12345678")

@@ -128,13 +128,14 @@ async def test_banning_a_guest_frees_the_seat_and_closes_the_socket(api: ApiFixt
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_lifting_a_ban_lets_the_user_enter_again(api: ApiFixture) -> None:
+async def test_lifting_a_ban_lets_the_user_log_in_and_enter_again(api: ApiFixture) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     banned = await api.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="rude")
     assert (banned.ok()["banned"], banned.ok()["ban_reason"]) == (True, "rude")
     lifted = (await api.ops("PATCH", f"users/{anna.id}", banned=False)).ok()
     assert (lifted["banned"], lifted["ban_reason"]) == (False, "")
+    anna = await api.user("anna", 2)
     assert (await anna.get("get_playurl/", live_id=host.live_id)).ok()["user_type"] == 1
 
 

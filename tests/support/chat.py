@@ -1,0 +1,38 @@
+"""Chat clients of the simulated Tencent IM, and the requests that it has received."""
+
+from typing import Any
+
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.waiting import until
+
+OK, MUTED, KICKED = 0, 10017, 70052
+
+
+async def user_sig(client: ApiClient) -> str:
+    """A new UserSig of the client's own."""
+    sig: str = (await client.get("qlive_user/get_userinfo/")).ok()["user_sig"]
+    return sig
+
+
+async def chat(api: ApiFixture, user_id: str, sig: str, group_id: str | None = None) -> int:
+    """Log in to IM and, if there is a group, send to it; IM's error code."""
+    body = {"user_id": user_id, "user_sig": sig, "group_id": group_id}
+    answer = (await api.request("POST", "/sim/phone/chat", json=body)).ok()
+    code: int = answer["ErrorCode"]
+    return code
+
+
+async def commands(api: ApiFixture, name: str) -> list[dict[str, Any]]:
+    """The log entries of IM commands or CSS calls whose path ends so."""
+    items = (await api.request("GET", "/sim/log")).ok()["items"]
+    return [entry for entry in items if entry["path"].rstrip("/").endswith(name)]
+
+
+async def until_delivered(server: ServerProcess) -> None:
+    """Waits until nothing is left to send to Tencent."""
+
+    async def is_empty() -> bool:
+        return await server.context.stores.outbox.waiting() == 0
+
+    await until(is_empty)
