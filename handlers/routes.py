@@ -13,6 +13,7 @@ from handlers.openapi.extension import Extension
 from handlers.openapi.pages import pages
 from handlers.ops import audit, catalogue, ledger, overview
 from handlers.ops import rooms as ops_rooms
+from handlers.ops import sessions as ops_sessions
 from handlers.ops import users as ops_users
 from handlers.route_entry import Route
 from handlers.static import WEB, ConsoleHandler, StaticHandler
@@ -58,6 +59,7 @@ OPS_ROUTES: list[Route] = [
     Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview"),
     Route("users", ops_users.OpsUsersHandler, "ops.people.Users"),
     Route("users/([0-9]{8})", ops_users.OpsUserHandler, "ops.people.OneUser"),
+    Route("users/([0-9]{8})/sessions", ops_sessions.OpsSessionsHandler, "ops.people.Sessions"),
     Route("users/([0-9]{8})/grant", ops_users.OpsGrantHandler, "ops.people.GrantGold"),
     Route("users/([0-9]{8})/settle", ops_users.OpsDebtHandler, "ops.people.SettleDebt"),
     Route("rooms", ops_rooms.OpsRoomsHandler, "ops.live.Rooms"),

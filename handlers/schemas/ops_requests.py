@@ -11,6 +11,7 @@ from handlers.schemas.requests import Request, UserId, Whole
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
 ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
+SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 
 
@@ -70,6 +71,13 @@ class UserChangeRequest(Request):
     is_matchmaker: bool | None = None
     banned: Annotated[bool, Field(examples=[False])] | None = None
     ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+class EndSessionsRequest(Request):
+    """`id`: of one session; without it, all sessions of the user end."""
+
+    id: Annotated[SessionId, Field(examples=["0" * 64])] | None = None
+    reason: Reason
 
 
 class GrantRequest(Request):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, GetPydanticSchema
+from pydantic import ConfigDict, Field, GetPydanticSchema
 
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response
@@ -35,6 +35,28 @@ class OpsUserResponse(Response):
 class OpsUsersResponse(Response):
     items: list[OpsUserResponse]
     next: str | None
+
+
+class UserSessionView(Response):
+    """A login that has not ended; `id` does not grant access. `used_at` may be an hour late."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    made_at: datetime
+    used_at: datetime
+    expires_at: datetime
+
+
+class UserSessionsResponse(Response):
+    items: list[UserSessionView]
+    next: None = None
+
+
+class SessionsEndedResponse(Response):
+    """How many valid sessions have ended."""
+
+    ended: int
 
 
 class BalanceResponse(Response):

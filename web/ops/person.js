@@ -1,4 +1,4 @@
-// User page: profile, actions and ledger history.
+// User page: profile, actions, sessions and ledger history.
 
 import { api, get, newRequestId } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
@@ -9,17 +9,19 @@ import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 import { entryList } from "/ops/ledger.js";
 import { userBadges } from "/ops/people.js";
+import { sessionCard } from "/ops/sessions.js";
 
 const MAX_GOLD = 1_000_000_000;
 
 export function personPage(container, _sources, id, query) {
-  const head = el("div", {});
+  const head = el("div", { class: "person-cards" });
   const history = entryList({ user: id, query, onReversed: () => load() });
   fill(container, head, card(t("history"), history.node));
 
   async function load() {
     try {
-      fill(head, userCard(await get(`users/${id}`), reload));
+      const [user, sessions] = await Promise.all([get(`users/${id}`), sessionCard(id, reload)]);
+      fill(head, userCard(user, reload), sessions);
     } catch (error) {
       fill(head, card("", el("p", { class: "trouble", role: "alert" }, error.message)));
     }

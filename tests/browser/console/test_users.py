@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Route, expect
 from pymongo.database import Database
 
+from storage.tokens import token_id
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.console import Console
 from tests.support.api import ApiFixture
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.programs
 
 @pytest.mark.gen_test(timeout=60)
 async def test_operator_bans_a_user_with_a_reason_and_lifts_the_ban(
-    console: Console, live_room: LiveRoom
+    console: Console, live_room: LiveRoom, api: ApiFixture
 ) -> None:
     anna = live_room.anna
     await console.open("people")
@@ -40,7 +41,8 @@ async def test_operator_bans_a_user_with_a_reason_and_lifts_the_ban(
     await console.dialog.submit("解封")
     await console.expect_done("“安娜”已解封")
     await expect(console.user.head).not_to_contain_text("封禁，原因")
-    (await anna.get(path)).ok()
+    assert (await anna.get(path)).refusal == (401, "token")
+    (await (await api.user("安娜", 2)).get(path)).ok()
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -156,3 +158,26 @@ async def test_user_page_is_reloaded_after_a_change_without_a_response(
     await console.page.keyboard.press("Escape")
     await expect(console.button("解封")).to_be_visible()
     console.log.errors.clear()  # Chromium reports the lost response
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_operator_ends_one_session_and_then_all(console: Console, api: ApiFixture) -> None:
+    phone, tablet = await api.user("安娜", 2), await api.user("安娜", 2)
+    await api.user("安娜", 2)
+    await console.open(f"people/{phone.id}")
+    await expect(console.user.sessions).to_have_count(3)
+    await console.screenshot("ops-sessions", full_page=True)
+    await console.list.row_button(token_id(phone.token)[:8], "结束").click()
+    await console.dialog.expect_text("这台设备立即断开")
+    await console.screenshot("ops-end-session")
+    await console.dialog.submit("结束登录", 原因="手机丢了")
+    await console.expect_done("已结束 1 个登录")
+    await expect(console.user.sessions).to_have_count(2)
+    assert (await phone.get("get_configs/")).refusal == (401, "token")
+    (await tablet.get("get_configs/")).ok()
+
+    await console.button("结束全部登录").click()
+    await console.dialog.submit("结束登录", 原因="账号被盗")
+    await console.expect_done("已结束 2 个登录")
+    await expect(console.page.get_by_text("没有有效的登录")).to_be_visible()
+    assert (await tablet.get("get_configs/")).refusal == (401, "token")

@@ -93,3 +93,4 @@ class ConsoleRoomPage:
 class ConsoleUserPage:
     def __init__(self, page: Page) -> None:
         self.head = page.locator(".person-head")
+        self.sessions = page.get_by_role("table", name="登录").locator("tbody tr")
