@@ -160,6 +160,7 @@ class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
     application_seconds: Seconds = 600
     invitation_seconds: Seconds = 60
+    queue_size: Annotated[int, Field(gt=0, le=1_000)] = 200
 
 
 class RealtimeSettings(SettingsSection):

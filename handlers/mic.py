@@ -12,6 +12,7 @@ from rooms.errors import (
     NotHost,
     NotInRoom,
     NotLive,
+    QueueFull,
     RoomNotFound,
     SeatTaken,
 )
@@ -21,11 +22,13 @@ from storage.errors import UserNotFound
 class ApplyMicroHandler(ActiveUserHandler):
     """Apply for the seat of the user's gender."""
 
-    @endpoint(errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic])
+    @endpoint(errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull])
     async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
-        person, seconds = self.user.person(), self.context.settings.micro.application_seconds
+        person, micro = self.user.person(), self.context.settings.micro
         await self.context.keeper.change(
-            params.live_id, lambda room: room.apply(person, now_ms(), seconds), person.user_id
+            params.live_id,
+            lambda room: room.apply(person, now_ms(), micro.application_seconds, micro.queue_size),
+            person.user_id,
         )
         return responses.OkResponse()
 
@@ -43,14 +46,17 @@ class InviteMicroHandler(ActiveUserHandler):
             NoGender,
             AlreadyOnMic,
             SeatTaken,
+            QueueFull,
         ]
     )
     async def post(self, params: requests.InviteMicroRequest) -> responses.OkResponse:
-        host_id, seconds = self.user.user_id, self.context.settings.micro.invitation_seconds
+        host_id, micro = self.user.user_id, self.context.settings.micro
         guest = (await self.context.stores.users.get(params.user_id)).person()
         await self.context.keeper.change(
             params.live_id,
-            lambda room: room.invite(host_id, guest, now_ms(), seconds),
+            lambda room: room.invite(
+                host_id, guest, now_ms(), micro.invitation_seconds, micro.queue_size
+            ),
             guest.user_id,
         )
         return responses.OkResponse()

@@ -14,6 +14,7 @@ StateConflict
 ├── AlreadyOnMic       on_mic
 ├── GenderInUse        gender_in_use
 ├── SeatTaken          seat_taken
+├── QueueFull          queue_full: too many applications or invitations
 ├── NotAdmitted        not_admitted
 ├── HostIsLive         host_is_live
 └── HostMustEnd        host_must_end
@@ -64,6 +65,10 @@ class GenderInUse(StateConflict):
 
 class SeatTaken(StateConflict):
     code, detail = "seat_taken", "This seat is taken."
+
+
+class QueueFull(StateConflict):
+    code, detail = "queue_full", "Too many users are waiting for this seat; try again later."
 
 
 class NotAdmitted(StateConflict):

@@ -16,6 +16,7 @@ from rooms.errors import (
     NotHost,
     NotInRoom,
     NotLive,
+    QueueFull,
     RemovedFromRoom,
     SeatTaken,
 )
@@ -41,6 +42,12 @@ from rooms.state import Application, RoomState, Seat, Status
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
 Admission = Literal["applied", "invited", "open"]
+
+QUEUE_SIZE = 200
+"""Default of `micro.queue_size`: applications, and apart from them invitations, per gender."""
+MAX_BANS = 2_000
+"""Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
+dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 
 
 @dataclass(slots=True)
@@ -141,8 +148,7 @@ class Room(RoomState):
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        self.blocked[user_id] = until
-        self.touched.add(f"blocked.{user_id}")
+        self._add_ban(user_id, until)
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)
         return on_mic
@@ -199,12 +205,17 @@ class Room(RoomState):
 
     # ---- seats, applications, invitations
 
-    def apply(self, person: Person, now: int, seconds: float) -> None:
-        """Apply for the seat of the user's gender; applying again changes nothing."""
+    def apply(self, person: Person, now: int, seconds: float, queue_size: int = QUEUE_SIZE) -> None:
+        """Apply for the seat of the user's gender; applying again changes nothing.
+
+        QueueFull beyond `queue_size` applicants of this gender.
+        """
         person = self._candidate(person)
         application = self.applications.get(person.user_id)
         if application and application.applied_at is not None:
             return
+        if len(self.applicants(person.gender)) >= queue_size:
+            raise QueueFull
         if application:
             application = replace(application, applied_at=now)
         else:
@@ -220,15 +231,29 @@ class Room(RoomState):
         }
         self._add_event("micro_apply", data)
 
-    def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
-        """The host offers a viewer or applicant the seat of their gender for `seconds`."""
+    def invite(
+        self,
+        host_id: str,
+        person: Person,
+        now: int,
+        seconds: float,
+        queue_size: int = QUEUE_SIZE,
+    ) -> None:
+        """The host offers a viewer or applicant the seat of their gender for `seconds`.
+
+        Invitations are counted apart from applications, so that a full queue does not keep the host
+        from inviting. QueueFull beyond `queue_size` of this gender; inviting again is possible.
+        """
         if host_id != self.host_id:
             raise NotHost
         person = self._candidate(person)
         if getattr(self, SEAT_OF_GENDER[person.gender]):
             raise SeatTaken
-        expires = now + int(seconds * 1000)
         application = self.applications.get(person.user_id)
+        is_new = application is None or not application.invited
+        if is_new and self._invitations(person.gender) >= queue_size:
+            raise QueueFull
+        expires = now + int(seconds * 1000)
         if application:
             application = replace(application, invited=True, expires_at=expires)
         else:
@@ -376,6 +401,15 @@ class Room(RoomState):
         if member.gender not in SEAT_OF_GENDER:
             raise NoGender
         return replace(person, gender=member.gender)
+
+    def _invitations(self, gender: int) -> int:
+        return sum(it.invited and it.person.gender == gender for it in self.applications.values())
+
+    def _add_ban(self, user_id: str, until: int) -> None:
+        if user_id not in self.blocked and len(self.blocked) >= MAX_BANS:
+            self.lift_ban(min(self.blocked, key=self.blocked.__getitem__))
+        self.blocked[user_id] = until
+        self.touched.add(f"blocked.{user_id}")
 
     def _is_admitted(self, user_id: str, admission: Admission) -> bool:
         application = self.applications.get(user_id)

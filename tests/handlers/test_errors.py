@@ -43,6 +43,7 @@ CONTRACT = {
     "on_mic": 409,
     "gender_in_use": 409,
     "seat_taken": 409,
+    "queue_full": 409,
     "not_admitted": 409,
     "host_is_live": 409,
     "host_must_end": 409,

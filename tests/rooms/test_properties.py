@@ -25,6 +25,7 @@ HOSTS = {1: HOST, 2: MING}
 COVERS = {1: "", 2: "https://cover"}
 PERSONS = (HOST, MING, BERT, CARL, ANNA, DORA, KIM)
 SIGNATURES = itertools.count()
+QUEUE_SIZE = 2
 ADMISSIONS: tuple[Admission, ...] = ("applied", "applied", "applied", "invited", "open", "open")
 REASONS = ("left", "offline", "banned")
 
@@ -136,9 +137,9 @@ class RoomModel:
         actor, target, stream = step.actor, step.target, self.new_name()
         admission = ADMISSIONS[step.choice]
         rules: dict[str, Rule] = {
-            "apply": lambda room: room.apply(actor, self.now, 120),
+            "apply": lambda room: room.apply(actor, self.now, 120, QUEUE_SIZE),
             "invite": lambda room: (
-                room.invite(room.host_id, target, self.now, 60)
+                room.invite(room.host_id, target, self.now, 60, QUEUE_SIZE)
                 if step.choice
                 else room.invite(actor.user_id, target, self.now, 60)
             ),
@@ -271,6 +272,9 @@ class RoomModel:
         assert len(set(seated_ids)) == len(seated_ids)
         assert not set(seated_ids) & room.applications.keys()
         assert room.host_id not in {*seated_ids, *room.applications}
+        for gender in SEAT_OF_GENDER:
+            assert len(room.applicants(gender)) <= QUEUE_SIZE
+            assert room._invitations(gender) <= QUEUE_SIZE
         for user_id, application in room.applications.items():
             assert application.person.user_id == user_id
             assert application.person.gender == members[user_id].gender

@@ -7,7 +7,7 @@ import pytest
 from core.errors import InvalidParameter
 from rooms.errors import NotHost, NotInRoom, NotLive, RemovedFromRoom
 from rooms.members import Person
-from rooms.room import Room
+from rooms.room import MAX_BANS, Room
 from tests.support.room_builders import (
     ANNA,
     BERT,
@@ -208,6 +208,18 @@ def test_a_new_live_drops_expired_bans() -> None:
     room.open(HOST, "next", "stream", NOW + 1_000)
     assert room.blocked == {BERT.user_id: UNTIL}
     assert "blocked" in room.touched
+
+
+def test_the_ban_that_ends_first_makes_room_for_another() -> None:
+    room = live_room(BERT)
+    for n in range(MAX_BANS):
+        room.remove_user(HOST.user_id, f"{20_000_000 + n}", UNTIL + n)
+    room = reloaded(remove_user(reloaded(room), BERT, UNTIL + MAX_BANS))
+    assert len(room.blocked) == MAX_BANS
+    assert "20000000" not in room.blocked
+    room = reloaded(remove_user(room, BERT, UNTIL))
+    assert len(room.blocked) == MAX_BANS
+    assert "20000001" in room.blocked
 
 
 # ---- bans by operators, and lifted bans

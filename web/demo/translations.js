@@ -242,6 +242,7 @@ export const words = {
   "refused.insufficient_gold": ["金币不足，请先充值", "Not enough gold; please recharge"],
   "refused.not_live": ["这个直播间没有开播", "This room is not live"],
   "refused.seat_taken": ["这个位置已经有人了", "This seat is taken"],
+  "refused.queue_full": ["排队的人太多了，请稍后再试", "Too many users are waiting; try again later"],
   "refused.not_admitted": ["请先申请，或等红娘邀请", "Apply first, or wait for the invitation"],
   "refused.no_gender": ["未设性别，不能上麦", "Set a gender to come on mic"],
   "refused.on_mic": ["已经在麦上了", "Already on mic"],
