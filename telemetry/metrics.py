@@ -54,6 +54,10 @@ class Metrics:
             registry=registry,
         )
 
+        self.operator_reads = Counter(
+            "qlive_operator_reads", "Reads by operators.", ["route"], registry=registry
+        )
+
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
         Gauge(f"qlive_{name}", description, registry=self._registry).set_function(read)

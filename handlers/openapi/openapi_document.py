@@ -31,7 +31,7 @@ TAGS = {
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
     "callbacks": "Webhooks of Tencent and WeChat; requests without their signature are refused.",
-    "operators": "The operators' API; every request is written to the audit log.",
+    "operators": "The operators' API; every change is written to the audit log.",
     "health": "For load balancers and Prometheus.",
 }
 SCHEMES = {

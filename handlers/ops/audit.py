@@ -6,9 +6,10 @@ from handlers.schemas import ops_requests, ops_responses
 
 
 class OpsAuditHandler(OperatorHandler):
-    """Audit log of operators' requests, newest first.
+    """Audit log of operators' changes, newest first.
 
-    `q` matches any part of an entry's texts.
+    `q` is one or more words: user or room ids, addresses, actions, words of the reason or of the
+    request. An entry has all of them; a word may be the start of a longer one.
     """
 
     @endpoint()

@@ -1,4 +1,4 @@
-"""Operators' API: bearer-token authentication and one audit entry per request."""
+"""Operators' API: bearer-token authentication, an audit entry per change, a count of reads."""
 
 import hmac
 from typing import Any
@@ -10,9 +10,10 @@ PAGE_SIZE = 50
 
 
 class OperatorHandler(Handler):
-    """Authenticates the operator and writes an audit entry before the request is processed.
+    """Authenticates the operator, and writes an audit entry before a change is processed.
 
-    Requests with a wrong token are not audited. `done` stays false when the request fails.
+    `done` stays false when the change fails. Reads are counted: the console alone sends several a
+    second, and their entries would hide the changes. Requests with a wrong token are not audited.
     """
 
     admission_errors = (InvalidOperatorToken,)
@@ -24,6 +25,10 @@ class OperatorHandler(Handler):
         matches = hmac.compare_digest(token.strip().encode(), expected)
         if scheme.lower() != "bearer" or not expected or not matches:
             raise InvalidOperatorToken
+        self._entry: Any = None
+        if self.request.method == "GET":
+            self.context.metrics.operator_reads.labels(self.label).inc()
+            return
         parameters = self.parameters()
         self._entry = await self.context.stores.audit.begin(
             who=f"ops@{self.remote_ip[:64]}",
@@ -31,11 +36,11 @@ class OperatorHandler(Handler):
             on="/".join(str(part) for part in self.path_args),
             reason=_reason(parameters),
             asked=parameters,
-            changes=self.request.method != "GET",
         )
 
     async def done(self) -> None:
-        await self.context.stores.audit.done(self._entry)
+        if self._entry is not None:
+            await self.context.stores.audit.done(self._entry)
 
 
 def _reason(parameters: dict[str, Any]) -> str:

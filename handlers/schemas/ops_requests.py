@@ -62,7 +62,7 @@ class UserSearchRequest(SearchRequest):
 
 
 class AuditSearchRequest(SearchRequest):
-    """`changes`: only requests that change something, no reads."""
+    """`changes`: leaves out the reads that earlier versions have written."""
 
     changes: bool = False
 

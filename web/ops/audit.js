@@ -1,10 +1,10 @@
-// Audit log page: who requested which action on what, when, why, and whether it was executed.
+// Audit log page: who requested which change on what, when, why, and whether it was executed.
 
 import { get } from "/ops/api.js";
 import { card, el, fill, statusDot } from "/ops/dom.js";
 import { formatDateTime } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
-import { checkboxFilter, choiceFilter, list, searchFilter } from "/ops/list.js";
+import { choiceFilter, list, searchFilter } from "/ops/list.js";
 import { words } from "/ops/translations.js";
 
 const ACTIONS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
@@ -25,7 +25,6 @@ export function auditPage(container, _sources, _id, query) {
     filters: [
       searchFilter("q", t("search_audit")),
       choiceFilter("deed", t("deed"), [["", t("all_deeds")], ...ACTIONS.map((action) => [action, actionText(action)])]),
-      checkboxFilter("changes", t("only_changes"), true),
     ],
   });
   fill(container, card("", el("p", { class: "note" }, t("audit_note")), rows.node));
@@ -34,16 +33,14 @@ export function auditPage(container, _sources, _id, query) {
 /**
  * Loads a page of the audit log.
  *
- * An action, chosen or typed in the words of this page, is searched for by its server name. With
- * another text besides, the server searches for the text, and the page is filtered by the action.
+ * An action, chosen or typed in the words of this page, is searched for by its server name. The
+ * server searches for the starts of words, so the page is filtered by the action as well.
  */
-async function loadAudit({ q, deed: chosenAction, changes }, after) {
+async function loadAudit({ q, deed: chosenAction }, after) {
   const typedAction = chosenAction ? "" : findAction(q);
   const action = chosenAction || typedAction;
-  const page = await get("audit", {
-    q: typedAction ? action : q || action, after,
-    changes: changes && !action.startsWith("GET"), // reads are not changes
-  });
+  const search = [typedAction ? "" : q, action].filter(Boolean).join(" ");
+  const page = await get("audit", { q: search, after, changes: true });
   return action ? { ...page, items: page.items.filter((entry) => entry.what === action) } : page;
 }
 

@@ -94,6 +94,7 @@ async def test_long_audit_log_is_paged_in_order_and_searched(
     entry = {"who": "ops@10.0.0.1", "on": "12345678", "asked": "{}", "done": True}
     entries = [
         {**entry, "what": "POST GrantGold", "reason": f"原因-{n:03}", "at": datetime.now(UTC)}
+        | {"terms": [f"原因-{n:03}"]}
         for n in range(120)
     ]
     db.audit.insert_many(entries)
@@ -111,9 +112,6 @@ async def test_long_audit_log_is_paged_in_order_and_searched(
     await console.list.expect_page(len(pages) - 1)
     await console.list.search.fill("原因-007")
     await expect(rows).to_have_count(1)
-    await console.list.search.fill("")
-    await console.page.get_by_label("只看改动").uncheck()
-    await expect(rows.first).to_contain_text("看审计")
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -139,6 +137,3 @@ async def test_audit_log_is_searched_by_action_names_in_both_languages(
     await expect(rows).to_contain_text("没有符合的记录")
     await search.fill(anna.id)
     await expect(rows).to_contain_text("PATCH OneUser")
-    await search.fill("")
-    await console.list.choose("动作", "看概览")
-    await expect(rows.first).to_contain_text("GET Overview")
