@@ -202,6 +202,12 @@ class GiftsSettings(SettingsSection):
     repeat_window_ms: CountOrOff = 0
 
 
+class RetentionSettings(SettingsSection):
+    audit_days: CountOrOff = 400
+    unpaid_order_days: CountOrOff = 90
+    failed_outbox_days: CountOrOff = 30
+
+
 class OpsSettings(SettingsSection):
     token: Secret = ""
 

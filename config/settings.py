@@ -20,6 +20,7 @@ from config.sections import (
     PresenceSettings,
     RealtimeSettings,
     RedisSettings,
+    RetentionSettings,
     ServerSettings,
     WechatSettings,
 )
@@ -71,6 +72,7 @@ class Settings(BaseModel):
     limits: LimitsSettings = LimitsSettings()
     pages: PagesSettings = PagesSettings()
     gifts: GiftsSettings = GiftsSettings()
+    retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
     logging: LoggingSettings = LoggingSettings()
 

@@ -15,6 +15,7 @@ from rooms.presence import GracePolicy
 from services.group_repairs import GroupRepairs
 from services.im_relay import ImRelay
 from services.relayed_rooms import relayed_rooms
+from services.retention import RetentionDays
 from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
 from services.services import PaymentConfig, Services
@@ -67,6 +68,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         group_repairs,
         process_id=process_id,
         payment=payment,
+        retention=_retention(settings),
     )
     return Context(
         settings, metrics, database, stores, tencent, realtime, keeper, services, process_id
@@ -105,6 +107,11 @@ def _fanout(settings: Settings, metrics: Metrics) -> FanoutConfig:
 def _payment(settings: Settings) -> PaymentConfig:
     pay = settings.pay
     return PaymentConfig(pay.provider, pay.sandbox, pay.content_key, settings.auth.sealing_key)
+
+
+def _retention(settings: Settings) -> RetentionDays:
+    days = settings.retention
+    return RetentionDays(days.audit_days, days.unpaid_order_days, days.failed_outbox_days)
 
 
 def _im_relay(

@@ -43,6 +43,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(session_check.INTERVAL, "sessions", _session_check(context).run)
     every(1, "memberships", _membership_reconciler(context).check)
     every(5, "orders", lambda: _sweep_orders(context))
+    every(10, "retention", lambda: _delete_old_rows(context))
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
     tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)
@@ -103,6 +104,11 @@ async def _sweep_orders(context: Context) -> None:
         if outcome not in NORMAL_OUTCOMES:
             source = f"{order.provider}_query"
             context.metrics.callbacks_refused.labels(source, outcome).inc()
+
+
+async def _delete_old_rows(context: Context) -> None:
+    for kind, count in (await context.services.retention.run_if_due()).items():
+        context.metrics.old_rows_deleted.labels(kind).inc(count)
 
 
 async def _measure_lag(context: Context) -> None:

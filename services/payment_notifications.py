@@ -62,7 +62,10 @@ class PaymentNotificationService:
             reason = refusal.reason
             if isinstance(payment_event, Refund) and reason == RefusalReason.NOT_PAID:
                 raise TryAgain from None  # the payment's notification may still be on its way
-            return CallbackOutcome("refused", reason.value, lasting=reason != RefusalReason.ORDER)
+            known = reason != RefusalReason.ORDER
+            if known and payment_event:
+                await self._orders.mark_reported(payment_event.order)
+            return CallbackOutcome("refused", reason.value, lasting=known)
         return DONE._replace(lasting=True)
 
     async def process_push(self, push: MessagePush) -> CallbackOutcome:

@@ -24,6 +24,7 @@ from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.profiles import ProfileService
 from services.recharge import RechargeService
+from services.retention import RetentionDays, RetentionSweep
 from services.room_access import RoomAccess
 from services.room_list import rooms_by_audience
 from services.sanction_actions import sanction_actions
@@ -71,6 +72,7 @@ class Services:
         *,
         process_id: str,
         payment: PaymentConfig,
+        retention: RetentionDays,
     ) -> None:
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
@@ -147,6 +149,9 @@ class Services:
             self.inbox, stores.inbox, stores.orders, self.payments, tencent.jsapi, tencent.xpay
         )
         self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
+        self.retention = RetentionSweep(
+            stores.job_leases, stores.audit, stores.orders, outbox, retention
+        )
 
 
 def _providers(tencent: TencentClients) -> Mapping[str, JsapiClient | XpayClient]:

@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 
 from storage.audit_terms import entry_terms, query_words
 from storage.database import Collection, Database, Document
+from storage.deletion import delete_some
 from storage.pagination import starts_with
 
 
@@ -58,6 +59,10 @@ class AuditStore:
         return [
             {"id": str(row.pop("_id")), **row, "asked": json.loads(row["asked"])} for row in rows
         ]
+
+    async def delete_before(self, at: datetime, limit: int) -> int:
+        """Delete at most `limit` entries older than `at`, which the `_id` tells; their number."""
+        return await delete_some(self._audit, {"_id": {"$lt": ObjectId.from_datetime(at)}}, limit)
 
     async def add_missing_terms(self, limit: int) -> int:
         """Add the terms to at most `limit` entries of earlier versions, the newest first."""

@@ -7,10 +7,13 @@ from pymongo import ReturnDocument
 
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
 from storage.database import Collection, Database, Document, Session
+from storage.deletion import delete_some
 from storage.pagination import page, starts_with
 
 BEFORE_ANY_ORDER = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any order: lower bound in the partial indexes, which leave out unset times."""
+MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
+"""Set on orders for which the provider has reported money, credited or not."""
 USER_ID_DIGITS = 8
 """Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
 they are searched only for longer texts."""
@@ -94,6 +97,18 @@ class OrderStore:
         await self._orders.update_one(
             {"_id": number}, {"$set": {"refused": reason, "due_at": None}}
         )
+
+    async def mark_reported(self, number: str) -> None:
+        """The provider reported money that does not match the order: it is kept for operators."""
+        await self._orders.update_one({"_id": number}, {"$set": {"reported": True}})
+
+    async def delete_unpaid_before(self, at: datetime, limit: int) -> int:
+        """Delete at most `limit` orders created before `at` for which no money ever came.
+
+        An order that its provider must still be asked about (`due_at`) is kept. Returns the number.
+        """
+        where = {"state": {"$in": ["created", "closed"]}, "created_at": {"$lt": at}, "due_at": None}
+        return await delete_some(self._orders, where | dict.fromkeys(MONEY_FIELDS), limit)
 
     async def oldest_unpaid(self) -> datetime | None:
         """Creation time of the oldest unpaid order, disputed ones excluded, or None."""

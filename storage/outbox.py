@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document, Session
+from storage.deletion import delete_some
 
 NORMAL, URGENT = "due", "urgent"
 """`state` of a waiting message, which is its lane: a full one does not delay the other."""
@@ -119,6 +120,10 @@ class OutboxStore:
     async def mark_failed(self, message_id: str, why: str) -> None:
         """Keep the message for inspection; it is never tried again."""
         await self._set(message_id, state="failed", why=why)
+
+    async def delete_failed_before(self, at: datetime, limit: int) -> int:
+        """Delete at most `limit` messages that failed before `at`; their number."""
+        return await delete_some(self._messages, {"state": "failed", "due_at": {"$lt": at}}, limit)
 
     async def waiting(self) -> int:
         """Number of messages in both lanes, claimed ones included."""

@@ -58,6 +58,10 @@ class Metrics:
             "qlive_operator_reads", "Reads by operators.", ["route"], registry=registry
         )
 
+        self.old_rows_deleted = Counter(
+            "qlive_old_rows_deleted", "Rows deleted by retention.", ["kind"], registry=registry
+        )
+
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
         Gauge(f"qlive_{name}", description, registry=self._registry).set_function(read)

@@ -120,7 +120,8 @@ async def test_mismatched_payment_is_refused_and_stored(
     (stored,) = db.inbox.find({"source": provider})
     assert stored["outcome"] == "refused"
     assert stored["reason"] in reasons
-    assert db.orders.find_one()["state"] == "created"
+    order = db.orders.find_one()
+    assert (order["state"], order["reported"]) == ("created", True)
 
 
 @async_test

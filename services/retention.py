@@ -1,0 +1,83 @@
+"""Deletes rows whose retention has ended; one process sweeps for all, about hourly."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from storage.audit import AuditStore
+from storage.job_leases import JobLeaseStore
+from storage.orders import OrderStore
+from storage.outbox import OutboxStore
+
+log = structlog.get_logger("qlive.retention")
+
+JOB_NAME = "retention"
+INTERVAL_SECONDS = 3_600.0
+LEASE_SECONDS = 1_800.0
+"""Lease of a running sweep; after this its process is presumed dead. Two at once do no harm."""
+BATCH = 500
+MAX_BATCHES = 1_000
+"""Batches of one kind in one sweep; the next sweep continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionDays:
+    """Days for which rows are kept; 0: for ever."""
+
+    audit: int
+    unpaid_order: int
+    failed_outbox: int
+
+
+class RetentionSweep:
+    """Deletes old audit entries, orders that were never paid, and outbox messages that failed."""
+
+    def __init__(
+        self,
+        job_leases: JobLeaseStore,
+        audit: AuditStore,
+        orders: OrderStore,
+        outbox: OutboxStore,
+        days: RetentionDays,
+    ) -> None:
+        self._job_leases = job_leases
+        self._audit = audit
+        self._kinds: Mapping[str, tuple[int, Callable[[datetime, int], Awaitable[int]]]] = {
+            "audit": (days.audit, audit.delete_before),
+            "unpaid_order": (days.unpaid_order, orders.delete_unpaid_before),
+            "failed_outbox": (days.failed_outbox, outbox.delete_failed_before),
+        }
+
+    async def run_if_due(self) -> dict[str, int]:
+        """Sweep if the lease is free; the rows deleted by this process, by kind."""
+        if not await self._job_leases.acquire(JOB_NAME, LEASE_SECONDS):
+            return {}
+        try:
+            return await self.sweep(datetime.now(UTC))
+        finally:
+            await self._job_leases.release(JOB_NAME, INTERVAL_SECONDS)
+
+    async def sweep(self, now: datetime) -> dict[str, int]:
+        """Delete what is too old at `now`, and add what audit entries of earlier versions lack."""
+        deleted = {
+            kind: await _in_batches(delete, now - timedelta(days=days))
+            for kind, (days, delete) in self._kinds.items()
+            if days
+        }
+        if any(deleted.values()):
+            log.info("old_rows_deleted", **deleted)
+        await _in_batches(lambda _now, limit: self._audit.add_missing_terms(limit), now)
+        return deleted
+
+
+async def _in_batches(work: Callable[[datetime, int], Awaitable[int]], at: datetime) -> int:
+    """Repeat `work` until a batch is not full; the total of all batches."""
+    total = 0
+    for _ in range(MAX_BATCHES):
+        count = await work(at, BATCH)
+        total += count
+        if count < BATCH:
+            break
+    return total
