@@ -1,15 +1,17 @@
 """Reconciles the ledger with balances, orders, room events and rankings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
-from typing import Any
 
 from ledger.checks import LedgerProblem, StoredBalance, find_balance_problems
 from ledger.journal import HOUSE, Balance, Unit, debt_account, user_account
 from ledger.recharge import recharge_key
+from storage.balance_differences import USER_OF_LINE, maybe_unbalanced, suspicious_accounts
 from storage.database import Collection, Database, Document, Session
 from storage.ranking_reconciler import RankingReconciler
 from storage.rooms import LOG_SIZE
+from storage.streaming import stream
 
 MAX_PROBLEMS = 100
 """Maximum problems reported per check; with more, the exact number does not matter."""
@@ -17,6 +19,23 @@ FULL_CHECK_RATIO = 10
 """If at least one entry in FULL_CHECK_RATIO is new, the whole ledger is checked."""
 USERS_PER_QUERY = 500
 """Users whose lines are summed in one query."""
+ROOMS_PER_QUERY = 200
+"""Rooms whose events are compared on one snapshot."""
+GIFT_ROWS = {
+    "$filter": {"input": {"$objectToArray": "$log"}, "cond": {"$eq": ["$$this.v.type", "gift"]}}
+}
+GIFTS_OF_ROOMS: list[Document] = [
+    {"$sort": {"_id": 1}},
+    {"$limit": ROOMS_PER_QUERY},
+    {
+        "$project": {
+            "epoch": 1,
+            "version": 1,
+            "gifts": {"$map": {"input": GIFT_ROWS, "in": "$$this.v.seq"}},
+        }
+    },
+]
+"""Steps on `rooms`: the numbers of the gift events in the log, a hundredth of its size."""
 
 
 class LedgerReconciler:
@@ -35,6 +54,9 @@ class LedgerReconciler:
 
         With `since`, only data related to entries written from then on is checked: all lines of
         the users whose balances they changed, and the live sessions and days they belong to.
+
+        The collections are compared in the database, or a few hundred users or rooms at a time, so
+        that neither memory nor pauses of the event loop grow with them.
         """
         if since and not await self._is_small_part(since):
             since = None
@@ -44,12 +66,12 @@ class LedgerReconciler:
             self._orders_without_entry,
             self._entries_without_order,
             self._double_events,
-            self._events,
         ):
             with self._database.slow_operation_timeout():
                 async with self._snapshot() as session:
                     found += await check(session, since)
-        return [*found, *await self._balances(since), *await self._ranks(since)]
+        balances = self._changed_balances(since) if since else self._all_balances()
+        return [*found, *await self._events(since), *await balances, *await self._ranks(since)]
 
     def _snapshot(self) -> Session:
         """Session for the reads of one comparison; none is held open for longer than that."""
@@ -84,7 +106,8 @@ class LedgerReconciler:
         """Entries whose lines do not sum to zero per unit."""
         of_unit = {"entry": "$_id", "unit": "$lines.unit"}
         steps: list[Document] = [
-            {"$match": _newer("at", since)},
+            {"$match": {**_newer("at", since), **maybe_unbalanced()}},
+            {"$limit": MAX_PROBLEMS},
             {"$unwind": "$lines"},
             {"$group": {"_id": of_unit, "sum": {"$sum": "$lines.amount"}}},
             {"$match": {"sum": {"$ne": 0}}},
@@ -92,32 +115,29 @@ class LedgerReconciler:
         ]
         return [
             LedgerProblem("unbalanced", row["_id"]["entry"], f"{row['_id']['unit']}: {row['sum']}")
-            async for row in self._aggregate(self._ledger, steps, session)
+            async for row in stream(self._ledger, steps, session)
         ]
 
-    async def _balances(self, since: datetime | None) -> list[LedgerProblem]:
+    async def _all_balances(self) -> list[LedgerProblem]:
         with self._database.slow_operation_timeout():
             async with self._snapshot() as session:
-                if since is None:
-                    return await self._compare({}, {}, session)
-                user_ids = await self._moved_users(since, session)
+                steps = suspicious_accounts(MAX_PROBLEMS)
+                names = [row["_id"] async for row in stream(self._ledger, steps, session)]
+        return await self._compare({*names}, sorted({_user_of(name) for name in names}))
+
+    async def _changed_balances(self, since: datetime) -> list[LedgerProblem]:
         problems: list[LedgerProblem] = []
-        for first in range(0, len(user_ids), USERS_PER_QUERY):
-            some = user_ids[first : first + USERS_PER_QUERY]
-            lines = {
-                "lines.account": {
-                    "$in": [of(user_id) for user_id in some for of in (user_account, debt_account)]
-                }
-            }
-            with self._database.slow_operation_timeout():
-                async with self._snapshot() as session:
-                    problems += await self._compare(lines, {"_id": {"$in": some}}, session)
+        async with aclosing(self._moved_users(since)) as moved_users:
+            async for user_ids in moved_users:
+                problems += await self._compare(set(), user_ids)
+                if len(problems) >= MAX_PROBLEMS:
+                    break
         return problems[:MAX_PROBLEMS]
 
-    async def _compare(
-        self, lines: Document, users: Document, session: Session
-    ) -> list[LedgerProblem]:
-        """Compare the sums of the matching lines with the balances stored on the matching users."""
+    async def _compare(self, accounts: set[str], user_ids: list[str]) -> list[LedgerProblem]:
+        """Compare the stored balances of users with all lines of their and these accounts."""
+        accounts |= {of(user_id) for user_id in user_ids for of in (user_account, debt_account)}
+        lines = {"lines.account": {"$in": sorted(accounts)}}
         of_account = {"account": "$lines.account", "unit": "$lines.unit"}
         steps: list[Document] = [
             {"$match": lines},
@@ -125,27 +145,39 @@ class LedgerReconciler:
             {"$match": lines},
             {"$group": {"_id": of_account, "sum": {"$sum": "$lines.amount"}}},
         ]
-        sums: dict[tuple[str, Unit], int] = {
-            (row["_id"]["account"], row["_id"]["unit"]): row["sum"]
-            async for row in self._aggregate(self._ledger, steps, session)
-        }
-        projection = {"gold": 1, "income": 1, "owed": 1}
-        balances = [
-            StoredBalance(row["_id"], Balance(row["gold"], row["income"]), row.get("owed", 0))
-            async for row in self._users.find(users, projection, session=session)
+        users: list[Document] = [
+            {"$match": {"_id": {"$in": user_ids}}},
+            {"$project": {"gold": 1, "income": 1, "owed": 1}},
         ]
+        with self._database.slow_operation_timeout():
+            async with self._snapshot() as session:
+                sums: dict[tuple[str, Unit], int] = {
+                    (row["_id"]["account"], row["_id"]["unit"]): row["sum"]
+                    async for row in stream(self._ledger, steps, session)
+                }
+                balances = [
+                    StoredBalance(
+                        row["_id"], Balance(row["gold"], row["income"]), row.get("owed", 0)
+                    )
+                    async for row in stream(self._users, users, session)
+                ]
         return find_balance_problems(sums, balances)[:MAX_PROBLEMS]
 
-    async def _moved_users(self, since: datetime, session: Session) -> list[str]:
-        """user_ids whose balance or debt was changed since then."""
+    async def _moved_users(self, since: datetime) -> AsyncGenerator[list[str]]:
+        """user_ids whose balance or debt was changed since then, USERS_PER_QUERY at a time."""
         steps: list[Document] = [
             {"$match": _newer("at", since)},
             {"$unwind": "$lines"},
             {"$match": {"lines.account": {"$ne": HOUSE}}},
-            {"$group": {"_id": "$lines.account"}},
+            {"$group": {"_id": USER_OF_LINE}},
         ]
-        rows = self._aggregate(self._ledger, steps, session)
-        return sorted({row["_id"].partition(":")[2] async for row in rows})
+        with self._database.slow_operation_timeout():
+            found = await self._ledger.aggregate(
+                steps, allowDiskUse=True, batchSize=USERS_PER_QUERY
+            )
+        async with found:
+            while user_ids := [row["_id"] for row in await found.to_list(USERS_PER_QUERY)]:
+                yield user_ids
 
     async def _orders_without_entry(
         self, session: Session, since: datetime | None
@@ -157,7 +189,7 @@ class LedgerReconciler:
             {"$match": {"found": []}},
             {"$limit": MAX_PROBLEMS},
         ]
-        rows = self._aggregate(self._orders, steps, session)
+        rows = stream(self._orders, steps, session)
         return [LedgerProblem("unbooked_order", row["_id"]) async for row in rows]
 
     async def _entries_without_order(
@@ -171,7 +203,7 @@ class LedgerReconciler:
             {"$match": {"found.state": {"$ne": "paid"}}},
             {"$limit": MAX_PROBLEMS},
         ]
-        rows = self._aggregate(self._ledger, steps, session)
+        rows = stream(self._ledger, steps, session)
         return [LedgerProblem("unpaid_entry", row["_id"]) async for row in rows]
 
     async def _double_events(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
@@ -187,7 +219,7 @@ class LedgerReconciler:
                 {"$match": {"n": {"$gt": 1}}},
                 {"$limit": MAX_PROBLEMS},
             ]
-            rows = self._aggregate(self._ledger, steps, session)
+            rows = stream(self._ledger, steps, session)
             problems += [
                 LedgerProblem("double_event", ", ".join(row["entries"])) async for row in rows
             ]
@@ -200,34 +232,45 @@ class LedgerReconciler:
             {"$match": {"seq": {"$gt": 0}, **_newer("at", since)}},
             {"$group": {"_id": key, "first": {"$min": "$seq"}}},
         ]
-        rows = self._aggregate(self._ledger, steps, session)
+        rows = stream(self._ledger, steps, session)
         return [{**row["_id"], "seq": {"$gte": row["first"]}} async for row in rows]
 
-    async def _events(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
+    async def _events(self, since: datetime | None) -> list[LedgerProblem]:
         """Gift entries without an event in their room's log, and gift events without an entry.
 
         Only the events that the log of the current live session still holds are compared.
         """
-        problems: list[LedgerProblem] = []
-        projection = {"epoch": 1, "version": 1, "log": 1}
-        rooms: Document = {}
+        where: Document = {"_id": {"$gt": 0}}
         if since:
-            where = {"seq": {"$gt": 0}, **_newer("at", since)}
-            live_ids = await self._ledger.distinct("live_id", where, session=session)
-            rooms = {"_id": {"$in": live_ids}}
-        async for room in self._rooms.find(rooms, projection, session=session):
-            logged = {row["seq"] for row in room["log"].values() if row["type"] == "gift"}
-            after = room["version"] - min(room["version"], LOG_SIZE)
-            where = {"live_id": room["_id"], "epoch": room["epoch"], "seq": {"$gt": after}}
-            rows = self._ledger.find(where, {"seq": 1}, session=session)
-            entries = {row["seq"]: row["_id"] async for row in rows}
-            missing = sorted(entries[seq] for seq in entries.keys() - logged)
-            problems += [LedgerProblem("missing_event", entry) for entry in missing]
-            unbooked = sorted(logged - entries.keys())
-            problems += [
-                LedgerProblem("unbooked_event", f"{room['_id']}/{seq}") for seq in unbooked
-            ]
+            gifts = {"seq": {"$gt": 0}, **_newer("at", since)}
+            with self._database.slow_operation_timeout():
+                where["_id"]["$in"] = await self._ledger.distinct("live_id", gifts)
+        problems: list[LedgerProblem] = []
+        rooms: list[Document] = []
+        while len(problems) < MAX_PROBLEMS:
+            with self._database.slow_operation_timeout():
+                async with self._snapshot() as session:
+                    steps = [{"$match": where}, *GIFTS_OF_ROOMS]
+                    rooms = [row async for row in stream(self._rooms, steps, session)]
+                    for room in rooms:
+                        problems += await self._event_problems(room, session)
+            if len(rooms) < ROOMS_PER_QUERY:
+                break
+            where["_id"]["$gt"] = rooms[-1]["_id"]
         return problems[:MAX_PROBLEMS]
+
+    async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:
+        logged = {*room["gifts"]}
+        after = room["version"] - min(room["version"], LOG_SIZE)
+        where = {"live_id": room["_id"], "epoch": room["epoch"], "seq": {"$gt": after}}
+        rows = self._ledger.find(where, {"seq": 1}, session=session)
+        entries = {row["seq"]: row["_id"] async for row in rows}
+        missing = sorted(entries[seq] for seq in entries.keys() - logged)
+        unbooked = sorted(logged - entries.keys())
+        return [
+            *(LedgerProblem("missing_event", entry) for entry in missing),
+            *(LedgerProblem("unbooked_event", f"{room['_id']}/{seq}") for seq in unbooked),
+        ]
 
     async def _ranks(self, since: datetime | None) -> list[LedgerProblem]:
         """Rankings that differ from the sums of their gifts."""
@@ -244,17 +287,17 @@ class LedgerReconciler:
             problems += [
                 LedgerProblem("rank", f"{scope}:{user_id}", text) for user_id, text in found
             ]
-        return problems[:MAX_PROBLEMS]
-
-    async def _aggregate(
-        self, rows: Collection, steps: list[Document], session: Session
-    ) -> AsyncIterator[Any]:
-        async for row in await rows.aggregate(steps, session=session, allowDiskUse=True):
-            yield row
+            if len(problems) >= MAX_PROBLEMS:
+                break
+        return sorted(problems, key=lambda problem: problem.what)[:MAX_PROBLEMS]
 
 
 def _newer(field: str, since: datetime | None) -> Document:
     return {field: {"$gte": since}} if since else {}
+
+
+def _user_of(account: str) -> str:
+    return account.partition(":")[2]
 
 
 def _lookup(collection: str, local: str) -> Document:

@@ -1,84 +1,90 @@
 """Compares stored rankings with the gifts in the ledger, and repairs them."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from datetime import date, datetime
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
+from ledger.journal import HOUSE
 from ledger.ranking import RankingChange, day_interval, day_scope, live_scope
+from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document, Session
-from storage.ledger import ranking_changes_in
 from storage.rankings import row_id
+from storage.streaming import stream
 
-Amounts = dict[str, tuple[int, int]]
-"""(gold, income) by user_id, without users who have neither."""
+MAX_DIFFERENCES = 100
+"""Differences reported of one ranking."""
 REVERSAL_PREFIX = "reversal:gift:"
 SCOPE_PATTERN = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DAY_IN_CHINA = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d", "timezone": "+08"}}
 
 
 class RankingReconciler:
-    """Sums the ledger's gifts, except reversed ones, of a live session or a day."""
+    """Sums the ledger's gifts, except reversed ones, of a live session or a day.
+
+    The sums are compared in the database, which sends only what differs: a day may have any number
+    of users.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ledger: Collection = database.collection("ledger")
         self._ranks: Collection = database.collection("ranks")
 
-    async def scopes(self, since: datetime | None, session: Session) -> list[str]:
+    async def scopes(self, since: datetime | None, session: Session) -> set[str]:
         """Scopes of gifts given or reversed since then; if None, of all gifts and stored rows."""
+        found: set[str] = set()
         gifts: Document = {"kind": "gift"}
         if since is None:
-            found = {name for name in await self._stored_scopes(session) if _is_scope(name)}
+            async for name in self._stored_scopes(session):
+                if _is_scope(name):
+                    found.add(name)
         else:
             gifts["at"] = {"$gte": since}
-            found = await self._scopes_of(
-                {"_id": {"$in": await self._reversed_keys(since, session)}}, session
-            )
-        return sorted(found | await self._scopes_of(gifts, session))
+            reversed_gifts = {"_id": {"$in": await self._reversed_keys(since, session)}}
+            await self._add_scopes_of(reversed_gifts, session, found)
+        await self._add_scopes_of(gifts, session, found)
+        return found
 
     async def invalid_scopes(self, session: Session) -> list[str]:
         """Stored scopes that are not the name of a ranking."""
-        return [str(name) for name in await self._stored_scopes(session) if not _is_scope(name)]
+        return [str(name) async for name in self._stored_scopes(session) if not _is_scope(name)]
 
-    async def _stored_scopes(self, session: Session) -> list[Any]:
-        rows = await self._ranks.aggregate([{"$group": {"_id": "$scope"}}], session=session)
-        return [row["_id"] async for row in rows]
+    async def _stored_scopes(self, session: Session) -> AsyncGenerator[Any]:
+        async for row in stream(self._ranks, [{"$group": {"_id": "$scope"}}], session):
+            yield row["_id"]
 
-    async def _scopes_of(self, gifts: Document, session: Session) -> set[str]:
-        in_china = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d", "timezone": "+08"}}
-        key = {"day": in_china, "live_id": "$live_id", "epoch": "$epoch"}
-        rows = await self._ledger.aggregate(
-            [{"$match": gifts}, {"$group": {"_id": key}}], session=session
-        )
-        found: set[str] = set()
-        async for row in rows:
+    async def _add_scopes_of(self, gifts: Document, session: Session, found: set[str]) -> None:
+        key = {"day": DAY_IN_CHINA, "live_id": "$live_id", "epoch": "$epoch"}
+        async for row in stream(
+            self._ledger, [{"$match": gifts}, {"$group": {"_id": key}}], session
+        ):
             found.add(day_scope(date.fromisoformat(row["_id"]["day"])))
             if "epoch" in row["_id"]:
                 found.add(live_scope(row["_id"]["live_id"], row["_id"]["epoch"]))
-        return found
 
     async def _reversed_keys(self, since: datetime | None, session: Session) -> list[str]:
         """Keys of reversed gifts. Reversals are few, and found by the prefix of their `_id`."""
         where: Document = {"_id": {"$gte": REVERSAL_PREFIX, "$lt": REVERSAL_PREFIX + "\uffff"}}
         if since:
             where["at"] = {"$gte": since}
-        rows = self._ledger.find(where, {"content": 1}, session=session)
-        return [row["content"]["reverses"] async for row in rows]
+        steps = [{"$match": where}, {"$project": {"reverses": "$content.reverses"}}]
+        return [row["reverses"] async for row in stream(self._ledger, steps, session)]
 
     async def differences(self, scope: str, session: Session) -> list[tuple[str, str]]:
-        """(user_id, description) of each user whose stored amounts differ from the ledger."""
-        booked, stored = await self._booked(scope, session), await self._stored(scope, session)
+        """(user_id, description) of users whose stored amounts differ from the ledger."""
+        steps = await self._difference_steps(scope, session)
+        steps += [{"$sort": {"_id": 1}}, {"$limit": MAX_DIFFERENCES}]
         return [
             (
-                user_id,
-                f"stored {stored.get(user_id, (0, 0))}, journal {booked.get(user_id, (0, 0))}",
+                row["_id"],
+                f"stored {(row['stored_gold'], row['stored_income'])}, "
+                f"journal {(row['gold'], row['income'])}",
             )
-            for user_id in sorted(booked.keys() | stored.keys())
-            if booked.get(user_id) != stored.get(user_id)
+            async for row in stream(self._ledger, steps, session)
         ]
 
     async def rebuild_all(self) -> int:
@@ -86,7 +92,7 @@ class RankingReconciler:
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 scopes = await self.scopes(None, session)
-            return sum([await self.rebuild(scope) for scope in scopes])
+        return sum([await self.rebuild(scope) for scope in scopes])
 
     async def rebuild(self, scope: str) -> int:
         """Repair a ranking while gifts continue; the number of wrong rows.
@@ -95,19 +101,25 @@ class RankingReconciler:
         it is added to the ranking. `mends` counts the repairs of a row and guards the update, so
         that concurrent repairs add the difference once.
         """
-        async with self._database.client.start_session(snapshot=True) as session:
-            booked, stored = await self._booked(scope, session), await self._stored(scope, session)
-            mends = await self._mends(scope, session)
-        wrong = [
-            user_id
-            for user_id in booked.keys() | stored.keys()
-            if booked.get(user_id) != stored.get(user_id)
-        ]
-        for user_id in wrong:
-            target, actual = booked.get(user_id, (0, 0)), stored.get(user_id, (0, 0))
-            change = RankingChange(scope, user_id, target[0] - actual[0], target[1] - actual[1])
-            await self._mend(change, mends.get(user_id, 0))
-        return len(wrong)
+        wrong = 0
+        with self._database.slow_operation_timeout():
+            async with (
+                self._database.client.start_session(snapshot=True) as session,
+                aclosing(self._differing(scope, session)) as rows,
+            ):
+                async for row in rows:
+                    gold = row["gold"] - row["stored_gold"]
+                    income = row["income"] - row["stored_income"]
+                    change = RankingChange(scope, row["_id"], gold, income)
+                    await self._mend(change, row["mends"] or 0)
+                    wrong += 1
+        return wrong
+
+    async def _differing(self, scope: str, session: Session) -> AsyncGenerator[Document]:
+        """Users whose amounts differ, all of them as of one moment."""
+        steps = await self._difference_steps(scope, session)
+        async for row in stream(self._ledger, steps, session):
+            yield row
 
     async def _mend(self, change: RankingChange, mends: int) -> None:
         """Add the difference, unless another repair has since the snapshot."""
@@ -120,45 +132,35 @@ class RankingReconciler:
                 await self._ranks.update_one(where, update, upsert=True)
                 return
 
-    async def _mends(self, scope: str, session: Session) -> dict[str, int]:
-        where = {"scope": scope, "mends": {"$gt": 0}}
-        rows = self._ranks.find(where, {"user_id": 1, "mends": 1}, session=session)
-        return {row["user_id"]: row["mends"] async for row in rows}
-
-    async def _stored(self, scope: str, session: Session) -> Amounts:
-        projection = {"user_id": 1, "gold": 1, "income": 1}
-        rows = self._ranks.find({"scope": scope}, projection, session=session)
-        return _amounts(
-            [RankingChange(scope, r["user_id"], r["gold"], r["income"]) async for r in rows]
-        )
-
-    async def _booked(self, scope: str, session: Session) -> Amounts:
-        where = {"kind": "gift", **_entries_of(scope)}
-        positive, negative = {"$max": ["$lines.amount", 0]}, {"$min": ["$lines.amount", 0]}
-        steps: list[Document] = [
-            {"$match": where},
+    async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
+        """Steps on `ledger`: per user the journal's and the stored amounts, where they differ."""
+        reversed_keys = await self._reversed_keys(None, session)
+        gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
+        given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
+        received = {"$max": ["$lines.amount", 0]}
+        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income", "mends": 1}
+        amounts = ("gold", "income", "stored_gold", "stored_income")
+        differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in ("gold", "income")]
+        return [
+            {"$match": gifts},
             {"$unwind": "$lines"},
-            {"$match": {"lines.account": {"$ne": "house"}}},
+            {"$match": {"lines.account": {"$ne": HOUSE}}},
+            {"$project": {"user_id": USER_OF_LINE, "gold": given, "income": received}},
             {
-                "$group": {
-                    "_id": "$lines.account",
-                    "gave": {"$sum": negative},
-                    "took": {"$sum": positive},
+                "$unionWith": {
+                    "coll": "ranks",
+                    "pipeline": [{"$match": {"scope": scope}}, {"$project": stored}],
                 }
             },
+            {
+                "$group": {
+                    "_id": "$user_id",
+                    **{name: {"$sum": f"${name}"} for name in amounts},
+                    "mends": {"$max": "$mends"},
+                }
+            },
+            {"$match": {"$expr": {"$or": differs}}},
         ]
-        rows = await self._ledger.aggregate(steps, session=session, allowDiskUse=True)
-        changes = [
-            RankingChange(scope, row["_id"].partition(":")[2], -row["gave"], row["took"])
-            async for row in rows
-        ]
-        return _amounts([*changes, *await self._reversed(scope, where, session)])
-
-    async def _reversed(self, scope: str, where: Document, session: Session) -> list[RankingChange]:
-        keys = await self._reversed_keys(None, session)
-        gifts = self._ledger.find({"_id": {"$in": keys}, **where}, session=session)
-        changes = [it.negated() async for row in gifts for it in ranking_changes_in(row)]
-        return [change for change in changes if change.scope == scope]
 
 
 def _is_scope(name: Any) -> bool:
@@ -173,16 +175,3 @@ def _entries_of(scope: str) -> Document:
         return {"at": {"$gte": start, "$lt": end}}
     live_id, _, epoch = name.partition(":")
     return {"live_id": int(live_id), "epoch": epoch, "seq": {"$gt": 0}}
-
-
-def _amounts(changes: Iterable[RankingChange]) -> Amounts:
-    gold: Counter[str] = Counter()
-    income: Counter[str] = Counter()
-    for change in changes:
-        gold[change.user_id] += change.gold
-        income[change.user_id] += change.income
-    return {
-        user_id: (gold[user_id], income[user_id])
-        for user_id in gold
-        if gold[user_id] or income[user_id]
-    }

@@ -23,7 +23,11 @@ from tests.support.api import ApiClient, ApiFixture
 DUMP: dict[str, Any] = json_util.loads(
     Path("tests/vectors/database_before_layers.json").read_text()
 )
-NEW_INDEXES = {"errands": ["key_1_kind_1"], "rooms": ["group_id_1"]}
+NEW_INDEXES = {
+    "audit": ["terms_1__id_-1"],
+    "errands": ["key_1_kind_1"],
+    "rooms": ["group_id_1"],
+}
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"

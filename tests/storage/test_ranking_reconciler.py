@@ -8,9 +8,8 @@ from tornado.ioloop import IOLoop
 
 from ledger.gifts import GiftTransfer
 from ledger.journal import EventReference
-from ledger.ranking import day_of, day_scope, live_scope
+from ledger.ranking import RankingChange, day_of, day_scope, live_scope
 from rooms.members import Person
-from storage.database import Session
 from storage.ranking_reconciler import RankingReconciler
 from tests.support.room_builders import HOST
 from tests.support.storage import GiftProcess, StoresFixture, rose
@@ -56,7 +55,7 @@ class RankingFixture:
 
     async def scopes(self, since: datetime | None = None) -> list[str]:
         async with self.stores.database.client.start_session(snapshot=True) as session:
-            return await self.reconciler.scopes(since, session)
+            return sorted(await self.reconciler.scopes(since, session))
 
     async def stored(self, scope: str) -> dict[str, dict[str, int]]:
         units = ("gold", "income")
@@ -300,15 +299,14 @@ async def test_gift_between_snapshot_and_repair_is_not_lost(
     rankings: RankingFixture, monkeypatch: pytest.MonkeyPatch, kind: str, sender: int
 ) -> None:
     await rankings.damage(kind, rankings.live)
-    read_repairs = rankings.reconciler._mends
+    repair = rankings.reconciler._mend
 
-    async def read_repairs_and_give(scope: str, session: Session) -> dict[str, int]:
+    async def give_and_repair(change: RankingChange, mends: int) -> None:
         monkeypatch.undo()
-        repairs = await read_repairs(scope, session)
         await rankings.process.give(rose(rankings.user_ids[sender], rankings.user_ids[2]))
-        return repairs
+        await repair(change, mends)
 
-    monkeypatch.setattr(rankings.reconciler, "_mends", read_repairs_and_give)
+    monkeypatch.setattr(rankings.reconciler, "_mend", give_and_repair)
     assert await rankings.reconciler.rebuild(rankings.live) == 1
     assert await rankings.is_consistent()
     gold = (await rankings.stored(rankings.live))["gold"]

@@ -1,0 +1,76 @@
+"""MongoDB pipelines that find where the journal and the stored balances may differ.
+
+They run in the database: it can sort and group more than fits into its memory, and sends only the
+few accounts and entries that ledger/checks.py then judges.
+"""
+
+from typing import Any
+
+from ledger.journal import HOUSE, debt_account, user_account
+from storage.database import Document
+
+UNITS = ("gold", "income")
+USER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
+"""User id of an unwound posting to a user's account or debt."""
+
+
+def suspicious_accounts(limit: int) -> list[Document]:
+    """Steps on `ledger`: accounts whose postings and stored amounts do not cancel out.
+
+    Also users with a negative amount. One pass over all postings and all users.
+    """
+    sums = {unit: _amount_of("$lines", unit) for unit in UNITS}
+    other = {"$cond": [{"$in": ["$lines.unit", UNITS]}, 0, "$lines.amount"]}
+    balance = {"gold": _minus("$gold"), "income": _minus("$income")}
+    lowest = {"$min": ["$gold", "$income", {"$ifNull": ["$owed", 0]}]}
+    users = {"_id": _account(user_account("")), **balance, "lowest": lowest}
+    debts = {"_id": _account(debt_account("")), "gold": "$owed"}
+    return [
+        {"$unwind": "$lines"},
+        {"$match": {"lines.account": {"$ne": HOUSE}}},
+        {"$project": {"_id": "$lines.account", **sums, "other": other}},
+        {"$unionWith": {"coll": "users", "pipeline": [{"$project": users}]}},
+        {
+            "$unionWith": {
+                "coll": "users",
+                "pipeline": [{"$match": {"owed": {"$nin": [0, None]}}}, {"$project": debts}],
+            }
+        },
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in (*UNITS, "other")},
+                "lowest": {"$min": "$lowest"},
+            }
+        },
+        {
+            "$match": {
+                "$or": [
+                    *({name: {"$ne": 0}} for name in (*UNITS, "other")),
+                    {"lowest": {"$lt": 0}},
+                ]
+            }
+        },
+        {"$limit": limit},
+    ]
+
+
+def maybe_unbalanced() -> Document:
+    """Condition on entries: the lines of a unit do not sum to zero, or a unit is unknown."""
+    sums = [
+        {"$sum": {"$map": {"input": "$lines", "in": _amount_of("$$this", unit)}}} for unit in UNITS
+    ]
+    unknown = {"$setDifference": ["$lines.unit", UNITS]}
+    return {"$expr": {"$or": [*({"$ne": [it, 0]} for it in sums), {"$ne": [unknown, []]}]}}
+
+
+def _amount_of(line: str, unit: str) -> Document:
+    return {"$cond": [{"$eq": [f"{line}.unit", unit]}, f"{line}.amount", 0]}
+
+
+def _minus(field: str) -> Document:
+    return {"$multiply": [field, -1]}
+
+
+def _account(prefix: str) -> dict[str, Any]:
+    return {"$concat": [prefix, "$_id"]}
