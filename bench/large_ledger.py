@@ -253,7 +253,9 @@ async def _timed(name: str, work: Any) -> None:
     sampler.cancel()
     seconds, cpu = time.monotonic() - started, time.process_time() - used
     print(f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {pauses}, {len(problems)} problems")
-    print(*problems[:5], sep="\n", flush=True)
+    for problem in problems[:5]:
+        print(" ", problem)
+    sys.stdout.flush()
 
 
 async def _command(uri: str, folder: Path) -> None:
