@@ -2,6 +2,8 @@
 
 from devtools.simulator.codes import openid_of
 from storage.blocks import RechargeBlockStore
+from storage.database import Document
+from storage.defaults import DefaultRowStore
 from storage.gifts import GiftStore
 from storage.outbox import OutboxStore
 from storage.users import UserStore
@@ -31,6 +33,7 @@ async def store_demo_data(
     users: UserStore,
     gifts: GiftStore,
     blocks: RechargeBlockStore,
+    defaults: DefaultRowStore,
     outbox: OutboxStore,
     app_id: str,
     address: str,
@@ -39,10 +42,12 @@ async def store_demo_data(
 
     `address` is the base URL of the pictures; it may have changed since the last start.
     """
-    await _store_gifts(gifts, f"{address}/static/gifts/")
-    if await blocks.is_empty():
-        for gold, fen in BLOCKS:
-            await blocks.add(gold=gold, fen=fen)
+    await _store_gifts(defaults, gifts, f"{address}/static/gifts/")
+    await defaults.store(
+        blocks,
+        {str(fen): {"gold": gold, "fen": fen} for gold, fen in BLOCKS},
+        lambda row, block, position: row["fen"] == block["fen"] or row["id"] == position,
+    )
     for number, (name, gender) in enumerate(USERS):
         picture = f"{address}/static/faces/{number + 1}.svg"
         user, created = await users.create(
@@ -62,11 +67,20 @@ async def store_demo_data(
             await users.update(user.user_id, face_url=picture)
 
 
-async def _store_gifts(gifts: GiftStore, folder: str) -> None:
-    if await gifts.is_empty():
-        for name, gold, picture, effect in GIFTS:
-            await gifts.add(name=name, gold=gold, image=f"{folder}{picture}.svg", effect=effect)
+async def _store_gifts(defaults: DefaultRowStore, gifts: GiftStore, folder: str) -> None:
+    await defaults.store(
+        gifts,
+        {
+            picture: _gift(name, gold, f"{folder}{picture}.svg", effect)
+            for name, gold, picture, effect in GIFTS
+        },
+        lambda row, gift, position: row["name"] == gift["name"] or row["id"] == position,
+    )
     for gift in await gifts.all():
         _, separator, picture = gift["image"].partition("/static/gifts/")
         if separator and not gift["image"].startswith(folder):
             await gifts.edit(gift["id"], image=folder + picture)
+
+
+def _gift(name: str, gold: int, image: str, effect: str) -> Document:
+    return {"name": name, "gold": gold, "image": image, "effect": effect}

@@ -6,6 +6,7 @@ from handlers.base import endpoint
 from handlers.errors import PageNotFound
 from handlers.schemas import requests, responses
 from ledger.errors import InsufficientGold, RequestIdReused
+from services.errors import RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 
 
@@ -37,7 +38,7 @@ class PushGiftHandler(ActiveUserHandler):
 
     soft_errors = {InsufficientGold: "status"}
 
-    @endpoint(errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused])
+    @endpoint(errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused, RateMissing])
     async def get(self, params: requests.PushGiftRequest) -> responses.GiftGivenResponse:
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})

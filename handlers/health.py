@@ -8,6 +8,8 @@ from handlers.context import Context
 from handlers.schemas.responses import Response
 from realtime.redis_bus import RedisBus
 
+State = Literal["ok", "down", "unknown"]
+
 
 class AliveResponse(Response):
     status: Literal["ok"] = "ok"
@@ -16,14 +18,17 @@ class AliveResponse(Response):
 class DependencyResponse(Response):
     """State of one dependency; `latency_ms` of its last answer, null before the first."""
 
-    state: Literal["ok", "down", "unknown"]
+    state: State
     latency_ms: float | None
     since: datetime | None = None
     """When an external service entered this state."""
 
 
 class ReadyResponse(Response):
-    """`degraded`: Redis or an external service is down; rooms keep working without it."""
+    """`degraded`: a dependency other than MongoDB is down; rooms keep working without it.
+
+    `rates` are the two rates that operators maintain in `configs`; without them no gift is given.
+    """
 
     status: Literal["ok", "degraded", "down", "draining"]
     dependencies: dict[str, DependencyResponse]
@@ -57,6 +62,14 @@ class MetricsHandler(Handler):
         await self.finish(self.context.metrics.text())
 
 
+async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:
+    """`down` while EXCHANGE_RATE or WITHDRAW_RATE is missing or disabled."""
+    if mongodb == "down":
+        return DependencyResponse(state="unknown", latency_ms=None)
+    has_rates = (await context.services.catalogue.current()).has_rates
+    return DependencyResponse(state="ok" if has_rates else "down", latency_ms=None)
+
+
 async def readiness(context: Context) -> ReadyResponse:
     """Readiness of this process: pings MongoDB, takes the others' last known state."""
     latency = await context.database.latency_ms()
@@ -71,6 +84,7 @@ async def readiness(context: Context) -> ReadyResponse:
         dependencies["redis"] = DependencyResponse(
             state=redis_state, latency_ms=context.realtime.bus.latency_ms
         )
+    dependencies["rates"] = await _rates(context, mongodb=state)
     status: Literal["ok", "degraded", "down", "draining"] = "ok"
     if any(dependency.state == "down" for dependency in dependencies.values()):
         status = "degraded"

@@ -97,7 +97,8 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     @endpoint(errors=[UserNotFound])
     async def get(self, params: requests.OptionalUserRequest) -> responses.UserInfoWithRateResponse:
-        rate = str((await self.context.services.catalogue.current()).withdraw_rate)
+        # Without the rate "0", not a refusal: a client cannot start without its profile.
+        rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
         if params.user_id in (None, self.user.user_id):
             info = own_profile(self, self.user)
         else:

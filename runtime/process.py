@@ -113,7 +113,7 @@ class ServerProcess:
 
     async def _store_first_data(self, context: Context) -> None:
         await context.stores.make_indexes()
-        await store_default_configs(context.stores.configs)
+        await store_default_configs(context.stores.defaults, context.stores.configs)
         if self._dev:
             await _development().store_demo_data(context, self.address)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from realtime.bus import Bus, BusMessage, CatalogueChanged
+from services.errors import RateRequired
 from storage.configs import ConfigStore
 from storage.database import Document
 from storage.gifts import GiftStore
@@ -18,9 +19,13 @@ class Catalogue(NamedTuple):
 
     gifts: dict[int, dict[str, Any]]
     """By id, in display order."""
-    rate: Decimal
-    """The receiver's share of a gift's price."""
-    withdraw_rate: Decimal
+    rate: Decimal | None
+    """The receiver's share of a gift's price; None if it is missing: no gift can be given."""
+    withdraw_rate: Decimal | None
+
+    @property
+    def has_rates(self) -> bool:
+        return self.rate is not None and self.withdraw_rate is not None
 
 
 class CatalogueService:
@@ -71,15 +76,26 @@ class CatalogueService:
         return row
 
     async def edit_config(self, number: int, **changes: Any) -> Document:
-        """Change a config; returns all its fields. Raises NotFound."""
+        """Change a config; returns all its fields. Raises NotFound, RateRequired."""
+        if changes.get("enabled") is False or "key" in changes:
+            await self._check_rate_stays(number, **changes)
         row = await self._configs.edit(number, **changes)
         self._invalidate()
         return row
 
     async def remove_config(self, number: int) -> None:
-        """Delete a config. Raises NotFound."""
+        """Delete a config. Raises NotFound, RateRequired."""
+        await self._check_rate_stays(number, enabled=False)
         await self._configs.remove(number)
         self._invalidate()
+
+    async def _check_rate_stays(self, number: int, **changes: Any) -> None:
+        """Raise RateRequired if the change takes away the only enabled row of a rate."""
+        old = await self._configs.get(number)
+        new = {**old, **changes}
+        stays = new["enabled"] and new["key"] == old["key"]
+        if not stays and await self._configs.is_only_rate(old):
+            raise RateRequired
 
     def _invalidate(self) -> None:
         """Invalidate the cache of every process, including this one."""

@@ -5,9 +5,13 @@ PermissionDenied
 QLiveError
 ├── NotAuthenticated     token: missing, unknown or revoked
 └── SessionKeyMissing    log_in_again: no usable WeChat session key of this user is stored
+StateConflict
+└── RateRequired         rate_required: the only enabled row of a rate may only change its value
+Unavailable
+└── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
 """
 
-from core.errors import PermissionDenied, QLiveError
+from core.errors import PermissionDenied, QLiveError, StateConflict, Unavailable
 
 
 class AccountBanned(PermissionDenied):
@@ -20,3 +24,12 @@ class SessionKeyMissing(QLiveError):
 
 class NotAuthenticated(QLiveError):
     code, detail = "token", "Please log in."
+
+
+class RateRequired(StateConflict):
+    code = "rate_required"
+    detail = "This rate is needed: change its value, or add another one and enable it first."
+
+
+class RateMissing(Unavailable):
+    code, detail = "rate_missing", "Gifts cannot be given at the moment; try again later."

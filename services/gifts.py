@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from core.batching import RequestBatcher
@@ -13,6 +14,7 @@ from rooms.keeper import Keeper
 from rooms.members import Face
 from rooms.room import Room
 from services.catalogue import CatalogueService
+from services.errors import RateMissing
 from services.ledger import LockUsers
 from storage.errors import GiftNotFound, UserNotFound
 from storage.gift_batches import BatchContext, GiftBatchStore
@@ -76,20 +78,20 @@ class GiftService:
     ) -> JsonObject:
         """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
 
-        A repeated request for a gift that is no longer on sale returns the stored answer. Raises
-        GiftNotFound, and as `give`.
+        A repeated request for a gift that cannot be given any more returns the stored answer.
+        Raises GiftNotFound, RateMissing, and as `give`.
         """
         catalogue = await self._catalogue.current()
-        gift = catalogue.gifts.get(gift_id)
+        gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
         price = gift["gold"] if gift else 0
         transfer = GiftTransfer(
-            sender, receiver, gift_id, price, num, catalogue.rate, request_id, repeat_ms
+            sender, receiver, gift_id, price, num, rate or Decimal(0), request_id, repeat_ms
         )
-        if gift:
+        if gift and rate is not None:
             return await self.give(GiftRequest(transfer, gift))
         if earlier := await self.find_answer(transfer):
             return earlier
-        raise GiftNotFound
+        raise RateMissing if gift else GiftNotFound
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
         """The stored answer to a repeated request, else None. Raises RequestIdReused."""

@@ -1,8 +1,10 @@
 """Catalogues maintained by operators: documents numbered from 1."""
 
+from contextlib import suppress
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound
 from storage.counters import CounterStore
@@ -45,6 +47,11 @@ class CatalogueStore:
         await self._rows.insert_one({"_id": number, **self.to_row(fields)})
         return {"id": number, **fields}
 
+    async def add_numbered(self, number: int, **fields: Any) -> None:
+        """Add a row with this number of the counter, unless there is one."""
+        with suppress(DuplicateKeyError):
+            await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+
     async def edit(self, number: int, **fields: Any) -> Document:
         if not fields:
             return await self.get(number)
@@ -59,9 +66,6 @@ class CatalogueStore:
         result = await self._rows.delete_one({"_id": number})
         if not result.deleted_count:
             raise self.not_found_error
-
-    async def is_empty(self) -> bool:
-        return await self._rows.find_one({}, {"_id": 1}) is None
 
     def _item(self, row: Document) -> Document:
         return self.from_row({"id": row.pop("_id"), **row})

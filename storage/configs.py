@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from storage.catalogue import CatalogueStore
+from storage.database import Document
 
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
@@ -36,11 +37,18 @@ class ConfigStore(CatalogueStore):
                 configs[row["key"]] = row["value"]
         return configs
 
-    async def rate(self, key: str) -> Decimal:
-        """EXCHANGE_RATE or WITHDRAW_RATE; 0 if it is missing, negative or not a number."""
+    async def rate(self, key: str) -> Decimal | None:
+        """EXCHANGE_RATE or WITHDRAW_RATE; None if it is missing, disabled, or no number from 0."""
         row = await self._rows.find_one({"key": key, "enabled": True}, sort=[("_id", -1)])
         try:
-            rate = Decimal(str(json.loads(row["value"]))) if row else Decimal(0)
+            rate = Decimal(str(json.loads(row["value"]))) if row else None
         except InvalidOperation:
-            return Decimal(0)
-        return rate if rate.is_finite() and rate >= 0 else Decimal(0)
+            return None
+        return rate if rate is not None and rate.is_finite() and rate >= 0 else None
+
+    async def is_only_rate(self, config: Document) -> bool:
+        """Whether this config is the only enabled one of a rate."""
+        if config["key"] not in RATE_KEYS or not config["enabled"]:
+            return False
+        other = {"key": config["key"], "enabled": True, "_id": {"$ne": config["id"]}}
+        return await self._rows.find_one(other, {"_id": 1}) is None

@@ -6,6 +6,7 @@ from storage.blocks import RechargeBlockStore
 from storage.configs import ConfigStore
 from storage.counters import CounterStore
 from storage.database import Database
+from storage.defaults import DefaultRowStore
 from storage.evictions import EvictionStore
 from storage.gift_batches import GiftBatchStore
 from storage.gifts import GiftStore
@@ -59,6 +60,7 @@ class Stores:
         self.gifts = GiftStore(database, counters)
         self.blocks = RechargeBlockStore(database, counters)
         self.configs = ConfigStore(database, counters)
+        self.defaults = DefaultRowStore(database, counters)
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
         self.audit = AuditStore(database)

@@ -8,6 +8,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.pay import yuan
 from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse
+from services.errors import RateRequired
 from storage.configs import RATE_KEYS
 from storage.errors import BlockNotFound, GiftNotFound
 
@@ -97,7 +98,7 @@ class OpsConfigsHandler(OperatorHandler):
 class OpsConfigHandler(OperatorHandler):
     """One config."""
 
-    @endpoint(errors=[NotFound])
+    @endpoint(errors=[NotFound, RateRequired])
     async def patch(
         self, number: str, params: ops_requests.ConfigChangeRequest
     ) -> ops_responses.ConfigResponse:
@@ -109,7 +110,7 @@ class OpsConfigHandler(OperatorHandler):
         row = await self.context.services.catalogue.edit_config(int(number), **changes)
         return ops_responses.ConfigResponse.model_validate(row)
 
-    @endpoint(errors=[NotFound])
+    @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> OkResponse:
         await self.context.services.catalogue.remove_config(int(number))
         return OkResponse()

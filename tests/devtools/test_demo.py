@@ -24,6 +24,7 @@ async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_d
         context.stores.users,
         context.stores.gifts,
         context.stores.blocks,
+        context.stores.defaults,
         context.stores.outbox,
         app_id,
         public_url,

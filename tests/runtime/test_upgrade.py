@@ -31,6 +31,8 @@ NEW_INDEXES = {
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
+NEW_COLLECTIONS = {"defaults": ["_id_"]}
+"""Collections that the previous version does not have, with their indexes."""
 
 
 @pytest.fixture
@@ -102,7 +104,21 @@ async def test_ledger_and_indexes_of_the_previous_version_are_complete(
     indexes = {
         name: restored[name].index_information() for name in restored.list_collection_names()
     }
-    assert {name: sorted(found) for name, found in indexes.items()} == {
+    before = {
         name: sorted([index["name"] for index in found] + NEW_INDEXES.get(name, []))
         for name, found in DUMP["indexes"].items()
     }
+    assert {name: sorted(found) for name, found in indexes.items()} == before | NEW_COLLECTIONS
+
+
+@pytest.mark.gen_test
+@pytest.mark.usefixtures("server")
+async def test_default_rows_of_the_previous_version_are_neither_doubled_nor_changed(
+    restored: Database[dict[str, Any]],
+) -> None:
+    for name in ("configs", "blocks", "gifts"):
+        rows = {row["_id"]: row for row in restored[name].find({}, {"image": 0})}
+        before = {row["_id"]: row for row in DUMP["collections"][name]}
+        for row in before.values():
+            row.pop("image", None)  # follows the address of the server
+        assert rows == before

@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from storage.default_configs import DEFAULTS, store_default_configs
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -46,39 +45,27 @@ async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture
         ("0.25", "0.25"),
         (1, "1"),
         (0, "0"),
-        ("half", "0"),
-        (-1, "0"),
-        ("NaN", "0"),
-        ("Infinity", "0"),
-        (None, "0"),
-        ([], "0"),
+        ("half", None),
+        (-1, None),
+        ("NaN", None),
+        ("Infinity", None),
+        (None, None),
+        ([], None),
     ],
 )
 @gen_test
-async def test_rate_is_exact_and_zero_when_invalid(
-    stores: StoresFixture, value: Any, rate: str
+async def test_rate_is_exact_and_missing_when_invalid(
+    stores: StoresFixture, value: Any, rate: str | None
 ) -> None:
     await add(stores, "EXCHANGE_RATE", value)
-    assert await stores.configs.rate("EXCHANGE_RATE") == Decimal(rate)
+    expected = None if rate is None else Decimal(rate)
+    assert await stores.configs.rate("EXCHANGE_RATE") == expected
 
 
 @gen_test
-async def test_newest_enabled_rate_applies_and_defaults_to_zero(stores: StoresFixture) -> None:
-    assert await stores.configs.rate("EXCHANGE_RATE") == 0
+async def test_newest_enabled_rate_applies_and_none_is_missing(stores: StoresFixture) -> None:
+    assert await stores.configs.rate("EXCHANGE_RATE") is None
     await add(stores, "EXCHANGE_RATE", 0.3)
     await add(stores, "EXCHANGE_RATE", 0.4)
     await add(stores, "EXCHANGE_RATE", 0.5, enabled=False)
     assert await stores.configs.rate("EXCHANGE_RATE") == Decimal("0.4")
-
-
-@gen_test
-async def test_default_configs_are_stored_once(stores: StoresFixture) -> None:
-    await store_default_configs(stores.configs)
-    assert len(await stores.configs.all()) == len(DEFAULTS)
-    assert await stores.configs.rate("EXCHANGE_RATE") == Decimal("0.5")
-    assert await stores.configs.rate("WITHDRAW_RATE") == Decimal("0.1")
-    public_values = await stores.configs.public_values()
-    assert public_values.keys() == {"PROGRAM_SHARE", "LIVEROOM_SHARE", "INDEX_BANNER", "BACKGROUND"}
-    await stores.configs.remove(1)
-    await store_default_configs(stores.configs)
-    assert len(await stores.configs.all()) == len(DEFAULTS) - 1

@@ -82,6 +82,7 @@ export const words = {
   "dependency.wechat": ["微信", "WeChat"],
   "dependency.im": ["腾讯云 IM", "Tencent IM"],
   "dependency.pay": ["支付", "Payments"],
+  "dependency.rates": ["结算比例（配置）", "Rates (configs)"],
   latency: ["延迟", "Latency"],
   since: ["自", "Since"],
   processes: ["进程", "Processes"],
@@ -432,6 +433,7 @@ export const words = {
   "code.not_owed": ["欠款没有这么多。", "The amount exceeds the debt."],
   "code.no_such_entry": ["账本里没有这笔分录。", "There is no such journal entry."],
   "code.storage_away": ["数据库暂时不可用，请稍后再试。", "The database is unavailable; try again."],
+  "code.rate_required": ["结算比例不能没有：请改它的值，或先添加并启用另一条。", "This rate is needed: change its value, or add and enable another one first."],
   "code.try_again": ["同时操作太多，请再试一次。", "The server is busy; try again."],
   "code.internal": ["服务器出错了，已记入日志。", "The server failed; the error is in its log."],
 };
