@@ -31,8 +31,8 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         raise InvalidSettings([_problem(found, env) for found in error.errors()]) from None
     production = settings.environment == "production"
-    problems = settings.problems() + (settings.problems_in_production() if production else [])
-    if problems:
+    check = settings.problems_in_production if production else settings.problems_in_development
+    if problems := settings.problems() + check():
         raise InvalidSettings(problems)
     return settings
 

@@ -86,6 +86,7 @@ class ServerSettings(SettingsSection):
     trusted_proxies: Addresses = ["127.0.0.1"]
     drain_seconds: float = Field(default=20, ge=0)
     workers: int = Field(default=1, ge=1, le=64)
+    allow_remote_development: bool = False
 
 
 class MongodbSettings(SettingsSection):

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from config.hosts import is_local_mongodb, is_loopback
+from config.secret_strength import weakness
 from config.sections import (
     AuthSettings,
     GiftsSettings,
@@ -41,6 +43,10 @@ EXAMPLES = (
     *(LiveSettings().push_domain, LiveSettings().play_domain),
 )
 
+ANYBODY = (
+    "in development anybody logs in as anybody; set environment: production, or "
+    "server.allow_remote_development: true if only trusted people reach this server"
+)
 
 PAY_KEYS = {
     "jsapi": {
@@ -84,6 +90,17 @@ class Settings(BaseModel):
             return ["wechat.apps: must have one app when pay.provider is xpay"]
         return []
 
+    def problems_in_development(self) -> list[str]:
+        """What keeps development from starting, as "name: why"."""
+        if self.server.allow_remote_development:
+            return []
+        found = []
+        if not is_loopback(self.server.host):
+            found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {ANYBODY}")
+        if not is_local_mongodb(self.mongodb.uri):
+            found.append(f"mongodb.uri: names another machine, and {ANYBODY}")
+        return found
+
     def problems_in_production(self) -> list[str]:
         """What keeps production from starting, as "name: why"."""
         stand_ins = {
@@ -98,12 +115,21 @@ class Settings(BaseModel):
             for name, (value, what) in stand_ins.items()
             if not value
         ]
+        found += [f"{name}: must begin with https://, {why}" for name, why in self._insecure_urls()]
         if self.pay.sandbox:
             found.append("pay.sandbox: must be false in production: sandbox payments move no money")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
-        weak = {name: _weakness(value) for name, value in self._own_values().items()}
+        weak = {name: _weakness(name, value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
+
+    def _insecure_urls(self) -> Iterator[tuple[str, str]]:
+        """Names of the URLs without TLS, and why that is refused."""
+        if self.server.public_url.startswith("http://"):
+            yield "server.public_url", "since WeChat, Tencent and users send secrets to it"
+        for name in ("wechat", "im", "live", "pay"):
+            if getattr(self, name).api_base.startswith("http://"):
+                yield f"{name}.api_base", "since our keys and users' data are sent to it"
 
     def _own_values(self) -> dict[str, str]:
         """Every setting that production has to set, by name; an empty app list counts as one."""
@@ -126,12 +152,14 @@ class Settings(BaseModel):
         }
 
 
-def _weakness(value: str) -> str | None:
+def _weakness(name: str, value: str) -> str | None:
     if not value:
         return "is missing"
     if value.startswith(DEVELOPMENT) or value in EXAMPLES:
         return "has a development value"
-    return None
+    if name == "pay.private_key" and "PRIVATE KEY-----" not in value:
+        return "must be a private key as PEM text"
+    return None if PLACEHOLDER in f"{name}{value}" else weakness(name, value)
 
 
 def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -19,6 +19,7 @@ from runtime.listeners import address_of, listen
 from runtime.periodic import PeriodicTasks
 from runtime.worker import WorkerArgs
 from storage.default_configs import store_default_configs
+from storage.mongodb_checks import warn_of_mongodb_risks
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
@@ -64,6 +65,8 @@ class ServerProcess:
         )
         await context.database.check()
         if args is None or args.first:
+            production = self.settings.environment == "production"
+            await warn_of_mongodb_risks(context.database, production=production)
             await self._store_first_data(context)
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones

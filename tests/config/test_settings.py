@@ -14,7 +14,7 @@ from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from runtime import container
 from tests.support.paths import ROOT
-from tests.support.production_settings import PRODUCTION, XPAY
+from tests.support.production_settings import PRODUCTION, XPAY, secret
 
 FILE = ROOT / "settings.yaml"
 
@@ -209,7 +209,7 @@ def test_virtual_payment_in_production_requires(name: str) -> None:
 def test_virtual_payment_in_production_refuses_sandbox_and_several_apps() -> None:
     (problem,) = problems(XPAY | {"QLIVE_PAY__SANDBOX": "true"})
     assert problem == "pay.sandbox: must be false in production: sandbox payments move no money"
-    two_apps = '{"wx1": {"secret": "s1"}, "wx2": {"secret": "s2"}}'
+    two_apps = f'{{"wx1": {{"secret": "{secret("1")}"}}, "wx2": {{"secret": "{secret("2")}"}}}}'
     (problem,) = problems(XPAY | {"QLIVE_WECHAT__APPS": two_apps})
     assert problem.startswith("wechat.apps: must have one app")
 
@@ -246,6 +246,94 @@ def test_production_refuses_placeholders(name: str, value: str, problem: str) ->
     assert problems(PRODUCTION | {name: value}) == [f"{problem}: still has the placeholder REPLACE"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("OPS__TOKEN", "1", "ops.token: has fewer than 24 characters"),
+        ("OPS__TOKEN", secret("23")[:23], "ops.token: has fewer than 24 characters"),
+        ("OPS__TOKEN", "0123456789" * 3, "ops.token: is easy to guess"),
+        ("PAY__CONTENT_KEY", "a" * 32, "pay.content_key: is easy to guess"),
+        ("PAY__PRIVATE_KEY", "1", "pay.private_key: must be a private key as PEM text"),
+        ("PAY__APIV3_KEY", "ab" * 16, "pay.apiv3_key: is easy to guess"),
+        *[
+            (name, "1", f"{name.lower().replace('__', '.')}: has fewer than 16 characters")
+            for name in ("IM__SECRET_KEY", "IM__CALLBACK_TOKEN", "LIVE__PUSH_KEY", "LIVE__PLAY_KEY")
+        ],
+        ("LIVE__CALLBACK_KEY", "1", "live.callback_key: has fewer than 16 characters"),
+        ("LIVE__SECRET_KEY", "1", "live.secret_key: has fewer than 16 characters"),
+        ("WECHAT__APPS", '{"wx1": {"secret": "1"}}', "wechat.apps.wx1.secret: has fewer than 16"),
+        ("SERVER__PUBLIC_URL", "http://live.qlive.cn", "server.public_url: must begin with https:"),
+        ("WECHAT__API_BASE", "http://api.weixin.qq.com", "wechat.api_base: must begin with https:"),
+        ("IM__API_BASE", "http://console.tim.qq.com", "im.api_base: must begin with https:"),
+        ("LIVE__API_BASE", "http://live.example.com", "live.api_base: must begin with https:"),
+        ("PAY__API_BASE", "http://api.mch.weixin.qq.com", "pay.api_base: must begin with https:"),
+    ],
+)
+def test_production_refuses_weak_secrets_and_urls_without_tls(
+    name: str, value: str, problem: str
+) -> None:
+    (found,) = problems(PRODUCTION | {f"QLIVE_{name}": value})
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("AUTH__SEALING_KEY", "1", "auth.sealing_key: has fewer than 24 characters"),
+        ("PAY__APP_KEY", "1", "pay.app_key: has fewer than 16 characters"),
+        ("PAY__PUSH_TOKEN", "1", "pay.push_token: has fewer than 16 characters"),
+        ("PAY__PUSH_AES_KEY", "A" * 43, "pay.push_aes_key: is easy to guess"),
+    ],
+)
+def test_virtual_payment_refuses_weak_secrets(name: str, value: str, problem: str) -> None:
+    (found,) = problems(XPAY | {f"QLIVE_{name}": value})
+    assert found.startswith(problem)
+
+
+def test_a_weak_secret_is_not_in_the_message() -> None:
+    (found,) = problems(PRODUCTION | {"QLIVE_OPS__TOKEN": "geheim"})
+    assert "geheim" not in found
+
+
+REMOTE = [
+    ("QLIVE_SERVER__HOST", "0.0.0.0", "server.host"),
+    ("QLIVE_SERVER__HOST", "", "server.host"),
+    ("QLIVE_SERVER__HOST", "::", "server.host"),
+    ("QLIVE_SERVER__HOST", "192.168.1.5", "server.host"),
+    ("QLIVE_SERVER__HOST", "example.com", "server.host"),
+    ("QLIVE_MONGODB__URI", "mongodb://db/?replicaSet=rs0", "mongodb.uri"),
+    ("QLIVE_MONGODB__URI", "mongodb://u:p@127.0.0.1:1,10.0.0.2:1/?a=/@127.0.0.1", "mongodb.uri"),
+    ("QLIVE_MONGODB__URI", "mongodb+srv://localhost/", "mongodb.uri"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "setting"), REMOTE)
+def test_development_beyond_this_machine_is_refused_unless_allowed(
+    name: str, value: str, setting: str
+) -> None:
+    (found,) = problems({name: value})
+    assert found.startswith(f"{setting}: ")
+    assert "anybody logs in as anybody" in found
+    assert "server.allow_remote_development: true" in found
+    load(FILE, {name: value, "QLIVE_SERVER__ALLOW_REMOTE_DEVELOPMENT": "true"})
+    load(FILE, PRODUCTION | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("QLIVE_SERVER__HOST", "localhost"),
+        ("QLIVE_SERVER__HOST", "::1"),
+        ("QLIVE_SERVER__HOST", "127.0.0.2"),
+        ("QLIVE_MONGODB__URI", "mongodb://127.0.0.1:27017,[::1]:27018,localhost/?replicaSet=a"),
+        ("QLIVE_MONGODB__URI", "mongodb://u:p@localhost/"),
+        ("QLIVE_MONGODB__URI", "mongodb://%2Ftmp%2Fmongodb-27017.sock/"),
+    ],
+)
+def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
+    load(FILE, {name: value})
+
+
 def test_production_refuses_every_generated_development_secret(tmp_path: Path) -> None:
     generated, _ = fill_in_secrets(load(FILE, {}), tmp_path / "secrets.json")
     settings = load(FILE, PRODUCTION).model_copy(
@@ -279,7 +367,8 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     empty = {name for name, value in leaves(first).items() if value in ("", 0)}
     base_urls = {"wechat.api_base", "im.api_base", "live.api_base", "pay.api_base"}
     assert empty == base_urls | {"server.public_url", "mongodb.uri", "redis.url"} | {
-        *("gifts.repeat_window_ms", "logging.json", "pay.sandbox")
+        *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
+        "server.allow_remote_development",
     }
     assert all(app.secret for app in first.wechat.apps.values())
 
@@ -319,7 +408,7 @@ def test_app_added_later_gets_a_secret_and_other_secrets_stay(
 
 def test_repr_and_str_of_settings_contain_no_secrets(tmp_path: Path) -> None:
     env = {
-        "QLIVE_MONGODB__URI": "mongodb://user:password@db/",
+        "QLIVE_MONGODB__URI": "mongodb://user:password@127.0.0.1/",
         "QLIVE_REDIS__URL": "redis://:password@redis/",
     }
     settings, simulator = fill_in_secrets(load(FILE, env), tmp_path / "secrets.json")

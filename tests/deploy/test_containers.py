@@ -62,6 +62,10 @@ def test_container_stop_grace_period_equals_the_systemd_timeout() -> None:
     assert SERVICES["qlive"]["stop_grace_period"] == "70s"
 
 
+def test_image_starts_in_production_unless_told_otherwise() -> None:
+    assert "\nENV QLIVE_ENVIRONMENT=production\n" in (DEPLOY / "Dockerfile").read_text()
+
+
 def test_container_files_state_that_ci_does_not_run_them() -> None:
     for name in ("Dockerfile", "compose.yaml"):
         assert "Not run by CI" in (DEPLOY / name).read_text().splitlines()[0]

@@ -5,7 +5,7 @@ import yaml
 
 from config.loading import InvalidSettings, load
 from config.settings import Settings
-from tests.support.filled_settings import fill_in, filled_secrets, shipped_secrets
+from tests.support.filled_settings import MINE, fill_in, filled_secrets, shipped_secrets
 from tests.support.nginx import DEPLOY
 
 
@@ -18,7 +18,7 @@ def settings_file(tmp_path: Path) -> Path:
 def test_production_settings_load_once_both_files_are_filled_in(settings_file: Path) -> None:
     settings = load(settings_file, filled_secrets())
     assert settings.environment == "production"
-    assert "\nmine\n" in settings.pay.private_key
+    assert f"\n{MINE}\n" in settings.pay.private_key
     assert settings.server.workers > 1
 
 

@@ -4,7 +4,9 @@ import shlex
 from pathlib import Path
 
 from tests.support.nginx import DEPLOY, deploy_file
+from tests.support.production_settings import secret
 
+MINE = secret("mine")
 VALUES = {
     'public_url: ""': "public_url: https://live.qlive.test",
     "sdk_app_id: 0 ": "sdk_app_id: 1400012345 ",
@@ -33,5 +35,5 @@ def shipped_secrets() -> dict[str, str]:
 
 def filled_secrets() -> dict[str, str]:
     """deploy/secrets.env by environment variable, without placeholders."""
-    changes = {"REPLACE-WITH-THE-32-CHARACTERS..": "a" * 32, "REPLACE-WITH-THE-APPID": "wx1"}
-    return environment(deploy_file("secrets.env", {**changes, "REPLACE": "mine"}))
+    changes = {"REPLACE-WITH-THE-32-CHARACTERS..": MINE, "REPLACE-WITH-THE-APPID": "wx1"}
+    return environment(deploy_file("secrets.env", {**changes, "REPLACE": MINE}))
