@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 import uvloop
 
-from config.loading import InvalidSettings, load
+from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
 from runtime import gc_tuning, worker
@@ -28,6 +29,8 @@ from telemetry.logging import configure_logging
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
+log = structlog.get_logger("qlive")
+
 
 def main(arguments: list[str]) -> int:
     """Runs a command and returns the exit status.
@@ -39,7 +42,12 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load(args.settings, os.environ)
     except InvalidSettings as invalid:
-        print("Invalid settings:", *invalid.problems, sep="\n  ", file=sys.stderr)
+        as_json = wants_json(args.settings, os.environ)
+        configure_logging("info", as_json=as_json)
+        if as_json:
+            log.error("settings_invalid", problems=invalid.problems)
+        else:
+            print("Invalid settings:", *invalid.problems, sep="\n  ", file=sys.stderr)
         return 2
     configure_logging(settings.logging.level, as_json=settings.logging.as_json)
     dev = None
@@ -51,14 +59,20 @@ def main(arguments: list[str]) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status: int = runner.run(args.run(settings, dev, args))
     except (StartupError, QLiveError, OSError) as failure:
-        print(failure, file=sys.stderr)
-        return 1
+        return _fail(settings, str(failure))
     except Exception as failure:
         if storage_error(failure) is None:
             raise
-        print("MongoDB is unavailable; check mongodb.uri.", file=sys.stderr)
-        return 1
+        return _fail(settings, "MongoDB is unavailable; check mongodb.uri.")
     return status
+
+
+def _fail(settings: Settings, why: str) -> int:
+    if settings.logging.as_json:
+        log.error("command_failed", why=why)
+    else:
+        print(why, file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     if problems := settings.problems() + check():
         raise InvalidSettings(problems)
     return settings
+
+
+def wants_json(path: Path, env: Mapping[str, str]) -> bool:
+    """Whether `logging.json` is set, in settings that may be invalid otherwise."""
+    given: dict[str, Any] = {}
+    with suppress(InvalidSettings):
+        given = _in_file(path)
+    with suppress(InvalidSettings):
+        given = _merged(given, _in_environment(env))
+    logging = given.get("logging")
+    wanted = logging.get("json") if isinstance(logging, dict) else None
+    return str(wanted).lower() in ("true", "1", "yes", "on", "t", "y")
 
 
 def _in_file(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Development only: the only module of the runtime that imports devtools/."""
 
+import json
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -16,6 +17,13 @@ from devtools.simulator_handler import SimulatorHandler, SimulatorRef, simulator
 from handlers.context import Context
 from runtime.listeners import address_of, listen
 
+PAGES = {
+    "demo_room": "/",
+    "contract": "/docs/",
+    "simulator": "/sim/log",
+    "health": "/readyz",
+    "operators": "/ops/",
+}
 __all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "SimulatorRef", "uri_of_running"]
 
 
@@ -67,6 +75,11 @@ def start_simulator(
 
 
 def welcome(settings: Settings, address: str) -> str:
+    """What a start prints: lines for a terminal, or one JSON object like the lines of the log."""
+    if settings.logging.as_json:
+        pages = {name: f"{address}{path}" for name, path in PAGES.items()}
+        note = f"{address}/ops/ asks for {settings.ops.token}; Ctrl-C stops everything."
+        return json.dumps({"event": "development_ready", "address": address, **pages, "note": note})
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}

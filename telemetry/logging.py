@@ -5,9 +5,12 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
+
+log = structlog.get_logger("qlive")
 
 SECRET_NAMES = (
     "token",
@@ -53,6 +56,12 @@ class _SafeStderr:
             sys.stderr.flush()
 
 
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    log.critical("process_crashed", exc_info=(kind, error, trace))
+
+
 def configure_logging(level: str, *, as_json: bool) -> None:
     """Configure structlog, and send the standard library's loggers through it."""
     shared: list[Any] = [
@@ -82,6 +91,9 @@ def configure_logging(level: str, *, as_json: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    if as_json:
+        logging.captureWarnings(capture=True)
+        sys.excepthook = _log_uncaught
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

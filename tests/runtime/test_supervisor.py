@@ -1,6 +1,7 @@
 """Several worker processes on one port, and their supervisor."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -312,7 +313,9 @@ async def test_second_supervisor_on_the_same_port_is_refused(
     other = SupervisedProgram(tmp_path, server__port=port, mongodb__uri=mongo_uri)
     status, output, errors = await other.run()
     assert (status, output) == (1, "")
-    assert errors == f"127.0.0.1:{port}: Address already in use; see server.port.\n"
+    assert json.loads(errors)["why"] == (
+        f"127.0.0.1:{port}: Address already in use; see server.port."
+    )
 
 
 class StubSlot:

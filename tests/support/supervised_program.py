@@ -97,7 +97,7 @@ class SupervisedCluster(SupervisedProgram):
             )
         assert self.process.stdout
         for line in self.process.stdout:
-            if found := re.search(rb"serves on (http://\S+)", line):
+            if found := re.search(rb'"address": "(http://[^"]+)', line):
                 self.address = found[1].decode()
             if READY in line:
                 return

@@ -1,5 +1,7 @@
+import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -30,8 +32,10 @@ class BrokenStderr:
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
     yield
+    sys.excepthook = hook
+    logging.captureWarnings(capture=False)
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -46,6 +50,23 @@ def test_failed_write_of_a_log_line_raises_nothing(
     monkeypatch.setattr(sys, "stderr", stderr)
     structlog.get_logger("qlive").info("answered", status=200)
     assert stderr.attempts
+
+
+def test_warnings_and_uncaught_exceptions_are_json_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info", as_json=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old\nand slow", stacklevel=1)
+    try:
+        raise ValueError("wrong")
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    warned, crashed = map(json.loads, capsys.readouterr().err.splitlines())
+    assert "old\nand slow" in warned["event"]
+    assert (crashed["event"], crashed["level"]) == ("process_crashed", "critical")
+    assert crashed["exception"].endswith("ValueError: wrong")
 
 
 def test_values_named_like_secrets_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
