@@ -1,5 +1,6 @@
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -9,8 +10,14 @@ import pytest
 
 from config.settings import Settings
 from runtime.worker import KILL_GRACE_SECONDS
-from tests.support.nginx import DEPLOY
+from tests.support.api import ApiFixture
+from tests.support.gifts import give
+from tests.support.nginx import DEPLOY, OPS_TOKEN
 from tests.support.paths import ROOT
+from tests.support.server_program import exit_status
+from tests.support.supervised_program import WAIT_SECONDS, SupervisedProgram
+from tests.support.unit_sandbox import allowed_calls
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -31,11 +38,56 @@ def test_systemd_verifies_the_unit(tmp_path: Path, name: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_systemd_rates_the_exposure_of_the_unit_low(name: str) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(DEPLOY / name)]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    level = re.search(rf"Overall exposure level for {name}: ([0-9.]+)", report)
+    assert level, report
+    assert float(level[1]) <= 2.0, report
+
+
+class SandboxedProgram(SupervisedProgram):
+    """Supervisor and workers under the unit's system call filter and memory rules."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        super().__init__(folder, **settings)
+        calls = folder / "calls"
+        calls.write_text("\n".join(allowed_calls((DEPLOY / "qlive.service").read_text())))
+        sandbox = str(ROOT / "tests" / "support" / "unit_sandbox.py")
+        self.command = (sys.executable, sandbox, str(calls), sys.executable, "server.py")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_server_works_under_the_system_call_filter_of_the_unit(
+    data_folder: Path, shared_settings: dict[str, str]
+) -> None:
+    program = SandboxedProgram(data_folder, ops__token=OPS_TOKEN, **shared_settings)
+    async with program.serving() as (process, address):
+        api = ApiFixture(address, OPS_TOKEN)
+        host = await api.host()
+        guest = await api.guest("bert", 1, host.live_id, gold=100)
+        socket = await host.connect()
+        await socket.next("snapshot")
+        (await give(guest, host.id)).ok()
+        await socket.next("gift")
+        pids = set(program.serving_pids())
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: program.log_events("workers_renewed"), WAIT_SECONDS)
+        assert not pids & set(program.serving_pids())
+        assert (await api.request("GET", "/readyz")).ok()["dependencies"]["redis"]["state"] == "ok"
+        await api.close()
+        process.terminate()
+        assert await exit_status(process) == 0
+    assert not [line for line in program.log() if line["level"] in ("error", "critical")]
+
+
 def service() -> dict[str, dict[str, str]]:
-    """The sections of qlive.service; a duplicate option raises."""
+    """The sections of qlive.service; a duplicate option raises, but for the second filter."""
     unit = ConfigParser(interpolation=None, delimiters="=")
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(DEPLOY / "qlive.service")
+    text = (DEPLOY / "qlive.service").read_text()
+    unit.read_string(text.replace("\nSystemCallFilter=~", "\n# "))
     return {name: dict(unit[name]) for name in unit.sections()}
 
 
