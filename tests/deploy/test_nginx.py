@@ -1,11 +1,14 @@
+import asyncio
+import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from config.sections import RealtimeSettings
 from tests.support.api import BASE, ApiFixture
-from tests.support.nginx import DEPLOY, OPS_TOKEN, ClosingUpstream, nginx_in_front
+from tests.support.nginx import DEPLOY, OPS_TOKEN, ClosingUpstream, NginxApi, nginx_in_front
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.room_traffic import Machine, two_machines
@@ -194,7 +197,7 @@ async def test_only_the_websocket_path_can_be_upgraded(
     [
         (("GET /nowhere HTTP/1.1",), 404),
         (("TRACE /healthz HTTP/1.1",), 405),
-        ((f"POST {BASE}qlive_like/ HTTP/1.1", "Content-Length: 2000000"), 413),
+        ((f"POST {BASE}qlive_like/ HTTP/1.1", "Content-Length: 200000"), 413),
         ((f"GET /healthz?{'a' * 9000} HTTP/1.1",), 414),
         (("GET /healthz HTTP/1.1", f"Cookie: {'a' * 9000}"), 400),
     ],
@@ -212,3 +215,152 @@ async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
     assert response.startswith(f"HTTP/1.1 {status} ".encode()), response
     assert b"Content-Type: text/html" in response
     assert upstream.request_lines == []
+
+
+# ---- floods
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+HSTS = b"\r\nStrict-Transport-Security: max-age=31536000\r\n"
+FEW = {
+    # Rates and bursts so low that a test exceeds them; each zone is changed on its own.
+    "address": {"zone=address:10m rate=500r/s": "zone=address:10m rate=1r/m"}
+    | {"zone=address burst=1000": "zone=address burst=2"},
+    "token": {"zone=token:10m rate=50r/s": "zone=token:10m rate=1r/m"}
+    | {"zone=token burst=200": "zone=token burst=2"},
+    "login": {"zone=login:10m rate=50r/s": "zone=login:10m rate=1r/m"}
+    | {"zone=login burst=200": "zone=login burst=2"},
+    "handshake": {"zone=handshake:10m rate=200r/s": "zone=handshake:10m rate=1r/m"}
+    | {"zone=handshake burst=1000": "zone=handshake burst=2"},
+    "ops": {"zone=ops:1m rate=10r/s": "zone=ops:1m rate=1r/m"}
+    | {"zone=ops burst=50": "zone=ops burst=2", "allow 127.0.0.1;": "allow 127.0.0.0/8;"},
+}
+ANNA, BERT = "Authorization: QLiveToken anna", "Authorization: QLiveToken bert"
+
+
+async def statuses(front_api: NginxApi, path: str, *headers: str, count: int = 5) -> list[int]:
+    """Statuses of requests one after another; every refusal must be ours."""
+    found = []
+    for _ in range(count):
+        response = await front_api.send_raw(
+            f"GET {path} HTTP/1.1", "Host: qlive", "Connection: close", *headers
+        )
+        found.append(int(response.split()[1]))
+        assert HSTS in response
+        if found[-1] == 429:
+            head, _, body = response.partition(b"\r\n\r\n")
+            assert b"Content-Type: application/json" in head
+            assert b"Retry-After: 1" in head
+            assert json.loads(body)["code"] == "too_many"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("zone", "path", "other_path"),
+    [
+        ("address", f"{BASE}get_livelist/", f"{BASE}qlive_user/login/"),
+        ("address", f"{GIFT}&request_id=a1", "/ops/"),
+        ("address", GIFT, f"{BASE}ws/?live_id=1"),
+        ("login", f"{BASE}qlive_user/login/", f"{BASE}qlive_user/get_userinfo/"),
+        ("login", f"{BASE}qlive_user", f"{BASE}get_livelist/"),
+        ("handshake", f"{BASE}ws/?live_id=1", f"{BASE}get_livelist/"),
+        ("ops", "/ops/api/overview", f"{BASE}get_livelist/"),
+    ],
+)
+@pytest.mark.gen_test(timeout=30)
+async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, path: str, other_path: str
+) -> None:
+    upstream = ClosingUpstream(OK)
+    async with (
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch, FEW[zone]) as (_, front_api),
+    ):
+        assert await statuses(front_api, path) == [200] * 3 + [429] * 2
+        assert len(upstream.heads) == 3
+        assert await statuses(front_api, other_path) == [200] * 5
+        front_api.local_address = "127.0.0.2"
+        assert await statuses(front_api, path) == [200] * 3 + [429] * 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_flood_with_one_token_gets_429_and_other_tokens_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, path = ClosingUpstream(OK), f"{BASE}get_livelist/"
+    async with (
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch, FEW["token"]) as (_, front_api),
+    ):
+        assert await statuses(front_api, path, ANNA) == [200] * 3 + [429] * 2
+        assert await statuses(front_api, path, BERT, count=3) == [200] * 3
+        assert await statuses(front_api, path) == [200] * 5
+        front_api.local_address = "127.0.0.2"
+        assert await statuses(front_api, path, ANNA, count=1) == [429]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_bursts_as_shipped_stop_a_flood_and_no_normal_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, no_refill = ClosingUpstream(OK), {"rate=10r/s": "rate=1r/m"}
+    async with (
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch, no_refill) as (_, front_api),
+    ):
+        assert await statuses(front_api, f"{BASE}get_livelist/", ANNA, count=100) == [200] * 100
+        flood = await asyncio.gather(*(statuses(front_api, "/ops/") for _ in range(12)))
+        assert sum(found.count(200) for found in flood) == 51
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_sockets_of_one_address_are_counted_while_they_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async def handshake() -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await front_api.connect()
+        writer.write("\r\n".join((f"GET {BASE}ws/ HTTP/1.1", *HANDSHAKE, "", "")).encode())
+        return await reader.readline(), writer
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port, changes = server.sockets[0].getsockname()[1], {"sockets 5000": "sockets 2"}
+    async with (
+        server,
+        nginx_in_front(tmp_path, port, port, monkeypatch, changes) as (_, front_api),
+    ):
+        answers = [await handshake() for _ in range(3)]
+        assert [line.split()[1] for line, _ in answers] == [b"101", b"101", b"429"]
+        for _, writer in answers:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "sent"),
+    [
+        ("client_header_timeout", "GET /healthz HTTP/1.1\r\nHost: qlive\r\n"),
+        (
+            "client_body_timeout",
+            f"POST {BASE}qlive_like/ HTTP/1.1\r\nHost: qlive\r\nContent-Length: 9\r\n\r\na",
+        ),
+    ],
+)
+@pytest.mark.gen_test(timeout=30)
+async def test_a_request_that_is_sent_too_slowly_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout: str, sent: str
+) -> None:
+    upstream, changes = ClosingUpstream(), {f"{timeout} 10s": f"{timeout} 200ms"}
+    async with (
+        upstream.running() as port,
+        nginx_in_front(tmp_path, port, port, monkeypatch, changes) as (_, front_api),
+    ):
+        reader, writer = await front_api.connect()
+        writer.write(sent.encode())
+        with suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert upstream.heads == []

@@ -7,7 +7,7 @@ import signal
 import ssl
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,8 @@ class NginxApi(ApiFixture):
         super().__init__(nginx.address, OPS_TOKEN)
         self.statuses: Counter[int] = Counter()
         self.port = nginx.port
+        self.local_address = "127.0.0.1"
+        """From which `connect` comes; any of 127.0.0.0/8 on Linux."""
         self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
         # A connection per request: none stays with a worker process that a reload replaces.
         connector = aiohttp.TCPConnector(ssl=context, force_close=True)
@@ -124,9 +126,15 @@ class NginxApi(ApiFixture):
         self.statuses[reply.status] += 1
         return reply
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new TLS connection to nginx."""
+        return await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.context, local_addr=(self.local_address, 0)
+        )
+
     async def send_raw(self, *lines: str) -> bytes:
         """The complete response to a request of these lines, on a new connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context)
+        reader, writer = await self.connect()
         writer.write("\r\n".join((*lines, "", "")).encode())
         response = await reader.read()
         writer.close()
@@ -147,11 +155,16 @@ class NginxApi(ApiFixture):
 
 @asynccontextmanager
 async def nginx_in_front(
-    folder: Path, first: int, second: int, patch: pytest.MonkeyPatch
+    folder: Path,
+    first: int,
+    second: int,
+    patch: pytest.MonkeyPatch,
+    changes: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[Nginx, NginxApi]]:
     nginx_folder = folder / "nginx"
     nginx_folder.mkdir()
     nginx = Nginx(nginx_folder, first, second)
+    nginx.changes |= changes or {}
     try:
         nginx.start()
         await until(lambda: is_open(nginx.port), 10)
