@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.support.ports import free_port, is_open
-from tests.support.replica_set import replica_set_member
+from tests.support.replica_set import Member, replica_set_member
 
 DATABASE = "qlive_test_deploy"
 START_SECONDS = 30.0
@@ -37,17 +37,17 @@ def shared_settings(mongo_uri: str, redis_url: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def member(tmp_path: Path) -> Iterator[str]:
-    """The host:port of a one-member replica set with deploy/mongod.conf and a root user."""
+def member(tmp_path: Path) -> Iterator[Member]:
+    """A one-member replica set with deploy/mongod.conf and a root user."""
     port = free_port()
-    address, deadline = f"127.0.0.1:{port}", time.monotonic() + START_SECONDS
-    with replica_set_member(tmp_path, port):
+    deadline = time.monotonic() + START_SECONDS
+    with replica_set_member(tmp_path, port) as member:
         wait_for_port(port)
-        with MongoClient[Any](f"mongodb://{address}/?directConnection=true") as client:
-            members = [{"_id": 0, "host": address}]
+        with MongoClient[Any](member.uri(options="directConnection=true")) as client:
+            members = [{"_id": 0, "host": member.address}]
             client.admin.command("replSetInitiate", {"_id": "qlive", "members": members})
             while not client.admin.command("hello")["isWritablePrimary"]:
                 assert time.monotonic() < deadline, "mongod does not become primary"
             roles = [{"role": "root", "db": "admin"}]
             client.admin.command("createUser", "root", pwd="root", roles=roles)
-        yield address
+        yield member

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import subprocess
@@ -5,35 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import redis
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from chaos.redis_program import find_redis
 from config.settings import Settings
+from realtime.redis_bus import RedisBus
 from tests.deploy.conftest import wait_for_port
 from tests.support.api import ApiFixture
+from tests.support.certificates import make_certificates
+from tests.support.filled_settings import shipped_secrets
 from tests.support.nginx import OPS_TOKEN, deploy_file
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.replica_set import documented_role, documented_user
+from tests.support.replica_set import Member, documented_role, documented_user
 from tests.support.server_program import ServerProgram
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
-    data_folder: Path, member: str
+    data_folder: Path, member: Member
 ) -> None:
-    with MongoClient[Any](f"mongodb://root:root@{member}/?replicaSet=qlive") as client:
+    with MongoClient[Any](member.uri("root:root")) as client:
         parameter = client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
         assert parameter["transactionLifetimeLimitSeconds"] == 5
+        client.admin.command("createRole", "startChecks", **documented_role("startChecks"))
         client.qlive.command("createUser", "qlive", **documented_user("qlive"))
         client.admin.command("createUser", "backup", **documented_user("backup"))
-    uri = f"mongodb://qlive:secret@{member}/?replicaSet=qlive&authSource=qlive"
+    uri = member.uri("qlive:secret", "replicaSet=qlive&authSource=qlive")
     program = ServerProgram(data_folder, mongodb__uri=uri, ops__token=OPS_TOKEN)
     async with program.serving() as (process, address):
         api = ApiFixture(address, OPS_TOKEN)
@@ -46,10 +53,12 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
         await process.wait()
     status, output, errors = await program.run("check-ledger")
     assert (status, output) == (0, "Every unit of gold and income is accounted for.\n"), errors
-    assert "not authorized" not in (data_folder / "server.log").read_text()
+    log = (data_folder / "server.log").read_text()
+    assert "not authorized" not in log
+    assert "mongodb_" not in log  # every check of a start was made, and none warns
     with MongoClient[Any](uri) as client, pytest.raises(OperationFailure, match="not authorized"):
         client.other.things.insert_one({})
-    with MongoClient[Any](f"mongodb://backup:secret@{member}/?replicaSet=qlive") as client:
+    with MongoClient[Any](member.uri("backup:secret")) as client:
         assert client.qlive.ledger.count_documents({}) == 2
         assert client.local["oplog.rs"].find_one()
         with pytest.raises(PyMongoError, match="not authorized"):
@@ -57,9 +66,9 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
 
 
 @pytest.fixture
-def oplog_entries(member: str) -> list[dict[str, Any]]:
+def oplog_entries(member: Member) -> list[dict[str, Any]]:
     """Oplog entries of qlive.things in the form that `mongorestore --oplogReplay` sends."""
-    with MongoClient[Any](f"mongodb://root:root@{member}/?replicaSet=qlive") as client:
+    with MongoClient[Any](member.uri("root:root")) as client:
         things = client.qlive.things
         things.insert_many([{"_id": n, "n": n} for n in range(3)])
         things.update_one({"_id": 1}, {"$inc": {"n": 10}})
@@ -76,10 +85,10 @@ def oplog_entries(member: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("user", "allowed"), [("restore", "iiiud"), ("other", "iii")])
 def test_oplog_replay_needs_the_documented_restore_user(
-    member: str, oplog_entries: list[dict[str, Any]], user: str, allowed: str
+    member: Member, oplog_entries: list[dict[str, Any]], user: str, allowed: str
 ) -> None:
     applied = ""
-    with MongoClient[Any](f"mongodb://{user}:secret@{member}/?replicaSet=qlive") as client:
+    with MongoClient[Any](member.uri(f"{user}:secret")) as client:
         with suppress(OperationFailure):
             for entry in oplog_entries:
                 client.admin.command("applyOps", [entry])
@@ -112,6 +121,7 @@ class OwnRedis:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
+        self.authority = make_certificates(folder)
         self._folder = folder
 
     @contextmanager
@@ -119,7 +129,8 @@ class OwnRedis:
         """Runs Redis; `password` replaces the password rules of the ACL."""
         changes = {
             "bind 127.0.0.1 10.0.0.31": "bind 127.0.0.1",
-            "port 6379": f"port {self.port}",
+            "tls-port 6379": f"tls-port {self.port}",
+            "/etc/redis/redis.": f"{self._folder}/127.0.0.1.",
             ">CHANGE-ME": password,
         }
         (self._folder / "redis.conf").write_text(deploy_file("redis.conf", changes))
@@ -131,8 +142,13 @@ class OwnRedis:
             finally:
                 process.kill()
 
+    def url(self, login: str, authority: Path | None = None) -> str:
+        """As in deploy/secrets.env; `login` is name:password@ or empty."""
+        options = f"ssl_ca_certs={authority or self.authority}&ssl_check_hostname=true"
+        return f"rediss://{login}127.0.0.1:{self.port}/0?{options}"
+
     def client(self, password: str) -> "redis.Redis":
-        return redis.Redis(port=self.port, username="qlive", password=password)
+        return redis.Redis.from_url(self.url(f"qlive:{password}@"))
 
 
 @pytest.fixture
@@ -153,7 +169,7 @@ def test_redis_user_may_publish_and_subscribe_but_not_store_keys(own_redis: OwnR
             client.set("key", 1)
         subscription.close()
         with (
-            redis.Redis(port=own_redis.port) as anonymous,
+            redis.Redis.from_url(own_redis.url("")) as anonymous,
             pytest.raises(redis.exceptions.AuthenticationError),
         ):
             anonymous.ping()
@@ -180,3 +196,50 @@ def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(
             pytest.raises(redis.exceptions.AuthenticationError),
         ):
             client.ping()
+
+
+# ---- TLS
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_bus_uses_a_redis_with_tls_as_in_the_example_settings(own_redis: OwnRedis) -> None:
+    url = own_redis.url("qlive:CHANGE-ME@")
+    shipped = shipped_secrets()["QLIVE_REDIS__URL"]
+    assert shipped.partition("?")[0].startswith("rediss://")
+    assert set(parse_qs(urlsplit(shipped).query)) == set(parse_qs(urlsplit(url).query))
+    with own_redis.running():
+        bus, stopping = RedisBus(load(url), "qlive", "one"), asyncio.Event()
+        receiving = asyncio.create_task(bus.receive(stopping))
+        sending = asyncio.create_task(bus.send_published(stopping))
+        await until(lambda: bus.healthy)
+        stopping.set()
+        await asyncio.gather(receiving, sending)
+        await bus.close()
+
+
+def load(url: str) -> str:
+    """The URL after the validation of the settings."""
+    return Settings.model_validate({"redis": {"url": url}}).redis.url
+
+
+def test_databases_accept_only_tls_and_clients_only_their_certificate(
+    own_redis: OwnRedis, member: Member, tmp_path: Path
+) -> None:
+    (tmp_path / "strange").mkdir()
+    stranger = make_certificates(tmp_path / "strange")
+    with own_redis.running():
+        for url in (
+            own_redis.url("qlive:CHANGE-ME@", stranger),
+            f"redis://qlive:CHANGE-ME@127.0.0.1:{own_redis.port}/0",
+        ):
+            with redis.Redis.from_url(url) as client, pytest.raises(redis.ConnectionError):
+                client.ping()
+    for uri in (
+        Member(member.address, stranger).uri("root:root"),
+        f"mongodb://root:root@{member.address}/?replicaSet=qlive",
+    ):
+        with (
+            MongoClient[Any](uri, serverSelectionTimeoutMS=300) as client,
+            pytest.raises(ConnectionFailure),
+        ):
+            client.admin.command("ping")

@@ -6,16 +6,31 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from devtools.mongod_binary import find_binary
+from tests.support.certificates import make_certificates
 from tests.support.nginx import deploy_file
 from tests.support.paths import ROOT
 
 
+class Member(NamedTuple):
+    """A mongod with TLS; `authority` is the certificate that clients trust."""
+
+    address: str
+    authority: Path
+
+    def uri(self, user: str = "", options: str = "replicaSet=qlive") -> str:
+        """`user` is name:password."""
+        login = f"{user}@" if user else ""
+        tls = f"tls=true&tlsCAFile={self.authority}"
+        return f"mongodb://{login}{self.address}/?{options}&{tls}"
+
+
 @contextmanager
-def replica_set_member(folder: Path, port: int) -> Iterator[None]:
+def replica_set_member(folder: Path, port: int) -> Iterator[Member]:
     """Runs mongod, not initiated and without users, while the block runs."""
+    authority = make_certificates(folder)
     (folder / "key").write_text("c2VjcmV0" * 8)
     (folder / "key").chmod(0o400)
     (folder / "data").mkdir()
@@ -25,12 +40,14 @@ def replica_set_member(folder: Path, port: int) -> Iterator[None]:
         "/var/lib/mongodb": str(folder / "data"),
         "/var/log/mongodb": str(folder),
         "/etc/mongod.key": str(folder / "key"),
+        "/etc/mongod.pem": str(folder / "127.0.0.1.pem"),
+        "/etc/qlive/ca.pem": str(authority),
     }
     (folder / "mongod.conf").write_text(deploy_file("mongod.conf", changes))
     command = [str(find_binary()), "--config", str(folder / "mongod.conf")]
     process = subprocess.Popen([*command, "--wiredTigerCacheSizeGB", "0.25"])
     try:
-        yield
+        yield Member(f"127.0.0.1:{port}", authority)
     finally:
         process.kill()
         process.wait()
