@@ -12,10 +12,13 @@ import pytest
 import redis
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from structlog.testing import capture_logs
 
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from realtime.redis_bus import RedisBus
+from storage.database import Database
+from storage.mongodb_checks import warn_of_mongodb_risks
 from tests.deploy.conftest import wait_for_port
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
@@ -27,6 +30,7 @@ from tests.support.replica_set import Member, documented_role, documented_user
 from tests.support.server_program import ServerProgram
 from tests.support.waiting import until
 
+CHECKS_WITH_ROLE = ("getParameter", "replSetGetStatus", "replSetGetConfig")
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
@@ -63,6 +67,21 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
         assert client.local["oplog.rs"].find_one()
         with pytest.raises(PyMongoError, match="not authorized"):
             client.qlive.ledger.delete_many({})
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_start_checks_without_their_role_are_skipped(member: Member) -> None:
+    with MongoClient[Any](member.uri("root:root")) as client:
+        roles = [{"role": "readWrite", "db": "qlive"}]
+        client.qlive.command("createUser", "plain", pwd="secret", roles=roles)
+    database = Database(member.uri("plain:secret", "replicaSet=qlive&authSource=qlive"), "qlive")
+    with capture_logs() as logs:
+        await warn_of_mongodb_risks(database, production=True)
+    await database.close()
+    assert {(line["event"], line.get("command"), line.get("why")) for line in logs} == {
+        *(("mongodb_check_skipped", name, "Unauthorized") for name in CHECKS_WITH_ROLE),
+        ("mongodb_members_few", None, None),
+    }
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from devtools import demo
+from runtime.development import store_demo_data
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 
@@ -37,6 +40,34 @@ async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_d
     assert len(faces) == len(demo.MATCHMAKERS + demo.MEN + demo.WOMEN) + 1
     assert faces.pop("anna") == custom["face_url"]
     assert all(face.startswith(f"{public_url}/static/faces/") for face in faces.values())
+
+
+@pytest.mark.parametrize("is_of_version_before", [False, True])
+@pytest.mark.gen_test(timeout=20)
+async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_deleted(
+    server: ServerProcess, db: Any, is_of_version_before: bool
+) -> None:
+    async def start() -> tuple[list[str], list[int]]:
+        await store_demo_data(server.context, server.address)
+        gifts = [row["name"] for row in await server.context.stores.gifts.all()]
+        return gifts, [row["fen"] for row in await server.context.stores.blocks.all()]
+
+    for name, key, seeded in (("gifts", "rose", 4), ("blocks", "600", 2)):
+        for number in range(seeded + 1, 20):
+            db[name].delete_one({"_id": number})
+        db.counters.update_one({"_id": name}, {"$set": {"n": seeded}})
+        if is_of_version_before:
+            db.defaults.delete_one({"_id": name})
+        else:
+            names = db.defaults.find_one({"_id": name})["stored"]
+            assert names[0] == key
+            kept = {"stored": names[:seeded], "numbers": {}}
+            db.defaults.update_one({"_id": name}, {"$set": kept})
+    everything = [gift[0] for gift in demo.GIFTS], [fen for _, fen in demo.BLOCKS]
+    assert await start() == everything
+    await server.context.stores.gifts.remove(1)
+    await server.context.stores.blocks.remove(2)
+    assert await start() == (everything[0][1:], everything[1][:1] + everything[1][2:])
 
 
 @pytest.mark.gen_test(timeout=20)
