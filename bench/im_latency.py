@@ -12,6 +12,7 @@ from bench.api_client import call_api, log_in, open_room
 from bench.report import BenchmarkReport, ratios
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 
@@ -26,6 +27,7 @@ OUTAGES = {HEALTHY: {}, "slow (10 s)": {"seconds": 10}, "failing (503)": {"statu
 async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
     configure_logging("error", as_json=False)
     overrides: Any = {"server": {"port": 0, "drain_seconds": 1}, "mongodb": {"uri": uri}}
+    overrides["limits"] = NO_LIMITS
     overrides["mongodb"]["database"] = "bench_im_latency"
     server = ServerProcess(
         *fill_in_secrets(Settings.model_validate(overrides), folder / "dev-secrets.json")

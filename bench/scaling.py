@@ -18,6 +18,7 @@ from bench.report import BenchmarkReport, spread
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 PORT, REDIS_PORT = 18_766, 18_767
@@ -139,6 +140,7 @@ async def _running_servers(
     """Start Redis and the server; yield the pids of (server or supervisor, Redis) once ready."""
     fill_in_secrets(Settings(), folder / "dev-secrets.json")  # stored beside data_dir
     env = {
+        **NO_LIMITS_ENVIRONMENT,
         "QLIVE_ENVIRONMENT": "development",
         "QLIVE_SERVER__PORT": str(PORT),
         "QLIVE_SERVER__WORKERS": str(workers),

@@ -11,6 +11,7 @@ import aiohttp
 
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 PORT = 18_765
@@ -22,12 +23,16 @@ async def running_server(uri: str, database: str, folder: Path) -> AsyncIterator
     """Start the server; yield (base URL, operator token) once it is ready."""
     settings, _ = fill_in_secrets(Settings(), folder / "dev-secrets.json")
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
-    environment = inherited | {
-        "QLIVE_SERVER__PORT": str(PORT),
-        "QLIVE_MONGODB__URI": uri,
-        "QLIVE_MONGODB__DATABASE": database,
-        "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
-    }
+    environment = (
+        inherited
+        | NO_LIMITS_ENVIRONMENT
+        | {
+            "QLIVE_SERVER__PORT": str(PORT),
+            "QLIVE_MONGODB__URI": uri,
+            "QLIVE_MONGODB__DATABASE": database,
+            "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
+        }
+    )
     address = f"http://127.0.0.1:{PORT}"
     with (folder / "server.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

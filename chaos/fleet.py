@@ -17,6 +17,7 @@ from chaos.proxy import Proxy
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from storage.replica_set import uri_of
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +149,7 @@ class Fleet:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
         return {
             **inherited,
+            **NO_LIMITS_ENVIRONMENT,
             "QLIVE_SERVER__PORT": str(port),
             "QLIVE_MONGODB__URI": uri_of(self.mongo_proxy.port),
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),

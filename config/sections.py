@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from core.limits import Rate
+
 
 def _from_json(value: object) -> object:
     """Parse a list or map from an environment variable."""
@@ -33,6 +35,11 @@ def _origin(value: str) -> str:
 
 def _address(value: str) -> str:
     return str(ipaddress.ip_address(value))
+
+
+def _rate(value: object) -> object:
+    """Parse the text of a rate limit; YAML reads "0" without quotes as a number."""
+    return value if isinstance(value, Rate) else Rate.parse(str(value))
 
 
 def _mongodb(value: str) -> str:
@@ -69,6 +76,7 @@ Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeVali
 Apiv3Key = Annotated[Secret, AfterValidator(_apiv3_key)]
 AesKey = Annotated[Secret, AfterValidator(_aes_key)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
+RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
@@ -193,6 +201,14 @@ class LimitsSettings(SettingsSection):
     backlog_bytes: Count = 262144
     backlog_seconds: Seconds = 10
     slice: Count = 256
+    read: RateLimit = Rate(10, 60)
+    room_change: RateLimit = Rate(0.3, 10)
+    profile: RateLimit = Rate(0.05, 5)
+    order: RateLimit = Rate(0.1, 5)
+    gift: RateLimit = Rate(5, 20)
+    like: RateLimit = Rate(1, 20)
+    login: RateLimit = Rate(5, 50)
+    ops_login: RateLimit = Rate(0.2, 10)
 
 
 class PagesSettings(SettingsSection):

@@ -51,7 +51,10 @@ class RateLimited(QLiveError):
     """`retry_after` in seconds."""
 
     code, detail = "too_many", "Too many requests; try again later."
-    retry_after = 60
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 60) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class Unavailable(QLiveError):

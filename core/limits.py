@@ -1,14 +1,18 @@
 """Limits on concurrency and on rates."""
 
 import asyncio
-import time
-from collections import Counter
+import re
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple, Self
 
 from core.errors import TryAgain
 
 QUEUE_SECONDS = 10.0
+MAX_BUCKETS = 16_384
+"""Buckets that are not full, of one kind; about 3 MB."""
+_ROUNDING = 1e-9
 
 
 class ConcurrencyLimit:
@@ -33,23 +37,69 @@ class ConcurrencyLimit:
             self._slots.release()
 
 
-class HandshakeRateLimiter:
-    """Counts handshakes per address in the present second.
+class Rate(NamedTuple):
+    """Tokens per second, and how many a full bucket holds; 0 per second is no limit."""
 
-    Phones share addresses (carrier NAT), so the limit keeps out floods and nothing finer.
+    per_second: float
+    burst: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From "2/10" (two a second, ten at once), or "0" (no limit); ValueError for other text."""
+        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/([1-9][0-9]{0,8})", text)
+        if text == "0":
+            return cls(0, 0)
+        if match is None or not float(match[1]):
+            raise ValueError('must be RATE/BURST like "2/10" (two a second, ten at once), or "0"')
+        return cls(float(match[1]), int(match[2]))
+
+    def times(self, factor: int) -> "Rate":
+        return Rate(self.per_second * factor, self.burst * factor)
+
+
+class TokenBuckets:
+    """Token buckets by key, which fill as time passes; `now` is the time of any clock.
+
+    Of each bucket that is not full only one number is stored, the time at which it will be. When
+    there are too many, the one used longest ago is forgotten and thereby full.
     """
 
-    def __init__(self, per_second: int) -> None:
-        """`per_second` 0: no limit."""
-        self._limit = per_second
-        self._second = 0
-        self._handshakes: Counter[str] = Counter()
+    def __init__(self, rate: Rate, max_buckets: int = MAX_BUCKETS) -> None:
+        self._seconds_per_token = 1 / rate.per_second if rate.per_second else 0.0
+        self._seconds_to_fill = rate.burst * self._seconds_per_token
+        self._max_buckets = max_buckets
+        self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    def exceeded(self, address: str) -> bool:
-        """Counts one handshake; True when it is over the limit."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second = second
-            self._handshakes.clear()
-        self._handshakes[address] += 1
-        return bool(self._limit) and self._handshakes[address] > self._limit
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a limit."""
+        return self._seconds_per_token > 0
+
+    def __len__(self) -> int:
+        """Number of buckets that are stored."""
+        return len(self._full_at)
+
+    def take(self, key: str, now: float) -> float:
+        """Take a token and return 0, or return the seconds until there is one."""
+        if not self.is_on:
+            return 0.0
+        full_at = max(self._full_at.get(key, now), now) + self._seconds_per_token
+        seconds = full_at - now - self._seconds_to_fill
+        if seconds > _ROUNDING:
+            return seconds
+        self._full_at[key] = full_at
+        self._full_at.move_to_end(key)
+        if len(self._full_at) > self._max_buckets:
+            self._full_at.popitem(last=False)
+        return 0.0
+
+    def seconds_until_token(self, key: str, now: float) -> float:
+        """0 if `take` would succeed, otherwise what it would return."""
+        missing = self._full_at.get(key, now) - now
+        seconds = missing + self._seconds_per_token - self._seconds_to_fill
+        return seconds if seconds > _ROUNDING else 0.0
+
+    def give_back(self, key: str) -> None:
+        """Return a token that was taken."""
+        if key in self._full_at:
+            self._full_at[key] -= self._seconds_per_token

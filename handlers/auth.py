@@ -24,6 +24,8 @@ class ActiveUserHandler(Handler):
         services, stores = self.context.services, self.context.stores
         tokens = services.token_cache if self.read_only else stores.tokens
         user_id = await tokens.user_id_of(self.token) if self.token else None
+        if user_id:
+            self.limit_user(user_id)
         user = await stores.users.find(user_id) if user_id else None
         if user is None:
             raise await services.sessions.refusal_of(self.token)

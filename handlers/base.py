@@ -1,6 +1,7 @@
 """Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
 import functools
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_type_hints
 
@@ -10,7 +11,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from core.errors import InvalidParameter, NotFound, QLiveError
+from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited
 from handlers import remote
 from handlers.context import Context
 from handlers.errors import (
@@ -20,6 +21,7 @@ from handlers.errors import (
     headers_of,
     status_of,
 )
+from handlers.limits import LimitClass
 from handlers.parameters import parameters, read
 
 BODY_BYTES = 64 * 1024
@@ -29,14 +31,14 @@ Method = Callable[..., Awaitable[BaseModel]]
 
 
 def endpoint(
-    *, errors: Sequence[type[QLiveError] | QLiveError] = ()
+    *, limit: LimitClass | None = None, errors: Sequence[type[QLiveError] | QLiveError] = ()
 ) -> Callable[[Method], Callable[..., Awaitable[None]]]:
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
-    The wrapper admits the request, validates its parameters with the model of `params` and
-    writes the returned model as JSON. The OpenAPI document is generated from the two models and
-    `errors`: what the method may raise in addition to the errors common to all endpoints of its
-    kind.
+    The wrapper admits the request within the rate limits of `limit`, validates its parameters with
+    the model of `params` and writes the returned model as JSON. The OpenAPI document is generated
+    from the two models, `limit` and `errors`: what the method may raise in addition to the errors
+    common to all endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
@@ -48,6 +50,8 @@ def endpoint(
                 await respond(self, path)
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
+            if limit:
+                self.limit_address(limit)
             await self.admit()
             params = self.parameters()
             if "live_id" in params:
@@ -59,7 +63,7 @@ def endpoint(
 
         described: Any = wrapper
         described.request_model, described.response_model = hints.get("params"), hints["return"]
-        described.errors = tuple(errors)
+        described.limit, described.errors = limit, tuple(errors)
         return wrapper
 
     return decorate
@@ -79,6 +83,10 @@ class Handler(RequestHandler):
     """Same as `endpoint(errors=...)`, for a handler that does not use `endpoint`."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
     """Errors that the API contract answers with 200 and this field set to "failed"."""
+
+    _limit: LimitClass | None = None
+    """Limit class of the method in progress, if that limit is on."""
+    _is_over_limit = False
 
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
@@ -118,6 +126,30 @@ class Handler(RequestHandler):
 
     async def admit(self) -> None:
         """Authenticate and authorize the request; the base class admits every request."""
+
+    def limit_address(self, limit: LimitClass) -> None:
+        """Take a token from the address's bucket; RateLimited when there is none."""
+        limits = self.context.request_limits
+        if not limits.is_on(limit):
+            return
+        self._limit = limit
+        self._limit_key = remote.limit_key(self.remote_ip)
+        self.refuse_for(limits.take_from_address(limit, self._limit_key))
+
+    def limit_user(self, user_id: str) -> None:
+        """Take a token from the user's bucket; RateLimited when there is none."""
+        if not self._limit:
+            return
+        limits = self.context.request_limits
+        if seconds := limits.take_from_user(self._limit, user_id):
+            limits.give_back(self._limit, self._limit_key)
+            self.refuse_for(seconds)
+
+    def refuse_for(self, seconds: float) -> None:
+        """Raise RateLimited if there is no token for so long."""
+        if seconds:
+            self._is_over_limit = True
+            raise RateLimited(retry_after=math.ceil(seconds))
 
     async def done(self) -> None:
         """Hook that runs after the endpoint method succeeded, before its response is written."""
@@ -168,6 +200,8 @@ class Handler(RequestHandler):
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
         self.context.metrics.request_seconds.labels(route).observe(seconds)
+        if self._is_over_limit:  # a flood must not flood the log; handlers/limits.py logs it
+            return
         log.info(
             "request_completed",
             method=self.request.method,

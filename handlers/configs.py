@@ -10,6 +10,6 @@ class GetConfigsHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint()
+    @endpoint(limit="read")
     async def get(self) -> responses.ConfigsResponse:
         return responses.ConfigsResponse(await self.context.stores.configs.public_values())

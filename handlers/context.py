@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from core.limits import ConcurrencyLimit, HandshakeRateLimiter
+from core.limits import ConcurrencyLimit, Rate, TokenBuckets
+from handlers.limits import REFUSED_CALLBACKS, RequestLimits
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
 from services.services import Services
@@ -54,10 +55,17 @@ class Context:
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""
-    handshake_limit: HandshakeRateLimiter = field(init=False)
+    handshake_limit: TokenBuckets = field(init=False)
+    """By address; phones share addresses, so it keeps out floods and nothing finer."""
     join_limit: ConcurrencyLimit = field(init=False)
+    request_limits: RequestLimits = field(init=False)
+    refused_callback_limit: TokenBuckets = field(init=False)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def __post_init__(self) -> None:
-        self.handshake_limit = HandshakeRateLimiter(self.settings.limits.handshakes_per_second)
+        limits = self.settings.limits
+        handshakes = Rate(limits.handshakes_per_second, limits.handshakes_per_second)
+        self.handshake_limit = TokenBuckets(handshakes)
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS)
+        self.request_limits = RequestLimits(limits, self.metrics)
+        self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)

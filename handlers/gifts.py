@@ -15,7 +15,7 @@ class GiftListHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint(errors=[PageNotFound])
+    @endpoint(limit="read", errors=[PageNotFound])
     async def get(self, params: requests.PageRequest) -> responses.GiftPageResponse:
         size = self.context.settings.pages.size
         gifts = [*(await self.context.services.catalogue.current()).gifts.values()]
@@ -38,7 +38,10 @@ class PushGiftHandler(ActiveUserHandler):
 
     soft_errors = {InsufficientGold: "status"}
 
-    @endpoint(errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused, RateMissing])
+    @endpoint(
+        limit="gift",
+        errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused, RateMissing],
+    )
     async def get(self, params: requests.PushGiftRequest) -> responses.GiftGivenResponse:
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})

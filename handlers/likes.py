@@ -10,7 +10,7 @@ from storage.errors import UserNotFound
 class LikeHandler(ActiveUserHandler):
     """Like a user, remove the like, or read it."""
 
-    @endpoint(errors=[UserNotFound])
+    @endpoint(limit="like", errors=[UserNotFound])
     async def post(self, params: requests.LikeRequest) -> responses.OkResponse:
         await self._check_target(params.user_id)
         change = (
@@ -19,7 +19,7 @@ class LikeHandler(ActiveUserHandler):
         await change(self.user.user_id, params.user_id)
         return responses.OkResponse(detail="ok")
 
-    @endpoint(errors=[UserNotFound])
+    @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: requests.UserRequest) -> responses.LikeStateResponse:
         await self._check_target(params.user_id)
         liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)

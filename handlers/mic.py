@@ -22,7 +22,10 @@ from storage.errors import UserNotFound
 class ApplyMicroHandler(ActiveUserHandler):
     """Apply for the seat of the user's gender."""
 
-    @endpoint(errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull])
+    @endpoint(
+        limit="room_change",
+        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull],
+    )
     async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         person, micro = self.user.person(), self.context.settings.micro
         await self.context.keeper.change(
@@ -37,6 +40,7 @@ class InviteMicroHandler(ActiveUserHandler):
     """Invite a user, as host, to the seat of their gender."""
 
     @endpoint(
+        limit="room_change",
         errors=[
             NotHost,
             RoomNotFound,
@@ -47,7 +51,7 @@ class InviteMicroHandler(ActiveUserHandler):
             AlreadyOnMic,
             SeatTaken,
             QueueFull,
-        ]
+        ],
     )
     async def post(self, params: requests.InviteMicroRequest) -> responses.OkResponse:
         host_id, micro = self.user.user_id, self.context.settings.micro
@@ -66,7 +70,8 @@ class AcceptMicroHandler(ActiveUserHandler):
     """Take the seat of the user's gender."""
 
     @endpoint(
-        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, SeatTaken, NotAdmitted]
+        limit="room_change",
+        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, SeatTaken, NotAdmitted],
     )
     async def post(self, params: requests.LiveRequest) -> responses.SeatedResponse:
         context, person = self.context, self.user.person()
@@ -87,7 +92,7 @@ class AcceptMicroHandler(ActiveUserHandler):
 class RefuseMicroHandler(ActiveUserHandler):
     """Withdraw an application or refuse an invitation."""
 
-    @endpoint(errors=[RoomNotFound])
+    @endpoint(limit="room_change", errors=[RoomNotFound])
     async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
         await self.context.keeper.change(params.live_id, lambda room: room.refuse(user_id), user_id)
@@ -97,7 +102,7 @@ class RefuseMicroHandler(ActiveUserHandler):
 class LeaveMicroHandler(ActiveUserHandler):
     """Leave a seat; the host may take any user off the mic or out of the queue."""
 
-    @endpoint(errors=[NotHost, RoomNotFound])
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def get(self, params: requests.LeaveMicroRequest) -> responses.OkResponse:
         user_id, target = self.user.user_id, params.user_id or self.user.user_id
         await self.context.keeper.change(

@@ -1,6 +1,5 @@
 """Recharge: blocks of gold for sale, and payment orders."""
 
-from core.errors import RateLimited
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
 from handlers.schemas import requests, responses
@@ -12,13 +11,13 @@ from tencent.errors import ServiceUnavailable
 class PayHandler(ActiveUserHandler):
     """List the blocks of gold, or order one; gold is credited when the payment is confirmed."""
 
-    @endpoint()
+    @endpoint(limit="read")
     async def get(self) -> responses.BlockListResponse:
         return responses.BlockListResponse(
             [_block(row) for row in await self.context.stores.blocks.all()]
         )
 
-    @endpoint(errors=[SessionKeyMissing, BlockNotFound, RateLimited, ServiceUnavailable("pay")])
+    @endpoint(limit="order", errors=[SessionKeyMissing, BlockNotFound, ServiceUnavailable("pay")])
     async def post(self, params: requests.PayRequest) -> responses.OrderResponse:
         order = await self.context.services.recharge.order(self.user, params.block_id)
         return responses.OrderResponse(**order._asdict())

@@ -16,7 +16,7 @@ class RankHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint(errors=[RoomNotFound])
+    @endpoint(limit="read", errors=[RoomNotFound])
     async def get(self, params: requests.LiveRequest) -> responses.RankResponse:
         room = await self.context.keeper.load(params.live_id)
         return await _ranking(self.context, live_scope(room.live_id, room.epoch))
@@ -27,7 +27,7 @@ class DayRankHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint()
+    @endpoint(limit="read")
     async def get(self, params: requests.DayRequest) -> responses.RankResponse:
         return await _ranking(self.context, day_scope(params.day or day_of(datetime.now(UTC))))
 

@@ -1,5 +1,7 @@
 """Client address and request id, read from the request and its headers."""
 
+import functools
+import ipaddress
 import re
 import uuid
 from collections.abc import Collection
@@ -11,11 +13,26 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def remote_ip(request: HTTPServerRequest, trusted: Collection[str]) -> str:
     """Client IP address: the rightmost in X-Forwarded-For that is not a trusted proxy."""
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
-    addresses = [*(part.strip() for part in forwarded if part.strip()), request.remote_ip or ""]
+    forwarded = request.headers.get("X-Forwarded-For")
+    if not forwarded:
+        return request.remote_ip or ""
+    parts = (part.strip() for part in forwarded.split(","))
+    addresses = [*filter(None, parts), request.remote_ip or ""]
     while len(addresses) > 1 and addresses[-1] in trusted:
         addresses.pop()
     return addresses[-1]
+
+
+@functools.lru_cache(maxsize=4096)
+def limit_key(address: str) -> str:
+    """The key of an address for rate limits: of IPv6 the /64, since a customer has a whole one."""
+    if ":" not in address:
+        return address[:64]
+    try:
+        ip = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip, 64), strict=False))
 
 
 def request_id(request: HTTPServerRequest) -> str:

@@ -31,7 +31,7 @@ class GetLivelistHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint()
+    @endpoint(limit="read")
     async def get(self, params: requests.PageRequest) -> responses.LiveListResponse:
         size = self.context.settings.pages.size
         page = (await self.context.services.room_list.get())[
@@ -43,7 +43,7 @@ class GetLivelistHandler(ActiveUserHandler):
 class GetPlayurlHandler(ActiveUserHandler):
     """Enter a room; returns the users on mic and the URLs to play and push video."""
 
-    @endpoint(errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
+    @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
     async def get(self, params: requests.LiveRequest) -> responses.PlayUrlResponse:
         context, user_id = self.context, self.user.user_id
         room = await context.services.live_rooms.enter(params.live_id, self.user, self.token)
@@ -72,7 +72,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint(errors=[NotAMember, RoomNotFound])
+    @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: requests.UsersInfoRequest) -> responses.UsersInRoomResponse:
         context, size = self.context, self.context.settings.pages.size
         member, room = await asyncio.gather(
@@ -100,7 +100,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
     soft_errors = {AccountBanned: "status"}
 
-    @endpoint(errors=[NotMatchmaker, ImRefused, ServiceUnavailable("im")])
+    @endpoint(limit="room_change", errors=[NotMatchmaker, ImRefused, ServiceUnavailable("im")])
     async def post(self) -> responses.MatchmakerEnterResponse:
         context = self.context
         room = await context.services.live_rooms.open(self.user, self.token)
@@ -119,7 +119,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 class RemoveUserHandler(ActiveUserHandler):
     """Remove a user from the room, as its host, and ban them from it for `minutes`."""
 
-    @endpoint(errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
     async def post(self, params: requests.RemoveUserRequest) -> responses.OkResponse:
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
@@ -136,7 +136,7 @@ class RemoveUserHandler(ActiveUserHandler):
 class LiveEndHandler(ActiveUserHandler):
     """End the live, as its host; all members are removed."""
 
-    @endpoint(errors=[NotHost, RoomNotFound])
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
         await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)
@@ -146,7 +146,7 @@ class LiveEndHandler(ActiveUserHandler):
 class LeaveRoomHandler(ActiveUserHandler):
     """Leave the room, giving up seat and application."""
 
-    @endpoint(errors=[RoomNotFound, HostMustEnd])
+    @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
     async def get(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
         await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)

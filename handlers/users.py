@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from core.errors import RateLimited
 from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
 from handlers.room_views import USER_TYPE, find_membership
@@ -26,14 +25,14 @@ class LoginHandler(Handler):
     """Exchange a WeChat code for a token."""
 
     @endpoint(
+        limit="login",
         errors=[
             UnknownApp,
             InvalidWechatCode,
             WechatBlocked,
             AccountBanned,
-            RateLimited,
             ServiceUnavailable("wechat"),
-        ]
+        ],
     )
     async def post(
         self, params: requests.LoginRequest
@@ -61,15 +60,15 @@ class CreateUserHandler(Handler):
     """Register a user with the profile that WeChat encrypted."""
 
     @endpoint(
+        limit="login",
         errors=[
             UnknownApp,
             InvalidEncryptedData,
             InvalidWechatCode,
             WechatBlocked,
             AccountBanned,
-            RateLimited,
             ServiceUnavailable("wechat"),
-        ]
+        ],
     )
     async def post(self, params: requests.CreateUserRequest) -> responses.NewUserResponse:
         user = await self.context.services.sign_in.register(
@@ -81,7 +80,7 @@ class CreateUserHandler(Handler):
 class UpdateUserinfoHandler(ActiveUserHandler):
     """Update the profile; the room is notified when a visible user's name or face changes."""
 
-    @endpoint(errors=[GenderInUse])
+    @endpoint(limit="profile", errors=[GenderInUse])
     async def post(self, params: requests.UpdateUserinfoRequest) -> responses.UserInfoResponse:
         changes = params.model_dump(exclude_none=True)
         user = self.user
@@ -95,7 +94,7 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint(errors=[UserNotFound])
+    @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: requests.OptionalUserRequest) -> responses.UserInfoWithRateResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
@@ -111,7 +110,7 @@ class GetUserStateHandler(ActiveUserHandler):
 
     read_only = True
 
-    @endpoint()
+    @endpoint(limit="read")
     async def get(self) -> responses.UserStateResponse:
         room, role = await find_membership(self.context, self.user.user_id)
         if room is None or role is None:
@@ -140,9 +139,10 @@ class LogoutHandler(Handler):
         if session is None:
             raise NotAuthenticated
         self.user_id, self.logout_complete = session
+        self.limit_user(self.user_id)
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
-    @endpoint()
+    @endpoint(limit="room_change")
     async def get(self) -> responses.OkResponse:
         if not self.logout_complete:
             await self.context.services.sign_in.log_out(self.token, self.user_id)

@@ -15,7 +15,7 @@ class CloseCode(IntEnum):
     SILENT = 4003
     """Nothing was received from the client for `realtime.silent_seconds`."""
     TOO_FAST = 4029
-    """The client sent more than `limits.frames_per_second`."""
+    """The client sent more than `limits.frames_per_second`, or connects too often."""
     TOKEN = 4401
     """Expired, missing or logged out: log in, then resume."""
     BAD_FRAMES = 4500

@@ -46,7 +46,17 @@ class Metrics:
         self.closes = Counter(
             "qlive_closes", "Closed sockets, by close code.", ["code"], registry=registry
         )
-
+        self.requests_limited = Counter(
+            "qlive_requests_limited",
+            "Requests and joins refused by a rate limit.",
+            ["class", "by"],
+            registry=registry,
+        )
+        self.operator_tokens_refused = Counter(
+            "qlive_operator_tokens_refused",
+            "Requests with a wrong operators' token.",
+            registry=registry,
+        )
         self.callbacks_refused = Counter(
             "qlive_callbacks_refused",
             "Callbacks of Tencent and WeChat that were refused.",

@@ -23,6 +23,7 @@ from chaos.mongod import KillableMongod
 from chaos.violations import Violations
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from devtools.simulator.factory import make_simulator
 from devtools.simulator_handler import simulator_application
 from runtime.listeners import address_of, listen
@@ -127,6 +128,7 @@ class CrashEnvironment:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
         return {
             **inherited,
+            **NO_LIMITS_ENVIRONMENT,
             "QLIVE_SERVER__PUBLIC_URL": self.address,
             "QLIVE_MONGODB__URI": self._uri,
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),

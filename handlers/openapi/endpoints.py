@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import QLiveError
 from handlers.base import Handler
+from handlers.limits import LimitClass
 from handlers.route_entry import Route
 
 METHODS = ("get", "post", "patch", "put", "delete")
@@ -60,6 +61,11 @@ class Endpoint:
     def errors(self) -> Sequence[type[QLiveError] | QLiveError]:
         """Errors declared for this endpoint, without those common to its handler class."""
         return getattr(self._function, "errors", self.handler.errors)
+
+    @property
+    def limit(self) -> LimitClass | None:
+        """Limit class; None if the endpoint has no rate limit of its own."""
+        return getattr(self._function, "limit", None)
 
     @property
     def _function(self) -> Any:

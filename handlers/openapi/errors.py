@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import NamedTuple
 
-from core.errors import InvalidParameter, NotFound, QLiveError, TryAgain
+from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited, TryAgain
 from handlers.base import Handler
 from handlers.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, status_of
 from handlers.openapi.endpoints import Endpoint
@@ -65,6 +65,8 @@ class ErrorResponses:
 def examples(endpoint: Endpoint) -> Iterator[ErrorExample]:
     """Yields every error of an endpoint: admission, declared, parameter and common ones."""
     declared = [BadRequest(), *(error() for error in endpoint.handler.admission_errors)]
+    if endpoint.limit:
+        declared.append(RateLimited())
     if endpoint.variables:
         declared.append(NotFound())  # the path does not match its pattern
     own = [error() if isinstance(error, type) else error for error in endpoint.errors]

@@ -1,9 +1,12 @@
 """OpenAPI operation of one endpoint: parameters, body, responses and security."""
 
-from typing import Any
+from typing import Any, get_args
 
+from config.sections import LimitsSettings
+from core.limits import Rate
 from handlers.auth import ActiveUserHandler
 from handlers.health import MetricsHandler, ReadyzHandler
+from handlers.limits import AddressLimit
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.errors import ErrorResponses
@@ -52,9 +55,7 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
         "operationId": endpoint.name,
         "tags": [tag(endpoint)],
         "summary": endpoint.summary,
-        "description": WEBSOCKET_NOTE
-        if endpoint.handler is RoomSocketHandler
-        else endpoint.details,
+        "description": _description(endpoint),
         "parameters": [
             *_variables(endpoint),
             *_query(endpoint, schemas),
@@ -72,6 +73,20 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
 
 def tag(endpoint: Endpoint) -> str:
     return "operators" if endpoint.module.startswith("ops.") else TAG_BY_MODULE[endpoint.module]
+
+
+def _description(endpoint: Endpoint) -> str:
+    if endpoint.handler is RoomSocketHandler:
+        return WEBSOCKET_NOTE
+    if endpoint.limit is None:
+        return endpoint.details
+    rate: Rate = getattr(LimitsSettings(), endpoint.limit)
+    owner = "an address" if endpoint.limit in get_args(AddressLimit) else "a user"
+    limit = (
+        f"Rate limit `{endpoint.limit}`: by default {rate.per_second:g} a second of {owner}, and "
+        f"{rate.burst} at once."
+    )
+    return "\n\n".join(filter(None, (endpoint.details, limit)))
 
 
 def _variables(endpoint: Endpoint) -> list[Json]:

@@ -3,28 +3,30 @@
 import hmac
 from typing import Any
 
+import structlog
+
+from core.errors import RateLimited
 from handlers.base import Handler
 from handlers.errors import InvalidOperatorToken
+from handlers.remote import limit_key
 
 PAGE_SIZE = 50
+log = structlog.get_logger("qlive.http")
 
 
 class OperatorHandler(Handler):
     """Authenticates the operator, and writes an audit entry before a change is processed.
 
     `done` stays false when the change fails. Reads are counted: the console alone sends several a
-    second, and their entries would hide the changes. Requests with a wrong token are not audited.
+    second, and their entries would hide the changes. Requests with a wrong token are logged and not
+    audited.
     """
 
-    admission_errors = (InvalidOperatorToken,)
+    admission_errors = (InvalidOperatorToken, RateLimited)
     keep_blank_values = True
 
     async def admit(self) -> None:
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        expected = self.context.settings.ops.token.encode()
-        matches = hmac.compare_digest(token.strip().encode(), expected)
-        if scheme.lower() != "bearer" or not expected or not matches:
-            raise InvalidOperatorToken
+        self._authenticate()
         self._entry: Any = None
         if self.request.method == "GET":
             self.context.metrics.operator_reads.labels(self.label).inc()
@@ -41,6 +43,19 @@ class OperatorHandler(Handler):
     async def done(self) -> None:
         if self._entry is not None:
             await self.context.stores.audit.done(self._entry)
+
+    def _authenticate(self) -> None:
+        """Compare the token; an address that has guessed too often is refused before that."""
+        limits, address = self.context.request_limits, limit_key(self.remote_ip)
+        self.refuse_for(limits.seconds_until_token("ops_login", address))
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        expected = self.context.settings.ops.token.encode()
+        matches = hmac.compare_digest(token.strip().encode(), expected)
+        if scheme.lower() != "bearer" or not expected or not matches:
+            limits.take_from_address("ops_login", address)
+            self.context.metrics.operator_tokens_refused.inc()
+            log.warning("operator_token_refused", address=address)
+            raise InvalidOperatorToken
 
 
 def _reason(parameters: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ Events are sent by the hub.
 """
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -200,6 +201,9 @@ class Connection:
             raise await context.services.sessions.refusal_of(token)
         outbox.user_id, outbox.token_id = user_id, token_id(token)
         structlog.contextvars.bind_contextvars(user_id=user_id)
+        if seconds := context.request_limits.take_from_user("read", user_id):
+            outbox.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
+            return
         # An abandoned socket must not get a higher number than its successor.
         if outbox.closed or await self._is_superseded(user_id, queued_at):
             outbox.close(CloseCode.RESTART)

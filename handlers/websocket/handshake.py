@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from handlers.auth import bearer_token
 from handlers.base import Handler
 from handlers.context import Context
 from handlers.errors import BadRequest
-from handlers.remote import remote_ip, request_id
+from handlers.remote import limit_key, remote_ip, request_id
 from handlers.websocket.connection import Connection, ConnectRequest
 from realtime import wire
 from realtime.resume import ResumePosition
@@ -82,10 +83,10 @@ class Handshake:
         if not self._origin_allowed():
             return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
-        if self.context.handshake_limit.exceeded(remote_ip(self.request, trusted)):
-            error = RateLimited("Too many sockets at once from this address; try again.")
-            error.retry_after = 1
-            return error
+        address = limit_key(remote_ip(self.request, trusted))
+        if self.context.handshake_limit.take(address, time.monotonic()):
+            detail = "Too many sockets at once from this address; try again."
+            return RateLimited(detail, retry_after=1)
         return None
 
     def accept(self) -> None:

@@ -88,6 +88,12 @@ def test_trailing_slash_of_a_url_is_removed() -> None:
     assert settings.im.api_base == "https://console.tim.qq.com"
 
 
+def test_rate_limit_is_a_rate_and_a_burst_or_zero(tmp_path: Path) -> None:
+    env = {"QLIVE_LIMITS__READ": "0.5/3", "QLIVE_LIMITS__LIKE": "0"}
+    limits = load(write(tmp_path, "limits: {order: 0}"), env).limits
+    assert (limits.read, limits.like, limits.order) == ((0.5, 3), (0, 0), (0, 0))
+
+
 def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     assert load(write(tmp_path, ""), {}) == Settings()
 
@@ -119,6 +125,11 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         ("QLIVE_MICRO__APPLICATION_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_REALTIME__SILENT_SECONDS", "25", "silent_seconds must be more than"),
         ("QLIVE_LIMITS__FRAMES_PER_SECOND", "-1", "Input should be greater than or equal to 0"),
+        ("QLIVE_LIMITS__READ", "fast", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__READ", "2", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__ORDER", "0/5", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__ORDER", "2/0", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__ORDER", "2/1.5", 'must be RATE/BURST like "2/10"'),
         ("QLIVE_ENVIRONMENT", "staging", "Input should be 'development' or 'production'"),
     ],
 )

@@ -13,6 +13,7 @@ from tornado.ioloop import IOLoop
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
+from devtools.no_limits import NO_LIMITS
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.waiting import until
@@ -31,7 +32,11 @@ def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[EmbeddedMongod]:
 @pytest.fixture
 def server(io_loop: IOLoop, mongod: EmbeddedMongod, secrets_file: Path) -> Iterator[ServerProcess]:
     uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
-    values: dict[str, Any] = {"server": {"port": 0}, "mongodb": {"uri": uri}}
+    values: dict[str, Any] = {
+        "server": {"port": 0},
+        "mongodb": {"uri": uri},
+        "limits": NO_LIMITS,
+    }
     server = ServerProcess(*fill_in_secrets(Settings.model_validate(values), secrets_file))
     io_loop.run_sync(server.start)
     yield server

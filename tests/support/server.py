@@ -13,6 +13,7 @@ from tornado.ioloop import IOLoop
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
+from devtools.no_limits import NO_LIMITS
 from handlers.context import Context
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
@@ -50,11 +51,12 @@ def changes() -> dict[str, Any]:
 def settings(
     mongo_uri: str, mongo: MongoClient[Any], secrets_file: Path, changes: dict[str, Any]
 ) -> tuple[Settings, DevSecrets]:
-    """Development settings on the tests' MongoDB, with an empty database."""
+    """Development settings on the tests' MongoDB, with an empty database and no rate limits."""
     clear_database(mongo, DATABASE)
     base: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 1},
         "mongodb": {"uri": mongo_uri, "database": DATABASE},
+        "limits": NO_LIMITS,
     }
     for section, values in changes.items():
         base[section] = {**base.get(section, {}), **values}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
 
@@ -23,7 +24,10 @@ READY = b"Ctrl-C stops"
 
 
 class ServerProgram:
-    """`python server.py` with data and secrets in `folder`; `settings` go to its environment."""
+    """`python server.py` without rate limits, with data and secrets in `folder`.
+
+    `settings` go to its environment.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -31,7 +35,7 @@ class ServerProgram:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
         port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
         data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
-        self._environment = {**inherited, **port, **data, **given}
+        self._environment = {**inherited, **NO_LIMITS_ENVIRONMENT, **port, **data, **given}
 
     async def start(self, *arguments: str, log: Any = None) -> asyncio.subprocess.Process:
         """Without `log` the caller must read stderr, or the process blocks on a full pipe."""

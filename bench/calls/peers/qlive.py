@@ -2,20 +2,27 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS
 from runtime import gc_tuning
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 
 
-async def main(uri: str, database: str, folder: str) -> None:
+async def main(uri: str, database: str, folder: str, limits: Mapping[str, str] = NO_LIMITS) -> None:
     configure_logging("info", as_json=True)
-    overrides = {"server": {"port": 0}, "mongodb": {"uri": uri, "database": database}}
+    overrides: dict[str, Any] = {
+        "server": {"port": 0},
+        "mongodb": {"uri": uri, "database": database},
+        "limits": limits,
+    }
     server = ServerProcess(
         *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")
     )

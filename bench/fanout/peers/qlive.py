@@ -15,6 +15,7 @@ import uvloop
 from bench.fanout.control import EVENT, serve_control
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.no_limits import NO_LIMITS
 from realtime.channel import Channel
 from realtime.frames import frame
 from rooms.events import NumberedEvent
@@ -71,7 +72,7 @@ async def main(uri: str, database: str, live_id: int, library: str) -> None:
     overrides = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
-        "limits": {"handshakes_per_second": 0},
+        "limits": NO_LIMITS | {"handshakes_per_second": 0},
         "realtime": {"heartbeat_seconds": 1800, "silent_seconds": 3600},  # the crowd never sends
     }
     secrets = Path(library).with_name("dev-secrets.json")

@@ -1,0 +1,85 @@
+"""Rate limits of requests, per user and per address, in this process."""
+
+import time
+from typing import Literal, get_args
+
+import structlog
+
+from config.sections import LimitsSettings
+from core.limits import Rate, TokenBuckets
+from telemetry.metrics import Metrics
+
+UserLimit = Literal["read", "room_change", "profile", "order", "gift", "like"]
+AddressLimit = Literal["login", "ops_login"]
+"""Limits for requests without a user; the setting is that of the address itself."""
+LimitClass = Literal[UserLimit, AddressLimit]
+"""What an endpoint counts as; each is a setting under `limits`."""
+
+ADDRESS_FACTOR = 50
+"""How many users' buckets one address holds: the phones of a network or a carrier share one."""
+REFUSED_CALLBACKS = Rate(1, 60)
+"""Forged callbacks of one address that are stored. A callback signed with a new key, which we do
+not have yet, is among the first of its address."""
+LOG_SECONDS = 10.0
+"""Least interval between two log lines about refused requests of one class."""
+log = structlog.get_logger("qlive.http")
+
+
+class RequestLimits:
+    """Token buckets of users and addresses, by limit class."""
+
+    def __init__(self, settings: LimitsSettings, metrics: Metrics) -> None:
+        rates: dict[LimitClass, Rate] = {
+            name: getattr(settings, name)
+            for name in (*get_args(UserLimit), *get_args(AddressLimit))
+        }
+        self._users = {name: TokenBuckets(rates[name]) for name in get_args(UserLimit)}
+        self._addresses = {
+            name: TokenBuckets(
+                rate if name in get_args(AddressLimit) else rate.times(ADDRESS_FACTOR)
+            )
+            for name, rate in rates.items()
+        }
+        self._metrics = metrics
+        self._next_log_at: dict[LimitClass, float] = {}
+        self._unlogged: dict[LimitClass, int] = dict.fromkeys(rates, 0)
+
+    def is_on(self, limit: LimitClass) -> bool:
+        return self._addresses[limit].is_on
+
+    def take_from_user(self, limit: LimitClass, user_id: str) -> float:
+        """Take a token; if there is none, count and log that, and return the seconds until one."""
+        now = time.monotonic()
+        if seconds := self._users[limit].take(user_id, now):
+            self._refused(limit, now, by="user", user_id=user_id)
+        return seconds
+
+    def take_from_address(self, limit: LimitClass, address: str) -> float:
+        """Same as `take_from_user`, for the address."""
+        now = time.monotonic()
+        if seconds := self._addresses[limit].take(address, now):
+            self._refused(limit, now, by="address", address=address)
+        return seconds
+
+    def seconds_until_token(self, limit: LimitClass, address: str) -> float:
+        """Same as `take_from_address`, but leaves the token in the bucket."""
+        now = time.monotonic()
+        if seconds := self._addresses[limit].seconds_until_token(address, now):
+            self._refused(limit, now, by="address", address=address)
+        return seconds
+
+    def give_back(self, limit: LimitClass, address: str) -> None:
+        """Return the token of a request that was refused for its user.
+
+        A phone that floods must not use up the bucket of those that share its address.
+        """
+        self._addresses[limit].give_back(address)
+
+    def _refused(self, limit: LimitClass, now: float, by: str, **who: str) -> None:
+        self._metrics.requests_limited.labels(limit, by).inc()
+        self._unlogged[limit] += 1
+        if now >= self._next_log_at.get(limit, now):
+            log.warning(
+                "requests_limited", limit=limit, by=by, refused=self._unlogged[limit], **who
+            )
+            self._unlogged[limit], self._next_log_at[limit] = 0, now + LOG_SECONDS

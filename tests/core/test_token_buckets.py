@@ -1,0 +1,83 @@
+"""Token buckets: rates, the burst, and the bound on memory."""
+
+import pytest
+
+from core.limits import Rate, TokenBuckets
+
+
+def count_taken(buckets: TokenBuckets, key: str, now: float, attempts: int) -> int:
+    return sum(not buckets.take(key, now) for _ in range(attempts))
+
+
+def test_full_bucket_gives_its_burst_at_once_and_then_one_token_per_interval() -> None:
+    buckets = TokenBuckets(Rate(2, 10))
+    assert count_taken(buckets, "a", 100.0, 50) == 10
+    assert [count_taken(buckets, "a", now, 50) for now in (100.4, 100.5, 101.0, 103.0)] == [
+        *(0, 1, 1, 4)
+    ]
+
+
+def test_empty_bucket_returns_the_seconds_until_the_next_token() -> None:
+    buckets = TokenBuckets(Rate(0.1, 1))
+    assert buckets.take("a", 100.0) == 0
+    assert buckets.take("a", 104.0) == pytest.approx(6)
+    assert buckets.take("a", 110.0) == 0
+
+
+def test_refused_attempts_do_not_delay_the_next_token() -> None:
+    buckets = TokenBuckets(Rate(1, 1))
+    assert count_taken(buckets, "a", 100.0, 1000) == 1
+    assert buckets.take("a", 101.0) == 0
+
+
+def test_idle_bucket_never_holds_more_than_its_burst() -> None:
+    buckets = TokenBuckets(Rate(5, 3))
+    assert count_taken(buckets, "a", 100.0, 9) == count_taken(buckets, "a", 1e6, 9) == 3
+
+
+def test_each_key_has_a_bucket_of_its_own() -> None:
+    buckets = TokenBuckets(Rate(0.1, 2))
+    assert count_taken(buckets, "a", 100.0, 9) == count_taken(buckets, "b", 100.0, 9) == 2
+
+
+def test_token_given_back_can_be_taken_again() -> None:
+    buckets = TokenBuckets(Rate(0.1, 2))
+    count_taken(buckets, "a", 100.0, 9)
+    buckets.give_back("a")
+    assert count_taken(buckets, "a", 100.0, 9) == 1
+    buckets.give_back("unknown")
+    assert count_taken(buckets, "unknown", 100.0, 9) == 2
+
+
+def test_looking_at_a_bucket_takes_nothing() -> None:
+    buckets = TokenBuckets(Rate(0.1, 1))
+    assert [buckets.seconds_until_token("a", 100.0) for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("a", 100.0) == 0
+    assert buckets.seconds_until_token("a", 100.0) == pytest.approx(10)
+
+
+def test_rate_zero_is_no_limit_and_stores_nothing() -> None:
+    buckets = TokenBuckets(Rate.parse("0"))
+    assert count_taken(buckets, "a", 100.0, 1000) == 1000
+    assert buckets.seconds_until_token("a", 100.0) == 0
+    assert len(buckets) == 0
+
+
+def test_flood_of_keys_keeps_the_most_recently_used_buckets_only() -> None:
+    buckets = TokenBuckets(Rate(0.001, 2), max_buckets=100)
+    for n in range(10_000):
+        buckets.take(f"{n}", 100.0)
+        buckets.take("busy", 100.0 + n * 1000)
+    assert len(buckets) == 100
+    assert count_taken(buckets, "busy", 100.0 + 9_999 * 1000, 9) == 1
+    assert count_taken(buckets, "0", 100.0, 9) == 2
+
+
+def test_text_of_a_rate_may_have_decimals() -> None:
+    assert (Rate.parse("2/10"), Rate.parse("0.05/5")) == ((2, 10), (0.05, 5))
+
+
+@pytest.mark.parametrize("text", ["", "2", "2/", "/2", "0/5", "2/0", "-1/5", "1e3/5", "2/1.5", "a"])
+def test_text_that_is_no_rate_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="RATE/BURST"):
+        Rate.parse(text)

@@ -1,0 +1,290 @@
+"""Rate limits of every call, per user and per address."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.sections import LimitsSettings
+from core.limits import TokenBuckets
+from handlers.limits import ADDRESS_FACTOR, AddressLimit, UserLimit
+from handlers.openapi.endpoints import endpoints
+from handlers.ops.base import OperatorHandler
+from handlers.remote import limit_key
+from handlers.routes import ROUTES
+from handlers.webhooks.base import WebhookHandler
+from handlers.websocket.handshake import RoomSocketHandler
+from runtime.process import ServerProcess
+from storage.rooms import LOG_SIZE
+from tests.support import openapi_checks
+from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+
+async_test = pytest.mark.gen_test(timeout=20)
+
+LOGINS, CHANGES, READS, ORDERS, GUESSES = 12, 6, 2, 3, 3
+"""Requests before the first refusal; no bucket gets a second token within a test."""
+OTHER_ADDRESS = {"X-Forwarded-For": "198.51.100.7"}
+FULL_LOG_SECONDS = 60
+HOSTILE_ACCOUNTS = 5
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {
+        "limits": {
+            "login": f"0.001/{LOGINS}",
+            "room_change": f"0.001/{CHANGES}",
+            "read": f"0.001/{READS}",
+            "order": f"0.001/{ORDERS}",
+            "ops_login": f"0.001/{GUESSES}",
+            **dict.fromkeys(("profile", "gift", "like"), "0.001/1"),
+        }
+    }
+
+
+async def statuses(count: int, client: ApiClient, path: str, **params: Any) -> list[int]:
+    """Statuses of `count` POST requests, one after another."""
+    return [(await client.post(path, **params)).status for _ in range(count)]
+
+
+async def metric(api: ApiFixture, name: str) -> float:
+    lines = (await api.request("GET", "/metrics")).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
+
+
+async def guess(api: ApiFixture, token: str, **headers: str) -> Reply:
+    headers = {"Authorization": f"Bearer {token}", **headers}
+    return await api.request("GET", "/ops/api/rooms", headers=headers)
+
+
+def test_every_endpoint_has_a_limit_class_or_another_guard() -> None:
+    guarded_otherwise = (WebhookHandler, RoomSocketHandler, OperatorHandler)
+    found = list(endpoints(ROUTES))
+    unlimited = {
+        it.path for it in found if not it.limit and not issubclass(it.handler, guarded_otherwise)
+    }
+    assert unlimited == {"/healthz", "/readyz", "/metrics"}
+    used = {it.limit for it in found if it.limit}
+    assert used == {*get_args(UserLimit), "login"}
+
+
+def test_calls_that_change_a_room_are_not_counted_as_reads() -> None:
+    limits = {it.name: it.limit for it in endpoints(ROUTES)}
+    for name in ("mic.LeaveMicro", "rooms.LeaveRoom", "rooms.GetPlayurl", "users.Logout"):
+        assert limits[f"{name}.get"] == "room_change"
+    assert (limits["likes.Like.get"], limits["likes.Like.post"]) == ("read", "like")
+    assert (limits["pay.Pay.get"], limits["pay.Pay.post"]) == ("read", "order")
+
+
+def test_five_flooding_accounts_cannot_fill_the_log_of_a_room_in_a_minute() -> None:
+    """By default, with one event a call; a quarter of the log is left to the other users."""
+    events = 0
+    for rate in (LimitsSettings().room_change, LimitsSettings().profile):
+        buckets = TokenBuckets(rate)
+        for step in range(FULL_LOG_SECONDS * 20):
+            events += sum(
+                not buckets.take(f"account {n}", step / 20) for n in range(HOSTILE_ACCOUNTS)
+            )
+    assert 100 < events < LOG_SIZE * 3 // 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("a:b", "a:c", False),
+        ("x" * 64 + "a", "x" * 64 + "b", True),
+    ],
+)
+def test_an_ipv6_network_of_one_customer_shares_a_bucket(
+    first: str, second: str, *, is_shared: bool
+) -> None:
+    assert (limit_key(first) == limit_key(second)) is is_shared
+
+
+@async_test
+async def test_apply_and_refuse_in_a_loop_are_refused_after_the_burst(
+    api: ApiFixture, db: Any
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    for _ in range(20):
+        for action in ("apply", "refuse"):
+            reply = await bert.post(f"qlive_room/{action}_micro/", live_id=host.live_id)
+    assert reply.refusal == (429, "too_many")
+    assert 900 < int(reply.headers["Retry-After"]) <= 1000
+    assert db.rooms.find_one()["version"] == CHANGES - 1  # entering was the first change
+    assert (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+
+
+@async_test
+async def test_nickname_changes_in_a_loop_are_refused_and_not_stored(
+    api: ApiFixture, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    replies = [await anna.post("qlive_user/update_userinfo/", nickname=f"n{n}") for n in range(5)]
+    assert [reply.status for reply in replies] == [200, *[429] * 4]
+    assert db.users.find_one({"_id": anna.id})["nickname"] == "n0"
+
+
+@async_test
+async def test_guessing_user_ids_is_limited_as_a_read(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    found = [
+        (await anna.get("qlive_user/get_userinfo/", user_id=f"{n:08}")).status for n in range(5)
+    ]
+    assert found == [404] * READS + [429] * 3
+
+
+@async_test
+async def test_endpoints_that_answer_refusals_with_200_answer_429_over_the_limit(
+    api: ApiFixture, db: Any
+) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+    assert await statuses(ORDERS + 1, anna, "qlive_pay/", block_id=1) == [200] * ORDERS + [429]
+    assert db.orders.count_documents({}) == ORDERS
+    gift = {"user_id": host.id, "gift_id": 1, "num": 1}
+    replies = [await anna.get("qlive_gift/push_gift/", **gift) for _ in range(2)]
+    assert replies[0].ok()["code"] == "insufficient_gold"
+    assert replies[1].refusal == (429, "too_many")
+    entered = await statuses(CHANGES, host, "qlive_room/matchmaker_enter/")
+    assert entered == [200] * (CHANGES - 1) + [429]  # the first was in `api.host`
+
+
+@async_test
+async def test_bogus_logins_of_an_address_do_not_reach_wechat(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    body = {"appId": "wxca891295c56f2c79", "code": "bogus"}
+    path = f"{BASE}qlive_user/login/"
+    replies = [await api.request("POST", path, json=body) for _ in range(LOGINS + 5)]
+    assert [reply.status for reply in replies] == [401] * LOGINS + [429] * 5
+    requests = (await api.request("GET", "/sim/log")).ok()["items"]
+    assert sum("jscode2session" in str(request) for request in requests) == LOGINS
+    elsewhere = await api.request("POST", path, json=body, headers=OTHER_ADDRESS)
+    assert elsewhere.status == 401
+
+
+@async_test
+async def test_address_is_refused_before_its_tokens_are_looked_up(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups = []
+    find = server.context.services.token_cache.user_id_of
+
+    async def counted(token: str) -> str | None:
+        lookups.append(token)
+        return await find(token)
+
+    monkeypatch.setattr(server.context.services.token_cache, "user_id_of", counted)
+    headers = {"Authorization": "QLiveToken " + "5" * 40}
+    allowed = READS * ADDRESS_FACTOR
+
+    async def send() -> int:
+        return (await api.request("GET", f"{BASE}get_configs/", headers=headers)).status
+
+    found = await asyncio.gather(*(send() for _ in range(allowed + 10)))
+    assert (found.count(401), found.count(429)) == (allowed, 10)
+    assert len(lookups) == allowed
+
+
+@async_test
+async def test_flooding_phone_leaves_the_bucket_of_its_address_to_the_others(
+    api: ApiFixture,
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    flood = [await anna.get("get_configs/") for _ in range(READS * ADDRESS_FACTOR + 10)]
+    assert [reply.status for reply in flood].count(200) == READS
+    assert (await bert.get("get_configs/")).status == 200
+
+
+@async_test
+async def test_refused_requests_are_counted_and_logged_once_in_a_while(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    with capture_logs() as logs:
+        for _ in range(READS + 20):
+            await anna.get("get_configs/")
+    completed = [entry["status"] for entry in logs if entry.get("path", "").endswith("configs/")]
+    assert completed == [200] * READS
+    (limited,) = [entry for entry in logs if entry["event"] == "requests_limited"]
+    assert (limited["limit"], limited["by"], limited["user_id"]) == ("read", "user", anna.id)
+    assert await metric(api, 'qlive_requests_limited_total{by="user",class="read"}') == 20
+    name = 'qlive_requests_total{method="GET",route="GetConfigs",status="429"}'
+    assert await metric(api, name) == 20
+
+
+@async_test
+async def test_next_log_line_has_the_number_of_requests_refused_since(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    for _ in range(READS + 5):
+        await anna.get("get_configs/")
+    later = time.monotonic() + 11
+    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: later))
+    with capture_logs() as logs:
+        await anna.get("get_configs/")
+    (limited,) = [entry for entry in logs if entry["event"] == "requests_limited"]
+    assert limited["refused"] == 5  # four after the first line, and this one
+
+
+@async_test
+async def test_wrong_operators_tokens_are_logged_and_then_refused_uncompared(
+    api: ApiFixture,
+) -> None:
+    with capture_logs() as logs:
+        replies = [await guess(api, f"wrong {n}") for n in range(GUESSES + 4)]
+    assert [reply.status for reply in replies] == [401] * GUESSES + [429] * 4
+    assert 900 < int(replies[-1].headers["Retry-After"]) <= 1000
+    wrong = [entry for entry in logs if entry["event"] == "operator_token_refused"]
+    assert [entry["address"] for entry in wrong] == ["127.0.0.1"] * GUESSES
+    assert await metric(api, "qlive_operator_tokens_refused_total") == GUESSES
+    assert await metric(api, 'qlive_requests_limited_total{by="address",class="ops_login"}') == 4
+    assert (await guess(api, api._ops_token)).refusal == (429, "too_many")
+    assert (await guess(api, api._ops_token, **OTHER_ADDRESS)).status == 200
+
+
+@async_test
+async def test_operators_with_the_right_token_have_no_limit(api: ApiFixture) -> None:
+    replies = await asyncio.gather(*(guess(api, api._ops_token) for _ in range(3 * GUESSES)))
+    assert {reply.status for reply in replies} == {200}
+
+
+@async_test
+async def test_reconnecting_too_often_is_closed_with_a_code_that_lets_the_client_return(
+    api: ApiFixture,
+) -> None:
+    host = await api.host()
+    for _ in range(READS):
+        assert (await (await host.connect()).frame())["type"] == "snapshot"
+    socket = await host.connect()
+    bye = await socket.frame()
+    assert (bye["type"], bye["code"], bye["reconnect"]) == ("bye", 4029, True)
+    assert 900_000 < bye["retry_ms"] < 1_002_000
+    assert await socket.close_code() == 4029
+
+
+def test_limited_endpoints_describe_429_and_their_class() -> None:
+    document = openapi_checks.document()
+    for endpoint in endpoints(ROUTES):
+        operation = document["paths"][endpoint.path][endpoint.method]
+        if endpoint.limit:
+            assert "429" in operation["responses"]
+            assert f"Rate limit `{endpoint.limit}`" in operation["description"]
+    assert "429" in document["paths"]["/ops/api/rooms"]["get"]["responses"]
+    assert "429" not in document["paths"]["/healthz"]["get"]["responses"]
+    login = document["paths"][f"{BASE}qlive_user/login/"]["post"]
+    assert login["description"].endswith("by default 5 a second of an address, and 50 at once.")
+
+
+def test_every_class_has_a_default_that_is_on() -> None:
+    for name in (*get_args(UserLimit), *get_args(AddressLimit)):
+        assert getattr(LimitsSettings(), name).per_second > 0
