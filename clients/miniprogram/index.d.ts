@@ -61,7 +61,10 @@ export class Refused extends Error {
   status: number;
   code: string;
   fields: Record<string, string>;
-  /** Seconds; 0 if the response has no Retry-After. */
+  /**
+   * Seconds; 0 if the response has no Retry-After. Calls that are safe to repeat were already sent
+   * up to twice more if it is at most five.
+   */
   retryAfter: number;
 }
 export class Unreachable extends Error {

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { build } from "../../clients/miniprogram/build.mjs";
 import * as qlive from "../../clients/miniprogram/src/qlive.js";
-import { FakeDevice } from "./fakes.mjs";
+import { FakeDevice, flushPromises } from "./fakes.mjs";
 import { ANNA, BERT, snapshot } from "./frames.mjs";
 
 const SDK = fileURLToPath(new URL("../../clients/miniprogram/", import.meta.url));
@@ -73,6 +73,67 @@ test("Refused carries code, fields and retryAfter", async () => {
   await assert.rejects(device.client.getLivelist({ page: "x" }), badParameter);
   await assert.rejects(device.client.getLivelist(), { code: "too_many", retryAfter: 60 });
   await assert.rejects(device.client.pay({ block_id: 1 }), { status: 200, code: "why_not" });
+});
+
+const limited = (seconds, status = 429) => ({
+  status,
+  json: { detail: "slow", code: "too_many" },
+  headers: { "Retry-After": String(seconds) },
+});
+
+/** Records how the promise settles, without an unhandled rejection. */
+function settle(promise) {
+  const outcome = {};
+  promise.then((answer) => (outcome.answer = answer), (error) => (outcome.error = error));
+  return outcome;
+}
+
+test("a call that is refused for some seconds is sent again after them", async () => {
+  for (const status of [429, 503]) {
+    const device = newDevice(limited(4, status), limited(1, status), { status: 200, json: { detail: "OK" } });
+    const call = settle(device.client.applyMicro({ live_id: 7 }));
+    await flushPromises();
+    device.clock.advance(3999);
+    await flushPromises();
+    assert.equal(device.requests.length, 1);
+    device.clock.advance(501);
+    await flushPromises();
+    device.clock.advance(1500);
+    await flushPromises();
+    assert.deepEqual(call.answer, { detail: "OK" });
+    assert.deepEqual(device.requests.map(({ data }) => data), Array(3).fill({ live_id: 7 }));
+  }
+});
+
+test("a call that is still refused after two retries throws with retryAfter", async () => {
+  const device = newDevice(limited(1), limited(1), limited(2));
+  const call = settle(device.client.getConfigs());
+  for (let n = 0; n < 4; n++) {
+    await flushPromises();
+    device.clock.advance(1500);
+  }
+  assert.deepEqual([call.error.code, call.error.retryAfter], ["too_many", 2]);
+  assert.equal(device.requests.length, 3);
+});
+
+test("logins, orders and long delays are not retried", async () => {
+  for (const [name, seconds] of [["login", 1], ["createUser", 1], ["pay", 1], ["applyMicro", 6], ["rank", 0]]) {
+    const device = newDevice(limited(seconds));
+    await assert.rejects(device.client[name]({}), { code: "too_many", retryAfter: seconds });
+    assert.equal(device.requests.length, 1);
+  }
+});
+
+test("a call that waits is not sent as the user who has logged in meanwhile", async () => {
+  const device = newDevice(LOGGED_IN, limited(1), { status: 200, json: {} });
+  await device.client.login({ appId: "a", code: "c" });
+  const call = settle(device.client.applyMicro({ live_id: 7 }));
+  await flushPromises();
+  device.client._session.save({ token: "t2", user_id: "20000000" });
+  device.clock.advance(1500);
+  await flushPromises();
+  assert.equal(call.error.code, "too_many");
+  assert.equal(device.requests.length, 2);
 });
 
 test("no response or a body that is not JSON raises Unreachable", async () => {

@@ -29,3 +29,9 @@ export const CALLS = {
   like: ["POST", "qlive_like/"],
   getLike: ["GET", "qlive_like/"],
 };
+
+// Not to be repeated after a refusal that says when to try again: a WeChat code works once, each
+// order is a new one, and gifts.js has its own retries.
+const NOT_REPEATABLE = ["createUser", "login", "pay", "pushGift"];
+
+export const isRepeatable = (name) => !NOT_REPEATABLE.includes(name);

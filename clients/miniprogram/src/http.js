@@ -1,7 +1,11 @@
 // HTTP requests to the API and their errors.
 
-import { CALLS } from "./calls.js";
+import { CALLS, isRepeatable } from "./calls.js";
 import { Refused, Unreachable } from "./errors.js";
+
+const RETRIES = 2;
+const MAX_RETRY_AFTER_S = 5; // a user waits so long; a longer delay is left to the page
+const JITTER_MS = 500; // clients that were refused together do not return together
 
 export class Http {
   constructor(platform, base, session) {
@@ -10,8 +14,30 @@ export class Http {
     this._session = session;
   }
 
-  /** Response of an endpoint, by its name in CALLS; throws Refused or Unreachable. */
+  /**
+   * Response of an endpoint, by its name in CALLS; throws Refused or Unreachable.
+   *
+   * A repeatable call that is refused for a few seconds (429 and 503 with Retry-After) is sent again
+   * after that time.
+   */
   async call(name, params) {
+    const { token } = this._session;
+    for (let retries = isRepeatable(name) ? RETRIES : 0; ; retries--) {
+      try {
+        return await this._call(name, params);
+      } catch (error) {
+        if (retries === 0 || !isShortDelay(error)) throw error;
+        await this._delay(error.retryAfter * 1000 + this._platform.random() * JITTER_MS);
+        if (this._session.token !== token) throw error; // logged out, or another user meanwhile
+      }
+    }
+  }
+
+  _delay(ms) {
+    return new Promise((resolve) => this._platform.setTimeout(resolve, ms));
+  }
+
+  async _call(name, params) {
     const [method, path] = CALLS[name];
     const token = this._session.token;
     const reply = await this._request(method, path, params || {}, token);
@@ -51,6 +77,11 @@ export function queryString(params) {
     .filter((name) => params[name] !== undefined && params[name] !== null)
     .map((name) => encodeURIComponent(name) + "=" + encodeURIComponent(params[name]));
   return pairs.length ? "?" + pairs.join("&") : "";
+}
+
+function isShortDelay(error) {
+  if (error.name !== "Refused" || (error.status !== 429 && error.status !== 503)) return false;
+  return error.retryAfter > 0 && error.retryAfter <= MAX_RETRY_AFTER_S;
 }
 
 function refusal({ status, json, headers }) {
