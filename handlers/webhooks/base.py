@@ -1,5 +1,6 @@
 """Base handler for webhooks: stores each message before processing it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,7 +9,8 @@ import structlog
 
 from handlers.base import BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
-from services.inbox import CallbackOutcome
+from handlers.remote import limit_key
+from services.inbox import CallbackOutcome, refused
 from storage.inbox import InboxMessage
 
 
@@ -31,16 +33,24 @@ class WebhookHandler(Handler):
     ) -> None:
         """Store the message and carry it out, unless that was done; CallbackRefused if refused.
 
-        `rejection` is the reason code of a message that failed verification, otherwise "". Refusals
-        are counted in the metrics by source and reason.
+        `rejection` is the reason code of a message that failed verification, otherwise "": of one
+        address, only a limited number of those is stored. Refusals are counted in the metrics by
+        source and reason.
         """
-        result = await self.context.services.inbox.receive(message, rejection, carry_out)
+        if rejection and self._too_many_refused():
+            result: CallbackOutcome | None = refused(rejection)
+        else:
+            result = await self.context.services.inbox.receive(message, rejection, carry_out)
         if result is None:
             return
         structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
         if result.outcome == "refused":
             self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
             raise CallbackRefused
+
+    def _too_many_refused(self) -> bool:
+        buckets = self.context.refused_callback_limit
+        return buckets.take(limit_key(self.remote_ip), time.monotonic()) > 0
 
     @property
     def query(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from core.limits import Rate, TokenBuckets
 from devtools.simulator.reports import MISMATCHED, UNVERIFIABLE
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
@@ -34,6 +35,7 @@ def refused_count(text: str) -> int:
 async def test_paid_orders_are_credited_once_and_invalid_notifications_stored_and_counted(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
+    server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     contents = [await create_order(anna) for _ in range(ORDERS)]
     unpaid_content = await create_order(bert)

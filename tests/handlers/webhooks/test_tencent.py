@@ -10,6 +10,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from core.errors import TryAgain
+from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from storage.database import Database
 from storage.inbox import InboxStore
@@ -313,6 +314,20 @@ async def test_refused_css_callback_is_stored_with_its_reason(
     assert (await callbacks.live(STREAM_START, **overrides)).refusal == (403, "callback_refused")
     assert presence.calls == []
     assert stored_callbacks(db) == [("live", "refused", reason, 1)]
+
+
+@async_test
+async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(
+    callbacks: CallbackSender, presence: FakePresence, server: ServerProcess, db: Any
+) -> None:
+    server.context.refused_callback_limit = TokenBuckets(Rate(0.001, 3))
+    forged = [await callbacks.im(STATE_CHANGE | {"n": n}, Sign="0" * 64) for n in range(10)]
+    assert {reply.refusal for reply in forged} == {(403, "callback_refused")}
+    assert stored_callbacks(db) == [("im", "refused", "sign", 1)] * 3
+    metrics = (await callbacks.api.request("GET", "/metrics")).text
+    assert 'qlive_callbacks_refused_total{reason="sign",source="im"} 10.0' in metrics
+    assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
+    assert presence.calls == [("u_10001", False, 1629883332497)]
 
 
 @async_test
