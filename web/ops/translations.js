@@ -418,6 +418,7 @@ export const words = {
   "why.this does not have the right form": ["格式不对", "This does not have the right form."],
   "why.this must be text": ["请填写文字", "This must be text."],
   "code.ops_token": ["令牌不对，请核对后重试。", "The token is wrong; check it and try again."],
+  "code.too_many": ["尝试太频繁，请稍后再试。", "Too many attempts; try again later."],
   "code.unreachable": ["服务器没有回应，请检查网络。", "No response from the server; check the network."],
   "code.unreadable": ["服务器的回答无法理解。", "The server's response could not be read."],
   "code.bad_parameter": ["有内容不符合要求。", "Some input is invalid."],
