@@ -21,10 +21,13 @@ from bench.report import BenchmarkReport, ratios, spread
 
 HERE = Path(__file__).parent
 CONNECTIONS, SECONDS, RUNS = 64, 1.5, 5
+LIMIT_RUNS = 20
+"""The cost of the rate limits is smaller than the spread between runs."""
 WARM_UP_SECONDS = 1.0
 ROOMS = 8
 """Rooms in the benchmark of reads, with eight guests each."""
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
+LIMITED = "QLive with rate limits"
 BARE = "bare commands in plain Tornado handlers"
 READS = {
     "get_user_state": "qlive_user/get_user_state/",
@@ -68,9 +71,23 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> 
             with report.timed(f"calls: {call}"):
                 reads[call] = await _compare(load, dict.fromkeys(ports, request_file), ports)
     _report_reads(report, reads)
+    with report.timed("calls: rate limits"):
+        limits = await _measure_limits(load, uri, folder)
+    _report_limits(report, limits)
     with report.timed("calls: changes"):
         changes = await _measure_changes(load, uri, folder)
     _report_changes(report, changes)
+
+
+async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
+    """Measure get_user_state without rate limits and with limits that are never reached."""
+    database, request_file = "bench_limits", folder / "limits"
+    guests = await create_guests(uri, database, ROOMS, CONNECTIONS)
+    path = READS["get_user_state"]
+    write_request_file(request_file, [read_request(path, guest) for guest in guests])
+    modules = {QLIVE: "qlive", LIMITED: "qlive_limited"}
+    async with _running_servers(modules, uri, database, folder) as ports:
+        return await _compare(load, dict.fromkeys(ports, request_file), ports, LIMIT_RUNS)
 
 
 async def _measure_changes(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
@@ -88,11 +105,11 @@ async def _measure_changes(load: Path, uri: str, folder: Path) -> dict[str, Load
 
 
 async def _compare(
-    load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int]
+    load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int], run_count: int = RUNS
 ) -> dict[str, LoadRuns]:
     """By server: responses per second, and p50 and p99 of the latency in ms."""
     runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in request_files}
-    for number in range(RUNS + 1):  # run 0 is the warm-up
+    for number in range(run_count + 1):  # run 0 is the warm-up
         seconds = SECONDS if number else WARM_UP_SECONDS
         for name, request_file in request_files.items():
             result = await run_load(load, ports[name], request_file, seconds)
@@ -130,6 +147,21 @@ def _report_reads(report: BenchmarkReport, reads: Mapping[str, Mapping[str, Load
     title = f"Responses per second of one process at {CONNECTIONS} connections"
     grouped_bar_chart(report.pictures / "calls.svg", title, rates)
     report.picture("calls.svg", title)
+
+
+def _report_limits(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
+    report.subsection(
+        "Rate limits",
+        f"get_user_state, {LIMIT_RUNS} alternating runs. With limits, each request takes a token "
+        "of its address and one of its user; none is refused.",
+    )
+    rows = [
+        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
+        for name, runs in by_server.items()
+    ]
+    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+    ratio = ratios(by_server[LIMITED]["rate"], by_server[QLIVE]["rate"])
+    report.paragraph(f"With limits : without: {spread(ratio, 3)}.")
 
 
 def _report_changes(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
