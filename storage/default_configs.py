@@ -11,7 +11,7 @@ from storage.defaults import DefaultRowStore
 log = structlog.get_logger("qlive.storage")
 
 _IMAGES = "https://images.daqinjia.cn/qlive/"
-_COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892"
+_COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892.png"
 
 
 def _config(key: str, value: Any, remark: str = "") -> Document:
@@ -19,22 +19,22 @@ def _config(key: str, value: Any, remark: str = "") -> Document:
 
 
 def _share(key: str, title: str, picture: str) -> Document:
-    return _config(key, {"title": title, "src": f"{_IMAGES}{picture}.png"})
+    return _config(key, {"title": title, "src": _IMAGES + picture})
 
 
 # By the name under which each is recorded as stored; neither names nor order may change.
 DEFAULTS: dict[str, Document] = {
     "PROGRAM_SHARE_1": _share(
-        "PROGRAM_SHARE", "优质好男人都在这里等你！", "7a0d0740-ba76-11e9-a743-8c89a53fe892"
+        "PROGRAM_SHARE", "优质好男人都在这里等你！", "7a0d0740-ba76-11e9-a743-8c89a53fe892.png"
     ),
     "PROGRAM_SHARE_2": _share(
-        "PROGRAM_SHARE", "单身相亲女士聚集地", "7a265bfe-ba76-11e9-95a3-8c89a53fe892"
+        "PROGRAM_SHARE", "单身相亲女士聚集地", "7a265bfe-ba76-11e9-95a3-8c89a53fe892.png"
     ),
     "PROGRAM_SHARE_3": _share(
-        "PROGRAM_SHARE", "介绍对象也能赚钱？", "7a538728-ba76-11e9-a5d8-8c89a53fe892"
+        "PROGRAM_SHARE", "介绍对象也能赚钱？", "7a538728-ba76-11e9-a5d8-8c89a53fe892.png"
     ),
     "PROGRAM_SHARE_4": _share(
-        "PROGRAM_SHARE", "一大波优质相亲者在这里等你", "7a452f12-ba76-11e9-acbc-8c89a53fe892"
+        "PROGRAM_SHARE", "一大波优质相亲者在这里等你", "7a452f12-ba76-11e9-acbc-8c89a53fe892.png"
     ),
     "LIVEROOM_SHARE_1": _share("LIVEROOM_SHARE", "又有一对情侣在一起了", _COUPLE),
     "LIVEROOM_SHARE_2": _share("LIVEROOM_SHARE", "介绍对象成功了", _COUPLE),
