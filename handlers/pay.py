@@ -3,13 +3,18 @@
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
 from handlers.schemas import requests, responses
-from services.errors import SessionKeyMissing
+from services.errors import SessionKeyMissing, TooManyOrders
 from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 
 
 class PayHandler(ActiveUserHandler):
-    """List the blocks of gold, or order one; gold is credited when the payment is confirmed."""
+    """List the blocks of gold, or order one; gold is credited when the payment is confirmed.
+
+    Repeating an order that is still open answers the same order again.
+    """
+
+    soft_errors = {TooManyOrders: "success"}
 
     @endpoint(limit="read")
     async def get(self) -> responses.BlockListResponse:
@@ -17,7 +22,10 @@ class PayHandler(ActiveUserHandler):
             [_block(row) for row in await self.context.stores.blocks.all()]
         )
 
-    @endpoint(limit="order", errors=[SessionKeyMissing, BlockNotFound, ServiceUnavailable("pay")])
+    @endpoint(
+        limit="order",
+        errors=[SessionKeyMissing, BlockNotFound, TooManyOrders, ServiceUnavailable("pay")],
+    )
     async def post(self, params: requests.PayRequest) -> responses.OrderResponse:
         order = await self.context.services.recharge.order(self.user, params.block_id)
         return responses.OrderResponse(**order._asdict())

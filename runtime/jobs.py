@@ -1,12 +1,14 @@
 """Periodic jobs of a serving process, and their intervals."""
 
 import asyncio
+import functools
 import time
 
 import structlog
 
 from core.clock import now_ms
 from handlers.context import Context
+from ledger.recharge import Order
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks
@@ -42,7 +44,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "evictions", context.services.evictions.receive)
     every(session_check.INTERVAL, "sessions", _session_check(context).run)
     every(1, "memberships", _membership_reconciler(context).check)
-    every(5, "orders", lambda: _sweep_orders(context))
+    for lane in context.services.unpaid_orders.lanes:
+        every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
     every(10, "retention", lambda: _delete_old_rows(context))
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
@@ -99,11 +102,13 @@ async def _expire(context: Context) -> None:
             raise outcome  # after all other rooms were handled
 
 
-async def _sweep_orders(context: Context) -> None:
-    async for order, outcome in context.services.unpaid_orders.sweep():
+async def _sweep_orders(context: Context, lane: str) -> None:
+    def report(order: Order, outcome: str) -> None:
         if outcome not in NORMAL_OUTCOMES:
             source = f"{order.provider}_query"
             context.metrics.callbacks_refused.labels(source, outcome).inc()
+
+    await context.services.unpaid_orders.sweep(lane, report)
 
 
 async def _delete_old_rows(context: Context) -> None:

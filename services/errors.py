@@ -6,6 +6,7 @@ QLiveError
 ├── NotAuthenticated     token: missing, unknown or revoked
 └── SessionKeyMissing    log_in_again: no usable WeChat session key of this user is stored
 StateConflict
+├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
 Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
@@ -16,6 +17,11 @@ from core.errors import PermissionDenied, QLiveError, StateConflict, Unavailable
 
 class AccountBanned(PermissionDenied):
     code, detail = "banned", "This account has been banned."
+
+
+class TooManyOrders(StateConflict):
+    code = "too_many_orders"
+    detail = "You have several unpaid orders; pay one of them, or wait until they expire."
 
 
 class SessionKeyMissing(QLiveError):

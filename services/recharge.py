@@ -1,15 +1,21 @@
 """Creates recharge orders for gold."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import random
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from core.clock import CHINA_TZ
+from core.errors import TryAgain, WriteConflict
+from ledger.open_orders import OpenOrder, find_repeated, free_slot
 from ledger.recharge import Order
-from services.errors import SessionKeyMissing
+from services.errors import SessionKeyMissing, TooManyOrders
+from services.ledger import LockUsers
 from storage.blocks import RechargeBlockStore
 from storage.field_cipher import FieldCipher
 from storage.orders import OrderStore, new_number
@@ -17,6 +23,9 @@ from storage.users import User, UserStore
 from tencent.pay import JsapiClient
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient
+
+RETRY_SECONDS = 2.0
+"""How long an order that races others of the same user is tried again."""
 
 
 class PreparedOrder(NamedTuple):
@@ -40,6 +49,7 @@ class RechargeService:
         users: UserStore,
         cipher: FieldCipher,
         providers: Mapping[str, JsapiClient | XpayClient],
+        hold: LockUsers,
         *,
         provider: str,
         sandbox: bool,
@@ -51,20 +61,52 @@ class RechargeService:
         self._users = users
         self._cipher = cipher
         self._providers = providers
+        self._hold = hold
         self._provider = provider
         self._sandbox = sandbox
         self._content_key = content_key
 
     async def order(self, user: User, block_id: int) -> PreparedOrder:
-        """Order a block at its current price. Raises BlockNotFound, SessionKeyMissing."""
+        """Order a block at its current price; repeated, the open order is returned again.
+
+        Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
+        """
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._provider == XPAY else ""
-        order = self._new_order(user, block)
-        await self._orders.add(order, block["id"])
-        prepared = await self._providers[self._provider].prepare(order, key)
-        content = json.dumps(prepared, separators=(",", ":"))
+        async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
+            opened = await self._find_or_add(self._new_order(user, block), block["id"])
+            prepay_id = opened.prepay_id or await self._register(opened)
+        provider = self._providers[self._provider]
+        content = json.dumps(
+            provider.payment_call(opened.order, prepay_id, key), separators=(",", ":")
+        )
         timestamp = datetime.now(CHINA_TZ).strftime("%Y-%m-%d %H:%M:%S")
         return PreparedOrder(timestamp, content, sign(self._content_key, timestamp, content))
+
+    async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
+        """The open order that `order` repeats, or `order` itself, stored."""
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
+            open_orders = await self._orders.open_orders(order.user_id)
+            if repeated := find_repeated(open_orders, order, block_id):
+                return repeated
+            slot = free_slot(open_orders)
+            if slot is None:
+                raise TooManyOrders
+            try:
+                return await self._orders.add(order, block_id, slot)
+            except WriteConflict:  # another process has added one
+                if time.monotonic() > deadline:
+                    raise TryAgain from None
+                await asyncio.sleep(random.uniform(0.001, 0.02))
+
+    async def _register(self, opened: OpenOrder) -> str:
+        """Register the order with its provider, once unless that fails; the prepay_id if any."""
+        provider = self._providers[self._provider]
+        prepay_id = await provider.register(opened.order, opened.expires_at)
+        if prepay_id:
+            await self._orders.store_prepay_id(opened.order.number, prepay_id)
+        return prepay_id
 
     async def _session_key(self, user_id: str) -> str:
         """WeChat's session key, which signs the user's consent (xpay)."""

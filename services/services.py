@@ -132,6 +132,7 @@ class Services:
             stores.users,
             cipher,
             providers,
+            locks.hold,
             provider=payment.provider,
             sandbox=payment.sandbox,
             content_key=payment.content_key,

@@ -1,8 +1,9 @@
 """Polls payment providers for unpaid orders; credits or finally closes them."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -19,8 +20,15 @@ GIVE_UP_AFTER = timedelta(days=1)
 """How long errors are retried: a provider may have only an error for an unknown order."""
 NORMAL_OUTCOMES = ("paid", "delivered", "closed", "later")
 """Every other outcome is the reason why a payment was refused."""
+CONCURRENCY = 8
+"""Orders of one provider that a process checks at once: far fewer than the connections to it, which
+new orders need as well."""
+CHECK_SECONDS = 45
+"""Time limit of one check: two calls with a retry each take 41 s if all of them time out."""
 CLAIM_LEASE = timedelta(minutes=1)
-"""Lease of an order while a process checks it."""
+"""Lease of an order while a process checks it; longer than a check can take."""
+OTHERS = "other"
+"""Lane of the orders whose provider is no longer configured."""
 
 
 class PaymentProvider(Protocol):
@@ -46,20 +54,50 @@ class UnpaidOrderSweep:
         self._orders = orders
         self._payments = payments
         self._providers = providers
+        self.lanes: Mapping[str, Any] = {
+            **{name: name for name in providers},
+            OTHERS: {"$nin": list(providers)},
+        }
+        """Orders that are swept independently, so that a provider delays only its own orders."""
 
-    async def sweep(self) -> AsyncIterator[tuple[Order, str]]:
-        """Check every order that is due; yields each with its outcome."""
-        while True:
-            now = datetime.now(UTC)
-            claimed = await self._orders.claim(now, now + CLAIM_LEASE)
-            if claimed is None:
-                return
+    async def sweep(self, lane: str, report: Callable[[Order, str], None]) -> None:
+        """Check the orders of a lane that are due, oldest first, and report their outcomes.
+
+        Raises the first unexpected error, after all other orders have been checked.
+        """
+        slots, errors = asyncio.Semaphore(CONCURRENCY), list[Exception]()
+
+        async def check(claimed: ClaimedOrder) -> None:
             try:
+                report(claimed.order, await self._check_in_time(claimed))
+            except Exception as error:  # noqa: BLE001 - raised below; the lease lapses
+                errors.append(error)
+            finally:
+                slots.release()
+
+        async with asyncio.TaskGroup() as checks:
+            try:
+                while claimed := await self._claim(lane, slots):
+                    checks.create_task(check(claimed))
+            except Exception as error:  # noqa: BLE001 - raised below; checks in progress finish
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    async def _claim(self, lane: str, slots: asyncio.Semaphore) -> ClaimedOrder | None:
+        """The next order, once there is a slot for it: its lease begins with its check."""
+        await slots.acquire()
+        return await self._orders.claim(self.lanes[lane], CLAIM_LEASE)
+
+    async def _check_in_time(self, claimed: ClaimedOrder) -> str:
+        now = datetime.now(UTC)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
                 outcome = await self.check(claimed, now)
-            except ServiceUnavailable:
-                outcome = await self.postpone(claimed, now)
-            log.info("order_checked", order=claimed.order.number, outcome=outcome)
-            yield claimed.order, outcome
+        except (ServiceUnavailable, TimeoutError):
+            outcome = await self.postpone(claimed, now)
+        log.info("order_checked", order=claimed.order.number, outcome=outcome)
+        return outcome
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
         """Check one order: paid, delivered, closed, later, or why its payment was refused.

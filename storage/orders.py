@@ -1,10 +1,13 @@
 """orders: recharge orders; `_id` is the order number as sent to WeChat."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
+from core.errors import WriteConflict
+from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR, OpenOrder, offer_key
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
 from storage.database import Collection, Database, Document, Session
 from storage.deletion import delete_some
@@ -14,6 +17,11 @@ BEFORE_ANY_ORDER = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any order: lower bound in the partial indexes, which leave out unset times."""
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""
+DUE: Document = {
+    "due_at": {"$gt": BEFORE_ANY_ORDER},
+    "$expr": {"$lte": ["$due_at", "$$NOW"]},
+}
+"""Orders that are due by the database's clock, which all processes share."""
 USER_ID_DIGITS = 8
 """Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
 they are searched only for longer texts."""
@@ -34,17 +42,55 @@ class OrderStore:
             "transaction", partialFilterExpression={"transaction": {"$gt": ""}}
         )
         await self._orders.create_index(
-            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY_ORDER}}
+            [("provider", 1), ("created_at", 1), ("due_at", 1)],
+            partialFilterExpression={"due_at": {"$gt": BEFORE_ANY_ORDER}},
+        )
+        await self._orders.create_index(
+            "open_keys", unique=True, partialFilterExpression={"open_keys": {"$exists": True}}
         )
         await self._orders.create_index(
             "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY_ORDER}}
         )
 
-    async def add(self, order: Order, block_id: int) -> None:
-        """Insert a new order; the provider is first queried after QUERY_AFTER[0]."""
+    # ---- open orders of a user
+
+    async def open_orders(self, user_id: str) -> list[OpenOrder]:
+        """The user's open orders; the slots of those that no longer are open become free."""
+        slots = [_slot_key(user_id, slot) for slot in range(MAX_OPEN_ORDERS)]
+        rows = await self._orders.find({"open_keys": {"$in": slots}}).to_list()
+        oldest = datetime.now(UTC) - OPEN_FOR
+        # Workers of an earlier version leave the slot to a paid or closed order.
+        past = [row["_id"] for row in rows if not _is_open(row, oldest)]
+        if past:
+            await self._orders.update_many({"_id": {"$in": past}}, {"$unset": {"open_keys": ""}})
+        return [_open_order_from(row) for row in rows if row["_id"] not in past]
+
+    async def add(self, order: Order, block_id: int, slot: int) -> OpenOrder:
+        """Insert a new order; the provider is first queried after QUERY_AFTER[0].
+
+        Raises WriteConflict if another open order has the slot, or is for the same offer.
+        """
         now = datetime.now(UTC)
-        times = {"created_at": now, "asked": 0, "due_at": now + QUERY_AFTER[0]}
-        await self._orders.insert_one({**_document_of(order), "block_id": block_id, **times})
+        row = {
+            **_document_of(order),
+            "block_id": block_id,
+            "created_at": now,
+            "asked": 0,
+            "due_at": now + QUERY_AFTER[0],
+            "slot": slot,
+            "open_keys": [_slot_key(order.user_id, slot), offer_key(order, block_id)],
+        }
+        try:
+            await self._orders.insert_one(row)
+        except DuplicateKeyError:
+            raise WriteConflict from None
+        return _open_order_from(row)
+
+    async def store_prepay_id(self, number: str, prepay_id: str) -> None:
+        """Store the provider's id of the prepared payment, for repeated requests."""
+        await self._orders.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
+
+    # ---- payment
 
     async def find(self, number: str, session: Session | None = None) -> Order | None:
         row = await self._orders.find_one({"_id": number}, session=session)
@@ -55,7 +101,9 @@ class OrderStore:
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._orders.update_one(
-            {"_id": number, "state": {"$ne": "paid"}}, {"$set": paid}, session=session
+            {"_id": number, "state": {"$ne": "paid"}},
+            {"$set": paid, "$unset": {"open_keys": ""}},
+            session=session,
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
@@ -67,12 +115,16 @@ class OrderStore:
 
     # ---- orders to query, since no notification has arrived
 
-    async def claim(self, now: datetime, until: datetime) -> ClaimedOrder | None:
-        """Claim the order that has been due the longest, until `until`, and count the attempt."""
+    async def claim(self, provider: Document | str, lease: timedelta) -> ClaimedOrder | None:
+        """Claim the oldest order that is due, by the database's clock, and count the attempt.
+
+        `provider`: its name, or a condition on it.
+        """
+        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
         row = await self._orders.find_one_and_update(
-            {"due_at": {"$gt": BEFORE_ANY_ORDER, "$lte": now}},
-            {"$set": {"due_at": until}, "$inc": {"asked": 1}},
-            sort=[("due_at", 1)],
+            {"provider": provider, **DUE},
+            [{"$set": {"due_at": until, "asked": {"$add": ["$asked", 1]}}}],
+            sort=[("created_at", 1)],
             return_document=ReturnDocument.AFTER,
         )
         return ClaimedOrder(order_from(row), row["created_at"], row["asked"]) if row else None
@@ -86,7 +138,10 @@ class OrderStore:
     async def close(self, number: str) -> None:
         await self._orders.update_one(
             {"_id": number, "state": "created"},
-            {"$set": {"state": "closed", "closed_at": datetime.now(UTC), "due_at": None}},
+            {
+                "$set": {"state": "closed", "closed_at": datetime.now(UTC), "due_at": None},
+                "$unset": {"open_keys": ""},
+            },
         )
 
     async def delivered(self, number: str) -> None:
@@ -95,7 +150,8 @@ class OrderStore:
     async def dispute(self, number: str, reason: str) -> None:
         """The payment does not match the order: stop querying and leave it to operators."""
         await self._orders.update_one(
-            {"_id": number}, {"$set": {"refused": reason, "due_at": None}}
+            {"_id": number},
+            {"$set": {"refused": reason, "due_at": None}, "$unset": {"open_keys": ""}},
         )
 
     async def mark_reported(self, number: str) -> None:
@@ -137,6 +193,25 @@ def _document_of(order: Order) -> Document:
     row = {name: getattr(order, name) for name in Order.__slots__}
     row["_id"] = row.pop("number")
     return row
+
+
+def _slot_key(user_id: str, slot: int) -> str:
+    return f"{user_id}#{slot}"
+
+
+def _is_open(row: Document, oldest: datetime) -> bool:
+    has_money = any(row.get(name) for name in MONEY_FIELDS)
+    return row["state"] == "created" and not has_money and row["created_at"] > oldest
+
+
+def _open_order_from(row: Document) -> OpenOrder:
+    return OpenOrder(
+        order_from(row),
+        row["block_id"],
+        row["slot"],
+        row["created_at"],
+        row.get("prepay_id", ""),
+    )
 
 
 def order_from(row: Document) -> Order:

@@ -54,7 +54,7 @@ class AccessTokenCache:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await self._get_or_fetch(app_id)
         except TimeoutError:
-            raise ServiceUnavailable(self._client.name) from None
+            raise ServiceUnavailable(self._client.service) from None
 
     async def _get_or_fetch(self, app_id: str) -> str:
         async with self._locks.setdefault(app_id, asyncio.Lock()):  # one request for all callers
@@ -84,5 +84,5 @@ class AccessTokenCache:
         if not isinstance(token, str) or not token or type(seconds) is not int:
             errcode = answer.get("errcode")
             log.error("access_token_failed", errcode=errcode, status=response.status)
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
         return _Token(token, requested_at + max(0, seconds - RENEWAL_MARGIN_SECONDS))

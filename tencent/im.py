@@ -223,7 +223,7 @@ class ImClient:
             log.error("im_misconfigured", command=command, error_code=code)
             raise ImMisconfigured
         if code in TRANSIENT_CODES:
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
         if code == GROUP_QUOTA_EXCEEDED:
             log.error("im_group_quota_exceeded", command=command)
         raise REJECTIONS.get(code, ImRejected)(code, str(answer.get("ErrorInfo", "")))
@@ -244,7 +244,7 @@ class ImClient:
         answer = object_or_none(response.body)
         if answer is None or type(answer.get("ErrorCode")) is not int:
             log.error("im_answer_unreadable", command=command, status=response.status)
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
         return answer
 
 

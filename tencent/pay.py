@@ -1,4 +1,4 @@
-"""Client of WeChat Pay for mini-programs (JSAPI, API v3): prepay, query and close orders."""
+"""Client of WeChat Pay for mini-programs (JSAPI, API v3): register, query and close orders."""
 
 import json
 import secrets
@@ -27,8 +27,6 @@ NOTHING_TO_CLOSE_CODES = frozenset(
     {"ORDERPAID", "ORDER_CLOSED", "ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"}
 )
 """Error codes of a close request with nothing to close; a query shows the order's state."""
-PREPAY_SECONDS = 7200
-"""Lifetime of a prepay_id."""
 
 
 class JsapiClient:
@@ -59,25 +57,39 @@ class JsapiClient:
         self._notify_url = notify_url
         self._now = now
 
-    async def prepare(self, order: Order, _session_key: str = "") -> dict[str, str]:
-        """The parameters of wx.requestPayment, valid for PREPAY_SECONDS.
+    async def register(self, order: Order, expires_at: datetime) -> str:
+        """Registers an order, which can be paid until `expires_at`; returns its prepay_id.
 
-        RateLimited; ServiceUnavailable for any response without a verified prepay_id. The client's
-        later "success" is only a hint: the notification or the query credits the gold.
+        RateLimited; ServiceUnavailable for any response without a verified prepay_id. Idempotent:
+        WeChat Pay answers a repeated order with a prepay_id again, but only if all of it is equal.
         """
-        expires = datetime.fromtimestamp(self._now() + PREPAY_SECONDS, CHINA_TZ)
         transaction = {
             "appid": order.app_id,
             "mchid": self._mchid,
             "description": f"{order.gold} gold",
             "out_trade_no": order.number,
-            "time_expire": expires.isoformat(timespec="seconds"),
+            "time_expire": expires_at.astimezone(CHINA_TZ).isoformat(timespec="seconds"),
             "notify_url": self._notify_url,
             "amount": {"total": order.fen, "currency": "CNY"},
             "payer": {"openid": order.openid},
         }
         response = await self._post(JSAPI_PATH, transaction)
-        return self._payment_parameters(order.app_id, self._prepay_id(response))
+        return self._prepay_id(response)
+
+    def payment_call(self, order: Order, prepay_id: str, _session_key: str = "") -> dict[str, str]:
+        """The parameters of wx.requestPayment, signed now.
+
+        The client's later "success" is only a hint: the notification or the query credits the gold.
+        """
+        timestamp, nonce = str(int(self._now())), secrets.token_hex(16)
+        package = f"prepay_id={prepay_id}"
+        return {
+            "timeStamp": timestamp,
+            "nonceStr": nonce,
+            "package": package,
+            "signType": "RSA",
+            "paySign": sign(self._key, order.app_id, timestamp, nonce, package),
+        }
 
     async def query(self, order: Order) -> Payment | None:
         """The payment of an order, None if unpaid; ServiceUnavailable if that is unverified.
@@ -98,7 +110,7 @@ class JsapiClient:
             return payment_of(answer, EVER_PAID)
         except NotVerified as error:
             log.error("order_query_failed", order=order.number, why=str(error))
-            raise ServiceUnavailable(self._client.name) from None
+            raise ServiceUnavailable(self._client.service) from None
 
     async def close(self, order: Order) -> None:
         """Closes an order so that it can no longer be paid; idempotent. ServiceUnavailable.
@@ -113,7 +125,7 @@ class JsapiClient:
         if code not in NOTHING_TO_CLOSE_CODES:
             why = f"HTTP {response.status} {code}"
             log.error("order_close_failed", order=order.number, why=why)
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
 
     async def deliver(self, order: Order) -> None:
         """Does nothing: WeChat Pay takes no delivery confirmations."""
@@ -164,15 +176,4 @@ class JsapiClient:
             return prepay_id
         except NotVerified as error:
             log.error("prepay_failed", why=str(error))
-            raise ServiceUnavailable(self._client.name) from None
-
-    def _payment_parameters(self, app_id: str, prepay_id: str) -> dict[str, str]:
-        timestamp, nonce = str(int(self._now())), secrets.token_hex(16)
-        package = f"prepay_id={prepay_id}"
-        return {
-            "timeStamp": timestamp,
-            "nonceStr": nonce,
-            "package": package,
-            "signType": "RSA",
-            "paySign": sign(self._key, app_id, timestamp, nonce, package),
-        }
+            raise ServiceUnavailable(self._client.service) from None

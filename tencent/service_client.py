@@ -35,17 +35,27 @@ class ServiceResponse:
 
 
 class ServiceClient:
-    """Client of the service `name` ("wechat", "im", "pay") at a base URL.
+    """Client of the service `name` ("wechat", "im", "pay", "xpay") at a base URL.
+
+    Each has its own connections and queue, also where several call the same `service`, which is
+    named in errors.
 
     Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
     /readyz reports `state`, `since` and `latency_ms` (of the last request).
     """
 
     def __init__(
-        self, name: str, base_url: str, *, timeout: float = 5.0, pause: float = 0.2
+        self,
+        name: str,
+        base_url: str,
+        *,
+        service: str = "",
+        timeout: float = 5.0,
+        pause: float = 0.2,
     ) -> None:
         """`timeout` of each attempt and `pause` before the retry, in seconds."""
         self.name = name
+        self.service = service or name
         self.state: State = "unknown"
         self.since = datetime.now(UTC)
         self.latency_ms: float | None = None
@@ -117,7 +127,7 @@ class ServiceClient:
             await asyncio.sleep(self._pause * jitter)
             response = await self._attempt(request, path)
         if response is None:
-            raise ServiceUnavailable(self.name)
+            raise ServiceUnavailable(self.service)
         return response
 
     async def _attempt(self, request: HTTPRequest, path: str) -> ServiceResponse | None:

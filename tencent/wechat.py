@@ -75,7 +75,7 @@ class WechatClient:
         answer = object_or_none(response.body)
         if answer is None:
             log.error("code2session_unreadable", status=response.status)
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
         return answer
 
     def _parse_login(self, answer: Mapping[str, Any]) -> WechatLogin:
@@ -88,7 +88,7 @@ class WechatClient:
             log_failure(
                 "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
             )
-            raise ServiceUnavailable(self._client.name)
+            raise ServiceUnavailable(self._client.service)
         unionid = answer.get("unionid")
         return WechatLogin(str(openid), str(session_key), str(unionid) if unionid else None)
 

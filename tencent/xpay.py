@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -42,7 +43,11 @@ class XpayClient:
         self._app_key = app_key
         self._env = 1 if sandbox else 0
 
-    async def prepare(self, order: Order, session_key: str) -> dict[str, str]:
+    async def register(self, order: Order, expires_at: datetime) -> str:  # noqa: ARG002
+        """Does nothing: WeChat learns of an order when the client submits it."""
+        return ""
+
+    def payment_call(self, order: Order, _prepay_id: str, session_key: str) -> dict[str, str]:
         """The parameters of wx.requestVirtualPayment.
 
         Source: WeChat, "virtual payment", signData in goods mode.
@@ -117,7 +122,7 @@ class XpayClient:
 
     def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
         log.error("xpay_request_rejected", call=name, errcode=answer.get("errcode"))
-        return ServiceUnavailable(self._client.name)
+        return ServiceUnavailable(self._client.service)
 
 
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:

@@ -136,7 +136,7 @@ class _MarkedTasks:
         self._tasks, self._context, self._recorder = tasks, context, recorder
 
     def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
-        if name == "orders":
+        if name == "orders_jsapi":
             work = functools.partial(self._sweep, work)
         self._tasks.every(seconds, name, work, **options)
 

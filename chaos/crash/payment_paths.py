@@ -14,7 +14,6 @@ from devtools.simulator.reports import SimulatedNotification, SimulatedNotificat
 from devtools.simulator.wire import SimulatorRequest
 
 STOCK = 50
-AT_ONCE = 8
 BLOCK_ID = 1
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """`due_at` of orders that the sweep must not process yet."""
@@ -54,14 +53,8 @@ class PaidOrders:
         return await self._orders.count_documents(due)
 
     async def _refill(self) -> None:
-        limit = asyncio.Semaphore(AT_ONCE)
-
-        async def order() -> str:
-            async with limit:
-                return await self._order()
-
-        numbers = await asyncio.gather(*(order() for _ in range(STOCK)))
-        self._stock.extend(numbers)
+        for _ in range(STOCK):  # one after the other: at once they would be the same order
+            self._stock.append(await self._order())
 
     async def _order(self) -> str:
         created = await self.buyer.post("qlive_pay/", block_id=BLOCK_ID)
@@ -70,6 +63,8 @@ class PaidOrders:
         paid = await self.env.simulator.answer(SimulatorRequest("POST", "/phone/pay", {}, {}, body))
         number: str = json.loads(paid.body)["order"]
         await self.make_due(number, NEVER)
+        # As for a credited order: the next request must create another one.
+        await self._orders.update_one({"_id": number}, {"$unset": {"open_keys": ""}})
         return number
 
 

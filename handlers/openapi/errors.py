@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited, TryAgain
-from handlers.base import Handler
 from handlers.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, status_of
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json
@@ -90,8 +89,9 @@ def envelope(generated: Json) -> Json:
     return {**generated, "properties": properties, "required": required}
 
 
-def soft(handler: type[Handler]) -> list[Json]:
-    """Schemas of the errors that the contract answers with status 200."""
+def soft(endpoint: Endpoint) -> list[Json]:
+    """Schemas of the errors of an endpoint that the contract answers with status 200."""
+    raised = (*endpoint.handler.admission_errors, *endpoint.errors)
     return [
         {
             "type": "object",
@@ -103,7 +103,8 @@ def soft(handler: type[Handler]) -> list[Json]:
             },
             "required": [name, "detail", "code"],
         }
-        for error, name in handler.soft_errors.items()
+        for error, name in endpoint.handler.soft_errors.items()
+        if error in raised
     ]
 
 

@@ -171,7 +171,7 @@ def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     if endpoint.response_model is None:
         return {}
     schema = schemas.of(endpoint.response_model, "serialization")
-    if soft := errors.soft(endpoint.handler):
+    if soft := errors.soft(endpoint):
         schema = {"anyOf": [schema, *soft]}
     return {
         "200": _content(

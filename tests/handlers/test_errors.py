@@ -49,6 +49,7 @@ CONTRACT = {
     "host_must_end": 409,
     "insufficient_gold": 409,
     "request_id_reused": 409,
+    "too_many_orders": 409,
     "not_reversible": 409,
     "not_owed": 409,
     "rate_required": 409,

@@ -22,7 +22,7 @@ async def test_healthz_returns_ok(api: ApiFixture) -> None:
 async def test_readyz_lists_every_dependency_with_state_and_latency(api: ApiFixture) -> None:
     ready = (await api.request("GET", "/readyz")).ok()
     assert ready["status"] == "ok"
-    assert ready["dependencies"].keys() == {"mongodb", "wechat", "im", "pay", "rates"}
+    assert ready["dependencies"].keys() == {"mongodb", "wechat", "im", "pay", "xpay", "rates"}
     assert ready["dependencies"]["mongodb"]["state"] == "ok"
     assert ready["dependencies"]["mongodb"]["latency_ms"] > 0
     wechat = ready["dependencies"]["wechat"]

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,6 +16,7 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -69,12 +71,9 @@ async def test_order_stores_buyer_gold_and_price(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     anna = await api.user("anna", 2)
-    for _ in range(2):
-        (await anna.post("qlive_pay/", block_id=2)).ok()
+    (await anna.post("qlive_pay/", block_id=2)).ok()
     orders = list(db.orders.find())
-    assert [(row["user_id"], row["gold"], row["fen"]) for row in orders] == [
-        (anna.id, 300, 3000)
-    ] * 2
+    assert [(row["user_id"], row["gold"], row["fen"]) for row in orders] == [(anna.id, 300, 3000)]
     assert server.simulator_ref
     sent = server.simulator_ref.simulator.pay.orders
     assert sent.keys() == {row["_id"] for row in orders}
@@ -111,3 +110,84 @@ async def test_order_returns_503_while_the_payment_service_is_down(api: ApiFixtu
     assert int(reply.headers["Retry-After"]) > 0
     await api.outage("pay")
     assert (await anna.post("qlive_pay/", block_id=1)).ok()["success"] == "success"
+
+
+# ---- repeated orders
+
+
+async def prepay_calls(server: ServerProcess) -> int:
+    assert server.simulator_ref
+    log = server.simulator_ref.simulator.log
+    return sum(entry["path"] == "/v3/pay/transactions/jsapi" for entry in log)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_repeated_order_answers_the_open_one_signed_again_without_calling_wechat_pay(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    first, second = [(await anna.post("qlive_pay/", block_id=1)).ok() for _ in range(2)]
+    old, new = json.loads(first["content"]), json.loads(second["content"])
+    assert old["package"] == new["package"]
+    assert old["nonceStr"] != new["nonceStr"]
+    assert db.orders.count_documents({}) == 1
+    assert await prepay_calls(server) == 1
+    number = await pay_order(api, second["content"])
+    assert number["order"] == db.orders.find_one()["_id"]
+    assert set(await notification_statuses(server)) == {204}
+    assert gold_of(db, anna) == 60
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_flood_of_orders_is_one_order_and_one_call_to_wechat_pay(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    replies = await asyncio.gather(*(anna.post("qlive_pay/", block_id=1) for _ in range(50)))
+    assert {reply.status for reply in replies} == {200}
+    assert db.orders.count_documents({}) == 1
+    assert await prepay_calls(server) == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_order_after_the_first_was_credited_is_another_order(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    for times in (1, 2):
+        await pay_order(api, await create_order(anna))
+        await notification_statuses(server)
+        assert gold_of(db, anna) == 60 * times
+    assert db.orders.count_documents({"state": "paid"}) == 2
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_order_of_a_block_that_was_edited_meanwhile_has_the_new_price(
+    api: ApiFixture, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    await create_order(anna)
+    (await api.ops("PATCH", "blocks/1", price="5.00")).ok()
+    for _ in range(2):
+        await create_order(anna)
+    assert sorted(row["fen"] for row in db.orders.find()) == [500, 600]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_user_with_too_many_open_orders_is_refused_until_one_is_closed(
+    api: ApiFixture, db: Any
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    for gold in (1, 2):
+        (await api.ops("POST", "blocks", gold=gold, price="0.05")).ok()
+    for block_id in range(1, 6):
+        await create_order(anna, block_id)
+    reply = await anna.post("qlive_pay/", block_id=6)
+    assert reply.refusal == (200, "too_many_orders")
+    assert reply.json["success"] == "failed"
+    await create_order(anna, 5)  # an open one is still answered
+    await create_order(bert, 6)
+    db.orders.update_one(
+        {"user_id": anna.id, "block_id": 2}, {"$set": {"state": "closed", "due_at": None}}
+    )
+    await create_order(anna, 6)

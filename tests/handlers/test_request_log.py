@@ -44,7 +44,7 @@ async def exercise_api(api: ApiFixture, database: Any) -> dict[str, str]:
     for service in ("wechat", "im", "pay"):
         await api.outage(service, status=500)
     unavailable = await api.request("POST", f"{BASE}qlive_user/", json=login_in_outage)
-    assert unavailable.status == (await anna.post("qlive_pay/", block_id=1)).status == 503
+    assert unavailable.status == (await anna.post("qlive_pay/", block_id=2)).status == 503
     database.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
     same_user = ApiClient(api, "anna", login)
     assert [(await client.get("get_configs/")).status for client in (anna, same_user)] == [500, 500]

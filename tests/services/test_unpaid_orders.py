@@ -21,7 +21,7 @@ class SweepFixture:
         self.credit = PaymentFixture()
         self.sweep = UnpaidOrderSweep(self, self.credit.service, {"xpay": FakeProvider(self)})
 
-    async def claim(self, now: datetime, until: datetime) -> ClaimedOrder | None:
+    async def claim(self, provider: object, lease: timedelta) -> ClaimedOrder | None:
         raise NotImplementedError
 
     async def postpone(self, number: str, at: datetime) -> None:

@@ -46,7 +46,7 @@ class LedgerFixture:
         payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().hold)
         self.order = new_number()
         order = Order(self.order, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
-        await self.stores.orders.add(order, 1)
+        await self.stores.orders.add(order, 1, 0)
         await payments.credit(Payment("xpay", self.order, "42", 600))
         await payments.refund(Refund("xpay", self.order, "R1", 300))
 

@@ -1,18 +1,21 @@
+import asyncio
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import count
 
 import pytest
 
 from ledger.recharge import ClaimedOrder, Order, Payment, Refund
 from services.unpaid_orders import CLAIM_LEASE
 from storage.database import Document, Session
-from storage.orders import new_number
+from storage.orders import DUE, new_number
 from tests.support.query_profile import profile_queries
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
-LATER = datetime.now(UTC) + timedelta(days=1)
+DAY = timedelta(days=1)
+SEQUENCE = count()
 
 
 def new_order(**fields: object) -> Order:
@@ -21,9 +24,23 @@ def new_order(**fields: object) -> Order:
 
 
 async def add_order(stores: StoresFixture, **fields: object) -> Order:
+    """Stores a new order, each in a slot of its own and for a block of its own."""
     order = new_order(**fields)
-    await stores.orders.add(order, 1)
+    number = next(SEQUENCE)
+    await stores.orders.add(order, number, number)
     return order
+
+
+async def claim(stores: StoresFixture, provider: object = "xpay") -> ClaimedOrder | None:
+    return await stores.orders.claim(provider, CLAIM_LEASE)  # type: ignore[arg-type]
+
+
+async def let_time_pass(stores: StoresFixture, time: timedelta) -> None:
+    """Moves all stored times into the past."""
+    earlier = {"$subtract": ["$due_at", int(time.total_seconds() * 1000)]}
+    await stores.database.collection("orders").update_many(
+        {"due_at": {"$ne": None}}, [{"$set": {"due_at": earlier}}]
+    )
 
 
 def test_order_numbers_are_unique_and_valid_for_wechat() -> None:
@@ -51,7 +68,8 @@ async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
         await stores.orders.delivered(order.number)
     await stores.orders.close(order.number)
     assert await stores.orders.find(order.number) == replace(order, state="paid")
-    assert await stores.orders.claim(LATER, LATER) is None
+    await let_time_pass(stores, DAY)
+    assert await claim(stores) is None
     assert await stores.orders.oldest_unpaid() is None
 
 
@@ -69,19 +87,76 @@ async def test_refunds_of_an_order_are_summed(stores: StoresFixture) -> None:
 @gen_test
 async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> None:
     order = await add_order(stores)
-    now = datetime.now(UTC)
-    assert await stores.orders.claim(now, now + CLAIM_LEASE) is None
-    soon = now + timedelta(minutes=1, seconds=1)
-    claimed = await stores.orders.claim(soon, soon + CLAIM_LEASE)
-    assert isinstance(claimed, ClaimedOrder)
+    assert await claim(stores) is None
+    await let_time_pass(stores, timedelta(minutes=1, seconds=1))
+    claims = await asyncio.gather(*(claim(stores) for _ in range(8)))
+    (claimed,) = [it for it in claims if it]
     assert (claimed.order, claimed.asked) == (order, 1)
-    assert abs(claimed.created_at - now) < timedelta(seconds=10)
-    assert await stores.orders.claim(soon, soon + CLAIM_LEASE) is None
-    again = await stores.orders.claim(soon + CLAIM_LEASE, LATER)
+    assert abs(claimed.created_at - datetime.now(UTC)) < timedelta(seconds=10)
+    await let_time_pass(stores, CLAIM_LEASE - timedelta(seconds=10))
+    assert await claim(stores) is None
+    await let_time_pass(stores, timedelta(seconds=11))
+    again = await claim(stores)
     assert again
     assert again.asked == 2, "the first claim has expired"
-    await stores.orders.postpone(order.number, soon)
-    assert await stores.orders.claim(soon, LATER) is not None
+    await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await claim(stores) is not None
+
+
+@gen_test
+async def test_a_process_whose_clock_is_ahead_respects_the_lease_of_another(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_order(stores)
+    await let_time_pass(stores, timedelta(minutes=1, seconds=1))
+    assert await claim(stores)
+
+    class FastClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + DAY
+
+    monkeypatch.setattr("storage.orders.datetime", FastClock)
+    monkeypatch.setattr("services.unpaid_orders.datetime", FastClock)
+    assert await claim(stores) is None
+
+
+@gen_test
+async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: StoresFixture) -> None:
+    oldest, newest, other = [
+        await add_order(stores, provider=name) for name in ("xpay", "xpay", "jsapi")
+    ]
+    orders = stores.database.collection("orders")
+    long_ago = datetime.now(UTC) - DAY
+    await orders.update_many({}, {"$set": {"due_at": long_ago}})
+    due_later = {"created_at": long_ago, "due_at": datetime.now(UTC)}
+    await orders.update_one({"_id": oldest.number}, {"$set": due_later})
+    claims = [await claim(stores) for _ in range(3)]
+    assert [it and it.order for it in claims] == [oldest, newest, None]
+    claims = [await claim(stores, {"$nin": ["xpay"]}) for _ in range(2)]
+    assert [it and it.order for it in claims] == [other, None]
+
+
+@gen_test
+async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: StoresFixture) -> None:
+    start = datetime.now(UTC) - DAY
+    rows: list[Document] = [
+        {
+            "_id": f"Q{n}",
+            "provider": "xpay",
+            "created_at": start + timedelta(seconds=n),
+            "due_at": datetime.now(UTC) + DAY,
+        }
+        for n in range(500)
+    ]
+    rows[-1]["due_at"] = start
+    await stores.database.collection("orders").insert_many(rows)
+    query = {"find": "orders", "filter": {"provider": "xpay", **DUE}, "sort": {"created_at": 1}}
+    explained = await stores.database._db.command(
+        {"explain": {**query, "limit": 1}, "verbosity": "executionStats"}
+    )
+    assert explained["executionStats"]["nReturned"] == 1
+    assert explained["executionStats"]["totalDocsExamined"] == 1
 
 
 @gen_test
@@ -90,7 +165,8 @@ async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
     assert await stores.orders.oldest_unpaid() is not None
     await stores.orders.close(order.number)
     await stores.orders.postpone(order.number, datetime.now(UTC))
-    assert await stores.orders.claim(LATER, LATER) is None
+    await let_time_pass(stores, DAY)
+    assert await claim(stores) is None
     found = await stores.orders.find(order.number)
     assert found
     assert found.state == "closed"
@@ -99,28 +175,28 @@ async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
 @gen_test
 async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:
     order = await add_order(stores)
-    assert await stores.orders.claim(datetime.now(UTC), LATER) is None, "it is neither paid nor due"
+    assert await claim(stores) is None, "it is neither paid nor due"
 
     async def pay(session: Session) -> None:
         await stores.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
 
     await stores.database.transaction(pay)
-    now = datetime.now(UTC)
-    claimed = await stores.orders.claim(now, now + CLAIM_LEASE)
+    claimed = await claim(stores)
     assert claimed
     assert claimed.order.state == "paid"
-    await stores.orders.postpone(order.number, now)
-    assert await stores.orders.claim(now, LATER) is not None
+    await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await claim(stores) is not None
     await stores.orders.delivered(order.number)
-    await stores.orders.postpone(order.number, now)
-    assert await stores.orders.claim(LATER, LATER) is None
+    await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await claim(stores) is None
 
 
 @gen_test
 async def test_disputed_order_is_listed_but_never_claimed(stores: StoresFixture) -> None:
     order = await add_order(stores)
     await stores.orders.dispute(order.number, "amount")
-    assert await stores.orders.claim(LATER, LATER) is None
+    await let_time_pass(stores, DAY)
+    assert await claim(stores) is None
     (row,), _ = await stores.orders.page("", "", "", 10)
     assert (row["refused"], row["state"]) == ("amount", "created")
 

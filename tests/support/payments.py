@@ -7,10 +7,13 @@ from pymongo.database import Database
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
+BLOCKS = {1: 60, 2: 300, 3: 980, 4: 2980}
+"""The gold of the recharge blocks that a new server has, by id."""
 
-async def create_order(client: ApiClient) -> str:
-    """The content of an order for the first block: 60 gold for 6 yuan."""
-    return str((await client.post("qlive_pay/", block_id=1)).ok()["content"])
+
+async def create_order(client: ApiClient, block_id: int = 1) -> str:
+    """The content of an order for a block; the first is 60 gold for 6 yuan."""
+    return str((await client.post("qlive_pay/", block_id=block_id)).ok()["content"])
 
 
 async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict[str, Any]:

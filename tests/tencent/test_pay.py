@@ -1,6 +1,7 @@
 import base64
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from Crypto.Hash import SHA256
@@ -18,6 +19,7 @@ async_test = pytest.mark.gen_test(timeout=20)
 
 APP, OPENID = "wxd678efh567hg6787", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 ORDER_NUMBER = "T20231115061320001"
+EXPIRES_AT = datetime.fromtimestamp(1_700_007_200, UTC)
 ORDER = Order(ORDER_NUMBER, "12345678", "jsapi", APP, OPENID, "", fen=600, gold=60)
 
 
@@ -38,8 +40,9 @@ def pay_at(merchant, make_service_client, clock):
     return build
 
 
-def prepare(pay: JsapiClient, **changes):
-    return pay.prepare(replace(ORDER, **changes))
+async def prepare(pay: JsapiClient, **changes):
+    order = replace(ORDER, **changes)
+    return pay.payment_call(order, await pay.register(order, EXPIRES_AT))
 
 
 def reply_of(case, **headers) -> SimulatorReply:

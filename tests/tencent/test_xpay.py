@@ -38,14 +38,14 @@ def session_key(simulator: Any) -> str:
     return str(simulator.xpay._codes.issue(APP, "alice", 0).session_key)
 
 
-# ---- prepare
+# ---- payment call
 
 
 @async_test
-async def test_prepare_returns_parameters_that_pay_the_order(
+async def test_payment_call_pays_the_order(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
-    call = await build_xpay(sim_url).prepare(ORDER, session_key(simulator))
+    call = build_xpay(sim_url).payment_call(ORDER, "", session_key(simulator))
     assert call.keys() == {"signData", "mode", "paySig", "signature"}
     assert call["mode"] == "short_series_goods"
     bought = simulator.xpay.buy(call)
@@ -57,7 +57,7 @@ async def test_tampered_payment_parameters_are_refused(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
     xpay, key = build_xpay(sim_url), session_key(simulator)
-    call = await xpay.prepare(ORDER, key)
+    call = xpay.payment_call(ORDER, "", key)
     cheaper = call["signData"].replace("600", "1")
     assert simulator.xpay.buy({**call, "signData": cheaper}) == "paySig"
     assert simulator.xpay.buy({**call, "signature": "0" * 64}) == "signature"
@@ -74,7 +74,7 @@ async def test_order_is_queried_and_delivered(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
     xpay = build_xpay(sim_url)
-    simulator.xpay.buy(await xpay.prepare(ORDER, session_key(simulator)))
+    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     order = simulator.xpay.orders[ORDER.number]
     paid = Payment("xpay", ORDER.number, order["wxpay_order_id"], 600, sandbox=True)
     assert await xpay.query(ORDER) == paid
@@ -110,7 +110,7 @@ async def test_expired_access_token_is_renewed_once(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
     xpay = build_xpay(sim_url)
-    simulator.xpay.buy(await xpay.prepare(ORDER, session_key(simulator)))
+    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
     simulator.access.expire()
     assert await xpay.query(ORDER) is not None
@@ -126,7 +126,7 @@ async def test_expired_access_token_is_renewed_once(
 async def test_wrong_key_or_secret_is_unavailable_and_logged_as_an_error(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
-    simulator.xpay.buy(await build_xpay(sim_url).prepare(ORDER, session_key(simulator)))
+    simulator.xpay.buy(build_xpay(sim_url).payment_call(ORDER, "", session_key(simulator)))
     for xpay in (build_xpay(sim_url, app_key="other"), build_xpay(sim_url, secret="other")):
         with capture_logs() as logs, pytest.raises(ServiceUnavailable):
             await xpay.query(ORDER)

@@ -60,7 +60,7 @@ async def test_gold_with_a_lost_notification_arrives_after_the_dialog_was_closed
     await woman.page.keyboard.press("Escape")
     due = {"$set": {"due_at": datetime.now(UTC)}}  # as a minute later
     assert db.orders.update_one({"state": "created"}, due).modified_count == 1
-    await jobs._sweep_orders(server.context)
+    await jobs._sweep_orders(server.context, "jsapi")
     await woman.page.clock.run_for(LATER_LOOKS_MS)
     await expect(woman.notice).to_have_text("查单后到账 +60 金币，现有 60")
 

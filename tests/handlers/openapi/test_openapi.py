@@ -232,7 +232,7 @@ async def test_every_example_can_be_executed_by_host_guest_or_operator(
 
 async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
     """Values that responses return: an order, a ledger entry, a payment notification."""
-    first, second = [(await guest.post("qlive_pay/", block_id=1)).ok() for _ in range(2)]
+    first, second = [(await guest.post("qlive_pay/", block_id=n)).ok() for n in (1, 2)]
     payment = {"content": first["content"]}
     (await guest.api.request("POST", "/sim/phone/pay", json=payment)).ok()
     entries = (await guest.api.ops("GET", "ledger?kind=grant")).ok()["items"]

@@ -8,7 +8,13 @@ from pymongo.database import Database
 
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
-from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
+from tests.support.payments import (
+    BLOCKS,
+    create_order,
+    gold_of,
+    notification_statuses,
+    pay_order,
+)
 from tests.support.waiting import until
 
 async_test = pytest.mark.gen_test(timeout=30)
@@ -129,12 +135,12 @@ async def test_concurrent_notifications_and_queries_credit_once(
     api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:
     anna = await api.user("anna", 2)
-    contents = [await create_order(anna) for _ in range(5)]
+    contents = [await create_order(anna, block_id) for block_id in BLOCKS]
     await asyncio.gather(*(pay_order(api, content, "twice") for content in contents))
     db.orders.update_many({}, {"$min": {"due_at": db.orders.find_one()["created_at"]}})
     await notification_statuses(server)
-    assert gold_of(db, anna) == 300
-    assert db.ledger.count_documents({"kind": "recharge"}) == 5
+    assert gold_of(db, anna) == sum(BLOCKS.values())
+    assert db.ledger.count_documents({"kind": "recharge"}) == len(BLOCKS)
 
 
 @async_test

@@ -1,0 +1,102 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core.errors import WriteConflict
+from ledger.open_orders import OPEN_FOR
+from ledger.recharge import Order, Payment
+from storage.database import Session
+from storage.orders import new_number
+from tests.support.storage import StoresFixture
+
+LONG_AGO = datetime.now(UTC) - OPEN_FOR
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+def new_order(fen: int = 600) -> Order:
+    return Order(new_number(), "anna", "xpay", "wx1", "o1", "gold_60", fen=fen, gold=60)
+
+
+async def open_numbers(stores: StoresFixture) -> list[str]:
+    return [it.order.number for it in await stores.orders.open_orders("anna")]
+
+
+async def change(stores: StoresFixture, order: Order, fields: dict[str, Any]) -> None:
+    await stores.database.collection("orders").update_one({"_id": order.number}, {"$set": fields})
+
+
+@gen_test
+async def test_an_open_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
+    order = new_order()
+    added = await stores.orders.add(order, 7, 3)
+    (found,) = await stores.orders.open_orders("anna")
+    assert (found.order, found.block_id, found.slot, found.prepay_id) == (order, 7, 3, "")
+    assert abs(found.created_at - added.created_at) < timedelta(milliseconds=1)
+    await stores.orders.store_prepay_id(order.number, "wx1")
+    assert (await stores.orders.open_orders("anna"))[0].prepay_id == "wx1"
+    assert await stores.orders.open_orders("bert") == []
+
+
+@gen_test
+async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixture) -> None:
+    order = new_order()
+    await stores.orders.add(order, 1, 0)
+    for block_id, slot in ((2, 0), (1, 1)):
+        with pytest.raises(WriteConflict):
+            await stores.orders.add(new_order(), block_id, slot)
+    await stores.orders.add(new_order(fen=601), 1, 1)
+    assert len(await open_numbers(stores)) == 2
+
+
+@gen_test
+async def test_an_order_is_no_longer_open_once_paid_closed_or_disputed(
+    stores: StoresFixture,
+) -> None:
+    orders = [new_order() for _ in range(3)]
+    for slot, order in enumerate(orders):
+        await stores.orders.add(order, slot, slot)
+    paid, closed, disputed = orders
+
+    async def pay(session: Session) -> None:
+        await stores.orders.pay(session, paid.number, Payment("xpay", paid.number, "42", 600))
+
+    await stores.database.transaction(pay)
+    await stores.orders.close(closed.number)
+    await stores.orders.dispute(disputed.number, "amount")
+    assert await open_numbers(stores) == []
+    for slot in range(3):
+        await stores.orders.add(new_order(), slot, slot)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created_at": LONG_AGO},
+        {"state": "paid"},  # by a worker of the version before, which does not know slots
+        {"state": "closed"},
+        {"refused": "amount"},
+    ],
+    ids=["old", "paid", "closed", "disputed"],
+)
+@gen_test
+async def test_the_slot_of_an_order_that_cannot_be_paid_any_more_becomes_free(
+    stores: StoresFixture, fields: dict[str, Any]
+) -> None:
+    order, other = new_order(), new_order()
+    await stores.orders.add(order, 1, 0)
+    await stores.orders.add(other, 2, 1)
+    await change(stores, order, fields)
+    assert await open_numbers(stores) == [other.number]
+    await stores.orders.add(new_order(), 1, 0)
+
+
+@gen_test
+async def test_orders_stored_without_a_slot_are_never_open(stores: StoresFixture) -> None:
+    for _ in range(2):
+        order = new_order()
+        await stores.orders.add(order, 1, 0)
+        await stores.database.collection("orders").update_one(
+            {"_id": order.number}, {"$unset": {"open_keys": "", "slot": ""}}
+        )
+    assert await open_numbers(stores) == []

@@ -1,0 +1,99 @@
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from ledger.recharge import Order
+from tencent import service_client
+from tencent.clients import (
+    ImConfig,
+    JsapiConfig,
+    LiveConfig,
+    TencentClients,
+    WechatConfig,
+    XpayConfig,
+)
+from tencent.errors import ServiceUnavailable
+from tests.support.tencent import Serve
+
+APP = "wx1"
+ORDER = Order("Q1", "anna", "xpay", APP, "o1", "gold_60", fen=600, gold=60)
+
+
+class SlowLogins:
+    """WeChat, whose logins get no answer while payments do."""
+
+    def __init__(self) -> None:
+        self.logins = 0
+        self.release = asyncio.Event()
+
+    async def __call__(self, request: SimulatorRequest) -> SimulatorReply:
+        content: dict[str, Any] = {"access_token": "token", "expires_in": 7200}
+        if request.path == "/sns/jscode2session":
+            self.logins += 1
+            await self.release.wait()
+            content = {"errcode": 40029}
+        elif request.path == "/xpay/query_order":
+            content = {"order": {"order_id": "Q1", "order_fee": 600, "status": 2}}
+        return SimulatorReply(200, {}, json.dumps(content).encode())
+
+
+@pytest.fixture
+def make_clients() -> Iterator[Callable[[str], TencentClients]]:
+    made: list[TencentClients] = []
+
+    def build(url: str) -> TencentClients:
+        clients = TencentClients(
+            WechatConfig(url, {APP: "secret"}),
+            ImConfig(url, 1, "administrator", "key"),
+            LiveConfig(url, "push", "play", 60, "", "", "id", "key"),
+            JsapiConfig(url, "", "", {}, "", "", ""),
+            XpayConfig("1", sandbox=False, app_key="key", push_token="", push_aes_key=""),
+        )
+        made.append(clients)
+        return clients
+
+    yield build
+    for clients in made:
+        clients.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_flood_of_logins_does_not_delay_a_payment(
+    serve: Serve, make_clients: Callable[[str], TencentClients], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_client, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(service_client, "MAX_QUEUED", 3)
+    wechat = SlowLogins()
+    clients = make_clients(serve(wechat))
+    logins = [asyncio.create_task(clients.wechat.exchange(APP, f"{n}")) for n in range(10)]
+    payment = await clients.xpay.query(ORDER)
+    assert payment
+    assert payment.fen == 600
+    wechat.release.set()
+    results = await asyncio.gather(*logins, return_exceptions=True)
+    assert sum(isinstance(result, ServiceUnavailable) for result in results) == 4
+    assert wechat.logins == 6
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_every_client_has_a_name_of_its_own(
+    make_clients: Callable[[str], TencentClients],
+) -> None:
+    clients = make_clients("http://127.0.0.1:9")
+    assert [service.name for service in clients.services] == ["wechat", "im", "pay", "xpay"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_virtual_payment_is_named_as_wechat_in_errors(
+    serve: Serve,
+    scripted_service: Callable[..., Any],
+    make_clients: Callable[[str], TencentClients],
+) -> None:
+    clients = make_clients(serve(scripted_service({"errcode": -1})))
+    with pytest.raises(ServiceUnavailable) as failure:
+        await clients.xpay.query(ORDER)
+    assert failure.value.code == "wechat_away"
