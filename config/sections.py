@@ -169,6 +169,7 @@ class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
     application_seconds: Seconds = 600
     invitation_seconds: Seconds = 60
+    removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
     queue_size: Annotated[int, Field(gt=0, le=1_000)] = 200
 
 

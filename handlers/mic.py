@@ -100,14 +100,19 @@ class RefuseMicroHandler(ActiveUserHandler):
 
 
 class LeaveMicroHandler(ActiveUserHandler):
-    """Leave a seat; the host may take any user off the mic or out of the queue."""
+    """Leave a seat; the host may take any user off the mic or out of the queue.
+
+    A guest taken off the mic needs a new invitation for `micro.removed_seconds`.
+    """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def get(self, params: requests.LeaveMicroRequest) -> responses.OkResponse:
         user_id, target = self.user.user_id, params.user_id or self.user.user_id
+        removed_ms = int(self.context.settings.micro.removed_seconds * 1000)
+        until = now_ms() + removed_ms if removed_ms else 0
         await self.context.keeper.change(
             params.live_id,
-            lambda room: room.leave_mic(user_id, target, params.gender),
+            lambda room: room.leave_mic(user_id, target, params.gender, removed_until=until),
             user_id,
             target,
         )

@@ -66,10 +66,10 @@ class Room(RoomState):
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
-        self.applications = {}
+        self.applications, self.removed = {}, {}
         self.blocked = self.active_bans(now)
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
-        self.touched |= {"applications", "blocked"}
+        self.touched |= {"applications", "blocked", "removed"}
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
@@ -149,6 +149,7 @@ class Room(RoomState):
         if not self.live:
             raise NotLive
         self._add_ban(user_id, until)
+        self._unmark_removed(user_id)  # the ban is stronger; when it is lifted, nothing is left
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)
         return on_mic
@@ -266,15 +267,18 @@ class Room(RoomState):
         self._add_event("micro_invite", data)
 
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
-        """Take the seat of the user's gender; a seated guest keeps theirs."""
+        """Take the seat of the user's gender; a seated guest keeps theirs.
+
+        A guest whom the host took off the mic needs an invitation, whatever `admission` is.
+        """
         if self.live and (seat := self.seat_of(person.user_id)):
             return seat
         person = self._candidate(person)
         name = SEAT_OF_GENDER[person.gender]
         if getattr(self, name):
             raise SeatTaken
-        if not self._is_admitted(person.user_id, admission):
-            raise NotAdmitted
+        self._check_admission(person.user_id, admission)
+        self._unmark_removed(person.user_id)
         seat = Seat(person, stream)
         self._set_seat(name, seat)
         if self.applications.pop(person.user_id, None):
@@ -295,10 +299,13 @@ class Room(RoomState):
         if application:
             self._end_application(user_id, "refused" if application.invited else "withdrawn")
 
-    def leave_mic(self, user_id: str, target: str, gender: int | None = None) -> None:
+    def leave_mic(
+        self, user_id: str, target: str, gender: int | None = None, *, removed_until: int = 0
+    ) -> None:
         """Vacate the seat of `target`, who is the user or, for the host, any user.
 
-        For the host it also ends the target's application or invitation. `gender`, a redundant
+        For the host it also ends the target's application or invitation, and a guest needs a new
+        invitation to be back before `removed_until` (ms; 0: needs none). `gender`, a redundant
         parameter of the API's contract, must be the target's if given. No error if the target has
         neither seat nor application.
         """
@@ -310,12 +317,15 @@ class Room(RoomState):
         if found and gender is not None and found.person.gender != gender:
             raise InvalidParameter({"gender": "does not match the gender of this user"})
         reason: LeaveReason = "left" if user_id == target else "host"
+        if seat and reason == "host" and removed_until:
+            self._mark_removed(target, removed_until)
         self._vacate(target, reason)
         if by_host:
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
-        """End the applications and invitations that have expired."""
+        """End what has expired: applications, invitations, and removals from the mic."""
+        self._unmark_removed(*[user_id for user_id, until in self.removed.items() if until <= now])
         for application in list(self.applications.values()):
             if application.expires_at <= now:
                 self._end_application(application.person.user_id, "expired")
@@ -411,11 +421,14 @@ class Room(RoomState):
         self.blocked[user_id] = until
         self.touched.add(f"blocked.{user_id}")
 
-    def _is_admitted(self, user_id: str, admission: Admission) -> bool:
+    def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)
-        if admission == "open":
-            return True
-        return application is not None and (admission == "applied" or application.invited)
+        if application and application.invited:
+            return
+        if user_id in self.removed:
+            raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")
+        if admission == "invited" or (admission == "applied" and not application):
+            raise NotAdmitted
 
     def _visible_person(self, user_id: str) -> Person | None:
         if not self.live:

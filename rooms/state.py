@@ -19,6 +19,9 @@ from rooms.events import (
 from rooms.members import SEAT_OF_GENDER, Member, Person, Role, SeatName
 
 Status = Literal["live", "paused", "ended"]
+MAX_REMOVED = 100
+"""Guests of whom a room remembers that the host took them off the mic; the first to end gives way.
+More within `micro.removed_seconds` is a host who plays with many accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ class RoomState:
     blocked: dict[str, int] = field(default_factory=dict)
     """User id -> end of the ban (ms)."""
     members: dict[str, Member] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    """User id of a guest whom the host took off the mic -> until when (ms) they need an invitation
+    to be back."""
 
     # As loaded: the guarded write compares these with what is stored.
     loaded: tuple[str, int] = field(init=False)
@@ -193,6 +199,17 @@ class RoomState:
         self._set_role(user_id, "viewer")
         data: MicroLeave = {**seat.person.face(), "reason": reason}
         self._add_event("micro_leave", data)
+
+    def _mark_removed(self, user_id: str, until: int) -> None:
+        if len(self.removed) >= MAX_REMOVED:
+            self._unmark_removed(min(self.removed, key=self.removed.__getitem__))
+        self.removed[user_id] = until
+        self.touched.add("removed")
+
+    def _unmark_removed(self, *user_ids: str) -> None:
+        for user_id in user_ids:
+            if self.removed.pop(user_id, None) is not None:
+                self.touched.add("removed")
 
     def _set_application(self, application: Application) -> None:
         self.applications[application.person.user_id] = application

@@ -244,6 +244,7 @@ def room_from(document: Document) -> Room:
         applications={key: _application_from(it) for key, it in document["applications"].items()},
         blocked=document.get("blocked", {}),
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
+        removed=document.get("removed", {}),
         male=_seat_from(document["male"]),
         female=_seat_from(document["female"]),
     )

@@ -136,6 +136,49 @@ async def test_open_admission_requires_no_application(api: ApiFixture) -> None:
     assert await user_type(anna) == 4
 
 
+async def take_off_mic(host: ApiClient, guest: ApiClient) -> None:
+    (await host.get("qlive_room/leave_micro/", live_id=host.live_id, user_id=guest.id)).ok()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_guest_taken_off_the_mic_by_the_host_needs_an_invitation(
+    api: ApiFixture, db: Any
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(bert)
+    await take_off_mic(host, bert)
+    (await call(bert, "apply_micro")).ok()
+    reply = await call(bert, "accept_micro")
+    assert reply.refusal == (409, "not_admitted")
+    assert "wait for an invitation" in reply.json["detail"]
+    (await call(host, "invite_micro", user_id=bert.id)).ok()
+    (await call(bert, "accept_micro")).ok()
+    assert db.rooms.find_one()["removed"] == {}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_guest_taken_off_the_mic_may_be_back_after_the_time(api: ApiFixture, db: Any) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(bert)
+    await take_off_mic(host, bert)
+    db.rooms.update_one({}, {"$inc": {f"removed.{bert.id}": -60_000}})
+    await take_seat(bert)
+
+
+@pytest.mark.parametrize("changes", [{"micro": {"removed_seconds": 0}}])
+@pytest.mark.gen_test(timeout=20)
+async def test_without_the_setting_a_guest_taken_off_the_mic_may_be_back_at_once(
+    api: ApiFixture,
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(bert)
+    await take_off_mic(host, bert)
+    await take_seat(bert)
+
+
 @pytest.mark.gen_test(timeout=60)
 async def test_two_users_accepting_at_once_get_one_seat(api: ApiFixture) -> None:
     host = await api.host()

@@ -149,6 +149,7 @@ class RoomModel:
                 room.host_id if step.choice % 2 else actor.user_id,
                 target.user_id,
                 (None, None, None, None, 1, 2)[step.choice],
+                removed_until=self.now + 40_000 if step.choice > 2 else 0,
             ),
             "leave": lambda room: room.leave(actor.user_id),
             "remove": lambda room: room.remove_user(
@@ -182,6 +183,8 @@ class RoomModel:
         before = self.load(live_id, *people)
         room = self.load(live_id, *people)
         room.expire(self.now)
+        assert all(until > self.now for until in room.removed.values())
+        unwelcome = room.removed.keys() - invited_users(room)
         if self.refused(room, rule):
             return
         if not room.changed:
@@ -192,6 +195,8 @@ class RoomModel:
         after = self.load(live_id, *people)
         self.check_saved(room, after)
         self.check_events(before, room, after)
+        seated = {seat.person.user_id for seat in (after.male, after.female) if seat}
+        assert not seated & (unwelcome | after.removed.keys())
         assert room.dropped == streams(before) - streams(after)
         assert room.given_up.keys() <= room.dropped
         if not after.live and before.live:
@@ -225,7 +230,7 @@ class RoomModel:
             "female",
             "applications",
         )
-        for name in (*names, "blocked"):
+        for name in (*names, "blocked", "removed"):
             assert getattr(after, name) == getattr(room, name)
         assert after.version == room.version + len(room.events)
         roles = {user_id: member.role for user_id, member in after.members.items()}
@@ -304,6 +309,10 @@ class RoomModel:
             if seat and seat.away:
                 assert members[seat.person.user_id].away_at is not None
         assert not [user_id for user_id in members if room.is_banned(user_id, self.now)]
+
+
+def invited_users(room: Room) -> set[str]:
+    return {user_id for user_id, it in room.applications.items() if it.invited}
 
 
 def streams(room: Room) -> set[str]:

@@ -68,6 +68,7 @@ def reloaded(room: Room) -> Room:
         dict(room.applications),
         dict(room.blocked),
         members,
+        dict(room.removed),
     )
 
 
