@@ -22,7 +22,12 @@ class StaticHandler(StaticFileHandler):
     """Face and gift images, and pages."""
 
     def set_default_headers(self) -> None:
+        self.set_header("X-Content-Type-Options", "nosniff")
         self.clear_header("Server")
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
+        """What no file name has, NUL and undecodable bytes, becomes a character of no file here."""
+        return value.decode("utf-8", "replace").replace("\0", "\ufffd")
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -38,4 +43,3 @@ class ConsoleHandler(StaticHandler):
         self.set_header("Cache-Control", "no-cache")  # all its modules must be of one version
         self.set_header("Content-Security-Policy", CONSOLE_POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("X-Content-Type-Options", "nosniff")

@@ -49,7 +49,6 @@ class DocumentHandler(Handler):
         self.set_header("Content-Type", self._kind)
         self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("X-Content-Type-Options", "nosniff")
         await self.finish(self._text())
 
 

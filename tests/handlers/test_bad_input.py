@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from handlers.auth import ActiveUserHandler
 from handlers.base import Handler
 from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
+from handlers.static import WEB
 from handlers.users import LogoutHandler
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 
@@ -313,6 +314,37 @@ async def test_unknown_paths_are_404_for_every_method(api: ApiFixture) -> None:
         for method in ("GET", "POST") if "static" not in path else ("GET",):
             reply = await api.request(method, path)
             assert reply.refusal == (404, "no_such_thing"), (method, path)
+
+
+@pytest.mark.parametrize("name", ["%00", "x%00.svg", "%ff", "%ed%a0%80", "%0a", 5000 * "a"])
+@pytest.mark.gen_test(timeout=20)
+async def test_what_is_no_file_name_is_404(api: ApiFixture, name: str) -> None:
+    for folder in ("static/faces", "static/gifts", "ops", "docs", "demo", "sdk"):
+        reply = await api.request("GET", f"/{folder}/{name}")
+        assert reply.refusal == (404, "no_such_thing"), folder
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_every_answer_forbids_to_guess_its_type(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
+    statuses = set()
+    for path in (
+        *(f"{BASE}get_configs/", f"{BASE}get_livelist/", f"{BASE}get_livelist/?page=x"),
+        *("/nope", "/healthz", "/metrics", "/docs/", "/docs/openapi.json", "/ops", "/ops/nope.js"),
+        *("/ops/api/overview", "/static/faces/%00", "/", f"{BASE}ws/", "/static/faces/"),
+    ):
+        headers = {"Authorization": f"QLiveToken {anna.token}"}
+        reply = await api.request("GET", path, headers=headers)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff", path
+        statuses.add(reply.status)
+    face = min((WEB / "faces").iterdir()).name
+    assert (await api.request("GET", f"/static/faces/{face}")).headers[
+        "X-Content-Type-Options"
+    ] == "nosniff"
+    db.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
+    broken = await anna.get("get_configs/")
+    assert (broken.status, broken.headers["X-Content-Type-Options"]) == (500, "nosniff")
+    assert statuses >= {200, 400, 401, 403, 404}
 
 
 @pytest.mark.gen_test(timeout=30)
