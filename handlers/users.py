@@ -8,6 +8,7 @@ from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
 from handlers.room_views import USER_TYPE, find_membership
 from handlers.schemas import requests, responses
+from handlers.schemas.names import clean_name
 from rooms.errors import GenderInUse
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound
@@ -72,7 +73,7 @@ class CreateUserHandler(Handler):
     )
     async def post(self, params: requests.CreateUserRequest) -> responses.NewUserResponse:
         user = await self.context.services.sign_in.register(
-            params.appId, params.code, params.encryptedData, params.iv, requests.clean_name
+            params.appId, params.code, params.encryptedData, params.iv, clean_name
         )
         return responses.NewUserResponse(**await _credentials(self, user.user_id))
 

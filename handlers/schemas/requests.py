@@ -1,20 +1,19 @@
 """Request models: the only source for validation and for the OpenAPI document."""
 
 import re
-import unicodedata
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+
+from handlers.schemas.names import Name
 
 
 def _check_integer(value: Any) -> Any:
@@ -38,9 +37,6 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
 Gender = Annotated[Whole, Field(ge=1, le=2, description="1: man, 2: woman")]
 
-_BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # text direction
-_INVISIBLE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, line separators
-
 
 class Request(BaseModel):
     """Numbers may be sent as strings and ids as numbers; unknown fields are ignored."""
@@ -48,39 +44,6 @@ class Request(BaseModel):
     model_config = ConfigDict(
         extra="ignore", coerce_numbers_to_str=True, frozen=True, defer_build=True
     )
-
-
-def _is_invisible(char: str) -> bool:
-    return char in _BIDI_CONTROLS or unicodedata.category(char) in _INVISIBLE_CATEGORIES
-
-
-def _check_name(text: str) -> str:
-    text = text.strip()
-    if not 1 <= len(text) <= 20:
-        raise ValueError("this must have 1 to 20 characters")
-    if any(map(_is_invisible, text)) or not any(map(str.isprintable, text)):
-        raise ValueError("control characters and names that show nothing are not allowed")
-    return text
-
-
-_NAME_SCHEMA = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 20,
-    "description": "Surrounding spaces are removed; control characters are rejected.",
-}
-Name = Annotated[
-    str,
-    StringConstraints(max_length=200),
-    AfterValidator(_check_name),
-    WithJsonSchema(_NAME_SCHEMA),
-]
-
-
-def clean_name(text: str) -> str:
-    """A nickname from outside, cut to fit the rules of `Name`; "" if nothing visible is left."""
-    cleaned = "".join(char for char in text if not _is_invisible(char)).strip()[:20].strip()
-    return cleaned if any(map(str.isprintable, cleaned)) else ""
 
 
 class LoginRequest(Request):
