@@ -1,6 +1,7 @@
 """Operator commands, for use beside a running server or without one."""
 
 import argparse
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
 T = TypeVar("T")
+MAX_REQUEST_ID = 64
+"""As in the operators' API, whose ids are the same."""
 
 
 def add_commands(commands: Any) -> None:
@@ -30,6 +33,11 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("user_id")
     parser.add_argument("gold", type=_gold)
     parser.add_argument("--reason", required=True)
+    parser.add_argument(
+        "--request-id",
+        type=_request_id,
+        help="grants once, however often it is repeated; default: a new one",
+    )
     parser.set_defaults(run=grant)
     parser = commands.add_parser("matchmaker", help="make a user a matchmaker")
     parser.add_argument("user_id")
@@ -47,6 +55,12 @@ def _gold(text: str) -> int:
     if gold < 1:
         raise argparse.ArgumentTypeError("GOLD must be at least 1.")
     return gold
+
+
+def _request_id(text: str) -> str:
+    if not 1 <= len(text) <= MAX_REQUEST_ID:
+        raise argparse.ArgumentTypeError(f"ID must have 1 to {MAX_REQUEST_ID} characters.")
+    return text
 
 
 async def check_ledger(
@@ -70,10 +84,15 @@ async def rebuild_ranks(
 
 
 async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+    request_id = args.request_id or uuid.uuid4().hex
+
     async def give(context: Context) -> JsonObject:
         await context.stores.users.get(args.user_id)
+        if not args.request_id:  # a grant that fails may have been written all the same
+            hint = f"If this fails, repeat it with --request-id {request_id}"
+            print(hint, file=sys.stderr, flush=True)
         return await context.services.ledger.grant(
-            args.user_id, args.gold, args.reason, uuid.uuid4().hex, by="command line"
+            args.user_id, args.gold, args.reason, request_id, by="command line"
         )
 
     balance = await with_context(settings, dev, give)

@@ -1,0 +1,53 @@
+import argparse
+import re
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from config.settings import Settings
+from runtime import commands
+from server import _parser
+from services.ledger import LedgerService
+from tests.support.api import ApiFixture
+
+Configured = tuple[Settings, Any]
+
+
+def grant_args(*more: str) -> argparse.Namespace:
+    return _parser().parse_args(["grant", *more, "--reason", "test"])
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed(
+    api: ApiFixture,
+    settings: Configured,
+    db: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    anna = await api.user("anna", 2)
+    original = LedgerService.grant
+
+    async def grant_without_answer(*args: Any, **more: Any) -> Any:
+        await original(*args, **more)
+        raise AutoReconnect
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerService, "grant", grant_without_answer)
+        with pytest.raises(AutoReconnect):
+            await commands.grant(*settings, grant_args(anna.id, "70"))
+    printed = re.search(r"--request-id ([0-9a-f]{32})", capsys.readouterr().err)
+    assert printed
+    for _ in range(2):
+        repeated = grant_args(anna.id, "70", "--request-id", printed[1])
+        assert await commands.grant(*settings, repeated) == 0
+        assert "now has 70 gold" in capsys.readouterr().out
+    assert db.users.find_one({"_id": anna.id})["gold"] == 70
+    assert db.ledger.count_documents({"kind": "grant"}) == 1
+
+
+def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:
+    for invalid in ("", "x" * 65):
+        with pytest.raises(SystemExit):
+            grant_args("10000000", "5", "--request-id", invalid)
