@@ -17,14 +17,23 @@ CSS_KINDS = ("drop_stream",)
 """Message kinds sent to CSS; all others go to IM."""
 
 
-def im_actions(im: ImClient, users: UserStore, groups: GroupService) -> dict[str, Action]:
-    """Profiles are read when the message is delivered, not when it was queued."""
+def im_actions(
+    im: ImClient,
+    users: UserStore,
+    groups: GroupService,
+    show_in_room: Callable[[str], Awaitable[None]],
+) -> dict[str, Action]:
+    """Profiles are read when the message is delivered, not when it was queued.
+
+    `show_in_room` updates the room of a user with a new face, which may have been cut short.
+    """
 
     async def account_import(payload: Payload) -> None:
         user = await users.get(payload["user_id"])
         await im.account_import(user.user_id, user.nickname, user.face_url)
 
     async def portrait_set(payload: Payload) -> None:
+        await show_in_room(payload["user_id"])
         user = await users.get(payload["user_id"])
         await im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
 

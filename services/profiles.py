@@ -1,5 +1,6 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from realtime.hub import Hub
@@ -7,6 +8,7 @@ from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
 from services.outbox_worker import OutboxWorker
+from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
 
@@ -14,31 +16,48 @@ from storage.users import User
 class ProfileService:
     """Changes the profiles of users, where they are stored and where they are shown."""
 
-    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub, im_outbox: OutboxWorker) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        show_in_room: Callable[[str], Awaitable[None]],
+        im_outbox: OutboxWorker,
+    ) -> None:
         self._stores = stores
-        self._keeper = keeper
-        self._hub = hub
+        self._show_in_room = show_in_room
         self._im_outbox = im_outbox
 
     async def update(self, old: User, **changes: Any) -> User:
-        """Store the changes, then update the user's room and, if the face changed, IM."""
-        user = await self._stores.users.update_profile(old.user_id, **changes)
-        if membership := await self._stores.members.get(user.user_id):
-            await self._update_room(membership.live_id, user.user_id)
-            self._hub.mark_audience_changed(membership.live_id)
-        if user.person().face() != old.person().face():
-            payload = {"user_id": user.user_id}
-            await self._stores.outbox.add("portrait_set", payload, key=user.user_id)
-            self._im_outbox.nudge()
+        """Store the changes, then update the user's room and, if the face changed, IM.
+
+        The message to IM is stored with the changes, and its delivery updates the room as well, in
+        case that this process dies before.
+        """
+
+        async def add_message(session: Session, user: User) -> None:
+            if user.person().face() != old.person().face():
+                payload = {"user_id": user.user_id}
+                await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
+
+        user = await self._stores.users.update_profile(
+            old.user_id, in_transaction=add_message, **changes
+        )
+        await self._show_in_room(user.user_id)
+        self._im_outbox.nudge()
         return user
 
-    async def _update_room(self, live_id: int, user_id: str) -> None:
-        """Reads the profile under the room's lock, so that the latest one wins."""
 
-        async def prepare() -> Person:
-            return (await self._stores.users.get(user_id)).person()
+async def show_in_room(stores: Stores, keeper: Keeper, hub: Hub, user_id: str) -> None:
+    """Show a user's profile in their room; no event if the room shows it already.
 
-        def apply(room: Room, person: Person) -> None:
-            room.update_profile(person)
+    Reads the profile under the room's lock, so that the latest one wins.
+    """
 
-        await self._keeper.change_prepared(live_id, prepare, apply, user_id)
+    async def prepare() -> Person:
+        return (await stores.users.get(user_id)).person()
+
+    def apply(room: Room, person: Person) -> None:
+        room.update_profile(person)
+
+    if membership := await stores.members.get(user_id):
+        await keeper.change_prepared(membership.live_id, prepare, apply, user_id)
+        hub.mark_audience_changed(membership.live_id)

@@ -1,5 +1,6 @@
 """Builds all use cases of one process on shared stores and clients."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
-from services.profiles import ProfileService
+from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
 from services.retention import RetentionDays, RetentionSweep
 from services.room_access import RoomAccess
@@ -78,7 +79,8 @@ class Services:
         outbox, providers = stores.outbox, _providers(tencent)
         groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
-        to_im = im_actions(tencent.im, stores.users, groups) | sanction_actions(
+        show_profile = functools.partial(show_in_room, stores, keeper, hub)
+        to_im = im_actions(tencent.im, stores.users, groups, show_profile) | sanction_actions(
             tencent.im, stores.users, stores.rooms, stores.tokens
         )
         to_css = css_actions(tencent.css)
@@ -111,7 +113,7 @@ class Services:
             cipher,
             keeps_session_keys=payment.provider == XPAY,
         )
-        self.profiles = ProfileService(stores, keeper, hub, self.im_outbox)
+        self.profiles = ProfileService(stores, show_profile, self.im_outbox)
         self.live_rooms = LiveRoomService(
             stores, keeper, realtime.presence, groups, group_repairs, tencent.stream_urls
         )

@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
+from rooms.keeper import Keeper
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
 from tests.support.mic import take_seat, user_type
@@ -159,6 +161,27 @@ async def test_profile_change_of_a_visible_user_is_published_to_the_room(api: Ap
     event = (await socket.next("profile"))["data"]
     assert (event["user_id"], event["nickname"]) == (anna.id, "安娜")
     (await host.post("qlive_user/update_userinfo/", face_url="https://example.com/h.png")).ok()
+    event = (await socket.next("profile"))["data"]
+    assert (event["user_id"], event["face_url"]) == (host.id, "https://example.com/h.png")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_room_shows_a_new_face_whose_update_was_cut_short(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    socket = await (await api.guest("viewer", 1, host.live_id)).connect()
+    await socket.next("snapshot")
+    change_room = Keeper.change_prepared
+
+    async def die_in_request(self: Keeper, *args: Any, **more: Any) -> Any:
+        if "request_id" in structlog.contextvars.get_contextvars():
+            raise ConnectionError
+        return await change_room(self, *args, **more)
+
+    monkeypatch.setattr(Keeper, "change_prepared", die_in_request)
+    reply = await host.post("qlive_user/update_userinfo/", face_url="https://example.com/h.png")
+    assert reply.status == 500
     event = (await socket.next("profile"))["data"]
     assert (event["user_id"], event["face_url"]) == (host.id, "https://example.com/h.png")
 
