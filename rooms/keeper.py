@@ -103,18 +103,19 @@ class Keeper:
                 loaded_at = now_ms()
                 room = await self._load(live_id, user_ids)
                 room.expire(loaded_at)
+                room.read_at = room.read_at or loaded_at  # unknown without users' memberships
                 context = await prepare()
                 expiry_events = len(room.events)
                 result = rule(room, context)
                 if not room.changed:
-                    self._evict(room, loaded_at)
+                    self._evict(room)
                     return result
                 if room.split:  # the user entered another room meanwhile: a retry would not help
                     raise TryAgain
                 # `in_transaction` belongs to the rule's events; expiry alone does not run it.
                 writes = in_transaction if len(room.events) > expiry_events else None
                 try:
-                    await self._save(room, _bind(writes, context), loaded_at)
+                    await self._save(room, _bind(writes, context))
                     return result
                 except WriteConflict:
                     self.conflict_retries += 1
@@ -182,25 +183,22 @@ class Keeper:
         return room
 
     async def _save(
-        self,
-        room: Room,
-        in_transaction: Callable[[Any], Awaitable[None]] | None,
-        loaded_at: int,
+        self, room: Room, in_transaction: Callable[[Any], Awaitable[None]] | None
     ) -> None:
         events = room.numbered(now_ms())
         await self._storage.save(room, events, in_transaction)
         self._listener.publish(room.live_id, events)
         if room.joined or room.gone or room.roles:
             self._listener.mark_audience_changed(room.live_id)
-        self._evict(room, loaded_at)
+        self._evict(room)
         if events and events[-1].type == LAST_EVENT_TYPE:
             await self._storage.clear(room.live_id, room.epoch)
 
-    def _evict(self, room: Room, loaded_at: int) -> None:
+    def _evict(self, room: Room) -> None:
         for user_id in room.gone | room.not_present:
             member = room.seen.get(user_id) if user_id in room.gone else None
             # Socket numbers are at least their opening time in ms: sockets opened since are spared.
-            number = member.socket if member else loaded_at
+            number = member.socket if member else room.read_at
             banned_until_left = user_id in room.banned_until_left
             self._listener.evict(room.live_id, user_id, number, banned_until_left=banned_until_left)
 

@@ -94,6 +94,8 @@ class RoomState:
     """Removed users whose sockets are all to be closed, with a code that forbids reconnecting."""
     not_present: set[str] = field(default_factory=set, compare=False)
     """Users who were to leave but have no membership here; a socket may still be open."""
+    read_at: int = field(default=0, compare=False)
+    """When the room was loaded (ms), by the clock that numbers sockets; 0: unknown."""
 
     def __post_init__(self) -> None:
         self.loaded = (self.epoch, self.version)

@@ -120,6 +120,15 @@ class PresenceStore:
             async for it in found
         }
 
+    async def opened_within(self, user_id: str, ms: int) -> bool:
+        """Whether the user has opened a socket within the last `ms`.
+
+        By the database's clock, which numbers the sockets: this process's may be wrong.
+        """
+        since = {"$subtract": [{"$toLong": "$$NOW"}, ms]}
+        where = {"_id": user_id, "$expr": {"$gt": ["$socket", since]}}
+        return await self._members.find_one(where, {"_id": 1}) is not None
+
     async def on_mic(self, process: str) -> list[str]:
         """user_ids on mic that are served by this process."""
         found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})

@@ -75,6 +75,7 @@ class RoomStore:
         steps: list[Document] = [
             {"$match": {"_id": live_id}},
             {"$unset": "log"},
+            {"$set": {"read_at": {"$toLong": "$$NOW"}}},
             {"$lookup": {"from": "members", "pipeline": members, "as": "members"}},
         ]
         found = await self._rooms.aggregate(steps)
@@ -245,6 +246,7 @@ def room_from(document: Document) -> Room:
         blocked=document.get("blocked", {}),
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         removed=document.get("removed", {}),
+        read_at=int(document.get("read_at", 0)),
         male=_seat_from(document["male"]),
         female=_seat_from(document["female"]),
     )

@@ -188,12 +188,12 @@ class Connection:
         self._joining = asyncio.get_running_loop().create_task(run())
 
     async def _join_with_slot(self, request: ConnectRequest, token: str) -> None:
-        queued_at = now_ms()
+        queued_at = time.monotonic()
         async with self._context.join_limit.slot():
             if not self.outbox.closed:
                 await self._join(request, token, queued_at)
 
-    async def _join(self, request: ConnectRequest, token: str, queued_at: int) -> None:
+    async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
         context, outbox, live_id = self._context, self.outbox, request.live_id
         # JSON may contain lone surrogates, which cannot be hashed; tokens are ASCII.
         user_id = await context.stores.tokens.user_id_of(token) if token.isascii() else None
@@ -217,12 +217,12 @@ class Connection:
         await context.realtime.hub.join(live_id, outbox, request.since, load)
         log.info("socket_joined", resumes=request.since is not None)
 
-    async def _is_superseded(self, user_id: str, queued_at: int) -> bool:
+    async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
         """Whether the user has opened another socket while this one was queued."""
-        if now_ms() - queued_at < SUPERSEDE_CHECK_MS:
+        queued_ms = int((time.monotonic() - queued_at) * 1000)
+        if queued_ms < SUPERSEDE_CHECK_MS:
             return False
-        sessions = await self._context.stores.presence.session_states([user_id])
-        return user_id in sessions and sessions[user_id].number > queued_at
+        return await self._context.stores.presence.opened_within(user_id, queued_ms)
 
     async def _register(self, user_id: str, live_id: int) -> MemberSocket:
         """Register the socket of a member; for others `authorize` raises the precise error."""

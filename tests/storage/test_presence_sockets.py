@@ -4,9 +4,13 @@ import asyncio
 
 import pytest
 
+from core.clock import now_ms
 from core.errors import WriteConflict
+from core.locks import NamedLocks
+from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import Membership, SessionState
+from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
@@ -262,6 +266,41 @@ async def test_returning_user_on_mic_is_due_at_once(stores: StoresFixture, sourc
 
 
 # ---- queries
+
+
+@gen_test
+async def test_a_socket_opened_within_a_time_is_found_by_the_database_clock(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    assert not await stores.presence.opened_within(BERT.user_id, 60_000), "it has none"
+    await register_socket(stores, BERT, live_id)
+    assert await stores.presence.opened_within(BERT.user_id, 60_000)
+    earlier = {"$inc": {"socket": -60_000}}
+    await stores.database.collection("members").update_one({"_id": BERT.user_id}, earlier)
+    assert not await stores.presence.opened_within(BERT.user_id, 60_000)
+    assert await stores.presence.opened_within(BERT.user_id, 120_000)
+    assert not await stores.presence.opened_within("unknown", 60_000)
+
+
+@pytest.mark.parametrize("skew_ms", [-3_600_000, 3_600_000])
+@gen_test
+async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_the_process(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, skew_ms: int
+) -> None:
+    live_id = await open_room(stores, BERT)
+    older = await register_socket(stores, BERT, live_id)
+    await change_room(stores, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    listener = RecordingListener()
+    keeper = Keeper(stores.rooms, listener, NamedLocks())
+    monkeypatch.setattr("rooms.keeper.now_ms", lambda: now_ms() + skew_ms)
+    await keeper.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    monkeypatch.undo()
+    await change_room(stores, live_id, lambda room: room.enter(BERT, NOW), BERT.user_id)
+    newer = await register_socket(stores, BERT, live_id)
+    ((*call, number),) = listener.calls
+    assert call == ["evict", live_id, BERT.user_id]
+    assert older.number <= number <= newer.number
 
 
 @gen_test
