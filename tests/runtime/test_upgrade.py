@@ -26,6 +26,7 @@ DUMP: dict[str, Any] = json_util.loads(
 NEW_INDEXES = {
     "audit": ["terms_1__id_-1"],
     "errands": ["key_1_kind_1"],
+    "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
     "rooms": ["group_id_1"],
 }
 """Indexes by collection that the version of the dump did not have."""
