@@ -35,7 +35,7 @@ def in_days(days: float) -> datetime:
 
 async def closed_order(stores: StoresFixture, name: str) -> str:
     order = Order(f"{name}{new_number()}", "1", "xpay", "wx1", "o1", "gold_60", fen=600, gold=60)
-    await stores.orders.add(order, 1)
+    await stores.orders.add(order, 1, 0)
     await stores.orders.close(order.number)
     return order.number
 
@@ -78,7 +78,7 @@ async def test_orders_are_deleted_after_their_days_unless_money_came(
     await stores.database.collection("orders").update_one(where, change)
     open_order = await orders.find(paid)
     assert open_order
-    await orders.add(replace(open_order, number="open" + new_number(), state="created"), 1)
+    await orders.add(replace(open_order, number="open" + new_number(), state="created"), 1, 0)
     sweep = sweep_of(stores)
     assert (await sweep.sweep(in_days(89)))["unpaid_order"] == 0
     assert (await sweep.sweep(in_days(91)))["unpaid_order"] == 1

@@ -76,8 +76,9 @@ async def test_an_order_is_no_longer_open_once_paid_closed_or_disputed(
         {"state": "paid"},  # by a worker of the version before, which does not know slots
         {"state": "closed"},
         {"refused": "amount"},
+        {"reported": True},  # the provider has reported money that does not match
     ],
-    ids=["old", "paid", "closed", "disputed"],
+    ids=["old", "paid", "closed", "disputed", "reported"],
 )
 @gen_test
 async def test_the_slot_of_an_order_that_cannot_be_paid_any_more_becomes_free(
