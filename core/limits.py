@@ -103,3 +103,22 @@ class TokenBuckets:
         """Return a token that was taken."""
         if key in self._full_at:
             self._full_at[key] -= self._seconds_per_token
+
+
+class RefusalDelay:
+    """Holds refused requests back: a client that sends the next one once it has the answer, as all
+    floods on a connection do, is slowed down a hundredfold."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        """`most`: requests held at the same time; further ones are refused at once."""
+        self._seconds = seconds
+        self._free = most
+
+    async def hold(self) -> None:
+        if not self._free:
+            return
+        self._free -= 1
+        try:
+            await asyncio.sleep(self._seconds)
+        finally:
+            self._free += 1

@@ -47,7 +47,12 @@ def endpoint(
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
             with self.context.lifecycle.answering():
-                await respond(self, path)
+                try:
+                    await respond(self, path)
+                except RateLimited:
+                    if self._is_over_limit:
+                        await self.context.refusal_delay.hold()
+                    raise
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             if limit:
@@ -200,9 +205,9 @@ class Handler(RequestHandler):
         status, seconds = self.get_status(), self.request.request_time()
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
-        self.context.metrics.request_seconds.labels(route).observe(seconds)
-        if self._is_over_limit:  # a flood must not flood the log; handlers/limits.py logs it
+        if self._is_over_limit:  # held back, and a flood must not flood the log: limits.py logs it
             return
+        self.context.metrics.request_seconds.labels(route).observe(seconds)
         log.info(
             "request_completed",
             method=self.request.method,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from core.limits import ConcurrencyLimit, Rate, TokenBuckets
+from core.limits import ConcurrencyLimit, Rate, RefusalDelay, TokenBuckets
 from handlers.limits import REFUSED_CALLBACKS, RequestLimits
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
@@ -19,6 +19,9 @@ from tencent.clients import TencentClients
 CONCURRENT_JOINS = 64
 """Sockets that join at the same time. A thousand phones that reconnect together would otherwise
 take every connection to MongoDB, and calls would time out behind them."""
+
+REFUSAL_SECONDS, MAX_HELD_REFUSALS = 0.5, 500
+"""How long a request over its rate limit waits for the refusal, and how many do at a time."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Context:
     join_limit: ConcurrencyLimit = field(init=False)
     request_limits: RequestLimits = field(init=False)
     refused_callback_limit: TokenBuckets = field(init=False)
+    refusal_delay: RefusalDelay = field(init=False)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def __post_init__(self) -> None:
@@ -69,3 +73,4 @@ class Context:
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS)
         self.request_limits = RequestLimits(limits, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)
+        self.refusal_delay = RefusalDelay(REFUSAL_SECONDS, MAX_HELD_REFUSALS)

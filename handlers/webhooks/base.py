@@ -38,6 +38,7 @@ class WebhookHandler(Handler):
         source and reason.
         """
         if rejection and self._too_many_refused():
+            await self.context.refusal_delay.hold()
             result: CallbackOutcome | None = refused(rejection)
         else:
             result = await self.context.services.inbox.receive(message, rejection, carry_out)
