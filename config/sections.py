@@ -202,13 +202,13 @@ class LimitsSettings(SettingsSection):
     backlog_bytes: Count = 262144
     backlog_seconds: Seconds = 10
     slice: Count = 256
-    read: RateLimit = Rate(10, 60)
+    read: RateLimit = Rate(5, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
     order: RateLimit = Rate(0.1, 5)
-    gift: RateLimit = Rate(5, 20)
-    like: RateLimit = Rate(1, 20)
-    login: RateLimit = Rate(5, 50)
+    gift: RateLimit = Rate(5, 10)
+    like: RateLimit = Rate(1, 10)
+    login: RateLimit = Rate(5, 20)
     ops_login: RateLimit = Rate(0.2, 10)
 
 

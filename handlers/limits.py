@@ -17,7 +17,7 @@ LimitClass = Literal[UserLimit, AddressLimit]
 
 ADDRESS_FACTOR = 50
 """How many users' buckets one address holds: the phones of a network or a carrier share one."""
-REFUSED_CALLBACKS = Rate(1, 60)
+REFUSED_CALLBACKS = Rate(0.2, 5)
 """Forged callbacks of one address that are stored. A callback signed with a new key, which we do
 not have yet, is among the first of its address."""
 LOG_SECONDS = 10.0

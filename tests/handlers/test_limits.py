@@ -288,7 +288,7 @@ def test_limited_endpoints_describe_429_and_their_class() -> None:
     assert "429" in document["paths"]["/ops/api/rooms"]["get"]["responses"]
     assert "429" not in document["paths"]["/healthz"]["get"]["responses"]
     login = document["paths"][f"{BASE}qlive_user/login/"]["post"]
-    assert login["description"].endswith("by default 5 a second of an address, and 50 at once.")
+    assert login["description"].endswith("by default 5 a second of an address, and 20 at once.")
 
 
 def test_every_class_has_a_default_that_is_on() -> None:
