@@ -15,7 +15,19 @@ import structlog
 from chaos import storm
 from chaos.report import RunReport, table
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios import crash, gold, mongodb, once, out, redis, resume, rolling, stalled
+from chaos.scenarios import (
+    ban,
+    crash,
+    gold,
+    hostile,
+    mongodb,
+    once,
+    out,
+    redis,
+    resume,
+    rolling,
+    stalled,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     "storm": storm.SCENARIO,
@@ -25,6 +37,8 @@ SCENARIOS: dict[str, Scenario] = {
     "stalled": stalled.SCENARIO,
     "rolling": rolling.SCENARIO,
     "out": out.SCENARIO,
+    "ban": ban.SCENARIO,
+    "hostile": hostile.SCENARIO,
     "gold": gold.SCENARIO,
     "once": once.SCENARIO,
     "crash": crash.SCENARIO,

@@ -15,6 +15,7 @@ from chaos.mongod import KillableMongod
 from chaos.program import Program
 from chaos.proxy import Proxy
 from chaos.redis_program import find_redis
+from chaos.tencent import SharedTencent
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
@@ -77,6 +78,13 @@ class Fleet:
         self.ops_token = self.database = ""
         self._extra = extra
         self._proxied = proxied
+        self._tencent: SharedTencent | None = None
+
+    @property
+    def tencent(self) -> SharedTencent:
+        """The simulated Tencent of a started fleet."""
+        assert self._tencent
+        return self._tencent
 
     @property
     def proxies(self) -> list[Proxy]:
@@ -91,9 +99,10 @@ class Fleet:
 
     async def start(self) -> None:
         """Returns once every server is ready."""
-        settings, _ = await asyncio.to_thread(
+        settings, dev = await asyncio.to_thread(
             fill_in_secrets, Settings(), self.folder / "dev-secrets.json"
         )
+        self._tencent = SharedTencent(settings, dev)
         self.ops_token, self.database = settings.ops.token, settings.mongodb.database
         for proxy in self.proxies:
             await proxy.start()
@@ -119,6 +128,8 @@ class Fleet:
         await self.mongod.stop()
         for proxy in self.proxies:
             await proxy.stop()
+        if self._tencent:
+            await self._tencent.stop()
 
     async def wait_ready(self, node: Node) -> None:
         """Wait for 200 from /readyz; ServerNotReady after READY_SECONDS or MAX_STARTS."""
@@ -157,6 +168,7 @@ class Fleet:
             "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
             "QLIVE_MICRO__REMOVED_SECONDS": "0",  # guests are taken off the mic all the time
             "QLIVE_LOGGING__JSON": "true",
+            **self.tencent.environment,
             "PYTHONDONTWRITEBYTECODE": "1",
             **self._extra,
         }

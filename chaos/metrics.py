@@ -23,6 +23,8 @@ class RunMetrics:
     """Seconds from connection loss to the next first frame, by cause."""
     delivered_at: dict[str, list[float]] = field(default_factory=dict)
     """Times at which an operation's event reached connected clients, by key."""
+    answers: list[tuple[float, float]] = field(default_factory=list)
+    """(time, seconds until the response) of successful API requests."""
     unavailable: list[tuple[float, int]] = field(default_factory=list)
     """(time, status) of requests without a response (0) or with 503."""
     recovered_at: list[float] = field(default_factory=list)

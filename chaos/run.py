@@ -87,8 +87,9 @@ class Run:
             lambda: all(client.connected for client in self.clients), CONNECT_SECONDS
         )
 
-    def start_load(self) -> None:
-        for room in self.rooms:
+    def start_load(self, *, quiet: int = 0) -> None:
+        """`quiet`: number of rooms, the last ones, that stay without load."""
+        for room in self.rooms[: len(self.rooms) - quiet]:
             actors = mic_actors(room, self.size.pause)
             if self.size.gifts_and_renames:
                 actors += gift_and_profile_actors(room, self.size.pause)
@@ -164,8 +165,7 @@ class Run:
         return room
 
     async def create_user(self, name: str, gender: int) -> ApiUser:
-        node = self.rng(name).choice(self.fleet.nodes)
-        return await sign_in(self.api, node, name, gender)
+        return await sign_in(self.api, self.fleet.tencent, name, gender)
 
     async def create_guest(self, name: str, gender: int, live_id: int) -> ApiUser:
         """Create a user who enters a room."""

@@ -1,0 +1,88 @@
+"""A ban or removal under load reaches REST, sockets, IM and the stream within two seconds."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from chaos.http_client import BASE, ApiUser
+from chaos.invariants import check_invariants
+from chaos.report import RunReport, make_report, rounded
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
+from chaos.scenarios.out import Removal, ban, put_out
+from chaos.seated_guest import seat_guest, seconds_until
+
+WITHIN_SECONDS = 2.0
+ROUNDS = 5
+"""Guests who are banned, and as many who are put out."""
+REMOVALS: dict[str, Removal] = {"ban": ban, "put_out": put_out}
+QUICK = RunSize(clients=96, rooms=4, pause=0.3, rejoins=False)
+FULL = RunSize(clients=200, rooms=8, pause=0.3, rejoins=False)
+
+
+async def ban_everywhere(config: RunConfig) -> RunReport:
+    """The removed guests sit in the last room, which has no load of its own."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started, worst = time.monotonic(), dict[str, float]()
+        run.start_load(quiet=1)
+        for number in range(ROUNDS):
+            for name in REMOVALS:
+                for channel, seconds in (await _remove(run, name, number)).items():
+                    key = f"{name}_{channel}_after_max"
+                    worst[key] = max(worst.get(key, 0.0), seconds)
+        await run.settle()
+        await check_invariants(run)
+        metrics = {key: rounded(seconds) for key, seconds in worst.items()}
+        report = make_report(run, "ban", time.monotonic() - started, **metrics)
+        for key in metrics:
+            report.require(key, WITHIN_SECONDS)
+        return report
+
+
+async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
+    """Seconds from the response to the removal until each channel is closed to the guest."""
+    room, nodes = run.rooms[-1], run.fleet.nodes
+    guest, stream = await seat_guest(run, f"{name}{number}", room.live_id)
+    client = run.create_client(guest)
+    client.start()
+    try:
+        await run.wait_until(lambda: client.connected, 10)
+        response = await REMOVALS[name](run, room.host, guest, nodes[number % len(nodes)])
+        if not response.ok:
+            run.violations.add("unexpected_response", f"{name}: {response}")
+        channels = {
+            "socket": lambda: client.final_code == 4503,
+            "stream": lambda: stream in run.fleet.tencent.simulator.live.dropped,
+            **_in_im(run, name, guest),
+        }
+        rest = asyncio.create_task(_refused_everywhere(run, guest))
+        return {**await _delays(channels), "rest": await rest}
+    finally:
+        client.stop()
+
+
+async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float]:
+    delays = await asyncio.gather(*map(seconds_until, channels.values()))
+    return dict(zip(channels, delays, strict=True))
+
+
+def _in_im(run: Run, name: str, guest: ApiUser) -> dict[str, Callable[[], bool]]:
+    """What the simulated IM has to show of a ban or a removal."""
+    im = run.fleet.tencent.simulator.im
+    muted = {"mute": lambda: any(guest.id in users for users in im.muted.values())}
+    return {**muted, "kick": lambda: guest.id in im.kicked} if name == "ban" else muted
+
+
+async def _refused_everywhere(run: Run, guest: ApiUser) -> float:
+    """Seconds until every server refuses to let the guest enter the room."""
+    started = time.monotonic()
+    path, room = f"{BASE}get_playurl/", {"live_id": guest.live_id}
+    for node in run.fleet.nodes:
+        while (await run.api.request("GET", path, room, guest.headers, node)).status != 403:
+            await asyncio.sleep(0.01)
+    return time.monotonic() - started
+
+
+SCENARIO = Scenario(
+    ban_everywhere, "bans and removals reach REST, sockets, IM and streams", (QUICK, 0), (FULL, 0)
+)

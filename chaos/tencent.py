@@ -1,0 +1,41 @@
+"""Simulated WeChat and Tencent in this process, which all servers of a run call."""
+
+import json
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
+from devtools.simulator.factory import make_simulator
+from devtools.simulator.wire import SimulatorRequest
+from devtools.simulator_handler import simulator_application
+from runtime.listeners import address_of, listen
+
+
+class SharedTencent:
+    """A login code is valid at every server, and a group exists for every server's relay."""
+
+    def __init__(self, settings: Settings, dev: DevSecrets) -> None:
+        sockets = listen("127.0.0.1", 0)
+        self.address = f"{address_of('127.0.0.1', sockets)}/sim"
+        self.simulator = make_simulator(settings, dev, "")
+        self._http = HTTPServer(simulator_application(self.simulator))
+        self._http.add_sockets(sockets)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables of a server that calls this simulator."""
+        paths = {"WECHAT": "", "IM": "", "PAY": "", "LIVE": "/live"}
+        return {f"QLIVE_{name}__API_BASE": self.address + path for name, path in paths.items()}
+
+    async def login(self, name: str, gender: int) -> dict[str, Any]:
+        """What a phone gets from WeChat: appId, code, encryptedData, iv."""
+        body = json.dumps({"name": name, "gender": gender}).encode()
+        reply = await self.simulator.answer(SimulatorRequest("POST", "/phone/login", body=body))
+        login: dict[str, Any] = json.loads(reply.body)
+        return login
+
+    async def stop(self) -> None:
+        self._http.stop()
+        await self._http.close_all_connections()
