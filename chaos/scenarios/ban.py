@@ -43,6 +43,7 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     """Seconds from the response to the removal until each channel is closed to the guest."""
     room, nodes = run.rooms[-1], run.fleet.nodes
     guest, stream = await seat_guest(run, f"{name}{number}", room.live_id)
+    group_id = (await guest.get("qlive_user/get_user_state/")).json["group_id"]
     client = run.create_client(guest)
     client.start()
     try:
@@ -53,7 +54,7 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
         channels = {
             "socket": lambda: client.final_code == 4503,
             "stream": lambda: stream in run.fleet.tencent.simulator.live.dropped,
-            **_in_im(run, name, guest),
+            **_in_im(run, name, guest, group_id),
         }
         rest = asyncio.create_task(_refused_everywhere(run, guest))
         return {**await _delays(channels), "rest": await rest}
@@ -66,11 +67,11 @@ async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float
     return dict(zip(channels, delays, strict=True))
 
 
-def _in_im(run: Run, name: str, guest: ApiUser) -> dict[str, Callable[[], bool]]:
+def _in_im(run: Run, name: str, guest: ApiUser, group_id: str) -> dict[str, Callable[[], bool]]:
     """What the simulated IM has to show of a ban or a removal."""
-    im = run.fleet.tencent.simulator.im
-    muted = {"mute": lambda: any(guest.id in users for users in im.muted.values())}
-    return {**muted, "kick": lambda: guest.id in im.kicked} if name == "ban" else muted
+    sanctions = run.fleet.tencent.simulator.im.sanctions
+    muted = {"mute": lambda: sanctions.is_muted(group_id, guest.id)}
+    return {**muted, "kick": lambda: guest.id in sanctions.kicked} if name == "ban" else muted
 
 
 async def _refused_everywhere(run: Run, guest: ApiUser) -> float:

@@ -22,6 +22,7 @@ from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from chaos.seated_guest import seat_guest, seconds_until
 from config.sections import LimitsSettings
+from devtools.no_limits import NO_LIMITS
 
 ATTACKERS = 5
 PHASES = 3
@@ -30,10 +31,13 @@ PUT_OUT_EVERY_SECONDS = 6.0
 CSS_SECONDS = 0.15
 """Latency of the simulated CSS."""
 RATIO, STREAM_SECONDS, TURNOVER_SECONDS = 1.3, 2.0, 60.0
-RATES = (
-    *("read", "room_change", "profile", "login", "order", "gift", "like", "ops_login"),
-    "handshakes_per_second",
-)
+LIMITS = LimitsSettings()
+DEFAULT_LIMITS = {
+    f"QLIVE_LIMITS__{name.upper()}": f"{rate.per_second:g}/{rate.burst}"
+    for name in NO_LIMITS
+    if (rate := getattr(LIMITS, name))
+} | {"QLIVE_LIMITS__HANDSHAKES_PER_SECOND": str(LIMITS.handshakes_per_second)}
+"""Other scenarios turn the limits off."""
 SIZE = RunSize(
     clients=300,
     rooms=10,
@@ -42,11 +46,8 @@ SIZE = RunSize(
     proxied=False,
     gifts_and_renames=False,
     rejoins=False,
-    settings={
-        f"QLIVE_LIMITS__{name.upper()}": str(getattr(LimitsSettings(), name)) for name in RATES
-    },
+    settings=DEFAULT_LIMITS,
 )
-"""With the default limits, which other scenarios turn off."""
 
 
 async def hostile(config: RunConfig) -> RunReport:
