@@ -61,6 +61,15 @@ class Lease:
             return 0
         return int((now - self._held_since) * 1000)
 
+    @property
+    def held_for_full_term(self) -> bool:
+        """Whether this process may judge others by their leases.
+
+        After a MongoDB outage all leases have lapsed, and the first process to recover must not
+        take the others for dead.
+        """
+        return self.lease_held_ms >= self._seconds * 1000
+
     async def renew(self) -> None:
         """Extend the lease; after a lapse, restamp the served members until that succeeds.
 
@@ -79,12 +88,8 @@ class Lease:
             self._restamp_pending = False
 
     async def sweep(self) -> None:
-        """Mark the members of dead processes away.
-
-        Skipped until this process has held its own lease for a full term: after a MongoDB outage
-        all leases have lapsed, and the first process to recover must not sweep the others.
-        """
-        if self.lease_held_ms < self._seconds * 1000:
+        """Mark the members of dead processes away, once the lease was held for a full term."""
+        if not self.held_for_full_term:
             return
         for process in await self._storage.expired_processes():
             if process != self._process:

@@ -25,7 +25,7 @@ SILENT_INTERVAL = 60.0
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-    """Start all jobs but those of the bus, which must outlive the requests."""
+    """Start all jobs but those that must outlive the requests."""
     every, hub, presence = tasks.every, context.realtime.hub, context.realtime.presence
     lease = context.settings.presence.lease_seconds
     every(context.settings.realtime.check_seconds, "check", hub.check)
@@ -37,8 +37,6 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "lag", lambda: _measure_lag(context))
     every(0.2, "flush_disconnects", presence.flush)
     every(0.5, "absences", presence.process_absences)
-    # With the default back-off, the lease would lapse after the first failure.
-    every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     every(lease / 3, "sweep", context.realtime.lease.sweep)
     every(SILENT_INTERVAL, "silent", presence.mark_silent_away)
     every(0.5, "evictions", context.services.evictions.receive)
@@ -47,6 +45,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     for lane in context.services.unpaid_orders.lanes:
         every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
     every(10, "retention", lambda: _delete_old_rows(context))
+    every(1, "orphans", context.services.orphaned_transactions.check)
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
     tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)
@@ -57,7 +56,15 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
         tasks.until_stopped("im_relay", context.services.im_relay.run)
 
 
-def start_bus(tasks: PeriodicTasks, context: Context) -> None:
+def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
+    """Start the jobs that must outlive the requests.
+
+    A process that drained without a lease would be presumed dead while it serves, and others would
+    end its transactions.
+    """
+    lease = context.settings.presence.lease_seconds
+    # With the default back-off, the lease would lapse after the first failure.
+    tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     if isinstance(context.realtime.bus, RedisBus):
         tasks.until_stopped("bus_receive", context.realtime.bus.receive)
         tasks.until_stopped("bus_send", context.realtime.bus.send_published)

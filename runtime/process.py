@@ -48,7 +48,7 @@ class ServerProcess:
         self.context: Context
         self._dev = dev
         self._args = args
-        self._jobs, self._bus_tasks = PeriodicTasks(), PeriodicTasks()
+        self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator_ref: SimulatorRef | None = None
         self._mongod: EmbeddedMongod | None = None
         self._mongod_watch: asyncio.Task[None] | None = None
@@ -70,8 +70,9 @@ class ServerProcess:
             await self._store_first_data(context)
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
+        await context.services.orphaned_transactions.start()
         gauges.register(context)
-        jobs.start_bus(self._bus_tasks, context)
+        jobs.start_lease_and_bus(self._last_tasks, context)
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
             self._application(context),
@@ -106,8 +107,8 @@ class ServerProcess:
                 await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
             except TimeoutError:
                 log.warning("connections_not_closed")
+        await self._last_tasks.stop()
         await _release_members(context)
-        await self._bus_tasks.stop()
         await container.close(context)
         if self._mongod and self._mongod_watch:
             self._mongod_watch.cancel()

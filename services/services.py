@@ -19,6 +19,7 @@ from services.ledger import LedgerService
 from services.ledger_audit import LedgerAudit
 from services.live_rooms import LiveRoomService
 from services.moderation import ModerationService
+from services.orphaned_transactions import OrphanedTransactions
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
 from services.payment_notifications import PaymentNotificationService
@@ -150,6 +151,9 @@ class Services:
         )
         self.payment_notifications = PaymentNotificationService(
             self.inbox, stores.inbox, stores.orders, self.payments, tencent.jsapi, tencent.xpay
+        )
+        self.orphaned_transactions = OrphanedTransactions(
+            stores.session_records, stores.sessions, realtime.lease, process_id
         )
         self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
         self.retention = RetentionSweep(

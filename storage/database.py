@@ -18,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from core.errors import StartupError, TryAgain, WriteConflict
+from storage.session_pool import SessionPool
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -62,6 +63,7 @@ class Database:
             event_listeners=list(listeners),
             appname="qlive",
         )
+        self.sessions = SessionPool(self.client, OPERATION_MS / 1000)
         self._db = self.client[name]
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
@@ -97,11 +99,12 @@ class Database:
 
     async def close(self) -> None:
         with pymongo.timeout(PING_SECONDS):  # ends sessions on a server that may be down
+            await self.sessions.close()
             await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` on a snapshot and commit by majority; WriteConflict if it lost a race."""
-        async with self.client.start_session() as session:
+        async with self.sessions.session() as session:
             await session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority"))
             try:
                 result = await work(session)

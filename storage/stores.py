@@ -25,6 +25,7 @@ from storage.rankings import RankingStore
 from storage.relay_cursors import RelayCursorStore
 from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
+from storage.session_records import SessionRecordStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
 
@@ -54,6 +55,8 @@ class Stores:
         )
         self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
+        self.session_records = SessionRecordStore(database)
+        self.sessions = database.sessions
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)
         self.relay_cursors = RelayCursorStore(database)

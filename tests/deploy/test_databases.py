@@ -24,6 +24,13 @@ from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
 from tests.support.nginx import OPS_TOKEN, deploy_file
+from tests.support.orphans import (
+    NEVER_SECONDS,
+    is_blocked,
+    process_with_open_transaction,
+    transaction_lifetime,
+    transaction_process,
+)
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.replica_set import Member, documented_role, documented_user
@@ -82,6 +89,24 @@ async def test_start_checks_without_their_role_are_skipped(member: Member) -> No
         *(("mongodb_check_skipped", name, "Unauthorized") for name in CHECKS_WITH_ROLE),
         ("mongodb_members_few", None, None),
     }
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_documented_user_may_end_the_transactions_of_killed_servers(member: Member) -> None:
+    root = member.uri("root:root")
+    uri = member.uri("qlive:secret", "replicaSet=qlive&authSource=qlive")
+    with MongoClient[Any](root) as client:
+        client.admin.command("createRole", "startChecks", **documented_role("startChecks"))
+        client.qlive.command("createUser", "qlive", **documented_user("qlive"))
+        client.qlive.things.insert_one({"_id": "blocked", "n": 0})
+    with transaction_lifetime(root, NEVER_SECONDS):
+        async with process_with_open_transaction(uri, "qlive", "killed"):
+            pass
+        database = Database(uri, "qlive")
+        assert await is_blocked(database)
+        await (await transaction_process(database, "successor")).orphans.start()
+        assert not await is_blocked(database)
+        await database.close()
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""Pool of MongoDB sessions for transactions, which are recorded before their first use.
+
+A process that is killed within a transaction leaves it open, and MongoDB blocks the documents that
+it has written until `transactionLifetimeLimitSeconds`, 60 by default. Another process can end it at
+once, but only by the id of its session. Sessions are reused for the lifetime of the process, so
+that there are few to record.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import OperationFailure, PyMongoError
+
+from core.batching import SingleFlight
+from core.limits import ConcurrencyLimit
+
+MAX_SESSIONS = 64
+"""Concurrent transactions of a process; further ones wait. PyMongo has 100 connections."""
+BLOCK = 8
+"""Sessions that are recorded by one write."""
+
+SessionId = bytes
+Recorder = Callable[[Sequence[SessionId]], Awaitable[None]]
+
+
+class SessionPool:
+    """Sessions of this process; each is used by one transaction at a time."""
+
+    def __init__(self, client: AsyncMongoClient[dict[str, Any]], timeout: float) -> None:
+        """`timeout`: longest wait for a session, in seconds."""
+        self._client = client
+        self._sessions: list[AsyncClientSession] = []
+        self._unrecorded: list[AsyncClientSession] = []
+        self._idle: list[AsyncClientSession] = []
+        self._doubtful: list[AsyncClientSession] = []
+        """Sessions whose transaction may still be open on the server."""
+        self._limit = ConcurrencyLimit(MAX_SESSIONS, timeout)
+        self._growth = SingleFlight(self._grow)
+        self.recorder: Recorder | None = None
+        """Stores the ids of new sessions before their first use; None: nothing records them."""
+
+    @property
+    def ids(self) -> list[SessionId]:
+        """The ids of all sessions that may have an open transaction."""
+        return [session.session_id["id"] for session in self._sessions]
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncClientSession]:
+        """Holds a session; TryAgain if none becomes free in time."""
+        async with self._limit.slot():
+            session = await self._take()
+            returned_to = self._doubtful
+            try:
+                yield session
+                returned_to = self._idle
+            except Exception as error:
+                if not _leaves_transaction(error):
+                    returned_to = self._idle
+                raise
+            finally:
+                returned_to.append(session)
+
+    async def end_doubtful(self) -> None:
+        """End the transactions of which this process does not know whether they have ended.
+
+        A transaction stays open if MongoDB, or the network, was gone when it had to be aborted.
+        """
+        if not self._doubtful:
+            return
+        doubtful, self._doubtful = self._doubtful, []
+        try:
+            await self.kill([session.session_id["id"] for session in doubtful])
+        except BaseException:
+            self._doubtful += doubtful
+            raise
+        self._idle += doubtful
+
+    async def kill(self, session_ids: Sequence[SessionId]) -> None:
+        """Abort the transactions of these sessions, of any process. The sessions stay usable."""
+        sessions = [{"id": session_id} for session_id in session_ids]
+        await self._client.admin.command("killSessions", sessions)
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            await session.end_session()
+
+    async def _take(self) -> AsyncClientSession:
+        while not self._idle:
+            await self._growth.get()
+        return self._idle.pop()
+
+    async def _grow(self) -> None:
+        """Make sessions available: new ones, or those of transactions that were in doubt."""
+        if self._idle:
+            return
+        if len(self._sessions) >= MAX_SESSIONS and not self._unrecorded:
+            await self.end_doubtful()
+            return
+        if not self._unrecorded:
+            # Without causal consistency, each transaction reads the newest data, as on a session
+            # of its own.
+            fresh = [self._client.start_session(causal_consistency=False) for _ in range(BLOCK)]
+            self._sessions += fresh
+            self._unrecorded += fresh
+        if self.recorder:
+            await self.recorder(self.ids)
+        self._idle += self._unrecorded
+        self._unrecorded = []
+
+
+def _leaves_transaction(error: Exception) -> bool:
+    """Whether a transaction that failed so may be open: MongoDB did not answer."""
+    return isinstance(error, PyMongoError) and not isinstance(error, OperationFailure)
