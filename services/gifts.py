@@ -1,12 +1,13 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from core.batching import RequestBatcher
 from core.errors import QLiveError
+from ledger.errors import InsufficientGold
 from ledger.gifts import GiftTransfer
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
@@ -36,8 +37,13 @@ class GiftRequest:
         return self.transfer.sender, self.transfer.receiver
 
 
+LoadContext = Callable[[Sequence[GiftTransfer]], Awaitable[BatchContext]]
 Outcome = JsonObject | QLiveError | None
 """None: the two users are not both in the room, and nothing was given."""
+
+
+class UnconfirmedRefusal(Exception):
+    """A gift would be refused as insufficient_gold; decide again on confirmed data."""
 
 
 class GiftService:
@@ -112,11 +118,20 @@ class GiftService:
         return answer or await self._give_outside(request)
 
     async def _give_in_room(self, live_id: int, requests: Sequence[GiftRequest]) -> list[Outcome]:
+        """Decide and write a batch; refusals for lack of gold are confirmed first."""
+        try:
+            return await self._give_batch(live_id, requests, self._batches.load_context)
+        except UnconfirmedRefusal:
+            return await self._give_batch(live_id, requests, self._batches.load_confirmed_context)
+
+    async def _give_batch(
+        self, live_id: int, requests: Sequence[GiftRequest], load: LoadContext
+    ) -> list[Outcome]:
         """Decide a batch, and write it together with the room in one transaction."""
         user_ids = dict.fromkeys(user_id for request in requests for user_id in request.user_ids)
 
         async def prepare() -> BatchContext:
-            return await self._batches.load_context([request.transfer for request in requests])
+            return await load([request.transfer for request in requests])
 
         def decide(room: Room, context: BatchContext) -> list[Outcome]:
             return [_decide(room, context, request) for request in requests]
@@ -130,21 +145,27 @@ class GiftService:
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
+        async with self._hold(*request.user_ids):
+            try:
+                return await self._transfer(request, self._batches.load_context)
+            except UnconfirmedRefusal:
+                return await self._transfer(request, self._batches.load_confirmed_context)
+
+    async def _transfer(self, request: GiftRequest, load: LoadContext) -> JsonObject:
         transfer = request.transfer
 
         async def work(tx: Any) -> JsonObject:
-            context = await self._batches.load_context([transfer])
+            context = await load([transfer])
             if not context.faces.keys() >= set(request.user_ids):
                 raise UserNotFound
             batch = context.batch
-            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
+            answer = _answer_of(batch.find_answer(transfer) or _give(context, transfer, None))
             assert answer is not None
             if batch.entries:
                 await self._batches.write(tx, batch)
             return answer
 
-        async with self._hold(*request.user_ids):
-            return await self._batches.run_transaction(work)
+        return await self._batches.run_transaction(work)
 
 
 def _decide(room: Room, context: BatchContext, request: GiftRequest) -> Outcome:
@@ -155,9 +176,19 @@ def _decide(room: Room, context: BatchContext, request: GiftRequest) -> Outcome:
     if not room.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    outcome = batch.give(transfer, event)
+    outcome = _give(context, transfer, event)
     if not isinstance(outcome, QLiveError):
         room.add_gift(_event(request, context.faces))
+    return outcome
+
+
+def _give(
+    context: BatchContext, transfer: GiftTransfer, event: EventReference | None
+) -> JsonObject | QLiveError:
+    """As GiftBatch.give; UnconfirmedRefusal if the gold may be missing in the context only."""
+    outcome = context.batch.give(transfer, event)
+    if isinstance(outcome, InsufficientGold) and not context.confirmed:
+        raise UnconfirmedRefusal
     return outcome
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
 
 from core.errors import WriteConflict
 from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
@@ -18,6 +19,7 @@ from storage.rankings import RankingStore
 
 T = TypeVar("T")
 DUPLICATE_KEY = 11000
+LINEARIZABLE = ReadConcern("linearizable")
 USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
 
 
@@ -26,6 +28,8 @@ class BatchContext(NamedTuple):
 
     batch: GiftBatch
     faces: dict[str, Face]
+    confirmed: bool = False
+    """Nothing that was acknowledged before the read is missing, even after a failover."""
 
 
 class GiftBatchStore:
@@ -50,14 +54,19 @@ class GiftBatchStore:
 
         Balances are read first, so that an entry that has changed one of them is found, too.
         """
-        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
-        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
-        balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
-        faces = {row["_id"]: _face_of(row) for row in rows}
-        at = datetime.now(UTC)
-        written = await self._written([it.key for it in transfers if it.request_id])
-        same = await self._same([it for it in transfers if it.may_be_a_retry], at)
-        return BatchContext(GiftBatch(at, balances, written, same), faces)
+        return await _load(self._users, self._ledger, transfers)
+
+    async def load_confirmed_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        """As `load_context`, but the primary confirms each query by a write to a majority.
+
+        A new primary may answer other reads from an older state, until it has learned which of its
+        data a majority has. Costs three majority writes.
+        """
+        users, ledger = (
+            it.with_options(read_concern=LINEARIZABLE) for it in (self._users, self._ledger)
+        )
+        context = await _load(users, ledger, transfers)
+        return context._replace(confirmed=True)
 
     async def write(self, session: Session, batch: GiftBatch) -> None:
         """Write the whole batch, or raise WriteConflict."""
@@ -74,23 +83,37 @@ class GiftBatchStore:
                 raise WriteConflict
         await self._ranks.add(batch.ranking_changes, session)
 
-    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
-        if not keys:
-            return {}
-        projection = {"content": 1, "answer": 1}
-        rows = await self._ledger.find({"_id": {"$in": [*keys]}}, projection).to_list()
-        return {row["_id"]: StoredEntry(row["content"], row["answer"]) for row in rows}
 
-    async def _same(
-        self, transfers: Sequence[GiftTransfer], now: datetime
-    ) -> dict[tuple[str, str, int, int], JsonObject]:
-        """Answer to the latest identical gift of each possible retry, by fingerprint."""
-        if not transfers:
-            return {}
-        same = {it.fingerprint: _same_gift(it, now) for it in transfers}
-        fields = {"by": 1, "content": 1, "answer": 1}
-        rows = await self._ledger.find({"$or": [*same.values()]}, fields).sort("at", 1).to_list()
-        return {_fingerprint_of(row): row["answer"] for row in rows}
+async def _load(
+    users: Collection, ledger: Collection, transfers: Sequence[GiftTransfer]
+) -> BatchContext:
+    user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+    rows = await users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+    balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
+    faces = {row["_id"]: _face_of(row) for row in rows}
+    at = datetime.now(UTC)
+    written = await _written(ledger, [it.key for it in transfers if it.request_id])
+    same = await _same(ledger, [it for it in transfers if it.may_be_a_retry], at)
+    return BatchContext(GiftBatch(at, balances, written, same), faces)
+
+
+async def _written(ledger: Collection, keys: Sequence[str]) -> dict[str, StoredEntry]:
+    if not keys:
+        return {}
+    rows = await ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1}).to_list()
+    return {row["_id"]: StoredEntry(row["content"], row["answer"]) for row in rows}
+
+
+async def _same(
+    ledger: Collection, transfers: Sequence[GiftTransfer], now: datetime
+) -> dict[tuple[str, str, int, int], JsonObject]:
+    """Answer to the latest identical gift of each possible retry, by fingerprint."""
+    if not transfers:
+        return {}
+    same = {it.fingerprint: _same_gift(it, now) for it in transfers}
+    fields = {"by": 1, "content": 1, "answer": 1}
+    rows = await ledger.find({"$or": [*same.values()]}, fields).sort("at", 1).to_list()
+    return {_fingerprint_of(row): row["answer"] for row in rows}
 
 
 def _face_of(row: Document) -> Face:

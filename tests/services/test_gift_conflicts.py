@@ -8,6 +8,7 @@ import pytest
 
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.journal import JsonObject
+from storage import gift_batches as module
 from tests.support.gift_fixture import (
     GiftFixture,
     count_types,
@@ -175,20 +176,21 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     """A read of the reduced balance also sees the entry: no InsufficientGold."""
     fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
     (other,) = fixture.processes(1)
-    read_written, answers = fixture.process.gift_batches._written, []
+    read_written, answers = module._written, []
 
-    async def read_and_give(keys: Any) -> Any:
+    async def read_and_give(ledger: Any, keys: Any) -> Any:
         monkeypatch.undo()
         if early:
             answers.append(await other.give(fixture.rose("r")))
-        rows = await read_written(keys)
+        rows = await read_written(ledger, keys)
         if not early:
             answers.append(await other.give(fixture.rose("r")))
         return rows
 
-    monkeypatch.setattr(fixture.process.gift_batches, "_written", read_and_give)
+    monkeypatch.setattr(module, "_written", read_and_give)
     answers.append(await fixture.process.give(fixture.rose("r")))
     assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
+    assert "confirmed" not in fixture.process.gift_batches.loaded
     await fixture.check()
 
 

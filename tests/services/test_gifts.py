@@ -94,6 +94,52 @@ async def test_a_gift_without_sufficient_gold_changes_nothing(
 
 @in_room_or_not
 @gen_test
+async def test_gold_that_a_new_primary_does_not_show_yet_can_be_spent(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (9, 0), (0, 0), in_room=in_room)
+    batches, transfer = fixture.process.gift_batches, fixture.rose("r")
+    batches.stale = await batches.load_context([transfer])
+    await fixture.process.ledger_service.grant(transfer.sender, 1, "test", "g", "ops")
+    assert (await fixture.process.give(transfer))["gold"] == 0
+    await fixture.check()
+
+
+@in_room_or_not
+@gen_test
+async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answer(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    """The balance that it left does not suffice for another one."""
+    fixture = await GiftFixture.create(stores, (15, 0), (0, 0), in_room=in_room)
+    batches, transfer = fixture.process.gift_batches, fixture.rose("r")
+    answer = await fixture.process.give(transfer)
+    context = await batches.load_context([transfer])
+    context.batch.written.clear()
+    batches.stale = context
+    assert await fixture.process.give(transfer) == answer
+    assert await fixture.balances() == [(5, 0), (0, 5)]
+
+
+@in_room_or_not
+@gen_test
+async def test_only_refusals_for_lack_of_gold_are_confirmed(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    loaded = fixture.process.gift_batches.loaded
+    await fixture.process.give(fixture.rose("r"))
+    await fixture.process.give(fixture.rose("r"))
+    with pytest.raises(RequestIdReused):
+        await fixture.process.give(fixture.rose("r", num=2))
+    assert set(loaded) == {"as committed"}
+    with pytest.raises(InsufficientGold):
+        await fixture.process.give(fixture.rose("s"))
+    assert loaded[-1] == "confirmed"
+
+
+@in_room_or_not
+@gen_test
 async def test_a_refused_request_can_be_repeated(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (9, 0), (0, 0), in_room=in_room)
     anna, bert = fixture.user_ids

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from core.errors import QLiveError, WriteConflict
 from ledger.gift_batch import StoredEntry
@@ -12,9 +13,9 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, EventReference
 from ledger.ranking import day_of, day_scope, live_scope
 from rooms.members import Person
-from storage.database import Session
+from storage.database import Database, Session
 from storage.gift_batches import BatchContext, GiftBatchStore
-from tests.support.storage import StoresFixture, rose
+from tests.support.storage import NAME, StoresFixture, rose
 
 gen_test = pytest.mark.gen_test(timeout=60)
 HOUR_MS = 3_600_000
@@ -255,6 +256,41 @@ async def test_conflicting_batch_succeeds_when_decided_on_fresh_data(stores: Sto
         await batches.write(context)
     await batches.give(rose(anna, bert, "r"))
     assert await stores.balance(anna) == (15, 0)
+
+
+class ReadConcernSpy(CommandListener):
+    """Keeps the read concern of each find."""
+
+    def __init__(self) -> None:
+        self.levels: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.levels.append(event.command["readConcern"]["level"])
+
+    def succeeded(self, event: object) -> None:
+        pass
+
+    def failed(self, event: object) -> None:
+        pass
+
+
+@gen_test
+async def test_confirmed_context_is_read_only_from_a_primary_that_a_majority_follows(
+    stores: StoresFixture, mongo_uri: str
+) -> None:
+    anna, bert = await stores.create_users((100, 0), (0, 0))
+    transfers = [rose(anna, bert, "r"), rose(anna, bert, repeat_ms=HOUR_MS)]
+    await BatchFixture(stores).give(*transfers)
+    spy = ReadConcernSpy()
+    database = Database(mongo_uri, NAME, [spy])
+    confirmed = await GiftBatchStore(database, stores.rankings).load_confirmed_context(transfers)
+    await database.close()
+    assert spy.levels == ["linearizable"] * 3
+    usual = await BatchFixture(stores).store.load_context(transfers)
+    assert (confirmed.confirmed, usual.confirmed) == (True, False)
+    for name in ("balances", "written", "same"):
+        assert getattr(confirmed.batch, name) == getattr(usual.batch, name)
 
 
 @gen_test

@@ -169,12 +169,20 @@ class RecordingGiftBatchStore(GiftBatchStore):
         super().__init__(database, rankings)
         self.written: list[list[str]] = []
         self.before_write: list[Callable[[], Awaitable[object]]] = []
+        self.loaded: list[str] = []
+        self.stale: BatchContext | None = None
+        """What a new primary would answer after a failover, instead of the present state."""
 
     async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
-        context = await super().load_context(transfers)
+        self.loaded.append("as committed")
+        context = self.stale or await super().load_context(transfers)
         if self.before_write:
             await self.before_write.pop(0)()
         return context
+
+    async def load_confirmed_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        self.loaded.append("confirmed")
+        return await super().load_confirmed_context(transfers)
 
     async def write(self, session: Session, batch: GiftBatch) -> None:
         await super().write(session, batch)
