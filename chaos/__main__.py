@@ -18,10 +18,12 @@ from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import (
     ban,
     crash,
+    failover,
     gold,
     hostile,
     mongodb,
     once,
+    orphans,
     out,
     redis,
     resume,
@@ -41,6 +43,8 @@ SCENARIOS: dict[str, Scenario] = {
     "hostile": hostile.SCENARIO,
     "gold": gold.SCENARIO,
     "once": once.SCENARIO,
+    "failover": failover.SCENARIO,
+    "orphans": orphans.SCENARIO,
     "crash": crash.SCENARIO,
 }
 SEEDS = 20

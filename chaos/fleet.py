@@ -15,6 +15,7 @@ from chaos.mongod import KillableMongod
 from chaos.program import Program
 from chaos.proxy import Proxy
 from chaos.redis_program import find_redis
+from chaos.replica_set import MEMBERS, ReplicaSet
 from chaos.tencent import SharedTencent
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
@@ -62,12 +63,15 @@ class Fleet:
         extra: Mapping[str, str],
         *,
         proxied: bool = True,
+        replicated: bool = False,
         seed: int = 0,
     ) -> None:
-        """`extra`: additional environment variables of the servers."""
+        """`extra`: additional environment variables of the servers; `replicated`: MongoDB has
+        three members, to which the servers connect without a proxy."""
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
+        self.replica_set = ReplicaSet(folder, free_ports(MEMBERS)) if replicated else None
         self.mongo_proxy = Proxy(mongo_port, f"{seed}:mongodb")
         self.redis = _redis(folder, redis_port)
         self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
@@ -85,6 +89,11 @@ class Fleet:
         """The simulated Tencent of a started fleet."""
         assert self._tencent
         return self._tencent
+
+    @property
+    def mongodb(self) -> KillableMongod | ReplicaSet:
+        """The MongoDB that the servers use."""
+        return self.replica_set or self.mongod
 
     @property
     def proxies(self) -> list[Proxy]:
@@ -107,7 +116,7 @@ class Fleet:
         for proxy in self.proxies:
             await proxy.start()
         self.redis.start()
-        await self.mongod.start()
+        await self.mongodb.start()
         for node in self.nodes:
             node.port = node.proxy.port if self._proxied else node.server_port
             log = self.folder / f"server{node.number}.log"
@@ -125,7 +134,7 @@ class Fleet:
         self.redis.release()
         await asyncio.gather(*(node.program.stop() for node in self.nodes))
         await self.redis.stop()
-        await self.mongod.stop()
+        await self.mongodb.stop()
         for proxy in self.proxies:
             await proxy.stop()
         if self._tencent:
@@ -162,7 +171,9 @@ class Fleet:
             **inherited,
             **NO_LIMITS_ENVIRONMENT,
             "QLIVE_SERVER__PORT": str(port),
-            "QLIVE_MONGODB__URI": uri_of(self.mongo_proxy.port),
+            "QLIVE_MONGODB__URI": (
+                self.replica_set.uri if self.replica_set else uri_of(self.mongo_proxy.port)
+            ),
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
             "QLIVE_REDIS__URL": f"redis://127.0.0.1:{self.redis_proxy.port}/0",
             "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",

@@ -75,7 +75,7 @@ async def _check_views(run: Run) -> None:
 
 async def _check_room_logs(run: Run) -> None:
     """Stored events equal the delivered ones."""
-    logs = await run.fleet.mongod.room_logs(run.fleet.database)
+    logs = await run.fleet.mongodb.room_logs(run.fleet.database)
     for (live_id, epoch), log in logs.items():
         delivered = run.timelines.of(live_id, epoch).events
         for row in log:

@@ -6,7 +6,6 @@ from chaos.run import Run
 from ledger.gifts import gift_key
 from storage.database import Database
 from storage.ledger_reconciler import LedgerReconciler
-from storage.replica_set import uri_of
 
 Acknowledged = Mapping[str, str]
 """Giver's user_id by request_id, of every gift that was acknowledged."""
@@ -14,7 +13,7 @@ Acknowledged = Mapping[str, str]
 
 async def audit_gifts(run: Run, acknowledged: Acknowledged) -> int:
     """Add ledger problems and missing gifts to the violations; returns the number of gifts."""
-    database = Database(uri_of(run.fleet.mongod.port), run.fleet.database)
+    database = Database(run.fleet.mongodb.uri, run.fleet.database)
     try:
         for problem in await LedgerReconciler(database).problems():
             run.violations.add("ledger_problem", str(problem))

@@ -16,6 +16,7 @@ class KillableMongod:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
+        self.uri = uri_of(port)
         self._folder = folder
         self._mongod = EmbeddedMongod(folder)
 
@@ -36,13 +37,18 @@ class KillableMongod:
 
     async def room_logs(self, database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
         """Event log of each room by (live_id, epoch), read without a server."""
-        connection = Database(uri_of(self.port), database)
-        try:
-            rows = await connection.collection("rooms").find({}, {"epoch": 1, "log": 1}).to_list()
-        finally:
-            await connection.close()
-        return {(row["_id"], row["epoch"]): [*row["log"].values()] for row in rows}
+        return await room_logs(self.uri, database)
 
     def send_signal(self, number: int) -> None:
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(int((self._folder / "mongod.lock").read_text()), number)
+
+
+async def room_logs(uri: str, database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """Event log of each room by (live_id, epoch)."""
+    connection = Database(uri, database)
+    try:
+        rows = await connection.collection("rooms").find({}, {"epoch": 1, "log": 1}).to_list()
+    finally:
+        await connection.close()
+    return {(row["_id"], row["epoch"]): [*row["log"].values()] for row in rows}

@@ -41,6 +41,7 @@ class RunSize:
     processes: int = 4
     pause: float = 1.0
     proxied: bool = True
+    replicated: bool = False
     gifts_and_renames: bool = True
     rejoins: bool = True
     silence_timeout: float = 40.0
@@ -53,7 +54,14 @@ class Run:
 
     def __init__(self, folder: Path, size: RunSize, seed: int) -> None:
         self.size, self.seed = size, seed
-        self.fleet = Fleet(folder, size.processes, size.settings, proxied=size.proxied, seed=seed)
+        self.fleet = Fleet(
+            folder,
+            size.processes,
+            size.settings,
+            proxied=size.proxied,
+            replicated=size.replicated,
+            seed=seed,
+        )
         self.metrics, self.violations = RunMetrics(), Violations()
         self.timelines = Timelines()
         self.api = ApiClient(self.fleet, self.metrics, self.violations, self.rng("network"))

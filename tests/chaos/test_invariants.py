@@ -28,7 +28,7 @@ class FakeRun:
 
     def __init__(self) -> None:
         self.violations, self.timelines = Violations(), Timelines()
-        self.fleet = SimpleNamespace(database="qlive", mongod=self)
+        self.fleet = SimpleNamespace(database="qlive", mongodb=self)
         self.api = self
         self.rooms = [SimpleNamespace(guests=[SimpleNamespace(name="giver", id="2")])]
         self.gold = GOLD - 15

@@ -12,13 +12,12 @@ from tests.support.api import ApiFixture
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_missing_gift_and_a_wrong_balance_are_found(
-    api: ApiFixture, server: ServerProcess, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess, mongo_uri: str
 ) -> None:
-    monkeypatch.setattr("chaos.ledger_audit.uri_of", lambda _port: mongo_uri)
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     (await give(anna, bert.id, CANDY, request_id="one")).ok()
     fleet = SimpleNamespace(
-        mongod=SimpleNamespace(port=0), database=server.settings.mongodb.database
+        mongodb=SimpleNamespace(uri=mongo_uri), database=server.settings.mongodb.database
     )
     run: Any = SimpleNamespace(fleet=fleet, violations=Violations())
     assert await audit_gifts(run, {"one": anna.id}) == 1

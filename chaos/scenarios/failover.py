@@ -1,0 +1,97 @@
+"""The primary of a replica set steps down, is killed and is suspended, under gifts."""
+
+import asyncio
+import time
+
+from chaos.invariants import check_invariants
+from chaos.ledger_audit import audit_gifts
+from chaos.replica_set import ReplicaSet
+from chaos.report import RunReport, make_report
+from chaos.run import Run, RunSize, started_run
+from chaos.scenario import RunConfig, Scenario
+from chaos.senders import Acknowledged, Sender, gift_price, longest_gap
+
+BEFORE_SECONDS, OBSERVED_SECONDS = 4.0, 14.0
+GOALS = {"step_down": 2.0, "kill": 6.0, "freeze": 10.0}
+"""Seconds without an acknowledged change, by fault."""
+SIZE = RunSize(
+    clients=40,
+    rooms=4,
+    processes=2,
+    pause=0.4,
+    proxied=False,
+    replicated=True,
+    gifts_and_renames=False,
+    rejoins=False,
+)
+
+
+async def failover(config: RunConfig) -> RunReport:
+    """`config.seconds` is divided among the faults; each is repeated for that long."""
+    async with started_run(config.folder, config.size, config.seed) as run:
+        started, acknowledged = time.monotonic(), Acknowledged()
+        await start_senders(run, acknowledged)
+        run.start_load()
+        gaps: dict[str, list[float]] = {fault: [] for fault in GOALS}
+        for _ in range(max(1, round(config.seconds / (len(GOALS) * OBSERVED_SECONDS)))):
+            for fault, found in gaps.items():
+                found.append(round(await _fail_over(run, fault, acknowledged), 2))
+        await run.settle()
+        await check_invariants(run)
+        booked = await audit_gifts(run, acknowledged.givers)
+        report = make_report(
+            run,
+            "failover",
+            time.monotonic() - started,
+            gifts_acknowledged=len(acknowledged.givers),
+            gifts_booked=booked,
+            seconds_without_change=gaps,
+            **{f"{fault}_longest": max(found) for fault, found in gaps.items()},
+        )
+        for fault, limit in GOALS.items():
+            report.require(f"{fault}_longest", limit)
+        return report
+
+
+async def start_senders(run: Run, acknowledged: Acknowledged) -> None:
+    """Each room has a sender with plenty of gold, and one who receives the price of each gift."""
+    price = await gift_price(run)
+    for room in run.rooms:
+        rich, poor = room.guests[-1], room.guests[0]
+        for sender in (
+            Sender(run, room, rich, acknowledged),
+            Sender(run, room, poor, acknowledged, granted=price),
+        ):
+            run.actors.append(asyncio.ensure_future(sender.give_all()))
+
+
+async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> float:
+    """Seconds without an acknowledged change."""
+    replica_set = run.fleet.replica_set
+    assert replica_set
+    await asyncio.sleep(BEFORE_SECONDS)
+    port, since = await replica_set.primary(), time.time()
+    await _inject(replica_set, fault, port)
+    await asyncio.sleep(OBSERVED_SECONDS)
+    changes = [op.acknowledged_at for room in run.rooms for op in room.operations]
+    gap = longest_gap([*acknowledged.at, *changes], since, time.time())
+    await replica_set.resume(port)
+    return gap
+
+
+async def _inject(replica_set: ReplicaSet, fault: str, port: int) -> None:
+    if fault == "step_down":
+        await replica_set.step_down(port)
+    elif fault == "kill":
+        replica_set.kill(port)
+    else:
+        replica_set.freeze(port)
+
+
+SCENARIO = Scenario(
+    failover,
+    "the primary of a replica set steps down, is killed, is suspended",
+    (SIZE, 42),
+    (SIZE, 126),
+    rounds=2,
+)
