@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACES = ("pid", "time")
 """Namespaces in which process ids and start times are counted; containers may have their own."""
 
@@ -46,9 +47,18 @@ class ProcessIdentity:
 
 def _host() -> str:
     """A boot of a machine and the namespaces of this process: never the same for two."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     own = [Path("/proc/self/ns", name) for name in NAMESPACES]
-    return " ".join([boot, *(str(path.readlink()) for path in own if path.is_symlink())])
+    return " ".join([_boot_id(), *(str(path.readlink()) for path in own if path.is_symlink())])
+
+
+def _boot_id() -> str:
+    """The kernel's id of this boot; from the environment in a unit that may not read the file."""
+    try:
+        return BOOT_ID.read_text().strip().replace("-", "")
+    except OSError:
+        if boot_id := os.environ.get("BOOT_ID"):
+            return boot_id
+        raise
 
 
 def _state_and_start(pid: int) -> tuple[str, int]:

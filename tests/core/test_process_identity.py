@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,18 @@ def test_process_of_another_machine_or_boot_is_never_known_to_have_ended(
 def test_process_of_another_user_has_not_ended() -> None:
     first = replace(own(), pid=1, started=module._state_and_start(1)[1])
     assert not first.has_ended(own())
+
+
+def test_boot_is_known_from_the_environment_where_its_file_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """systemd's ProcSubset=pid hides it, and %b in the unit is the same id without dashes."""
+    usual = own()
+    hex_digits = module.BOOT_ID.read_text().strip().replace("-", "")
+    monkeypatch.setattr(module, "BOOT_ID", tmp_path / "hidden")
+    assert ProcessIdentity.own() is None
+    monkeypatch.setenv("BOOT_ID", hex_digits)
+    assert own() == usual
 
 
 def test_process_that_may_not_be_seen_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
