@@ -71,6 +71,7 @@ class ServerProcess:
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
         await context.services.orphaned_transactions.start()
+        await context.database.sessions.prepare()
         gauges.register(context)
         jobs.start_lease_and_bus(self._last_tasks, context)
         jobs.start_jobs(self._jobs, context)

@@ -63,6 +63,10 @@ class SessionPool:
             finally:
                 returned_to.append(session)
 
+    async def prepare(self) -> None:
+        """Make the first sessions available, so that no transaction has to wait for their record."""
+        await self._growth.get()
+
     async def end_doubtful(self) -> None:
         """End the transactions of which this process does not know whether they have ended.
 

@@ -72,7 +72,7 @@ class RankingFixture:
         self, at: datetime, transfer: GiftTransfer, event: EventReference | None = None
     ) -> None:
         """Give a gift as if at that time."""
-        (batch, _) = await self.process.gift_batches.load_context([transfer])
+        batch = (await self.process.gift_batches.load_context([transfer])).batch
         batch.at = at
         batch.give(transfer, event)
         await self.process.gift_batches.run_transaction(
