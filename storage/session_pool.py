@@ -64,7 +64,7 @@ class SessionPool:
                 returned_to.append(session)
 
     async def prepare(self) -> None:
-        """Make the first sessions available, so that no transaction has to wait for their record."""
+        """Make sessions available: the first transactions need not wait for their record."""
         await self._growth.get()
 
     async def end_doubtful(self) -> None:
