@@ -256,6 +256,9 @@ export const words = {
   "refused.too_many": ["太快了，请稍后再试", "Too fast; try again later"],
   "refused.token": ["登录已失效", "Please sign in again"],
   "refused.pay_away": ["支付服务暂时没有回应", "The payment service is unavailable"],
+  "refused.too_many_orders": ["未支付的订单太多，请先支付，或等它们过期", "Too many unpaid orders; pay one, or wait until they expire"],
+  "refused.rate_missing": ["暂时不能送礼，请稍后再试", "Gifts cannot be given at the moment; try again later"],
+  "refused.im_refused": ["聊天服务拒绝了请求，请联系客服", "The chat service refused the request; contact support"],
   "refused.wechat_away": ["微信暂时没有回应", "WeChat is unavailable"],
   "refused.bad_parameter": ["填写的内容不对", "Some input is invalid"],
 };
