@@ -16,10 +16,12 @@ from runtime.listeners import address_of, listen
 class SharedTencent:
     """A login code is valid at every server, and a group exists for every server's relay."""
 
-    def __init__(self, settings: Settings, dev: DevSecrets) -> None:
+    def __init__(self, settings: Settings, dev: DevSecrets, server_address: str = "") -> None:
+        """`server_address` receives pushes and callbacks; without it, nothing does."""
         sockets = listen("127.0.0.1", 0)
-        self.address = f"{address_of('127.0.0.1', sockets)}/sim"
-        self.simulator = make_simulator(settings, dev, "")
+        self.root = address_of("127.0.0.1", sockets)
+        self.address = f"{self.root}/sim"
+        self.simulator = make_simulator(settings, dev, server_address)
         self._http = HTTPServer(simulator_application(self.simulator))
         self._http.add_sockets(sockets)
 

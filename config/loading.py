@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from config.settings import Settings
 
@@ -47,7 +47,10 @@ def wants_json(path: Path, env: Mapping[str, str]) -> bool:
         given = _merged(given, _in_environment(env))
     logging = given.get("logging")
     wanted = logging.get("json") if isinstance(logging, dict) else None
-    return str(wanted).lower() in ("true", "1", "yes", "on", "t", "y")
+    try:
+        return TypeAdapter(bool).validate_python(wanted)
+    except ValidationError:
+        return False
 
 
 def _in_file(path: Path) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """Settings without rate limits, for tests and load generators."""
 
+from collections.abc import Mapping
 from typing import get_args
 
 from handlers.limits import AddressLimit, UserLimit
 
 NO_LIMITS = dict.fromkeys((*get_args(UserLimit), *get_args(AddressLimit)), "0")
 """Section `limits` of the settings; the limits on sockets stay."""
-NO_LIMITS_ENVIRONMENT = {
-    f"QLIVE_LIMITS__{name.upper()}": value for name, value in NO_LIMITS.items()
-}
+
+
+def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that set limits, by name."""
+    return {f"QLIVE_LIMITS__{name.upper()}": value for name, value in values.items()}
+
+
+NO_LIMITS_ENVIRONMENT = limits_environment(NO_LIMITS)

@@ -13,19 +13,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.httpserver import HTTPServer
 
 from chaos.crash.children import ForkServer
 from chaos.crash.exit_plans import ExitPlan
 from chaos.fleet import free_ports
 from chaos.http_client import BASE, ApiResponse
 from chaos.mongod import KillableMongod
+from chaos.tencent import SharedTencent
 from chaos.violations import Violations
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
-from devtools.simulator.factory import make_simulator
-from devtools.simulator_handler import simulator_application
 from runtime.listeners import address_of, listen
 from storage.database import Database
 from storage.replica_set import uri_of
@@ -48,15 +46,13 @@ class CrashEnvironment:
         self.mongod = KillableMongod(memory, free_ports(1)[0])
         self._uri = uri_of(self.mongod.port)
         self.database = Database(self._uri, self.settings.mongodb.database)
-        sockets, simulator_sockets = listen(HOST, 0), listen(HOST, 0)
+        sockets = listen(HOST, 0)
         self.address = address_of(HOST, sockets)
-        self.simulator = make_simulator(self.settings, dev, self.address)
-        self._simulator_server = HTTPServer(simulator_application(self.simulator))
-        self._simulator_server.add_sockets(simulator_sockets)
+        self._tencent = SharedTencent(self.settings, dev, self.address)
+        self.simulator = self._tencent.simulator
         self._sockets = sockets
         variables = self._variables()
-        simulator_address = address_of(HOST, simulator_sockets)
-        self.fork_server = ForkServer(sockets, simulator_address, variables, self.log)
+        self.fork_server = ForkServer(sockets, self._tencent.root, variables, self.log)
         # Tornado's client keeps no connections and, unlike aiohttp, never retries by itself.
         self._http = AsyncHTTPClient(force_instance=True)
 
@@ -67,8 +63,7 @@ class CrashEnvironment:
     async def close(self) -> None:
         self._http.close()
         await self.fork_server.stop()
-        self._simulator_server.stop()
-        await self._simulator_server.close_all_connections()
+        await self._tencent.stop()
         await self.database.close()
         await self.mongod.stop()
         for sock in self._sockets:

@@ -22,7 +22,7 @@ from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from chaos.seated_guest import seat_guest, seconds_until
 from config.sections import LimitsSettings
-from devtools.no_limits import NO_LIMITS
+from devtools.no_limits import NO_LIMITS, limits_environment
 
 ATTACKERS = 5
 PHASES = 3
@@ -32,11 +32,14 @@ CSS_SECONDS = 0.15
 """Latency of the simulated CSS."""
 RATIO, STREAM_SECONDS, TURNOVER_SECONDS = 1.3, 2.0, 60.0
 LIMITS = LimitsSettings()
-DEFAULT_LIMITS = {
-    f"QLIVE_LIMITS__{name.upper()}": f"{rate.per_second:g}/{rate.burst}"
-    for name in NO_LIMITS
-    if (rate := getattr(LIMITS, name))
-} | {"QLIVE_LIMITS__HANDSHAKES_PER_SECOND": str(LIMITS.handshakes_per_second)}
+DEFAULT_LIMITS = limits_environment(
+    {
+        name: f"{rate.per_second:g}/{rate.burst}"
+        for name in NO_LIMITS
+        if (rate := getattr(LIMITS, name))
+    }
+    | {"handshakes_per_second": str(LIMITS.handshakes_per_second)}
+)
 """Other scenarios turn the limits off."""
 SIZE = RunSize(
     clients=300,
