@@ -43,7 +43,7 @@ EXAMPLES = (
     *(LiveSettings().push_domain, LiveSettings().play_domain),
 )
 
-ANYBODY = (
+OPEN_LOGIN = (
     "in development anybody logs in as anybody; set environment: production, or "
     "server.allow_remote_development: true if only trusted people reach this server"
 )
@@ -96,9 +96,9 @@ class Settings(BaseModel):
             return []
         found = []
         if not is_loopback(self.server.host):
-            found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {ANYBODY}")
+            found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {OPEN_LOGIN}")
         if not is_local_mongodb(self.mongodb.uri):
-            found.append(f"mongodb.uri: names another machine, and {ANYBODY}")
+            found.append(f"mongodb.uri: names another machine, and {OPEN_LOGIN}")
         return found
 
     def problems_in_production(self) -> list[str]:
@@ -120,7 +120,7 @@ class Settings(BaseModel):
             found.append("pay.sandbox: must be false in production: sandbox payments move no money")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
-        weak = {name: _weakness(name, value) for name, value in self._own_values().items()}
+        weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
 
     def _insecure_urls(self) -> Iterator[tuple[str, str]]:
@@ -152,7 +152,7 @@ class Settings(BaseModel):
         }
 
 
-def _weakness(name: str, value: str) -> str | None:
+def _problem_of(name: str, value: str) -> str | None:
     if not value:
         return "is missing"
     if value.startswith(DEVELOPMENT) or value in EXAMPLES:

@@ -140,7 +140,7 @@ class Handler(RequestHandler):
             return
         self._limit = limit
         self._limit_key = remote.limit_key(self.remote_ip)
-        self.refuse_for(limits.take_from_address(limit, self._limit_key))
+        self.raise_if_limited(limits.take_from_address(limit, self._limit_key))
 
     def limit_user(self, user_id: str) -> None:
         """Take a token from the user's bucket; RateLimited when there is none."""
@@ -149,10 +149,10 @@ class Handler(RequestHandler):
         limits = self.context.request_limits
         if seconds := limits.take_from_user(self._limit, user_id):
             limits.give_back(self._limit, self._limit_key)
-            self.refuse_for(seconds)
+            self.raise_if_limited(seconds)
 
-    def refuse_for(self, seconds: float) -> None:
-        """Raise RateLimited if there is no token for so long."""
+    def raise_if_limited(self, seconds: float) -> None:
+        """Raise RateLimited unless `seconds` until a token is 0."""
         if seconds:
             self._is_over_limit = True
             raise RateLimited(retry_after=math.ceil(seconds))

@@ -48,7 +48,7 @@ class SessionService:
             await self._enqueue_kick(user_id, even_if_signed_in=True)
         return len(ended)
 
-    async def end_one(self, token: str, user_id: str) -> None:
+    async def end_own(self, token: str, user_id: str) -> None:
         """End the session of this token, at its user's request; its logout can be repeated.
 
         With the last session, IM logs the user out, unless they have logged in again by then.

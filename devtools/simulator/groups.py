@@ -10,7 +10,7 @@ from devtools.simulator.reports import (
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
-STRANGER = "somebody_else"
+STRANGER = "other_owner"
 """Account that owns a taken group."""
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services import group_repairs as module
-from services.group_repairs import EXPECTED_SECONDS, ORDER_AGAIN_SECONDS, GroupRepairs
+from services.group_repairs import EXPECTED_SECONDS, REPEAT_SECONDS, GroupRepairs
 from storage.outbox import OutboxStore
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
@@ -50,7 +50,7 @@ async def test_a_replacement_is_expected_for_some_seconds_and_ordered_again_afte
 ) -> None:
     repairs = GroupRepairs(stores.outbox, clock=clock)
     outcomes = []
-    for seconds in (0, EXPECTED_SECONDS - 1, 1, ORDER_AGAIN_SECONDS - EXPECTED_SECONDS - 1, 1):
+    for seconds in (0, EXPECTED_SECONDS - 1, 1, REPEAT_SECONDS - EXPECTED_SECONDS - 1, 1):
         clock.now += seconds
         is_expected = await repairs.expect_replacement(1, "qlive_a")
         outcomes.append((is_expected, len(await claim_all(stores.outbox.urgent()))))
@@ -66,4 +66,4 @@ async def test_rooms_are_independent_and_a_bounded_number_is_remembered(
     for live_id in (1, 2, 3):
         assert await repairs.expect_replacement(live_id, f"qlive_{live_id}")
     assert len(await claim_all(stores.outbox.urgent())) == 3
-    assert list(repairs._ordered_at) == [2, 3]
+    assert list(repairs._queued_at) == [2, 3]

@@ -23,7 +23,7 @@ from tests.support.stored_rooms import change_room, load_room, open_room, remove
 from tests.support.tencent import Clock
 
 gen_test = pytest.mark.gen_test(timeout=30)
-OTHERS = {"Owner_Account": "somebody_else"}
+OTHERS = {"Owner_Account": "other_owner"}
 
 
 class GroupFixture:

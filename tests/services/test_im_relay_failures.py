@@ -11,7 +11,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from services import im_relay as module
-from services.group_repairs import EXPECTED_SECONDS, ORDER_AGAIN_SECONDS
+from services.group_repairs import EXPECTED_SECONDS, REPEAT_SECONDS
 from services.im_publisher import LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from services.leased_worker import backoff
@@ -191,7 +191,7 @@ async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixtu
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
         assert len(await relays.ordered_replacements()) == 1
-        relays.clock.now += ORDER_AGAIN_SECONDS
+        relays.clock.now += REPEAT_SECONDS
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_postponed()
     assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
