@@ -60,8 +60,8 @@ class Rate(NamedTuple):
 class TokenBuckets:
     """Token buckets by key, which fill as time passes; `now` is the time of any clock.
 
-    Of each bucket that is not full only one number is stored, the time at which it will be. When
-    there are too many, the one used longest ago is forgotten and thereby full.
+    Stores one number per bucket that is not full: when it will be. Beyond `max_buckets` the least
+    recently used one is dropped, and counts as full.
     """
 
     def __init__(self, rate: Rate, max_buckets: int = MAX_BUCKETS) -> None:

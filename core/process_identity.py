@@ -12,8 +12,10 @@ NAMESPACES = ("pid", "time")
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """`host` stands for one boot of one machine and these namespaces; a process id may be used
-    again there, but not together with the same start, which is counted in clock ticks."""
+    """`host`: one boot of one machine, and its namespaces.
+
+    A process id is unique there only together with `started` (clock ticks).
+    """
 
     host: str
     pid: int
@@ -21,7 +23,7 @@ class ProcessIdentity:
 
     @classmethod
     def own(cls) -> Self | None:
-        """This process; None where the system does not tell it, which only Linux does."""
+        """This process; None on systems without /proc."""
         try:
             pid = os.getpid()
             return cls(_host(), pid, _state_and_start(pid)[1])

@@ -153,8 +153,8 @@ class LogoutHandler(Handler):
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
     """A new token and a UserSig.
 
-    The UserSig is signed before the token is issued, which looks whether the user is banned: the
-    kick of a ban that is stored later ends it.
+    The UserSig is signed first: a ban that is stored after `begin` has checked for one also kicks
+    this UserSig.
     """
     context = handler.context
     user_sig = context.tencent.user_sigs.sign(user_id, sig_seconds(handler))

@@ -17,7 +17,10 @@ MAX_IDS = 3
 
 
 class GroupService:
-    """Everything here is safe to repeat, by several processes at once, too."""
+    """Creates, checks and replaces chat groups.
+
+    Every method is idempotent, across processes too.
+    """
 
     def __init__(
         self, groups: RoomGroupStore, keeper: Keeper, im: ImClient, outbox: OutboxStore

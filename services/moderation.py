@@ -80,7 +80,8 @@ class ModerationService:
         """Store the ban, end all sessions, and remove the user from every room.
 
         The user keeps no way to chat: IM ends their UserSigs, and mutes them in the group of the
-        room in which they are. A room muted by an earlier ban is kept.
+        room in which they are. If the user is in no room, the room of an earlier ban
+        stays muted.
         """
         user_id, member = user.user_id, await self._stores.members.get(user.user_id)
         muted_in = member.live_id if member else user.muted_in

@@ -61,7 +61,10 @@ class AuditStore:
         ]
 
     async def delete_before(self, at: datetime, limit: int) -> int:
-        """Delete at most `limit` entries older than `at`, which the `_id` tells; their number."""
+        """Delete at most `limit` entries made before `at` (the time in their `_id`).
+
+        Returns their number.
+        """
         return await delete_some(self._audit, {"_id": {"$lt": ObjectId.from_datetime(at)}}, limit)
 
     async def add_missing_terms(self, limit: int) -> int:

@@ -30,9 +30,9 @@ OPERATION_MS = 3_000
 (core/locks.py), so that requests queued behind it also fail with the error of the database."""
 CONNECT_MS = 2_000
 HEARTBEAT_MS = 1_000
-"""Monitoring interval: how soon a member that was still starting is checked again. A frozen primary
-is given up, and its connections are closed, after CONNECT_MS more, so that the locks of rooms are
-free again when another member has been elected, 4 s after it froze (docs/deploy.md)."""
+"""Interval of monitoring. A frozen primary is given up CONNECT_MS after a missed heartbeat (3 s in
+all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
+then."""
 SLOW_OPERATION_SECONDS = 600
 RETRY_SECONDS = 2.0
 PING_SECONDS = 2.0

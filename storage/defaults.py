@@ -84,7 +84,7 @@ class DefaultRowStore:
 def _stored_before(
     rows: Sequence[Document], defaults: Mapping[str, Document], is_default: IsDefault
 ) -> list[str]:
-    """Names of the defaults that need not be stored in the database of a version before.
+    """Names of the defaults that a database of an earlier version already has.
 
     That version stored them in order and numbered them from 1: the one at position 5 has the number
     5 or, after two starts at once, a higher one. Those before the last one that is found were

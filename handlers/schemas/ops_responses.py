@@ -38,7 +38,7 @@ class OpsUsersResponse(Response):
 
 
 class UserSessionView(Response):
-    """A login that has not ended; `id` does not grant access. `used_at` is up to an hour too early."""
+    """A login that has not ended; `id` grants no access. `used_at` is up to an hour too early."""
 
     model_config = ConfigDict(from_attributes=True)
 
