@@ -37,10 +37,10 @@ async def orphans(config: RunConfig) -> RunReport:
         await failover.start_senders(run, acknowledged)
         run.start_load()
         gaps: dict[str, list[float]] = {place: [] for place in GOALS}
-        orphaned = 0
+        orphaned, rng = 0, run.rng("kill")
         while not all(gaps.values()) or time.monotonic() - started < config.seconds:
             for place, found in gaps.items():
-                orphaned += await _kill(run, database, place)
+                orphaned += await _kill(run, rng, database, place)
                 found.append(round(await _longest_gap_of_a_room(run, place), 2))
         await database.close()
         await run.settle()
@@ -63,30 +63,30 @@ async def orphans(config: RunConfig) -> RunReport:
         return report
 
 
-async def _kill(run: Run, database: Database, place: str) -> int:
+async def _kill(run: Run, rng: random.Random, database: Database, place: str) -> int:
     """Kill one of the servers after some load; returns the transactions that it leaves open.
 
     Nothing tells that it ran on another machine but its record, which is changed to say so.
     """
     await asyncio.sleep(BEFORE_SECONDS)
-    node = run.rng(f"kill{time.time()}").choice(run.fleet.nodes)
+    node = rng.choice(run.fleet.nodes)
     if place == "other_machine":
         await database.collection("processes").update_one(
             {"pid": node.program.pid}, {"$set": {"host": place}}
         )
-    orphaned = await _suspend_within_a_transaction(node, database)
+    orphaned = await _suspend_within_a_transaction(node, rng, database)
     node.kill()
     return orphaned
 
 
-async def _suspend_within_a_transaction(node: Node, database: Database) -> int:
+async def _suspend_within_a_transaction(node: Node, rng: random.Random, database: Database) -> int:
     """Suspend a server until it has open transactions; returns their number, 0 after all tries."""
     for _ in range(TRIES):
         node.program.send_signal(signal.SIGSTOP)
         if count := await _open_transactions(database):
             return count
         node.program.send_signal(signal.SIGCONT)
-        await asyncio.sleep(random.uniform(0.05, 0.15))
+        await asyncio.sleep(rng.uniform(0.05, 0.15))
     return 0
 
 

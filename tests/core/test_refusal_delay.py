@@ -25,5 +25,12 @@ async def test_a_refused_request_waits_unless_too_many_do() -> None:
 
 
 @async_test
-async def test_a_held_request_goes_on_after_the_delay() -> None:
-    await RefusalDelay(0.001, most=1).hold()
+async def test_a_held_request_goes_on_after_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("core.limits.asyncio.sleep", sleep)
+    await RefusalDelay(0.5, most=1).hold()
+    assert slept == [0.5]

@@ -1,4 +1,7 @@
-"""A connection's answers to received frames: bytes in, bytes out, without a server."""
+"""A connection: its answers to received frames, and its join when it had to wait for a slot.
+
+The answers are bytes in, bytes out, without a server.
+"""
 
 import json
 import socket
@@ -12,8 +15,14 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from websockets.protocol import CLIENT, OPEN, Protocol
 
+from core.clock import now_ms
+from core.limits import ConcurrencyLimit
+from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import Connection
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
 from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
+from tests.support.waiting import until
 
 FRAME_BYTES, PER_SECOND = 1000, 10
 PROTOCOL_ERROR, INVALID_PAYLOAD, MESSAGE_TOO_BIG = 1002, 1007, 1009
@@ -148,3 +157,41 @@ async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     assert received == ([(PONG, b"")] * remaining if opcode == PING else [])
     assert is_goodbye(4029, connection.send(ping(0)))
     assert connection.send(ping(1)) == []
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that changes networks reconnects before the server notices the loss."""
+    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_MS", 0)
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)
+    async with full_limit.slot():
+        older = await guest.connect()
+        await until(lambda: full_limit._slots._waiters)
+        server.context.join_limit = ConcurrencyLimit(limit=1)
+        newer = await guest.connect()
+        await newer.next("snapshot")
+    bye = await older.next("bye")
+    assert (bye["code"], bye["reconnect"]) == (4000, True)
+    await newer.send(type="ping", n=1)
+    assert (await newer.next("pong"))["n"] == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_socket_that_waited_for_a_slot_is_not_restarted_by_a_clock_that_is_behind(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets are numbered by the database's clock, not by the server's."""
+    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_MS", 0)
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    await (await guest.connect()).next("snapshot")
+    monkeypatch.setattr(connection_module, "now_ms", lambda: now_ms() - 60_000)
+    server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)
+    async with full_limit.slot():
+        socket = await guest.connect()
+        await until(lambda: full_limit._slots._waiters)
+    assert (await socket.frame())["type"] == "snapshot"
