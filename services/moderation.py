@@ -79,6 +79,7 @@ class ModerationService:
     async def _ban(self, user: User, changes: Mapping[str, Any]) -> User:
         """Store the ban, end all sessions, and remove the user from every room.
 
+        The outbox repeats all that follows the storing, in case that this process dies before.
         The user keeps no way to chat: IM ends their UserSigs, and mutes them in the group of the
         room in which they are. If the user is in no room, the room of an earlier ban
         stays muted.
@@ -87,17 +88,29 @@ class ModerationService:
         muted_in = member.live_id if member else user.muted_in
 
         async def enqueue(session: Session) -> None:
-            await self._enqueue_kick(user_id, session)
+            await self._enqueue_ban(user_id, session)
             await self._enqueue_mute(user_id, muted_in, session)
 
         changes = {**changes, "muted_in": muted_in}
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
         self._im_safety_outbox.nudge()
+        await self._end_presence(user_id)  # at once, although the outbox repeats it
+        return user
+
+    async def enforce_ban(self, user_id: str) -> None:
+        """End all sessions of a banned user and remove them from every room; safe to repeat.
+
+        Does nothing for a user whose ban was lifted meanwhile.
+        """
+        user = await self._stores.users.find(user_id)
+        if user and user.banned:
+            await self._end_presence(user_id)
+
+    async def _end_presence(self, user_id: str) -> None:
         # Before the tokens: sockets are to close with the code of a ban.
         await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
         await self._sessions.revoke(user_id)
         await self._keeper.leave_all(user_id, "banned")
-        return user
 
     async def _lift_ban(self, user: User, changes: Mapping[str, Any]) -> User:
         """Store the end of the ban and undo its mute; the user has to log in again."""
@@ -123,9 +136,11 @@ class ModerationService:
             await self._stores.outbox.add("destroy_group", {"group_id": group_id})
             self._im_outbox.nudge()
 
-    async def _enqueue_kick(self, user_id: str, session: Session) -> None:
-        payload = {"user_id": user_id, "even_if_signed_in": False}
-        await self._stores.outbox.add("kick", payload, session, urgent=True)
+    async def _enqueue_ban(self, user_id: str, session: Session) -> None:
+        """Order `enforce_ban`, and the end of the UserSigs."""
+        add, payload = self._stores.outbox.add, {"user_id": user_id}
+        await add("ban", payload, session, urgent=True, key=user_id)
+        await add("kick", {**payload, "even_if_signed_in": False}, session, urgent=True)
 
     async def _enqueue_mute(self, user_id: str, live_id: int, session: Session) -> None:
         """Mute or unmute, as the database has it by the time of the delivery."""

@@ -1,5 +1,9 @@
-"""Actions of the outbox worker that end a user's access to Tencent IM. All are safe to repeat."""
+"""Actions of the outbox worker that end a user's access, here and to Tencent IM.
 
+All are safe to repeat.
+"""
+
+from collections.abc import Awaitable, Callable
 from math import ceil, inf
 
 from core.clock import now_ms
@@ -12,10 +16,17 @@ from tencent.im import MUTED_FOR_EVER, ImClient
 
 
 def sanction_actions(
-    im: ImClient, users: UserStore, rooms: RoomStore, tokens: TokenStore
+    im: ImClient,
+    users: UserStore,
+    rooms: RoomStore,
+    tokens: TokenStore,
+    enforce_ban: Callable[[str], Awaitable[None]],
 ) -> dict[str, Action]:
     """Bans and sessions are read when the message is delivered, not when it was queued: a later
     change may have overtaken it."""
+
+    async def ban(payload: Payload) -> None:
+        await enforce_ban(payload["user_id"])
 
     async def kick(payload: Payload) -> None:
         """Ends the UserSigs of a user who is banned or has no session, or in any case."""
@@ -39,7 +50,7 @@ def sanction_actions(
             await im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
             sent = room.group_id, until
 
-    return {"kick": kick, "mute": mute}
+    return {"ban": ban, "kick": kick, "mute": mute}
 
 
 def muted_until(user: User, room: Room, now: int) -> float:

@@ -82,7 +82,7 @@ class Services:
         self.im_relay = im_relay
         show_profile = functools.partial(show_in_room, stores, keeper, hub)
         to_im = im_actions(tencent.im, stores.users, groups, show_profile) | sanction_actions(
-            tencent.im, stores.users, stores.rooms, stores.tokens
+            tencent.im, stores.users, stores.rooms, stores.tokens, self._enforce_ban
         )
         to_css = css_actions(tencent.css)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
@@ -159,6 +159,10 @@ class Services:
         self.retention = RetentionSweep(
             stores.job_leases, stores.audit, stores.orders, outbox, retention
         )
+
+    async def _enforce_ban(self, user_id: str) -> None:
+        """For the outbox workers, which are built before `moderation`."""
+        await self.moderation.enforce_ban(user_id)
 
 
 def _providers(tencent: TencentClients) -> Mapping[str, JsapiClient | XpayClient]:

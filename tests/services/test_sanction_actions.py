@@ -38,7 +38,9 @@ class SanctionsFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.stores, self.im = stores, FakeIm()
         im = cast("ImClient", self.im)
-        self.actions = sanction_actions(im, stores.users, stores.rooms, stores.tokens)
+        self.actions = sanction_actions(
+            im, stores.users, stores.rooms, stores.tokens, self._enforce_ban
+        )
         self.live_id, self.user_id, self.group_id = 0, "", ""
 
     async def create(self) -> "SanctionsFixture":
@@ -59,6 +61,9 @@ class SanctionsFixture:
         await self.actions["mute"]({"user_id": self.user_id, "live_id": self.live_id})
         assert {row[:2] for row in self.im.sent} <= {(self.group_id, self.user_id)}
         return [row[2] for row in self.im.sent]
+
+    async def _enforce_ban(self, user_id: str) -> None:
+        self.im.sent.append(("ban", user_id))
 
     async def set_user(self, **fields: Any) -> None:
         await self.stores.users.update(self.user_id, **fields)
