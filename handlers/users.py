@@ -1,5 +1,6 @@
 """Users: login, registration, profiles, current room, logout."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -84,10 +85,12 @@ class UpdateUserinfoHandler(ActiveUserHandler):
     @endpoint(limit="profile", errors=[GenderInUse])
     async def post(self, params: requests.UpdateUserinfoRequest) -> responses.UserInfoResponse:
         changes = params.model_dump(exclude_none=True)
-        user = self.user
+        user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
             user = await self.context.services.profiles.update(user, **changes)
-        return own_profile(self, user)
+        if user.banned:
+            raise AccountBanned
+        return own_profile(user, *signed)
 
 
 class GetUserinfoHandler(ActiveUserHandler):
@@ -100,10 +103,25 @@ class GetUserinfoHandler(ActiveUserHandler):
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
         if params.user_id in (None, self.user.user_id):
-            info = own_profile(self, self.user)
+            info = await self._own_profile()
         else:
             info = public_profile(await self.context.stores.users.get(params.user_id))
         return responses.UserInfoWithRateResponse(**dict(info), rate=rate)
+
+    async def _own_profile(self) -> responses.UserInfoResponse:
+        """Signs a UserSig, then looks at session and ban once more, in the database.
+
+        A kick that IM has carried out before does not end it; one that comes later does.
+        """
+        stores, signed = self.context.stores, sign_own(self)
+        owner_id, user = await asyncio.gather(
+            stores.tokens.user_id_of(self.token), stores.users.get(self.user.user_id)
+        )
+        if user.banned:
+            raise AccountBanned
+        if owner_id is None:
+            raise NotAuthenticated
+        return own_profile(user, *signed)
 
 
 class GetUserStateHandler(ActiveUserHandler):
@@ -166,10 +184,14 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
     }
 
 
-def own_profile(handler: ActiveUserHandler, user: User) -> responses.UserInfoResponse:
+def sign_own(handler: ActiveUserHandler) -> tuple[str, datetime]:
+    """A UserSig of the caller's own and its expiry."""
     seconds = sig_seconds(handler)
-    sig = handler.context.tencent.user_sigs.sign(user.user_id, seconds)
-    expires = datetime.now(UTC) + timedelta(seconds=seconds)
+    sig = handler.context.tencent.user_sigs.sign(handler.user.user_id, seconds)
+    return sig, datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def own_profile(user: User, sig: str, expires: datetime) -> responses.UserInfoResponse:
     return _info(user, sig, expires, user.gold, user.income, user.last_login_time)
 
 

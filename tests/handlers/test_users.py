@@ -7,6 +7,7 @@ import structlog
 
 from rooms.keeper import Keeper
 from runtime.process import ServerProcess
+from storage.users import User
 from tests.support.api import BASE, ApiFixture
 from tests.support.mic import take_seat, user_type
 from tests.support.usersig import decode_usersig
@@ -197,7 +198,59 @@ async def test_new_nickname_is_sent_to_im_in_the_background(
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned_user(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, steps = await api.user("anna", 2), []
+    context = server.context
+    update, sign = context.services.profiles.update, context.tencent.user_sigs.sign
+
+    async def ban_and_update(*args: Any, **changes: Any) -> User:
+        await context.services.moderation.change_user(anna.id, {"banned": True})
+        steps.append("update")
+        return await update(*args, **changes)
+
+    def sign_step(user_id: str, seconds: int) -> str:
+        if user_id == anna.id:
+            steps.append("sign")
+        return sign(user_id, seconds)
+
+    monkeypatch.setattr(context.services.profiles, "update", ban_and_update)
+    monkeypatch.setattr(context.tencent.user_sigs, "sign", sign_step)
+    reply = await anna.post("qlive_user/update_userinfo/", age=30)
+    assert reply.refusal == (403, "banned")
+    assert steps == ["sign", "update"]
+
+
 # ---- get_userinfo
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_cached_token_of_an_ended_session_reads_no_user_sig(api: ApiFixture, db: Any) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    (await anna.get("qlive_user/get_user_state/")).ok()
+    db.tokens.update_many({"user_id": anna.id}, {"$set": {"revoked": True}})
+    (await anna.get("qlive_user/get_userinfo/", user_id=bert.id)).ok()
+    for params in ({}, {"user_id": anna.id}):
+        reply = await anna.get("qlive_user/get_userinfo/", **params)
+        assert reply.refusal == (401, "token")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_user_banned_during_the_request_reads_no_user_sig(
+    api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, catalogue = await api.user("anna", 2), server.context.services.catalogue
+    current = catalogue.current
+
+    async def ban_meanwhile() -> Any:
+        db.users.update_one({"_id": anna.id}, {"$set": {"banned": True}})
+        return await current()
+
+    monkeypatch.setattr(catalogue, "current", ban_meanwhile)
+    reply = await anna.get("qlive_user/get_userinfo/")
+    assert reply.refusal == (403, "banned")
 
 
 @pytest.mark.gen_test(timeout=20)
