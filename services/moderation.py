@@ -1,6 +1,7 @@
 """Removes users from a room, from all rooms, or from hosting; on every process."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from realtime.bus import UserEvicted
@@ -67,16 +68,16 @@ class ModerationService:
         user = await self._stores.users.get(user_id)
         match changes.get("banned"):
             case True:
-                user = await self._ban(user, changes)
+                user = await self._ban(user_id, changes)
             case False:
-                user = await self._lift_ban(user, changes)
+                user = await self._lift_ban(user_id, changes)
             case None if changes:
                 user = await self._stores.users.update(user_id, **changes)
         if changes.get("is_matchmaker") is False:
             await self.retire_matchmaker(user_id)
         return user
 
-    async def _ban(self, user: User, changes: Mapping[str, Any]) -> User:
+    async def _ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store the ban, end all sessions, and remove the user from every room.
 
         The outbox repeats all that follows the storing, in case that this process dies before.
@@ -84,14 +85,13 @@ class ModerationService:
         room in which they are. If the user is in no room, the room of an earlier ban
         stays muted.
         """
-        user_id, member = user.user_id, await self._stores.members.get(user.user_id)
-        muted_in = member.live_id if member else user.muted_in
+        if member := await self._stores.members.get(user_id):
+            changes = {**changes, "muted_in": member.live_id}
 
-        async def enqueue(session: Session) -> None:
+        async def enqueue(session: Session, user: User) -> None:
             await self._enqueue_ban(user_id, session)
-            await self._enqueue_mute(user_id, muted_in, session)
+            await self._enqueue_mute(user_id, user.muted_in, session)
 
-        changes = {**changes, "muted_in": muted_in}
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
         self._im_safety_outbox.nudge()
         await self._end_presence(user_id)  # at once, although the outbox repeats it
@@ -112,17 +112,17 @@ class ModerationService:
         await self._sessions.revoke(user_id)
         await self._keeper.leave_all(user_id, "banned")
 
-    async def _lift_ban(self, user: User, changes: Mapping[str, Any]) -> User:
+    async def _lift_ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store the end of the ban and undo its mute; the user has to log in again."""
-        user_id, muted_in = user.user_id, user.muted_in
 
-        async def enqueue(session: Session) -> None:
-            await self._enqueue_mute(user_id, muted_in, session)
+        async def unmute(session: Session, user: User) -> None:
+            await self._enqueue_mute(user_id, user.muted_in, session)
+            await self._stores.users.update(user_id, session, muted_in=0)
 
-        changes = {**changes, "ban_reason": "", "muted_in": 0}
-        user = await self._stores.users.update_with(user_id, enqueue, **changes)
+        changes = {**changes, "ban_reason": ""}
+        user = await self._stores.users.update_with(user_id, unmute, **changes)
         self._im_safety_outbox.nudge()
-        return user
+        return replace(user, muted_in=0)
 
     async def retire_matchmaker(self, user_id: str) -> None:
         """End the live of a user who may no longer host.

@@ -136,13 +136,19 @@ class UserStore:
         return await self._database.transaction_with_retry(work)
 
     async def update_with(
-        self, user_id: str, in_transaction: Callable[[Session], Awaitable[None]], **fields: Any
+        self,
+        user_id: str,
+        in_transaction: Callable[[Session, User], Awaitable[None]],
+        **fields: Any,
     ) -> User:
-        """As `update`, together with what `in_transaction` writes, atomically."""
+        """As `update`, together with what `in_transaction` writes, atomically.
+
+        It is given the updated user, whose other fields are those of the transaction.
+        """
 
         async def work(session: Session) -> User:
             user = await self.update(user_id, session, **fields)
-            await in_transaction(session)
+            await in_transaction(session, user)
             return user
 
         return await self._database.transaction_with_retry(work)

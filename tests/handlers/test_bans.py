@@ -6,6 +6,7 @@ import pytest
 
 from core.clock import now_ms
 from runtime.process import ServerProcess
+from storage.users import User
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.chat import KICKED, MUTED, OK, chat, commands, until_delivered, user_sig
 from tests.support.mic import take_seat
@@ -191,6 +192,28 @@ async def test_lifted_ban_leaves_a_removal_from_the_same_room_in_force(
     await ban(api, anna, banned=False)
     await until_delivered(server)
     assert 3500 < muted(server, group_id)[anna.id] <= 3601
+
+
+@server_test
+async def test_lifting_undoes_the_mute_of_a_ban_that_is_stored_meanwhile(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    group_id, users = await group_of(anna), server.context.stores.users
+    update_with = users.update_with
+
+    async def ban_before(*args: Any, **fields: Any) -> User:
+        monkeypatch.setattr(users, "update_with", update_with)
+        await ban(api, anna)
+        await until_delivered(server)
+        assert muted(server, group_id).keys() == {anna.id}
+        return await update_with(*args, **fields)
+
+    monkeypatch.setattr(users, "update_with", ban_before)
+    await ban(api, anna, banned=False)
+    await until_delivered(server)
+    assert muted(server, group_id) == {}
 
 
 @server_test
