@@ -1,5 +1,6 @@
 """Ends transactions that killed processes have left open."""
 
+import sys
 from collections.abc import Sequence
 
 import structlog
@@ -33,6 +34,8 @@ class OrphanedTransactions:
 
     async def start(self) -> None:
         """Call once the process has a lease, as it would count as dead without one."""
+        if self._identity is None and sys.platform == "linux":
+            log.warning("process_identity_unknown")
         self._pool.recorder = self._record
         await self.check()
 

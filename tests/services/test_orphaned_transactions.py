@@ -9,8 +9,10 @@ from uuid import uuid4
 
 import pytest
 from pymongo.errors import AutoReconnect
+from structlog.testing import capture_logs
 
 from core.errors import TryAgain
+from core.process_identity import ProcessIdentity
 from storage.database import Database, Session
 from storage.presence import PresenceStore
 from tests.support.orphans import (
@@ -209,3 +211,18 @@ async def test_transaction_in_doubt_is_ended_by_its_own_process(database: Databa
     assert await is_blocked(database)
     await process.orphans.check()
     assert not await is_blocked(database)
+
+
+@orphans_test
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+async def test_process_that_cannot_identify_itself_on_linux_warns_once_at_its_start(
+    database: Database, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    monkeypatch.setattr(ProcessIdentity, "own", lambda: None)
+    monkeypatch.setattr("services.orphaned_transactions.sys.platform", platform)
+    process = await transaction_process(database, "hidden")
+    with capture_logs() as logs:
+        await process.orphans.start()
+        await process.orphans.check()
+    warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+    assert warnings == (["process_identity_unknown"] if platform == "linux" else [])
