@@ -8,10 +8,12 @@ from math import ceil, inf
 
 from core.clock import now_ms
 from rooms.room import Room
+from services.group_repairs import GroupRepairs
 from services.outbox_actions import Action, Payload
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
 from storage.users import User, UserStore
+from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
 
 
@@ -21,6 +23,7 @@ def sanction_actions(
     rooms: RoomStore,
     tokens: TokenStore,
     enforce_ban: Callable[[str], Awaitable[None]],
+    repairs: GroupRepairs,
 ) -> dict[str, Action]:
     """Bans and sessions are read when the message is delivered, not when it was queued: a later
     change may have overtaken it."""
@@ -47,10 +50,23 @@ def sanction_actions(
             until = muted_until(user, room, now_ms())
             if sent == (room.group_id, until):
                 return
-            await im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
+            try:
+                await im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
+            except ImGroupMissing:
+                await _replace_group(repairs, room)
+                return
             sent = room.group_id, until
 
     return {"ban": ban, "kick": kick, "mute": mute}
+
+
+async def _replace_group(repairs: GroupRepairs, room: Room) -> None:
+    """Order a new group for one that IM has dissolved; GroupService orders the mutes for it.
+
+    A room that is not live gets its group, and the mutes with it, when its next live starts.
+    """
+    if room.live:
+        await repairs.replace(room.live_id, room.group_id)
 
 
 def muted_until(user: User, room: Room, now: int) -> float:

@@ -82,7 +82,12 @@ class Services:
         self.im_relay = im_relay
         show_profile = functools.partial(show_in_room, stores, keeper, hub)
         to_im = im_actions(tencent.im, stores.users, groups, show_profile) | sanction_actions(
-            tencent.im, stores.users, stores.rooms, stores.tokens, self._enforce_ban
+            tencent.im,
+            stores.users,
+            stores.rooms,
+            stores.tokens,
+            self._enforce_ban,
+            group_repairs,
         )
         to_css = css_actions(tencent.css)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)

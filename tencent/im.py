@@ -28,6 +28,7 @@ MESSAGE_TOO_LONG = 80002
 GROUP_ALREADY_OWNED = 10025  # the id is in use by the same owner
 GROUP_ID_TAKEN = 10021  # the id is in use by another owner
 GROUP_NOT_FOUND, INVALID_GROUP_ID = 10010, 10015
+GROUP_MISSING_CODES = frozenset({GROUP_NOT_FOUND, INVALID_GROUP_ID})
 GROUP_QUOTA_EXCEEDED = 10036  # the application has as many AVChatRooms as its edition allows
 TRANSIENT_CODES = frozenset(
     {60007, 60011, 60018, 60019, 10006, 10023}  # rate limits
@@ -41,8 +42,7 @@ MISCONFIGURATION_CODES = frozenset(
 )
 REJECTIONS: dict[int, type[ImRejected]] = {
     GROUP_ID_TAKEN: ImGroupTaken,
-    GROUP_NOT_FOUND: ImGroupMissing,
-    INVALID_GROUP_ID: ImGroupMissing,
+    **dict.fromkeys(GROUP_MISSING_CODES, ImGroupMissing),
 }
 
 # Limits in bytes from Tencent's older documentation; newer pages allow more, so these fit both.
@@ -136,7 +136,7 @@ class ImClient:
     async def destroy_group(self, group_id: str) -> None:
         """Dissolves the group; succeeds if it no longer exists."""
         body = {"GroupId": group_id}
-        await self._command("group_open_http_svc/destroy_group", body, accepted={GROUP_NOT_FOUND})
+        await self._command("group_open_http_svc/destroy_group", body, accepted=GROUP_MISSING_CODES)
 
     async def kick(self, user_id: str) -> None:
         """Logs the user out on all devices, and ends every UserSig signed before; a later one
@@ -147,7 +147,8 @@ class ImClient:
     async def forbid_send_msg(self, group_id: str, user_ids: Sequence[str], seconds: int) -> None:
         """Mutes users in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
 
-        It outlasts leaving and rejoining. Succeeds if IM does not know the group or a user.
+        It outlasts leaving and rejoining. Succeeds if IM does not know a user; ImGroupMissing
+        if it does not have the group.
         """
         command = "group_open_http_svc/forbid_send_msg"
         for start in range(0, len(user_ids), MUTED_AT_ONCE):
@@ -156,7 +157,7 @@ class ImClient:
                 "Members_Account": list(user_ids[start : start + MUTED_AT_ONCE]),
                 "MuteTime": min(seconds, MUTED_FOR_EVER),
             }
-            await self._command(command, body, accepted={GROUP_NOT_FOUND, *UNKNOWN_ACCOUNT_CODES})
+            await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
 
     async def send_group_msg(
         self,

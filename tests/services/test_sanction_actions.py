@@ -6,11 +6,13 @@ from typing import Any, cast
 import pytest
 
 from core.clock import now_ms
+from services.group_repairs import GroupRepairs
 from services.sanction_actions import sanction_actions
+from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
 from tests.support.room_builders import ANNA
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import open_room
+from tests.support.stored_rooms import change_room, open_room
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
@@ -37,9 +39,13 @@ class SanctionsFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores, self.im = stores, FakeIm()
-        im = cast("ImClient", self.im)
         self.actions = sanction_actions(
-            im, stores.users, stores.rooms, stores.tokens, self._enforce_ban
+            cast("ImClient", self.im),
+            stores.users,
+            stores.rooms,
+            stores.tokens,
+            self._enforce_ban,
+            GroupRepairs(stores.outbox),
         )
         self.live_id, self.user_id, self.group_id = 0, "", ""
 
@@ -149,3 +155,34 @@ async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:
     assert await fixture.mute() == []
     fixture.user_id, fixture.live_id = known, 999
     assert await fixture.mute() == []
+
+
+@gen_test
+async def test_dissolved_group_is_replaced_if_its_room_is_live(stores: StoresFixture) -> None:
+    fixture = await SanctionsFixture(stores).create()
+    await fixture.remove_until(now_ms() + 60_000)
+
+    async def refuse() -> None:
+        raise ImGroupMissing(10015, "")
+
+    fixture.im.during_next = refuse
+    assert await fixture.mute() == []
+    orders = stores.database.collection("errands").find({"kind": "replace_group"})
+    payload = {"live_id": fixture.live_id, "group_id": fixture.group_id}
+    assert [row["payload"] for row in await orders.to_list()] == [payload]
+
+
+@gen_test
+async def test_group_of_a_room_that_is_not_live_is_left_to_its_next_live(
+    stores: StoresFixture,
+) -> None:
+    fixture = await SanctionsFixture(stores).create()
+    await change_room(stores, fixture.live_id, lambda room: room.close("host"))
+
+    async def refuse() -> None:
+        raise ImGroupMissing(10010, "")
+
+    fixture.im.during_next = refuse
+    assert await fixture.mute() == []
+    orders = stores.database.collection("errands")
+    assert await orders.count_documents({"kind": "replace_group"}) == 0

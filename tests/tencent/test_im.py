@@ -429,10 +429,26 @@ async def test_mute_request_is_as_documented(scripted):
 
 
 @async_test
-@pytest.mark.parametrize("code", [10010, 70107])
-async def test_mute_in_an_unknown_group_or_of_an_unknown_account_is_done(scripted, code):
-    im, _ = scripted(failed(code))
+async def test_mute_of_an_unknown_account_is_done(scripted):
+    im, _ = scripted(failed(70107))
     await im.forbid_send_msg("room_1", ["12345678"], 60)
+
+
+@async_test
+@pytest.mark.parametrize("code", [10010, 10015])
+async def test_mute_in_a_dissolved_group_raises_group_missing(scripted, code):
+    im, _ = scripted(failed(code))
+    with pytest.raises(ImGroupMissing) as rejection:
+        await im.forbid_send_msg("room_1", ["12345678"], 60)
+    assert rejection.value.code == code
+
+
+@async_test
+@pytest.mark.parametrize("code", [10010, 10015])
+async def test_destroying_a_group_that_im_does_not_have_succeeds(scripted, code):
+    im, service = scripted(failed(code))
+    await im.destroy_group("room_1")
+    assert len(service.requests) == 1
 
 
 @async_test
