@@ -33,7 +33,7 @@ class CallbackService:
         self,
         presence: Presence,
         outbox: OutboxStore,
-        css_safety_outbox: OutboxWorker,
+        css_outbox: OutboxWorker,
         groups: RoomGroupStore,
         repairs: GroupRepairs,
         *,
@@ -42,7 +42,7 @@ class CallbackService:
         """`drops_streams`: a stream that belongs to no seat is disconnected."""
         self._presence = presence
         self._outbox = outbox
-        self._css_safety_outbox = css_safety_outbox
+        self._css_outbox = css_outbox
         self._groups = groups
         self._repairs = repairs
         self._drops_streams = drops_streams
@@ -91,7 +91,11 @@ class CallbackService:
 
     async def _drop_stream(self, stream: str) -> None:
         """Disconnect a push to a seat that its user has lost. The push URL is signed for a day, so
-        the user can push again after an earlier disconnect."""
+        the user can push again after an earlier disconnect.
+
+        Not urgent, as users choose how often they push: the room shows only the streams of its
+        seats, and the drop that took this stream away was urgent if the user was removed or banned.
+        """
         if self._drops_streams and STREAM_NAME.fullmatch(stream):
-            await self._outbox.add("drop_stream", {"stream": stream}, urgent=True, key=stream)
-            self._css_safety_outbox.nudge()
+            await self._outbox.add("drop_stream", {"stream": stream}, key=stream)
+            self._css_outbox.nudge()

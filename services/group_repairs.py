@@ -11,7 +11,8 @@ EXPECTED_SECONDS = 15.0  # usually a replacement takes one or two
 MAX_ROOMS = 1000  # remembered; for others a replacement may be queued earlier
 
 ENSURE, REPLACE = "ensure_group", "replace_group"
-GROUP_KINDS = (ENSURE, REPLACE)
+MUTE_AGAIN = "mute_again"  # in a new group
+GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
 """Message kinds of a lane of their own: starting lives must not delay what protects users."""
 
 

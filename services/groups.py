@@ -5,6 +5,7 @@ import structlog
 from core.clock import now_ms
 from rooms.keeper import Keeper
 from rooms.members import Person
+from services.group_repairs import MUTE_AGAIN
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
 from tencent.errors import ImGroupMissing, ImGroupTaken
@@ -42,11 +43,13 @@ class GroupService:
         ServiceUnavailable, ImRejected.
         """
         try:
-            await self._create_at_im(group_id, host)
+            is_new = await self._create_at_im(group_id, host)
         except (ImGroupTaken, ImGroupMissing):
             await self.replace(live_id, group_id)
         else:
-            await self._mark_ready(live_id, group_id)
+            if is_new:
+                await self._mute_removed(live_id)
+            await self._groups.mark_ready(live_id, group_id)
 
     async def replace(self, live_id: int, dissolved: str) -> None:
         """Give the room a new group, unless it no longer has the one that was dissolved.
@@ -60,7 +63,8 @@ class GroupService:
             return
         if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
-        await self._mark_ready(live_id, group_id)
+        await self._mute_removed(live_id)
+        await self._groups.mark_ready(live_id, group_id)
 
     async def _create_planned(
         self, live_id: int, dissolved: str, host: Person, taken: str = "", tries: int = MAX_IDS
@@ -77,12 +81,16 @@ class GroupService:
             return await self._create_planned(live_id, dissolved, host, group_id, tries - 1)
         return group_id
 
-    async def _mark_ready(self, live_id: int, group_id: str) -> None:
-        """Note that the group exists, and mute the room's removed users in it: it may be new."""
-        await self._groups.mark_ready(live_id, group_id)
+    async def _mute_removed(self, live_id: int) -> None:
+        """Order the mutes of the room's removed users in its new group.
+
+        A room may have thousands of them: they use the lane of the groups, so that they delay no
+        kick and no mute of another room.
+        """
         for user_id in (await self._keeper.load(live_id)).active_bans(now_ms()):
             payload, key = {"user_id": user_id, "live_id": live_id}, f"{live_id}:{user_id}"
-            await self._outbox.add("mute", payload, urgent=True, key=key)
+            await self._outbox.add(MUTE_AGAIN, payload, urgent=True, key=key)
 
-    async def _create_at_im(self, group_id: str, host: Person) -> None:
-        await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)
+    async def _create_at_im(self, group_id: str, host: Person) -> bool:
+        """Whether the group is new."""
+        return await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

@@ -8,7 +8,7 @@ from math import ceil, inf
 
 from core.clock import now_ms
 from rooms.room import Room
-from services.group_repairs import GroupRepairs
+from services.group_repairs import MUTE_AGAIN, GroupRepairs
 from services.outbox_actions import Action, Payload
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
@@ -27,9 +27,6 @@ def sanction_actions(
 ) -> dict[str, Action]:
     """Bans and sessions are read when the message is delivered, not when it was queued: a later
     change may have overtaken it."""
-
-    async def ban(payload: Payload) -> None:
-        await enforce_ban(payload["user_id"])
 
     async def kick(payload: Payload) -> None:
         """Ends the UserSigs of a user who is banned or has no session, or in any case."""
@@ -57,7 +54,12 @@ def sanction_actions(
                 return
             sent = room.group_id, until
 
-    return {"ban": ban, "kick": kick, "mute": mute}
+    return {
+        "ban": lambda payload: enforce_ban(payload["user_id"]),
+        "kick": kick,
+        "mute": mute,
+        MUTE_AGAIN: mute,
+    }
 
 
 async def _replace_group(repairs: GroupRepairs, room: Room) -> None:

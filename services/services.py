@@ -149,7 +149,7 @@ class Services:
         self.callbacks = CallbackService(
             realtime.presence,
             outbox,
-            self.css_safety_outbox,
+            self.css_outbox,
             stores.room_groups,
             group_repairs,
             drops_streams=stores.rooms.drops_streams,

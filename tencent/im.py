@@ -78,8 +78,11 @@ class ImClient:
         body = {name: value for name, value in account.items() if value}
         await self._command("im_open_login_svc/account_import", body)
 
-    async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> None:
+    async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
         """Creates an AVChatRoom; idempotent for the same owner, ImGroupTaken for another one.
+
+        Returns whether the group is new, as far as IM says: False, too, if the answer to an earlier
+        try was lost.
 
         An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
         `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first.
@@ -93,20 +96,21 @@ class ImClient:
         if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
         try:
-            await self._create_group(body)
+            return await self._create_group(body)
         except ImGroupTaken:
             # The administrator, who sends the command, is not the owner: look who is.
             if await self._group_owner(group_id) != owner:
                 raise
+            return False
         except ImRejected as error:
             if error.code not in UNKNOWN_ACCOUNT_CODES:
                 raise
             await self.account_import(owner, "", "")
-            await self._create_group(body)
+            return await self._create_group(body)
 
-    async def _create_group(self, body: dict[str, Any]) -> None:
+    async def _create_group(self, body: dict[str, Any]) -> bool:
         command = "group_open_http_svc/create_group"
-        await self._command(command, body, accepted={GROUP_ALREADY_OWNED})
+        return _code(await self._command(command, body, accepted={GROUP_ALREADY_OWNED})) == 0
 
     async def _group_owner(self, group_id: str) -> str:
         """The owner of an existing group, "" if it has none."""

@@ -178,8 +178,24 @@ async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: Grou
     del groups.at_im[group_id]
     await groups.service.replace(live_id, group_id)
     (message,) = await outbox.find().to_list()
-    assert (message["kind"], message["state"]) == ("mute", "urgent")
+    assert (message["kind"], message["state"]) == ("mute_again", "urgent")
     assert message["payload"] == {"user_id": BERT.user_id, "live_id": live_id}
+
+
+@gen_test
+@pytest.mark.parametrize("dissolved", [False, True])
+async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created(
+    groups: GroupFixture, *, dissolved: bool
+) -> None:
+    live_id, group_id = await groups.live()
+    await remove_user(groups.stores, live_id, BERT, now_ms() + 60_000)
+    outbox = groups.stores.database.collection("errands")
+    await outbox.delete_many({})
+    if dissolved:
+        del groups.at_im[group_id]
+    await groups.service.ensure(live_id, group_id)
+    kinds = [message["kind"] for message in await outbox.find().to_list()]
+    assert kinds == ["mute_again"] * dissolved
 
 
 @gen_test

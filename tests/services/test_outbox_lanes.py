@@ -165,3 +165,21 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     tencent.release()
     await until(lambda: is_empty(outbox))
     assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]
+
+
+@server_test
+async def test_mute_of_a_removed_user_does_not_wait_for_the_mutes_of_a_new_group(
+    server: ServerProcess, api: ApiFixture, tencent: SlowTencent
+) -> None:
+    host = await api.host()
+    guest, other = await api.guest("bert", 1, host.live_id), await api.user("carl", 1)
+    tencent.holds = {other.id}
+    outbox = server.context.stores.outbox
+    for _ in range(BACKLOG):
+        again = {"user_id": other.id, "live_id": host.live_id}
+        await outbox.add("mute_again", again, urgent=True)
+    server.context.services.group_outbox.nudge()
+    await until(lambda: len(tencent.received("forbid_send_msg", other.id)) >= CONCURRENCY)
+    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=guest.id)).ok()
+    await until(lambda: tencent.received("forbid_send_msg", guest.id))
+    tencent.release()

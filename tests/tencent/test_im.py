@@ -124,8 +124,8 @@ async def test_group_without_a_name_is_named_after_its_id(scripted):
 async def test_creating_a_group_again_succeeds_for_its_owner_only(im, simulator):
     for owner in ("host1", "host2"):
         await im.account_import(owner, "", "")
-    await im.create_group("room_1", "a", "host1", "")
-    await im.create_group("room_1", "a", "host1", "")
+    assert await im.create_group("room_1", "a", "host1", "")
+    assert not await im.create_group("room_1", "a", "host1", "")
     with pytest.raises(ImGroupTaken) as rejection:
         await im.create_group("room_1", "a", "host2", "")
     assert rejection.value.code == 10021
@@ -136,7 +136,7 @@ async def test_creating_a_group_again_succeeds_for_its_owner_only(im, simulator)
 async def test_a_group_in_use_is_ours_if_it_belongs_to_the_host(scripted):
     info = {"GroupId": "room_1", "ErrorCode": 0, "Owner_Account": "host1"}
     im, service = scripted(failed(10021), {**SUCCESS, "GroupInfo": [info]})
-    await im.create_group("room_1", "a", "host1", "")
+    assert not await im.create_group("room_1", "a", "host1", "")
     assert service.requests[1].path == "/v4/group_open_http_svc/get_group_info"
     assert json_body(service.requests[1]) == {"GroupIdList": ["room_1"]}
 
