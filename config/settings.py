@@ -56,6 +56,8 @@ PAY_KEYS = {
     "xpay": {"content_key", "offer_id", "app_key", "push_token", "push_aes_key"},
 }
 """Payment settings that production requires, by provider."""
+PAY_SECRETS = {"private_key", "apiv3_key", "app_key", "push_token", "push_aes_key"}
+"""Checked if set, whatever the provider: orders of both may be open."""
 
 
 class Settings(BaseModel):
@@ -132,12 +134,15 @@ class Settings(BaseModel):
                 yield f"{name}.api_base", "since our keys and users' data are sent to it"
 
     def _own_values(self) -> dict[str, str]:
-        """Every setting that production has to set, by name; an empty app list counts as one."""
+        """Every setting that production has to set, and every payment secret that is set, by name;
+        an empty app list counts as one."""
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
         live = self.live.model_dump(exclude={"url_seconds", "api_base"})
-        pay = self.pay.model_dump(include=PAY_KEYS[self.pay.provider])
+        required = PAY_KEYS[self.pay.provider]
+        pay = self.pay.model_dump(include=required | PAY_SECRETS)
+        pay = {name: value for name, value in pay.items() if value or name in required}
         auth = {"auth.sealing_key": self.auth.sealing_key} if self.pay.provider == "xpay" else {}
         return {
             "server.public_url": self.server.public_url,

@@ -301,6 +301,23 @@ def test_virtual_payment_refuses_weak_secrets(name: str, value: str, problem: st
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "value", "problem"),
+    [
+        (PRODUCTION, "PAY__APP_KEY", "1", "pay.app_key: has fewer than 16 characters"),
+        (PRODUCTION, "PAY__PUSH_TOKEN", "1", "pay.push_token: has fewer than 16 characters"),
+        (PRODUCTION, "PAY__PUSH_AES_KEY", "A" * 43, "pay.push_aes_key: is easy to guess"),
+        (XPAY, "PAY__APIV3_KEY", "ab" * 16, "pay.apiv3_key: is easy to guess"),
+        (XPAY, "PAY__PRIVATE_KEY", "1", "pay.private_key: must be a private key as PEM text"),
+    ],
+)
+def test_production_refuses_weak_secrets_of_the_other_payment_provider(
+    settings: dict[str, str], name: str, value: str, problem: str
+) -> None:
+    (found,) = problems(settings | {f"QLIVE_{name}": value})
+    assert found.startswith(problem)
+
+
 def test_a_weak_secret_is_not_in_the_message() -> None:
     (found,) = problems(PRODUCTION | {"QLIVE_OPS__TOKEN": "geheim"})
     assert "geheim" not in found
