@@ -7,13 +7,14 @@ from typing import Any, get_args
 
 import pytest
 from structlog.testing import capture_logs
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from config.sections import LimitsSettings
 from core.limits import TokenBuckets
 from handlers.limits import ADDRESS_FACTOR, AddressLimit, UserLimit
 from handlers.openapi.endpoints import endpoints
 from handlers.ops.base import OperatorHandler
-from handlers.remote import limit_key
+from handlers.remote import limit_key, remote_ip
 from handlers.routes import ROUTES
 from handlers.webhooks.base import WebhookHandler
 from handlers.websocket.handshake import RoomSocketHandler
@@ -114,6 +115,28 @@ def test_an_ipv6_network_of_one_customer_shares_a_bucket(
     first: str, second: str, *, is_shared: bool
 ) -> None:
     assert (limit_key(first) == limit_key(second)) is is_shared
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5555", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("203.0.113.9, 192.0.2.1:5555, 10.0.0.1:80", "192.0.2.1"),
+        ("unknown:80", "unknown:80"),
+    ],
+)
+def test_port_that_a_proxy_adds_to_an_address_is_ignored(forwarded: str, address: str) -> None:
+    headers = HTTPHeaders({"X-Forwarded-For": forwarded})
+    connection: Any = SimpleNamespace(
+        context=SimpleNamespace(remote_ip="10.0.0.1", protocol="http")
+    )
+    line = RequestStartLine("GET", "/", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=line, headers=headers, connection=connection)
+    assert remote_ip(request, {"10.0.0.1"}) == address
 
 
 @async_test
