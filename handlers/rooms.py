@@ -136,7 +136,8 @@ class RemoveUserHandler(ActiveUserHandler):
 class LiveEndHandler(ActiveUserHandler):
     """End the live, as its host; all members are removed."""
 
-    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
+    # Not room_change: a host can end the live whatever they did before, and it ends only once.
+    @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def post(self, params: requests.LiveRequest) -> responses.OkResponse:
         user_id = self.user.user_id
         await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)

@@ -155,6 +155,14 @@ async def test_apply_and_refuse_in_a_loop_are_refused_after_the_burst(
 
 
 @async_test
+async def test_host_can_end_the_live_after_too_many_changes(api: ApiFixture) -> None:
+    host = await api.host()
+    entered = await statuses(CHANGES, host, "qlive_room/matchmaker_enter/")
+    assert entered[-1] == 429
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+
+
+@async_test
 async def test_nickname_changes_in_a_loop_are_refused_and_not_stored(
     api: ApiFixture, db: Any
 ) -> None:
