@@ -130,7 +130,7 @@ def test_an_ipv6_network_of_one_customer_shares_a_bucket(
     ],
 )
 def test_port_that_a_proxy_adds_to_an_address_is_ignored(forwarded: str, address: str) -> None:
-    headers = HTTPHeaders({"X-Forwarded-For": forwarded})
+    headers = HTTPHeaders({"Host": "qlive.example", "X-Forwarded-For": forwarded})
     connection: Any = SimpleNamespace(
         context=SimpleNamespace(remote_ip="10.0.0.1", protocol="http")
     )
