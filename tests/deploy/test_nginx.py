@@ -298,22 +298,6 @@ async def test_a_flood_with_one_token_gets_429_and_other_tokens_do_not(
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_changes_of_a_room_with_one_token_are_limited_for_all_workers_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upstream, path = ClosingUpstream(OK), f"{BASE}qlive_room/apply_micro/"
-    async with (
-        upstream.running() as port,
-        nginx_in_front(tmp_path, port, port, monkeypatch, {}) as (_, front_api),
-    ):
-        anna = await statuses(front_api, path, ANNA, count=20)
-        assert anna.count(200) in (13, 14), "the burst, and at most one more in this time"
-        assert await statuses(front_api, f"{BASE}qlive_room/put_out/", ANNA) == [200] * 5
-        assert await statuses(front_api, path, BERT) == [200] * 5
-        assert await statuses(front_api, path) == [200] * 5, "without a token"
-
-
-@pytest.mark.gen_test(timeout=30)
 async def test_the_bursts_as_shipped_stop_a_flood_and_no_normal_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
