@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from bench.fixtures import no_room
 from bench.report import BenchmarkReport, ratios
-from core.locks import NamedLocks
 from realtime.bus import LocalBus
 from realtime.hub import Hub
 from rooms.keeper import Keeper
@@ -41,7 +40,7 @@ async def _workloads(database: Database) -> tuple[Workload, Workload]:
     outbox = OutboxStore(database)
     rooms = RoomStore(database, members, CounterStore(database), outbox, drops_streams=False)
     await members.make_indexes()
-    keeper = Keeper(rooms, Hub(rooms, no_room, LocalBus()), NamedLocks())
+    keeper = Keeper(rooms, Hub(rooms, no_room, LocalBus()))
     plain = database.collection("plain")
     guests = []
     for n in range(ROOMS):

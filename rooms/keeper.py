@@ -1,25 +1,33 @@
-"""The only path that changes a room: load, decide, guarded write, publish."""
+"""The only path that changes a room: load, decide, guarded write, publish.
+
+Changes of one room that arrive while an earlier one is being saved are decided together, on one
+loaded room, and saved by one write. A change that finds the room idle waits for nothing.
+"""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from core.batching import QUEUE_SECONDS, RequestBatcher
 from core.clock import now_ms
 from core.errors import TryAgain, WriteConflict
-from core.locks import NamedLocks
+from rooms.changes import Change, Failed, Outcome, Preparation, decide, groups
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 
 T = TypeVar("T")
+R = TypeVar("R")
 C = TypeVar("C")
-InTransaction = Callable[[Any, C], Awaitable[None]]
-"""Writes committed atomically with the room; arguments: the store's transaction, and what `prepare`
-returned."""
+AnyChange = Change[Any, Any, Any]
+AddWrites = Callable[[Any], None]
+"""Adds writes that are committed atomically with the room's."""
 
+MAX_BATCH = 32
+"""Changes of one room in one write."""
 RETRY_TIMEOUT_SECONDS = 2.0
 MAX_REMOVE_ATTEMPTS = 5
 """Attempts to remove a user who keeps entering other rooms."""
@@ -35,7 +43,7 @@ class RoomStorage(Protocol):
         self,
         room: Room,
         events: Sequence[NumberedEvent],
-        in_transaction: Callable[[Any], Awaitable[None]] | None,
+        add_writes: Sequence[AddWrites] = (),
     ) -> None:
         """Write the whole change atomically, or raise WriteConflict; majority-acknowledged."""
 
@@ -59,69 +67,56 @@ class RoomListener(Protocol):
 
 
 class Keeper:
-    """Applies rules to rooms under a lock, with optimistic writes and retries."""
+    """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStorage, listener: RoomListener, locks: NamedLocks) -> None:
+    def __init__(
+        self,
+        storage: RoomStorage,
+        listener: RoomListener,
+        *,
+        max_batch: int = MAX_BATCH,
+        queue_seconds: float = QUEUE_SECONDS,
+    ) -> None:
+        """`queue_seconds`: longest wait for the batches before."""
         self._storage = storage
         self._listener = listener
-        self._locks = locks
+        self._batcher: RequestBatcher[AnyChange, Outcome] = RequestBatcher(
+            self._change_batch, max_batch, queue_seconds
+        )
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""
 
-    async def change(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+    async def change(
+        self, live_id: int, rule: Callable[[Room], T], *user_ids: str, alone: bool = False
+    ) -> T:
         """Apply `rule` to the room and return what it returns.
 
         An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
-        memberships the rule reads. RoomNotFound, TryAgain.
+        memberships the rule reads; `alone` keeps the change out of batches. RoomNotFound, TryAgain.
         """
-
-        async def no_context() -> None:
-            return None
 
         def apply(room: Room, _context: None) -> T:
             return rule(room)
 
-        return await self.change_prepared(live_id, no_context, apply, *user_ids)
+        change: Change[None, None, T] = Change(apply, user_ids, alone=alone)
+        result: T = (await self._batcher.submit(live_id, change)).get()
+        return result
 
     async def change_prepared(
         self,
         live_id: int,
-        prepare: Callable[[], Awaitable[C]],
+        preparation: Preparation[R, C],
+        request: R,
         rule: Callable[[Room, C], T],
         *user_ids: str,
-        in_transaction: InTransaction[C] | None = None,
     ) -> T:
-        """As `change`, with data that `prepare` reads under the room's lock.
+        """As `change`, with data that `preparation` reads for the requests of a whole batch.
 
-        `prepare` runs after the room has been loaded. Its result is passed to the rule and to
-        `in_transaction`, which writes in the room's transaction, only if the rule has added events.
         A WriteConflict repeats everything on the new state, for at most RETRY_TIMEOUT_SECONDS.
         """
-        async with self._locks.hold(f"room:{live_id}"):
-            deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
-            while True:
-                loaded_at = now_ms()
-                room = await self._load(live_id, user_ids)
-                room.expire(loaded_at)
-                room.read_at = room.read_at or loaded_at  # unknown without users' memberships
-                context = await prepare()
-                expiry_events = len(room.events)
-                result = rule(room, context)
-                if not room.changed:
-                    self._evict(room)
-                    return result
-                if room.split:  # the user entered another room meanwhile: a retry would not help
-                    raise TryAgain
-                # `in_transaction` belongs to the rule's events; expiry alone does not run it.
-                writes = in_transaction if len(room.events) > expiry_events else None
-                try:
-                    await self._save(room, _bind(writes, context))
-                    return result
-                except WriteConflict:
-                    self.conflict_retries += 1
-                    if time.monotonic() > deadline:
-                        raise TryAgain from None
-                    await asyncio.sleep(random.uniform(0.001, 0.02))
+        change = Change(rule, user_ids, preparation, request)
+        result: T = (await self._batcher.submit(live_id, change)).get()
+        return result
 
     async def load(self, live_id: int, *user_ids: str) -> Room:
         """The stored room; changes to it are not saved. RoomNotFound."""
@@ -133,19 +128,19 @@ class Keeper:
         Everything is checked before they leave the other room; HostIsLive if they host it.
         """
         user_id = person.user_id
-        (await self.load(live_id, user_id)).enter(person, now_ms())
         member = await self._storage.membership_of(user_id)
         if member and member.live_id != live_id:
+            (await self.load(live_id, user_id)).enter(person, now_ms())
             if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
             await self.leave_all(user_id, but=live_id)
 
-        def add_member(room: Room) -> Room:
+        def add_member(room: Room) -> tuple[Room, bool]:
             room.enter(person, now_ms())
-            return room
+            return room, user_id in room.joined
 
-        room = await self.change(live_id, add_member, user_id)
-        if room.joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
+        room, joined = await self.change(live_id, add_member, user_id)
+        if joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
             # Entering writes the membership only, so a concurrent ban is no WriteConflict.
             await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
             raise RemovedFromRoom
@@ -182,11 +177,57 @@ class Keeper:
             raise RoomNotFound
         return room
 
-    async def _save(
-        self, room: Room, in_transaction: Callable[[Any], Awaitable[None]] | None
-    ) -> None:
+    async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Outcome]:
+        outcomes: dict[AnyChange, Outcome] = {}
+        for group in groups(changes):
+            try:
+                outcomes |= await self._change_group(live_id, group)
+            except Exception as error:  # noqa: BLE001 - raised to the callers of this group
+                outcomes |= dict.fromkeys(group, Outcome(error=error))
+        return [outcomes[change] for change in changes]
+
+    async def _change_group(
+        self, live_id: int, changes: list[AnyChange]
+    ) -> dict[AnyChange, Outcome]:
+        """Decide and save changes together; all of them again after a WriteConflict."""
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
+        failed: dict[AnyChange, Outcome] = {}
+        while pending := [change for change in changes if change not in failed]:
+            try:
+                decided = await self._decide_and_save(live_id, pending)
+            except WriteConflict:
+                self.conflict_retries += 1
+                if time.monotonic() > deadline:
+                    raise TryAgain from None
+                await asyncio.sleep(random.uniform(0.001, 0.02))
+                continue
+            if not isinstance(decided, Failed):
+                return decided | failed
+            failed[decided.change] = Outcome(error=decided.error)
+        return failed
+
+    async def _decide_and_save(
+        self, live_id: int, changes: list[AnyChange]
+    ) -> dict[AnyChange, Outcome] | Failed:
+        loaded_at = now_ms()
+        user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
+        room = await self._load(live_id, tuple(user_ids))
+        room.expire(loaded_at)
+        room.read_at = room.read_at or loaded_at  # unknown in a store without a clock
+        contexts = await _prepare(changes)
+        decided = decide(room, changes, contexts)
+        if isinstance(decided, Failed):
+            return decided
+        outcomes, writing = decided
+        if room.changed:
+            await self._save(room, [_bound(it, contexts[it]) for it in writing])
+        else:
+            self._evict(room)
+        return outcomes
+
+    async def _save(self, room: Room, add_writes: Sequence[AddWrites]) -> None:
         events = room.numbered(now_ms())
-        await self._storage.save(room, events, in_transaction)
+        await self._storage.save(room, events, add_writes)
         self._listener.publish(room.live_id, events)
         if room.joined or room.gone or room.roles:
             self._listener.mark_audience_changed(room.live_id)
@@ -203,9 +244,18 @@ class Keeper:
             self._listener.evict(room.live_id, user_id, number, banned_until_left=banned_until_left)
 
 
-def _bind(
-    in_transaction: InTransaction[C] | None, context: C
-) -> Callable[[Any], Awaitable[None]] | None:
-    if in_transaction is None:
-        return None
-    return lambda tx: in_transaction(tx, context)
+async def _prepare(changes: Sequence[AnyChange]) -> dict[Preparation[Any, Any], Any]:
+    """What the preparations of these changes read, each asked once for all its requests."""
+    requests: dict[Preparation[Any, Any], list[Any]] = {}
+    for change in changes:
+        if change.preparation:
+            requests.setdefault(change.preparation, []).append(change.request)
+    return {preparation: await preparation.read(asked) for preparation, asked in requests.items()}
+
+
+def _bound(preparation: Preparation[Any, C], context: C) -> AddWrites:
+    def add(batch: Any) -> None:
+        if preparation.write:
+            preparation.write(batch, context)
+
+    return add

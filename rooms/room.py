@@ -128,8 +128,7 @@ class Room(RoomState):
             self._end_application(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
-            self.gone.add(user_id)
-            self.roles.pop(user_id, None)
+            self._remove_membership(user_id)
         else:
             self.not_present.add(user_id)
 

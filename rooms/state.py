@@ -227,9 +227,26 @@ class RoomState:
         self._add_event("micro_refuse", data)
 
     def _add_member(self, member: Member) -> None:
-        self.members[member.user_id] = self.joined[member.user_id] = member
+        user_id = member.user_id
+        self.members[user_id] = self.joined[user_id] = member
+        self.banned_until_left.discard(user_id)
+        if user_id in self.gone:  # left and back in one batch: the sockets of before still close
+            self.gone.discard(user_id)
+            self.not_present.add(user_id)
+
+    def _remove_membership(self, user_id: str) -> None:
+        del self.members[user_id]
+        self.roles.pop(user_id, None)
+        is_new, seen = self.joined.pop(user_id, None), self.seen.get(user_id)
+        if is_new and (seen is None or seen.live_id != self.live_id):
+            self.not_present.add(user_id)  # entered in the same batch: nothing is stored yet
+        else:
+            self.gone.add(user_id)
 
     def _set_role(self, user_id: str, role: Role) -> None:
+        if joining := self.joined.get(user_id):
+            self.members[user_id] = self.joined[user_id] = replace(joining, role=role)
+            return
         self.roles[user_id] = role
         if member := self.members.get(user_id):
             self.members[user_id] = replace(member, role=role)

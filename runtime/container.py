@@ -55,7 +55,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     hub = Hub(stores.rooms, room_access.load_room, bus, _fanout(settings, metrics))
     group_repairs = GroupRepairs(stores.outbox)
     im_relay = _im_relay(settings, stores, tencent, group_repairs)
-    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay), locks)
+    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay))
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
         stores,

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from core.batching import RequestBatcher
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
 from ledger.gifts import GiftTransfer
 from ledger.journal import EventReference, JsonObject
+from rooms.changes import Preparation
 from rooms.events import GiftEvent
 from rooms.keeper import Keeper
 from rooms.members import Face
@@ -20,9 +20,7 @@ from services.ledger import LockUsers
 from storage.errors import GiftNotFound, UserNotFound
 from storage.gift_batches import BatchContext, GiftBatchStore
 from storage.members import MemberStore
-
-MAX_BATCH = 32
-"""Maximum number of gifts in one transaction."""
+from storage.write_batch import WriteBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +36,24 @@ class GiftRequest:
 
 
 LoadContext = Callable[[Sequence[GiftTransfer]], Awaitable[BatchContext]]
-Outcome = JsonObject | QLiveError | None
-"""None: the two users are not both in the room, and nothing was given."""
 
 
-class UnconfirmedRefusal(Exception):
+class UnconfirmedRefusal(QLiveError):
     """A gift would be refused as insufficient_gold; decide again on confirmed data."""
+
+
+class GiftChange(NamedTuple):
+    """A gift as a change of a room; `confirm`: decide it on confirmed data."""
+
+    transfer: GiftTransfer
+    confirm: bool
 
 
 class GiftService:
     """Gives gifts, idempotently by request_id.
 
-    Requests that wait for the lock of one room are batched into one transaction, each accepted or
-    refused on its own. A repeated request_id returns the stored answer.
+    In a room, a gift is a change of the room, which the keeper batches with others. A repeated
+    request_id returns the stored answer.
     """
 
     def __init__(
@@ -60,17 +63,14 @@ class GiftService:
         keeper: Keeper,
         hold: LockUsers,
         catalogue: CatalogueService,
-        max_batch: int = MAX_BATCH,
     ) -> None:
-        """`hold` locks users within the process, `max_batch` is the maximum batch size."""
+        """`hold` locks users within the process."""
         self._batches = batches
         self._members = members
         self._keeper = keeper
         self._hold = hold
         self._catalogue = catalogue
-        self._rooms: RequestBatcher[GiftRequest, Outcome] = RequestBatcher(
-            self._give_in_room, max_batch
-        )
+        self._preparation = Preparation(self._load_context, self._add_writes)
 
     async def send(
         self,
@@ -114,34 +114,33 @@ class GiftService:
         live_id = await self._members.shared(*request.user_ids)
         answer = None
         if live_id is not None:
-            answer = _answer_of(await self._rooms.submit(live_id, request))
+            try:
+                answer = await self._give_in_room(live_id, request, confirm=False)
+            except UnconfirmedRefusal:
+                answer = await self._give_in_room(live_id, request, confirm=True)
         return answer or await self._give_outside(request)
 
-    async def _give_in_room(self, live_id: int, requests: Sequence[GiftRequest]) -> list[Outcome]:
-        """Decide and write a batch; refusals for lack of gold are confirmed first."""
-        try:
-            return await self._give_batch(live_id, requests, self._batches.load_context)
-        except UnconfirmedRefusal:
-            return await self._give_batch(live_id, requests, self._batches.load_confirmed_context)
-
-    async def _give_batch(
-        self, live_id: int, requests: Sequence[GiftRequest], load: LoadContext
-    ) -> list[Outcome]:
-        """Decide a batch, and write it together with the room in one transaction."""
-        user_ids = dict.fromkeys(user_id for request in requests for user_id in request.user_ids)
-
-        async def prepare() -> BatchContext:
-            return await load([request.transfer for request in requests])
-
-        def decide(room: Room, context: BatchContext) -> list[Outcome]:
-            return [_decide(room, context, request) for request in requests]
-
-        async def write(tx: Any, context: BatchContext) -> None:
-            await self._batches.write(tx, context.batch)
-
-        return await self._keeper.change_prepared(
-            live_id, prepare, decide, *user_ids, in_transaction=write
+    async def _give_in_room(
+        self, live_id: int, request: GiftRequest, *, confirm: bool
+    ) -> JsonObject | None:
+        """Give a gift with its room event; None if the two users are not both in the room."""
+        answer: JsonObject | None = await self._keeper.change_prepared(
+            live_id,
+            self._preparation,
+            GiftChange(request.transfer, confirm),
+            lambda room, context: _give_in_room(room, context, request),
+            *request.user_ids,
         )
+        return answer
+
+    async def _load_context(self, gifts: Sequence[GiftChange]) -> BatchContext:
+        """One context for all gifts of a batch, which change the same balances."""
+        confirm = any(gift.confirm for gift in gifts)
+        load = self._batches.load_confirmed_context if confirm else self._batches.load_context
+        return await load([gift.transfer for gift in gifts])
+
+    def _add_writes(self, writes: WriteBatch, context: BatchContext) -> None:
+        self._batches.add_writes(writes, context.batch)
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
@@ -168,18 +167,17 @@ class GiftService:
         return await self._batches.run_transaction(work)
 
 
-def _decide(room: Room, context: BatchContext, request: GiftRequest) -> Outcome:
-    """Decide one gift of a batch; adds a room event if it is given now."""
+def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
+    """Give a gift with its room event; None if the two users are not both in the room."""
     batch, transfer = context.batch, request.transfer
-    if earlier := batch.find_answer(transfer):
+    if earlier := _answer_of(batch.find_answer(transfer)):
         return earlier
     if not room.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    outcome = _give(context, transfer, event)
-    if not isinstance(outcome, QLiveError):
-        room.add_gift(_event(request, context.faces))
-    return outcome
+    answer = _answer_of(_give(context, transfer, event))
+    room.add_gift(_event(request, context.faces))
+    return answer
 
 
 def _give(
@@ -204,7 +202,7 @@ def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
     }
 
 
-def _answer_of(outcome: Outcome) -> JsonObject | None:
+def _answer_of(outcome: JsonObject | QLiveError | None) -> JsonObject | None:
     if isinstance(outcome, QLiveError):
         raise outcome
     return outcome

@@ -62,7 +62,7 @@ class LiveRoomService:
         def start(room: Room) -> tuple[Room, bool]:
             return room, room.open(host, secrets.token_hex(8), stream, now_ms())
 
-        room, started = await self._keeper.change(live_id, start, host.user_id)
+        room, started = await self._keeper.change(live_id, start, host.user_id, alone=True)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:

@@ -1,9 +1,10 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from realtime.hub import Hub
+from rooms.changes import Preparation
 from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
@@ -49,15 +50,14 @@ class ProfileService:
 async def show_in_room(stores: Stores, keeper: Keeper, hub: Hub, user_id: str) -> None:
     """Show a user's profile in their room; no event if the room shows it already.
 
-    Reads the profile under the room's lock, so that the latest one wins.
+    Reads the profile after the room has been loaded, so that the latest one wins.
     """
 
-    async def prepare() -> Person:
+    async def read(_user_ids: Sequence[str]) -> Person:
         return (await stores.users.get(user_id)).person()
 
-    def apply(room: Room, person: Person) -> None:
-        room.update_profile(person)
-
     if membership := await stores.members.get(user_id):
-        await keeper.change_prepared(membership.live_id, prepare, apply, user_id)
+        await keeper.change_prepared(
+            membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+        )
         hub.mark_audience_changed(membership.live_id)

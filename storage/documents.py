@@ -19,14 +19,16 @@ def documents_by_id(
     """
     projection = {exclude: 0} if exclude else None
 
-    def parsed(document: Document) -> T | Exception:
-        try:
-            return parse(document)
-        except Exception as error:  # noqa: BLE001 - raised to the callers of this document
-            return error
-
     async def load(ids: Sequence[Hashable]) -> dict[Hashable, T | Exception]:
         found = await collection.find({"_id": {"$in": [*ids]}}, projection).to_list()
-        return {document["_id"]: parsed(document) for document in found}
+        return {document["_id"]: parsed(document, parse) for document in found}
 
     return BatchLoader(load, StorageUnavailable)
+
+
+def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
+    """What `parse` returns or raises: an error concerns the callers of this document only."""
+    try:
+        return parse(document)
+    except Exception as error:  # noqa: BLE001 - raised to the callers of this document
+        return error

@@ -4,11 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
-from core.errors import WriteConflict
 from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
 from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JsonObject
@@ -16,9 +13,9 @@ from rooms.members import Face, Person
 from storage.database import Collection, Database, Document, Session
 from storage.ledger import entry_document
 from storage.rankings import RankingStore
+from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
-DUPLICATE_KEY = 11000
 LINEARIZABLE = ReadConcern("linearizable")
 USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
 
@@ -68,20 +65,19 @@ class GiftBatchStore:
         context = await _load(users, ledger, transfers)
         return context._replace(confirmed=True)
 
+    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+        """Add everything that the batch of gifts has to write, guarded by what it has read."""
+        rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
+        writes.insert("ledger", *rows)
+        for change in batch.balance_changes:
+            writes.update("users", *_balance_update(change))
+        self._ranks.add_writes(batch.ranking_changes, writes)
+
     async def write(self, session: Session, batch: GiftBatch) -> None:
         """Write the whole batch, or raise WriteConflict."""
-        rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
-        try:
-            await self._ledger.insert_many(rows, session=session)
-        except BulkWriteError as error:
-            if any(it["code"] == DUPLICATE_KEY for it in error.details["writeErrors"]):
-                raise WriteConflict from None
-            raise
-        if updates := [_update(change) for change in batch.balance_changes]:
-            result = await self._users.bulk_write(updates, session=session)
-            if result.matched_count != len(updates):
-                raise WriteConflict
-        await self._ranks.add(batch.ranking_changes, session)
+        writes = WriteBatch()
+        self.add_writes(writes, batch)
+        await writes.execute(self._database, session)
 
 
 async def _load(
@@ -131,8 +127,8 @@ def _fingerprint_of(row: Document) -> tuple[str, str, int, int]:
     return row["by"], content["to"], content["gift_id"], content["num"]
 
 
-def _update(change: BalanceChange) -> UpdateOne:
+def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
     """Compare-and-swap on the balance, so that it cannot fall below 0."""
     before, after = change.before, change.after
     amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
-    return UpdateOne({"_id": change.user_id, **before._asdict()}, {"$inc": amounts})
+    return {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}

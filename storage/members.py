@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from pymongo.errors import DuplicateKeyError
-
 from core.batching import SingleFlight
 from core.clock import now_ms
-from core.errors import WriteConflict
 from rooms.errors import GenderInUse
 from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id
+from storage.write_batch import WriteBatch
 
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
 """Presence fields of a new membership; storage/presence.py updates them."""
@@ -44,18 +42,15 @@ class MemberStore:
         session = sessions.pop()
         return session[0] if session and not sessions else None
 
-    async def write(self, room: Room, session: Session | None) -> None:
-        """Store the membership changes of `room`; WriteConflict if one was changed meanwhile."""
+    def add_writes(self, room: Room, batch: WriteBatch) -> None:
+        """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
         for member in room.joined.values():
-            await self._insert(room, member, session)
+            self._add_joined(room, member, batch)
         for user_id in room.gone:
             seen = room.seen[user_id]
-            result = await self._members.delete_one(
-                {"_id": user_id, "epoch": seen.epoch, "v": seen.v}, session=session
-            )
-            _require_match(result.deleted_count)
-        for user_id in (room.guarded | room.roles.keys()) - room.gone:
-            await self._touch(room, user_id, session)
+            batch.delete("members", {"_id": user_id, "epoch": seen.epoch, "v": seen.v})
+        for user_id in (room.guarded | room.roles.keys()) - room.gone - room.joined.keys():
+            self._touch(room, user_id, batch)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
@@ -123,7 +118,7 @@ class MemberStore:
         room = await self._rooms.find_one(where, {application: 1}, session=session)
         return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
 
-    async def _insert(self, room: Room, member: Member, session: Session | None) -> None:
+    def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
         """Insert a membership, or replace one from an earlier live session of the same room."""
         document = asdict(member)
         document["_id"] = document.pop("user_id")
@@ -131,24 +126,19 @@ class MemberStore:
         old = room.seen.get(member.user_id)
         if old and old.live_id == room.live_id:
             where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
-            result = await self._members.replace_one(where, document, session=session)
-            _require_match(result.matched_count)
-            return
-        try:
-            await self._members.insert_one(document, session=session)
-        except DuplicateKeyError:
-            raise WriteConflict from None
+            batch.replace("members", where, document)
+        else:
+            batch.insert("members", document)
 
-    async def _touch(self, room: Room, user_id: str, session: Session | None) -> None:
+    def _touch(self, room: Room, user_id: str, batch: WriteBatch) -> None:
         where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
-        if user_id in room.seen:
-            where["v"] = room.seen[user_id].v
         change: Document = {"$inc": {"v": 1}}
         if user_id in room.roles:
             change |= _new_role(room, user_id, now_ms())
-        result = await self._members.update_one(where, change, session=session)
         if user_id in room.seen:
-            _require_match(result.matched_count)
+            batch.update("members", {**where, "v": room.seen[user_id].v}, change)
+        else:
+            batch.update_if_present("members", where, change)
 
 
 def _new_role(room: Room, user_id: str, now: int) -> Document:
@@ -168,11 +158,6 @@ def member_from(document: Document) -> Member:
     """Parse a membership; fields stored by a later version are ignored."""
     fields = {name: document[name] for name in Member.__slots__ if name in document}
     return Member(**{**fields, "user_id": document["_id"]})
-
-
-def _require_match(matched: int) -> None:
-    if not matched:
-        raise WriteConflict
 
 
 _COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}

@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document, Session
 from storage.deletion import delete_some
+from storage.write_batch import WriteBatch
 
 NORMAL, URGENT = "due", "urgent"
 """`state` of a waiting message, which is its lane: a full one does not delay the other."""
@@ -78,26 +79,38 @@ class OutboxStore:
         row = {"payload": payload, "due_at": datetime.now(UTC)}
         lane = URGENT if urgent else NORMAL
         if key:
-            await self._merge({"kind": kind, "key": key, "state": lane}, row, {}, session)
+            # `times` is written in any case: a transaction then conflicts with a claim of the
+            # message that it does not see.
+            await self._messages.update_one(
+                {"kind": kind, "key": key, "state": lane, "tries": 0},
+                {"$setOnInsert": row, "$inc": {"times": 1}},
+                upsert=True,
+                session=session,
+            )
             return
         await self._messages.insert_one(
             {"kind": kind, "state": lane, "tries": 0, **row}, session=session
         )
 
-    async def add_newest(
-        self, kind: str, name: str, value: str, session: Session | None = None, *, key: str
-    ) -> None:
-        """Queue a message, or add `value` to the one of this kind and key that waits unclaimed.
+    def add_urgent(self, kind: str, payload: dict[str, Any], batch: WriteBatch) -> None:
+        """Add a message for the urgent lane to writes that are committed together."""
+        row = {"kind": kind, "state": URGENT, "tries": 0, "payload": payload}
+        batch.insert("errands", {**row, "due_at": datetime.now(UTC)})
+
+    def add_newest(self, kind: str, name: str, value: str, batch: WriteBatch, *, key: str) -> None:
+        """Add a message to the writes, or `value` to the one of this kind and key that waits.
 
         Its payload has the latest value as `name`, which is all that workers of the version before
         know, and the NEWEST latest ones, in order, as `name` with an s.
         """
-        merged: Document = {
+        waiting = {"kind": kind, "key": key, "state": NORMAL, "tries": 0}
+        change: Document = {
+            "$setOnInsert": {"due_at": datetime.now(UTC)},
+            "$inc": {"times": 1},
             "$set": {f"payload.{name}": value},
             "$push": {f"payload.{name}s": {"$each": [value], "$slice": -NEWEST}},
         }
-        row = {"due_at": datetime.now(UTC)}
-        await self._merge({"kind": kind, "key": key, "state": NORMAL}, row, merged, session)
+        batch.upsert("errands", waiting, change)
 
     async def claim(self, now: datetime, until: datetime) -> OutboxMessage | None:
         """Lease the earliest due message until `until` and count the try; None if none is due."""
@@ -128,22 +141,6 @@ class OutboxStore:
     async def waiting(self) -> int:
         """Number of messages in both lanes, claimed ones included."""
         return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
-
-    async def _merge(
-        self, waiting: Document, row: Document, merged: Document, session: Session | None
-    ) -> None:
-        """Insert `row`, unless a message like `waiting` has not been claimed yet; then, and also
-        into the new row, `merged` is written.
-
-        `times` is written even if nothing else is: a transaction then conflicts with a claim that
-        it does not see.
-        """
-        await self._messages.update_one(
-            {**waiting, "tries": 0},
-            {"$setOnInsert": row, "$inc": {"times": 1}, **merged},
-            upsert=True,
-            session=session,
-        )
 
     async def _set(self, message_id: str, **fields: Any) -> None:
         await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})

@@ -6,6 +6,7 @@ from pymongo import UpdateOne
 
 from ledger.ranking import RankingChange
 from storage.database import Collection, Database, Document, Session
+from storage.write_batch import WriteBatch
 
 DEFAULT_LIMIT = 50
 """Default number of rows of a ranking."""
@@ -28,6 +29,10 @@ class RankingStore:
         if updates := [_upsert(change) for change in changes]:
             await self._ranks.bulk_write(updates, session=session)
 
+    def add_writes(self, changes: Iterable[RankingChange], batch: WriteBatch) -> None:
+        for change in changes:
+            batch.upsert("ranks", {"_id": row_id(change)}, _addition(change))
+
     async def top(self, scope: str, unit: str, limit: int = DEFAULT_LIMIT) -> list[tuple[str, int]]:
         """The highest (user_id, amount) by "gold" given or "income" received."""
         where: Document = {"scope": scope, unit: {"$gt": 0}}
@@ -41,11 +46,11 @@ def row_id(change: RankingChange) -> str:
 
 
 def _upsert(change: RankingChange) -> UpdateOne:
-    return UpdateOne(
-        {"_id": row_id(change)},
-        {
-            "$inc": {"gold": change.gold, "income": change.income},
-            "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
-        },
-        upsert=True,
-    )
+    return UpdateOne({"_id": row_id(change)}, _addition(change), upsert=True)
+
+
+def _addition(change: RankingChange) -> Document:
+    return {
+        "$inc": {"gold": change.gold, "income": change.income},
+        "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
+    }

@@ -1,6 +1,7 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,16 +9,19 @@ import structlog
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from core.errors import WriteConflict
+from core.batching import BatchLoader
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
 from storage.counters import CounterStore
-from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id
+from storage.database import Collection, Database, Document
+from storage.documents import documents_by_id, parsed
+from storage.errors import StorageUnavailable
+from storage.group_commit import GroupCommit
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
 from storage.room_groups import new_group_id
+from storage.write_batch import WriteBatch
 
 log = structlog.get_logger("qlive.storage")
 
@@ -43,11 +47,13 @@ class RoomStore:
         """`drops_streams`: the outbox makes CSS end the video stream of a vacated seat."""
         self._database = database
         self._rooms: Collection = database.collection("rooms")
-        self._users: Collection = database.collection("users")
         self._members = members
         self._counters = counters
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
+        self._loads: BatchLoader[Room] = BatchLoader(self._load_many, StorageUnavailable)
+        self._load_numbers = itertools.count()
+        self._commits = GroupCommit(database)
         self.drops_streams = drops_streams
 
     async def make_indexes(self) -> None:
@@ -67,57 +73,60 @@ class RoomStore:
         return await self._by_id.get(live_id)
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        """The room without its log, with the memberships of `user_ids`, in one query."""
-        if not user_ids:
-            document = await self._rooms.find_one({"_id": live_id}, {"log": 0})
-            return room_from(document) if document else None
-        members = [{"$match": {"_id": {"$in": list(user_ids)}}}]
+        """The room without its log, with the memberships of `user_ids`.
+
+        Loads that are asked for at the same time are one query.
+        """
+        return await self._loads.get((live_id, tuple(user_ids), next(self._load_numbers)))
+
+    async def _load_many(self, keys: Sequence[Any]) -> dict[Hashable, Room | Exception]:
+        live_ids = [*{live_id for live_id, _, _ in keys}]
         steps: list[Document] = [
-            {"$match": {"_id": live_id}},
+            {"$match": {"_id": {"$in": live_ids}}},
             {"$unset": "log"},
             {"$set": {"read_at": {"$toLong": "$$NOW"}}},
-            {"$lookup": {"from": "members", "pipeline": members, "as": "members"}},
         ]
-        found = await self._rooms.aggregate(steps)
-        async for document in found:
-            return room_from(document)
-        return None
+        if user_ids := [*{user_id for _, ids, _ in keys for user_id in ids}]:
+            members = [{"$match": {"_id": {"$in": user_ids}}}]
+            steps.append({"$unionWith": {"coll": "members", "pipeline": members}})
+        rooms: dict[int, Document] = {}
+        members_by_id: dict[str, Document] = {}
+        async for row in await self._rooms.aggregate(steps):
+            (members_by_id if isinstance(row["_id"], str) else rooms)[row["_id"]] = row
+        loaded: dict[Hashable, Room | Exception] = {}
+        for key in keys:
+            live_id, ids, _ = key
+            if live_id in rooms:
+                found = [members_by_id[user_id] for user_id in ids if user_id in members_by_id]
+                loaded[key] = parsed({**rooms[live_id], "members": found}, room_from)
+        return loaded
 
     async def save(
         self,
         room: Room,
         events: Sequence[NumberedEvent],
-        in_transaction: Callable[[Session], Awaitable[None]] | None,
+        add_writes: Sequence[Callable[[WriteBatch], None]] = (),
     ) -> None:
-        """Save state, events and memberships, and what `in_transaction` writes, atomically.
+        """Save state, events and memberships, and what `add_writes` add, atomically.
 
-        Raises WriteConflict if the room or a membership has changed since it was loaded. A change
-        that touches one document only, room or membership, is written without a transaction.
+        Raises WriteConflict if the room or a membership has changed since it was loaded. Rooms that
+        are saved at the same time share a transaction; a single write needs none.
         """
-        changes = _changes(room, events)
-        memberships = (
-            len(room.joined) + len(room.gone) + len((room.guarded | room.roles.keys()) - room.gone)
-        )
-        ending = bool(events) and events[-1].type == LAST_EVENT_TYPE
-        bans = _changed_bans(room)
-        is_single = memberships + bool(changes) == 1 and not (ending or room.dropped or bans)
-        if in_transaction is None and is_single:
-            await self._write(room, changes, None)
-            return
-
-        async def write_all(session: Session) -> None:
-            await self._write(room, changes, session)
-            if ending:
-                await self._add_live_time(room, events, session)
-            if self.drops_streams:
-                await self._drop_streams(room, session)
-            for user_id in bans:
-                payload = {"user_id": user_id, "live_id": room.live_id}
-                await self._outbox.add("mute", payload, session, urgent=True)
-            if in_transaction:
-                await in_transaction(session)
-
-        await self._database.transaction(write_all)
+        batch = WriteBatch()
+        if changes := _changes(room, events):
+            batch.update("rooms", _guard(room), changes)
+        self._members.add_writes(room, batch)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
+            batch.update_if_present("users", {"_id": room.host_id}, lived)
+        if self.drops_streams:
+            self._drop_streams(room, batch)
+        for user_id in _changed_bans(room):
+            mute = {"user_id": user_id, "live_id": room.live_id}
+            self._outbox.add_urgent("mute", mute, batch)
+        for add in add_writes:
+            add(batch)
+        await self._commits.commit(batch)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session.
@@ -194,40 +203,14 @@ class RoomStore:
         assert created is not None
         return created
 
-    async def _write(self, room: Room, changes: Document, session: Session | None) -> None:
-        if changes:
-            epoch, version = room.loaded
-            result = await self._rooms.update_one(
-                # A new chat group of a room that is not live changes neither epoch nor version.
-                {
-                    "_id": room.live_id,
-                    "epoch": epoch,
-                    "version": version,
-                    "group_id": room.loaded_group,
-                },
-                changes,
-                session=session,
-            )
-            if not result.matched_count:
-                raise WriteConflict
-        await self._members.write(room, session)
-
-    async def _drop_streams(self, room: Room, session: Session) -> None:
+    def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
         """Streams that were taken away are cut first; given up ones, which their users stop by
         themselves, wait in one message per user, however often the user takes a seat."""
         for stream in room.dropped:
             if user_id := room.given_up.get(stream):
-                await self._outbox.add_newest("drop_stream", "stream", stream, session, key=user_id)
+                self._outbox.add_newest("drop_stream", "stream", stream, batch, key=user_id)
             else:
-                await self._outbox.add("drop_stream", {"stream": stream}, session, urgent=True)
-
-    async def _add_live_time(
-        self, room: Room, events: Sequence[NumberedEvent], session: Session
-    ) -> None:
-        seconds = room.lasted(events[-1].ts)
-        await self._users.update_one(
-            {"_id": room.host_id}, {"$inc": {"continuous_time": seconds}}, session=session
-        )
+                self._outbox.add_urgent("drop_stream", {"stream": stream}, batch)
 
 
 def room_from(document: Document) -> Room:
@@ -254,6 +237,18 @@ def room_from(document: Document) -> Room:
 
 def numbered_from(epoch: str, row: Document) -> NumberedEvent:
     return NumberedEvent(epoch, row["seq"], row["ts"], row["type"], row["data"])
+
+
+def _guard(room: Room) -> Document:
+    """The room as it was loaded. A new chat group of a room that is not live changes neither epoch
+    nor version."""
+    epoch, version = room.loaded
+    return {
+        "_id": room.live_id,
+        "epoch": epoch,
+        "version": version,
+        "group_id": room.loaded_group,
+    }
 
 
 def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:

@@ -1,11 +1,12 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from core.errors import TryAgain
 from rooms import keeper as keeper_module
+from rooms.changes import Preparation
 from rooms.errors import NotHost, RoomNotFound, SeatTaken
 from rooms.members import Person
 from rooms.room import Room, Seat
@@ -84,14 +85,14 @@ async def test_every_retry_prepares_again_with_current_data() -> None:
     """A concurrent newer profile wins, and is not overwritten by an older one."""
     fixture, names = KeeperFixture(), iter(["old", "new"])
 
-    async def prepare() -> Person:
+    async def read(_requests: Sequence[None]) -> Person:
         return Person(HOST.user_id, next(names))
 
     renamed = Person(HOST.user_id, "new")
     fixture.store.before_save = [
         lambda: fixture.store.change(1, lambda it: it.update_profile(renamed))
     ]
-    await fixture.keeper.change_prepared(1, prepare, Room.update_profile)
+    await fixture.keeper.change_prepared(1, Preparation(read), None, Room.update_profile)
     assert fixture.take_calls() == [], "the room is up to date"
     assert fixture.room().name == "new"
 
@@ -127,51 +128,198 @@ async def test_a_change_without_effect_saves_expired_applications_once() -> None
     assert fixture.room().role_of(BERT.user_id) == "viewer"
 
 
-def prepared(rule: Callable[[Room], Any]) -> tuple[Any, Callable[[Room, str], Any]]:
-    async def prepare() -> str:
-        return "prepared"
+class Recorder:
+    """A preparation that records what it is asked to read and to write."""
 
-    return prepare, lambda room, _context: rule(room)
+    def __init__(self) -> None:
+        self.reads: list[list[str]] = []
+        self.writes: list[tuple[Any, str]] = []
+        self.preparation = Preparation(self.read, self.write)
+
+    async def read(self, requests: Sequence[str]) -> str:
+        self.reads.append([*requests])
+        return f"prepared {len(self.reads)}"
+
+    def write(self, batch: Any, context: str) -> None:
+        self.writes.append((batch, context))
 
 
 @gen_test
 async def test_writes_in_the_transaction_receive_the_prepared_data() -> None:
-    fixture, seen = KeeperFixture(BERT), []
-
-    async def write(tx: Any, context: str) -> None:
-        seen.append((tx, context))
-
+    fixture, recorder = KeeperFixture(BERT), Recorder()
     await fixture.keeper.change_prepared(
-        1, *prepared(apply(BERT)), BERT.user_id, in_transaction=write
+        1, recorder.preparation, "r", lambda room, _: apply(BERT)(room), BERT.user_id
     )
-    assert seen == [("transaction", "prepared")]
+    assert recorder.reads == [["r"]]
+    assert recorder.writes == [("transaction", "prepared 1")]
 
 
 @gen_test
 async def test_expiry_alone_writes_nothing_in_the_transaction() -> None:
-    fixture, seen = KeeperFixture(BERT), []
+    fixture, recorder = KeeperFixture(BERT), Recorder()
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-
-    async def write(tx: Any, context: str) -> None:
-        seen.append(context)
-
-    rule = prepared(lambda room: False)
-    assert await fixture.keeper.change_prepared(1, *rule, in_transaction=write) is False
+    change = fixture.keeper.change_prepared(1, recorder.preparation, "r", lambda _r, _c: False)
+    assert await change is False
     assert fixture.take_calls()[0] == ("save", 1, 2)
-    assert seen == []
+    assert recorder.writes == []
 
 
 @gen_test
-async def test_a_failed_write_in_the_transaction_publishes_nothing() -> None:
+async def test_a_failed_preparation_changes_nothing() -> None:
     fixture = KeeperFixture(BERT)
 
-    async def write(tx: Any, context: str) -> None:
+    async def read(_requests: Sequence[None]) -> None:
         raise NotHost
 
-    rule = prepared(apply(BERT))
     with pytest.raises(NotHost):
-        await fixture.keeper.change_prepared(1, *rule, BERT.user_id, in_transaction=write)
+        await fixture.keeper.change_prepared(
+            1, Preparation(read), None, lambda room, _: apply(BERT)(room), BERT.user_id
+        )
     assert fixture.take_calls() == []
+
+
+# ---- batches
+
+
+async def change_together(
+    fixture: KeeperFixture, *changes: Callable[[], Awaitable[Any]]
+) -> list[Any]:
+    """The results of changes that queue up while the room is being changed."""
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def wait(_requests: Sequence[None]) -> None:
+        started.set()
+        await over.wait()
+
+    first = fixture.keeper.change_prepared(1, Preparation(wait), None, lambda _r, _c: None)
+    tasks = [asyncio.ensure_future(first)]
+    await started.wait()
+    tasks += [asyncio.ensure_future(change()) for change in changes]
+    await asyncio.sleep(0)
+    over.set()
+    return (await asyncio.gather(*tasks, return_exceptions=True))[1:]
+
+
+@gen_test
+async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
+    fixture = KeeperFixture(BERT, CARL)
+    keeper = fixture.keeper
+    await change_together(
+        fixture, *(lambda p=p: keeper.change(1, apply(p), p.user_id) for p in (BERT, CARL))
+    )
+    assert fixture.take_calls() == [
+        ("save", 1, 1, 2),
+        ("publish", 1, (1, "micro_apply"), (2, "micro_apply")),
+        ("audience", 1),
+    ]
+    assert fixture.store.loads == 2, "one for the change under way, one for the batch"
+    assert [*fixture.room().applications] == [BERT.user_id, CARL.user_id]
+
+
+@gen_test
+async def test_every_change_of_a_batch_has_its_own_answer_or_refusal() -> None:
+    fixture = KeeperFixture(BERT, CARL)
+    keeper = fixture.keeper
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
+        lambda: keeper.change(1, lambda r: r.accept(CARL, "open", "c", ""), CARL.user_id),
+        lambda: keeper.change(1, lambda r: r.end(CARL.user_id), CARL.user_id),
+        lambda: keeper.change(1, lambda r: r.leave(CARL.user_id), CARL.user_id),
+    )
+    assert results[0] == Seat(BERT, "b")
+    assert [type(result) for result in results[1:]] == [SeatTaken, NotHost, type(None)]
+    assert fixture.room().male == Seat(BERT, "b")
+    assert CARL.user_id not in fixture.store.members
+
+
+@gen_test
+async def test_a_bug_in_a_rule_fails_its_caller_only() -> None:
+    fixture = KeeperFixture(BERT, CARL)
+    keeper = fixture.keeper
+
+    def fail(room: Room) -> None:
+        room.close("host")
+        raise ZeroDivisionError
+
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, apply(BERT), BERT.user_id),
+        lambda: keeper.change(1, fail),
+        lambda: keeper.change(1, apply(CARL), CARL.user_id),
+    )
+    assert [type(result) for result in results] == [type(None), ZeroDivisionError, type(None)]
+    assert fixture.room().live
+    assert len(fixture.room().applications) == 2
+
+
+@gen_test
+async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
+    fixture, recorder = KeeperFixture(BERT, CARL), Recorder()
+    keeper = fixture.keeper
+    fixture.store.conflicts = 1
+    await change_together(
+        fixture,
+        *(
+            lambda p=p: keeper.change_prepared(
+                1, recorder.preparation, p.nickname, lambda r, _: apply(p)(r), p.user_id
+            )
+            for p in (BERT, CARL)
+        ),
+    )
+    assert recorder.reads == [[BERT.nickname, CARL.nickname]] * 2
+    assert recorder.writes == [("transaction", "prepared 2")]
+    assert [call for call in fixture.take_calls() if call[0] == "publish"] == [
+        ("publish", 1, (1, "micro_apply"), (2, "micro_apply"))
+    ]
+
+
+@gen_test
+async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
+    """A refusal may rest on a change of the same batch that was not saved either."""
+    fixture = KeeperFixture(BERT, CARL)
+    keeper = fixture.keeper
+
+    def fail() -> None:
+        raise TryAgain
+
+    fixture.store.before_save = [fail]
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
+        lambda: keeper.change(1, lambda r: r.accept(CARL, "open", "c", ""), CARL.user_id),
+    )
+    assert [type(result) for result in results] == [TryAgain, TryAgain]
+
+
+@gen_test
+async def test_a_new_live_session_is_opened_in_a_batch_of_its_own() -> None:
+    fixture = KeeperFixture(BERT)
+    keeper = fixture.keeper
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, lambda r: r.end(HOST.user_id), HOST.user_id),
+        lambda: keeper.change(1, lambda r: r.open(HOST, "e2", "s2", NOW), HOST.user_id, alone=True),
+        lambda: keeper.change(1, lambda r: r.enter(BERT, NOW), BERT.user_id),
+    )
+    assert results == [True, True, "viewer"]
+    saves = [call for call in fixture.take_calls() if call[0] == "save"]
+    assert saves == [("save", 1, 1), ("save", 1), ("save", 1)]
+    assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
+
+
+@gen_test
+async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
+    fixture = KeeperFixture(BERT)
+    fixture.enter(CARL, live_id=2)
+    keeper = fixture.keeper
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, lambda r: r.enter(CARL, NOW), CARL.user_id),
+        lambda: keeper.change(1, apply(BERT), BERT.user_id),
+    )
+    assert [type(result) for result in results] == [TryAgain, type(None)]
+    assert fixture.store.members[CARL.user_id].live_id == 2
 
 
 # ---- races
@@ -217,23 +365,21 @@ async def test_endless_write_conflicts_end_in_try_again(
 
 
 @gen_test
-async def test_two_concurrent_changes_of_a_room_are_serialized_without_conflict() -> None:
-    fixture = KeeperFixture(BERT, CARL)
-    await asyncio.gather(
-        *(fixture.keeper.change(1, apply(person), person.user_id) for person in (BERT, CARL))
+async def test_a_change_that_waits_too_long_for_its_turn_ends_in_try_again() -> None:
+    fixture = KeeperFixture(BERT, queue_seconds=0.01)
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def wait(_requests: Sequence[None]) -> None:
+        started.set()
+        await over.wait()
+
+    first = asyncio.ensure_future(
+        fixture.keeper.change_prepared(1, Preparation(wait), None, lambda _r, _c: None)
     )
-    assert [call[:3] for call in fixture.take_calls() if call[0] == "save"] == [
-        ("save", 1, 1),
-        ("save", 1, 2),
-    ]
+    await started.wait()
+    with pytest.raises(TryAgain):
+        await fixture.keeper.change(1, apply(BERT), BERT.user_id)
+    await fixture.keeper.change(2, lambda room: room.enter(CARL, NOW), CARL.user_id)
+    over.set()
+    await first
     assert fixture.store.loads == 2
-
-
-@gen_test
-async def test_a_room_lock_that_stays_taken_ends_in_try_again() -> None:
-    fixture = KeeperFixture(BERT, lock_seconds=0.01)
-    async with fixture.keeper._locks.hold("room:1"):
-        with pytest.raises(TryAgain):
-            await fixture.keeper.change(1, apply(BERT), BERT.user_id)
-        await fixture.keeper.change(2, lambda room: room.enter(CARL, NOW), CARL.user_id)
-    assert fixture.store.loads == 1

@@ -252,7 +252,7 @@ async def test_reentry_of_a_member_needs_no_second_ban_check() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.loads = 0
     await fixture.keeper.enter(1, BERT)
-    assert fixture.store.loads == 2  # for the checks before leaving another room, and for the entry
+    assert fixture.store.loads == 1
 
 
 @gen_test

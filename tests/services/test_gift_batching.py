@@ -8,6 +8,7 @@ from pymongo.errors import PyMongoError
 
 from ledger.errors import InsufficientGold, RequestIdReused
 from rooms.members import Person
+from storage.database import Database
 from tests.support.gift_fixture import (
     NO_EVENT,
     REPEAT_MS,
@@ -32,9 +33,8 @@ async def test_queued_gifts_share_one_transaction(
     commands.clear()
     results = await fixture.give_queued(*transfers)
     assert count_types(results) == {dict: 12}
-    assert commands.count("commitTransaction") == 2, "one for the first gift, one for all behind it"
-    keys = [transfer.key for transfer in transfers]
-    assert fixture.process.gift_batches.written == [keys[:1], keys[1:]]
+    assert commands.count("commitTransaction") == 1
+    assert fixture.process.gift_batches.written == [[transfer.key for transfer in transfers]]
     await fixture.check()
 
 
@@ -46,8 +46,8 @@ async def test_a_batch_has_at_most_the_configured_number_of_gifts(
     fixture.process = GiftProcess(stores, max_batch=3)
     commands.clear()
     assert count_types(await fixture.give_queued(*(fixture.rose() for _ in range(8)))) == {dict: 8}
-    assert [len(keys) for keys in fixture.process.gift_batches.written] == [1, 3, 3, 1]
-    assert commands.count("commitTransaction") == 4
+    assert [len(keys) for keys in fixture.process.gift_batches.written] == [3, 3, 2]
+    assert commands.count("commitTransaction") == 3
     await fixture.check()
 
 
@@ -248,16 +248,21 @@ async def test_a_failed_write_fails_every_gift_of_the_batch_and_leaves_nothing(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    write, failure = fixture.process.gift_batches.write, PyMongoError("broken")
+    failure = PyMongoError("broken")
+    await fixture.process.give(fixture.rose())
+    transaction = Database.transaction
 
-    async def write_and_fail(tx: Any, batch: Any) -> None:
-        await write(tx, batch)
-        if len(batch.entries) > 1:
+    async def fail_after_the_writes(self: Database, work: Any) -> None:
+        async def write_and_fail(session: Any) -> None:
+            await work(session)
             raise failure
 
-    monkeypatch.setattr(fixture.process.gift_batches, "write", write_and_fail)
-    results = await fixture.give_queued(*(fixture.rose() for _ in range(4)))
-    assert [type(result) for result in results] == [dict, *[PyMongoError] * 3]
+        await transaction(self, write_and_fail)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", fail_after_the_writes)
+        results = await fixture.give_queued(*(fixture.rose() for _ in range(3)))
+    assert results == [failure] * 3
     assert await fixture.event_types() == ["gift"]
     assert await fixture.balances() == [(90, 0), (0, 5)]
     assert (await fixture.process.give(fixture.rose()))["gold"] == 80

@@ -12,6 +12,7 @@ from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
 from services.outbox_worker import CONCURRENCY
 from storage.outbox import OutboxStore
+from storage.write_batch import WriteBatch
 from tests.support.api import ApiFixture
 from tests.support.mic import take_seat
 from tests.support.tencent import Serve
@@ -160,8 +161,10 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
 ) -> None:
     await fill_normal_lanes(server, tencent, CONCURRENCY)
     outbox, streams = server.context.stores.outbox, ["first", "second", "third"]
+    batch = WriteBatch()
     for stream in streams:
-        await outbox.add_newest("drop_stream", "stream", stream, key="1")
+        outbox.add_newest("drop_stream", "stream", stream, batch, key="1")
+    await batch.execute(server.context.database, None)
     tencent.release()
     await until(lambda: is_empty(outbox))
     assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]

@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import WriteConflict
 from storage.outbox import NEWEST, OutboxMessage
+from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -156,11 +157,16 @@ async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresF
 async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     stores: StoresFixture,
 ) -> None:
+    async def add(value: str) -> None:
+        batch = WriteBatch()
+        stores.outbox.add_newest("drop", "stream", value, batch, key="1")
+        await batch.execute(stores.database, None)
+
     for n in range(NEWEST + 1):
-        await stores.outbox.add_newest("drop", "stream", f"s{n}", key="1")
+        await add(f"s{n}")
     payload = {"stream": f"s{NEWEST}", "streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
     assert (await claim_due(stores)).payload == payload
-    await stores.outbox.add_newest("drop", "stream", "next", key="1")
+    await add("next")
     assert (await claim_due(stores)).payload == {"stream": "next", "streams": ["next"]}
 
 

@@ -8,6 +8,7 @@ import pytest
 from core.errors import WriteConflict
 from storage.database import Database
 from storage.outbox import NEWEST, OutboxMessage, OutboxStore
+from storage.write_batch import WriteBatch
 from tests.support.room_builders import ANNA, BERT, NOW
 from tests.support.storage import StoresFixture, build
 from tests.support.stored_rooms import (
@@ -137,17 +138,17 @@ async def test_membership_conflict_drops_no_stream(stores: StoresFixture) -> Non
 
 
 @gen_test
-async def test_failure_in_the_transaction_drops_no_stream(stores: StoresFixture) -> None:
+async def test_a_conflict_in_the_transaction_drops_no_stream(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await accept_user(stores, live_id, BERT, "b")
     room = await load_room(stores, live_id, BERT.user_id)
     room.leave(BERT.user_id)
 
-    async def in_transaction(session: Any) -> None:
-        raise ValueError("aborted")
+    def add(batch: WriteBatch) -> None:
+        batch.update("users", {"_id": "unknown"}, {"$set": {"gold": 1}})
 
-    with pytest.raises(ValueError, match="aborted"):
-        await save_room(stores, room, in_transaction=in_transaction)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, room, add_writes=[add])
     assert await queued_messages(stores) == []
     assert (await load_room(stores, live_id)).male is not None
 

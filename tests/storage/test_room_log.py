@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from core.locks import NamedLocks
 from rooms.keeper import Keeper
 from rooms.members import Person
 from storage.rooms import LOG_SIZE
@@ -87,7 +86,7 @@ async def test_state_and_log_agree_under_concurrent_changes(stores: StoresFixtur
         def evict(self, *_: Any, **__: Any) -> None: ...
 
     async def apply_and_refuse(user: Person) -> None:
-        keeper = Keeper(stores.rooms, NullListener(), NamedLocks())
+        keeper = Keeper(stores.rooms, NullListener())
         for _ in range(4):
             await keeper.change(live_id, lambda room: room.apply(user, 2**42, 600), user.user_id)
             await keeper.change(live_id, lambda room: room.refuse(user.user_id), user.user_id)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.errors import WriteConflict
-from core.locks import NamedLocks
 from rooms.events import NumberedEvent
-from rooms.keeper import Keeper
+from rooms.keeper import AddWrites, Keeper
 from rooms.members import Person
 from rooms.room import Room, Seat
 from tests.support.room_builders import HOST, NOW
@@ -54,7 +53,7 @@ class RacingRoomStore(MemoryRoomStore):
         return await super().load(live_id, user_ids)
 
     async def save(
-        self, room: Room, events: Sequence[NumberedEvent], in_transaction: Any = None
+        self, room: Room, events: Sequence[NumberedEvent], add_writes: Sequence[AddWrites] = ()
     ) -> None:
         await asyncio.sleep(0)
         if self.conflicts:
@@ -63,7 +62,7 @@ class RacingRoomStore(MemoryRoomStore):
             raise WriteConflict
         if self.before_save:
             self.before_save.pop(0)()
-        await super().save(room, events, in_transaction)
+        await super().save(room, events, add_writes)
         self.listener.calls.append(("save", room.live_id, *(event.seq for event in events)))
 
     async def clear(self, live_id: int, epoch: str) -> None:
@@ -81,11 +80,11 @@ class RacingRoomStore(MemoryRoomStore):
 class KeeperFixture:
     """A keeper and two live rooms: 1 of HOST, 2 of OTHER_HOST."""
 
-    def __init__(self, *viewers: Person, lock_seconds: float = 5.0) -> None:
+    def __init__(self, *viewers: Person, queue_seconds: float = 5.0) -> None:
         """`viewers` are in room 1."""
         self.listener = RecordingListener()
         self.store = RacingRoomStore(self.listener)
-        self.keeper = Keeper(self.store, self.listener, NamedLocks(lock_seconds))
+        self.keeper = Keeper(self.store, self.listener, queue_seconds=queue_seconds)
         self.open(1, HOST)
         self.open(2, OTHER_HOST)
         for person in viewers:

@@ -11,7 +11,6 @@ from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
-from core.locks import NamedLocks
 from realtime.lease import Lease
 from realtime.presence import Presence
 from rooms.events import NumberedEvent
@@ -193,7 +192,7 @@ class PresenceFixture:
         await self.database.collection("processes").update_one({"_id": process.name}, update)
 
     def _keeper(self, listener: RoomListenerSpy) -> Keeper:
-        return Keeper(self.rooms, listener, NamedLocks())
+        return Keeper(self.rooms, listener)
 
 
 @pytest.fixture

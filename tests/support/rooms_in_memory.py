@@ -8,6 +8,7 @@ import bson
 
 from core.errors import WriteConflict
 from rooms.events import NumberedEvent
+from rooms.keeper import AddWrites
 from rooms.members import Member
 from rooms.room import Room
 from storage.rooms import _changes, room_from
@@ -49,7 +50,7 @@ class MemoryRoomStore:
             raise WriteConflict
         if any(member and member.live_id != room.live_id for member in members.values()):
             raise WriteConflict
-        touched = (room.guarded | room.roles.keys()) - room.gone
+        touched = (room.guarded | room.roles.keys()) - room.gone - room.joined.keys()
         if any(self.members.get(user) != room.seen[user] for user in touched & room.seen.keys()):
             raise WriteConflict
         update(document, changes)
@@ -65,10 +66,10 @@ class MemoryRoomStore:
         return self.read(live_id, user_ids)
 
     async def save(
-        self, room: Room, events: Sequence[NumberedEvent], in_transaction: Any = None
+        self, room: Room, events: Sequence[NumberedEvent], add_writes: Sequence[AddWrites] = ()
     ) -> None:
-        if in_transaction:
-            await in_transaction("transaction")
+        for add in add_writes:
+            add("transaction")
         self.write(room, events)
 
     async def clear(self, live_id: int, epoch: str) -> None:

@@ -1,8 +1,8 @@
 """Stores on an empty database with all indexes, and gift services on top of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -18,10 +18,11 @@ from ledger.gift_batch import GiftBatch
 from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import LocalBus
+from rooms.changes import Preparation
 from rooms.events import NumberedEvent
-from rooms.keeper import Keeper
+from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
-from services.gifts import MAX_BATCH, GiftRequest, GiftService
+from services.gifts import GiftRequest, GiftService
 from services.ledger import LedgerService
 from storage.blocks import RechargeBlockStore
 from storage.command_latency import CommandLatency
@@ -42,6 +43,7 @@ from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
+from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
 from tests.support.waiting import until
@@ -184,8 +186,8 @@ class RecordingGiftBatchStore(GiftBatchStore):
         self.loaded.append("confirmed")
         return await super().load_confirmed_context(transfers)
 
-    async def write(self, session: Session, batch: GiftBatch) -> None:
-        await super().write(session, batch)
+    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+        super().add_writes(writes, batch)
         self.written.append([entry.key for entry, _ in batch.entries])
 
 
@@ -197,7 +199,7 @@ class GiftProcess:
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
-        self.keeper = Keeper(own.rooms, self, self.locks)
+        self.keeper = Keeper(own.rooms, self, max_batch=max_batch)
         self.gift_batches = RecordingGiftBatchStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
@@ -205,7 +207,6 @@ class GiftProcess:
             self.keeper,
             self.locks.hold,
             CatalogueService(own.gifts, own.configs, LocalBus()),
-            max_batch,
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.hold)
 
@@ -215,27 +216,43 @@ class GiftProcess:
     async def give_while_busy(
         self, live_id: int, *transfers: GiftTransfer
     ) -> list[JsonObject | BaseException]:
-        """Queues gifts while the room is locked, and returns their results after that."""
+        """Queues gifts while the room is being changed, and returns their results after that."""
         async with self.hold_room(live_id):
             tasks = await self.queue_gifts(live_id, *transfers)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    def hold_room(self, live_id: int) -> AbstractAsyncContextManager[None]:
-        """Locks the room, so that gifts wait."""
-        return self.locks.hold(f"room:{live_id}")
+    @asynccontextmanager
+    async def hold_room(self, live_id: int) -> AsyncIterator[None]:
+        """A change of the room is under way, so that gifts wait."""
+        started, over = asyncio.Event(), asyncio.Event()
+
+        async def wait(_requests: Sequence[None]) -> None:
+            started.set()
+            await over.wait()
+
+        change = self.keeper.change_prepared(
+            live_id, Preparation(wait), None, lambda _room, _context: None
+        )
+        changing = asyncio.ensure_future(change)
+        await started.wait()
+        try:
+            yield
+        finally:
+            over.set()
+            await changing
 
     async def queue_gifts(
         self, live_id: int, *transfers: GiftTransfer
     ) -> list[asyncio.Task[JsonObject]]:
-        """Gives in a locked room: the first waits for the lock, the others queue behind it."""
+        """Gives in a room that is being changed: they queue, in this order."""
         tasks = []
-        for ahead, transfer in enumerate(transfers):
+        for number, transfer in enumerate(transfers, 1):
             tasks.append(asyncio.ensure_future(self.give(transfer)))
-            await until(partial(self._has_queued, live_id, ahead))
+            await until(partial(self._has_queued, live_id, number))
         return tasks
 
     def _has_queued(self, live_id: int, length: int) -> bool:
-        queue = self.gift_service._rooms._queues.get(live_id)
+        queue = self.keeper._batcher._queues.get(live_id)
         return queue is not None and len(queue) == length
 
     # ---- listener of the keeper

@@ -1,10 +1,11 @@
 """Rooms in the database: opens, loads, changes and saves them as the keeper does."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 
 from rooms.members import Person
 from rooms.room import Room
-from storage.database import Document, Session
+from storage.database import Document
+from storage.write_batch import WriteBatch
 from tests.support.room_builders import HOST, NOW
 from tests.support.storage import StoresFixture
 
@@ -32,9 +33,9 @@ async def save_room(
     stores: StoresFixture,
     room: Room,
     now: int = NOW,
-    in_transaction: Callable[[Session], Awaitable[None]] | None = None,
+    add_writes: Sequence[Callable[[WriteBatch], None]] = (),
 ) -> None:
-    await stores.rooms.save(room, room.numbered(now), in_transaction)
+    await stores.rooms.save(room, room.numbered(now), add_writes)
 
 
 async def change_room(
