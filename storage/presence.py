@@ -6,10 +6,12 @@ the database's clock, which all processes share.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
+from core.batching import RequestBatcher
 from rooms.members import ON_MIC
 from rooms.presence import (
     Arrival,
@@ -31,6 +33,24 @@ ACTIVITY_INTERVAL_MS = 60_000
 """Minimum interval between stored signs of life of a user who is not away."""
 
 
+ARRIVAL_FIELDS = {"live_id": 1, "process": 1, "socket": 1, "epoch": 1, "role": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A new socket of a member, served by `process`; `now` in ms."""
+
+    user_id: str
+    live_id: int
+    process: str
+    now: int
+
+    @property
+    def member(self) -> Document:
+        """Filter for the user's membership of this room."""
+        return {"_id": self.user_id, "live_id": self.live_id}
+
+
 class PresenceStore:
     """Connection state of members, and the leases of the processes that serve them."""
 
@@ -38,6 +58,9 @@ class PresenceStore:
         self._members: Collection = database.collection("members")
         self._processes: Collection = database.collection("processes")
         self._grace = grace
+        self._registrar: RequestBatcher[Registration, Arrival | None] = RequestBatcher(
+            self._register_sockets, BULK_SIZE
+        )
 
     async def make_indexes(self) -> None:
         await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
@@ -52,18 +75,45 @@ class PresenceStore:
         """Register a member's new socket; None if the user is not a member of this room.
 
         Its number is at least the database's time in ms, and so higher than that of any earlier
-        socket of the user in this room, even from before the user left and re-entered.
+        socket of the user in this room, even from before the user left and re-entered. Sockets that
+        arrive while others are being registered share a bulk write, acknowledged by a majority.
         """
-        next_number = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
-        fields = self._connected(process, now)
-        fields["socket"] = {"$max": [next_number, {"$toLong": "$$NOW"}]}
+        return await self._registrar.submit(0, Registration(user_id, live_id, process, now))
+
+    async def _register_sockets(
+        self, _queue: int, registrations: Sequence[Registration]
+    ) -> list[Arrival | None]:
+        """Register the first socket of each user together, then any others one by one."""
+        first = {it.user_id: it for it in reversed(registrations)}
+        await self._members.bulk_write(
+            [UpdateOne(it.member, self._registration(it)) for it in first.values()], ordered=False
+        )
+        rows = await self._members.find({"_id": {"$in": [*first]}}, ARRIVAL_FIELDS).to_list()
+        members = {row["_id"]: row for row in rows}
+        arrivals: list[Arrival | None] = []
+        for it in registrations:
+            row = members.get(it.user_id)
+            if row is None or row["live_id"] != it.live_id:
+                arrivals.append(None)
+            elif first[it.user_id] is it and row["process"] == it.process:
+                arrivals.append(_arrival(row))
+            else:  # a second socket in this batch, or another process has registered one meanwhile
+                arrivals.append(await self._register_alone(it))
+        return arrivals
+
+    async def _register_alone(self, registration: Registration) -> Arrival | None:
         row = await self._members.find_one_and_update(
-            {"_id": user_id, "live_id": live_id},
-            [{"$set": fields}],
-            projection={"socket": 1, "epoch": 1, "role": 1},
+            registration.member,
+            self._registration(registration),
+            projection=ARRIVAL_FIELDS,
             return_document=ReturnDocument.AFTER,
         )
-        return Arrival(row["epoch"], row["role"], int(row["socket"])) if row else None
+        return _arrival(row) if row else None
+
+    def _registration(self, registration: Registration) -> list[Document]:
+        next_number = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
+        fields = self._connected(registration.process, registration.now)
+        return [{"$set": {**fields, "socket": {"$max": [next_number, {"$toLong": "$$NOW"}]}}}]
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         """Mark members whose newest socket has closed as away; older sockets are ignored."""
@@ -272,6 +322,10 @@ class PresenceStore:
     def _disconnected(self, at: int) -> list[Document]:
         away = {"process": None, "away_at": at, "due_at": _due(at, self._grace)}
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
+
+
+def _arrival(row: Document) -> Arrival:
+    return Arrival(row["epoch"], row["role"], int(row["socket"]))
 
 
 def _socket_filter(socket: MemberSocket) -> Document:
