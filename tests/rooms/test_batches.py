@@ -1,0 +1,117 @@
+"""A batch of rules gives the room, events and answers of the same rules one after the other."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from rooms.changes import Change, Failed, Outcome, decide, groups
+from rooms.events import LAST_EVENT_TYPE
+from rooms.room import Room
+from tests.rooms.test_properties import HOSTS, RoomModel, Step
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.room_builders import ANNA, BERT, CARL, HOST
+
+LIVE_ID = 1
+PEOPLE = (HOST, BERT, CARL, ANNA)
+"""Few people, so that one batch has several changes by the same user."""
+ACTIONS = (
+    ["enter"] * 6 + ["leave"] * 4 + ["apply"] * 4 + ["accept"] * 4 + ["invite"] * 2
+    + ["refuse", "leave_micro", "remove", "profile", "gift", "nothing", "end", "close"]
+)  # fmt: skip
+"""Changes of one room that begin no live session."""
+
+
+def steps_of(actions: Sequence[str]) -> st.SearchStrategy[Step]:
+    return st.builds(
+        Step,
+        action=st.sampled_from(actions),
+        live_id=st.just(LIVE_ID),
+        actor=st.sampled_from(PEOPLE),
+        target=st.sampled_from(PEOPLE),
+        wait=st.sampled_from([0, 1_000, 61_000]),
+        choice=st.integers(0, 5),
+    )
+
+
+class BatchModel(RoomModel):
+    """Runs the same changes of a room as one batch, or one by one."""
+
+    def make_change(self, step: Step) -> Change[None, None, Any]:
+        if step.action == "enter":
+            users = (step.actor.user_id,)
+            return Change(lambda room, _: room.enter(step.actor, self.now), users)
+        if step.action == "accept":
+            stream = self.new_name()
+            return Change(
+                lambda room, _: room.accept(step.actor, "open", stream, stream),
+                (step.actor.user_id,),
+            )
+        rule = self.rule(step)
+        return Change(lambda room, _: rule(room), (step.actor.user_id, step.target.user_id))
+
+    def save_together(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
+        users = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
+        room = self.load(LIVE_ID, *users)
+        room.expire(self.now)
+        decided = decide(room, changes, {})
+        if isinstance(decided, Failed):
+            failed = changes.index(decided.change)
+            kept = [change for change in changes if change is not decided.change]
+            outcomes = self.save_together(kept)
+            return [*outcomes[:failed], Outcome(error=decided.error), *outcomes[failed:]]
+        if room.changed:
+            self.store.write(room, room.numbered(self.now))
+        if any(event.type == LAST_EVENT_TYPE for event in room.events):
+            self.clear(LIVE_ID, room.epoch)
+        return [decided[0][change] for change in changes]
+
+    def save_one_by_one(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
+        return [outcome for change in changes for outcome in self.save_together([change])]
+
+    def state(self) -> Any:
+        """All that is stored, but for the number of writes to each membership."""
+        members = {user: replace(member, v=0) for user, member in self.store.members.items()}
+        return self.store.documents, members
+
+
+def shown(outcome: Outcome) -> Any:
+    """What the caller gets; a room, which later changes of the batch share, only by its type."""
+    result = type(outcome.result) if isinstance(outcome.result, Room) else outcome.result
+    return result, type(outcome.error)
+
+
+@example_settings(200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    st.lists(steps_of([*ACTIONS, "open", "disconnect"]), max_size=12),
+    st.lists(steps_of(ACTIONS), min_size=2, max_size=10),
+)
+def test_a_batch_has_the_effect_of_its_changes_one_by_one(
+    before: list[Step], steps: list[Step]
+) -> None:
+    model = BatchModel()
+    for live_id in HOSTS:
+        model.open(live_id)
+    model.enter(LIVE_ID, BERT)
+    for step in before:
+        model.run(step)
+    changes = [model.make_change(step) for step in steps]
+    other = copy.copy(model)
+    other.store = copy.deepcopy(model.store)
+    together, one_by_one = model.save_together(changes), other.save_one_by_one(changes)
+    assert [shown(it) for it in together] == [shown(it) for it in one_by_one]
+    assert model.state() == other.state()
+    model.check()
+
+
+def test_a_change_that_begins_a_session_is_in_a_group_of_its_own() -> None:
+    def change(*, alone: bool = False) -> Change[None, None, None]:
+        return Change(lambda _room, _context: None, (), alone=alone)
+
+    a, b, c, alone = change(), change(), change(), change(alone=True)
+    assert [*groups([a, b, alone, c])] == [[a, b], [alone], [c]]
+    assert [*groups([alone, a])] == [[alone], [a]]
+    assert [*groups([])] == []

@@ -1,0 +1,160 @@
+"""Commits of several rooms in one transaction, on a real MongoDB."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from core.errors import WriteConflict
+from storage import group_commit
+from storage.database import Database
+from storage.group_commit import GroupCommit
+from storage.write_batch import WriteBatch
+from tests.support.storage import StoresFixture
+
+gen_test = pytest.mark.gen_test(timeout=60)
+NAME = "plain"
+
+
+class CommitFixture:
+    """Commits that wait until `held` ends, as they would for one in flight."""
+
+    def __init__(self, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stores = stores
+        self.commits = GroupCommit(stores.database)
+        self.rows = stores.database.collection(NAME)
+        monkeypatch.setattr(group_commit, "CONCURRENT_COMMITS", 1)
+
+    def commit(self, *numbers: int, guard: int | None = None) -> "asyncio.Task[None]":
+        """Insert two rows for each number; `guard` is a row that must exist."""
+        batch = WriteBatch()
+        batch.insert(NAME, *({"_id": n} for n in numbers), *({"_id": -n} for n in numbers))
+        if guard is not None:
+            batch.update(NAME, {"_id": guard}, {"$set": {"seen": True}})
+        return asyncio.ensure_future(self.commits.commit(batch))
+
+    @asynccontextmanager
+    async def held(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+        """One transaction is in flight meanwhile."""
+        started, over = asyncio.Event(), asyncio.Event()
+        transaction = Database.transaction
+
+        async def wait(self: Database, work: Any) -> None:
+            started.set()
+            await over.wait()
+            await transaction(self, work)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "transaction", wait)
+            first = self.commit(1)
+            await started.wait()
+        yield
+        over.set()
+        await first
+
+    async def ids(self) -> list[int]:
+        return [row["_id"] for row in await self.rows.find({"_id": {"$gt": 0}}).to_list()]
+
+
+@gen_test
+async def test_commits_behind_one_in_flight_share_a_transaction(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    fixture = CommitFixture(stores, monkeypatch)
+    commands.clear()
+    async with fixture.held(monkeypatch):
+        tasks = [fixture.commit(n) for n in range(2, 34)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert commands.count("commitTransaction") == 2
+    assert sorted(await fixture.ids()) == [*range(1, 34)]
+
+
+@gen_test
+async def test_a_conflict_fails_only_its_own_commit(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture = CommitFixture(stores, monkeypatch)
+    async with fixture.held(monkeypatch):
+        tasks = [fixture.commit(2), fixture.commit(3, guard=99), fixture.commit(4)]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), WriteConflict, type(None)]
+    assert sorted(await fixture.ids()) == [1, 2, 4]
+
+
+@gen_test
+async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture, wrong = CommitFixture(stores, monkeypatch), WriteBatch()
+    wrong.upsert(NAME, {"_id": 5}, {"$inc": {"n": "text"}})
+    wrong.insert(NAME, {"_id": 6})
+    async with fixture.held(monkeypatch):
+        tasks = [fixture.commit(2), asyncio.ensure_future(fixture.commits.commit(wrong))]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[0] is None
+    assert isinstance(results[1], OperationFailure)
+    assert sorted(await fixture.ids()) == [1, 2]
+
+
+@gen_test
+async def test_an_outage_fails_every_commit_without_a_retry(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have been committed: only its caller can tell by reading."""
+    fixture, tries = CommitFixture(stores, monkeypatch), []
+
+    async def fail(_self: Database, _work: Any) -> None:
+        tries.append(1)
+        raise AutoReconnect("gone")
+
+    async with fixture.held(monkeypatch):
+        monkeypatch.setattr(Database, "transaction", fail)
+        tasks = [fixture.commit(2), fixture.commit(3)]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [AutoReconnect] * 2
+    assert len(tries) == 1
+
+
+@gen_test
+async def test_a_lone_single_write_needs_no_transaction(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    batch = WriteBatch()
+    batch.insert(NAME, {"_id": 1})
+    commands.clear()
+    await GroupCommit(stores.database).commit(batch)
+    assert commands == ["insert"]
+
+
+@gen_test
+async def test_a_transaction_has_a_limited_number_of_writes(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WRITES", 4)
+    fixture = CommitFixture(stores, monkeypatch)
+    commands.clear()
+    async with fixture.held(monkeypatch):
+        tasks = [fixture.commit(n) for n in range(2, 6)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert commands.count("commitTransaction") == 3, "the first, and two with two commits each"
+
+
+@gen_test
+async def test_a_cancelled_caller_affects_no_other(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture = CommitFixture(stores, monkeypatch)
+    async with fixture.held(monkeypatch):
+        tasks = [fixture.commit(2), fixture.commit(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert sorted(await fixture.ids()) == [1, 2, 3]
