@@ -1,5 +1,6 @@
 """Brings a joining socket, or a room that fell behind, up to date by snapshot or by replay."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,13 +28,31 @@ class EventLog(Protocol):
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class RoomView:
-    """A room as its members see it: epoch, version and the snapshot's data."""
+    """A room as its members see it, at one version of one live session.
 
-    epoch: str
-    version: int
-    data: Mapping[str, Any]
+    Joins at the same time share a view: what its snapshot shows is read and encoded once, and only
+    if one of them cannot resume.
+    """
+
+    def __init__(
+        self, epoch: str, version: int, read_data: Callable[[], Awaitable[Mapping[str, Any]]]
+    ) -> None:
+        """`read_data` returns the data of the snapshot."""
+        self.epoch = epoch
+        self.version = version
+        self._read_data = read_data
+        self._data: asyncio.Future[Mapping[str, Any]] | None = None
+        self._frames: dict[str | None, bytes] = {}
+
+    async def snapshot(self, live_id: int, reset: str | None) -> bytes:
+        """The snapshot's frame; `reset` tells a client that resumes why it cannot."""
+        if self._data is None:
+            self._data = asyncio.ensure_future(self._read_data())
+        data = await asyncio.shield(self._data)
+        if reset not in self._frames:
+            self._frames[reset] = frames.snapshot(live_id, self.epoch, self.version, data, reset)
+        return self._frames[reset]
 
 
 LoadRoom = Callable[[int], Awaitable[RoomView | None]]
@@ -111,11 +130,9 @@ class Resume:
                 ]
             if not reset:
                 return None
-        later = channel.since(view.version)
-        if later is None:
-            return None
-        room = frames.snapshot(channel.live_id, view.epoch, view.version, view.data, reset)
-        return [room, *later]
+        snapshot = await view.snapshot(channel.live_id, reset)
+        later = channel.since(view.version) if channel.epoch == view.epoch else None
+        return None if later is None else [snapshot, *later]
 
 
 async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
@@ -141,6 +158,7 @@ async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -
 async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None:
     epoch, start = channel.epoch, channel.last_seq
     view = await load_room(channel.live_id)
+    snapshot = await view.snapshot(channel.live_id, "too_old") if view else b""
     if (channel.epoch, channel.last_seq) != (epoch, start):
         return  # another task has brought the channel forward meanwhile
     if view is None:
@@ -150,7 +168,6 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
     else:
         skipped, sockets = view.version - start, len(channel.sockets)
         log.warning("room_events_skipped", live_id=channel.live_id, events=skipped, sockets=sockets)
-        snapshot = frames.snapshot(channel.live_id, view.epoch, view.version, view.data, "too_old")
         channel.skip_to(view.version, snapshot)
 
 

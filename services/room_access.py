@@ -4,13 +4,14 @@ import asyncio
 
 import structlog
 
+from core.batching import SingleFlight
 from core.clock import now_ms
 from core.errors import QLiveError
 from realtime.close_codes import CloseCode
 from realtime.resume import RoomView
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.room import Room
-from rooms.snapshot import snapshot
+from rooms.snapshot import Snapshot, snapshot
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import storage_error
 from storage.stores import Stores
@@ -25,26 +26,14 @@ class RoomAccess:
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
+        self._rooms = SingleFlight(self._read)
 
     async def authorize(self, live_id: int, user_id: str) -> Room:
         """The room, if the user may subscribe to it.
 
         Raises UserNotFound, AccountBanned, RoomNotFound, RemovedFromRoom, NotLive or NotAMember.
         """
-        stores = self._stores
-        user, member = await asyncio.gather(stores.users.get(user_id), stores.members.get(user_id))
-        if user.banned:
-            raise AccountBanned
-        # Read after the membership: a user removed in between is already banned in the room.
-        room = await stores.rooms.read(live_id)
-        if room is None:
-            raise RoomNotFound
-        if room.is_banned(user_id, now_ms()):
-            raise RemovedFromRoom
-        if not room.live:
-            raise NotLive
-        if member is None or room.role_in(member) is None:
-            raise NotAMember
+        room, _ = await self._authorize(live_id, user_id)
         return room
 
     async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
@@ -58,18 +47,43 @@ class RoomAccess:
         return None
 
     async def load_view(self, live_id: int, user_id: str) -> RoomView:
-        """Snapshot of the room for a joining member; raises as `authorize`."""
-        return await self._view(await self.authorize(live_id, user_id))
+        """The room for a joining member; raises as `authorize`."""
+        _, view = await self._authorize(live_id, user_id)
+        return view
 
     async def load_room(self, live_id: int) -> RoomView | None:
-        """Snapshot of a live room for members who are in it already; None if it is not live."""
-        room = await self._stores.rooms.read(live_id)
-        return await self._view(room) if room and room.live else None
+        """A live room for members who are in it already; None if it is not live."""
+        found = await self._rooms.get(live_id)
+        return found[1] if found and found[0].live else None
 
-    async def _view(self, room: Room) -> RoomView:
-        counts = await self._stores.members.count(room.live_id, room.epoch)
-        data = snapshot(room, counts, self._play_url)
-        return RoomView(room.epoch, room.version, data)
+    async def _authorize(self, live_id: int, user_id: str) -> tuple[Room, RoomView]:
+        stores = self._stores
+        user, member = await asyncio.gather(stores.users.get(user_id), stores.members.get(user_id))
+        if user.banned:
+            raise AccountBanned
+        # Read after the membership: a user removed in between is already banned in the room.
+        found = await self._rooms.get(live_id)
+        if found is None:
+            raise RoomNotFound
+        room, view = found
+        if room.is_banned(user_id, now_ms()):
+            raise RemovedFromRoom
+        if not room.live:
+            raise NotLive
+        if member is None or room.role_in(member) is None:
+            raise NotAMember
+        return room, view
+
+    async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
+        room = await self._stores.rooms.read(live_id)
+        if room is None:
+            return None
+
+        async def read_data() -> Snapshot:
+            counts = await self._stores.members.count(live_id, room.epoch)
+            return snapshot(room, counts, self._play_url)
+
+        return room, RoomView(room.epoch, room.version, read_data)
 
     def _play_url(self, stream: str) -> str:
         return self._stream_urls.play(stream, now_ms() // 1000)

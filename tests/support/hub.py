@@ -15,6 +15,11 @@ from rooms.events import NumberedEvent
 ROOM = 7
 
 
+async def no_data() -> dict[str, Any]:
+    """The data of a snapshot that shows nothing."""
+    return {}
+
+
 class StoredRoom:
     """The stored room and its event log, in memory.
 
@@ -49,7 +54,7 @@ class StoredRoom:
         return versions
 
     async def load_view(self) -> RoomView:
-        view = RoomView(self.epoch, len(self.log), {})
+        view = RoomView(self.epoch, len(self.log), no_data)
         await self._wait()
         return view
 

@@ -74,8 +74,11 @@ class HandshakeApplication(Application):
 
 
 async def _serve_socket(hub: Hub, outbox: Outbox, stream: Any) -> None:
+    async def no_data() -> dict[str, Any]:
+        return {}
+
     async def load_view() -> RoomView:
-        return RoomView("a", 0, {})
+        return RoomView("a", 0, no_data)
 
     await hub.join(1, outbox, None, load_view)
     parser = wire.FrameParser(16_384)
