@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from core.locks import NamedLocks
 from realtime import channel
 from rooms.events import NumberedEvent
 from rooms.keeper import Keeper
@@ -208,7 +207,7 @@ class NoBus:
 
 async def rename_host_elsewhere(server: ServerProcess, host: ApiClient, times: int) -> None:
     """Adds as many events to the room in one change, and publishes none of them."""
-    keeper = Keeper(server.context.stores.rooms, NoBus(), NamedLocks())
+    keeper = Keeper(server.context.stores.rooms, NoBus())
 
     def rename(room: Room) -> None:
         for n in range(times):
