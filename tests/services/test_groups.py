@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from core.clock import now_ms
-from core.locks import NamedLocks
 from devtools.simulator.simulator import Simulator
 from rooms.keeper import Keeper
 from services.groups import MAX_IDS, GroupService
@@ -37,7 +36,7 @@ class GroupFixture:
         self.service = self.process()
 
     def process(self, im: Any = None) -> GroupService:
-        keeper = Keeper(self.stores.rooms, self.listener, NamedLocks())
+        keeper = Keeper(self.stores.rooms, self.listener)
         return GroupService(self.stores.room_groups, keeper, im or self.im, self.stores.outbox)
 
     @property
