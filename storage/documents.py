@@ -1,7 +1,7 @@
 """Batched reads of documents by `_id`."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.batching import BatchLoader
 from storage.database import Collection, Document
@@ -32,3 +32,8 @@ def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
         return parse(document)
     except Exception as error:  # noqa: BLE001 - raised to the callers of this document
         return error
+
+
+def fields_of(value: Any) -> Document:
+    """The fields of a dataclass with slots, not copied: `asdict` takes ten times as long."""
+    return {name: getattr(value, name) for name in value.__slots__}

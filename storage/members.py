@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from core.batching import SingleFlight
 from core.clock import now_ms
@@ -10,7 +9,7 @@ from rooms.errors import GenderInUse
 from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id
+from storage.documents import documents_by_id, fields_of
 from storage.write_batch import WriteBatch
 
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
@@ -120,7 +119,7 @@ class MemberStore:
 
     def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
         """Insert a membership, or replace one from an earlier live session of the same room."""
-        document = asdict(member)
+        document = fields_of(member)
         document["_id"] = document.pop("user_id")
         document |= {**NOT_CONNECTED, "seen_at": member.entered_at}
         old = room.seen.get(member.user_id)

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -15,7 +14,7 @@ from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
 from storage.counters import CounterStore
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, parsed
+from storage.documents import documents_by_id, fields_of, parsed
 from storage.errors import StorageUnavailable
 from storage.group_commit import GroupCommit
 from storage.members import MemberStore, member_from
@@ -279,9 +278,11 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
 
 def _change_applications(room: Room, user_id: str, sets: Document, unsets: Document) -> None:
     if not user_id:
-        sets["applications"] = {k: asdict(it) for k, it in room.applications.items()}
+        sets["applications"] = {
+            user_id: _application_document(it) for user_id, it in room.applications.items()
+        }
     elif application := room.applications.get(user_id):
-        sets[f"applications.{user_id}"] = asdict(application)
+        sets[f"applications.{user_id}"] = _application_document(application)
     else:
         unsets[f"applications.{user_id}"] = ""
 
@@ -310,7 +311,11 @@ def _log_row(event: NumberedEvent) -> Document:
 
 
 def _seat_document(seat: Seat) -> Document:
-    return asdict(seat)
+    return {**fields_of(seat), "person": fields_of(seat.person)}
+
+
+def _application_document(application: Application) -> Document:
+    return {**fields_of(application), "person": fields_of(application.person)}
 
 
 def _seat_from(document: Any) -> Seat | None:
