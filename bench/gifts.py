@@ -15,9 +15,9 @@ from core.locks import NamedLocks
 from ledger.gifts import GiftTransfer
 from realtime.bus import LocalBus
 from realtime.hub import Hub
-from rooms.keeper import Keeper
+from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
-from services.gifts import MAX_BATCH, GiftRequest, GiftService
+from services.gifts import GiftRequest, GiftService
 from storage.configs import ConfigStore
 from storage.counters import CounterStore
 from storage.database import Database, Session
@@ -52,7 +52,8 @@ class GiftRoom:
         )
         self.users = UserStore(database, self.members)
         self.locks = NamedLocks(60)
-        self.keeper = Keeper(self.rooms, Hub(self.rooms, no_room, LocalBus()), self.locks)
+        self.hub = Hub(self.rooms, no_room, LocalBus())
+        self.keeper = Keeper(self.rooms, self.hub)
         self.host = ""
         self.senders: list[str] = []
         self._sent = 0
@@ -64,7 +65,11 @@ class GiftRoom:
             GiftStore(self.database, counters), ConfigStore(self.database, counters), LocalBus()
         )
         return GiftService(
-            batches, self.members, self.keeper, self.locks.hold, catalogue, max_batch
+            batches,
+            self.members,
+            Keeper(self.rooms, self.hub, max_batch=max_batch, queue_seconds=60),
+            self.locks.hold,
+            catalogue,
         )
 
     async def open(self) -> None:

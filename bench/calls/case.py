@@ -13,7 +13,12 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from bench.calls.guests import create_guests
-from bench.calls.requests import change_requests, read_request, write_request_file
+from bench.calls.requests import (
+    change_requests,
+    hot_room_requests,
+    read_request,
+    write_request_file,
+)
 from bench.fanout.crowd import CompilerMissing, compile_c
 from bench.peers import Peers
 from bench.plots import grouped_bar_chart
@@ -29,6 +34,7 @@ ROOMS = 8
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
 LIMITED = "QLive with rate limits"
 BARE = "bare commands in plain Tornado handlers"
+AT_ONCE, ONE_BY_ONE = "all at once", "one after the other"
 READS = {
     "get_user_state": "qlive_user/get_user_state/",
     "get_userinfo": "qlive_user/get_userinfo/",
@@ -77,6 +83,9 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> 
     with report.timed("calls: changes"):
         changes = await _measure_changes(load, uri, folder)
     _report_changes(report, changes)
+    with report.timed("calls: one room"):
+        hot_room = await _measure_hot_room(load, uri, folder)
+    _report_hot_room(report, hot_room)
 
 
 async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
@@ -104,6 +113,21 @@ async def _measure_changes(load: Path, uri: str, folder: Path) -> dict[str, Load
         return await _compare(load, request_files, ports)
 
 
+async def _measure_hot_room(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
+    """Measure changes of one room by all its guests at once, and one after the other."""
+    database, request_file = "bench_hot_room", folder / "hot_room"
+    guests = await create_guests(uri, database, 1, CONNECTIONS)
+    write_request_file(request_file, hot_room_requests(guests))
+    runs: dict[str, LoadRuns] = {AT_ONCE: defaultdict(list), ONE_BY_ONE: defaultdict(list)}
+    async with _running_servers({QLIVE: "qlive"}, uri, database, folder) as ports:
+        for number in range(RUNS + 1):  # run 0 is the warm-up
+            for name, connections in ((AT_ONCE, CONNECTIONS), (ONE_BY_ONE, 1)):
+                result = await run_load(load, ports[QLIVE], request_file, SECONDS, connections)
+                if number:
+                    _add(runs[name], result)
+    return runs
+
+
 async def _compare(
     load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int], run_count: int = RUNS
 ) -> dict[str, LoadRuns]:
@@ -114,15 +138,21 @@ async def _compare(
         for name, request_file in request_files.items():
             result = await run_load(load, ports[name], request_file, seconds)
             if number:
-                runs[name]["rate"].append(result["responses"] / result["seconds"])
-                for percentile in ("p50", "p99"):
-                    runs[name][percentile].append(result[percentile])
+                _add(runs[name], result)
     return runs
 
 
-async def run_load(load: Path, port: int, request_file: Path, seconds: float) -> dict[str, float]:
+def _add(runs: LoadRuns, result: Mapping[str, float]) -> None:
+    runs["rate"].append(result["responses"] / result["seconds"])
+    for percentile in ("p50", "p99"):
+        runs[percentile].append(result[percentile])
+
+
+async def run_load(
+    load: Path, port: int, request_file: Path, seconds: float, connections: int = CONNECTIONS
+) -> dict[str, float]:
     """Run load.c once; returns its figures, asserts only 200 responses."""
-    command = [str(load), str(port), str(CONNECTIONS), str(seconds), str(request_file)]
+    command = [str(load), str(port), str(connections), str(seconds), str(request_file)]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
     result: dict[str, float] = json.loads((await process.communicate())[0])
@@ -209,3 +239,18 @@ async def _running_servers(
         for process in processes:
             process.kill()
             await process.wait()
+
+
+def _report_hot_room(report: BenchmarkReport, by_load: Mapping[str, LoadRuns]) -> None:
+    report.subsection(
+        "Changes of one room",
+        f"apply_micro and refuse_micro by {CONNECTIONS} guests of one room: all at once, and one "
+        "request after the other.",
+    )
+    rows = [
+        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
+        for name, runs in by_load.items()
+    ]
+    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+    ratio = ratios(by_load[AT_ONCE]["rate"], by_load[ONE_BY_ONE]["rate"])
+    report.paragraph(f"{AT_ONCE} : {ONE_BY_ONE}: {spread(ratio, 2)}.")

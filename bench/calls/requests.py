@@ -26,6 +26,15 @@ def change_requests(guests: Sequence[Guest]) -> list[bytes]:
     return leaves + posts
 
 
+def hot_room_requests(guests: Sequence[Guest]) -> list[bytes]:
+    """apply and refuse of each guest, in load.c's order."""
+    return [
+        _post_request(f"qlive_room/{action}_micro/", guest, f'{{"live_id": {guest.live_id}}}')
+        for action in ("apply", "refuse")
+        for guest in guests
+    ]
+
+
 def write_request_file(path: Path, requests: Sequence[bytes]) -> None:
     path.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
