@@ -6,7 +6,6 @@ import pytest
 
 from core.clock import now_ms
 from core.errors import WriteConflict
-from core.locks import NamedLocks
 from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import Membership, SessionState
@@ -292,7 +291,7 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     older = await register_socket(stores, BERT, live_id)
     await change_room(stores, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     listener = RecordingListener()
-    keeper = Keeper(stores.rooms, listener, NamedLocks())
+    keeper = Keeper(stores.rooms, listener)
     monkeypatch.setattr("rooms.keeper.now_ms", lambda: now_ms() + skew_ms)
     await keeper.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     monkeypatch.undo()
