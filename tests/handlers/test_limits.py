@@ -46,12 +46,6 @@ def changes() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
-def refusals_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """tests/core/test_refusal_delay.py has the tests of the delay."""
-    monkeypatch.setattr("handlers.context.REFUSAL_SECONDS", 0)
-
-
 async def statuses(count: int, client: ApiClient, path: str, **params: Any) -> list[int]:
     """Statuses of `count` POST requests, one after another."""
     return [(await client.post(path, **params)).status for _ in range(count)]

@@ -80,6 +80,7 @@ def server(
     """A running server; tests reach it over the network."""
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
+    monkeypatch.setattr("handlers.context.REFUSAL_SECONDS", 0)
 
     async def store(server: ServerProcess, context: Context) -> None:
         await initial_data(server, context)

@@ -10,7 +10,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from core.errors import TryAgain
-from core.limits import Rate, RefusalDelay, TokenBuckets
+from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from storage.database import Database
 from storage.inbox import InboxStore
@@ -321,7 +321,6 @@ async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(
     callbacks: CallbackSender, presence: FakePresence, server: ServerProcess, db: Any
 ) -> None:
     server.context.refused_callback_limit = TokenBuckets(Rate(0.001, 3))
-    server.context.refusal_delay = RefusalDelay(0, most=1)
     forged = [await callbacks.im(STATE_CHANGE | {"n": n}, Sign="0" * 64) for n in range(10)]
     assert {reply.refusal for reply in forged} == {(403, "callback_refused")}
     assert stored_callbacks(db) == [("im", "refused", "sign", 1)] * 3
