@@ -38,7 +38,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
         room = await store.load(live_id)
         assert room is not None
         room.open(host, secrets.token_hex(8), f"stream-{n}", now)
-        await store.save(room, room.numbered(now), None)
+        await store.save(room, room.numbered(now))
         rooms.append(room)
     await database.close()
     return rooms
