@@ -179,17 +179,22 @@ def _report_reads(report: BenchmarkReport, reads: Mapping[str, Mapping[str, Load
     report.picture("calls.svg", title)
 
 
+def _add_table(report: BenchmarkReport, runs_by_name: Mapping[str, LoadRuns]) -> None:
+    """Add a row of rates and latencies for each name."""
+    rows = [
+        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
+        for name, runs in runs_by_name.items()
+    ]
+    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+
+
 def _report_limits(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
     report.subsection(
         "Rate limits",
         f"get_user_state, {LIMIT_RUNS} alternating runs. With limits, each request takes a token "
         "of its address and one of its user; none is refused.",
     )
-    rows = [
-        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
-        for name, runs in by_server.items()
-    ]
-    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+    _add_table(report, by_server)
     ratio = ratios(by_server[LIMITED]["rate"], by_server[QLIVE]["rate"])
     report.paragraph(f"With limits : without: {spread(ratio, 3)}.")
 
@@ -203,13 +208,20 @@ def _report_changes(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) 
         "an outbox message), without rules, conflict checks, publishing or logging. For a "
         "comparison with one find and one update, without HTTP, see [Room changes](#room-changes).",
     )
-    rows = [
-        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
-        for name, runs in by_server.items()
-    ]
-    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+    _add_table(report, by_server)
     ratio = ratios(by_server[QLIVE]["rate"], by_server[BARE]["rate"])
     report.paragraph(f"QLive : bare commands: {spread(ratio, 2)}.")
+
+
+def _report_hot_room(report: BenchmarkReport, by_load: Mapping[str, LoadRuns]) -> None:
+    report.subsection(
+        "Changes of one room",
+        f"apply_micro and refuse_micro by {CONNECTIONS} guests of one room: all at once, and one "
+        "request after the other.",
+    )
+    _add_table(report, by_load)
+    ratio = ratios(by_load[AT_ONCE]["rate"], by_load[ONE_BY_ONE]["rate"])
+    report.paragraph(f"{AT_ONCE} : {ONE_BY_ONE}: {spread(ratio, 2)}.")
 
 
 @contextlib.asynccontextmanager
@@ -239,18 +251,3 @@ async def _running_servers(
         for process in processes:
             process.kill()
             await process.wait()
-
-
-def _report_hot_room(report: BenchmarkReport, by_load: Mapping[str, LoadRuns]) -> None:
-    report.subsection(
-        "Changes of one room",
-        f"apply_micro and refuse_micro by {CONNECTIONS} guests of one room: all at once, and one "
-        "request after the other.",
-    )
-    rows = [
-        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
-        for name, runs in by_load.items()
-    ]
-    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
-    ratio = ratios(by_load[AT_ONCE]["rate"], by_load[ONE_BY_ONE]["rate"])
-    report.paragraph(f"{AT_ONCE} : {ONE_BY_ONE}: {spread(ratio, 2)}.")
