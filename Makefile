@@ -85,7 +85,7 @@ bench: .bench/.ready
 
 .bench/.ready: locks/run.txt bench/requirements.txt
 	@VENV=.bench/venv scripts/setup bench
-	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.txt
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/run.txt
 	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
