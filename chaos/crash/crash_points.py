@@ -1,13 +1,19 @@
 """Instruments a server: marks where paths begin and end, and records their calls."""
 
+import asyncio
 import functools
+import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Context as Contextvars
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from core import batching
+from core.batching import RequestBatcher
+from handlers.base import Handler
 from handlers.context import Context
 from handlers.gifts import PushGiftHandler
 from handlers.webhooks.base import WebhookHandler
@@ -15,11 +21,16 @@ from handlers.webhooks.wechat_pay import JsapiWebhookHandler
 from runtime import container, jobs
 from runtime.periodic import PeriodicTasks
 from storage.command_latency import CommandLatency
+from storage.group_commit import GroupCommit
+from storage.rooms import RoomStore
 from tencent.service_client import ServiceClient
 
 DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: an order with this `due_at` is due."""
 Work = Callable[[], Awaitable[object]]
+BATCH_SIZE, BATCH_ROOMS = 30, 5
+"""Changes of a batch, and the rooms that they change."""
+RECORDED_RESPONSES = (1, BATCH_SIZE // 2, BATCH_SIZE)
 
 
 def install(recorder: CallRecorder) -> None:
@@ -38,6 +49,8 @@ def install(recorder: CallRecorder) -> None:
             _mark_handler(
                 recorder, JsapiWebhookHandler, "post", lambda handler: _has(handler, target)
             )
+        case "batch":
+            _mark_batch(recorder, lambda request_id: request_id == target)
         case "sweep":
             _mark_sweep(recorder)
 
@@ -115,6 +128,75 @@ def _mark_handler(
 
     setattr(handler, method, marked)
     handler.write_model = write
+
+
+class _Gate:
+    """Opens when `size` callers wait at it."""
+
+    def __init__(self, size: int) -> None:
+        self._missing = size
+        self._opened = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
+    async def wait(self) -> None:
+        self._missing -= 1
+        if self._missing <= 0:
+            self._opened.set()
+        await self._opened.wait()
+        await asyncio.sleep(0)  # the last caller leaves after the others
+
+
+def _mark_batch(recorder: CallRecorder, belongs: Callable[[Any], bool]) -> None:
+    """The path begins when all its changes are there, and ends with the last response.
+
+    The commits of its rooms wait for each other: the first ones have a transaction each, and the
+    others, gifts among them, share one.
+    """
+    changes, commits = _Gate(BATCH_SIZE), _Gate(BATCH_ROOMS)
+    batcher: Any = RequestBatcher
+    rooms: Any = RoomStore
+    group_commit: Any = GroupCommit
+    submit, load, commit = batcher.submit, rooms.load, group_commit.commit
+
+    async def submit_together(self: Any, name: int, request: Any) -> Any:
+        if belongs(structlog.contextvars.get_contextvars().get("request_id")):
+            await changes.wait()
+        return await submit(self, name, request)
+
+    async def load_marked(self: RoomStore, *args: Any) -> Any:
+        ON_PATH.set(changes.is_open)
+        return await load(self, *args)
+
+    async def commit_together(self: GroupCommit, batch: Any) -> None:
+        if ON_PATH.get():
+            await commits.wait()
+        await commit(self, batch)
+
+    batcher.submit, rooms.load, group_commit.commit = submit_together, load_marked, commit_together
+    _mark_responses(recorder, belongs)
+
+
+def _mark_responses(recorder: CallRecorder, belongs: Callable[[Any], bool]) -> None:
+    original, count = Handler.finish, itertools.count(1)
+
+    def finish(self: Handler, chunk: Any = None) -> Any:
+        if not belongs(self.request_id):
+            return original(self, chunk)
+        ON_PATH.set(True)
+        number = next(count)
+        if number in RECORDED_RESPONSES:
+            recorder.begin(self, f"response {number}")
+        sent = original(self, chunk)
+        recorder.end(self)
+        if number == BATCH_SIZE:
+            recorder.finish()
+        return sent
+
+    handler: Any = Handler
+    handler.finish = finish
 
 
 def _mark_sweep(recorder: CallRecorder) -> None:

@@ -31,8 +31,11 @@ from storage.replica_set import uri_of
 SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 MEMORY = SHM if SHM.is_dir() else None
 """MongoDB is not what crashes here: its files are in memory, where /dev/shm exists."""
+BATCH_HEADER = "X-Request-Id"
 HOST, JSON = "127.0.0.1", {"Content-Type": "application/json"}
 ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
+MAX_CLIENTS = 64
+"""Concurrent requests: more than a batch has."""
 
 
 class CrashEnvironment:
@@ -54,7 +57,7 @@ class CrashEnvironment:
         variables = self._variables()
         self.fork_server = ForkServer(sockets, self._tencent.root, variables, self.log)
         # Tornado's client keeps no connections and, unlike aiohttp, never retries by itself.
-        self._http = AsyncHTTPClient(force_instance=True)
+        self._http = AsyncHTTPClient(force_instance=True, max_clients=MAX_CLIENTS)
 
     async def open(self) -> None:
         await self.mongod.start()
@@ -140,8 +143,14 @@ class EnvironmentUser:
         self._env = env
         self._headers = {"Authorization": f"QLiveToken {account['token']}"}
 
-    async def get_once(self, path: str, **params: Any) -> ApiResponse:
-        return await self._env.request_once("GET", _url(path, params), headers=self._headers)
+    async def get_once(self, path: str, *, batch: str = "", **params: Any) -> ApiResponse:
+        """`batch`: name of the batch that the request belongs to; see crash_points.py."""
+        headers = {**self._headers, **({BATCH_HEADER: batch} if batch else {})}
+        return await self._env.request_once("GET", _url(path, params), headers=headers)
+
+    async def post_once(self, path: str, *, batch: str, **params: Any) -> ApiResponse:
+        headers, body = {**self._headers, **JSON, BATCH_HEADER: batch}, json.dumps(params)
+        return await self._env.request_once("POST", BASE + path, body=body, headers=headers)
 
     async def get(self, path: str, **params: Any) -> ApiResponse:
         return await self._env.request("GET", _url(path, params), headers=self._headers)

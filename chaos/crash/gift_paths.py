@@ -6,18 +6,54 @@ from chaos.actors import GIFT_ID
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
 from chaos.http_client import ApiResponse
 from ledger.gifts import gift_key
+from storage.database import Document
 from storage.rooms import LOG_SIZE
 
 REPEATS = 2
 
 
+class RoomEvents:
+    """All events of a live session, collected before the room drops its oldest ones."""
+
+    def __init__(self, env: CrashEnvironment, live_id: int) -> None:
+        self.live_id = live_id
+        self.by_number: dict[int, Document] = {}
+        self._env = env
+
+    @property
+    def names(self) -> dict[int, str]:
+        """By number: the request_id of a gift, otherwise a name that no other event has."""
+        return {
+            number: row["data"]["request_id"]
+            if row["type"] == "gift"
+            else f"{row['type']} {number}"
+            for number, row in self.by_number.items()
+        }
+
+    async def collect(self) -> Document:
+        """Returns the stored room."""
+        rooms = self._env.database.collection("rooms")
+        room = await rooms.find_one({"_id": self.live_id})
+        assert room is not None
+        for row in room["log"].values():
+            if self.by_number.setdefault(row["seq"], row) != row:
+                self._env.violations.add("conflicting_event", f"room {self.live_id}: {row}")
+        return room
+
+
 class GiftPath:
-    """Gifts of one giver to one recipient outside of rooms."""
+    """Gifts of one giver to one recipient, outside of rooms or as part of a batch."""
 
     def __init__(
-        self, env: CrashEnvironment, name: str, giver: EnvironmentUser, recipient: EnvironmentUser
+        self,
+        env: CrashEnvironment,
+        name: str,
+        giver: EnvironmentUser,
+        recipient: EnvironmentUser,
+        events: RoomEvents | None = None,
     ) -> None:
-        self.env, self.name, self.giver = env, name, giver
+        """`events`: those of the room that both are in."""
+        self.env, self.name, self.giver, self.events = env, name, giver, events
         self.responses: dict[str, Any] = {}
         """First response, by request_id."""
         self.acknowledged_at_once = 0
@@ -45,9 +81,10 @@ class GiftPath:
             params = self._params(self._pending)
             self._record(self._pending, await self.giver.get("qlive_gift/push_gift/", **params))
 
-    async def attempt(self, target: str) -> None:
-        """Send the gift once; its server crashes meanwhile."""
-        response = await self.giver.get_once("qlive_gift/push_gift/", **self._params(target))
+    async def attempt(self, target: str, *, batch: str = "") -> None:
+        """Send the gift once, maybe within a batch; its server crashes meanwhile."""
+        params = self._params(target)
+        response = await self.giver.get_once("qlive_gift/push_gift/", batch=batch, **params)
         self._pending = target
         if response.status:
             self.acknowledged_at_once += 1
@@ -78,26 +115,14 @@ class RoomGiftPath(GiftPath):
     def __init__(
         self, env: CrashEnvironment, giver: EnvironmentUser, host: EnvironmentUser, live_id: int
     ) -> None:
-        super().__init__(env, "gift", giver, host)
-        self.live_id = live_id
-        self.events: dict[int, str] = {}
-        """Room events by number: the request_id of a gift, otherwise the event's type."""
-        self._collected_at = 0
+        self.room_events = RoomEvents(env, live_id)
+        super().__init__(env, "gift", giver, host, self.room_events)
 
     async def prepare(self) -> str:
-        if self._number - self._collected_at > LOG_SIZE // 2:  # the room drops its oldest events
-            await self._collect_events()
+        if self._number % (LOG_SIZE // 2) == 0:  # the room drops its oldest events
+            await self.room_events.collect()
         return await super().prepare()
 
     async def settle(self) -> None:
         await super().settle()
-        await self._collect_events()
-
-    async def _collect_events(self) -> None:
-        logs = await self.env.mongod.room_logs(self.env.settings.mongodb.database)
-        for (live_id, _), rows in logs.items():
-            for row in rows if live_id == self.live_id else ():
-                name = row["data"]["request_id"] if row["type"] == "gift" else row["type"]
-                if self.events.setdefault(row["seq"], name) != name:
-                    self.env.violations.add("conflicting_event", f"{row['seq']}: {name}")
-        self._collected_at = self._number
+        await self.room_events.collect()

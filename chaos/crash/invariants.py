@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
-from chaos.crash.gift_paths import GiftPath, RoomGiftPath
+from chaos.crash.gift_paths import GiftPath, RoomEvents
 from chaos.crash.payment_paths import NotificationPath, PaidOrders
 from chaos.server_logs import unexpected_errors
 from ledger.recharge import recharge_key
@@ -27,7 +27,7 @@ class StoredState:
     ledger: Sequence[Row]
     orders: Sequence[Row]
     """The orders that must be credited."""
-    room: Row
+    rooms: Mapping[int, Row]
     buyer: Row
     notifications_done: int
 
@@ -42,29 +42,43 @@ class StoredState:
 
 async def check_crash_invariants(
     env: CrashEnvironment,
-    inside: RoomGiftPath,
-    outside: GiftPath,
+    givers: Sequence[GiftPath],
+    rooms: Sequence[RoomEvents],
     orders: PaidOrders,
     notifications: NotificationPath,
 ) -> dict[str, int]:
     """Add every violated invariant to the violations; returns the metrics."""
-    stored = await _load(env, inside.live_id, orders)
-    room_gifts, outside_gifts = (stored.gifts_of(path.giver.id) for path in (inside, outside))
+    stored = await _load(env, orders)
+    gifts = {path: stored.gifts_of(path.giver.id) for path in givers}
+    room_gifts = {
+        room: [row for path, rows in gifts.items() if path.events is room for row in rows]
+        for room in rooms
+    }
     found = [
         *(("ledger_problem", problem) for problem in stored.problems),
-        *gift_violations(inside.responses_by_key, room_gifts),
-        *gift_violations(outside.responses_by_key, outside_gifts),
-        *event_violations(room_gifts, inside.events, stored.room),
+        *(
+            it
+            for path, rows in gifts.items()
+            for it in gift_violations(path.responses_by_key, rows)
+        ),
+        *(
+            it
+            for room, rows in room_gifts.items()
+            for it in event_violations(rows, room.names, stored.rooms[room.live_id])
+        ),
         *order_violations(stored.orders, stored.recharges, stored.buyer),
         *(("unexpected_error", error) for error in unexpected_errors(env.log)),
     ]
     for kind, detail in found:
         env.violations.add(kind, detail)
     return {
-        "gifts_acknowledged": len(inside.responses) + len(outside.responses),
-        "gifts_booked": len(room_gifts) + len(outside_gifts),
-        "room_gifts": len(room_gifts),
-        "gift_events": sum(name in inside.responses for name in inside.events.values()),
+        "gifts_acknowledged": sum(len(path.responses) for path in givers),
+        "gifts_booked": sum(map(len, gifts.values())),
+        "room_gifts": sum(map(len, room_gifts.values())),
+        "room_events": sum(len(room.by_number) for room in rooms),
+        "gift_events": sum(
+            row["type"] == "gift" for room in rooms for row in room.by_number.values()
+        ),
         "orders": len(orders.taken),
         "orders_credited": len(stored.recharges),
         "notifications": len(notifications.ids),
@@ -73,13 +87,13 @@ async def check_crash_invariants(
     }
 
 
-async def _load(env: CrashEnvironment, live_id: int, orders: PaidOrders) -> StoredState:
+async def _load(env: CrashEnvironment, orders: PaidOrders) -> StoredState:
     collection = env.database.collection
     return StoredState(
         [str(problem) for problem in await LedgerReconciler(env.database).problems()],
         await collection("ledger").find({}).sort("at", 1).to_list(),
         await collection("orders").find({"_id": {"$in": orders.taken}}).to_list(),
-        await collection("rooms").find_one({"_id": live_id}) or {},
+        {row["_id"]: row for row in await collection("rooms").find({}, {"log": 0}).to_list()},
         await collection("users").find_one({"_id": orders.buyer.id}) or {},
         await collection("inbox").count_documents({"source": JSAPI, "outcome": "done"}),
     )

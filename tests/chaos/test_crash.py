@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
+from chaos.crash.crash_points import BATCH_SIZE
 from chaos.crash.environment import open_environment
 from chaos.crash.exit_plans import (
     Call,
@@ -28,7 +29,7 @@ from chaos.crash.invariants import (
     order_violations,
 )
 from chaos.crash.payment_paths import NotificationPath
-from chaos.scenarios.crash import CrashMatrix, _create_users
+from chaos.scenarios.crash import CrashMatrix, _create_users, create_batch
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -220,18 +221,33 @@ def test_orders_that_are_not_credited_exactly_once_are_found() -> None:
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_a_gift_is_booked_once_wherever_its_server_crashes(tmp_path: Path) -> None:
+async def test_gifts_and_batches_are_saved_once_wherever_their_server_crashes(
+    tmp_path: Path,
+) -> None:
     async with open_environment(tmp_path) as env:
         inside, outside, orders = await _create_users(env)
-        matrix = CrashMatrix(env, [inside], random.Random(1))
-        steps = {str(step)[len("gift 00 ") :]: step for step in await matrix.steps()}
-        for name in ("before insert ledger *", "during update rooms *", "after response"):
-            await matrix.crash_at(steps[name])
+        batch = await create_batch(env)
+        matrix = CrashMatrix(env, [inside, batch], random.Random(1))
+        steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
+        for step in (
+            ("gift", "before", "insert ledger *"),
+            ("batch", "before", "aggregate rooms"),
+            ("batch", "after", "insert ledger *"),
+            ("gift", "during", "update rooms *"),
+            ("batch", "during", "commitTransaction *"),
+            ("batch", "before", "response 1"),
+            ("gift", "after", "response"),
+            ("batch", "after", f"response {BATCH_SIZE}"),
+        ):
+            await matrix.crash_at(steps[step])
         await matrix.settle()
+        givers = (inside, outside, *batch.givers)
+        rooms = (inside.room_events, *(room.events for room in batch.rooms))
         notifications = NotificationPath(orders)
-        counts = await check_crash_invariants(env, inside, outside, orders, notifications)
+        counts = await check_crash_invariants(env, givers, rooms, orders, notifications)
         assert not env.violations, env.violations.examples
-        assert matrix.counts["kills"] == 3
-        assert matrix.counts["other_call"] == 0
-        assert counts["gift_events"] == counts["gifts_booked"] == 6, "3 recordings and 3 crashes"
+        assert (matrix.counts["kills_gift"], matrix.counts["kills_batch"]) == (3, 5)
+        gifts = 6 + 8 * len(batch.givers)  # of 3 recordings and 3 crashes, and 3 and 5
+        assert counts["gift_events"] == counts["gifts_booked"] == gifts
         assert inside.acknowledged_at_once == 4
+        assert batch.acknowledged_at_once >= 4 * BATCH_SIZE
