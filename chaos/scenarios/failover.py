@@ -45,9 +45,11 @@ async def failover(config: RunConfig) -> RunReport:
             time.monotonic() - started,
             gifts_acknowledged=len(acknowledged.givers),
             gifts_booked=booked,
+            recoveries=sum(gap < OBSERVED_SECONDS for found in gaps.values() for gap in found),
             seconds_without_change=gaps,
             **{f"{fault}_longest": max(found) for fault, found in gaps.items()},
         )
+        report.require("recoveries", sum(map(len, gaps.values())), at_least=True)
         for fault, limit in GOALS.items():
             report.require(f"{fault}_longest", limit)
         return report

@@ -54,10 +54,14 @@ async def orphans(config: RunConfig) -> RunReport:
             orphaned_transactions=orphaned,
             gifts_acknowledged=len(acknowledged.givers),
             gifts_booked=booked,
+            recoveries=sum(
+                gap < OBSERVED_SECONDS[place] for place, found in gaps.items() for gap in found
+            ),
             seconds_without_change=gaps,
             **{f"{place}_longest": max(found) for place, found in gaps.items()},
         )
         report.require("orphaned_transactions", 1, at_least=True)
+        report.require("recoveries", report.metrics["kills"], at_least=True)
         for place, limit in GOALS.items():
             report.require(f"{place}_longest", limit)
         return report

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
 from storage import group_commit
@@ -17,6 +17,9 @@ from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
 NAME = "plain"
+UNKNOWN_RESULT = OperationFailure(
+    "no majority in time", 64, {"errorLabels": ["UnknownTransactionCommitResult"]}
+)
 
 
 class CommitFixture:
@@ -73,17 +76,19 @@ async def test_commits_behind_one_in_flight_share_a_transaction(
     assert sorted(await fixture.ids()) == [*range(1, 34)]
 
 
+@pytest.mark.parametrize("conflicting", [0, 1, 2])
 @gen_test
 async def test_a_conflict_fails_only_its_own_commit(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, conflicting: int
 ) -> None:
     fixture = CommitFixture(stores, monkeypatch)
     async with fixture.held(monkeypatch):
-        tasks = [fixture.commit(2), fixture.commit(3, guard=99), fixture.commit(4)]
+        tasks = [fixture.commit(2 + n, guard=99 if n == conflicting else None) for n in range(3)]
         await asyncio.sleep(0)
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results] == [type(None), WriteConflict, type(None)]
-    assert sorted(await fixture.ids()) == [1, 2, 4]
+    expected = [WriteConflict if n == conflicting else type(None) for n in range(3)]
+    assert [type(result) for result in results] == expected
+    assert sorted(await fixture.ids()) == sorted({1, 2, 3, 4} - {2 + conflicting})
 
 
 @gen_test
@@ -102,23 +107,24 @@ async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
     assert sorted(await fixture.ids()) == [1, 2]
 
 
+@pytest.mark.parametrize("error", [AutoReconnect("gone"), UNKNOWN_RESULT], ids=["gone", "unknown"])
 @gen_test
 async def test_an_outage_fails_every_commit_without_a_retry(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, error: PyMongoError
 ) -> None:
     """Each may have been committed: only its caller can tell by reading."""
     fixture, tries = CommitFixture(stores, monkeypatch), []
 
     async def fail(_self: Database, _work: Any) -> None:
         tries.append(1)
-        raise AutoReconnect("gone")
+        raise error
 
     async with fixture.held(monkeypatch):
         monkeypatch.setattr(Database, "transaction", fail)
         tasks = [fixture.commit(2), fixture.commit(3)]
         await asyncio.sleep(0)
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results] == [AutoReconnect] * 2
+    assert results == [error] * 2
     assert len(tries) == 1
 
 
