@@ -51,6 +51,12 @@ class Outcome(NamedTuple):
         return self.result
 
 
+class Unprepared(NamedTuple):
+    """What the rules of a preparation receive whose reading has failed: their callers' error."""
+
+    error: Exception
+
+
 class Failed(NamedTuple):
     """A change that left the room in no valid state."""
 
@@ -72,8 +78,11 @@ def decide(
     writing: set[Preparation[Any, Any]] = set()
     for change in changes:
         before = len(room.events)
+        context = contexts[change.preparation] if change.preparation else None
+        if isinstance(context, Unprepared):
+            outcomes[change] = Outcome(error=context.error)
+            continue
         try:
-            context = contexts[change.preparation] if change.preparation else None
             outcomes[change] = Outcome(change.rule(room, context))
         except QLiveError as refusal:
             outcomes[change] = Outcome(error=refusal)

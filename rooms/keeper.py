@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from core.batching import QUEUE_SECONDS, RequestBatcher
 from core.clock import now_ms
 from core.errors import TryAgain, WriteConflict
-from rooms.changes import Change, Failed, Outcome, Preparation, decide, groups
+from rooms.changes import Change, Failed, Outcome, Preparation, Unprepared, decide, groups
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
@@ -245,12 +245,21 @@ class Keeper:
 
 
 async def _prepare(changes: Sequence[AnyChange]) -> dict[Preparation[Any, Any], Any]:
-    """What the preparations of these changes read, each asked once for all its requests."""
+    """What the preparations of these changes read, each asked once for all its requests.
+
+    Unprepared if that fails, which does not concern the other changes.
+    """
     requests: dict[Preparation[Any, Any], list[Any]] = {}
     for change in changes:
         if change.preparation:
             requests.setdefault(change.preparation, []).append(change.request)
-    return {preparation: await preparation.read(asked) for preparation, asked in requests.items()}
+    contexts: dict[Preparation[Any, Any], Any] = {}
+    for preparation, asked in requests.items():
+        try:
+            contexts[preparation] = await preparation.read(asked)
+        except Exception as error:  # noqa: BLE001 - raised to the callers
+            contexts[preparation] = Unprepared(error)
+    return contexts
 
 
 def _bound(preparation: Preparation[Any, C], context: C) -> AddWrites:

@@ -225,9 +225,9 @@ def room_from(document: Document) -> Room:
         status=document["status"],
         started_at=document["started_at"],
         applications={key: _application_from(it) for key, it in document["applications"].items()},
-        blocked=document.get("blocked", {}),
+        blocked={**document.get("blocked", {})},  # rooms of one query share the document
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
-        removed=document.get("removed", {}),
+        removed={**document.get("removed", {})},
         read_at=int(document.get("read_at", 0)),
         male=_seat_from(document["male"]),
         female=_seat_from(document["female"]),

@@ -254,6 +254,25 @@ async def test_a_bug_in_a_rule_fails_its_caller_only() -> None:
 
 
 @gen_test
+async def test_a_failed_preparation_fails_its_own_changes_only() -> None:
+    fixture = KeeperFixture(BERT, CARL)
+    keeper = fixture.keeper
+
+    async def fail(_requests: Sequence[None]) -> None:
+        raise ZeroDivisionError
+
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, apply(BERT), BERT.user_id),
+        lambda: keeper.change_prepared(1, Preparation(fail), None, lambda r, _: r.close("host")),
+        lambda: keeper.change(1, apply(CARL), CARL.user_id),
+    )
+    assert [type(result) for result in results] == [type(None), ZeroDivisionError, type(None)]
+    assert fixture.room().live
+    assert len(fixture.room().applications) == 2
+
+
+@gen_test
 async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     fixture, recorder = KeeperFixture(BERT, CARL), Recorder()
     keeper = fixture.keeper

@@ -1,6 +1,7 @@
 """Rooms as they are created, saved, loaded and listed, on a real MongoDB."""
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -97,6 +98,21 @@ async def test_only_requested_memberships_are_loaded(stores: StoresFixture) -> N
     assert (await load_room(stores, live_id)).members == {}
     room = await load_room(stores, live_id, BERT.user_id, "unknown")
     assert room.members.keys() == {BERT.user_id}
+
+
+@gen_test
+async def test_rooms_that_are_loaded_at_once_do_not_share_bans_and_removals(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    await accept_user(stores, live_id, BERT, "b")
+    await remove_user(stores, live_id, ANNA, NOW + 1_000)
+    one, two = await asyncio.gather(*(load_room(stores, live_id, BERT.user_id) for _ in range(2)))
+    before = copy.deepcopy(two)
+    one.leave_mic(HOST.user_id, BERT.user_id, removed_until=NOW + 1_000)
+    one.ban_user(CARL.user_id, NOW + 1_000, "host")
+    assert (one.removed, one.blocked) != (two.removed, two.blocked)
+    assert two == before
 
 
 @gen_test
