@@ -63,11 +63,14 @@ class BatchModel(RoomModel):
             kept = [change for change in changes if change is not decided.change]
             outcomes = self.save_together(kept)
             return [*outcomes[:failed], Outcome(error=decided.error), *outcomes[failed:]]
+        self.save(room)
+        return [decided[0][change] for change in changes]
+
+    def save(self, room: Room) -> None:
         if room.changed:
             self.store.write(room, room.numbered(self.now))
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
             self.clear(LIVE_ID, room.epoch)
-        return [decided[0][change] for change in changes]
 
     def save_one_by_one(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
         return [outcome for change in changes for outcome in self.save_together([change])]

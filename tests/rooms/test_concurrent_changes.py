@@ -14,7 +14,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from core.errors import WriteConflict
+from core.errors import QLiveError, WriteConflict
 from rooms import keeper as keeper_module
 from rooms.changes import Change, Outcome, Preparation
 from rooms.errors import QueueFull
@@ -130,13 +130,17 @@ class ConcurrentModel(BatchModel):
         return [outcomes[change] for change in changes]
 
     def _make(self, change: Change[Any, Any, Any]) -> Outcome:
+        room = self.load(LIVE_ID, *change.user_ids)
+        room.expire(self.now)
         purse = Purse(self.racing.gold, self.racing.gold)
-        alone: Change[None, None, Any] = Change(
-            lambda room, _: change.rule(room, purse), change.user_ids
-        )
-        (outcome,) = self.save_together([alone])
-        if not outcome.error:
-            self.racing.gold = purse.gold
+        try:
+            outcome = Outcome(change.rule(room, purse))
+        except QLiveError as refusal:
+            outcome = Outcome(error=refusal)
+        except ZeroDivisionError as bug:
+            return Outcome(error=bug)
+        self.save(room)
+        self.racing.gold = purse.gold
         return outcome
 
     def _change_of(self, call: Call) -> Change[Any, Any, Any]:
