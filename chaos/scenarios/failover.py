@@ -33,9 +33,12 @@ async def failover(config: RunConfig) -> RunReport:
         await start_senders(run, acknowledged)
         run.start_load()
         gaps: dict[str, list[float]] = {fault: [] for fault in GOALS}
+        elected: list[bool] = []
         for _ in range(max(1, round(config.seconds / (len(GOALS) * OBSERVED_SECONDS)))):
             for fault, found in gaps.items():
-                found.append(round(await _fail_over(run, fault, acknowledged), 2))
+                gap, is_new = await _fail_over(run, fault, acknowledged)
+                found.append(round(gap, 2))
+                elected.append(is_new)
         await run.settle()
         await check_invariants(run)
         booked = await audit_gifts(run, acknowledged.givers)
@@ -45,11 +48,13 @@ async def failover(config: RunConfig) -> RunReport:
             time.monotonic() - started,
             gifts_acknowledged=len(acknowledged.givers),
             gifts_booked=booked,
+            new_primaries=sum(elected),
             recoveries=sum(gap < OBSERVED_SECONDS for found in gaps.values() for gap in found),
             seconds_without_change=gaps,
             **{f"{fault}_longest": max(found) for fault, found in gaps.items()},
         )
-        report.require("recoveries", sum(map(len, gaps.values())), at_least=True)
+        report.require("new_primaries", len(elected), at_least=True)
+        report.require("recoveries", len(elected), at_least=True)
         for fault, limit in GOALS.items():
             report.require(f"{fault}_longest", limit)
         return report
@@ -67,8 +72,8 @@ async def start_senders(run: Run, acknowledged: Acknowledged) -> None:
             run.actors.append(asyncio.ensure_future(sender.give_all()))
 
 
-async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> float:
-    """Seconds without an acknowledged change."""
+async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> tuple[float, bool]:
+    """Seconds without an acknowledged change, and whether another member is the primary."""
     replica_set = run.fleet.replica_set
     assert replica_set
     await asyncio.sleep(BEFORE_SECONDS)
@@ -77,8 +82,9 @@ async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> float:
     await asyncio.sleep(OBSERVED_SECONDS)
     changes = [op.acknowledged_at for room in run.rooms for op in room.operations]
     gap = longest_gap([*acknowledged.at, *changes], since, time.time())
+    is_new = await replica_set.primary() != port
     await replica_set.resume(port)
-    return gap
+    return gap, is_new
 
 
 async def _inject(replica_set: ReplicaSet, fault: str, port: int) -> None:

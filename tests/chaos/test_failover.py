@@ -41,7 +41,7 @@ async def test_failover_loses_no_gift_and_refuses_none(
     report = await failover.failover(RunConfig(folder, replace(SMALL, processes=1), seconds=2))
     assert report.passed, report.line()
     assert report.metrics["gifts_acknowledged"] == report.metrics["gifts_booked"] > 0
-    assert report.metrics["recoveries"] == 1
+    assert report.metrics["new_primaries"] == report.metrics["recoveries"] == 1
 
 
 @pytest.mark.programs

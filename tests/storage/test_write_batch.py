@@ -81,7 +81,7 @@ async def test_joined_batches_have_the_writes_of_all(stores: StoresFixture) -> N
     one, two = WriteBatch(), WriteBatch()
     one.update(NAME, {"_id": 1}, {"$set": {"n": 1}})
     two.insert(NAME, {"_id": 2})
-    two.update_if_present(NAME, {"_id": 9}, {"$set": {"n": 1}})
+    two.upsert(NAME, {"_id": 3}, {"$set": {"n": 3}})
     await commit(stores, WriteBatch.joined([one, two]))
-    assert await documents(stores) == [{"_id": 1, "n": 1}, {"_id": 2}]
+    assert await documents(stores) == [{"_id": 1, "n": 1}, {"_id": 2}, {"_id": 3, "n": 3}]
     assert (len(one), len(two)) == (1, 2)
