@@ -156,6 +156,7 @@ def _mark_batch(recorder: CallRecorder, belongs: Callable[[Any], bool]) -> None:
     others, gifts among them, share one.
     """
     changes, commits = _Gate(BATCH_SIZE), _Gate(BATCH_ROOMS)
+    waiting: set[int] = set()
     batcher: Any = RequestBatcher
     rooms: Any = RoomStore
     group_commit: Any = GroupCommit
@@ -163,12 +164,15 @@ def _mark_batch(recorder: CallRecorder, belongs: Callable[[Any], bool]) -> None:
 
     async def submit_together(self: Any, name: int, request: Any) -> Any:
         if belongs(structlog.contextvars.get_contextvars().get("request_id")):
+            waiting.add(name)
             await changes.wait()
         return await submit(self, name, request)
 
-    async def load_marked(self: RoomStore, *args: Any) -> Any:
-        ON_PATH.set(changes.is_open)
-        return await load(self, *args)
+    async def load_marked(self: RoomStore, live_id: int, *args: Any) -> Any:
+        if changes.is_open and live_id in waiting:
+            waiting.remove(live_id)  # later loads are not the batch's
+            ON_PATH.set(True)
+        return await load(self, live_id, *args)
 
     async def commit_together(self: GroupCommit, batch: Any) -> None:
         if ON_PATH.get():
