@@ -13,26 +13,48 @@ from storage.users import User
 
 
 class ActiveUserHandler(Handler):
-    """Requires a valid token and refuses banned accounts; sets `self.token` and `self.user`."""
+    """Requires a valid token and refuses banned accounts; sets `token`, `user_id` and `user`."""
 
     admission_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated, AccountBanned)
     read_only: ClassVar[bool] = False
     """Whether the endpoint has no side effects: its token may be looked up in the cache."""
 
+    token: str
+    user_id: str
+    user: User
+
     async def admit(self) -> None:
+        if self.read_only:
+            await self.admit_cached_token()
+            self.user = await self.active(await self.context.stores.users.find(self.user_id))
+            return
         self.token = bearer_token(self.request)
-        services, stores = self.context.services, self.context.stores
-        tokens = services.token_cache if self.read_only else stores.tokens
+        user = await self.context.stores.tokens.user_of(self.token) if self.token else None
+        if user:
+            self._admit_user_id(user.user_id)
+        self.user = await self.active(user)
+
+    async def admit_cached_token(self) -> None:
+        """Set `token` and `user_id`, not `user`: whoever calls this alone has to check the ban."""
+        self.token = bearer_token(self.request)
+        tokens = self.context.services.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
-        if user_id:
-            self.limit_user(user_id)
-        user = await stores.users.find(user_id) if user_id else None
+        if user_id is None:
+            raise await self.context.services.sessions.refusal_of(self.token)
+        self._admit_user_id(user_id)
+
+    async def active(self, user: User | None) -> User:
+        """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
         if user is None:
-            raise await services.sessions.refusal_of(self.token)
+            raise await self.context.services.sessions.refusal_of(self.token)
         if user.banned:
             raise AccountBanned
-        self.user: User = user
-        structlog.contextvars.bind_contextvars(user_id=user.user_id)
+        return user
+
+    def _admit_user_id(self, user_id: str) -> None:
+        self.limit_user(user_id)
+        self.user_id = user_id
+        structlog.contextvars.bind_contextvars(user_id=user_id)
 
 
 def bearer_token(request: HTTPServerRequest) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -90,7 +91,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
             user = await self.context.services.profiles.update(user, **changes)
         if user.banned:
             raise AccountBanned
-        return own_profile(user, *signed)
+        return responses.UserInfoResponse(**own_profile(user, *signed))
 
 
 class GetUserinfoHandler(ActiveUserHandler):
@@ -98,30 +99,36 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     read_only = True
 
+    async def admit(self) -> None:
+        """Leaves the user to `get`, which reads it once."""
+        await self.admit_cached_token()
+
     @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: requests.OptionalUserRequest) -> responses.UserInfoWithRateResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
-        if params.user_id in (None, self.user.user_id):
-            info = await self._own_profile()
+        if params.user_id in (None, self.user_id):
+            fields = await self._own_profile()
         else:
-            info = public_profile(await self.context.stores.users.get(params.user_id))
-        return responses.UserInfoWithRateResponse(**dict(info), rate=rate)
+            fields = await self._public_profile(params.user_id)
+        return responses.UserInfoWithRateResponse(**fields, rate=rate)
 
-    async def _own_profile(self) -> responses.UserInfoResponse:
-        """Signs a UserSig, then looks at session and ban once more, in the database.
+    async def _own_profile(self) -> dict[str, Any]:
+        """Signs a UserSig, then reads session and user, both in the database.
 
         A kick that IM has carried out before does not end it; one that comes later does.
         """
-        stores, signed = self.context.stores, sign_own(self)
-        owner_id, user = await asyncio.gather(
-            stores.tokens.user_id_of(self.token), stores.users.get(self.user.user_id)
-        )
-        if user.banned:
-            raise AccountBanned
-        if owner_id is None:
-            raise NotAuthenticated
+        signed = sign_own(self)
+        user = await self.active(await self.context.stores.tokens.user_of(self.token))
         return own_profile(user, *signed)
+
+    async def _public_profile(self, user_id: str) -> dict[str, Any]:
+        users = self.context.stores.users
+        own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
+        await self.active(own)
+        if user is None:
+            raise UserNotFound
+        return public_profile(user)
 
 
 class GetUserStateHandler(ActiveUserHandler):
@@ -187,15 +194,17 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
 def sign_own(handler: ActiveUserHandler) -> tuple[str, datetime]:
     """A UserSig of the caller's own and its expiry."""
     seconds = sig_seconds(handler)
-    sig = handler.context.tencent.user_sigs.sign(handler.user.user_id, seconds)
+    sig = handler.context.tencent.user_sigs.sign(handler.user_id, seconds)
     return sig, datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def own_profile(user: User, sig: str, expires: datetime) -> responses.UserInfoResponse:
+def own_profile(user: User, sig: str, expires: datetime) -> dict[str, Any]:
+    """Fields of a UserInfoResponse."""
     return _info(user, sig, expires, user.gold, user.income, user.last_login_time)
 
 
-def public_profile(user: User) -> responses.UserInfoResponse:
+def public_profile(user: User) -> dict[str, Any]:
+    """Fields of a UserInfoResponse, without what is private."""
     return _info(user, "", None, None, None, user.last_login_time)
 
 
@@ -211,20 +220,20 @@ def _info(
     gold: int | None,
     income: int | None,
     last_login: datetime | None,
-) -> responses.UserInfoResponse:
-    return responses.UserInfoResponse(
-        user_id=user.user_id,
-        user_sig=sig,
-        user_sig_expired=expires,
-        nickname=user.nickname,
-        gender=user.gender,
-        age=user.age,
-        face_url=user.face_url,
-        area=user.area,
-        gold=gold,
-        height=user.height,
-        is_matchmaker=user.is_matchmaker,
-        income=income,
-        last_login_time=last_login,
-        create_time=user.create_time,
-    )
+) -> dict[str, Any]:
+    return {
+        "user_id": user.user_id,
+        "user_sig": sig,
+        "user_sig_expired": expires,
+        "nickname": user.nickname,
+        "gender": user.gender,
+        "age": user.age,
+        "face_url": user.face_url,
+        "area": user.area,
+        "gold": gold,
+        "height": user.height,
+        "is_matchmaker": user.is_matchmaker,
+        "income": income,
+        "last_login_time": last_login,
+        "create_time": user.create_time,
+    }

@@ -1,17 +1,21 @@
 """members: one document per user who is in a room; `_id` is the user_id."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
-from core.batching import SingleFlight
+from core.batching import BatchLoader, SingleFlight
 from core.clock import now_ms
 from rooms.errors import GenderInUse
 from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, fields_of
+from storage.errors import StorageUnavailable
 from storage.write_batch import WriteBatch
 
+PAGES_PER_QUERY = 100
+"""Pages of viewers in one query; MongoDB allows 1,000 stages."""
 NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
 """Presence fields of a new membership; storage/presence.py updates them."""
 
@@ -23,7 +27,7 @@ class MemberStore:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
         self._by_id = documents_by_id(self._members, member_from)
-        self._viewers = SingleFlight(self._read_viewers)
+        self._viewers = BatchLoader(self._load_viewers, StorageUnavailable)
         self._counts = SingleFlight(self._count)
 
     async def make_indexes(self) -> None:
@@ -68,17 +72,22 @@ class MemberStore:
         self, live_id: int, epoch: str, gender: int, skip: int, limit: int
     ) -> list[str]:
         """user_ids of the viewers of one gender, by time of entry."""
-        return await self._viewers.get(live_id, epoch, gender, skip, limit)
+        return await self._viewers.get((live_id, epoch, gender, skip, limit)) or []
 
-    async def _read_viewers(
-        self, live_id: int, epoch: str, gender: int, skip: int, limit: int
-    ) -> list[str]:
-        found = self._members.find(
-            {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"},
-            {"_id": 1},
-        )
-        rows = await found.sort([("entered_at", 1), ("_id", 1)]).skip(skip).to_list(limit)
-        return [row["_id"] for row in rows]
+    async def _load_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str] | Exception]:
+        found: dict[Hashable, list[str] | Exception] = {}
+        for start in range(0, len(pages), PAGES_PER_QUERY):
+            found |= await self._read_viewers(pages[start : start + PAGES_PER_QUERY])
+        return found
+
+    async def _read_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str]]:
+        """One query for pages of several rooms."""
+        first, *others = (_viewers_steps(number, *page) for number, page in enumerate(pages))
+        unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
+        found: dict[Hashable, list[str]] = {page: [] for page in pages}
+        async for row in await self._members.aggregate([*first, *unions]):
+            found[pages[row["page"]]].append(row["_id"])
+        return found
 
     async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
         """Members by user_id, starting after the user_id `after`."""
@@ -151,6 +160,20 @@ def _new_role(room: Room, user_id: str, now: int) -> Document:
     if role == "viewer" or seen is None or seen.away_at is None:
         return {"$set": fields, "$min": {"due_at": now}}
     return {"$set": {**fields, "away_at": now, "due_at": now}}
+
+
+def _viewers_steps(
+    number: int, live_id: int, epoch: str, gender: int, skip: int, limit: int
+) -> list[Document]:
+    """Stages that read a page of viewers, each with the number of the page."""
+    where = {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"}
+    return [
+        {"$match": where},
+        {"$sort": {"entered_at": 1, "_id": 1}},
+        {"$skip": skip},
+        {"$limit": limit},
+        {"$project": {"page": {"$literal": number}}},
+    ]
 
 
 def member_from(document: Document) -> Member:

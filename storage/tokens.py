@@ -2,13 +2,16 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from core.batching import BatchLoader
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id
+from storage.documents import documents_by_id, parsed
+from storage.errors import StorageUnavailable
+from storage.users import User, user_from
 
 MAX_PER_USER = 5
 _RENEW_AFTER = timedelta(hours=1)
@@ -34,6 +37,7 @@ class TokenStore:
     def __init__(self, database: Database, days: int, session_days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
+        self._with_user = BatchLoader(self._load_with_users, StorageUnavailable)
         self._unused_lifetime = timedelta(days=days)
         self._lifetime = timedelta(days=session_days)
 
@@ -60,14 +64,17 @@ class TokenStore:
         Stores the use and extends the expiry, at most once per _RENEW_AFTER.
         """
         row = await self._by_id.get(token_id(token))
-        now = datetime.now(UTC)
-        if row is None or not self._is_valid(row, now):
+        return str(row["user_id"]) if row and await self._use(row) else None
+
+    async def user_of(self, token: str) -> User | None:
+        """The user, read together with the token; None as for `user_id_of`, or if deleted.
+
+        Both are read from the database after the call. Stores the use as `user_id_of` does.
+        """
+        found = await self._with_user.get(token_id(token))
+        if found is None or not await self._use(found[0]):
             return None
-        used = self._used(now, made_at=row["made_at"])
-        extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
-        if extends or _used_at(row) < now - _RENEW_AFTER:
-            await self._tokens.update_one({"_id": row["_id"]}, {"$set": used})
-        return str(row["user_id"])
+        return found[1]
 
     async def owner_of(self, token: str) -> str | None:
         """The user_id even of a revoked token; None if the token is unknown or deleted."""
@@ -116,6 +123,25 @@ class TokenStore:
         row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
         return (str(row["user_id"]), row.get("settled", False)) if row else None
 
+    async def _load_with_users(
+        self, ids: Sequence[Hashable]
+    ) -> dict[Hashable, tuple[Document, User | None] | Exception]:
+        user = {"from": "users", "localField": "user_id", "foreignField": "_id", "as": "users"}
+        steps: list[Document] = [{"$match": {"_id": {"$in": [*ids]}}}, {"$lookup": user}]
+        rows = await (await self._tokens.aggregate(steps)).to_list()
+        return {row["_id"]: parsed(row, _with_user_from) for row in rows}
+
+    async def _use(self, row: Document) -> bool:
+        """Whether the token is valid; stores that it was used."""
+        now = datetime.now(UTC)
+        if not self._is_valid(row, now):
+            return False
+        used = self._used(now, made_at=row["made_at"])
+        extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
+        if extends or _used_at(row) < now - _RENEW_AFTER:
+            await self._tokens.update_one({"_id": row["_id"]}, {"$set": used})
+        return True
+
     def _is_valid(self, row: Document, now: datetime) -> bool:
         """Checks the lifetime as well: workers of an earlier version renew without limit."""
         lives = row["expires_at"] > now and row["made_at"] + self._lifetime > now
@@ -128,6 +154,10 @@ class TokenStore:
 
     async def _set(self, token: str, **fields: Any) -> None:
         await self._tokens.update_one({"_id": token_id(token)}, {"$set": fields})
+
+
+def _with_user_from(row: Document) -> tuple[Document, User | None]:
+    return row, user_from(row["users"][0]) if row["users"] else None
 
 
 def _session_from(row: Document) -> UserSession:
