@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench import gifts, gifts_http, im_latency, room_changes, scaling
 from bench.calls import case as calls
+from bench.calls import changes
 from bench.fanout import case as fanout
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
@@ -38,8 +39,10 @@ async def _gifts(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path)
         await gifts_http.run(report, uri, folder)
 
 
-async def _changes(report: BenchmarkReport, _peers: Peers, uri: str, _folder: Path) -> None:
-    await room_changes.run(report, uri)
+async def _changes(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> None:
+    await changes.run(report, peers, uri, folder)
+    with report.timed("changes: without HTTP"):
+        await room_changes.run(report, uri)
 
 
 async def _relay(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:

@@ -19,6 +19,8 @@ from storage.tokens import token_id
 from storage.users import User
 
 NOW = datetime.now(UTC)
+GOLD = 10**9
+"""Balance of a viewer, without a journal entry: enough for all gifts."""
 
 
 async def no_room(_live_id: int) -> None:
@@ -69,7 +71,8 @@ async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) ->
 
 
 def _user_document(user_id: str) -> dict[str, Any]:
-    document = asdict(User(user_id, "wx", user_id, NOW, nickname=f"n{user_id}", gender=1))
+    user = User(user_id, "wx", user_id, NOW, nickname=f"n{user_id}", gender=1, gold=GOLD)
+    document = asdict(user)
     document["_id"] = document.pop("user_id")
     return document
 

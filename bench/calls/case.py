@@ -1,7 +1,4 @@
-"""API throughput and latency at 64 connections, compared with peers.
-
-Reads are compared with FastAPI and Tornado, changes with the bare MongoDB commands.
-"""
+"""Throughput and latency of reads at 64 connections, compared with FastAPI and Tornado."""
 
 import asyncio
 import contextlib
@@ -13,12 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from bench.calls.guests import create_guests
-from bench.calls.requests import (
-    change_requests,
-    hot_room_requests,
-    read_request,
-    write_request_file,
-)
+from bench.calls.requests import READS, read_request, write_request_file
 from bench.fanout.crowd import CompilerMissing, compile_c
 from bench.peers import Peers
 from bench.plots import grouped_bar_chart
@@ -33,15 +25,8 @@ ROOMS = 8
 """Rooms in the benchmark of reads, with eight guests each."""
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
 LIMITED = "QLive with rate limits"
-BARE = "bare commands in plain Tornado handlers"
-AT_ONCE, ONE_BY_ONE = "all at once", "one after the other"
-READS = {
-    "get_user_state": "qlive_user/get_user_state/",
-    "get_userinfo": "qlive_user/get_userinfo/",
-    "get_livelist": "get_livelist/?page=1",
-    "get_users_info": "qlive_user/get_users_info/?live_id={live_id}&gender=1&page=1",
-}
-"""Path by endpoint."""
+BARE_TORNADO = "bare commands in plain Tornado handlers"
+BARE_FASTAPI = "bare commands in FastAPI"
 COLUMN_DIGITS = {"rate": 0, "p50": 1, "p99": 1}
 RATE_HEADER, P50_HEADER, P99_HEADER = "responses per second", "p50 [ms]", "p99 [ms]"
 
@@ -70,22 +55,16 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> 
     modules = {QLIVE: "qlive", TORNADO: "tornado_"}
     if "FastAPI" in peers.versions:
         modules[FASTAPI] = "fastapi_"
-    async with _running_servers(modules, uri, database, folder) as ports:
+    async with running_servers(modules, uri, database, folder) as ports:
         reads = {}
         for call, path in READS.items():
             write_request_file(request_file, [read_request(path, guest) for guest in guests])
             with report.timed(f"calls: {call}"):
-                reads[call] = await _compare(load, dict.fromkeys(ports, request_file), ports)
+                reads[call] = await compare(load, dict.fromkeys(ports, request_file), ports)
     _report_reads(report, reads)
     with report.timed("calls: rate limits"):
         limits = await _measure_limits(load, uri, folder)
     _report_limits(report, limits)
-    with report.timed("calls: changes"):
-        changes = await _measure_changes(load, uri, folder)
-    _report_changes(report, changes)
-    with report.timed("calls: one room"):
-        hot_room = await _measure_hot_room(load, uri, folder)
-    _report_hot_room(report, hot_room)
 
 
 async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
@@ -95,40 +74,11 @@ async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadR
     path = READS["get_user_state"]
     write_request_file(request_file, [read_request(path, guest) for guest in guests])
     modules = {QLIVE: "qlive", LIMITED: "qlive_limited"}
-    async with _running_servers(modules, uri, database, folder) as ports:
-        return await _compare(load, dict.fromkeys(ports, request_file), ports, LIMIT_RUNS)
+    async with running_servers(modules, uri, database, folder) as ports:
+        return await compare(load, dict.fromkeys(ports, request_file), ports, LIMIT_RUNS)
 
 
-async def _measure_changes(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
-    """Measure the changes; each server has its own database."""
-    ports: dict[str, int] = {}
-    request_files: dict[str, Path] = {}
-    async with contextlib.AsyncExitStack() as stack:
-        for name, module in {QLIVE: "qlive", BARE: "bare"}.items():
-            database, request_files[name] = f"bench_changes_{module}", folder / f"changes-{module}"
-            guests = await create_guests(uri, database, CONNECTIONS, CONNECTIONS)
-            write_request_file(request_files[name], change_requests(guests))
-            servers = _running_servers({name: module}, uri, database, folder)
-            ports |= await stack.enter_async_context(servers)
-        return await _compare(load, request_files, ports)
-
-
-async def _measure_hot_room(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
-    """Measure changes of one room by all its guests at once, and one after the other."""
-    database, request_file = "bench_hot_room", folder / "hot_room"
-    guests = await create_guests(uri, database, 1, CONNECTIONS)
-    write_request_file(request_file, hot_room_requests(guests))
-    runs: dict[str, LoadRuns] = {AT_ONCE: defaultdict(list), ONE_BY_ONE: defaultdict(list)}
-    async with _running_servers({QLIVE: "qlive"}, uri, database, folder) as ports:
-        for number in range(RUNS + 1):  # run 0 is the warm-up
-            for name, connections in ((AT_ONCE, CONNECTIONS), (ONE_BY_ONE, 1)):
-                result = await run_load(load, ports[QLIVE], request_file, SECONDS, connections)
-                if number:
-                    _add(runs[name], result)
-    return runs
-
-
-async def _compare(
+async def compare(
     load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int], run_count: int = RUNS
 ) -> dict[str, LoadRuns]:
     """By server: responses per second, and p50 and p99 of the latency in ms."""
@@ -138,11 +88,11 @@ async def _compare(
         for name, request_file in request_files.items():
             result = await run_load(load, ports[name], request_file, seconds)
             if number:
-                _add(runs[name], result)
+                add_run(runs[name], result)
     return runs
 
 
-def _add(runs: LoadRuns, result: Mapping[str, float]) -> None:
+def add_run(runs: LoadRuns, result: Mapping[str, float]) -> None:
     runs["rate"].append(result["responses"] / result["seconds"])
     for percentile in ("p50", "p99"):
         runs[percentile].append(result[percentile])
@@ -179,7 +129,7 @@ def _report_reads(report: BenchmarkReport, reads: Mapping[str, Mapping[str, Load
     report.picture("calls.svg", title)
 
 
-def _add_table(report: BenchmarkReport, runs_by_name: Mapping[str, LoadRuns]) -> None:
+def add_table(report: BenchmarkReport, runs_by_name: Mapping[str, LoadRuns]) -> None:
     """Add a row of rates and latencies for each name."""
     rows = [
         (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
@@ -194,38 +144,13 @@ def _report_limits(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -
         f"get_user_state, {LIMIT_RUNS} alternating runs. With limits, each request takes a token "
         "of its address and one of its user; none is refused.",
     )
-    _add_table(report, by_server)
+    add_table(report, by_server)
     ratio = ratios(by_server[LIMITED]["rate"], by_server[QLIVE]["rate"])
     report.paragraph(f"With limits : without: {spread(ratio, 3)}.")
 
 
-def _report_changes(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
-    report.subsection(
-        "Changes",
-        f"apply_micro, accept_micro and leave_micro in turn, by {CONNECTIONS} users, each in a "
-        "room of their own. The bare commands read the token, the user, and the room with the "
-        "user's membership, then write room and membership in a transaction (for leave_micro also "
-        "an outbox message), without rules, conflict checks, publishing or logging. For a "
-        "comparison with one find and one update, without HTTP, see [Room changes](#room-changes).",
-    )
-    _add_table(report, by_server)
-    ratio = ratios(by_server[QLIVE]["rate"], by_server[BARE]["rate"])
-    report.paragraph(f"QLive : bare commands: {spread(ratio, 2)}.")
-
-
-def _report_hot_room(report: BenchmarkReport, by_load: Mapping[str, LoadRuns]) -> None:
-    report.subsection(
-        "Changes of one room",
-        f"apply_micro and refuse_micro by {CONNECTIONS} guests of one room: all at once, and one "
-        "request after the other.",
-    )
-    _add_table(report, by_load)
-    ratio = ratios(by_load[AT_ONCE]["rate"], by_load[ONE_BY_ONE]["rate"])
-    report.paragraph(f"{AT_ONCE} : {ONE_BY_ONE}: {spread(ratio, 2)}.")
-
-
 @contextlib.asynccontextmanager
-async def _running_servers(
+async def running_servers(
     modules: Mapping[str, str], uri: str, database: str, folder: Path
 ) -> AsyncIterator[dict[str, int]]:
     """Start the servers; yield their ports by name, kill them on exit."""

@@ -1,14 +1,26 @@
 """Builds raw HTTP requests and writes the request file of load.c."""
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.calls.guests import Guest
 
+READS = {
+    "get_user_state": "qlive_user/get_user_state/",
+    "get_userinfo": "qlive_user/get_userinfo/",
+    "get_livelist": "get_livelist/?page=1",
+    "get_users_info": "qlive_user/get_users_info/?live_id={live_id}&gender=1&page=1",
+}
+"""Path by endpoint."""
+EVENING_READS = 45
+"""Reads of a guest between entering and leaving; with these two, two changes and a gift, nine in
+ten of 50 requests (docs/performance.md, "A mixed evening")."""
+
 
 def read_request(path: str, guest: Guest) -> bytes:
-    """A GET request of the guest; `{live_id}` in `path` is filled in."""
-    filled_path = path.format(live_id=guest.live_id)
+    """A GET request of the guest; `{live_id}` and `{host_id}` in `path` are filled in."""
+    filled_path = path.format(live_id=guest.live_id, host_id=guest.host_id)
     return _head(f"GET /wx/api/qlive/{filled_path}", guest) + b"\r\n"
 
 
@@ -18,30 +30,49 @@ def change_requests(guests: Sequence[Guest]) -> list[bytes]:
     leave comes first, since the previous run may have stopped between any two requests.
     """
     leaves = [read_request("qlive_room/leave_micro/?live_id={live_id}", guest) for guest in guests]
-    posts = [
-        _post_request(f"qlive_room/{action}_micro/", guest, f'{{"live_id": {guest.live_id}}}')
-        for action in ("apply", "accept")
-        for guest in guests
-    ]
-    return leaves + posts
+    return leaves + [_mic_request(name, it) for name in ("apply", "accept") for it in guests]
 
 
 def hot_room_requests(guests: Sequence[Guest]) -> list[bytes]:
     """apply and refuse of each guest, in load.c's order."""
-    return [
-        _post_request(f"qlive_room/{action}_micro/", guest, f'{{"live_id": {guest.live_id}}}')
-        for action in ("apply", "refuse")
-        for guest in guests
+    return [_mic_request(name, it) for name in ("apply", "refuse") for it in guests]
+
+
+def evening_requests(guests: Sequence[Guest]) -> list[bytes]:
+    """The mixed evening of each guest, in load.c's order.
+
+    Each guest enters and at last leaves; what is in between has a different order for each.
+    """
+    evenings = [_evening(guest, random.Random(number)) for number, guest in enumerate(guests)]
+    return [request for step in zip(*evenings, strict=True) for request in step]
+
+
+def _evening(guest: Guest, order: random.Random) -> list[bytes]:
+    reads = [read_request(path, guest) for path in READS.values()]
+    steps = [reads[n % len(reads)] for n in range(EVENING_READS)]
+    order.shuffle(steps)
+    changes = [
+        _mic_request("apply", guest),
+        _mic_request("refuse", guest),
+        read_request("qlive_gift/push_gift/?gift_id=1&num=1&user_id={host_id}", guest),
     ]
+    places = sorted(order.sample(range(len(steps)), len(changes)))
+    for place, change in reversed([*zip(places, changes, strict=True)]):
+        steps.insert(place, change)
+    enter = read_request("get_playurl/?live_id={live_id}", guest)
+    leave = read_request("qlive_room/leave_room/?live_id={live_id}", guest)
+    return [enter, *steps, leave]
 
 
 def write_request_file(path: Path, requests: Sequence[bytes]) -> None:
     path.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
 
-def _post_request(path: str, guest: Guest, body: str) -> bytes:
-    head = _head(f"POST /wx/api/qlive/{path}", guest)
-    return head + f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+def _mic_request(action: str, guest: Guest) -> bytes:
+    body = f'{{"live_id": {guest.live_id}}}'
+    head = _head(f"POST /wx/api/qlive/qlive_room/{action}_micro/", guest)
+    kind = "Content-Type: application/json"
+    return head + f"{kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 def _head(request_line: str, guest: Guest) -> bytes:

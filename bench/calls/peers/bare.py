@@ -1,54 +1,79 @@
-"""Plain Tornado handlers that run the bare commands, on uvloop."""
+"""Plain Tornado handlers that run the bare commands, and those of the reads, on uvloop."""
 
-import asyncio
 import json
 import sys
 from typing import Any
 
 import uvloop
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from bench.calls.bare_commands import BareCommands
+from bench.calls.peer_queries import PeerQueries
+from bench.calls.peers.tornado_ import BASE_PATH, read_routes, serve
 
-BASE_PATH = "/wx/api/qlive/qlive_room"
 
+class BareHandler(RequestHandler):
+    def initialize(self, commands: BareCommands) -> None:
+        self.commands = commands
+        self.authorization = self.request.headers["Authorization"]
 
-class BareChangeHandler(RequestHandler):
-    def initialize(self, commands: BareCommands, *, drops_stream: bool) -> None:
-        self.commands, self.drops_stream = commands, drops_stream
+    def live_id(self) -> int:
+        return int(self.get_argument("live_id"))
 
-    async def post(self) -> None:
-        await self._change(json.loads(self.request.body)["live_id"])
-
-    async def get(self) -> None:
-        await self._change(int(self.get_argument("live_id")))
-
-    async def _change(self, live_id: int) -> None:
-        authorization = self.request.headers["Authorization"]
-        await self.commands.change(authorization, live_id, drops_stream=self.drops_stream)
+    def respond(self) -> None:
         self.set_header("Content-Type", "application/json")
         self.finish('{"detail":"OK"}')
 
 
-async def main() -> None:
-    commands = BareCommands(*sys.argv[1:3])
+class BareChangeHandler(BareHandler):
+    async def post(self) -> None:
+        live_id = json.loads(self.request.body)["live_id"]
+        await self.commands.change(self.authorization, live_id)
+        self.respond()
+
+
+class BareLeaveMicHandler(BareHandler):
+    async def get(self) -> None:
+        await self.commands.change(self.authorization, self.live_id(), drops_stream=True)
+        self.respond()
+
+
+class BareEnterHandler(BareHandler):
+    async def get(self) -> None:
+        await self.commands.enter(self.authorization, self.live_id())
+        self.respond()
+
+
+class BareLeaveHandler(BareHandler):
+    async def get(self) -> None:
+        await self.commands.leave(self.authorization, self.live_id())
+        self.respond()
+
+
+class BareGiftHandler(BareHandler):
+    async def get(self) -> None:
+        await self.commands.give(self.authorization, self.get_argument("user_id"))
+        self.respond()
+
+
+async def main(uri: str, database: str) -> None:
+    commands = BareCommands(uri, database)
     await commands.prepare()
+    handlers = {
+        **{
+            f"qlive_room/{name}_micro/": BareChangeHandler for name in ("apply", "accept", "refuse")
+        },
+        "qlive_room/leave_micro/": BareLeaveMicHandler,
+        "qlive_room/leave_room/": BareLeaveHandler,
+        "get_playurl/": BareEnterHandler,
+        "qlive_gift/push_gift/": BareGiftHandler,
+    }
     routes: list[Any] = [
-        (
-            f"{BASE_PATH}/{action}_micro/",
-            BareChangeHandler,
-            {"commands": commands, "drops_stream": action == "leave"},
-        )
-        for action in ("apply", "accept", "leave")
+        (f"{BASE_PATH}/{path}", handler, {"commands": commands})
+        for path, handler in handlers.items()
     ]
-    sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
-    server = HTTPServer(Application(routes, log_function=lambda _: None))
-    server.add_sockets(sockets)
-    print(sockets[0].getsockname()[1], flush=True)
-    await asyncio.Event().wait()
+    await serve(routes + read_routes(PeerQueries(uri, database)))
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(*sys.argv[1:3]))

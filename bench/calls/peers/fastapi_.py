@@ -11,9 +11,11 @@ from bench.calls.peer_queries import InvalidToken, PeerQueries
 
 app = FastAPI()
 BASE_PATH = "/wx/api/qlive"
+Authorization = Annotated[str, Header()]
+queries = PeerQueries(*sys.argv[1:3])
 
 
-async def authenticate(authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
+async def authenticate(authorization: Authorization = "") -> dict[str, Any]:
     try:
         return await queries.authenticate(authorization)
     except InvalidToken:
@@ -43,11 +45,14 @@ async def get_users_info(live_id: int, gender: int, _user: CurrentUser) -> list[
     return await queries.users_info(live_id, gender)
 
 
-if __name__ == "__main__":
-    queries = PeerQueries(*sys.argv[1:3])
+def serve() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
         app, access_log=False, log_level="error", loop="uvloop", http="httptools"
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    serve()

@@ -52,14 +52,17 @@ class PeerUsersInfoHandler(AuthenticatedHandler):
         self.respond(await self.queries.users_info(live_id, gender))
 
 
-async def main() -> None:
-    options = {"queries": PeerQueries(*sys.argv[1:3])}
-    routes: list[Any] = [
+def read_routes(queries: PeerQueries) -> list[Any]:
+    options = {"queries": queries}
+    return [
         (f"{BASE_PATH}/qlive_user/get_user_state/", PeerUserStateHandler, options),
         (f"{BASE_PATH}/qlive_user/get_userinfo/", PeerUserInfoHandler, options),
         (f"{BASE_PATH}/get_livelist/", PeerLiveListHandler, options),
         (f"{BASE_PATH}/qlive_user/get_users_info/", PeerUsersInfoHandler, options),
     ]
+
+
+async def serve(routes: list[Any]) -> None:
     sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
     server = HTTPServer(Application(routes, compress_response=False, log_function=lambda _: None))
     server.add_sockets(sockets)
@@ -68,4 +71,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(read_routes(PeerQueries(*sys.argv[1:3]))))
