@@ -8,6 +8,7 @@ import pytest
 from core.errors import WriteConflict
 from rooms.errors import GenderInUse
 from rooms.members import MemberCounts, Person
+from storage import members as members_module
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import accept_user, change_room, load_room, open_room, save_room
@@ -178,6 +179,18 @@ async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: Store
     assert await stores.members.viewers(live_id, "e1", 1, 1, 2) == ids[1:3]
     assert await stores.members.viewers(live_id, "e1", 2, 0, 10) == [ANNA.user_id]
     assert await stores.members.viewers(live_id, "e0", 1, 0, 10) == []
+
+
+@pytest.mark.parametrize("pages_per_query", [1, 2, 100])
+@gen_test
+async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, pages_per_query: int
+) -> None:
+    monkeypatch.setattr(members_module, "PAGES_PER_QUERY", pages_per_query)
+    first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
+    pages = [(first, "e1", 1, 0, 8), (second, "e1", 1, 0, 8), (first, "e1", 1, 1, 8)]
+    found = await asyncio.gather(*(stores.members.viewers(*page) for page in [*pages, pages[0]]))
+    assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
 
 
 @gen_test

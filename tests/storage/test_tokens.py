@@ -198,3 +198,29 @@ async def test_expired_token_is_invalid_before_it_is_deleted(stores: StoresFixtu
     token = await issue(stores, "anna")
     await shift(stores, expires_at=timedelta(days=-30, seconds=-1))
     assert await stores.tokens.user_id_of(token) is None
+
+
+# ---- with the user
+
+
+@gen_test
+async def test_token_and_its_user_are_read_together(stores: StoresFixture) -> None:
+    anna, _ = await stores.users.create("wx", "anna")
+    token, other = await issue(stores, anna.user_id), await issue(stores, "99999999")
+    assert await stores.tokens.user_of(token) == await stores.users.get(anna.user_id)
+    assert await stores.tokens.user_of("0" * 40) is None
+    assert await stores.tokens.user_of(other) is None, "there is no such user"
+    await stores.tokens.revoke(token)
+    assert await stores.tokens.user_of(token) is None
+
+
+@gen_test
+async def test_reading_a_user_by_token_stores_its_use(stores: StoresFixture) -> None:
+    anna, _ = await stores.users.create("wx", "anna")
+    token = await issue(stores, anna.user_id)
+    await shift(stores, used_at=-timedelta(hours=2), expires_at=-timedelta(hours=2))
+    (before,) = await rows(stores)
+    await stores.tokens.user_of(token)
+    (after,) = await rows(stores)
+    assert after["used_at"] > before["used_at"]
+    assert after["expires_at"] > before["expires_at"]
