@@ -210,6 +210,7 @@ class LimitsSettings(SettingsSection):
     like: RateLimit = Rate(1, 10)
     login: RateLimit = Rate(5, 20)
     ops_login: RateLimit = Rate(0.2, 10)
+    pace: RateLimit = Rate(10, 10)
 
 
 class PagesSettings(SettingsSection):

@@ -1,6 +1,7 @@
 """Limits on concurrency and on rates."""
 
 import asyncio
+import random
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -79,19 +80,22 @@ class TokenBuckets:
         """Number of buckets that are stored."""
         return len(self._full_at)
 
-    def take(self, key: str, now: float) -> float:
-        """Take a token and return 0, or return the seconds until there is one."""
+    def take(self, key: str, now: float, patience: float = 0.0) -> float:
+        """Take a token that is there within `patience` seconds; return the seconds until it is.
+
+        If that is longer, none is taken.
+        """
         if not self.is_on:
             return 0.0
         full_at = max(self._full_at.get(key, now), now) + self._seconds_per_token
         seconds = full_at - now - self._seconds_to_fill
-        if seconds > _ROUNDING:
+        if seconds > patience + _ROUNDING:
             return seconds
         self._full_at[key] = full_at
         self._full_at.move_to_end(key)
         if len(self._full_at) > self._max_buckets:
             self._full_at.popitem(last=False)
-        return 0.0
+        return seconds if seconds > _ROUNDING else 0.0
 
     def seconds_until_token(self, key: str, now: float) -> float:
         """0 if `take` would succeed, otherwise what it would return."""
@@ -107,10 +111,14 @@ class TokenBuckets:
 
 class RefusalDelay:
     """Holds refused requests back: a client that sends the next one once it has the answer, as all
-    floods on a connection do, is slowed down a hundredfold."""
+    floods on a connection do, is slowed down a hundredfold.
+
+    The delays differ by chance: requests that were refused together would come back together.
+    """
 
     def __init__(self, seconds: float, most: int) -> None:
-        """`most`: requests held at the same time; further ones are refused at once."""
+        """`seconds`: the mean; `most`: requests held at the same time, further ones are refused at
+        once."""
         self._seconds = seconds
         self._free = most
 
@@ -119,6 +127,6 @@ class RefusalDelay:
             return
         self._free -= 1
         try:
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * self._seconds)
         finally:
             self._free += 1

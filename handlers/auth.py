@@ -29,9 +29,10 @@ class ActiveUserHandler(Handler):
             self.user = await self.active(await self.context.stores.users.find(self.user_id))
             return
         self.token = bearer_token(self.request)
-        user = await self.context.stores.tokens.user_of(self.token) if self.token else None
-        if user:
-            self._admit_user_id(user.user_id)
+        tokens = self.context.stores.tokens
+        user = await tokens.user_of(self.token) if self.token else None
+        if user and await self._admit_user_id(user.user_id):
+            user = await tokens.user_of(self.token)  # who may have been banned meanwhile
         self.user = await self.active(user)
 
     async def admit_cached_token(self) -> None:
@@ -41,7 +42,7 @@ class ActiveUserHandler(Handler):
         user_id = await tokens.user_id_of(self.token) if self.token else None
         if user_id is None:
             raise await self.context.services.sessions.refusal_of(self.token)
-        self._admit_user_id(user_id)
+        await self._admit_user_id(user_id)
 
     async def active(self, user: User | None) -> User:
         """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
@@ -51,10 +52,12 @@ class ActiveUserHandler(Handler):
             raise AccountBanned
         return user
 
-    def _admit_user_id(self, user_id: str) -> None:
-        self.limit_user(user_id)
+    async def _admit_user_id(self, user_id: str) -> bool:
+        """Returns whether the request had to wait for its turn."""
+        waited = await self.limit_user(user_id)
         self.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
+        return waited
 
 
 def bearer_token(request: HTTPServerRequest) -> str:

@@ -21,7 +21,7 @@ from handlers.errors import (
     headers_of,
     status_of,
 )
-from handlers.limits import LimitClass
+from handlers.limits import Bucket, LimitClass
 from handlers.parameters import parameters, read
 
 BODY_BYTES = 64 * 1024
@@ -135,7 +135,14 @@ class Handler(RequestHandler):
             self._body += chunk
 
     async def admit(self) -> None:
-        """Authenticate and authorize the request; the base class admits every request."""
+        """Authenticate and authorize the request; the base class admits everybody, by address."""
+        if self._limit:
+            await self._wait_for_turn(self._limit, "address", self._limit_key)
+
+    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> None:
+        """RateLimited when too many requests of the user or the address wait already."""
+        limits = self.context.request_limits
+        self.raise_if_limited(await limits.wait_for_turn(limit, by, key))
 
     def limit_address(self, limit: LimitClass) -> None:
         """Take a token from the address's bucket; RateLimited when there is none."""
@@ -146,14 +153,18 @@ class Handler(RequestHandler):
         self._limit_key = remote.limit_key(self.remote_ip)
         self.raise_if_limited(limits.take_from_address(limit, self._limit_key))
 
-    def limit_user(self, user_id: str) -> None:
-        """Take a token from the user's bucket; RateLimited when there is none."""
+    async def limit_user(self, user_id: str) -> None:
+        """Take a token from the user's bucket, and wait for the request's turn among the user's.
+
+        RateLimited when there is no token, or when too many wait.
+        """
         if not self._limit:
             return
         limits = self.context.request_limits
         if seconds := limits.take_from_user(self._limit, user_id):
             limits.give_back(self._limit, self._limit_key)
             self.raise_if_limited(seconds)
+        await self._wait_for_turn(self._limit, "user", user_id)
 
     def raise_if_limited(self, seconds: float) -> None:
         """Raise RateLimited unless `seconds` until a token is 0."""

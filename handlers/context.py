@@ -20,8 +20,8 @@ CONCURRENT_JOINS = 64
 """Sockets that join at the same time. A thousand phones that reconnect together would otherwise
 take every connection to MongoDB, and calls would time out behind them."""
 
-REFUSAL_SECONDS, MAX_HELD_REFUSALS = 0.5, 500
-"""How long a request over its rate limit waits for the refusal, and how many do at a time."""
+REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
+"""How long on average a request over its rate limit waits for the refusal, and how many do."""
 
 
 @dataclass(slots=True)

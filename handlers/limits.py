@@ -1,5 +1,6 @@
 """Rate limits of requests, per user and per address, in this process."""
 
+import asyncio
 import time
 from typing import Literal, get_args
 
@@ -14,12 +15,17 @@ AddressLimit = Literal["login", "ops_login"]
 """Limits for requests without a user; the setting is that of the address itself."""
 LimitClass = Literal[UserLimit, AddressLimit]
 """What an endpoint counts as; each is a setting under `limits`."""
+Bucket = Literal["user", "address"]
+"""Whose requests are counted."""
 
 ADDRESS_FACTOR = 50
 """How many users' buckets one address holds: the phones of a network or a carrier share one."""
 REFUSED_CALLBACKS = Rate(0.2, 5)
 """Forged callbacks of one address that are stored. A callback signed with a new key, which we do
 not have yet, is among the first of its address."""
+PATIENCE_SECONDS = 5.0
+"""Longest wait of a request for its turn; as long as all that a user may send at once by default
+takes at the default pace."""
 LOG_SECONDS = 10.0
 """Least interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")
@@ -40,6 +46,7 @@ class RequestLimits:
             )
             for name, rate in rates.items()
         }
+        self._pace = TokenBuckets(settings.pace)
         self._metrics = metrics
         self._next_log_at: dict[LimitClass, float] = {}
         self._unlogged: dict[LimitClass, int] = dict.fromkeys(rates, 0)
@@ -51,21 +58,35 @@ class RequestLimits:
         """Take a token; if there is none, count and log that, and return the seconds until one."""
         now = time.monotonic()
         if seconds := self._users[limit].take(user_id, now):
-            self._refused(limit, now, by="user", user_id=user_id)
+            self._refused(limit, now, "user", user_id)
         return seconds
+
+    async def wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
+        """Wait while the requests of a user or an address come faster than the pace.
+
+        Returns 0, or the seconds until its turn if too many requests wait.
+        """
+        now = time.monotonic()
+        seconds = self._pace.take(key, now, PATIENCE_SECONDS)
+        if seconds > PATIENCE_SECONDS:
+            self._refused(limit, now, by, key)
+            return seconds
+        if seconds:
+            await asyncio.sleep(seconds)
+        return 0.0
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
         """Same as `take_from_user`, for the address."""
         now = time.monotonic()
         if seconds := self._addresses[limit].take(address, now):
-            self._refused(limit, now, by="address", address=address)
+            self._refused(limit, now, "address", address)
         return seconds
 
     def seconds_until_token(self, limit: LimitClass, address: str) -> float:
         """Same as `take_from_address`, but leaves the token in the bucket."""
         now = time.monotonic()
         if seconds := self._addresses[limit].seconds_until_token(address, now):
-            self._refused(limit, now, by="address", address=address)
+            self._refused(limit, now, "address", address)
         return seconds
 
     def give_back(self, limit: LimitClass, address: str) -> None:
@@ -75,10 +96,11 @@ class RequestLimits:
         """
         self._addresses[limit].give_back(address)
 
-    def _refused(self, limit: LimitClass, now: float, by: str, **who: str) -> None:
+    def _refused(self, limit: LimitClass, now: float, by: Bucket, key: str) -> None:
         self._metrics.requests_limited.labels(limit, by).inc()
         self._unlogged[limit] += 1
         if now >= self._next_log_at.get(limit, now):
+            who = {"user_id" if by == "user" else "address": key}
             log.warning(
                 "requests_limited", limit=limit, by=by, refused=self._unlogged[limit], **who
             )

@@ -165,7 +165,7 @@ class LogoutHandler(Handler):
         if session is None:
             raise NotAuthenticated
         self.user_id, self.logout_complete = session
-        self.limit_user(self.user_id)
+        await self.limit_user(self.user_id)
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
     @endpoint(limit="read")  # a user can always log out

@@ -25,8 +25,11 @@ from config.sections import LimitsSettings
 from devtools.no_limits import NO_LIMITS, limits_environment
 
 ATTACKERS = 5
-PHASES = 3
+PHASES = 2
 """Pairs of phases, without and with the flood in turn, so that drift affects both alike."""
+PHASE_SECONDS = 60
+PAUSE = 1.0
+"""Of each of the normal users who act; their 99th percentile needs a few thousand requests."""
 PUT_OUT_EVERY_SECONDS = 6.0
 CSS_SECONDS = 0.15
 """Latency of the simulated CSS."""
@@ -45,7 +48,7 @@ SIZE = RunSize(
     clients=300,
     rooms=10,
     processes=1,
-    pause=3.0,
+    pause=PAUSE,
     proxied=False,
     gifts_and_renames=False,
     rejoins=False,
@@ -222,7 +225,7 @@ def _relay_resets(run: Run) -> list[int]:
 SCENARIO = Scenario(
     hostile,
     "five accounts flood every kind of request",
-    (SIZE, 20),
-    (SIZE, 60),
+    (SIZE, PHASE_SECONDS),
+    (SIZE, PHASE_SECONDS),
     rounds=2 * PHASES + 1,
 )

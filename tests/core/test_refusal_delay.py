@@ -25,12 +25,17 @@ async def test_a_refused_request_waits_unless_too_many_do() -> None:
 
 
 @async_test
-async def test_a_held_request_goes_on_after_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_refused_together_do_not_come_back_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     monkeypatch.setattr("core.limits.asyncio.sleep", sleep)
-    await RefusalDelay(0.5, most=1).hold()
-    assert slept == [0.5]
+    delay = RefusalDelay(2, most=1)
+    for _ in range(20):
+        await delay.hold()
+    assert len(set(slept)) == 20
+    assert all(1 <= seconds <= 3 for seconds in slept)

@@ -30,6 +30,12 @@ def test_refused_attempts_do_not_delay_the_next_token() -> None:
     assert buckets.take("a", 101.0) == 0
 
 
+def test_patient_request_takes_a_token_that_will_be_there_in_time() -> None:
+    buckets = TokenBuckets(Rate(2, 1))
+    assert [buckets.take("a", 100.0, patience=1) for _ in range(4)] == [0, 0.5, 1, 1.5]
+    assert buckets.take("a", 100.5, patience=1) == 1, "the last one took none"
+
+
 def test_idle_bucket_never_holds_more_than_its_burst() -> None:
     buckets = TokenBuckets(Rate(5, 3))
     assert count_taken(buckets, "a", 100.0, 9) == count_taken(buckets, "a", 1e6, 9) == 3
