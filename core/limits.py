@@ -103,6 +103,12 @@ class TokenBuckets:
         seconds = missing + self._seconds_per_token - self._seconds_to_fill
         return seconds if seconds > _ROUNDING else 0.0
 
+    def charge(self, key: str, tokens: int, now: float) -> None:
+        """Take so many more tokens, or all that are there, for a key that has taken one."""
+        full_at = max(self._full_at.get(key, now), now) + tokens * self._seconds_per_token
+        if key in self._full_at:
+            self._full_at[key] = min(full_at, max(self._full_at[key], now + self._seconds_to_fill))
+
     def give_back(self, key: str) -> None:
         """Return a token that was taken."""
         if key in self._full_at:

@@ -49,9 +49,8 @@ def endpoint(
             with self.context.lifecycle.answering():
                 try:
                     await respond(self, path)
-                except RateLimited:
-                    if self._is_over_limit:
-                        await self.context.refusal_delay.hold()
+                except QLiveError as error:
+                    await self._slow_down(error)
                     raise
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
@@ -92,6 +91,8 @@ class Handler(RequestHandler):
     _limit: LimitClass | None = None
     """Limit class of the method in progress, if that limit is on."""
     _is_over_limit = False
+    _charged_key = ""
+    """The user or address that pays for the request; "" before it is admitted."""
 
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
@@ -137,6 +138,7 @@ class Handler(RequestHandler):
     async def admit(self) -> None:
         """Authenticate and authorize the request; the base class admits everybody, by address."""
         if self._limit:
+            self._charged_key = self._limit_key
             await self._wait_for_turn(self._limit, "address", self._limit_key)
 
     async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> None:
@@ -164,7 +166,15 @@ class Handler(RequestHandler):
         if seconds := limits.take_from_user(self._limit, user_id):
             limits.give_back(self._limit, self._limit_key)
             self.raise_if_limited(seconds)
+        self._charged_key = user_id
         await self._wait_for_turn(self._limit, "user", user_id)
+
+    async def _slow_down(self, error: QLiveError) -> None:
+        """Hold a request over its limit back; take further tokens for another client's error."""
+        if self._is_over_limit:
+            await self.context.refusal_delay.hold()
+        elif self._limit and self._charged_key and status_of(type(error)) < 500:
+            self.context.request_limits.charge_error(self._limit, self._charged_key)
 
     def raise_if_limited(self, seconds: float) -> None:
         """Raise RateLimited unless `seconds` until a token is 0."""

@@ -23,6 +23,9 @@ ADDRESS_FACTOR = 50
 REFUSED_CALLBACKS = Rate(0.2, 5)
 """Forged callbacks of one address that are stored. A callback signed with a new key, which we do
 not have yet, is among the first of its address."""
+TOKENS_OF_ERROR: dict[LimitClass, int] = {"read": 4, "gift": 4, "login": 4}
+"""Tokens that a request costs in addition if it is answered with a client's error. Guessing ids,
+gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a request for its turn; as long as all that a user may send at once by default
 takes at the default pace."""
@@ -88,6 +91,15 @@ class RequestLimits:
         if seconds := self._addresses[limit].seconds_until_token(address, now):
             self._refused(limit, now, "address", address)
         return seconds
+
+    def charge_error(self, limit: LimitClass, key: str) -> None:
+        """Take the tokens of a request that was answered with an error.
+
+        `key`: the user, for a limit of addresses the address.
+        """
+        if tokens := TOKENS_OF_ERROR.get(limit):
+            buckets = self._addresses if limit in get_args(AddressLimit) else self._users
+            buckets[limit].charge(key, tokens, time.monotonic())
 
     def give_back(self, limit: LimitClass, address: str) -> None:
         """Return the token of a request that was refused for its user.

@@ -55,6 +55,25 @@ def test_token_given_back_can_be_taken_again() -> None:
     assert count_taken(buckets, "unknown", 100.0, 9) == 2
 
 
+def test_charge_takes_what_is_there_and_leaves_no_debt() -> None:
+    buckets = TokenBuckets(Rate(1, 10))
+    buckets.take("a", 100.0)
+    buckets.charge("a", 4, 100.0)
+    assert count_taken(buckets, "a", 100.0, 50) == 5
+    buckets.charge("a", 4, 100.0)
+    assert count_taken(buckets, "a", 102.0, 50) == 2
+    buckets.charge("unknown", 4, 100.0)
+    assert count_taken(buckets, "unknown", 100.0, 50) == 10
+
+
+def test_charge_keeps_the_debt_of_requests_that_wait() -> None:
+    buckets = TokenBuckets(Rate(1, 1))
+    for _ in range(3):
+        buckets.take("a", 100.0, patience=2)
+    buckets.charge("a", 4, 100.0)
+    assert buckets.take("a", 100.0) == 3
+
+
 def test_looking_at_a_bucket_takes_nothing() -> None:
     buckets = TokenBuckets(Rate(0.1, 1))
     assert [buckets.seconds_until_token("a", 100.0) for _ in range(3)] == [0, 0, 0]
