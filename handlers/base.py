@@ -1,5 +1,6 @@
 """Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
+import asyncio
 import functools
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +22,7 @@ from handlers.errors import (
     headers_of,
     status_of,
 )
-from handlers.limits import Bucket, LimitClass
+from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass
 from handlers.parameters import parameters, read
 
 BODY_BYTES = 64 * 1024
@@ -141,10 +142,14 @@ class Handler(RequestHandler):
             self._charged_key = self._limit_key
             await self._wait_for_turn(self._limit, "address", self._limit_key)
 
-    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> None:
-        """RateLimited when too many requests of the user or the address wait already."""
-        limits = self.context.request_limits
-        self.raise_if_limited(await limits.wait_for_turn(limit, by, key))
+    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> bool:
+        """Whether it had to; RateLimited when too many of the user or the address wait already."""
+        seconds = self.context.request_limits.take_turn(limit, by, key)
+        if seconds > PATIENCE_SECONDS:
+            self.raise_if_limited(seconds)
+        if seconds:
+            await asyncio.sleep(seconds)
+        return seconds > 0
 
     def limit_address(self, limit: LimitClass) -> None:
         """Take a token from the address's bucket; RateLimited when there is none."""
@@ -155,19 +160,20 @@ class Handler(RequestHandler):
         self._limit_key = remote.limit_key(self.remote_ip)
         self.raise_if_limited(limits.take_from_address(limit, self._limit_key))
 
-    async def limit_user(self, user_id: str) -> None:
+    async def limit_user(self, user_id: str) -> bool:
         """Take a token from the user's bucket, and wait for the request's turn among the user's.
 
+        Returns whether it had to wait: what was read of the user before may have changed.
         RateLimited when there is no token, or when too many wait.
         """
         if not self._limit:
-            return
+            return False
         limits = self.context.request_limits
         if seconds := limits.take_from_user(self._limit, user_id):
             limits.give_back(self._limit, self._limit_key)
             self.raise_if_limited(seconds)
         self._charged_key = user_id
-        await self._wait_for_turn(self._limit, "user", user_id)
+        return await self._wait_for_turn(self._limit, "user", user_id)
 
     async def _slow_down(self, error: QLiveError) -> None:
         """Hold a request over its limit back; take further tokens for another client's error."""

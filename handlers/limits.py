@@ -1,6 +1,5 @@
 """Rate limits of requests, per user and per address, in this process."""
 
-import asyncio
 import time
 from typing import Literal, get_args
 
@@ -64,19 +63,16 @@ class RequestLimits:
             self._refused(limit, now, "user", user_id)
         return seconds
 
-    async def wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
-        """Wait while the requests of a user or an address come faster than the pace.
+    def take_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
+        """Seconds until the turn of a request of a user or an address that come too fast.
 
-        Returns 0, or the seconds until its turn if too many requests wait.
+        Above PATIENCE_SECONDS too many wait already: that is counted, and the request has no turn.
         """
         now = time.monotonic()
         seconds = self._pace.take(key, now, PATIENCE_SECONDS)
         if seconds > PATIENCE_SECONDS:
             self._refused(limit, now, by, key)
-            return seconds
-        if seconds:
-            await asyncio.sleep(seconds)
-        return 0.0
+        return seconds
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
         """Same as `take_from_user`, for the address."""

@@ -7,6 +7,7 @@ import pytest
 from config.sections import LimitsSettings
 from core.limits import Rate
 from handlers.limits import PATIENCE_SECONDS, RequestLimits
+from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
 
@@ -21,23 +22,30 @@ def changes() -> dict[str, Any]:
     return {"limits": {"pace": f"0.001/{BURST}", **classes}}
 
 
-@async_test
-async def test_requests_over_the_pace_wait_and_too_many_are_refused(
+def test_requests_over_the_pace_have_later_turns_and_too_many_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr("handlers.limits.asyncio.sleep", sleep)
     monkeypatch.setattr("handlers.limits.time.monotonic", lambda: 100.0)
     limits = RequestLimits(LimitsSettings(pace=Rate(2, 3)), Metrics())
-    waits = [await limits.wait_for_turn("read", "user", "a") for _ in range(14)]
-    assert slept == [0.5 * n for n in range(1, 11)]
-    assert slept[-1] == PATIENCE_SECONDS
-    assert waits == [0] * 13 + [5.5]
-    assert await limits.wait_for_turn("read", "user", "b") == 0
+    waits = [limits.take_turn("read", "user", "a") for _ in range(15)]
+    assert waits == [0, 0, 0, *(0.5 * n for n in range(1, 11)), 5.5, 5.5]
+    assert waits[-3] == PATIENCE_SECONDS
+    assert limits.take_turn("read", "user", "b") == 0
+
+
+@async_test
+async def test_user_banned_while_a_request_waits_is_refused(
+    api: ApiFixture, db: Any, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+
+    def ban(*_: str) -> float:
+        db.users.update_one({"_id": anna.id}, {"$set": {"banned": True}})
+        return 0.01
+
+    monkeypatch.setattr(server.context.request_limits, "take_turn", ban)
+    reply = await anna.post("qlive_room/apply_micro/", live_id=host.live_id)
+    assert reply.refusal == (403, "banned")
 
 
 @async_test
@@ -64,3 +72,27 @@ async def test_logins_share_the_pace_of_their_address(api: ApiFixture) -> None:
     here = [await log_in() for _ in range(BURST + 1)]
     assert here == [401] * BURST + [429]
     assert await log_in(**{"X-Forwarded-For": "198.51.100.7"}) == 401
+
+
+@async_test
+async def test_guesses_cost_more_than_reads(api: ApiFixture, server: ServerProcess) -> None:
+    anna = await api.user("anna", 2)
+    limits = RequestLimits(LimitsSettings(read=Rate(0.001, 10)), Metrics())
+    server.context.request_limits = limits
+    guesses = [
+        (await anna.get("qlive_user/get_userinfo/", user_id=f"{n:08}")).status for n in range(4)
+    ]
+    assert guesses == [404, 404, 429, 429]
+
+
+@async_test
+async def test_gifts_without_gold_cost_more_than_gifts(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+    limits = RequestLimits(LimitsSettings(gift=Rate(0.001, 10)), Metrics())
+    server.context.request_limits = limits
+    gift = {"user_id": host.id, "gift_id": 1, "num": 1}
+    replies = [await anna.get("qlive_gift/push_gift/", **gift) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert replies[0].ok()["code"] == "insufficient_gold"
