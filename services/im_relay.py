@@ -5,8 +5,9 @@ the events themselves are read from the room's own log.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -26,7 +27,7 @@ log = structlog.get_logger("services.im_relay")
 
 CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
 MAX_PENDING_WAKES = 10_000  # rooms whose wake is not yet stored
-WAKES_AT_ONCE = 32
+WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
 RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
@@ -113,20 +114,22 @@ class ImRelay(LeasedWorker[RelayClaim]):
                 self._add_wake(self._audience_changed.pop(), counts=True)
         worked = True
         while self._pending and worked:
-            live_ids = list(self._pending)[:WAKES_AT_ONCE]
-            wakes = [(live_id, self._pending.pop(live_id)) for live_id in live_ids]
+            wakes = dict(itertools.islice(self._pending.items(), WAKES_AT_ONCE))
+            for live_id in wakes:
+                del self._pending[live_id]
             self._storing = len(wakes)
             try:
-                worked = all(await asyncio.gather(*(self._store_wake(*wake) for wake in wakes)))
+                worked = await self._store_some_wakes(wakes)
             finally:
                 self._storing = 0
 
-    async def _store_wake(self, live_id: int, counts: bool) -> bool:  # noqa: FBT001 - of _pending
+    async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
         try:
-            await self._store.wake(live_id, self._now(), num=counts)
+            await self._store.wake_all(wakes, self._now())
         except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
             self._note_store(error)
-            self._add_wake(live_id, counts=counts)
+            for live_id, counts in wakes.items():
+                self._add_wake(live_id, counts=counts)
             return False
         return True
 

@@ -6,7 +6,7 @@ So work runs at least once, and must be idempotent at the receiver.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +27,7 @@ class LeasedWorker(Generic[C]):
     def __init__(
         self,
         name: str,
-        claim: Callable[[datetime, datetime], Awaitable[C | None]],
+        claim: Callable[[datetime, datetime, int], Awaitable[Sequence[C]]],
         process: Callable[[C], Coroutine[Any, Any, None]],
         *,
         concurrency: int,
@@ -37,10 +37,10 @@ class LeasedWorker(Generic[C]):
         gather: float = 0.0,
         in_batches: bool = False,
     ) -> None:
-        """`claim(now, until)` leases what is due at `now`, None when nothing is; `process` handles
-        its own errors. `idle`: seconds between two looks, `gather`: seconds after a nudge in which
-        further ones are collected. `in_batches`: claims nothing while claims are in progress, so
-        that a later claim never overtakes an earlier one."""
+        """`claim(now, until, limit)` leases what is due at `now`, at most `limit`; `process`
+        handles its own errors. `idle`: seconds between two looks, `gather`: seconds after a nudge
+        in which further ones are collected. `in_batches`: claims nothing while claims are in
+        progress, so that a later claim never overtakes an earlier one."""
         self._name = name
         self._claim = claim
         self._process = process
@@ -84,14 +84,15 @@ class LeasedWorker(Generic[C]):
         try:
             await self._before_claims()
             while len(self._in_progress) < self._concurrency:
-                now = self._now()
-                claim = await self._claim(now, now + self._lease)
+                now, limit = self._now(), self._concurrency - len(self._in_progress)
+                claims = await self._claim(now, now + self._lease, limit)
                 self._note_store(None)
-                if claim is None:
+                if not claims:
                     return
-                task = asyncio.create_task(self._process(claim))
-                self._in_progress.add(task)
-                task.add_done_callback(self._finish)
+                for claim in claims:
+                    task = asyncio.create_task(self._process(claim))
+                    self._in_progress.add(task)
+                    task.add_done_callback(self._finish)
         except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
             self._note_store(error)
 

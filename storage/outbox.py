@@ -1,12 +1,16 @@
 """errands: the persistent outbox of calls to Tencent that no request waits for."""
 
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Self
 
 from bson import ObjectId
-from pymongo import ReturnDocument
+from pymongo import UpdateOne
 
+from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document, Session
 from storage.deletion import delete_some
 from storage.write_batch import WriteBatch
@@ -14,7 +18,11 @@ from storage.write_batch import WriteBatch
 NORMAL, URGENT = "due", "urgent"
 """`state` of a waiting message, which is its lane: a full one does not delay the other."""
 NEWEST = 8
-"""Values that `add_newest` keeps in one message."""
+"""Values that a message keeps of each of its lists."""
+LOOKAHEAD = 100
+"""Due messages that a claim reads, to join those of one key."""
+MAX_DONE = 100
+"""Messages deleted by one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class OutboxStore:
         self._kinds = kinds or {"$nin": []}
         self._lane = lane
         self._messages: Collection = database.collection("errands")
+        self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
 
     def only(self, *kinds: str) -> Self:
         """View of the queue that claims only messages of these kinds.
@@ -98,34 +107,39 @@ class OutboxStore:
         batch.insert("errands", {**row, "due_at": datetime.now(UTC)})
 
     def add_newest(self, kind: str, name: str, value: str, batch: WriteBatch, *, key: str) -> None:
-        """Add a message to the writes, or `value` to the one of this kind and key that waits.
+        """Add a message to the writes. Messages of one kind and key that wait are joined when one
+        of them is claimed; a message that exists is not written to, which could conflict with its
+        claim.
 
-        Its payload has the latest value as `name`, which is all that workers of the version before
-        know, and the NEWEST latest ones, in order, as `name` with an s.
+        The payload has the latest value as `name`, which is all that the version before last
+        knows, and the NEWEST latest ones, in order, as `name` with an s.
         """
-        waiting = {"kind": kind, "key": key, "state": NORMAL, "tries": 0}
-        change: Document = {
-            "$setOnInsert": {"due_at": datetime.now(UTC)},
-            "$inc": {"times": 1},
-            "$set": {f"payload.{name}": value},
-            "$push": {f"payload.{name}s": {"$each": [value], "$slice": -NEWEST}},
-        }
-        batch.upsert("errands", waiting, change)
+        row = {"kind": kind, "key": key, "state": NORMAL, "tries": 0, "times": 1}
+        payload = {name: value, f"{name}s": [value]}
+        batch.insert("errands", {**row, "payload": payload, "due_at": datetime.now(UTC)})
 
-    async def claim(self, now: datetime, until: datetime) -> OutboxMessage | None:
-        """Lease the earliest due message until `until` and count the try; None if none is due."""
-        row = await self._messages.find_one_and_update(
-            {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds},
-            {"$set": {"due_at": until}, "$inc": {"tries": 1}},
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        if row is None:
-            return None
-        return OutboxMessage(str(row["_id"]), row["kind"], row["payload"], row["tries"])
+    async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
+        """Lease at most `limit` messages that are due until `until`, the earliest first, and count
+        the try. Messages of one kind and key that wait for their first claim become one."""
+        where = {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds}
+        rows = await self._messages.find(where).sort("due_at", 1).to_list(LOOKAHEAD)
+        joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
+        if not joined:
+            return []
+        token = secrets.token_bytes(8)
+        updates = [_claim_update(rows, until, token) for rows in joined]
+        result = await self._messages.bulk_write(updates, ordered=False)
+        if result.matched_count < len(joined):  # another process was faster
+            mine = {"_id": {"$in": [rows[0]["_id"] for rows in joined]}, "claim": token}
+            claimed = {row["_id"] async for row in self._messages.find(mine, {"_id": 1})}
+            joined = [rows for rows in joined if rows[0]["_id"] in claimed]
+        if others := [row["_id"] for rows in joined for row in rows[1:]]:
+            # Unless another process has claimed it, or added to it, after it was read.
+            await self._messages.delete_many({"_id": {"$in": others}, "tries": 0, "times": 1})
+        return [_message_from(rows) for rows in joined]
 
     async def mark_done(self, message_id: str) -> None:
-        await self._messages.delete_one({"_id": ObjectId(message_id)})
+        await self._done.submit(0, message_id)
 
     async def reschedule(self, message_id: str, at: datetime, why: str) -> None:
         await self._set(message_id, due_at=at, why=why)
@@ -142,5 +156,48 @@ class OutboxStore:
         """Number of messages in both lanes, claimed ones included."""
         return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
 
+    async def _delete(self, _name: int, message_ids: Sequence[str]) -> list[None]:
+        await self._messages.delete_many({"_id": {"$in": [*map(ObjectId, message_ids)]}})
+        return [None] * len(message_ids)
+
     async def _set(self, message_id: str, **fields: Any) -> None:
         await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})
+
+
+def _joined(rows: Iterable[Document]) -> list[list[Document]]:
+    """Messages in their order, each with those that it is to be joined with."""
+    joined: dict[Any, list[Document]] = {}
+    for row in rows:
+        # A message with more than one value is one of the version before, which adds to it.
+        alone = row["tries"] or "key" not in row or row.get("times") != 1
+        name = row["_id"] if alone else (row["kind"], row["key"])
+        joined.setdefault(name, []).append(row)
+    return [*joined.values()]
+
+
+def _claim_update(rows: Sequence[Document], until: datetime, token: bytes) -> UpdateOne:
+    """Claims the first message, as it was read, with the payload of all."""
+    first = rows[0]
+    where = {
+        "_id": first["_id"],
+        **{name: first.get(name) for name in ("due_at", "tries", "times")},
+    }
+    fields: Document = {"due_at": until, "claim": token}
+    if len(rows) > 1:
+        fields["payload"] = _payload(rows)
+    return UpdateOne(where, {"$set": fields, "$inc": {"tries": 1}})
+
+
+def _payload(rows: Iterable[Document]) -> Document:
+    """The payload of the last message, with the lists of all."""
+    payload: Document = {}
+    for row in rows:
+        for name, value in row["payload"].items():
+            is_list = isinstance(value, list)
+            payload[name] = [*payload.get(name, ()), *value][-NEWEST:] if is_list else value
+    return payload
+
+
+def _message_from(rows: Sequence[Document]) -> OutboxMessage:
+    first = rows[0]
+    return OutboxMessage(str(first["_id"]), first["kind"], _payload(rows), first["tries"] + 1)

@@ -1,10 +1,12 @@
 """relays: each room's relay cursor towards Tencent IM, and the claim on it."""
 
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import UpdateOne
 
 from storage.database import Collection, Database, Document
 
@@ -46,24 +48,27 @@ class RelayCursorStore:
 
     async def wake(self, live_id: int, now: datetime, *, num: bool) -> None:
         """Make a room due, since it has events to relay, or (`num`) changed user counts."""
-        row = {"epoch": "", "seq": 0, "over": False, "since": now, "num_at": now}
-        row |= {"tries": 0, "claims": 0, "claimed_until": now}
-        if not num:
-            row["num_due"] = False
-        change: Document = {"$setOnInsert": row, "$min": {"due_at": now}, "$inc": {"woken": 1}}
-        if num:
-            change["$set"] = {"num_due": True}
-        await self._relays.update_one({"_id": live_id}, change, upsert=True)
+        await self.wake_all({live_id: num}, now)
 
-    async def claim(self, now: datetime, until: datetime) -> RelayClaim | None:
-        """Claim the room that has been due the longest, until `until`; None if none is due."""
-        row = await self._relays.find_one_and_update(
-            {"due_at": {"$lte": now}, "claimed_until": {"$lte": now}},
-            {"$set": {"claimed_until": until}, "$inc": {"claims": 1}},
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return _claim_from(row) if row else None
+    async def wake_all(self, wakes: Mapping[int, bool], now: datetime) -> None:
+        """As `wake`, for the rooms that are the keys, by one command."""
+        updates = [_wake(live_id, now, num=num) for live_id, num in wakes.items()]
+        await self._relays.bulk_write(updates, ordered=False)
+
+    async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
+        """Claim at most `limit` rooms until `until`, those that have been due the longest."""
+        where = {"due_at": {"$lte": now}, "claimed_until": {"$lte": now}}
+        rows = await self._relays.find(where).sort("due_at", 1).to_list(limit)
+        if not rows:
+            return []
+        change = {"$set": {"claimed_until": until, "claim": secrets.token_bytes(8)}}
+        updates = [UpdateOne(_unmoved(row), {**change, "$inc": {"claims": 1}}) for row in rows]
+        result = await self._relays.bulk_write(updates, ordered=False)
+        if result.matched_count < len(rows):  # another process was faster
+            mine = {"_id": {"$in": [row["_id"] for row in rows]}, "claim": change["$set"]["claim"]}
+            claimed = {row["_id"] async for row in self._relays.find(mine, {"_id": 1})}
+            rows = [row for row in rows if row["_id"] in claimed]
+        return [_claim_from({**row, "claims": row["claims"] + 1}) for row in rows]
 
     async def advance(
         self, claim: RelayClaim, epoch: str, seq: int, until: datetime, *, over: bool
@@ -105,6 +110,23 @@ class RelayCursorStore:
     async def _set(self, claim: RelayClaim, **fields: Any) -> bool:
         result = await self._relays.update_one(_unless_reclaimed(claim), {"$set": fields})
         return result.matched_count == 1
+
+
+def _wake(live_id: int, now: datetime, *, num: bool) -> UpdateOne:
+    row = {"epoch": "", "seq": 0, "over": False, "since": now, "num_at": now}
+    row |= {"tries": 0, "claims": 0, "claimed_until": now}
+    if not num:
+        row["num_due"] = False
+    change: Document = {"$setOnInsert": row, "$min": {"due_at": now}, "$inc": {"woken": 1}}
+    if num:
+        change["$set"] = {"num_due": True}
+    return UpdateOne({"_id": live_id}, change, upsert=True)
+
+
+def _unmoved(row: Document) -> Document:
+    """Filter that matches while nobody has claimed the room or moved its cursor. A wake may be
+    missed: the room then stays due when the claim is released."""
+    return {name: row[name] for name in ("_id", "claims", "claimed_until", "epoch", "seq")}
 
 
 def _unless_reclaimed(claim: RelayClaim) -> Document:

@@ -17,8 +17,8 @@ Message = tuple[str, dict[str, object]]
 async def claim_all(queue: OutboxStore) -> list[Message]:
     now = datetime.now(UTC) + timedelta(minutes=1)
     messages = []
-    while message := await queue.claim(now, now + timedelta(hours=1)):
-        messages.append((message.kind, message.payload))
+    while claimed := await queue.claim(now, now + timedelta(hours=1), 10):
+        messages += [(message.kind, message.payload) for message in claimed]
     return messages
 
 

@@ -263,7 +263,7 @@ async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> Non
         if not lost.is_set():
             lost.set()
             relays.clock.now += LEASE.total_seconds()  # outlasts the lease
-            await relays.store.claim(relays.now(), relays.now() + timedelta(hours=1))
+            await relays.store.claim(relays.now(), relays.now() + timedelta(hours=1), 1)
 
     relays.im.send_group_msg = send
     with capture_logs() as logs:
@@ -308,16 +308,16 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
         is_down = True
         failures = 0
 
-        async def wake(self, live_id, now, *, num):
+        async def wake_all(self, wakes, now):
             if self.is_down:
                 self.failures += 1
                 raise ServerSelectionTimeoutError("no primary")
-            await super().wake(live_id, now, num=num)
+            await super().wake_all(wakes, now)
 
-        async def claim(self, now, until):
+        async def claim(self, now, until, limit):
             if self.is_down:
                 raise ServerSelectionTimeoutError("no primary")
-            return await super().claim(now, until)
+            return await super().claim(now, until, limit)
 
     store = FlakyCursorStore(relays.database)
     with capture_logs() as logs:

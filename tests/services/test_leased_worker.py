@@ -28,9 +28,10 @@ class Worker(LeasedWorker[str]):
         self.store_down = False
         self.finishing_with: set[str] | None = None
 
-    async def claim(self, now: datetime, until: datetime) -> str | None:
+    async def claim(self, now: datetime, until: datetime, limit: int) -> list[str]:
         assert until == now + LEASE
-        return self.claims.pop(0) if self.claims else None
+        claims, self.claims = self.claims[:limit], self.claims[limit:]
+        return claims
 
     async def process(self, claim: str) -> None:
         self.started.append(claim)

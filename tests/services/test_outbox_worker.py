@@ -36,7 +36,7 @@ class MemoryOutboxStore:
         self.messages[kind] = OutboxMessage(kind, kind, {"n": number}, tries)
         self.due[kind] = self.now
 
-    async def claim(self, now: datetime, until: datetime) -> OutboxMessage | None:
+    async def claim(self, now: datetime, until: datetime, _limit: int) -> list[OutboxMessage]:
         self.claims += 1
         await asyncio.sleep(0)  # as a real store does; a busy worker must not starve the test
         if self.is_down:
@@ -45,12 +45,12 @@ class MemoryOutboxStore:
         ready = sorted((due, message_id) for message_id, due in self.due.items() if due <= now)
         if not ready:
             self.found_none_due.set()
-            return None
+            return []
         message_id = ready[0][1]
         self.due[message_id] = until
         message = self.messages[message_id]
         self.messages[message_id] = replace(message, tries=message.tries + 1)
-        return self.messages[message_id]
+        return [self.messages[message_id]]
 
     async def mark_done(self, message_id: str) -> None:
         if self.is_down:

@@ -91,8 +91,7 @@ async def test_failed_messages_are_deleted_after_their_days(stores: StoresFixtur
     now = datetime.now(UTC)
     for _ in range(2):
         await outbox.add("portrait_set", {})
-    message = await outbox.claim(now + timedelta(seconds=1), now + timedelta(minutes=1))
-    assert message
+    (message,) = await outbox.claim(now + timedelta(seconds=1), now + timedelta(minutes=1), 1)
     await outbox.mark_failed(message.id, "rejected")
     assert (await sweep.sweep(in_days(29)))["failed_outbox"] == 0
     assert (await sweep.sweep(in_days(31)))["failed_outbox"] == 1

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from core.errors import WriteConflict
-from storage.outbox import NEWEST, OutboxMessage
+from storage.database import Document
+from storage.outbox import NEWEST, NORMAL, OutboxMessage, OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
@@ -14,14 +15,29 @@ LEASE = timedelta(minutes=1)
 
 
 async def claim(stores: StoresFixture, now: datetime | None = None) -> OutboxMessage | None:
-    now = now or datetime.now(UTC)
-    return await stores.outbox.claim(now, now + LEASE)
+    return await claim_one(stores.outbox, now or datetime.now(UTC))
+
+
+async def claim_one(outbox: OutboxStore, now: datetime) -> OutboxMessage | None:
+    messages = await outbox.claim(now, now + LEASE, 1)
+    return messages[0] if messages else None
 
 
 async def claim_due(stores: StoresFixture, now: datetime | None = None) -> OutboxMessage:
     message = await claim(stores, now)
     assert message is not None
     return message
+
+
+def _upsert_of_the_version_before(value: str, key: str = "1") -> tuple[Document, Document]:
+    waiting = {"kind": "drop", "key": key, "state": NORMAL, "tries": 0}
+    change: Document = {
+        "$setOnInsert": {"due_at": datetime.now(UTC)},
+        "$inc": {"times": 1},
+        "$set": {"payload.stream": value},
+        "$push": {"payload.streams": {"$each": [value], "$slice": -NEWEST}},
+    }
+    return waiting, change
 
 
 @gen_test
@@ -87,9 +103,12 @@ async def test_concurrent_claims_get_different_messages(stores: StoresFixture) -
     for n in range(10):
         await stores.outbox.add("a", {"n": n})
     now = datetime.now(UTC)
-    claims = await asyncio.gather(*(stores.outbox.claim(now, now + LEASE) for _ in range(15)))
-    messages = [message for message in claims if message]
-    assert sorted(message.payload["n"] for message in messages) == list(range(10))
+    claims = await asyncio.gather(*(stores.outbox.claim(now, now + LEASE, 4) for _ in range(15)))
+    while more := await stores.outbox.claim(now, now + LEASE, 4):
+        claims.append(more)
+    assert all(len(messages) <= 4 for messages in claims)
+    numbers = [message.payload["n"] for messages in claims for message in messages]
+    assert sorted(numbers) == list(range(10))
 
 
 @gen_test
@@ -111,9 +130,9 @@ async def test_urgent_messages_are_claimed_apart_from_the_others(stores: StoresF
     await stores.outbox.add("b", {}, urgent=True)
     now = datetime.now(UTC)
     urgent = stores.outbox.only("a", "b").urgent()
-    message = await urgent.claim(now, now + LEASE)
+    message = await claim_one(urgent, now)
     assert message is not None
-    assert (message.kind, await urgent.claim(now, now + LEASE)) == ("b", None)
+    assert (message.kind, await claim_one(urgent, now)) == ("b", None)
     assert await stores.outbox.waiting() == 2
     assert (await claim_due(stores)).kind == "a"
     assert await claim(stores) is None
@@ -123,11 +142,11 @@ async def test_urgent_messages_are_claimed_apart_from_the_others(stores: StoresF
 async def test_rescheduled_urgent_message_stays_urgent(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {}, urgent=True)
     urgent, now = stores.outbox.urgent(), datetime.now(UTC)
-    message = await urgent.claim(now, now + LEASE)
+    message = await claim_one(urgent, now)
     assert message is not None
     await stores.outbox.reschedule(message.id, now, "busy")
     assert await claim(stores) is None
-    again = await urgent.claim(now, now + LEASE)
+    again = await claim_one(urgent, now)
     assert again is not None
     assert (again.id, again.tries) == (message.id, 2)
 
@@ -165,9 +184,62 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     for n in range(NEWEST + 1):
         await add(f"s{n}")
     payload = {"stream": f"s{NEWEST}", "streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
-    assert (await claim_due(stores)).payload == payload
+    now = datetime.now(UTC)
+    message = await claim_due(stores, now)
+    assert message.payload == payload
+    assert await stores.outbox.waiting() == 1
     await add("next")
     assert (await claim_due(stores)).payload == {"stream": "next", "streams": ["next"]}
+    again = await claim_due(stores, now + LEASE)
+    assert (again.id, again.payload, again.tries) == (message.id, payload, 2)
+
+
+@gen_test
+async def test_values_that_the_version_before_adds_to_one_message_are_delivered(
+    stores: StoresFixture,
+) -> None:
+    rows = stores.database.collection("errands")
+    for value in "abcd":
+        batch = WriteBatch()
+        if value in "bd":  # the new version adds the others
+            batch.upsert("errands", *_upsert_of_the_version_before(value))
+        else:
+            stores.outbox.add_newest("drop", "stream", value, batch, key="1")
+        await batch.execute(stores.database, None)
+    assert await rows.count_documents({}) == 2
+    messages = [await claim_due(stores), await claim_due(stores)]
+    assert sorted("".join(it.payload["streams"]) for it in messages) in (["abd", "c"], ["ab", "cd"])
+
+
+@gen_test
+async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> None:
+    """Neither one that is added to a message while it is claimed, nor one that is joined."""
+    values = [f"{key}{n}" for n in range(NEWEST) for key in "abcd"]
+    claimed: list[str] = []
+
+    async def add(value: str) -> None:
+        batch, key = WriteBatch(), value[0]
+        if int(value[1]) % 3:
+            stores.outbox.add_newest("drop", "stream", value, batch, key=key)
+        else:
+            batch.upsert("errands", *_upsert_of_the_version_before(value, key))
+        await batch.execute(stores.database, None)
+
+    async def claim_some() -> int:
+        now = datetime.now(UTC)
+        messages = await stores.outbox.claim(now, now + LEASE, 2)
+        for message in messages:
+            claimed.extend(message.payload["streams"])
+            await stores.outbox.mark_done(message.id)
+        return len(messages)
+
+    await asyncio.gather(
+        *(add(value) for value in values), *(claim_some() for _ in range(len(values)))
+    )
+    while await claim_some():
+        pass
+    assert set(claimed) == set(values)
+    assert await stores.outbox.waiting() == 0
 
 
 @gen_test

@@ -22,7 +22,8 @@ def cursors(io_loop: IOLoop, database: Database) -> RelayCursorStore:
 
 
 async def claim(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClaim | None:
-    return await cursors.claim(now, now + LEASE)
+    claims = await cursors.claim(now, now + LEASE, 1)
+    return claims[0] if claims else None
 
 
 async def claim_due(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClaim:
@@ -68,8 +69,11 @@ async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursor
 async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
     for live_id in range(10):
         await cursors.wake(live_id, NOW, num=False)
-    claims = await asyncio.gather(*(claim(cursors) for _ in range(15)))
-    assert sorted(claimed.live_id for claimed in claims if claimed) == list(range(10))
+    claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(15)))
+    while more := await cursors.claim(NOW, NOW + LEASE, 4):
+        claims.append(more)
+    assert all(len(some) <= 4 for some in claims)
+    assert sorted(it.live_id for some in claims for it in some) == list(range(10))
 
 
 @gen_test
