@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -69,6 +71,7 @@ class CssClient:
         self._credential = Credential(secret_id, secret_key)
         self._push_domain = push_domain
         self._app = app
+        self._of_thread = threading.local()
         # At DEBUG the SDK logs complete requests, signatures included.
         logging.getLogger("tencentcloud_sdk_common").setLevel(logging.WARNING)
 
@@ -94,15 +97,18 @@ class CssClient:
         request.StreamName = stream
         request.DomainName = self._push_domain
         request.AppName = self._app
-        base = urlsplit(self._api_base)
-        http = HttpProfile(protocol=base.scheme, endpoint=base.netloc)
-        # One client per call: a requests session is not thread-safe.
-        client = LiveClient(self._credential, "", ClientProfile(httpProfile=http))
-        client.request.conn = transport = _HttpTransport(f"{self._api_base}/")
-        try:
-            client.DropLiveStream(request)
-        finally:
-            transport.close()
+        self._client().DropLiveStream(request)
+
+    def _client(self) -> Any:
+        """The client of this thread, which keeps its connection open: a requests session is not
+        thread-safe."""
+        if not hasattr(self._of_thread, "client"):
+            base = urlsplit(self._api_base)
+            http = HttpProfile(protocol=base.scheme, endpoint=base.netloc, keepAlive=True)
+            client = LiveClient(self._credential, "", ClientProfile(httpProfile=http))
+            client.request.conn = _HttpTransport(f"{self._api_base}/")
+            self._of_thread.client = client
+        return self._of_thread.client
 
 
 class _HttpTransport:
@@ -130,9 +136,6 @@ class _HttpTransport:
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
         )
-
-    def close(self) -> None:
-        self._session.close()
 
 
 def _to_exception(code: str, info: str) -> Exception:
