@@ -16,7 +16,7 @@ def relayed_rooms(
         room = await rooms.load(live_id)
         if room is None:
             return None
-        counts = (await members.counts([(live_id, room.epoch)]))[live_id]
+        counts = await members.count(live_id, room.epoch)
         seats = [seat for seat in (room.male, room.female) if seat]
         now = now_ms() // 1000
         return RelayedRoom(
