@@ -73,6 +73,10 @@ class Database:
     def collection(self, name: str) -> Collection:
         return self._db[name]
 
+    async def command(self, command: Document, session: Session) -> Document:
+        """The reply to a command of a transaction; errors of single writes are in the reply."""
+        return await self._db.command(command, session=session)
+
     async def latency_ms(self) -> float | None:
         """Round-trip time to the primary; None if it does not answer within PING_SECONDS."""
         started = time.perf_counter()

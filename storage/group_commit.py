@@ -67,7 +67,7 @@ class GroupCommit:
     async def _commit_together(self, batches: list[WriteBatch]) -> None:
         together = batches[0] if len(batches) == 1 else WriteBatch.joined(batches)
         if len(together) == 1:
-            await together.execute(self._database, None)
+            await together.execute_alone(self._database)
             return
 
         async def write(session: Session) -> None:

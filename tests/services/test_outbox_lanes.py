@@ -11,6 +11,7 @@ import pytest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
 from services.outbox_worker import CONCURRENCY
+from storage.group_commit import GroupCommit
 from storage.outbox import OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.api import ApiFixture
@@ -164,7 +165,7 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     batch = WriteBatch()
     for stream in streams:
         outbox.add_newest("drop_stream", "stream", stream, batch, key="1")
-    await batch.execute(server.context.database, None)
+    await GroupCommit(server.context.database).commit(batch)
     tencent.release()
     await until(lambda: is_empty(outbox))
     assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]

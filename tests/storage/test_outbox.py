@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import WriteConflict
 from storage.database import Document
+from storage.group_commit import GroupCommit
 from storage.outbox import NEWEST, NORMAL, OutboxMessage, OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
@@ -179,7 +180,7 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     async def add(value: str) -> None:
         batch = WriteBatch()
         stores.outbox.add_newest("drop", "stream", value, batch, key="1")
-        await batch.execute(stores.database, None)
+        await GroupCommit(stores.database).commit(batch)
 
     for n in range(NEWEST + 1):
         await add(f"s{n}")
@@ -205,7 +206,7 @@ async def test_values_that_the_version_before_adds_to_one_message_are_delivered(
             batch.upsert("errands", *_upsert_of_the_version_before(value))
         else:
             stores.outbox.add_newest("drop", "stream", value, batch, key="1")
-        await batch.execute(stores.database, None)
+        await GroupCommit(stores.database).commit(batch)
     assert await rows.count_documents({}) == 2
     messages = [await claim_due(stores), await claim_due(stores)]
     assert sorted("".join(it.payload["streams"]) for it in messages) in (["abd", "c"], ["ab", "cd"])
@@ -223,7 +224,7 @@ async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> N
             stores.outbox.add_newest("drop", "stream", value, batch, key=key)
         else:
             batch.upsert("errands", *_upsert_of_the_version_before(value, key))
-        await batch.execute(stores.database, None)
+        await GroupCommit(stores.database).commit(batch)
 
     async def claim_some() -> int:
         now = datetime.now(UTC)
