@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from core.errors import TryAgain
 
@@ -27,15 +28,41 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Holds one slot; TryAgain when none becomes free in time."""
+        await self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    async def acquire(self) -> bool:
+        """Take a slot, and return whether that took a wait; TryAgain when none is free in time."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return False
         try:
             async with asyncio.timeout(self._timeout):
                 await self._slots.acquire()
         except TimeoutError:
             raise TryAgain from None
-        try:
-            yield
-        finally:
-            self._slots.release()
+        return True
+
+    def release(self) -> None:
+        self._slots.release()
+
+
+class ConcurrencyLimits:
+    """A ConcurrencyLimit of each key, which exists while it is in use."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_key: WeakValueDictionary[str, ConcurrencyLimit] = WeakValueDictionary()
+
+    def of(self, key: str) -> ConcurrencyLimit:
+        """The limit of the key; whoever uses it has to keep it."""
+        limit = self._by_key.get(key)
+        if limit is None:
+            limit = self._by_key[key] = ConcurrencyLimit(self._limit)
+        return limit
 
 
 class Rate(NamedTuple):

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import math
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_type_hints
 
@@ -13,6 +14,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited
+from core.limits import ConcurrencyLimit
 from handlers import remote
 from handlers.context import Context
 from handlers.errors import (
@@ -53,6 +55,9 @@ def endpoint(
                 except QLiveError as error:
                     await self._slow_down(error)
                     raise
+                finally:
+                    if self._slot:
+                        self._slot.release()
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             if limit:
@@ -92,6 +97,8 @@ class Handler(RequestHandler):
     _limit: LimitClass | None = None
     """Limit class of the method in progress, if that limit is on."""
     _is_over_limit = False
+    _slot: ConcurrencyLimit | None = None
+    """Of the user's requests in progress, while this is one of them."""
     _charged_key = ""
     """The user or address that pays for the request; "" before it is admitted."""
 
@@ -148,7 +155,9 @@ class Handler(RequestHandler):
         if seconds > PATIENCE_SECONDS:
             self.raise_if_limited(seconds)
         if seconds:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(
+                seconds * random.uniform(1, 1.2)
+            )  # several floods in step are a wave
         return seconds > 0
 
     def limit_address(self, limit: LimitClass) -> None:
@@ -173,7 +182,11 @@ class Handler(RequestHandler):
             limits.give_back(self._limit, self._limit_key)
             self.raise_if_limited(seconds)
         self._charged_key = user_id
-        return await self._wait_for_turn(self._limit, "user", user_id)
+        turn = await self._wait_for_turn(self._limit, "user", user_id)
+        slot = limits.in_progress.of(user_id)
+        waited = await slot.acquire()
+        self._slot = slot
+        return turn or waited
 
     async def _slow_down(self, error: QLiveError) -> None:
         """Hold a request over its limit back; take further tokens for another client's error."""

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import structlog
 
 from config.sections import LimitsSettings
-from core.limits import Rate, TokenBuckets
+from core.limits import ConcurrencyLimits, Rate, TokenBuckets
 from telemetry.metrics import Metrics
 
 UserLimit = Literal["read", "room_change", "profile", "order", "gift", "like"]
@@ -25,6 +25,8 @@ not have yet, is among the first of its address."""
 TOKENS_OF_ERROR: dict[LimitClass, int] = {"read": 4, "gift": 4, "login": 4}
 """Tokens that a request costs in addition if it is answered with a client's error. Guessing ids,
 gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
+CONCURRENT_REQUESTS = 3
+"""Of a user; further ones wait for one of them."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a request for its turn; as long as all that a user may send at once by default
 takes at the default pace."""
@@ -49,6 +51,8 @@ class RequestLimits:
             for name, rate in rates.items()
         }
         self._pace = TokenBuckets(settings.pace)
+        self.in_progress = ConcurrencyLimits(CONCURRENT_REQUESTS)
+        """Requests of a user."""
         self._metrics = metrics
         self._next_log_at: dict[LimitClass, float] = {}
         self._unlogged: dict[LimitClass, int] = dict.fromkeys(rates, 0)

@@ -1,9 +1,10 @@
 import asyncio
+import gc
 
 import pytest
 
 from core.errors import TryAgain
-from core.limits import ConcurrencyLimit
+from core.limits import ConcurrencyLimit, ConcurrencyLimits
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -42,3 +43,20 @@ async def test_slot_is_released_after_an_exception() -> None:
             raise ZeroDivisionError
     async with limit.slot():
         pass
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_each_key_has_slots_of_its_own_and_unused_keys_are_forgotten() -> None:
+    limits = ConcurrencyLimits(1)
+    first = limits.of("a")
+    assert not await first.acquire()
+    assert limits.of("a") is first
+    assert not await limits.of("b").acquire()
+    waiting = asyncio.ensure_future(limits.of("a").acquire())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    first.release()
+    assert await waiting, "it had to wait"
+    del first, waiting
+    gc.collect()
+    assert not await limits.of("a").acquire()

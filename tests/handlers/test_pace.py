@@ -1,12 +1,13 @@
 """The pace of a user's or an address's requests of all classes."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from config.sections import LimitsSettings
 from core.limits import Rate
-from handlers.limits import PATIENCE_SECONDS, RequestLimits
+from handlers.limits import CONCURRENT_REQUESTS, PATIENCE_SECONDS, RequestLimits
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
@@ -46,6 +47,26 @@ async def test_user_banned_while_a_request_waits_is_refused(
     monkeypatch.setattr(server.context.request_limits, "take_turn", ban)
     reply = await anna.post("qlive_room/apply_micro/", live_id=host.live_id)
     assert reply.refusal == (403, "banned")
+
+
+@async_test
+async def test_request_beyond_those_in_progress_waits_and_its_user_is_read_afterwards(
+    api: ApiFixture, db: Any, server: ServerProcess
+) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+    slots = server.context.request_limits.in_progress.of(anna.id)
+    for _ in range(CONCURRENT_REQUESTS):
+        await slots.acquire()
+    apply = asyncio.ensure_future(anna.post("qlive_room/apply_micro/", live_id=host.live_id))
+    reads = [asyncio.ensure_future(anna.get("get_configs/")) for _ in range(2)]
+    while len(slots._slots._waiters or ()) < 3:
+        await asyncio.sleep(0.001)
+    assert (await host.get("get_configs/")).status == 200
+    assert not apply.done()
+    db.users.update_one({"_id": anna.id}, {"$set": {"banned": True}})
+    slots.release()
+    assert (await apply).refusal == (403, "banned")
+    assert {(await read).status for read in reads} == {403}
 
 
 @async_test
