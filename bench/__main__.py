@@ -21,6 +21,7 @@ from bench import gifts, gifts_http, im_latency, room_changes, scaling
 from bench.calls import case as calls
 from bench.calls import changes
 from bench.fanout import case as fanout
+from bench.joins import case as joins
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
 from chaos.redis_program import RedisNotInstalled, find_redis
@@ -53,10 +54,15 @@ async def _growth(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path
     await scaling.run(report, uri, folder)
 
 
+async def _joins(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
+    await joins.run(report, uri, folder)
+
+
 CASES: dict[str, RunCase] = {
     "fanout": fanout.run,
     "calls": calls.run,
     "growth": _growth,
+    "joins": _joins,
     "changes": _changes,
     "gifts": _gifts,
     "relay": _relay,
@@ -94,7 +100,7 @@ def unavailable_reason(selected: Collection[str]) -> str | None:
         return "The benchmarks run on Linux only: they read /proc."
     if unknown := [name for name in selected if name not in CASES]:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
-    if "growth" in selected:
+    if {"growth", "joins"} & set(selected):
         try:
             find_redis()
         except RedisNotInstalled as error:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
+from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
@@ -22,29 +24,58 @@ START_SECONDS = 30.0
 async def running_server(uri: str, database: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
     """Start the server; yield (base URL, operator token) once it is ready."""
     settings, _ = fill_in_secrets(Settings(), folder / "dev-secrets.json")
+    async with server_process(uri, database, folder):
+        yield f"http://127.0.0.1:{PORT}", settings.ops.token
+
+
+@asynccontextmanager
+async def server_process(
+    uri: str,
+    database: str,
+    folder: Path,
+    port: int = PORT,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a server without rate limits; yields its process once it is ready.
+
+    `settings` are further settings, as environment variables.
+    """
+    fill_in_secrets(Settings(), folder / "dev-secrets.json")  # stored beside data_dir
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
-    environment = (
-        inherited
-        | NO_LIMITS_ENVIRONMENT
-        | {
-            "QLIVE_SERVER__PORT": str(PORT),
-            "QLIVE_MONGODB__URI": uri,
-            "QLIVE_MONGODB__DATABASE": database,
-            "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
-        }
-    )
-    address = f"http://127.0.0.1:{PORT}"
-    with (folder / "server.log").open("wb") as log:
+    environment = {
+        **inherited,
+        **NO_LIMITS_ENVIRONMENT,
+        "QLIVE_SERVER__PORT": str(port),
+        "QLIVE_MONGODB__URI": uri,
+        "QLIVE_MONGODB__DATABASE": database,
+        "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
+        **settings,
+    }
+    with (folder / f"server-{port}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "server.py"), cwd=ROOT, env=environment, stdout=log, stderr=log
         )
     try:
         async with asyncio.timeout(START_SECONDS):
-            await _wait_ready(address)
-        yield address, settings.ops.token
+            await _wait_ready(f"http://127.0.0.1:{port}")
+        yield process
     finally:
         with suppress(ProcessLookupError):
             process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def redis_process(port: int, folder: Path) -> AsyncIterator[None]:
+    """Run a Redis that stores nothing."""
+    with (folder / "redis.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(find_redis(), "--port", str(port), "--save", ""), cwd=folder, stdout=log
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
         await process.wait()
 
 

@@ -99,10 +99,16 @@ def add_run(runs: LoadRuns, result: Mapping[str, float]) -> None:
 
 
 async def run_load(
-    load: Path, port: int, request_file: Path, seconds: float, connections: int = CONNECTIONS
+    load: Path,
+    port: int,
+    request_file: Path,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    pause_ms: int = 0,
 ) -> dict[str, float]:
     """Run load.c once; returns its figures, asserts only 200 responses."""
     command = [str(load), str(port), str(connections), str(seconds), str(request_file)]
+    command.append(str(pause_ms))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
     result: dict[str, float] = json.loads((await process.communicate())[0])

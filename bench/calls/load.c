@@ -1,12 +1,13 @@
 /* HTTP/1.1 load generator in one thread, which uses less CPU than any server it measures.
  *
- *   load PORT CONNECTIONS SECONDS FILE
+ *   load PORT CONNECTIONS SECONDS FILE [PAUSE]
  *
  * FILE has complete requests, each after a line with its length in bytes. Connection i sends the
- * requests i, i + CONNECTIONS, ... of them in a loop, each after the response to the previous one.
- * Responses still pending after SECONDS are awaited but not counted. Every response must have a
- * Content-Length. The result is one line of JSON: the number of responses, how many of them are
- * errors (not 200), and the percentiles of their latency in ms.
+ * requests i, i + CONNECTIONS, ... of them in a loop, each PAUSE ms (or at once) after the response
+ * to the previous one; the first requests are spread over a PAUSE. Responses still pending after
+ * SECONDS are awaited but not counted. Every response must have a Content-Length. The result is one
+ * line of JSON: the number of responses, how many of them are errors (not 200), and the percentiles
+ * of their latency in ms.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,6 +34,7 @@ struct connection {
     int next_request;
     int received; /* bytes of the response */
     double sent_at;
+    double due_at; /* when to send the next request; 0 while a response is awaited */
     char response[RESPONSE_BYTES];
 };
 
@@ -40,6 +42,7 @@ static struct request *requests;
 static struct connection *connections;
 static int request_count, connection_count, epoll_fd, pending, is_over;
 static long responses, errors;
+static double pause_ms;
 static double *latencies;
 
 static void fail(const char *what) {
@@ -70,7 +73,7 @@ static void send_request(struct connection *c) {
     struct request *r = &requests[c->next_request];
     c->next_request = (c->next_request + connection_count) % request_count;
     c->received = 0;
-    c->sent_at = now_ms();
+    c->sent_at = now_ms(), c->due_at = 0;
     pending++;
     if (write(c->fd, r->text, r->size) != r->size) fail("write");
 }
@@ -96,7 +99,16 @@ static void receive(struct connection *c) {
     if (memcmp(c->response + 9, "200", 3)) {
         if (!errors++) fprintf(stderr, "load: %.200s\n", c->response);
     }
-    send_request(c);
+    if (pause_ms) c->due_at = now_ms() + pause_ms;
+    else send_request(c);
+}
+
+static void send_due_requests(void) {
+    double now = now_ms();
+    for (int i = 0; i < connection_count; i++) {
+        struct connection *c = &connections[i];
+        if (c->due_at && now >= c->due_at) send_request(c);
+    }
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -106,16 +118,17 @@ static int compare_doubles(const void *a, const void *b) {
 
 static void receive_once(void) {
     struct epoll_event events[256];
-    int n = epoll_wait(epoll_fd, events, 256, 100);
+    int n = epoll_wait(epoll_fd, events, 256, pause_ms ? 1 : 100);
     for (int i = 0; i < n; i++) receive(events[i].data.ptr);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 6) return 2;
     int port = atoi(argv[1]);
     connection_count = atoi(argv[2]);
     double seconds = atof(argv[3]);
     read_requests(argv[4]);
+    pause_ms = argc == 6 ? atof(argv[5]) : 0;
     connections = calloc(connection_count, sizeof *connections);
     latencies = malloc(MAX_LATENCIES * sizeof *latencies);
     epoll_fd = epoll_create1(0);
@@ -130,10 +143,14 @@ int main(int argc, char **argv) {
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
-        send_request(c);
+        if (pause_ms) c->due_at = now_ms() + pause_ms * (i + 1) / connection_count;
+        else send_request(c);
     }
     double started_at = now_ms(), now;
-    while ((now = now_ms()) < started_at + seconds * 1e3) receive_once();
+    while ((now = now_ms()) < started_at + seconds * 1e3) {
+        receive_once();
+        send_due_requests();
+    }
     is_over = 1;
     while (pending) receive_once();
     long n = responses < MAX_LATENCIES ? responses : MAX_LATENCIES;

@@ -13,7 +13,9 @@
  * text message of 100 bytes or more to every socket; shorter ones (pings, greetings) do not count.
  * With a CONTROL of 0 the crowd only listens. TOKENS is a file with one line per socket: a token,
  * sent as Authorization, and a suffix of PATH. Each socket sends GREETING once it is open. With -j
- * a socket counts as open when its first message arrives, instead of at the upgrade.
+ * a socket counts as open when its first message arrives, instead of at the upgrade; the line of
+ * JSON has the number of sockets whose first message says that they resumed, and a socket that is
+ * refused by a `bye` ends the crowd.
  *
  * The result of a command is one line of JSON with two times in ms per event: from its request to
  * its receipt by the last socket (latencies_ms), and from the first receipt to the last (skews_ms).
@@ -35,6 +37,8 @@
 
 enum { EVENT_BYTES = 100, EPOLL_BATCH = 1024, LINE_BYTES = 512, SILENCE_MS = 50 };
 
+static const char BYE[] = "{\"type\":\"bye\"", RESUMED[] = "{\"type\":\"resumed\"";
+
 enum state { CONNECTING, UPGRADED, JOINED };
 
 struct client {
@@ -46,10 +50,12 @@ struct client {
     uint64_t payload_left; /* bytes of the current payload still to be received */
     int is_event;          /* whether the current payload is an event */
     uint32_t events;       /* events received by this command */
+    char start[sizeof RESUMED - 1]; /* of the first message, with -j only */
+    uint8_t start_size;
 };
 
 static struct client *clients;
-static int client_count, epoll_fd, control_fd, open_count, wait_for_join;
+static int client_count, epoll_fd, control_fd, open_count, resumed_count, wait_for_join;
 static char event_byte;
 static const char *path = "/", *greeting;
 static char **tokens, **path_suffixes;
@@ -139,6 +145,18 @@ static size_t skip_response_head(struct client *c, const char *data, size_t size
     return size;
 }
 
+/* Takes the next bytes of a client's first message; once its type is known, the client has joined. */
+static void read_first_message(struct client *c, const char *data, size_t size) {
+    while (size-- && c->start_size < sizeof c->start) c->start[c->start_size++] = *data++;
+    if (c->start_size < sizeof c->start) return;
+    if (!memcmp(c->start, BYE, sizeof BYE - 1)) {
+        fprintf(stderr, "crowd: the server refused socket %td\n", c - clients);
+        exit(1);
+    }
+    c->state = JOINED, open_count++;
+    resumed_count += !memcmp(c->start, RESUMED, sizeof c->start);
+}
+
 /* Size of the current frame's header: 2 until the bytes that extend it have been received. */
 static int required_header_size(const struct client *c) {
     if (c->header_size < 2) return 2;
@@ -150,6 +168,7 @@ static void parse(struct client *c, const char *data, size_t size, double now) {
     while (at < size) {
         if (c->payload_left) {
             uint64_t step = c->payload_left < size - at ? c->payload_left : size - at;
+            if (wait_for_join && c->state == UPGRADED) read_first_message(c, data + at, step);
             at += step, c->payload_left -= step;
             if (!c->payload_left && c->is_event) count_event(c, now);
             continue;
@@ -161,7 +180,6 @@ static void parse(struct client *c, const char *data, size_t size, double now) {
         if (required > 2) c->payload_left = 0;
         for (int i = 2; i < required; i++) c->payload_left = c->payload_left << 8 | c->header[i];
         c->header_size = 0;
-        if (wait_for_join && c->state == UPGRADED) c->state = JOINED, open_count++;
         c->is_event = c->payload_left >= EVENT_BYTES && (c->header[0] & 15) < 8;
     }
 }
@@ -306,7 +324,8 @@ int main(int argc, char **argv) {
         receive_for(open_count < client_count ? 10 : 0);
     }
     while (open_count < client_count) receive_for(10000);
-    printf("{\"sockets\": %d, \"seconds\": %.6f}\n", client_count, (now_ms() - started_at) / 1e3);
+    printf("{\"sockets\": %d, \"resumed\": %d, \"seconds\": %.6f}\n", client_count, resumed_count,
+           (now_ms() - started_at) / 1e3);
     fflush(stdout);
     if (control_port) control_fd = connect_to(control_port);
     run_commands();
