@@ -4,14 +4,15 @@ import socket
 
 from tornado.netutil import bind_sockets
 
-BACKLOG = 1024
-"""Backlog of connections while a worker is replaced, which takes a second."""
+BACKLOG = 4096
+"""Connections that wait to be accepted, of which Linux allows as many: all clients of a process
+that has died reconnect within a second. Those that find no place try again after 1, 3 and 7 s."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
     """Bind one socket per address of the host; OSError names the address."""
     try:
-        return bind_sockets(port, host)
+        return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as failure:
         raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
 

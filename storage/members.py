@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from core.batching import BatchLoader, SingleFlight
+from core.batching import BatchLoader
 from core.clock import now_ms
 from rooms.errors import GenderInUse
 from rooms.members import Member, MemberCounts
@@ -28,7 +28,7 @@ class MemberStore:
         self._rooms: Collection = database.collection("rooms")
         self._by_id = documents_by_id(self._members, member_from)
         self._viewers = BatchLoader(self._load_viewers, StorageUnavailable)
-        self._counts = SingleFlight(self._count)
+        self._counts: BatchLoader[MemberCounts] = BatchLoader(self._count, StorageUnavailable)
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -97,23 +97,31 @@ class MemberStore:
 
     async def count(self, live_id: int, epoch: str) -> MemberCounts:
         """User counts of a live session, read after the call; concurrent calls share the query."""
-        return await self._counts.get(live_id, epoch)
-
-    async def _count(self, live_id: int, epoch: str) -> MemberCounts:
-        return (await self.counts([(live_id, epoch)]))[live_id]
+        counts = await self._counts.get((live_id, epoch))
+        assert counts is not None
+        return counts
 
     async def counts(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
         """User counts of the live sessions (live_id, epoch), by live_id, in one query."""
-        ids = list(sessions)
-        rooms = {"live_id": {"$in": [n for n, _ in ids]}, "epoch": {"$in": [e for _, e in ids]}}
-        key = {"live_id": "$live_id", "gender": "$gender", "role": "$role"}
+        counts = await self._count([*sessions])
+        return {live_id: numbers for (live_id, _), numbers in counts.items()}
+
+    async def _count(self, sessions: Sequence[Any]) -> dict[Any, MemberCounts]:
+        rooms = {
+            "live_id": {"$in": [live_id for live_id, _ in sessions]},
+            "epoch": {"$in": [epoch for _, epoch in sessions]},
+        }
+        key = {"live_id": "$live_id", "epoch": "$epoch", "gender": "$gender", "role": "$role"}
         rows = await self._members.aggregate(
             [{"$match": rooms}, {"$group": {"_id": key, "n": {"$sum": 1}}}]
         )
-        tally: dict[int, dict[str, int]] = {live_id: {} for live_id, _ in ids}
+        tally: dict[tuple[int, str], dict[str, int]] = {session: {} for session in sessions}
         async for row in rows:
-            _add_count(tally[row["_id"]["live_id"]], row["_id"], row["n"])
-        return {live_id: MemberCounts(**numbers) for live_id, numbers in tally.items()}
+            group = row["_id"]
+            # With several sessions, pairs that were not asked for may match, too.
+            if (session := (group["live_id"], group["epoch"])) in tally:
+                _add_count(tally[session], group, row["n"])
+        return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
     async def _needs_gender(self, member: Document, session: Session) -> bool:
         """Whether the current live session uses the gender: on mic, applied or invited.
