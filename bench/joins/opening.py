@@ -12,7 +12,7 @@ from bench.report import BenchmarkReport, ratios, spread
 from bench.scaling import cpu_seconds
 from bench.server_process import ROOT, server_process
 
-PORT, SOCKETS, RUNS = 18_768, 4_000, 5
+PORT, SOCKETS, RUNS = 18_768, 4_000, 3
 
 
 class Load(NamedTuple):

@@ -16,7 +16,9 @@ from bench.server_process import redis_process, server_process
 
 KILLED_PORT, PORT, REDIS_PORT = 18_768, 18_769, 18_767
 CLIENTS, ROOMS, RUNS = 10_000, 100, 3
-CALLERS, PAUSE_MS, CALL_SECONDS = 64, 300, 2.0
+CALLERS, PAUSE_MS, CALL_SECONDS = 64, 300, 4.0
+CALL_START_SECONDS = 0.1
+"""Time for the callers to connect before the kill."""
 PATH = "qlive_user/get_user_state/"
 
 
@@ -70,9 +72,10 @@ async def _storm(
 
         await call()  # warm-up
         p99_before = await call()
+        calling = asyncio.create_task(call())
+        await asyncio.sleep(CALL_START_SECONDS)
         cpu_before, killed_at = cpu_seconds(remaining.pid), time.monotonic()
         killed.kill()
-        calling = asyncio.create_task(call())
         again = connected_crowd(program, PORT, members.again, CLIENTS, CLIENTS)
         opening = await stack.enter_async_context(again)
         seconds = time.monotonic() - killed_at

@@ -68,7 +68,10 @@ def replica_set(io_loop: IOLoop, tmp_path: Path) -> Iterator[ReplicaSet]:
 
 
 @pytest.mark.gen_test(timeout=120)
-async def test_granted_gold_is_not_refused_by_a_new_primary(replica_set: ReplicaSet) -> None:
+async def test_granted_gold_is_not_refused_by_a_new_primary(
+    replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.OPERATION_MS", 60_000)  # commits wait for this test
     failover = StaleFailover(replica_set, await replica_set.primary())
     before = Database(replica_set.uri, NAME)
     fixture = await GiftFixture.create(build(before), (9, 0), (0, 0))

@@ -232,3 +232,13 @@ async def test_gender_is_not_in_use_after_the_live_has_ended(stores: StoresFixtu
 async def test_user_in_no_room_may_change_gender(stores: StoresFixture) -> None:
     await set_gender(stores, BERT, 2)
     assert await stores.members.get(BERT.user_id) is None
+
+
+@gen_test
+async def test_two_lives_of_a_room_counted_at_once_are_not_added_up(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    other = await open_room(stores, CARL, host=ANNA, epoch="e2")
+    counts = await asyncio.gather(
+        *(stores.members.count(*it) for it in [(live_id, "e1"), (live_id, "e2"), (other, "e2")])
+    )
+    assert counts == [MemberCounts(men=1), MemberCounts(), MemberCounts(men=1)]
