@@ -13,12 +13,13 @@ from storage.write_batch import WriteBatch
 
 MAX_WRITES = 500
 """Writes of one transaction; one more batch may go over it."""
-CONCURRENT_COMMITS = 2
-"""Transactions in flight: while one is being acknowledged, the next one is written."""
 
 
 class GroupCommit:
     """Commits write batches, each atomically, with few commands.
+
+    One transaction is in flight: with two, which share the same writes, a change took 7 to 20 %
+    more of the process and of mongod, and no less time.
 
     Batches in one transaction fail together if one of them conflicts, or cannot be written: then
     each is committed by itself, so that it costs the others one retry at most.
@@ -27,7 +28,7 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[tuple[WriteBatch, asyncio.Future[None]]] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: asyncio.Task[None] | None = None
 
     async def commit(self, batch: WriteBatch) -> None:
         """Returns once the batch is majority-committed. Raises WriteConflict."""
@@ -37,19 +38,18 @@ class GroupCommit:
         await committed
 
     def _start(self) -> None:
-        if not self._waiting or len(self._in_flight) >= CONCURRENT_COMMITS:
+        if not self._waiting or self._in_flight:
             return
         group = [self._waiting.popleft()]
         size = len(group[0][0])
         while self._waiting and size < MAX_WRITES:
             size += len(self._waiting[0][0])
             group.append(self._waiting.popleft())
-        task = asyncio.get_running_loop().create_task(self._commit_group(group))
-        self._in_flight.add(task)
-        task.add_done_callback(self._finish)
+        self._in_flight = asyncio.get_running_loop().create_task(self._commit_group(group))
+        self._in_flight.add_done_callback(self._finish)
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+    def _finish(self, _task: asyncio.Task[None]) -> None:
+        self._in_flight = None
         self._start()
 
     async def _commit_group(self, group: list[tuple[WriteBatch, asyncio.Future[None]]]) -> None:

@@ -25,11 +25,10 @@ UNKNOWN_RESULT = OperationFailure(
 class CommitFixture:
     """Commits that wait until `held` ends, as they would for one in flight."""
 
-    def __init__(self, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
         self.commits = GroupCommit(stores.database)
         self.rows = stores.database.collection(NAME)
-        monkeypatch.setattr(group_commit, "CONCURRENT_COMMITS", 1)
 
     def commit(self, *numbers: int, guard: int | None = None) -> "asyncio.Task[None]":
         """Insert two rows for each number; `guard` is a row that must exist."""
@@ -66,7 +65,7 @@ class CommitFixture:
 async def test_commits_behind_one_in_flight_share_a_transaction(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
-    fixture = CommitFixture(stores, monkeypatch)
+    fixture = CommitFixture(stores)
     commands.clear()
     async with fixture.held(monkeypatch):
         tasks = [fixture.commit(n) for n in range(2, 34)]
@@ -81,7 +80,7 @@ async def test_commits_behind_one_in_flight_share_a_transaction(
 async def test_a_conflict_fails_only_its_own_commit(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, conflicting: int
 ) -> None:
-    fixture = CommitFixture(stores, monkeypatch)
+    fixture = CommitFixture(stores)
     async with fixture.held(monkeypatch):
         tasks = [fixture.commit(2 + n, guard=99 if n == conflicting else None) for n in range(3)]
         await asyncio.sleep(0)
@@ -95,7 +94,7 @@ async def test_a_conflict_fails_only_its_own_commit(
 async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fixture, wrong = CommitFixture(stores, monkeypatch), WriteBatch()
+    fixture, wrong = CommitFixture(stores), WriteBatch()
     wrong.upsert(NAME, {"_id": 5}, {"$inc": {"n": "text"}})
     wrong.insert(NAME, {"_id": 6})
     async with fixture.held(monkeypatch):
@@ -113,7 +112,7 @@ async def test_an_outage_fails_every_commit_without_a_retry(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, error: PyMongoError
 ) -> None:
     """Each may have been committed: only its caller can tell by reading."""
-    fixture, tries = CommitFixture(stores, monkeypatch), []
+    fixture, tries = CommitFixture(stores), []
 
     async def fail(_self: Database, _work: Any) -> None:
         tries.append(1)
@@ -144,7 +143,7 @@ async def test_a_transaction_has_a_limited_number_of_writes(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
     monkeypatch.setattr(group_commit, "MAX_WRITES", 4)
-    fixture = CommitFixture(stores, monkeypatch)
+    fixture = CommitFixture(stores)
     commands.clear()
     async with fixture.held(monkeypatch):
         tasks = [fixture.commit(n) for n in range(2, 6)]
@@ -157,7 +156,7 @@ async def test_a_transaction_has_a_limited_number_of_writes(
 async def test_a_cancelled_caller_affects_no_other(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fixture = CommitFixture(stores, monkeypatch)
+    fixture = CommitFixture(stores)
     async with fixture.held(monkeypatch):
         tasks = [fixture.commit(2), fixture.commit(3)]
         await asyncio.sleep(0)
