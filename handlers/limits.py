@@ -25,7 +25,7 @@ not have yet, is among the first of its address."""
 TOKENS_OF_ERROR: dict[LimitClass, int] = {"read": 4, "gift": 4, "login": 4}
 """Tokens that a request costs in addition if it is answered with a client's error. Guessing ids,
 gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
-CONCURRENT_REQUESTS = 3
+CONCURRENT_REQUESTS = 2
 """Of a user; further ones wait for one of them."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a request for its turn; as long as all that a user may send at once by default
