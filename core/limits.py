@@ -23,6 +23,7 @@ class ConcurrencyLimit:
     def __init__(self, limit: int, timeout: float = QUEUE_SECONDS) -> None:
         """`timeout`: longest wait for a slot, in seconds."""
         self._slots = asyncio.Semaphore(limit)
+        self._waiting = 0
         self._timeout = timeout
 
     @asynccontextmanager
@@ -39,12 +40,20 @@ class ConcurrencyLimit:
         if not self._slots.locked():
             await self._slots.acquire()
             return False
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
                 await self._slots.acquire()
         except TimeoutError:
             raise TryAgain from None
+        finally:
+            self._waiting -= 1
         return True
+
+    @property
+    def waiting(self) -> int:
+        """Number of tasks that wait for a slot."""
+        return self._waiting
 
     def release(self) -> None:
         self._slots.release()
@@ -58,7 +67,7 @@ class ConcurrencyLimits:
         self._by_key: WeakValueDictionary[str, ConcurrencyLimit] = WeakValueDictionary()
 
     def of(self, key: str) -> ConcurrencyLimit:
-        """The limit of the key; whoever uses it has to keep it."""
+        """The limit of the key, which is forgotten with the last reference to it."""
         limit = self._by_key.get(key)
         if limit is None:
             limit = self._by_key[key] = ConcurrencyLimit(self._limit)
@@ -122,7 +131,7 @@ class TokenBuckets:
         self._full_at.move_to_end(key)
         if len(self._full_at) > self._max_buckets:
             self._full_at.popitem(last=False)
-        return seconds if seconds > _ROUNDING else 0.0
+        return min(seconds, patience) if seconds > _ROUNDING else 0.0
 
     def seconds_until_token(self, key: str, now: float) -> float:
         """0 if `take` would succeed, otherwise what it would return."""

@@ -36,13 +36,14 @@ class ActiveUserHandler(Handler):
         self.user = await self.active(user)
 
     async def admit_cached_token(self) -> None:
-        """Set `token` and `user_id`, not `user`: whoever calls this alone has to check the ban."""
+        """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
         self.token = bearer_token(self.request)
         tokens = self.context.services.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
+        if user_id and await self._admit_user_id(user_id):
+            user_id = await tokens.user_id_of(self.token)  # a session that may have ended meanwhile
         if user_id is None:
             raise await self.context.services.sessions.refusal_of(self.token)
-        await self._admit_user_id(user_id)
 
     async def active(self, user: User | None) -> User:
         """The user of the token; raises AccountBanned, or NotAuthenticated for None."""

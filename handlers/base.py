@@ -4,6 +4,7 @@ import asyncio
 import functools
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_type_hints
 
@@ -27,6 +28,7 @@ from handlers.errors import (
 from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass
 from handlers.parameters import parameters, read
 
+JITTER_SECONDS = 0.1
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 log = structlog.get_logger("qlive.http")
@@ -99,6 +101,8 @@ class Handler(RequestHandler):
     _is_over_limit = False
     _slot: ConcurrencyLimit | None = None
     """Of the user's requests in progress, while this is one of them."""
+    _waited_seconds = 0.0
+    """For the user's other requests."""
     _charged_key = ""
     """The user or address that pays for the request; "" before it is admitted."""
 
@@ -144,20 +148,22 @@ class Handler(RequestHandler):
             self._body += chunk
 
     async def admit(self) -> None:
-        """Authenticate and authorize the request; the base class admits everybody, by address."""
+        """Authenticate and authorize; the base class admits all, at the pace of an address."""
         if self._limit:
             self._charged_key = self._limit_key
             await self._wait_for_turn(self._limit, "address", self._limit_key)
 
     async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> bool:
         """Whether it had to; RateLimited when too many of the user or the address wait already."""
-        seconds = self.context.request_limits.take_turn(limit, by, key)
+        limits = self.context.request_limits
+        seconds = limits.take_turn(by, key)
         if seconds > PATIENCE_SECONDS:
-            self.raise_if_limited(seconds)
+            if by == "user":
+                limits.give_back(limit, self._limit_key)
+            self.raise_if_limited(seconds - PATIENCE_SECONDS)
         if seconds:
-            await asyncio.sleep(
-                seconds * random.uniform(1, 1.2)
-            )  # several floods in step are a wave
+            # The turns of floods that began together would otherwise come together.
+            await asyncio.sleep(seconds + random.uniform(0, JITTER_SECONDS))
         return seconds > 0
 
     def limit_address(self, limit: LimitClass) -> None:
@@ -182,17 +188,21 @@ class Handler(RequestHandler):
             limits.give_back(self._limit, self._limit_key)
             self.raise_if_limited(seconds)
         self._charged_key = user_id
-        turn = await self._wait_for_turn(self._limit, "user", user_id)
+        started = time.monotonic()
+        had_to_wait = await self._wait_for_turn(self._limit, "user", user_id)
         slot = limits.in_progress.of(user_id)
-        waited = await slot.acquire()
+        had_to_wait |= await slot.acquire()
         self._slot = slot
-        return turn or waited
+        self._waited_seconds = time.monotonic() - started
+        return had_to_wait
 
     async def _slow_down(self, error: QLiveError) -> None:
         """Hold a request over its limit back; take further tokens for another client's error."""
         if self._is_over_limit:
             await self.context.refusal_delay.hold()
-        elif self._limit and self._charged_key and status_of(type(error)) < 500:
+        elif isinstance(error, RateLimited) or status_of(type(error)) >= 500:
+            return
+        elif self._limit and self._charged_key:
             self.context.request_limits.charge_error(self._limit, self._charged_key)
 
     def raise_if_limited(self, seconds: float) -> None:
@@ -251,6 +261,7 @@ class Handler(RequestHandler):
         self.context.metrics.requests.labels(route, method, status).inc()
         if self._is_over_limit:  # held back, and a flood must not flood the log: limits.py logs it
             return
+        seconds -= self._waited_seconds  # a user's flood must not look like a slow server
         self.context.metrics.request_seconds.labels(route).observe(seconds)
         log.info(
             "request_completed",

@@ -1,6 +1,7 @@
 """Rate limits of requests, per user and per address, in this process."""
 
 import time
+from collections import Counter
 from typing import Literal, get_args
 
 import structlog
@@ -29,7 +30,7 @@ CONCURRENT_REQUESTS = 2
 """Of a user; further ones wait for one of them."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a request for its turn; as long as all that a user may send at once by default
-takes at the default pace."""
+takes at the default pace. They are refused then, and counted as the class `pace`."""
 LOG_SECONDS = 10.0
 """Least interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")
@@ -54,8 +55,8 @@ class RequestLimits:
         self.in_progress = ConcurrencyLimits(CONCURRENT_REQUESTS)
         """Requests of a user."""
         self._metrics = metrics
-        self._next_log_at: dict[LimitClass, float] = {}
-        self._unlogged: dict[LimitClass, int] = dict.fromkeys(rates, 0)
+        self._next_log_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
 
     def is_on(self, limit: LimitClass) -> bool:
         return self._addresses[limit].is_on
@@ -67,7 +68,7 @@ class RequestLimits:
             self._refused(limit, now, "user", user_id)
         return seconds
 
-    def take_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
+    def take_turn(self, by: Bucket, key: str) -> float:
         """Seconds until the turn of a request of a user or an address that come too fast.
 
         Above PATIENCE_SECONDS too many wait already: that is counted, and the request has no turn.
@@ -75,7 +76,7 @@ class RequestLimits:
         now = time.monotonic()
         seconds = self._pace.take(key, now, PATIENCE_SECONDS)
         if seconds > PATIENCE_SECONDS:
-            self._refused(limit, now, by, key)
+            self._refused("pace", now, by, key)
         return seconds
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
@@ -108,7 +109,9 @@ class RequestLimits:
         """
         self._addresses[limit].give_back(address)
 
-    def _refused(self, limit: LimitClass, now: float, by: Bucket, key: str) -> None:
+    def _refused(
+        self, limit: LimitClass | Literal["pace"], now: float, by: Bucket, key: str
+    ) -> None:
         self._metrics.requests_limited.labels(limit, by).inc()
         self._unlogged[limit] += 1
         if now >= self._next_log_at.get(limit, now):

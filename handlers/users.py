@@ -89,8 +89,10 @@ class UpdateUserinfoHandler(ActiveUserHandler):
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
             user = await self.context.services.profiles.update(user, **changes)
-        if user.banned:
-            raise AccountBanned
+            if user.banned:
+                raise AccountBanned
+        else:
+            user = await self.active(await self.context.stores.tokens.user_of(self.token))
         return responses.UserInfoResponse(**own_profile(user, *signed))
 
 
@@ -159,14 +161,20 @@ class LogoutHandler(Handler):
 
         A logout that was completed is not repeated: the user may be back with another token.
         """
-        tokens, self.token = self.context.stores.tokens, bearer_token(self.request)
+        self.token = bearer_token(self.request)
+        self.user_id, self.logout_complete = await self._session()
+        if await self.limit_user(self.user_id):
+            _, self.logout_complete = await self._session()  # by another request
+        structlog.contextvars.bind_contextvars(user_id=self.user_id)
+
+    async def _session(self) -> tuple[str, bool]:
+        """The owner of the token, and whether its logout is complete."""
+        tokens = self.context.stores.tokens
         owner = await tokens.user_id_of(self.token)
         session = (owner, False) if owner else await tokens.revoked_owner(self.token)
         if session is None:
             raise NotAuthenticated
-        self.user_id, self.logout_complete = session
-        await self.limit_user(self.user_id)
-        structlog.contextvars.bind_contextvars(user_id=self.user_id)
+        return session
 
     @endpoint(limit="read")  # a user can always log out
     async def get(self) -> responses.OkResponse:

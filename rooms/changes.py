@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 class Unprepared(NamedTuple):
-    """What the rules of a preparation receive whose reading has failed: their callers' error."""
+    """Stands in for a context that could not be read; its changes fail with `error`."""
 
     error: Exception
 

@@ -122,7 +122,7 @@ class OutboxStore:
         """Lease at most `limit` messages that are due until `until`, the earliest first, and count
         the try. Messages of one kind and key that wait for their first claim become one."""
         where = {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds}
-        rows = await self._messages.find(where).sort("due_at", 1).to_list(LOOKAHEAD)
+        rows = await self._messages.find(where).sort("due_at", 1).limit(LOOKAHEAD).to_list()
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
         if not joined:
             return []
@@ -180,7 +180,7 @@ def _claim_update(rows: Sequence[Document], until: datetime, token: bytes) -> Up
     first = rows[0]
     where = {
         "_id": first["_id"],
-        **{name: first.get(name) for name in ("due_at", "tries", "times")},
+        **{name: first.get(name) for name in ("state", "due_at", "tries", "times")},
     }
     fields: Document = {"due_at": until, "claim": token}
     if len(rows) > 1:
@@ -200,4 +200,5 @@ def _payload(rows: Iterable[Document]) -> Document:
 
 def _message_from(rows: Sequence[Document]) -> OutboxMessage:
     first = rows[0]
-    return OutboxMessage(str(first["_id"]), first["kind"], _payload(rows), first["tries"] + 1)
+    payload = _payload(rows) if len(rows) > 1 else first["payload"]
+    return OutboxMessage(str(first["_id"]), first["kind"], payload, first["tries"] + 1)

@@ -204,7 +204,7 @@ class RoomStore:
 
     def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
         """Streams that were taken away are cut first; given up ones, which their users stop by
-        themselves, wait in one message per user, however often the user takes a seat."""
+        themselves, are joined to one message per user when they are sent."""
         for stream in room.dropped:
             if user_id := room.given_up.get(stream):
                 self._outbox.add_newest("drop_stream", "stream", stream, batch, key=user_id)

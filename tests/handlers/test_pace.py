@@ -11,6 +11,7 @@ from handlers.limits import CONCURRENT_REQUESTS, PATIENCE_SECONDS, RequestLimits
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
+from tests.support.waiting import until
 
 async_test = pytest.mark.gen_test(timeout=20)
 BURST = 12
@@ -28,10 +29,10 @@ def test_requests_over_the_pace_have_later_turns_and_too_many_none(
 ) -> None:
     monkeypatch.setattr("handlers.limits.time.monotonic", lambda: 100.0)
     limits = RequestLimits(LimitsSettings(pace=Rate(2, 3)), Metrics())
-    waits = [limits.take_turn("read", "user", "a") for _ in range(15)]
+    waits = [limits.take_turn("user", "a") for _ in range(15)]
     assert waits == [0, 0, 0, *(0.5 * n for n in range(1, 11)), 5.5, 5.5]
     assert waits[-3] == PATIENCE_SECONDS
-    assert limits.take_turn("read", "user", "b") == 0
+    assert limits.take_turn("user", "b") == 0
 
 
 @async_test
@@ -59,14 +60,57 @@ async def test_request_beyond_those_in_progress_waits_and_its_user_is_read_after
         await slots.acquire()
     apply = asyncio.ensure_future(anna.post("qlive_room/apply_micro/", live_id=host.live_id))
     reads = [asyncio.ensure_future(anna.get("get_configs/")) for _ in range(2)]
-    while len(slots._slots._waiters or ()) < 3:
-        await asyncio.sleep(0.001)
+    await until(lambda: slots.waiting == 3)
     assert (await host.get("get_configs/")).status == 200
     assert not apply.done()
     db.users.update_one({"_id": anna.id}, {"$set": {"banned": True}})
     slots.release()
     assert (await apply).refusal == (403, "banned")
     assert {(await read).status for read in reads} == {403}
+
+
+@async_test
+async def test_refused_requests_leave_their_slots(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    for _ in range(CONCURRENT_REQUESTS + 1):
+        assert (await anna.post("qlive_room/apply_micro/", live_id=1)).status == 404
+        assert (await anna.post("qlive_room/apply_micro/", live_id="x")).status == 400
+    assert (await anna.get("get_configs/")).status == 200
+
+
+@async_test
+async def test_logout_that_waited_is_not_carried_out_again(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+    slots = server.context.request_limits.in_progress.of(anna.id)
+    for _ in range(CONCURRENT_REQUESTS):
+        await slots.acquire()
+    logouts = [asyncio.ensure_future(anna.get("qlive_user/logout/")) for _ in range(2)]
+    await until(lambda: slots.waiting == 2)
+    slots.release()
+    await asyncio.wait(logouts, return_when=asyncio.FIRST_COMPLETED)
+    anna = await api.guest("anna", 2, host.live_id)
+    slots.release()
+    assert {(await logout).status for logout in logouts} == {200}
+    assert (await anna.get("get_playurl/", live_id=host.live_id)).status == 200
+    assert await server.context.stores.members.get(anna.id), "still in the room"
+
+
+@async_test
+async def test_refusal_for_the_pace_gives_the_token_of_the_address_back(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    given_back: list[tuple[str, str]] = []
+    limits = server.context.request_limits
+    monkeypatch.setattr(limits, "give_back", lambda *what: given_back.append(what))
+    for _ in range(BURST):
+        await anna.get("get_configs/")
+    assert not given_back
+    refused = await anna.get("get_configs/")
+    assert refused.status == 429
+    assert given_back == [("read", "127.0.0.1")]
 
 
 @async_test

@@ -40,7 +40,8 @@ class CommitFixture:
 
     @asynccontextmanager
     async def held(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-        """One transaction is in flight meanwhile."""
+        """One transaction is in flight meanwhile, however long it takes."""
+        monkeypatch.setattr(group_commit, "STALLED_SECONDS", 3600)
         started, over = asyncio.Event(), asyncio.Event()
         transaction = Database.transaction
 
@@ -163,3 +164,29 @@ async def test_a_cancelled_caller_affects_no_other(
         tasks[0].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert sorted(await fixture.ids()) == [1, 2, 3]
+
+
+@gen_test
+async def test_write_that_waits_for_a_locked_document_holds_up_no_other(
+    stores: StoresFixture,
+) -> None:
+    fixture = CommitFixture(stores)
+    await fixture.rows.insert_one({"_id": 7})
+    commit = WriteBatch()
+    commit.update(NAME, {"_id": 7}, {"$set": {"seen": True}})
+    locked = asyncio.Event()
+
+    async def lock(session: Any) -> None:
+        await fixture.rows.update_one({"_id": 7}, {"$set": {"locked": True}}, session=session)
+        locked.set()
+        await other
+
+    holder = asyncio.ensure_future(stores.database.transaction(lock))
+    other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    await locked.wait()
+    waiting = asyncio.ensure_future(fixture.commits.commit(commit))
+    await fixture.commit(1)
+    assert not waiting.done()
+    other.set_result(None)
+    await asyncio.gather(holder, waiting)
+    assert (await fixture.rows.find_one({"_id": 7})) == {"_id": 7, "locked": True, "seen": True}

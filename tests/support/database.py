@@ -39,6 +39,9 @@ def _configure(uri: str) -> None:
         config = client.admin.command("replSetGetConfig")["config"]
         changes = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
         client.admin.command("replSetReconfig", config | changes)
+        # Until something is written under the new configuration, majority writes that change
+        # nothing would wait.
+        client.admin.command("appendOplogNote", data={"configured": True})
         client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
 
 
