@@ -23,7 +23,8 @@ class ConcurrencyLimit:
     def __init__(self, limit: int, timeout: float = QUEUE_SECONDS) -> None:
         """`timeout`: longest wait for a slot, in seconds."""
         self._slots = asyncio.Semaphore(limit)
-        self._waiting = 0
+        self.waiting = 0
+        """Number of tasks that wait for a slot."""
         self._timeout = timeout
 
     @asynccontextmanager
@@ -40,20 +41,15 @@ class ConcurrencyLimit:
         if not self._slots.locked():
             await self._slots.acquire()
             return False
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
                 await self._slots.acquire()
         except TimeoutError:
             raise TryAgain from None
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         return True
-
-    @property
-    def waiting(self) -> int:
-        """Number of tasks that wait for a slot."""
-        return self._waiting
 
     def release(self) -> None:
         self._slots.release()
@@ -155,7 +151,7 @@ class RefusalDelay:
     """Holds refused requests back: a client that sends the next one once it has the answer, as all
     floods on a connection do, is slowed down a hundredfold.
 
-    The delays differ by chance: requests that were refused together would come back together.
+    The delays are random, or requests that were refused together would come back together.
     """
 
     def __init__(self, seconds: float, most: int) -> None:

@@ -29,6 +29,7 @@ from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass
 from handlers.parameters import parameters, read
 
 JITTER_SECONDS = 0.1
+"""Longest random addition to the wait for a turn."""
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 log = structlog.get_logger("qlive.http")
@@ -102,7 +103,7 @@ class Handler(RequestHandler):
     _slot: ConcurrencyLimit | None = None
     """Of the user's requests in progress, while this is one of them."""
     _waited_seconds = 0.0
-    """For the user's other requests."""
+    """How long the request waited for others of its user."""
     _charged_key = ""
     """The user or address that pays for the request; "" before it is admitted."""
 

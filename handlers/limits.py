@@ -16,7 +16,7 @@ AddressLimit = Literal["login", "ops_login"]
 LimitClass = Literal[UserLimit, AddressLimit]
 """What an endpoint counts as; each is a setting under `limits`."""
 Bucket = Literal["user", "address"]
-"""Whose requests are counted."""
+"""What has a bucket: a user, or an address."""
 
 ADDRESS_FACTOR = 50
 """How many users' buckets one address holds: the phones of a network or a carrier share one."""
@@ -27,10 +27,10 @@ TOKENS_OF_ERROR: dict[LimitClass, int] = {"read": 4, "gift": 4, "login": 4}
 """Tokens that a request costs in addition if it is answered with a client's error. Guessing ids,
 gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
 CONCURRENT_REQUESTS = 2
-"""Of a user; further ones wait for one of them."""
+"""Requests of a user in progress; further ones wait until one of them is answered."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a request for its turn; as long as all that a user may send at once by default
-takes at the default pace. They are refused then, and counted as the class `pace`."""
+takes at the default pace. Further ones are refused, and counted as the class `pace`."""
 LOG_SECONDS = 10.0
 """Least interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")
