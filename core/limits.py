@@ -123,10 +123,7 @@ class TokenBuckets:
         seconds = full_at - now - self._seconds_to_fill
         if seconds > patience + _ROUNDING:
             return seconds
-        self._full_at[key] = full_at
-        self._full_at.move_to_end(key)
-        if len(self._full_at) > self._max_buckets:
-            self._full_at.popitem(last=False)
+        self._store(key, full_at)
         return min(seconds, patience) if seconds > _ROUNDING else 0.0
 
     def seconds_until_token(self, key: str, now: float) -> float:
@@ -135,16 +132,23 @@ class TokenBuckets:
         seconds = missing + self._seconds_per_token - self._seconds_to_fill
         return seconds if seconds > _ROUNDING else 0.0
 
-    def charge(self, key: str, tokens: int, now: float) -> None:
-        """Take so many more tokens, or all that are there, for a key that has taken one."""
+    def charge(self, key: str, tokens: int, now: float, patience: float = 0.0) -> None:
+        """Take more tokens, at most as many as are there within `patience` seconds."""
+        if not self.is_on:
+            return
         full_at = max(self._full_at.get(key, now), now) + tokens * self._seconds_per_token
-        if key in self._full_at:
-            self._full_at[key] = min(full_at, max(self._full_at[key], now + self._seconds_to_fill))
+        self._store(key, min(full_at, now + self._seconds_to_fill + patience))
 
     def give_back(self, key: str) -> None:
         """Return a token that was taken."""
         if key in self._full_at:
             self._full_at[key] -= self._seconds_per_token
+
+    def _store(self, key: str, full_at: float) -> None:
+        self._full_at[key] = full_at
+        self._full_at.move_to_end(key)
+        if len(self._full_at) > self._max_buckets:
+            self._full_at.popitem(last=False)
 
 
 class RefusalDelay:

@@ -55,7 +55,7 @@ class ActiveUserHandler(Handler):
 
     async def _admit_user_id(self, user_id: str) -> bool:
         """Returns whether the request had to wait for its turn."""
-        waited = await self.limit_user(user_id)
+        waited = await self.admission.limit_user(user_id)
         self.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
         return waited

@@ -1,10 +1,6 @@
 """Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
-import asyncio
 import functools
-import math
-import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_type_hints
 
@@ -14,9 +10,9 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited
-from core.limits import ConcurrencyLimit
+from core.errors import InvalidParameter, NotFound, QLiveError
 from handlers import remote
+from handlers.admission import Admission
 from handlers.context import Context
 from handlers.errors import (
     MethodNotAllowed,
@@ -25,11 +21,9 @@ from handlers.errors import (
     headers_of,
     status_of,
 )
-from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass
+from handlers.limits import LimitClass
 from handlers.parameters import parameters, read
 
-JITTER_SECONDS = 0.1
-"""Longest random addition to the wait for a turn."""
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 log = structlog.get_logger("qlive.http")
@@ -56,11 +50,10 @@ def endpoint(
                 try:
                     await respond(self, path)
                 except QLiveError as error:
-                    await self._slow_down(error)
+                    await self.admission.slow_down(error)
                     raise
                 finally:
-                    if self._slot:
-                        self._slot.release()
+                    self.admission.release()
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             if limit:
@@ -97,16 +90,6 @@ class Handler(RequestHandler):
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
     """Errors that the API contract answers with 200 and this field set to "failed"."""
 
-    _limit: LimitClass | None = None
-    """Limit class of the method in progress, if that limit is on."""
-    _is_over_limit = False
-    _slot: ConcurrencyLimit | None = None
-    """Of the user's requests in progress, while this is one of them."""
-    _waited_seconds = 0.0
-    """How long the request waited for others of its user."""
-    _charged_key = ""
-    """The user or address that pays for the request; "" before it is admitted."""
-
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
@@ -123,6 +106,7 @@ class Handler(RequestHandler):
     def initialize(self, context: Context, label: str = "") -> None:
         """`label`: name of the route in the metrics and in the audit log."""
         self.context = context
+        self.admission = Admission(context.request_limits, context.refusal_delay)
         self.label = label or self.default_label or type(self).__name__
 
     def set_default_headers(self) -> None:
@@ -150,67 +134,11 @@ class Handler(RequestHandler):
 
     async def admit(self) -> None:
         """Authenticate and authorize; the base class admits all, at the pace of an address."""
-        if self._limit:
-            self._charged_key = self._limit_key
-            await self._wait_for_turn(self._limit, "address", self._limit_key)
-
-    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> bool:
-        """Whether it had to; RateLimited when too many of the user or the address wait already."""
-        limits = self.context.request_limits
-        seconds = limits.take_turn(by, key)
-        if seconds > PATIENCE_SECONDS:
-            if by == "user":
-                limits.give_back(limit, self._limit_key)
-            self.raise_if_limited(seconds - PATIENCE_SECONDS)
-        if seconds:
-            # The turns of floods that began together would otherwise come together.
-            await asyncio.sleep(seconds + random.uniform(0, JITTER_SECONDS))
-        return seconds > 0
+        await self.admission.wait_for_address()
 
     def limit_address(self, limit: LimitClass) -> None:
         """Take a token from the address's bucket; RateLimited when there is none."""
-        limits = self.context.request_limits
-        if not limits.is_on(limit):
-            return
-        self._limit = limit
-        self._limit_key = remote.limit_key(self.remote_ip)
-        self.raise_if_limited(limits.take_from_address(limit, self._limit_key))
-
-    async def limit_user(self, user_id: str) -> bool:
-        """Take a token from the user's bucket, and wait for the request's turn among the user's.
-
-        Returns whether it had to wait: what was read of the user before may have changed.
-        RateLimited when there is no token, or when too many wait.
-        """
-        if not self._limit:
-            return False
-        limits = self.context.request_limits
-        if seconds := limits.take_from_user(self._limit, user_id):
-            limits.give_back(self._limit, self._limit_key)
-            self.raise_if_limited(seconds)
-        self._charged_key = user_id
-        started = time.monotonic()
-        had_to_wait = await self._wait_for_turn(self._limit, "user", user_id)
-        slot = limits.in_progress.of(user_id)
-        had_to_wait |= await slot.acquire()
-        self._slot = slot
-        self._waited_seconds = time.monotonic() - started
-        return had_to_wait
-
-    async def _slow_down(self, error: QLiveError) -> None:
-        """Hold a request over its limit back; take further tokens for another client's error."""
-        if self._is_over_limit:
-            await self.context.refusal_delay.hold()
-        elif isinstance(error, RateLimited) or status_of(type(error)) >= 500:
-            return
-        elif self._limit and self._charged_key:
-            self.context.request_limits.charge_error(self._limit, self._charged_key)
-
-    def raise_if_limited(self, seconds: float) -> None:
-        """Raise RateLimited unless `seconds` until a token is 0."""
-        if seconds:
-            self._is_over_limit = True
-            raise RateLimited(retry_after=math.ceil(seconds))
+        self.admission.limit_address(limit, remote.limit_key(self.remote_ip))
 
     async def done(self) -> None:
         """Hook that runs after the endpoint method succeeded, before its response is written."""
@@ -260,9 +188,9 @@ class Handler(RequestHandler):
         status, seconds = self.get_status(), self.request.request_time()
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
-        if self._is_over_limit:  # held back, and a flood must not flood the log: limits.py logs it
+        if self.admission.is_over_limit:  # a flood must not flood the log: limits.py logs it
             return
-        seconds -= self._waited_seconds  # a user's flood must not look like a slow server
+        seconds -= self.admission.waited_seconds  # a user's flood must not look like a slow server
         self.context.metrics.request_seconds.labels(route).observe(seconds)
         log.info(
             "request_completed",

@@ -19,6 +19,8 @@ from tencent.clients import TencentClients
 CONCURRENT_JOINS = 64
 """Sockets that join at the same time. A thousand phones that reconnect together would otherwise
 take every connection to MongoDB, and calls would time out behind them."""
+JOIN_QUEUE_SECONDS = 30.0
+"""Longest wait to join: 10,000 clients of a process that has died, on a slow machine."""
 
 REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
 """How long on average a request over its rate limit waits for the refusal, and how many do."""
@@ -70,7 +72,7 @@ class Context:
         limits = self.settings.limits
         handshakes = Rate(limits.handshakes_per_second, limits.handshakes_per_second)
         self.handshake_limit = TokenBuckets(handshakes)
-        self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS)
+        self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
         self.request_limits = RequestLimits(limits, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)
         self.refusal_delay = RefusalDelay(REFUSAL_SECONDS, MAX_HELD_REFUSALS)

@@ -23,9 +23,10 @@ ADDRESS_FACTOR = 50
 REFUSED_CALLBACKS = Rate(0.2, 5)
 """Forged callbacks of one address that are stored. A callback signed with a new key, which we do
 not have yet, is among the first of its address."""
-TOKENS_OF_ERROR: dict[LimitClass, int] = {"read": 4, "gift": 4, "login": 4}
-"""Tokens that a request costs in addition if it is answered with a client's error. Guessing ids,
-gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
+TURNS_OF_ERROR: dict[Bucket, int] = {"user": 5, "address": 20}
+"""Turns that a request costs in addition if it is answered with a client's error. Floods, guessed
+ids, gifts without gold and made-up codes consist of those; a user's phone meets them seldom. A
+login with a made-up code is also a request to WeChat."""
 CONCURRENT_REQUESTS = 2
 """Requests of a user in progress; further ones wait until one of them is answered."""
 PATIENCE_SECONDS = 5.0
@@ -51,7 +52,9 @@ class RequestLimits:
             )
             for name, rate in rates.items()
         }
-        self._pace = TokenBuckets(settings.pace)
+        self._paces: dict[Bucket, TokenBuckets] = {
+            by: TokenBuckets(settings.pace) for by in get_args(Bucket)
+        }
         self.in_progress = ConcurrencyLimits(CONCURRENT_REQUESTS)
         """Requests of a user."""
         self._metrics = metrics
@@ -74,7 +77,7 @@ class RequestLimits:
         Above PATIENCE_SECONDS too many wait already: that is counted, and the request has no turn.
         """
         now = time.monotonic()
-        seconds = self._pace.take(key, now, PATIENCE_SECONDS)
+        seconds = self._paces[by].take(key, now, PATIENCE_SECONDS)
         if seconds > PATIENCE_SECONDS:
             self._refused("pace", now, by, key)
         return seconds
@@ -93,14 +96,9 @@ class RequestLimits:
             self._refused(limit, now, "address", address)
         return seconds
 
-    def charge_error(self, limit: LimitClass, key: str) -> None:
-        """Take the tokens of a request that was answered with an error.
-
-        `key`: the user, for a limit of addresses the address.
-        """
-        if tokens := TOKENS_OF_ERROR.get(limit):
-            buckets = self._addresses if limit in get_args(AddressLimit) else self._users
-            buckets[limit].charge(key, tokens, time.monotonic())
+    def charge_error(self, by: Bucket, key: str) -> None:
+        """Take the turns of a request that was answered with a client's error."""
+        self._paces[by].charge(key, TURNS_OF_ERROR[by], time.monotonic(), PATIENCE_SECONDS)
 
     def give_back(self, limit: LimitClass, address: str) -> None:
         """Return the token of a request that was refused for its user.

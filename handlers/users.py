@@ -163,7 +163,7 @@ class LogoutHandler(Handler):
         """
         self.token = bearer_token(self.request)
         self.user_id, self.logout_complete = await self._session()
-        if await self.limit_user(self.user_id):
+        if await self.admission.limit_user(self.user_id):
             _, self.logout_complete = await self._session()  # by another request
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
 

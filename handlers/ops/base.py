@@ -47,7 +47,7 @@ class OperatorHandler(Handler):
     def _authenticate(self) -> None:
         """Compare the token; an address that has guessed too often is refused before that."""
         limits, address = self.context.request_limits, limit_key(self.remote_ip)
-        self.raise_if_limited(limits.seconds_until_token("ops_login", address))
+        self.admission.raise_if_limited(limits.seconds_until_token("ops_login", address))
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
         expected = self.context.settings.ops.token.encode()
         matches = hmac.compare_digest(token.strip().encode(), expected)

@@ -55,23 +55,23 @@ def test_token_given_back_can_be_taken_again() -> None:
     assert count_taken(buckets, "unknown", 100.0, 9) == 2
 
 
-def test_charge_takes_what_is_there_and_leaves_no_debt() -> None:
+def test_charge_takes_what_is_there_within_the_patience() -> None:
     buckets = TokenBuckets(Rate(1, 10))
     buckets.take("a", 100.0)
     buckets.charge("a", 4, 100.0)
     assert count_taken(buckets, "a", 100.0, 50) == 5
     buckets.charge("a", 4, 100.0)
     assert count_taken(buckets, "a", 102.0, 50) == 2
-    buckets.charge("unknown", 4, 100.0)
-    assert count_taken(buckets, "unknown", 100.0, 50) == 10
+    buckets.charge("new", 4, 100.0)
+    assert count_taken(buckets, "new", 100.0, 50) == 6
+    buckets.charge("a", 4, 102.0, patience=3)
+    assert buckets.take("a", 102.0) == 4
 
 
-def test_charge_keeps_the_debt_of_requests_that_wait() -> None:
-    buckets = TokenBuckets(Rate(1, 1))
-    for _ in range(3):
-        buckets.take("a", 100.0, patience=2)
+def test_charge_without_a_limit_stores_nothing() -> None:
+    buckets = TokenBuckets(Rate(0, 0))
     buckets.charge("a", 4, 100.0)
-    assert buckets.take("a", 100.0) == 3
+    assert len(buckets) == 0
 
 
 def test_looking_at_a_bucket_takes_nothing() -> None:

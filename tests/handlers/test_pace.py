@@ -10,17 +10,17 @@ from core.limits import Rate
 from handlers.limits import CONCURRENT_REQUESTS, PATIENCE_SECONDS, RequestLimits
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.waiting import until
 
 async_test = pytest.mark.gen_test(timeout=20)
-BURST = 12
+BURST = 20
 """Requests that do not wait; the next one would for longer than requests do."""
 
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    classes = dict.fromkeys(("read", "room_change", "login"), "1000/1000")
+    classes = dict.fromkeys(("read", "room_change", "gift", "login"), "1000/1000")
     return {"limits": {"pace": f"0.001/{BURST}", **classes}}
 
 
@@ -72,9 +72,12 @@ async def test_request_beyond_those_in_progress_waits_and_its_user_is_read_after
 @async_test
 async def test_refused_requests_leave_their_slots(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
-    for _ in range(CONCURRENT_REQUESTS + 1):
-        assert (await anna.post("qlive_room/apply_micro/", live_id=1)).status == 404
-        assert (await anna.post("qlive_room/apply_micro/", live_id="x")).status == 400
+    refused = [
+        (await anna.post("qlive_room/apply_micro/", live_id=live_id)).status
+        for live_id in (1, "x", 1)
+    ]
+    assert refused == [404, 400, 404]
+    assert len(refused) > CONCURRENT_REQUESTS
     assert (await anna.get("get_configs/")).status == 200
 
 
@@ -134,30 +137,41 @@ async def test_logins_share_the_pace_of_their_address(api: ApiFixture) -> None:
         path = f"{BASE}qlive_user/login/"
         return (await api.request("POST", path, json=body, headers=headers)).status
 
-    here = [await log_in() for _ in range(BURST + 1)]
-    assert here == [401] * BURST + [429]
+    assert await log_in() == 401
+    assert await log_in() == 429, "an error costs all turns"
     assert await log_in(**{"X-Forwarded-For": "198.51.100.7"}) == 401
 
 
-@async_test
-async def test_guesses_cost_more_than_reads(api: ApiFixture, server: ServerProcess) -> None:
-    anna = await api.user("anna", 2)
-    limits = RequestLimits(LimitsSettings(read=Rate(0.001, 10)), Metrics())
-    server.context.request_limits = limits
-    guesses = [
-        (await anna.get("qlive_user/get_userinfo/", user_id=f"{n:08}")).status for n in range(4)
-    ]
-    assert guesses == [404, 404, 429, 429]
+async def statuses(user: ApiClient, path: str, requests: int, **params: object) -> list[int]:
+    return [(await user.get(path, **params)).status for _ in range(requests)]
 
 
 @async_test
-async def test_gifts_without_gold_cost_more_than_gifts(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host, anna = await api.host(), await api.user("anna", 2)
-    limits = RequestLimits(LimitsSettings(gift=Rate(0.001, 10)), Metrics())
-    server.context.request_limits = limits
+async def test_errors_cost_six_turns(api: ApiFixture) -> None:
+    host, anna, bert = await api.host(), await api.user("anna", 2), await api.user("bert", 1)
+    assert await statuses(anna, "qlive_user/get_userinfo/", 3, user_id="00000001") == [404] * 3
+    assert await statuses(anna, "get_configs/", 3) == [200, 200, 429]
+    # The contract answers this error with 200.
     gift = {"user_id": host.id, "gift_id": 1, "num": 1}
-    replies = [await anna.get("qlive_gift/push_gift/", **gift) for _ in range(3)]
-    assert [reply.status for reply in replies] == [200, 200, 429]
-    assert replies[0].ok()["code"] == "insufficient_gold"
+    assert await statuses(bert, "qlive_gift/push_gift/", 3, **gift) == [200] * 3
+    assert await statuses(bert, "get_configs/", 3) == [200, 200, 429]
+
+
+@async_test
+async def test_requests_over_a_limit_cost_turns(api: ApiFixture, server: ServerProcess) -> None:
+    anna = await api.user("anna", 2)
+    settings = LimitsSettings(read=Rate(0.001, 1), pace=Rate(0.001, BURST))
+    server.context.request_limits = RequestLimits(settings, Metrics())
+    assert await statuses(anna, "get_configs/", 4) == [200, 429, 429, 429]
+    assert await statuses(anna, "get_playurl/", 1, live_id=1) == [404]
+    assert server.context.request_limits.take_turn("user", anna.id) > PATIENCE_SECONDS
+
+
+@async_test
+async def test_requests_with_an_unknown_token_leave_the_turns_of_their_address(
+    api: ApiFixture,
+) -> None:
+    stranger = await api.user("anna", 2)
+    stranger.token = "0" * 40
+    assert await statuses(stranger, "get_configs/", BURST) == [401] * BURST
+    await api.user("bert", 1)

@@ -1,0 +1,99 @@
+"""One request's way through the limits: its tokens, its turn, and what a refusal costs."""
+
+import asyncio
+import math
+import random
+import time
+from typing import get_args
+
+from core.errors import QLiveError, RateLimited
+from core.limits import ConcurrencyLimit, RefusalDelay
+from handlers.errors import status_of
+from handlers.limits import PATIENCE_SECONDS, AddressLimit, Bucket, LimitClass, RequestLimits
+
+JITTER_SECONDS = 0.1
+"""Longest random addition to the wait for a turn."""
+
+
+class Admission:
+    """Admits one request by its address and its user, in this order."""
+
+    def __init__(self, limits: RequestLimits, delay: RefusalDelay) -> None:
+        self.is_over_limit = False
+        """Whether the request was refused for its rate."""
+        self.waited_seconds = 0.0
+        """How long the request waited for others of its user."""
+        self._limits = limits
+        self._delay = delay
+        self._class: LimitClass | None = None
+        """Of the method in progress, if that limit is on."""
+        self._address = ""
+        self._payer: tuple[Bucket, str] | None = None
+        """Who pays for an error."""
+        self._slot: ConcurrencyLimit | None = None
+        """Of the user's requests in progress, while this is one of them."""
+
+    def limit_address(self, limit: LimitClass, address: str) -> None:
+        """Take a token from the bucket of `remote.limit_key`; RateLimited when there is none."""
+        if not self._limits.is_on(limit):
+            return
+        self._class, self._address = limit, address
+        if limit in get_args(AddressLimit):
+            self._payer = "address", address
+        self.raise_if_limited(self._limits.take_from_address(limit, address))
+
+    async def wait_for_address(self) -> None:
+        """Wait for the turn of a request without a user among those of its address."""
+        if self._class:
+            await self._wait_for_turn(self._class, "address", self._address)
+
+    async def limit_user(self, user_id: str) -> bool:
+        """Take a token from the user's bucket, and wait for the request's turn among the user's.
+
+        Returns whether it had to wait: what was read of the user before may have changed.
+        RateLimited when there is no token, or when too many wait.
+        """
+        if not self._class:
+            return False
+        self._payer = "user", user_id
+        if seconds := self._limits.take_from_user(self._class, user_id):
+            self._limits.give_back(self._class, self._address)
+            self.raise_if_limited(seconds)
+        started = time.monotonic()
+        had_to_wait = await self._wait_for_turn(self._class, "user", user_id)
+        slot = self._limits.in_progress.of(user_id)
+        had_to_wait |= await slot.acquire()
+        self._slot = slot
+        self.waited_seconds = time.monotonic() - started
+        return had_to_wait
+
+    def raise_if_limited(self, seconds: float) -> None:
+        """Raise RateLimited unless `seconds` until a token is 0."""
+        if seconds:
+            self.is_over_limit = True
+            raise RateLimited(retry_after=math.ceil(seconds))
+
+    async def slow_down(self, error: QLiveError) -> None:
+        """Charge a client's error, and hold a request over its limit back."""
+        if self._payer and status_of(type(error)) < 500:
+            self._limits.charge_error(*self._payer)
+        if self.is_over_limit:
+            await self._delay.hold()
+
+    def release(self) -> None:
+        """The request is answered."""
+        if self._slot:
+            self._slot.release()
+
+    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> bool:
+        """Whether it had to; RateLimited when too many of the user or the address wait already."""
+        seconds = self._limits.take_turn(by, key)
+        if seconds > PATIENCE_SECONDS:
+            if by == "user":
+                self._limits.give_back(limit, self._address)
+            self._payer = None  # the request took no turn
+            self.raise_if_limited(seconds - PATIENCE_SECONDS)
+        if seconds:
+            # The turns of floods that began together would otherwise come together.
+            await asyncio.sleep(seconds + random.uniform(0, JITTER_SECONDS))
+        return seconds > 0
