@@ -15,7 +15,7 @@ from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
 from runtime import container, gauges, jobs
-from runtime.listeners import address_of, listen
+from runtime.listeners import PacedListener, address_of, listen
 from runtime.periodic import PeriodicTasks
 from runtime.worker import WorkerArgs
 from storage.default_configs import store_default_configs
@@ -81,7 +81,7 @@ class ServerProcess:
             body_timeout=30,
             idle_connection_timeout=120,
         )
-        self._http.add_sockets(sockets)
+        self._http.add_sockets(map(PacedListener.over, sockets))
         log.info("server_listening", address=self.address)
 
     async def stop_listening(self) -> None:
