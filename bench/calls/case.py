@@ -1,16 +1,15 @@
 """Throughput and latency of reads at 64 connections, compared with FastAPI and Tornado."""
 
 import asyncio
-import contextlib
 import json
 import os
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.calls.guests import create_guests
 from bench.calls.requests import READS, read_request, write_request_file
+from bench.calls.servers import Servers, running_servers
 from bench.fanout.crowd import CompilerMissing, compile_c
 from bench.peers import Peers
 from bench.plots import grouped_bar_chart
@@ -55,12 +54,12 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> 
     modules = {QLIVE: "qlive", TORNADO: "tornado_"}
     if "FastAPI" in peers.versions:
         modules[FASTAPI] = "fastapi_"
-    async with running_servers(modules, uri, database, folder) as ports:
+    async with running_servers(modules, uri, dict.fromkeys(modules, database), folder) as servers:
         reads = {}
         for call, path in READS.items():
             write_request_file(request_file, [read_request(path, guest) for guest in guests])
             with report.timed(f"calls: {call}"):
-                reads[call] = await compare(load, dict.fromkeys(ports, request_file), ports)
+                reads[call] = await compare(load, servers, request_file)
     _report_reads(report, reads)
     with report.timed("calls: rate limits"):
         limits = await _measure_limits(load, uri, folder)
@@ -74,19 +73,20 @@ async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadR
     path = READS["get_user_state"]
     write_request_file(request_file, [read_request(path, guest) for guest in guests])
     modules = {QLIVE: "qlive", LIMITED: "qlive_limited"}
-    async with running_servers(modules, uri, database, folder) as ports:
-        return await compare(load, dict.fromkeys(ports, request_file), ports, LIMIT_RUNS)
+    async with running_servers(modules, uri, dict.fromkeys(modules, database), folder) as servers:
+        return await compare(load, servers, request_file, LIMIT_RUNS)
 
 
 async def compare(
-    load: Path, request_files: Mapping[str, Path], ports: Mapping[str, int], run_count: int = RUNS
+    load: Path, servers: Servers, request_file: Path, run_count: int = RUNS
 ) -> dict[str, LoadRuns]:
     """By server: responses per second, and p50 and p99 of the latency in ms."""
-    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in request_files}
+    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in servers.ports}
     for number in range(run_count + 1):  # run 0 is the warm-up
         seconds = SECONDS if number else WARM_UP_SECONDS
-        for name, request_file in request_files.items():
-            result = await run_load(load, ports[name], request_file, seconds)
+        for name in servers.ports:
+            with servers.running(name) as port:
+                result = await run_load(load, port, request_file, seconds)
             if number:
                 add_run(runs[name], result)
     return runs
@@ -153,32 +153,3 @@ def _report_limits(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -
     add_table(report, by_server)
     ratio = ratios(by_server[LIMITED]["rate"], by_server[QLIVE]["rate"])
     report.paragraph(f"With limits : without: {spread(ratio, 3)}.")
-
-
-@contextlib.asynccontextmanager
-async def running_servers(
-    modules: Mapping[str, str], uri: str, database: str, folder: Path
-) -> AsyncIterator[dict[str, int]]:
-    """Start the servers; yield their ports by name, kill them on exit."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    processes: list[asyncio.subprocess.Process] = []
-    ports: dict[str, int] = {}
-    try:
-        for name, module in modules.items():
-            command = [sys.executable, "-m", f"bench.calls.peers.{module}", uri, database]
-            with (folder / f"{module}.log").open("wb") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    str(folder),
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
-                    env=environment,
-                )
-            processes.append(process)
-            assert process.stdout
-            ports[name] = int(await process.stdout.readline())
-        yield ports
-    finally:
-        for process in processes:
-            process.kill()
-            await process.wait()

@@ -1,6 +1,5 @@
 """Changes over HTTP, compared with the bare MongoDB commands in Tornado and FastAPI."""
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ from bench.calls.case import (
     add_run,
     add_table,
     run_load,
-    running_servers,
 )
 from bench.calls.guests import Guest, create_guests
 from bench.calls.requests import (
@@ -29,6 +27,7 @@ from bench.calls.requests import (
     hot_room_requests,
     write_request_file,
 )
+from bench.calls.servers import running_servers
 from bench.fanout.crowd import CompilerMissing, compile_c
 from bench.peers import Peers
 from bench.report import BenchmarkReport, ratios, spread
@@ -116,22 +115,21 @@ async def _measure(
     load: Path, uri: str, folder: Path, case: ChangeCase, modules: Mapping[str, str]
 ) -> dict[str, LoadRuns]:
     """Measure the servers in turn; each has its own process and database."""
-    ports: dict[str, int] = {}
-    files = {name: folder / f"changes-{module}" for name, module in modules.items()}
-    async with contextlib.AsyncExitStack() as stack:
-        for name, module in modules.items():
-            database = f"bench_{case.requests.__name__}_{case.connections}_{module}"
-            guests = await create_guests(uri, database, case.rooms, case.connections)
-            write_request_file(files[name], case.requests(guests))
-            servers = running_servers({name: module}, uri, database, folder)
-            ports |= await stack.enter_async_context(servers)
-        loads = [(name, name, case.connections) for name in modules]
-        loads += [(ONE_BY_ONE, QLIVE, 1)] if case.one_by_one else []
-        runs: dict[str, LoadRuns] = {name: defaultdict(list) for name, _, _ in loads}
+    databases, files = {}, {}
+    for name, module in modules.items():
+        databases[name] = f"bench_{case.requests.__name__}_{case.connections}_{module}"
+        guests = await create_guests(uri, databases[name], case.rooms, case.connections)
+        files[name] = folder / f"changes-{module}"
+        write_request_file(files[name], case.requests(guests))
+    loads = [(name, name, case.connections) for name in modules]
+    loads += [(ONE_BY_ONE, QLIVE, 1)] if case.one_by_one else []
+    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name, _, _ in loads}
+    async with running_servers(modules, uri, databases, folder) as servers:
         for number in range(RUNS + 1):  # run 0 is the warm-up
             seconds = SECONDS if number else WARM_UP_SECONDS
             for name, server, connections in loads:
-                result = await run_load(load, ports[server], files[server], seconds, connections)
+                with servers.running(server) as port:
+                    result = await run_load(load, port, files[server], seconds, connections)
                 if number:
                     add_run(runs[name], result)
     return runs

@@ -39,7 +39,7 @@ async def run(report: BenchmarkReport, uri: str, folder: Path, program: Path, lo
     members = await create_members(uri, "bench_storm", folder, users=CLIENTS, rooms=ROOMS)
     calls = folder / "storm-calls"
     guests = [
-        Guest(room.live_id, token)
+        Guest(room.live_id, token, room.host_id)
         for room, token in zip(members.rooms[:CALLERS], members.tokens[:CALLERS], strict=True)
     ]
     write_request_file(calls, [read_request(PATH, guest) for guest in guests])

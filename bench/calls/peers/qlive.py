@@ -1,6 +1,7 @@
 """The full QLive server, one process, with logging enabled."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import uvloop
 
+from bench.calls.servers import TENCENT
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS
@@ -18,10 +20,13 @@ from telemetry.logging import configure_logging
 
 async def main(uri: str, database: str, folder: str, limits: Mapping[str, str] = NO_LIMITS) -> None:
     configure_logging("info", as_json=True)
+    tencent = os.environ[TENCENT]
     overrides: dict[str, Any] = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
         "limits": limits,
+        **{part: {"api_base": tencent} for part in ("wechat", "im", "pay")},
+        "live": {"api_base": f"{tencent}/live"},
     }
     server = ServerProcess(
         *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")

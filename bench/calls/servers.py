@@ -1,0 +1,83 @@
+"""The compared servers: each is a process, and only the measured one runs."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+from chaos.tencent import SharedTencent
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+
+ROOT = Path(__file__).parents[2]
+TENCENT = "BENCH_TENCENT"
+"""Environment variable with the address of the simulated WeChat and Tencent."""
+
+
+class Servers:
+    """Servers by name. They are suspended while they are not measured: what QLive does after a
+    response, as sending a change to IM, must not run beside another server."""
+
+    def __init__(self) -> None:
+        self.ports: dict[str, int] = {}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(
+        self, name: str, module: str, uri: str, database: str, folder: Path, tencent: str
+    ) -> None:
+        """Start a server, and suspend it once it listens."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), TENCENT: tencent}
+        command = [sys.executable, "-m", f"bench.calls.peers.{module}", uri, database, str(folder)]
+        with (folder / f"{module}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
+            )
+        self._processes[name] = process
+        assert process.stdout
+        self.ports[name] = int(await process.stdout.readline())
+        process.send_signal(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[int]:
+        """Let a server run; yields its port."""
+        self._processes[name].send_signal(signal.SIGCONT)
+        try:
+            yield self.ports[name]
+        finally:
+            self._processes[name].send_signal(signal.SIGSTOP)
+
+    async def kill(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def simulated_tencent(folder: Path) -> AsyncIterator[str]:
+    """WeChat and Tencent in this process, which has nothing else to do meanwhile; their address."""
+    tencent = SharedTencent(*fill_in_secrets(Settings(), folder / "dev-secrets.json"))
+    try:
+        yield tencent.address
+    finally:
+        await tencent.stop()
+
+
+@contextlib.asynccontextmanager
+async def running_servers(
+    modules: Mapping[str, str], uri: str, databases: Mapping[str, str], folder: Path
+) -> AsyncIterator[Servers]:
+    """Start the servers, modules of `peers` by name, and kill them on exit.
+
+    `databases`: by the name of the server.
+    """
+    servers = Servers()
+    async with simulated_tencent(folder) as tencent:
+        try:
+            for name, module in modules.items():
+                await servers.start(name, module, uri, databases[name], folder, tencent)
+            yield servers
+        finally:
+            await servers.kill()
