@@ -64,6 +64,7 @@ class ServerProcess:
             self.settings, uri, self.address, self._simulator_url()
         )
         await context.database.check()
+        await context.stores.migrator.run()
         if args is None or args.first:
             production = self.settings.environment == "production"
             await warn_of_mongodb_risks(context.database, production=production)

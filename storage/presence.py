@@ -22,6 +22,7 @@ from rooms.presence import (
     SessionState,
 )
 from storage.database import Collection, Database, Document
+from storage.migrations.steps import SCHEMA
 
 CLAIM_MS = 5_000
 """How long a process holds its claim on a due member, before another may claim it."""
@@ -111,7 +112,7 @@ class PresenceStore:
         return _arrival(row) if row else None
 
     def _registration(self, registration: Registration) -> list[Document]:
-        next_number = {"$add": [{"$ifNull": ["$socket", 0]}, 1]}
+        next_number = {"$add": ["$socket", 1]}
         fields = self._connected(registration.process, registration.now)
         return [{"$set": {**fields, "socket": {"$max": [next_number, {"$toLong": "$$NOW"}]}}}]
 
@@ -155,18 +156,16 @@ class PresenceStore:
         before = await self._members.find_one_and_update(
             {"_id": user_id, "process": None, "$or": conditions}, [{"$set": fields}]
         )
-        if before is None or before.get("away_at") is None:
+        if before is None or before["away_at"] is None:
             return False
-        return not before.get("socket", 0)
+        return not before["socket"]
 
     async def session_states(self, user_ids: Sequence[str]) -> dict[str, SessionState]:
         """Connection states by user_id; users who are in no room are left out."""
         projection = {"live_id": 1, "epoch": 1, "socket": 1, "process": 1}
         found = self._members.find({"_id": {"$in": list(user_ids)}}, projection)
         return {
-            it["_id"]: SessionState(
-                it["live_id"], it["epoch"], int(it.get("socket", 0)), it.get("process")
-            )
+            it["_id"]: SessionState(it["live_id"], it["epoch"], int(it["socket"]), it["process"])
             async for it in found
         }
 
@@ -195,7 +194,7 @@ class PresenceStore:
         )
         if row is None:
             return None
-        streams = bool((row.get("stream") or {}).get("on"))
+        streams = bool((row["stream"] or {}).get("on"))
         return PendingAbsence(row["_id"], row["live_id"], row["epoch"], streams, now + CLAIM_MS)
 
     async def reschedule(self, absence: PendingAbsence, at: int | None) -> None:
@@ -222,7 +221,7 @@ class PresenceStore:
         row = await self._members.find_one({"_id": user_id})
         if row is None:
             return None
-        served, away = row.get("socket", 0) > 0, row.get("away_at") is not None
+        served, away = row["socket"] > 0, row["away_at"] is not None
         return Membership(
             row["live_id"],
             row["epoch"],
@@ -230,7 +229,7 @@ class PresenceStore:
             served,
             away,
             row["entered_at"],
-            row.get("stream"),
+            row["stream"],
         )
 
     async def record_report(
@@ -248,7 +247,7 @@ class PresenceStore:
         changed.
         """
         where = {"_id": user_id, "live_id": member.live_id, "epoch": member.epoch}
-        where["socket"] = {"$in": [0, None]}
+        where["socket"] = 0
         fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
         if reported_at is not None:
             where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": reported_at}}]
@@ -279,11 +278,13 @@ class PresenceStore:
     async def renew(self, process: str, seconds: float) -> bool:
         """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
 
-        Other processes may then have presumed this one dead.
+        Other processes may then have presumed this one dead. The lease names the schema of the
+        process, for migrations that older ones could not bear.
         """
         renewed = {
             "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
             "expires_at": {"$add": ["$$NOW", int(seconds * 1000)]},
+            "schema": SCHEMA,
         }
         lease = await self._processes.find_one_and_update(
             {"_id": process},

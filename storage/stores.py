@@ -16,6 +16,7 @@ from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.likes import LikeStore
 from storage.members import MemberStore
+from storage.migrator import Migrator
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.overview import OverviewStore
@@ -74,6 +75,7 @@ class Stores:
         self.overview = OverviewStore(database)
         self.ledger_reconciler = LedgerReconciler(database)
         self.ranking_reconciler = RankingReconciler(database)
+        self.migrator = Migrator(database)
         self._database = database
 
     async def make_indexes(self) -> None:

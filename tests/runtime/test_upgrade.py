@@ -35,7 +35,7 @@ NEW_INDEXES = {
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
-NEW_COLLECTIONS = {"defaults": ["_id_"]}
+NEW_COLLECTIONS = {"defaults": ["_id_"], "schema": ["_id_"]}
 """Collections that the previous version does not have, with their indexes."""
 
 

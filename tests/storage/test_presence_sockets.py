@@ -8,7 +8,7 @@ from core.clock import now_ms
 from core.errors import WriteConflict
 from rooms.keeper import Keeper
 from rooms.members import Person
-from rooms.presence import Membership, SessionState
+from rooms.presence import SessionState
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
@@ -339,30 +339,3 @@ async def test_served_lists_the_stored_sockets_of_a_process(stores: StoresFixtur
     await disconnect(stores, CARL, live_id)
     assert await stores.presence.served(PROCESS) == [bert_socket]
     assert await stores.presence.served("process-3") == []
-
-
-# ---- earlier versions
-
-
-@gen_test
-async def test_membership_stored_without_presence_fields_is_supported(
-    stores: StoresFixture,
-) -> None:
-    live_id = await open_room(stores, BERT)
-    fields = ("process", "socket", "away_at", "due_at", "stream", "seen_at")
-    await stores.database.collection("members").update_one(
-        {"_id": BERT.user_id}, {"$unset": dict.fromkeys(fields, "")}
-    )
-    room = await load_room(stores, live_id, BERT.user_id)
-    assert room.role_of(BERT.user_id) == "viewer"
-    assert await find_membership(stores, BERT) == Membership(
-        live_id, "e1", "viewer", False, False, NOW, None
-    )
-    states = await stores.presence.session_states([BERT.user_id])
-    assert states == {BERT.user_id: SessionState(live_id, "e1", 0, None)}
-    assert not await stores.presence.seen(BERT.user_id, NOW)
-    assert await stores.presence.claim(NOW + 10**9) is None
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-    await disconnect(stores, BERT, live_id)
-    assert (await member_fields(stores, BERT, "away_at")) == (LATER,)
-    assert await stores.presence.claim(NOW + 10**13) == pending_absence(BERT, live_id)

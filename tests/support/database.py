@@ -59,9 +59,12 @@ def indexed_databases() -> set[str]:
 
 
 def clear_database(mongo: MongoClient[Any], database: str) -> None:
-    """Deletes documents only: creating collections and indexes takes longer."""
+    """Deletes documents only: creating collections and indexes takes longer.
+
+    The schema's version stays, so that a start has nothing to migrate.
+    """
     unacknowledged = mongo.get_database(database, write_concern=WriteConcern(w=0))
-    for name in unacknowledged.list_collection_names():
+    for name in set(unacknowledged.list_collection_names()) - {"schema"}:
         unacknowledged[name].delete_many({})
     mongo.admin.command("ping")  # on the same connection: answered after the deletes
 

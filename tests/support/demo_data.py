@@ -37,7 +37,7 @@ class DemoData:
             return
         if key not in self._snapshots:
             await self._store(server, context)
-            names = database.list_collection_names()
+            names = set(database.list_collection_names()) - {"schema"}  # is never cleared
             collections = {name: list(database[name].find()) for name in names}
             self._snapshots[key] = json_util.dumps(collections), server.address
             return

@@ -1,0 +1,202 @@
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from structlog.testing import capture_logs
+
+from storage.database import Database
+from storage.job_leases import JobLeaseStore
+from storage.migrations.migration import Migration
+from storage.migrations.steps import MIGRATIONS, SCHEMA
+from storage.migrator import (
+    JOB_NAME,
+    MigrationTimeout,
+    Migrator,
+    OlderServerRunning,
+    SchemaTooNew,
+)
+from storage.presence import PresenceStore
+from tests.support.killed_migration import CONVERTED, READY, ROWS, convert
+from tests.support.paths import ROOT
+from tests.support.room_builders import GRACE
+from tests.support.storage import NAME
+from tests.support.waiting import until
+
+gen_test = pytest.mark.gen_test(timeout=60)
+LONG = 3_600.0
+
+
+@pytest.fixture
+def old_database(database: Database, mongo: MongoClient[Any]) -> Database:
+    """A database of schema 0 with rows in the old form."""
+    mongo[NAME].schema.delete_many({})
+    mongo[NAME].counters.insert_many([{"_id": n, "old": n} for n in range(ROWS)])
+    return database
+
+
+class Steps:
+    """Migrations that record when they are applied."""
+
+    def __init__(self) -> None:
+        self.applied: list[int] = []
+
+    def step(
+        self, number: int, oldest: int = 0, meanwhile: Callable[[], Any] | None = None
+    ) -> Migration:
+        async def apply(_database: Database) -> int:
+            if meanwhile:
+                await meanwhile()
+            self.applied.append(number)
+            return 0
+
+        return Migration(number, f"step_{number}", apply, oldest)
+
+
+async def stored(database: Database) -> tuple[int, int]:
+    row = await database.collection("schema").find_one({})
+    return (row["version"], row["oldest"]) if row else (0, 0)
+
+
+@gen_test
+async def test_each_migration_is_applied_once_in_order(old_database: Database) -> None:
+    steps = Steps()
+    migrations = [steps.step(1), steps.step(2)]
+    applied = await Migrator(old_database, migrations).run()
+    assert [it.migration for it in applied] == migrations
+    assert await Migrator(old_database, migrations).run() == []
+    assert await stored(old_database) == (2, 0)
+    assert len(await Migrator(old_database, [*migrations, steps.step(3)]).run()) == 1
+    assert steps.applied == [1, 2, 3]
+
+
+@gen_test
+async def test_a_start_waits_while_another_process_migrates(old_database: Database) -> None:
+    steps, go_on = Steps(), asyncio.Event()
+    first = Migrator(old_database, [steps.step(1, meanwhile=go_on.wait), steps.step(2)])
+    second = Migrator(old_database, [steps.step(1), steps.step(2)])
+    with capture_logs() as logs:
+        tasks = [asyncio.ensure_future(first.run())]
+        await until(lambda: any(line["event"] == "migration_started" for line in logs))
+        tasks += [asyncio.ensure_future(second.run())]
+        await until(lambda: any(line["event"] == "migration_awaited" for line in logs))
+        go_on.set()
+        assert [len(applied) for applied in await asyncio.gather(*tasks)] == [2, 0]
+    assert steps.applied == [1, 2]
+
+
+@gen_test
+async def test_a_long_migration_keeps_its_lease(old_database: Database) -> None:
+    steps, rows = Steps(), old_database.collection("turns")
+
+    async def wait_for_renewal() -> None:
+        lease = await rows.find_one({"_id": JOB_NAME})
+        assert lease
+        renewed = {"_id": JOB_NAME, "due_at": {"$gt": lease["due_at"]}}
+        await until(lambda: rows.find_one(renewed))
+
+    migrations = [steps.step(1, meanwhile=wait_for_renewal)]
+    await Migrator(old_database, migrations, lease_seconds=1).run()
+    assert steps.applied == [1]
+
+
+@gen_test
+async def test_a_migration_killed_halfway_is_completed_by_another_process(
+    old_database: Database, mongo_uri: str
+) -> None:
+    arguments = ("-m", "tests.support.killed_migration", mongo_uri, NAME, "1")
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert program.stdout
+    await program.stdout.readuntil(READY.encode())
+    program.kill()
+    await program.communicate()
+    assert await stored(old_database) == (0, 0)
+    migration = Migration(1, "convert", convert, oldest=0)
+    (applied,) = await Migrator(old_database, [migration]).run()
+    assert applied.documents == ROWS - CONVERTED
+    rows = await old_database.collection("counters").find({}).sort("_id", 1).to_list()
+    assert rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
+    assert await stored(old_database) == (1, 0)
+
+
+@gen_test
+async def test_a_migration_that_fails_is_repeated_by_the_next_start(old_database: Database) -> None:
+    steps = Steps()
+
+    async def fail() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        await Migrator(old_database, [steps.step(1), steps.step(2, meanwhile=fail)]).run()
+    assert await stored(old_database) == (1, 0)
+    await Migrator(old_database, [steps.step(1), steps.step(2)], wait_seconds=0).run()
+    assert steps.applied == [1, 2]
+
+
+@gen_test
+async def test_a_start_does_not_wait_for_ever(old_database: Database) -> None:
+    await JobLeaseStore(old_database).acquire(JOB_NAME, LONG)
+    with pytest.raises(MigrationTimeout, match="Another process has been migrating"):
+        await Migrator(old_database, MIGRATIONS, wait_seconds=0).run()
+
+
+@gen_test
+async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
+    old_database: Database,
+) -> None:
+    steps = Steps()
+    newer = [steps.step(1), steps.step(2, oldest=1), steps.step(3, oldest=2)]
+    await Migrator(old_database, newer).run()
+    assert await Migrator(old_database, newer[:2]).run() == []
+    with pytest.raises(SchemaTooNew) as refused:
+        await Migrator(old_database, newer[:1]).run()
+    assert str(refused.value) == (
+        "The database has schema 3, which servers older than schema 2 cannot use, and this server"
+        " has schema 1: start a newer release."
+    )
+
+
+@gen_test
+async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_one(
+    old_database: Database,
+) -> None:
+    steps, processes = Steps(), old_database.collection("processes")
+    presence = PresenceStore(old_database, GRACE)
+    await presence.renew("current", LONG)
+    await presence.renew("old", LONG)
+    await processes.update_one({"_id": "old"}, {"$unset": {"schema": ""}})
+    migrator = Migrator(old_database, [steps.step(1), steps.step(2, oldest=1)])
+    with pytest.raises(OlderServerRunning, match="Migration 2 .step_2. breaks servers older"):
+        await migrator.run()
+    assert steps.applied == [1]
+    await presence.forget("old")
+    await migrator.run()
+    assert steps.applied == [1, 2]
+    assert await stored(old_database) == (2, 1)
+
+
+@gen_test
+async def test_a_new_database_has_the_newest_schema_without_migrations(
+    mongo_uri: str, mongo: MongoClient[Any]
+) -> None:
+    name, steps = "qlive_test_new", Steps()
+    mongo.drop_database(name)
+    database = Database(mongo_uri, name)
+    migrator = partial(Migrator, database, [steps.step(1), steps.step(2, oldest=1)])
+    assert await asyncio.gather(migrator().run(), migrator().run()) == [[], []]
+    assert (steps.applied, await stored(database)) == ([], (2, 1))
+    await database.close()
+    mongo.drop_database(name)
+
+
+@gen_test
+async def test_leases_name_the_schema_of_their_process(old_database: Database) -> None:
+    await PresenceStore(old_database, GRACE).renew("p", LONG)
+    row = await old_database.collection("processes").find_one({"_id": "p"})
+    assert row is not None
+    assert row["schema"] == SCHEMA
