@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from config.settings import Settings
+from storage.migrations.steps import SCHEMA
 from tests.support.api import ApiFixture
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.websockets import read_close
@@ -81,6 +83,22 @@ async def test_port_in_use_is_reported(data_folder: Path, mongo_uri: str) -> Non
         status, output, errors = await program.run()
     assert (status, output) == (1, "")
     assert errors == f"127.0.0.1:{port}: Address already in use; see server.port.\n"
+
+
+@server_test
+async def test_schema_that_excludes_this_server_is_reported(
+    data_folder: Path, mongo_uri: str, mongo: MongoClient[Any]
+) -> None:
+    name = "qlive_test_newer"
+    mongo[name].schema.insert_one({"_id": "schema", "version": SCHEMA + 2, "oldest": SCHEMA + 1})
+    program = ServerProgram(data_folder, mongodb__uri=mongo_uri, mongodb__database=name)
+    status, output, errors = await program.run()
+    mongo.drop_database(name)
+    assert (status, output) == (1, "")
+    assert errors == (
+        f"The database has schema {SCHEMA + 2}, which servers older than schema {SCHEMA + 1} cannot"
+        f" use, and this server has schema {SCHEMA}: start a newer release.\n"
+    )
 
 
 @server_test

@@ -5,7 +5,6 @@ a like and a grant, dumped with its indexes while the server ran.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import commands, until_delivered
+from tests.support.evening import restore
 from tests.support.waiting import until
 
 DUMP: dict[str, Any] = json_util.loads(
@@ -47,17 +47,7 @@ def changes() -> dict[str, Any]:
 @pytest.fixture
 def restored(mongo: MongoClient[Any]) -> Iterator[Database[dict[str, Any]]]:
     mongo.drop_database(DATABASE)
-    for name, rows in DUMP["collections"].items():
-        collection = mongo[DATABASE].create_collection(name)
-        for index in DUMP["indexes"][name]:
-            if index["name"] != "_id_":
-                options = {key: value for key, value in index.items() if key != "keys"}
-                collection.create_index([tuple(key) for key in index["keys"]], **options)
-        if rows:
-            collection.insert_many(rows)
-    now = datetime.now(UTC)
-    times = {"made_at": now - timedelta(days=1), "expires_at": now + timedelta(days=1)}
-    mongo[DATABASE]["tokens"].update_many({}, {"$set": times})
+    restore(mongo[DATABASE], DUMP)
     yield mongo[DATABASE]
     mongo.drop_database(DATABASE)
 
