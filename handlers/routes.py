@@ -80,6 +80,7 @@ OPS_ROUTES: list[Route] = [
     Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox"),
     Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain"),
     Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog"),
+    Route("audit.csv", audit.OpsAuditCsvHandler, "ops.shelves.AuditFile"),
 ]
 
 HEALTH_ROUTES: list[Route] = [

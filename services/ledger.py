@@ -96,7 +96,7 @@ class LedgerService:
             raise NotReversible
         content = {"reverses": key}
         reversal = JournalEntry(
-            f"reversal:{key}", "reversal", by, negate(entry.lines), content, content, reason
+            reversal_key(key), "reversal", by, negate(entry.lines), content, content, reason
         )
 
         async def write(tx: Any) -> JsonObject:
@@ -126,6 +126,11 @@ class LedgerService:
             return await carry_out()
         except EntryExists as existing:
             return _stored_answer(await self._ledger.find_committed(existing.key), content)
+
+
+def reversal_key(key: str) -> str:
+    """Key of the reversal of the entry with this key."""
+    return f"reversal:{key}"
 
 
 def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:

@@ -33,11 +33,14 @@ class CatalogueStore:
         """The fields as passed to `add` and `edit`."""
         return row
 
-    async def get(self, number: int) -> Document:
+    async def find(self, number: int) -> Document | None:
         row = await self._rows.find_one({"_id": number})
-        if row is None:
-            raise self.not_found_error
-        return self._item(row)
+        return self._item(row) if row else None
+
+    async def get(self, number: int) -> Document:
+        if row := await self.find(number):
+            return row
+        raise self.not_found_error
 
     async def all(self) -> list[Document]:
         return [self._item(row) for row in await self._rows.find().sort(list(self.order)).to_list()]

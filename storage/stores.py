@@ -2,6 +2,7 @@
 
 from rooms.presence import GracePolicy
 from storage.audit import AuditStore
+from storage.audit_check import AuditChecker
 from storage.blocks import RechargeBlockStore
 from storage.configs import ConfigStore
 from storage.counters import CounterStore
@@ -68,6 +69,7 @@ class Stores:
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
         self.audit = AuditStore(database)
+        self.audit_checker = AuditChecker(database)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
         self.gift_batches = GiftBatchStore(database, self.rankings)

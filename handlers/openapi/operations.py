@@ -13,6 +13,7 @@ from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
+from handlers.ops.audit import CsvFileResponse
 from handlers.ops.base import OperatorHandler
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay
@@ -20,6 +21,7 @@ from handlers.websocket.handshake import RoomSocketHandler
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
+CSV = "text/csv"
 TEXT_SCHEMA: Json = {"type": "string"}
 
 TAG_BY_MODULE = {
@@ -164,6 +166,7 @@ def _example(model: Json) -> Json:
 def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     special = {
         wechat_pay.NoContentResponse: {"204": {"description": "Accepted."}},
+        CsvFileResponse: {"200": _content(CSV, TEXT_SCHEMA, "The file.")},
         wechat_pay.EchoResponse: {"200": _content(TEXT, TEXT_SCHEMA, "The value of `echostr`.")},
     }
     if endpoint.response_model in special:

@@ -1,24 +1,104 @@
-"""Operators' endpoint for the audit log."""
+"""Operators' endpoints for the audit log."""
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel
 
 from handlers.base import endpoint
+from handlers.ops import audit_csv
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas.responses import Response
+from storage.database import Document
+
+EXPORT_PAGE, MAX_EXPORT_PAGES = 100, 1_000
+"""Entries that an export has in memory at a time, at most 20 MB, and how often it reads them."""
+EXPORT_SECONDS = 300.0
+"""Then the connection is closed: a client that reads no further must not hold the request."""
 
 
-class OpsAuditHandler(OperatorHandler):
+class CsvFileResponse(Response):
+    """Marks a body that has been sent already."""
+
+
+class AuditSearchHandler(OperatorHandler):
+    """Base of the endpoints that search the audit log."""
+
+    async def find(
+        self, params: ops_requests.AuditSearchRequest, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        """Entries after the cursor, and the next cursor; None at the end."""
+        rows = await self.context.stores.audit.page(
+            after or None, limit, search=params.q, what=params.what, changes=params.changes
+        )
+        return rows, rows[-1]["id"] if len(rows) == limit else None
+
+
+class OpsAuditHandler(AuditSearchHandler):
     """Audit log of operators' changes, newest first.
 
-    `q` is one or more words: user or room ids, addresses, actions, words of the reason or of the
-    request. An entry has all of them; a word may be the start of a longer one.
+    `q` is one or more words: user or room ids, names, addresses, actions, words of the reason or of
+    the request. An entry has all of them; a word may be the start of a longer one.
     """
 
     @endpoint()
     async def get(self, params: ops_requests.AuditSearchRequest) -> ops_responses.AuditPageResponse:
-        rows = await self.context.stores.audit.page(
-            params.after or None, PAGE_SIZE, search=params.q, changes=params.changes
-        )
-        cursor = rows[-1]["id"] if len(rows) == PAGE_SIZE else None
+        rows, cursor = await self.find(params, params.after, PAGE_SIZE)
         return ops_responses.AuditPageResponse(
             items=[ops_responses.AuditEntryResponse.model_validate(row) for row in rows],
             next=cursor,
         )
+
+
+class OpsAuditCsvHandler(AuditSearchHandler):
+    """Audit log as a CSV file, newest first, with the parameters of the audit log.
+
+    UTF-8 with a byte order mark. `'` precedes a cell that a spreadsheet program could take for a
+    formula. After 100,000 entries the last line says `more` and the `after` of the next file. A
+    connection that closes early means that the file is incomplete.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    @endpoint()
+    async def get(self, params: ops_requests.AuditSearchRequest) -> CsvFileResponse:
+        self._deadline = asyncio.get_running_loop().call_later(EXPORT_SECONDS, self._abort)
+        rows, cursor = await self.find(params, params.after, EXPORT_PAGE)
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
+        await self._send(audit_csv.head() + audit_csv.lines(rows))
+        pages = 1
+        while cursor and pages < MAX_EXPORT_PAGES:
+            rows, cursor = await self.find(params, cursor, EXPORT_PAGE)
+            await self._send(audit_csv.lines(rows))
+            pages += 1
+        if cursor:
+            self.write(audit_csv.continuation(cursor))
+        return CsvFileResponse()
+
+    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - sent page by page
+        self.finish()
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Close the connection of a file that has begun, so that it does not look complete."""
+        if not self._headers_written:
+            super().send_error(status_code, **kwargs)
+            return
+        self._abort()
+        if not self._finished:
+            self.finish()
+
+    def on_finish(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        super().on_finish()
+
+    async def _send(self, text: str) -> None:
+        """Returns when the client has room for more."""
+        self.write(text)
+        await self.flush()
+
+    def _abort(self) -> None:
+        connection: Any = self.request.connection
+        connection.stream.close()

@@ -1,6 +1,7 @@
 """Operators' API: bearer-token authentication, an audit entry per change, a count of reads."""
 
 import hmac
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -11,17 +12,22 @@ from handlers.errors import InvalidOperatorToken
 from handlers.remote import limit_key
 
 PAGE_SIZE = 50
+OPERATOR = "ops"
+"""Name of everybody who has the token."""
 log = structlog.get_logger("qlive.http")
 
 
 class OperatorHandler(Handler):
     """Authenticates the operator, and writes an audit entry before a change is processed.
 
-    `done` stays false when the change fails. Reads are counted: the console alone sends several a
-    second, and their entries would hide the changes. Requests with a wrong token are logged and not
-    audited.
+    After a change that succeeded, its outcome is written: what `target_state` returns that differs
+    from before. Without an outcome the change was refused or interrupted. Reads are counted: the
+    console alone sends several a second, and their entries would hide the changes. Requests with a
+    wrong token are logged and not audited.
     """
 
+    created: Mapping[str, Any] | None = None
+    """What a POST has created, for its outcome; it had no state before."""
     admission_errors = (InvalidOperatorToken, RateLimited)
     keep_blank_values = True
 
@@ -33,16 +39,24 @@ class OperatorHandler(Handler):
             return
         parameters = self.parameters()
         self._entry = await self.context.stores.audit.begin(
-            who=f"ops@{self.remote_ip[:64]}",
+            who=OPERATOR,
             what=f"{self.request.method} {self.label}",
             on="/".join(str(part) for part in self.path_args),
             reason=_reason(parameters),
             asked=parameters,
+            role="",
+            address=self.remote_ip[:64],
         )
+        self._before = await self.target_state()
 
     async def done(self) -> None:
         if self._entry is not None:
-            await self.context.stores.audit.done(self._entry)
+            after = self.created or await self.target_state()
+            await self.context.stores.audit.done(self._entry, self._before, after)
+
+    async def target_state(self) -> Mapping[str, Any]:
+        """State that the change may alter, as JSON and without secrets; {} if nothing exists."""
+        return {}
 
     def _authenticate(self) -> None:
         """Compare the token; an address that has guessed too often is refused before that."""

@@ -1,5 +1,6 @@
 """Operators' endpoints: gifts, recharge blocks and configs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from core.errors import InvalidParameter, NotFound
@@ -25,12 +26,15 @@ class OpsGiftsHandler(OperatorHandler):
 
     @endpoint()
     async def post(self, params: ops_requests.NewGiftRequest) -> ops_responses.OpsGiftResponse:
-        row = await self.context.services.catalogue.add_gift(**params.model_dump())
+        self.created = row = await self.context.services.catalogue.add_gift(**params.model_dump())
         return ops_responses.OpsGiftResponse.model_validate(row)
 
 
 class OpsGiftHandler(OperatorHandler):
     """One gift."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.gifts.find(int(self.path_args[0])) or {}
 
     @endpoint(errors=[GiftNotFound])
     async def patch(
@@ -57,11 +61,17 @@ class OpsBlocksHandler(OperatorHandler):
 
     @endpoint()
     async def post(self, params: ops_requests.NewBlockRequest) -> ops_responses.OpsBlockResponse:
-        return _block(await self.context.stores.blocks.add(gold=params.gold, fen=params.price))
+        self.created = row = await self.context.stores.blocks.add(
+            gold=params.gold, fen=params.price
+        )
+        return _block(row)
 
 
 class OpsBlockHandler(OperatorHandler):
     """One recharge block."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
 
     @endpoint(errors=[BlockNotFound])
     async def patch(
@@ -91,12 +101,15 @@ class OpsConfigsHandler(OperatorHandler):
     @endpoint()
     async def post(self, params: ops_requests.NewConfigRequest) -> ops_responses.ConfigResponse:
         _check_rate(params.key, params.value)
-        row = await self.context.services.catalogue.add_config(**params.model_dump())
+        self.created = row = await self.context.services.catalogue.add_config(**params.model_dump())
         return ops_responses.ConfigResponse.model_validate(row)
 
 
 class OpsConfigHandler(OperatorHandler):
     """One config."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.configs.find(int(self.path_args[0])) or {}
 
     @endpoint(errors=[NotFound, RateRequired])
     async def patch(

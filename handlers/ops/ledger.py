@@ -1,10 +1,14 @@
 """Operators' endpoints: orders, the ledger, reversals and the callback inbox."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
+from services.ledger import reversal_key
 from tencent.errors import ServiceUnavailable
 
 
@@ -43,6 +47,10 @@ class OpsLedgerHandler(OperatorHandler):
 class OpsReversalHandler(OperatorHandler):
     """Reverse a gift or a grant; idempotent per entry."""
 
+    async def target_state(self) -> Mapping[str, Any]:
+        reversal = reversal_key(str(self.parameters().get("entry")))
+        return {"reversed": await self.context.stores.ledger.find(reversal) is not None}
+
     @endpoint(errors=[EntryNotFound, InsufficientGold, NotReversible])
     async def post(self, params: ops_requests.ReversalRequest) -> ops_responses.ReversedResponse:
         answer = await self.context.services.ledger.reverse(params.entry, params.reason, by="ops")
@@ -66,6 +74,10 @@ class OpsInboxHandler(OperatorHandler):
 
 class OpsInboxRetryHandler(OperatorHandler):
     """Process a verified payment notification again, e.g. after correcting its order."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        message = await self.context.stores.inbox.find(str(self.parameters().get("id")))
+        return {"outcome": message["outcome"], "reason": message["reason"]} if message else {}
 
     @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self, params: ops_requests.RetryRequest) -> ops_responses.OutcomeResponse:

@@ -1,5 +1,8 @@
 """Operators' endpoints for rooms: list, inspect, end a live, remove and readmit users."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.context import Context
@@ -74,6 +77,10 @@ class OpsRoomMembersHandler(OperatorHandler):
 class OpsEndLiveHandler(OperatorHandler):
     """End a live; its clients receive `live_end` with the reason `operator`."""
 
+    async def target_state(self) -> Mapping[str, Any]:
+        room = await self.context.stores.rooms.read(int(self.path_args[0]))
+        return {"live": room.live, "epoch": room.epoch} if room else {}
+
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: ops_requests.EndLiveRequest) -> OkResponse:
         del params  # the reason is in the audit log
@@ -81,7 +88,16 @@ class OpsEndLiveHandler(OperatorHandler):
         return OkResponse()
 
 
-class OpsRemoveUserHandler(OperatorHandler):
+class RoomBanTargetHandler(OperatorHandler):
+    """Base of the changes of a user's room ban."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        room = await self.context.stores.rooms.read(int(self.path_args[0]))
+        bans = room.active_bans(now_ms()) if room else {}
+        return {"banned_until": bans.get(str(self.parameters().get("user_id")))}
+
+
+class OpsRemoveUserHandler(RoomBanTargetHandler):
     """Remove a user, except the host, from a room and ban them for `minutes`."""
 
     @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
@@ -94,7 +110,7 @@ class OpsRemoveUserHandler(OperatorHandler):
         return OkResponse()
 
 
-class OpsLiftRoomBanHandler(OperatorHandler):
+class OpsLiftRoomBanHandler(RoomBanTargetHandler):
     """Lift a user's room ban, whether set by host or operator."""
 
     @endpoint(errors=[RoomNotFound])

@@ -1,5 +1,8 @@
 """Operators' endpoint for the sessions of a user: list them, end them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from handlers.base import endpoint
 from handlers.ops.base import OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
@@ -8,6 +11,10 @@ from storage.errors import UserNotFound
 
 class OpsSessionsHandler(OperatorHandler):
     """Sessions of a user: one for each login that has not ended, newest first."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        sessions = await self.context.stores.tokens.sessions(self.path_args[0])
+        return {"sessions": [session.id for session in sessions]}
 
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> ops_responses.UserSessionsResponse:

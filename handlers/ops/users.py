@@ -1,11 +1,17 @@
 """Operators' endpoints for users: search, edit, ban, grant gold, settle debts."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
 from storage.errors import UserNotFound
 from storage.users import User
+
+AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed")
+"""Fields that operators change."""
 
 
 class OpsUsersHandler(OperatorHandler):
@@ -20,7 +26,15 @@ class OpsUsersHandler(OperatorHandler):
         return ops_responses.OpsUsersResponse(items=[_person(user) for user in found], next=cursor)
 
 
-class OpsUserHandler(OperatorHandler):
+class UserTargetHandler(OperatorHandler):
+    """Base of the changes of one user."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        user = await self.context.stores.users.find(self.path_args[0])
+        return {name: getattr(user, name) for name in AUDITED} if user else {}
+
+
+class OpsUserHandler(UserTargetHandler):
     """One user."""
 
     @endpoint(errors=[UserNotFound])
@@ -35,7 +49,7 @@ class OpsUserHandler(OperatorHandler):
         return _person(await self.context.services.moderation.change_user(user_id, changes))
 
 
-class OpsGrantHandler(OperatorHandler):
+class OpsGrantHandler(UserTargetHandler):
     """Grant gold from the house; idempotent by `request_id`."""
 
     @endpoint(errors=[UserNotFound, RequestIdReused])
@@ -49,7 +63,7 @@ class OpsGrantHandler(OperatorHandler):
         return ops_responses.BalanceResponse.model_validate(answer)
 
 
-class OpsDebtHandler(OperatorHandler):
+class OpsDebtHandler(UserTargetHandler):
     """Settle gold that a user owes; idempotent by `request_id`."""
 
     @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])

@@ -62,8 +62,9 @@ class UserSearchRequest(SearchRequest):
 
 
 class AuditSearchRequest(SearchRequest):
-    """`changes`: leaves out the reads that earlier versions have written."""
+    """`what`: one action, as in the entries; `changes`: no reads of earlier versions."""
 
+    what: Annotated[str, StringConstraints(max_length=100)] = ""
     changes: bool = False
 
 

@@ -160,15 +160,24 @@ class OpsConfigsResponse(Response):
 
 
 class AuditEntryResponse(Response):
-    """`done` is false for requests that were refused or interrupted."""
+    """`done` is false for requests that were refused or interrupted.
+
+    `before` and `after` have the fields that the change has altered; `seq` is the entry's number in
+    the chain of hashes. Entries of earlier versions have neither, and no role and no address.
+    """
 
     id: str
+    seq: int
     at: datetime
     who: str
+    role: str
+    address: str
     what: str
     on: str
     reason: str
     asked: Any
+    before: dict[str, Any]
+    after: dict[str, Any]
     done: bool
 
 

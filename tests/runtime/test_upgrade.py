@@ -26,7 +26,7 @@ DUMP: dict[str, Any] = json_util.loads(
     Path("tests/vectors/database_before_layers.json").read_text()
 )
 NEW_INDEXES = {
-    "audit": ["terms_1__id_-1"],
+    "audit": ["of_1", "seq_1", "terms_1__id_-1"],
     "errands": ["key_1_kind_1"],
     "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
     "rooms": ["group_id_1"],
@@ -35,7 +35,7 @@ NEW_INDEXES = {
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
-NEW_COLLECTIONS = {"defaults": ["_id_"], "schema": ["_id_"]}
+NEW_COLLECTIONS = {"audit_chain": ["_id_"], "defaults": ["_id_"], "schema": ["_id_"]}
 """Collections that the previous version does not have, with their indexes."""
 
 

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,26 +14,60 @@ gen_test = pytest.mark.gen_test(timeout=60)
 @gen_test
 async def test_request_is_recorded_before_it_is_executed(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
-    entry = await audit.begin("ops", "PATCH", "/users/1", "spam", {"banned": True})
+    asked = {"banned": True}
+    entry = await audit.begin("li", "PATCH", "1", "spam", asked, role="admin", address="10.0.0.1")
     (row,) = await audit.page(None, 10)
     assert row.pop("at").tzinfo is not None
-    assert row == {
-        "id": str(entry),
-        "who": "ops",
+    requested = {
+        "id": str(entry["_id"]),
+        "seq": 1,
+        "who": "li",
+        "role": "admin",
+        "address": "10.0.0.1",
         "what": "PATCH",
-        "on": "/users/1",
+        "on": "1",
         "reason": "spam",
         "asked": {"banned": True},
+        "before": {},
+        "after": {},
         "done": False,
+        "hash": entry["hash"],
     }
-    await audit.done(entry)
-    assert (await audit.page(None, 10))[0]["done"] is True
+    assert row == requested
+    await audit.done(entry, {"banned": False, "gold": 5}, {"banned": True, "gold": 5})
+    (row,) = await audit.page(None, 10)
+    outcome = {"before": {"banned": False}, "after": {"banned": True}, "done": True}
+    assert row == {**requested, **outcome, "at": row["at"]}
+
+
+@gen_test
+async def test_outcome_has_the_fields_that_differ_also_in_type_or_existence(
+    stores: StoresFixture,
+) -> None:
+    audit = AuditStore(stores.database)
+    for before, after in (
+        ({"value": 1, "key": "A"}, {"value": True, "key": "A"}),
+        ({}, {"value": {"$gt": 1, "a.b": "\0"}}),
+        ({"value": None}, {}),
+    ):
+        await audit.done(await audit.begin("ops", "x", "", "", {}), before, after)
+    rows = [(row["before"], row["after"]) for row in await audit.page(None, 9)]
+    assert rows == [
+        ({"value": None}, {}),
+        ({}, {"value": {"$gt": 1, "a.b": "\0"}}),
+        ({"value": 1}, {"value": True}),
+    ]
+    assert isinstance(rows[-1][0]["value"], int)
 
 
 @gen_test
 async def test_pages_run_from_newest_to_oldest(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
-    ids = [str(await audit.begin("ops", "x", "y", "z", n)) for n in range(5)]
+    ids = []
+    for n in range(5):
+        entry = await audit.begin("ops", "x", "y", "z", n)
+        await audit.done(entry, {}, {})
+        ids.append(str(entry["_id"]))
     newest = await audit.page(None, 2)
     assert [row["id"] for row in newest] == ids[:2:-1]
     assert [row["id"] for row in await audit.page(newest[-1]["id"], 10)] == ids[2::-1]
@@ -54,6 +89,8 @@ async def test_an_entry_is_found_by_the_starts_of_its_words(stores: StoresFixtur
     assert await found("10000002") == await found("广告") == await found("广") == [removal]
     assert await found("1000000") == await found("ops@10.0.0.1") == [removal, ban]
     assert await found("ops@10.0.0.12 7") == [removal]
+    assert [row["on"] for row in await audit.page(None, 9, what=ban)] == ["10000001"]
+    assert await audit.page(None, 9, what=ban, search="10000002") == []
     assert await found("spam 7") == await found("pam") == await found("...") == []
 
 
@@ -80,6 +117,7 @@ async def test_reads_of_earlier_versions_are_left_out_of_changes(stores: StoresF
 
 
 OLD_ENTRY: dict[str, Any] = {
+    "at": datetime(2026, 1, 1, tzinfo=UTC),
     "who": "ops@10.0.0.1",
     "what": "PATCH OneUser",
     "on": "10000001",
@@ -112,5 +150,5 @@ async def test_a_search_examines_few_entries_of_many(stores: StoresFixture) -> N
     async with profile_queries(stores.database, "audit") as examined:
         for text in ("10002999", "1000299", "ops@10.0.0.1", "patch oneuser 10000007", "no match"):
             await audit.page(None, 50, search=text)
-    assert len(examined) == 5
+    assert len(examined) == 9  # five searches, four of which read the outcomes of what they found
     assert max(examined) <= 150

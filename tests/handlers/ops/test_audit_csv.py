@@ -1,0 +1,117 @@
+"""The audit log as a CSV file."""
+
+import asyncio
+import csv
+import io
+from typing import Any
+
+import aiohttp
+import pytest
+
+from handlers.ops import audit, audit_csv
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.operators import GRANT, operator_request
+from tests.support.waiting import until
+
+gen_test = pytest.mark.gen_test(timeout=30)
+
+
+def cells(text: str) -> list[dict[str, str]]:
+    assert text.startswith("\ufeff")
+    return [*csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
+
+
+async def exported(api: ApiFixture, **query: str) -> list[dict[str, str]]:
+    reply = await operator_request(api, "GET", "audit.csv", params=query)
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert reply.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
+    return cells(reply.text)
+
+
+@gen_test
+async def test_file_has_the_entries_that_the_search_finds(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    path = f"users/{anna.id}"
+    (await api.ops("POST", f"{path}/grant", **GRANT | {"reason": "生日\n快乐"})).ok()
+    (await api.ops("PATCH", path, banned=True, ban_reason='=HYPERLINK("x")')).ok()
+    ban, grant = await exported(api)
+    assert (grant["reason"], grant["on"], grant["done"]) == ("生日\n快乐", anna.id, "true")
+    assert (grant["before"], grant["after"]) == ('{"gold": 0}', '{"gold": 10}')
+    assert ban["reason"] == '\'=HYPERLINK("x")'
+    (entry,) = (await api.ops("GET", "audit?what=POST%20GrantGold")).ok()["items"]
+    assert (grant["id"], grant["seq"]) == (entry["id"], str(entry["seq"]))
+    assert len(grant["hash"]) == 64
+    for query in ({"q": "生日"}, {"what": "POST GrantGold"}, {"after": ban["id"]}):
+        assert await exported(api, **query) == [grant], query
+    assert await exported(api, q="nothing") == []
+
+
+@gen_test
+async def test_long_files_are_sent_in_pages_and_say_how_to_continue(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("EXPORT_PAGE", 2), ("MAX_EXPORT_PAGES", 2)):
+        monkeypatch.setattr(audit, name, value)
+    for _ in range(5):
+        await api.ops("POST", "gifts")
+    first = await exported(api)
+    assert [row["seq"] for row in first] == ["5", "4", "3", "2", "more"]
+    after = first[-1]["id"].removeprefix("after=")
+    assert [row["seq"] for row in await exported(api, after=after)] == ["1"]
+
+
+@gen_test
+async def test_a_file_that_fails_midway_does_not_look_complete(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "EXPORT_PAGE", 1)
+    for _ in range(2):
+        await api.ops("POST", "gifts")
+    store, page = server.context.stores.audit, server.context.stores.audit.page
+
+    async def fail_on_the_second(before: str | None, *args: Any, **kwargs: Any) -> Any:
+        if before:
+            raise ConnectionError
+        return await page(before, *args, **kwargs)
+
+    monkeypatch.setattr(store, "page", fail_on_the_second)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await exported(api)
+
+
+@gen_test
+async def test_a_client_that_stops_reading_is_disconnected(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "EXPORT_SECONDS", 0.05)
+    monkeypatch.setattr(audit_csv, "lines", lambda _entries: "x" * 20_000_000)
+    _, address = server.address.split("//")
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"GET /ops/api/audit.csv HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api._ops_token}"
+    writer.write(f"{head}\r\n\r\n".encode())
+    requests = server.context.metrics.requests.labels("AuditFile", "GET", 200)
+    await until(lambda: requests._value.get() == 1)
+    received = await reader.read()
+    assert len(received) < 20_000_000
+    assert not received.endswith(b"0\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＋1", "－1", "＠A1"],
+)
+def test_cells_that_begin_like_a_formula_are_text(text: str) -> None:
+    entry: dict[str, Any] = dict.fromkeys(audit_csv.FIELDS, "")
+    (row,) = cells(audit_csv.head() + audit_csv.lines([{**entry, "reason": text}]))
+    assert row["reason"] == "'" + text
+    (row,) = cells(audit_csv.head() + audit_csv.lines([{**entry, "reason": f"a{text}"}]))
+    assert row["reason"] == f"a{text}"
+
+
+def test_every_cell_is_quoted_against_other_separators() -> None:
+    entry: dict[str, Any] = dict.fromkeys(audit_csv.FIELDS, "a;=1")
+    assert audit_csv.lines([entry]) == ",".join(['"a;=1"'] * len(audit_csv.FIELDS)) + "\r\n"
