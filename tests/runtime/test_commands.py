@@ -1,5 +1,6 @@
 import argparse
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,6 +46,44 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
         assert "now has 70 gold" in capsys.readouterr().out
     assert db.users.find_one({"_id": anna.id})["gold"] == 70
     assert db.ledger.count_documents({"kind": "grant"}) == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_check_audit_prints_the_end_of_the_chain_or_the_first_wrong_row(
+    api: ApiFixture, settings: Configured, db: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def check(*arguments: str) -> tuple[int, list[str]]:
+        parsed = _parser().parse_args(["check-audit", *arguments])
+        capsys.readouterr()
+        status = await commands.check_audit(*settings, parsed)
+        return status, capsys.readouterr().out.splitlines()
+
+    for _ in range(3):
+        (await api.ops("POST", "blocks", gold=1, price="1.00")).ok()
+    db.audit.insert_one({"at": datetime(2026, 1, 1, tzinfo=UTC)})
+    status, lines = await check()
+    assert (status, lines[:2]) == (
+        0,
+        [
+            "Every row of the audit log is intact: 6 with a hash.",
+            "Rows of earlier versions, without a hash: 1.",
+        ],
+    )
+    noted = lines[-1].removeprefix("End of the chain: ")
+    assert noted.startswith("6:")
+    assert (await check("--noted", noted))[0] == 0
+    status, lines = await check("--noted", noted.replace("6:", "5:"))
+    assert (status, len(lines)) == (1, 1)
+    db.audit.update_one({"seq": 4}, {"$set": {"after": "{}"}})
+    status, (line,) = await check()
+    assert status == 1
+    assert line.startswith("Row 4 (")
+
+
+def test_a_noted_end_has_a_number_and_a_hash() -> None:
+    for invalid in ("", "6", "x:" + "0" * 64, "6:" + "0" * 63):
+        with pytest.raises(SystemExit):
+            _parser().parse_args(["check-audit", "--noted", invalid])
 
 
 def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:

@@ -4,6 +4,7 @@ import { codeText, t } from "/ops/i18n.js";
 
 const TOKEN_KEY = "qlive.ops.token";
 const TIMEOUT_MS = 15_000;
+const DOWNLOAD_MS = 300_000;
 let tokenRefusedHandler = () => {};
 
 export const token = () => sessionStorage.getItem(TOKEN_KEY);
@@ -22,14 +23,19 @@ export class Refused extends Error {
 
 /** Sends a request to /ops/api/<path>; throws Refused unless the response is successful. */
 export async function api(method, path, body) {
+  const response = await request(method, path, body);
+  return response.json().catch(() => ({}));
+}
+
+async function request(method, path, body, options = {}) {
   if (!/^[\x21-\x7e]+$/.test(token() ?? "")) throw invalidToken(); // a header cannot carry it
   const headers = { Authorization: `Bearer ${token()}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await send(`/ops/api/${path}`, {
-    method, headers, body: body === undefined ? undefined : JSON.stringify(body),
+    method, headers, body: body === undefined ? undefined : JSON.stringify(body), ...options,
   });
+  if (response.ok) return response;
   const json = await response.json().catch(() => ({}));
-  if (response.ok) return json;
   const error = new Refused(response.status, json.code ?? "unreadable", json.detail ?? "", json.fields);
   if (error.status === 401) tokenRefusedHandler(error);
   throw error;
@@ -42,10 +48,23 @@ function invalidToken() {
 }
 
 /** GET with the query parameters that are not empty. */
-export function get(path, query = {}) {
+export const get = (path, query = {}) => api("GET", withQuery(path, query));
+
+function withQuery(path, query) {
   const params = Object.entries(query).filter(([, value]) => value !== "" && value !== false && value != null);
   const text = new URLSearchParams(params).toString();
-  return api("GET", text ? `${path}?${text}` : path);
+  return text ? `${path}?${text}` : path;
+}
+
+/** Saves the file that /ops/api/<path> answers; a link could not carry the token. */
+export async function download(path, query, name) {
+  const response = await request("GET", withQuery(path, query), undefined, { signal: AbortSignal.timeout(DOWNLOAD_MS) });
+  const content = await response.blob().catch(() => { throw new Refused(0, "unreachable", t("code.unreachable")); });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may read it later
 }
 
 /** Text of /metrics, which needs no token and is not audited. */

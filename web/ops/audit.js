@@ -1,7 +1,7 @@
-// Audit log page: who requested which change on what, when, why, and whether it was executed.
+// Audit log page: who requested which change on what, when, why, and what it has changed.
 
-import { get } from "/ops/api.js";
-import { card, el, fill, statusDot } from "/ops/dom.js";
+import { download, get } from "/ops/api.js";
+import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
 import { formatDateTime } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list, searchFilter } from "/ops/list.js";
@@ -12,36 +12,36 @@ const ACTIONS = Object.keys(words).filter((key) => key.startsWith("deed.")).map(
 export function auditPage(container, _sources, _id, query) {
   const columns = [
     { head: t("at"), cell: (entry) => formatDateTime(entry.at) },
-    { head: t("who"), cell: (entry) => entry.who },
+    { head: t("who"), cell: whoAndWhere },
     { head: t("deed"), cell: (entry) => [actionText(entry.what), el("small", {}, entry.what)] },
     { head: t("on"), cell: (entry) => targetLink(entry) },
     { head: t("reason"), kind: "wide", cell: (entry) => entry.reason || "–" },
-    { head: t("asked"), kind: "wide", cell: requestContent },
+    { head: t("asked"), kind: "wide", cell: (entry) => jsonFields(entry.asked) },
+    { head: t("change"), kind: "wide", cell: changedFields },
     { head: t("outcome"), cell: (entry) => (entry.done ? statusDot("good", t("done")) : statusDot("warn", t("not_done"))) },
   ];
+  let shown = {};
+  const load = (filters, after) => {
+    shown = searchParameters(filters);
+    return get("audit", { ...shown, after });
+  };
+  const save = () => download("audit.csv", shown, "audit.csv").catch((error) => showToast(error.message, "bad"));
   const rows = list({
     label: t("audit"), columns, empty: t("no_audit"),
-    load: loadAudit, query,
+    load, query,
     filters: [
       searchFilter("q", t("search_audit")),
       choiceFilter("deed", t("deed"), [["", t("all_deeds")], ...ACTIONS.map((action) => [action, actionText(action)])]),
     ],
   });
-  fill(container, card("", el("p", { class: "note" }, t("audit_note")), rows.node));
+  const head = el("div", { class: "notehead" }, el("p", { class: "note" }, t("audit_note")), button(t("save_csv"), save));
+  fill(container, card("", head, rows.node));
 }
 
-/**
- * Loads a page of the audit log.
- *
- * An action, chosen or typed in the words of this page, is searched for by its server name. The
- * server searches for the starts of words, so the page is filtered by the action as well.
- */
-async function loadAudit({ q, deed: chosenAction }, after) {
+/** Parameters of a search; an action, chosen or typed in the words of this page, has its server name. */
+function searchParameters({ q, deed: chosenAction }) {
   const typedAction = chosenAction ? "" : findAction(q);
-  const action = chosenAction || typedAction;
-  const search = [typedAction ? "" : q, action].filter(Boolean).join(" ");
-  const page = await get("audit", { q: search, after, changes: true });
-  return action ? { ...page, items: page.items.filter((entry) => entry.what === action) } : page;
+  return { q: typedAction ? "" : q, what: chosenAction || typedAction, changes: true };
 }
 
 const findAction = (text) => ACTIONS.find((action) => words[`deed.${action}`].includes(text.toLowerCase())) ?? "";
@@ -56,8 +56,18 @@ function targetLink({ on: target, what }) {
   return target;
 }
 
-function requestContent(entry) {
-  const fields = Object.entries(entry.asked ?? {}).filter(([name]) => name !== "reason");
-  if (!fields.length) return "–";
-  return el("code", {}, fields.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", "));
+const whoAndWhere = ({ who, role, address }) => [who, el("small", {}, [role, address].filter(Boolean).join(" · "))];
+
+/** The fields that the change has altered, with their values before and after it. */
+function changedFields({ before, after }) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  const text = (state, name) => (name in state ? JSON.stringify(state[name]) : "–");
+  return codeList(names.map((name) => `${name}: ${text(before, name)} → ${text(after, name)}`));
 }
+
+function jsonFields(values) {
+  const fields = Object.entries(values ?? {}).filter(([name]) => name !== "reason");
+  return codeList(fields.map(([name, value]) => `${name}: ${JSON.stringify(value)}`));
+}
+
+const codeList = (texts) => (texts.length ? el("code", {}, texts.join(", ")) : "–");

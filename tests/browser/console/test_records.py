@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,6 +134,16 @@ async def test_audit_log_is_searched_by_action_names_in_both_languages(
     await console.list.choose("动作", "修改用户")
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("PATCH OneUser")
+    await expect(rows).to_contain_text("banned: false → true")
+    await expect(rows).to_contain_text("127.0.0.1")
+    await console.screenshot("ops-audit-changes")
+    async with console.page.expect_download() as download:
+        await console.button("导出 CSV").click()
+    file = await download.value
+    assert file.suggested_filename == "audit.csv"
+    content = Path(await file.path()).read_bytes().decode("utf-8-sig")
+    assert "PATCH OneUser" in content
+    assert "GrantGold" not in content
     await search.fill("nothing like that")
     await expect(rows).to_contain_text("没有符合的记录")
     await search.fill(anna.id)
