@@ -84,11 +84,10 @@ class AuditStore:
             where["read"] = None
         if what:
             where["what"] = what
-            search = f"{search} {what}"
-        if search:
-            words = query_words(search)
-            if not words:
-                return []
+        words = query_words(f"{search} {what}")  # the action's words narrow the index scan
+        if search and not words:
+            return []
+        if words:
             where["$and"] = [_has_term(word) for word in words]
         found = self._audit.find(where, {"terms": 0}).sort("_id", -1)
         rows = await found.limit(limit).to_list()
