@@ -70,6 +70,7 @@ OPS_READS = (
     "inbox",
     "audit",
 )
+OPS_FILE = "audit.csv"
 
 
 @pytest.fixture
@@ -117,7 +118,8 @@ def test_every_call_that_reads_is_checked() -> None:
         base + path for path in READS.keys() | OTHER_GETS
     }
     names = {"live_id": "{live_id}", "man_id": "{user_id}"}
-    ops = {f"/ops/api/{path}".partition("?")[0].format(**names) for path in OPS_READS}
+    reads = (*OPS_READS, OPS_FILE)
+    ops = {f"/ops/api/{path}".partition("?")[0].format(**names) for path in reads}
     assert {path for path in gets if path.startswith("/ops/api/")} == ops
 
 
@@ -134,6 +136,7 @@ async def test_a_database_of_each_schema_is_upgraded_complete_and_readable(
         (await man.get(f"{path}?{query.format(**ids)}")).ok()
     for path in OPS_READS:
         (await api.ops("GET", path.format(**ids))).ok()
+    assert (await api.ops("GET", OPS_FILE)).status == 200
     await api.close()
     balances = {row["_id"]: (row["gold"], row["income"]) for row in empty.users.find()}
     for row in content["collections"]["users"]:
