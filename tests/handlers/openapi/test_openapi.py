@@ -28,6 +28,7 @@ from tests.support import openapi_checks
 from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.json_references import references, resolve
 from tests.support.server_program import ServerProgram
+from tests.support.waiting import until
 
 METHODS = ("get", "post", "patch", "put", "delete")
 UNDOCUMENTED_HANDLERS = {
@@ -236,7 +237,14 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
     payment = {"content": first["content"]}
     (await guest.api.request("POST", "/sim/phone/pay", json=payment)).ok()
     entries = (await guest.api.ops("GET", "ledger?kind=grant")).ok()["items"]
-    notifications = (await guest.api.ops("GET", "inbox?source=jsapi")).ok()["items"]
+
+    async def received() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await guest.api.ops("GET", "inbox?source=jsapi")).ok()[
+            "items"
+        ]
+        return items
+
+    notifications = await until(received)
     return {
         "content": second["content"],
         "live_id": host.live_id,
