@@ -55,11 +55,11 @@ class ReadyzHandler(Handler):
 
 
 class MetricsHandler(Handler):
-    """Prometheus metrics of the one worker that answers, identified by `qlive_process_id`."""
+    """Prometheus metrics of all workers of this supervisor, whichever of them answers."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        await self.finish(self.context.metrics.text())
+        await self.finish(await self.context.metrics.page())
 
 
 async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:

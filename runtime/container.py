@@ -33,13 +33,19 @@ from tencent.clients import (
 )
 
 
-def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
+def build(
+    settings: Settings,
+    uri: str,
+    address: str,
+    simulator_url: str = "",
+    metrics: Metrics | None = None,
+) -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
     """
     process_id = secrets.token_hex(8)
-    metrics, locks = Metrics(), NamedLocks()
+    metrics, locks = metrics or Metrics(), NamedLocks()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
     presence, payment = _presence(settings, process_id), _payment(settings)
     stores = Stores(

@@ -1,7 +1,6 @@
 """Metrics that are read at scrape time."""
 
 import os
-from collections.abc import Callable
 
 from handlers.context import Context
 
@@ -9,11 +8,20 @@ from handlers.context import Context
 def register(context: Context) -> None:
     hub, metrics, lifecycle = context.realtime.hub, context.metrics, context.lifecycle
     gauge, counter = metrics.gauge, metrics.counter
-    gauge("process_id", "Process id of the worker that answers.", os.getpid)
+    gauge("process_id", "Process id of the worker that answers.", os.getpid, combine="own")
+    description = "Identifies the supervisor, or the process without one, by `server`."
+    server = metrics.server or context.process_id
+    metrics.gauges("server_info", description, "server", lambda: {server: 1}, combine="first")
     gauge("sockets", "Open WebSockets of room members.", lambda: hub.sockets)
-    gauge("rooms_here", "Rooms with a socket in this process.", lambda: len(hub.channels))
+    gauge(
+        "rooms_here",
+        "Rooms with a socket, counted once for each worker that has one.",
+        lambda: len(hub.channels),
+    )
     counter(
-        "events_told", "Events delivered to this process's rooms.", lambda: hub.events_delivered
+        "events_told",
+        "Events delivered to rooms, counted once for each worker.",
+        lambda: hub.events_delivered,
     )
     description = "Times that bus messages may have been lost."
     counter("bus_gaps", description, lambda: context.realtime.bus.gaps)
@@ -28,6 +36,8 @@ def register(context: Context) -> None:
         description,
         lambda: context.keeper.conflict_retries + context.database.conflict_retries,
     )
+    description = "Chat groups that were dissolved and replaced."
+    counter("groups_replaced", description, lambda: context.services.groups.replaced)
     _register_ledger(context)
     gauge("requests_under_way", "Requests in progress.", lambda: lifecycle.requests)
 
@@ -35,15 +45,20 @@ def register(context: Context) -> None:
 def _register_ledger(context: Context) -> None:
     gauge, audit = context.metrics.gauge, context.services.ledger_audit
 
-    def last(name: str) -> Callable[[], float]:
-        return lambda: float(audit.last.get(name, 0))
+    def last(name: str, field: str, description: str) -> None:
+        read = lambda: float(audit.last.get(field, 0))  # noqa: E731
+        gauge(name, description, read, combine="first")
 
-    gauge("gold", "Gold of all users.", last("gold"))
-    gauge("income", "Income of all users.", last("income"))
-    gauge("gold_owed", "Gold that users owe for refunds.", last("owed"))
-    gauge("paid_fen", "Payments minus refunds, in fen.", last("fen"))
-    description = "Problems found by the last check-ledger; -1 if unknown."
-    gauge("ledger_problems", description, last("problems"))
-    gauge("ledger_checked_at", "Start of the last check-ledger in Unix seconds.", last("at"))
+    last("gold", "gold", "Gold of all users.")
+    last("income", "income", "Income of all users.")
+    last("gold_owed", "owed", "Gold that users owe for refunds.")
+    last("paid_fen", "fen", "Payments minus refunds, in fen.")
+    last("ledger_problems", "problems", "Problems found by the last check-ledger; -1 if unknown.")
+    last("ledger_checked_at", "at", "Start of the last check-ledger in Unix seconds.")
     description = "Age of the oldest unpaid order that may still be paid."
-    gauge("oldest_unpaid_order_seconds", description, lambda: audit.oldest_unpaid)
+    gauge(
+        "oldest_unpaid_order_seconds",
+        description,
+        lambda: audit.oldest_unpaid,
+        combine="first",
+    )

@@ -3,11 +3,13 @@
 import asyncio
 import functools
 import time
+from datetime import UTC, datetime
 
 import structlog
 
 from core.clock import now_ms
 from handlers.context import Context
+from handlers.health import readiness
 from ledger.recharge import Order
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
@@ -22,6 +24,9 @@ log = structlog.get_logger("qlive.jobs")
 LAG_SECONDS = 0.02
 SLOW_CLIENT_INTERVAL = 0.25
 SILENT_INTERVAL = 60.0
+DEPENDENCIES_SECONDS, OUTBOX_AGE_SECONDS = 5.0, 10.0
+METRICS_SECONDS = 1.0
+"""A kill loses this much of the counters."""
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
@@ -35,6 +40,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(1, "expiry", lambda: _expire(context))
     every(0.5, "gc", GcTuner(lambda: hub.open).run)
     every(0.5, "lag", lambda: _measure_lag(context))
+    every(DEPENDENCIES_SECONDS, "dependencies", lambda: _watch_dependencies(context))
+    every(OUTBOX_AGE_SECONDS, "outbox_age", lambda: _measure_outbox(context))
     every(0.2, "flush_disconnects", presence.flush)
     every(0.5, "absences", presence.process_absences)
     every(lease / 3, "sweep", context.realtime.lease.sweep)
@@ -66,6 +73,7 @@ def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
     lease = context.settings.presence.lease_seconds
     # With the default back-off, the lease would lapse after the first failure.
     tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
+    tasks.every(METRICS_SECONDS, "metrics", lambda: _save_metrics(context))
     if isinstance(context.realtime.bus, RedisBus):
         tasks.until_stopped("bus_receive", context.realtime.bus.receive)
         tasks.until_stopped("bus_send", context.realtime.bus.send_published)
@@ -130,3 +138,23 @@ async def _measure_lag(context: Context) -> None:
     await asyncio.sleep(LAG_SECONDS)
     lag = time.perf_counter() - before - LAG_SECONDS
     context.metrics.loop_lag_seconds.set(max(0.0, lag))
+
+
+async def _watch_dependencies(context: Context) -> None:
+    """Show the states of /readyz in the metrics."""
+    gauge = context.metrics.dependency_up
+    for name, dependency in (await readiness(context)).dependencies.items():
+        if dependency.state == "unknown":
+            gauge.remove(name)
+        else:
+            gauge.labels(name).set(dependency.state == "ok")
+
+
+async def _measure_outbox(context: Context) -> None:
+    oldest = await context.stores.outbox.oldest()
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+    context.metrics.outbox_oldest_seconds.set(max(0.0, age))
+
+
+async def _save_metrics(context: Context) -> None:
+    context.metrics.save()

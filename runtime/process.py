@@ -20,6 +20,7 @@ from runtime.periodic import PeriodicTasks
 from runtime.worker import WorkerArgs
 from storage.default_configs import store_default_configs
 from storage.mongodb_checks import warn_of_mongodb_risks
+from telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
@@ -61,7 +62,11 @@ class ServerProcess:
         self.address = address_of(server.host, sockets)
         uri = self.settings.mongodb.uri or await self._start_mongod()
         self.context = context = container.build(
-            self.settings, uri, self.address, self._simulator_url()
+            self.settings,
+            uri,
+            self.address,
+            self._simulator_url(),
+            Metrics(args.metrics_file if args else None),
         )
         await context.database.check()
         await context.stores.migrator.run()
@@ -112,6 +117,7 @@ class ServerProcess:
         await self._last_tasks.stop()
         await _release_members(context)
         await container.close(context)
+        context.metrics.save()
         if self._mongod and self._mongod_watch:
             self._mongod_watch.cancel()
             await self._mongod.stop()

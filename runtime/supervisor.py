@@ -17,7 +17,8 @@ from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
 from runtime.listeners import address_of, listen_shared
-from runtime.worker import KILL_GRACE_SECONDS, Worker
+from runtime.supervisor_metrics import SupervisorMetrics
+from runtime.worker import KILL_GRACE_SECONDS, METRICS_VARIABLE, Worker
 from runtime.worker_slot import WorkerSlot
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Supervisor:
         self._args_after: tuple[str, ...] = ()
         self._environment = dict(os.environ)
         self._slots: list[WorkerSlot] = []
+        self._metrics = SupervisorMetrics(self._slots)
         self._mongod: EmbeddedMongod | None = None
         self._simulator: HTTPServer | None = None
         self._stop_requested = asyncio.Event()
@@ -53,12 +55,13 @@ class Supervisor:
         parts = listen_shared(server.host, server.port, server.workers)
         address = address_of(server.host, parts[0])
         drain = server.drain_seconds + KILL_GRACE_SECONDS
-        self._slots = [
+        self._slots += [
             WorkerSlot(n, part, self._start_worker, drain) for n, part in enumerate(parts)
         ]
         self._install_signal_handlers()
         background_tasks = [asyncio.create_task(self._renew_when_asked())]
         try:
+            self._metrics.start()
             if not self._settings.mongodb.uri:
                 background_tasks.append(await self._start_mongod())
             if self._dev:
@@ -113,7 +116,11 @@ class Supervisor:
 
     async def _start_worker(self, number: int, sockets: list[socket]) -> Worker:
         args_after = (*self._args_after, "--first") if number == 0 else self._args_after
-        return await Worker.start(self._args_before, args_after, self._environment, sockets)
+        path = self._metrics.next_worker(number)
+        environment = {**self._environment, METRICS_VARIABLE: str(path)}
+        worker = await Worker.start(self._args_before, args_after, environment, sockets)
+        self._metrics.add_when_ended(worker, path)
+        return worker
 
     async def _start_mongod(self) -> asyncio.Task[None]:
         """Start the embedded mongod; returns the task that monitors it."""
@@ -136,4 +143,5 @@ class Supervisor:
             await self._simulator.close_all_connections()
         if self._mongod:
             await self._mongod.stop()
+        self._metrics.remove()
         log.info("server_stopped")

@@ -22,6 +22,8 @@ from typing import Self
 
 import structlog
 
+from telemetry.metrics_files import WorkerMetricsFile
+
 READY = b"ready\n"
 HEARTBEAT, HEARTBEAT_SECONDS = b".", 1.0
 SILENT_SECONDS = 15.0
@@ -29,6 +31,9 @@ SILENT_SECONDS = 15.0
 exists: connections queued on its sockets would wait in vain."""
 KILL_GRACE_SECONDS = 30.0
 """Time beyond server.drain_seconds before a worker is killed."""
+METRICS_VARIABLE = "WORKER_METRICS"
+"""Environment variable with the path of the worker's metrics: not an option, which the workers of
+an older release would refuse."""
 PROGRAM = Path(sys.argv[0]).absolute()
 """The path by which this process was started, not the path of this file: /opt/qlive is a symlink to
 a release, and once it points to the next one, new workers run that."""
@@ -45,6 +50,8 @@ class WorkerArgs:
     """Address of the simulator that all workers share; "" if there is none."""
     first: bool
     """This worker creates the indexes and stores the initial data."""
+    metrics_file: WorkerMetricsFile | None = None
+    """None if the supervisor, of an older release, adds up no metrics."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +69,9 @@ def worker_args(args: argparse.Namespace) -> WorkerArgs:
     for sock in sockets:
         sock.settimeout(0)  # never blocks
     link = socket.socket(fileno=args.supervisor_link)
-    return WorkerArgs(sockets, link, args.simulator, args.first)
+    path = os.environ.get(METRICS_VARIABLE)
+    metrics_file = WorkerMetricsFile(Path(path)) if path else None
+    return WorkerArgs(sockets, link, args.simulator, args.first, metrics_file)
 
 
 @asynccontextmanager
@@ -97,6 +106,8 @@ async def supervisor_link(
     try:
         yield report_ready
     finally:
+        if tasks[0].done() and args.metrics_file:  # otherwise the supervisor keeps its counters
+            args.metrics_file.remove()
         for task in tasks:
             task.cancel()
         writer.close()

@@ -38,6 +38,13 @@ class WorkerSlot:
         self._watchers: set[asyncio.Task[None]] = set()
         self._backoff = 0.0
         self._stopping = False
+        self.deaths = 0
+        """Workers that have exited although nothing had stopped them."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether its worker is ready and alive."""
+        return self._worker in self._alive
 
     async def fill(self) -> bool:
         """Start a worker and wait until it serves; False if it fails to."""
@@ -102,6 +109,7 @@ class WorkerSlot:
         self._alive.discard(worker)
         if not self._needs_replacement(worker):
             return
+        self.deaths += 1
         log.error("worker_died", slot=self._number, pid=worker.pid, exit_status=status)
         if worker.age > MAX_BACKOFF:
             self._backoff = 0.0

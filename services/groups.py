@@ -30,6 +30,8 @@ class GroupService:
         self._keeper = keeper
         self._im = im
         self._outbox = outbox
+        self.replaced = 0
+        """Groups that this process has replaced."""
 
     async def ensure(self, live_id: int, group_id: str) -> None:
         """Create the group if it does not exist, unless the room has another one by now."""
@@ -62,6 +64,7 @@ class GroupService:
         if group_id is None:
             return
         if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
+            self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_removed(live_id)
         await self._groups.mark_ready(live_id, group_id)

@@ -78,7 +78,7 @@ class Services:
     ) -> None:
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
-        groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
+        self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
         show_profile = functools.partial(show_in_room, stores, keeper, hub)
         to_im = im_actions(tencent.im, stores.users, groups, show_profile) | sanction_actions(

@@ -156,6 +156,12 @@ class OutboxStore:
         """Number of messages in both lanes, claimed ones included."""
         return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
 
+    async def oldest(self) -> datetime | None:
+        """When the oldest message of both lanes was added, a claimed one included."""
+        waiting = {"state": {"$in": [NORMAL, URGENT]}}
+        row = await self._messages.find_one(waiting, {"_id": 1}, sort=[("_id", 1)])
+        return row["_id"].generation_time if row else None
+
     async def _delete(self, _name: int, message_ids: Sequence[str]) -> list[None]:
         await self._messages.delete_many({"_id": {"$in": [*map(ObjectId, message_ids)]}})
         return [None] * len(message_ids)

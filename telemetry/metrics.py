@@ -1,95 +1,156 @@
 """Prometheus metrics of /metrics, counted as things happen or read at scrape time."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Gauge, Histogram
+
+from telemetry.metrics_files import WorkerMetricsFile
+from telemetry.snapshot import (
+    Combine,
+    Family,
+    Key,
+    Read,
+    Snapshot,
+    bounds_of,
+    render,
+    rows_of,
+)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
-    """One registry per server, so that two servers in one process do not mix."""
+class Registry:
+    """The metrics of one process; values change in memory only, which costs no more than that."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
-        self.requests = Counter(
-            "qlive_requests", "Requests answered.", ["route", "method", "status"], registry=registry
-        )
-        self.request_seconds = Histogram(
-            "qlive_request_seconds",
-            "Duration of a request.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.delivery_seconds = Histogram(
-            "qlive_told_seconds",
-            "Time from saving an event to its delivery to the last socket of this process.",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.mongo_seconds = Histogram(
-            "qlive_mongo_seconds",
-            "Duration of a MongoDB command.",
-            ["command", "outcome"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.loop_lag_seconds = Gauge(
-            "qlive_loop_lag_seconds", "Last measured delay of the event loop.", registry=registry
-        )
-        self.handshakes = Counter(
-            "qlive_handshakes", "WebSocket handshakes accepted.", registry=registry
-        )
-        self.closes = Counter(
-            "qlive_closes", "Closed sockets, by close code.", ["code"], registry=registry
-        )
-        self.requests_limited = Counter(
-            "qlive_requests_limited",
-            "Requests and joins refused by a rate limit.",
-            ["class", "by"],
-            registry=registry,
-        )
-        self.operator_tokens_refused = Counter(
-            "qlive_operator_tokens_refused",
-            "Requests with a wrong operators' token.",
-            registry=registry,
-        )
-        self.callbacks_refused = Counter(
-            "qlive_callbacks_refused",
-            "Callbacks of Tencent and WeChat that were refused.",
-            ["source", "reason"],
-            registry=registry,
-        )
+        self._families: list[tuple[Family, Read]] = []
 
-        self.operator_reads = Counter(
-            "qlive_operator_reads", "Reads by operators.", ["route"], registry=registry
-        )
+    def new_counter(self, name: str, description: str, labels: Key = ()) -> Counter:
+        """A counter named `qlive_NAME_total`."""
+        metric = Counter(f"qlive_{name}", description, labels, registry=None)
+        family = Family(f"qlive_{name}", "counter", description, labels)
+        self._families.append((family, lambda: rows_of(metric)))
+        return metric
 
-        self.old_rows_deleted = Counter(
-            "qlive_old_rows_deleted", "Rows deleted by retention.", ["kind"], registry=registry
-        )
+    def new_histogram(self, name: str, description: str, labels: Key = ()) -> Histogram:
+        """A histogram of seconds."""
+        metric = Histogram(f"qlive_{name}", description, labels, buckets=_SECONDS, registry=None)
+        family = Family(f"qlive_{name}", "histogram", description, labels, bounds=bounds_of(metric))
+        self._families.append((family, lambda: rows_of(metric)))
+        return metric
 
-    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
-        """Register a gauge that is read at scrape time."""
-        Gauge(f"qlive_{name}", description, registry=self._registry).set_function(read)
+    def new_gauge(
+        self, name: str, description: str, labels: Key = (), *, combine: Combine
+    ) -> Gauge:
+        """A gauge that is set; `combine`: for several workers."""
+        metric = Gauge(f"qlive_{name}", description, labels, registry=None)
+        family = Family(f"qlive_{name}", "gauge", description, labels, combine)
+        self._families.append((family, lambda: rows_of(metric)))
+        return metric
+
+    def gauge(
+        self, name: str, description: str, read: Callable[[], float], *, combine: Combine = "sum"
+    ) -> None:
+        """Register a gauge that is read at scrape time; `combine`: for several workers."""
+        family = Family(f"qlive_{name}", "gauge", description, combine=combine)
+        self._families.append((family, lambda: {(): [read()]}))
+
+    def gauges(
+        self,
+        name: str,
+        description: str,
+        label: str,
+        read: Callable[[], Mapping[str, float]],
+        *,
+        combine: Combine,
+    ) -> None:
+        """Register gauges that are read at scrape time, by the value of their label."""
+        family = Family(f"qlive_{name}", "gauge", description, (label,), combine)
+        self._families.append((family, lambda: {(key,): [value] for key, value in read().items()}))
 
     def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
         """Register a counter that is kept elsewhere and read at scrape time."""
-        self._registry.register(_CallbackCounter(f"qlive_{name}", description, read))
+        family = Family(f"qlive_{name}", "counter", description)
+        self._families.append((family, lambda: {(): [float(read()), 0.0]}))
+
+    def snapshot(self) -> Snapshot:
+        """The present values."""
+        return {family.name: replace(family, rows=dict(read())) for family, read in self._families}
+
+
+class Metrics(Registry):
+    """The metrics of a serving process; with `file`, those of all workers are answered."""
+
+    def __init__(self, file: WorkerMetricsFile | None = None) -> None:
+        super().__init__()
+        self._file = file
+        counter, histogram = self.new_counter, self.new_histogram
+        self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
+        self.request_seconds = histogram("request_seconds", "Duration of a request.", ("route",))
+        self.delivery_seconds = histogram(
+            "told_seconds",
+            "Time from saving an event to its delivery to the last socket of a worker.",
+        )
+        self.mongo_seconds = histogram(
+            "mongo_seconds", "Duration of a MongoDB command.", ("command", "outcome")
+        )
+        self.loop_lag_seconds = self.new_gauge(
+            "loop_lag_seconds", "Last measured delay of the event loop.", combine="worker"
+        )
+        self.dependency_up = self.new_gauge(
+            "dependency_up",
+            "1 if the dependency answered last, 0 if not; absent before its first use.",
+            ("dependency",),
+            combine="worker",
+        )
+        self.outbox_oldest_seconds = self.new_gauge(
+            "outbox_oldest_seconds",
+            "Age of the oldest call to Tencent that waits in the outbox; 0 if none does.",
+            combine="first",
+        )
+        self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
+        self.closes = counter("closes", "Closed sockets, by close code.", ("code",))
+        self.requests_limited = counter(
+            "requests_limited",
+            "Requests, joins and handshakes refused by a rate limit.",
+            ("class", "by"),
+        )
+        self.operator_tokens_refused = counter(
+            "operator_tokens_refused", "Requests with a wrong operators' token."
+        )
+        self.callbacks_refused = counter(
+            "callbacks_refused",
+            "Callbacks of Tencent and WeChat that were refused.",
+            ("source", "reason"),
+        )
+        self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
+        self.old_rows_deleted = counter("old_rows_deleted", "Rows deleted by retention.", ("kind",))
+
+    @property
+    def server(self) -> str | None:
+        """Identifies the supervisor whose workers are added up; None without one."""
+        return self._file.server if self._file else None
 
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
+    def save(self) -> None:
+        """Write the present values for the other workers; without a supervisor, nothing."""
+        if self._file:
+            self._file.write(self.snapshot())
+
+    async def page(self) -> bytes:
+        """Prometheus text of all workers, or of this process without a supervisor.
+
+        Formatted in a thread, since it takes tens of milliseconds.
+        """
+        if self._file is None:
+            return await asyncio.to_thread(render, self.snapshot())
+        self.save()
+        return await asyncio.to_thread(self._file.text)
+
     def text(self) -> bytes:
-        return generate_latest(self._registry)
-
-
-class _CallbackCounter(Collector):
-    def __init__(self, name: str, description: str, read: Callable[[], int]) -> None:
-        self._name, self._description, self._read = name, description, read
-
-    def collect(self) -> Iterable[Metric]:
-        yield CounterMetricFamily(self._name, self._description, value=self._read())
+        """Prometheus text of this process."""
+        return render(self.snapshot())

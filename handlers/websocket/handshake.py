@@ -85,6 +85,7 @@ class Handshake:
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
         if self.context.handshake_limit.take(address, time.monotonic()):
+            self.context.metrics.requests_limited.labels("handshake", "address").inc()
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
         return None

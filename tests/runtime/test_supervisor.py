@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -22,9 +23,11 @@ from runtime.supervisor import Supervisor
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.scrapes import Scraper
 from tests.support.server_program import EXIT_SECONDS, exit_status
 from tests.support.supervised_program import (
     NO_REDIS,
+    POLLERS,
     HealthPoller,
     SupervisedCluster,
     SupervisedProgram,
@@ -39,6 +42,7 @@ from tests.support.websockets import read_close
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
+HEALTHZ = 'qlive_requests_total{method="GET",route="Healthz",status="200"}'
 programs_test = pytest.mark.gen_test(timeout=240)
 
 
@@ -106,6 +110,36 @@ async def wechat_calls(api: ApiFixture) -> int:
     return [row["service"] for row in log].count("wechat")
 
 
+@programs_test
+async def test_one_scrape_answers_for_all_workers(cluster: SupervisedCluster) -> None:
+    scraper = Scraper(cluster.address)
+    before = await scraper.settled(HEALTHZ)
+    async with fresh_connections() as http:
+        for _ in range(20):
+            async with http.get(f"{cluster.address}/healthz") as answer:
+                assert answer.status == 200
+    assert await scraper.settled(HEALTHZ) == before + 20
+    last = scraper.last
+    assert (last["qlive_workers"], last["qlive_workers_wanted"]) == (2, 2)
+    lag = {series for series in last if series.startswith("qlive_loop_lag_seconds")}
+    assert lag == {f'qlive_loop_lag_seconds{{worker="{n}"}}' for n in (0, 1)}
+    (folder,) = cluster.metrics_folders()
+    assert len(list(folder.glob("*.worker"))) == 2
+    assert f'qlive_server_info{{server="{folder.name}"}}' in last
+
+
+@programs_test
+async def test_the_operations_page_lists_every_metric(cluster: SupervisedCluster) -> None:
+    scraper = Scraper(cluster.address)
+    await scraper.scrape()
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`qlive_\w+`(?:, `qlive_\w+`)*) \| (\w+) \|", table, re.MULTILINE)
+    listed = {(name, kind) for row, kind in rows for name in re.findall(r"\w+", row)}
+    exported = re.findall(r"^# TYPE (\w+) (\w+)$", scraper.text, re.MULTILINE)
+    assert listed == {(name, kind) for name, kind in exported if not name.endswith("_created")}
+
+
 def interrupt_process_group(process: asyncio.subprocess.Process, _pids: list[int]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
@@ -156,6 +190,7 @@ async def test_workers_and_mongod_exit_when_the_supervisor_is_killed(
         assert await exit_status(process) == -signal.SIGKILL
         await until(lambda: not supervised.processes())
     assert len(supervised.log_events("supervisor_lost")) == 2
+    assert supervised.metrics_folders() == []
 
 
 # ---- workers that exit
@@ -166,13 +201,17 @@ async def test_killed_worker_is_replaced_and_no_connection_is_refused(
     cluster: SupervisedCluster,
 ) -> None:
     poller, pid = HealthPoller(cluster.address), cluster.serving_pids()[1]
-    async with poller.polling():
+    scraper = Scraper(cluster.address)
+    restarts = (await scraper.scrape())["qlive_worker_restarts_total"]
+    async with poller.polling(), scraper.scraping():
         os.kill(pid, signal.SIGKILL)
         successor = await cluster.successor_pid(1, pid)
     # Requests in flight at the killed worker may fail; no connection may be refused.
     assert set(poller.outcomes) <= {"200", "ServerDisconnectedError", "ClientOSError"}
     assert poller.outcomes.total() - poller.outcomes["200"] <= 4, poller.outcomes
     assert await answering_pids(cluster.address, 2) == {cluster.serving_pids()[0], successor}
+    assert (scraper.fallen, len(scraper.pids)) == ({}, 3)
+    assert scraper.last["qlive_worker_restarts_total"] == restarts + 1
     (exited,) = cluster.log_events("worker_died")
     assert (exited["pid"], exited["exit_status"]) == (pid, -signal.SIGKILL)
     assert cluster.log_events("worker_restart_scheduled")[0]["in_seconds"] == 0
@@ -220,7 +259,9 @@ async def test_sighup_renews_every_worker_and_no_request_fails(
     cluster: SupervisedCluster,
 ) -> None:
     poller, old = HealthPoller(cluster.address), cluster.serving_pids()
-    async with poller.polling():
+    scraper = Scraper(cluster.address)
+    before = await scraper.settled(HEALTHZ)
+    async with poller.polling(), scraper.scraping():
         cluster.process.send_signal(signal.SIGHUP)
         await until(lambda: cluster.log_events("workers_renewed"))
     assert set(poller.outcomes) == {"200"}, poller.outcomes
@@ -229,6 +270,10 @@ async def test_sighup_renews_every_worker_and_no_request_fails(
     assert all(map(has_exited, old))
     assert await answering_pids(cluster.address, 2) == set(new)
     assert not cluster.log_events("worker_died")
+    assert scraper.fallen == {}
+    assert len(scraper.pids) == 4
+    counted = await scraper.settled(HEALTHZ) - before
+    assert 0 <= counted - poller.outcomes["200"] <= POLLERS, "each request is counted once"
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -33,6 +33,7 @@ class SupervisedProgram(ServerProgram):
     def __init__(self, folder: Path, **settings: str) -> None:
         given = {"server__workers": "2", "redis__url": NO_REDIS, "logging__json": "true"}
         super().__init__(folder, **{**given, **settings})
+        self._environment["RUNTIME_DIRECTORY"] = str(folder)
         self.command = (sys.executable, "server.py")
         # `processes` finds ours by this path on their command lines.
         self.settings_file = folder / "settings.yaml"
@@ -64,6 +65,10 @@ class SupervisedProgram(ServerProgram):
     def log_events(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
         return [entry for entry in self.log() if entry.get("event") == event]
+
+    def metrics_folders(self) -> list[Path]:
+        """The folders with the metrics of workers."""
+        return list(self.folder.glob("qlive-metrics-*"))
 
     def serving_pids(self) -> list[int]:
         """The process id of the newest worker of each slot."""
@@ -108,7 +113,7 @@ class SupervisedCluster(SupervisedProgram):
         self.process.terminate()
         try:
             assert self.process.wait(WAIT_SECONDS) == 0
-            assert self.processes() == []
+            assert self.processes() + self.metrics_folders() == []
             assert "Traceback" not in (self.folder / "server.log").read_text()
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])))

@@ -1,13 +1,14 @@
 // Samples of /metrics, taken every five seconds and kept for half an hour.
 //
-// Several processes may share the address, and each response comes from one of them: rates are
-// computed per process, and the shown value is the sum over those seen in the last minute.
+// A response has the sum over all workers of a server. Behind a load balancer several servers share
+// the address: rates are computed per server, and the shown value is the sum over those seen in the
+// last minute.
 
 import { fetchMetrics } from "/ops/api.js";
 
 export const SAMPLE_INTERVAL_MS = 5000;
 const HISTORY_MS = 30 * 60 * 1000;
-const PROCESS_TIMEOUT_MS = 60 * 1000;
+const SERVER_TIMEOUT_MS = 60 * 1000;
 const STORAGE_KEY = "qlive.ops.samples";
 
 /** Rows of the last half hour that this tab stored before it was reloaded. */
@@ -43,9 +44,10 @@ export function parseMetrics(text) {
   return metrics;
 }
 
+const maximum = (rows) => (rows.length ? Math.max(...rows.map((row) => row.value)) : null);
 const sum = (rows) => rows.reduce((total, row) => total + row.value, 0);
 
-/** One scrape of one process: gauges, counters, and cumulative buckets by upper bound. */
+/** One scrape of one server: gauges, counters, and cumulative buckets by upper bound. */
 export function look(text, at) {
   const rows = parseMetrics(text);
   const named = (name) => rows.filter((row) => row.name === name);
@@ -62,9 +64,10 @@ export function look(text, at) {
   };
   return {
     at,
-    process: gauge("qlive_process_id") ?? 0,
+    server: named("qlive_server_info")[0]?.labels.server ?? gauge("qlive_process_id"),
+    workers: gauge("qlive_workers") ?? 1,
     sockets: gauge("qlive_sockets"),
-    lag: gauge("qlive_loop_lag_seconds"),
+    lag: maximum(named("qlive_loop_lag_seconds")),
     events: gauge("qlive_events_told_total"),
     requests: sum(requests),
     refused: status("4"),
@@ -87,7 +90,7 @@ export function percentile(previous, current, p) {
   return low + (bounds[i] - low) * fraction;
 }
 
-/** Sample between two scrapes of a process; rates are null after a restart of the process. */
+/** Sample between two scrapes of a server; rates are null after a restart of the server. */
 export function between(previous, current) {
   const seconds = (current.at - previous.at) / 1000;
   const rate = (name) => {
@@ -100,6 +103,7 @@ export function between(previous, current) {
   };
   return {
     at: current.at,
+    workers: current.workers,
     sockets: current.sockets,
     lag: current.lag === null ? null : current.lag * 1000,
     events: rate("events"),
@@ -111,7 +115,7 @@ export function between(previous, current) {
   };
 }
 
-/** Combines samples of several processes: maximum of durations, sum of everything else. */
+/** Combines samples of several servers: maximum of durations, sum of everything else. */
 export function together(samples, at) {
   const joined = { at };
   for (const name of ["sockets", "events", "requests", "refused", "failed", "lag", "took", "told"]) {
@@ -133,9 +137,9 @@ export class Samples {
     this._listeners = new Set();
   }
 
-  /** Number of processes seen in the last minute. */
+  /** Number of workers of the servers seen in the last minute. */
   get processes() {
-    return this._latest.size;
+    return [...this._latest.values()].reduce((total, sample) => total + sample.workers, 0);
   }
 
   start() {
@@ -170,11 +174,11 @@ export class Samples {
   }
 
   _add(scrape) {
-    const previous = this._scrapes.get(scrape.process) ?? scrape; // the first scrape of a process yields no rates
-    this._scrapes.set(scrape.process, scrape);
-    this._latest.set(scrape.process, between(previous, scrape));
-    for (const [process, sample] of this._latest) {
-      if (sample.at < scrape.at - PROCESS_TIMEOUT_MS) this._latest.delete(process);
+    const previous = this._scrapes.get(scrape.server) ?? scrape; // the first scrape of a server yields no rates
+    this._scrapes.set(scrape.server, scrape);
+    this._latest.set(scrape.server, between(previous, scrape));
+    for (const [server, sample] of this._latest) {
+      if (sample.at < scrape.at - SERVER_TIMEOUT_MS) this._latest.delete(server);
     }
     this.hasDeliveryTimes ||= scrape.told.size > 0;
     this.rows.push(together([...this._latest.values()], scrape.at));

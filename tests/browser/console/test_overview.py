@@ -88,7 +88,11 @@ async def test_charts_are_sampled_on_every_page_and_survive_a_reload(console: Co
 @pytest.mark.gen_test(timeout=60)
 async def test_rates_and_percentiles_are_computed_between_two_samples(console: Console) -> None:
     await console.open_login()
-    head = "# HELP x\nqlive_process_id 7.0\nqlive_sockets 5.0\nqlive_loop_lag_seconds 0.002\n"
+    head = (
+        '# HELP x\nqlive_process_id 7.0\nqlive_server_info{server="a"} 1.0\nqlive_workers 2.0\n'
+        'qlive_sockets 5.0\nqlive_loop_lag_seconds{worker="0"} 0.001\n'
+        'qlive_loop_lag_seconds{worker="1"} 0.002\n'
+    )
     first = head + 'qlive_requests_total{route="A",status="200"} 10\n'
     second = (
         head + 'qlive_requests_total{route="A",status="200"} 40\n'
@@ -100,5 +104,6 @@ async def test_rates_and_percentiles_are_computed_between_two_samples(console: C
     sample, total = await console.page.evaluate(SAMPLES_SCRIPT, [first, second])
     assert (sample["requests"], sample["failed"], sample["refused"]) == (5, 2, 0)
     assert (sample["sockets"], sample["lag"], sample["told"]) == (5, 2, None)
+    assert sample["workers"] == 2
     assert sample["took"] == pytest.approx(198)
     assert (total["sockets"], total["requests"], total["lag"]) == (10, 10, 9)
