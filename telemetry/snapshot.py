@@ -65,8 +65,9 @@ def rows_of(metric: Counter | Gauge | Histogram) -> dict[Key, list[float]]:
 
     Reads its private fields, for their speed; a test compares the result with its own text.
     """
-    children = metric._metrics if metric._labelnames else {(): metric}
-    return {key: _row(child) for key, child in children.items()}
+    if not metric._labelnames:
+        return {(): _row(metric)}
+    return {tuple(key): _row(child) for key, child in metric._metrics.items()}
 
 
 def _row(child: Any) -> list[float]:
@@ -79,7 +80,8 @@ def _row(child: Any) -> list[float]:
 
 
 def bounds_of(histogram: Histogram) -> Key:
-    return tuple(floatToGoString(bound) for bound in histogram._upper_bounds)
+    to_text: Callable[[float], str] = floatToGoString
+    return tuple(to_text(bound) for bound in histogram._upper_bounds)
 
 
 # ---- as bytes

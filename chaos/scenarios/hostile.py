@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
 from chaos.actors import GIVERS, GiftActor, mic_actors
+from chaos.alerts import alerts_checked, require_alerts
 from chaos.event_check import LOG_SIZE
 from chaos.flood import Attacker, Flood
 from chaos.http_client import ApiUser, from_address
@@ -34,6 +35,7 @@ limit of changes."""
 PUT_OUT_EVERY_SECONDS = 6.0
 CSS_SECONDS = 0.15
 """Latency of the simulated CSS."""
+SCRAPE_SECONDS = 5.0
 RATIO, STREAM_SECONDS, TURNOVER_SECONDS = 1.3, 2.0, 60.0
 LIMITS = LimitsSettings()
 DEFAULT_LIMITS = limits_environment(
@@ -59,7 +61,10 @@ SIZE = RunSize(
 
 async def hostile(config: RunConfig) -> RunReport:
     """`config.seconds`: the length of each phase."""
-    async with started_run(config.folder, config.size, config.seed) as run:
+    async with (
+        started_run(config.folder, config.size, config.seed) as run,
+        alerts_checked(run, SCRAPE_SECONDS) as alerts,
+    ):
         started = time.monotonic()
         attackers = [await _attacker(run, n) for n in range(ATTACKERS)]
         run.fleet.tencent.simulator.outage["live"] = CSS_SECONDS
@@ -80,7 +85,9 @@ async def hostile(config: RunConfig) -> RunReport:
             await attacker.get("qlive_room/leave_room/", live_id=attacker.live_id)
         await run.settle()
         await check_invariants(run)
-        return _report(run, without, with_, cuts, floods, time.monotonic() - started)
+        report = _report(run, without, with_, cuts, floods, time.monotonic() - started)
+        await require_alerts(report, alerts, "QLiveFlood")
+        return report
 
 
 async def _attacker(run: Run, number: int) -> ApiUser:

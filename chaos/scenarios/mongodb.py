@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
+from chaos.alerts import alerts_checked, require_alerts
 from chaos.invariants import check_invariants
 from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
@@ -17,7 +18,10 @@ QUICK, FULL = RunSize(clients=200), RunSize(clients=1_000, pause=2.0)
 
 async def mongodb(config: RunConfig) -> RunReport:
     """`config.seconds`: how long MongoDB is down."""
-    async with started_run(config.folder, config.size, config.seed) as run:
+    async with (
+        started_run(config.folder, config.size, config.seed) as run,
+        alerts_checked(run) as alerts,
+    ):
         started = time.monotonic()
         run.start_load()
         await asyncio.sleep(BEFORE_SECONDS)
@@ -43,6 +47,7 @@ async def mongodb(config: RunConfig) -> RunReport:
         report.require("rejected_while_down", 1, at_least=True)
         report.require("unanswered_while_down", 0)
         report.require("recovered_after", RECOVERY_SECONDS)
+        await require_alerts(report, alerts, "QLiveMongoDBDown")
         return report
 
 

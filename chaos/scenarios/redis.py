@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 
+from chaos.alerts import alerts_checked, require_alerts
 from chaos.fleet import Node
 from chaos.invariants import check_invariants
 from chaos.report import RunReport, delivery_metrics, make_report
@@ -22,7 +23,10 @@ QUICK, FULL = RunSize(clients=200), RunSize(clients=1_000, pause=2.0)
 
 async def redis(config: RunConfig) -> RunReport:
     """`config.seconds`: how long Redis is down."""
-    async with started_run(config.folder, config.size, config.seed) as run:
+    async with (
+        started_run(config.folder, config.size, config.seed) as run,
+        alerts_checked(run) as alerts,
+    ):
         started = time.monotonic()
         run.start_load()
         start = time.time()
@@ -50,6 +54,7 @@ async def redis(config: RunConfig) -> RunReport:
         report.require("after_ms_p99", NORMAL_MS)
         report.require("ready_after", NOTICE_SECONDS)
         report.require("silence_timeouts", 0)
+        await require_alerts(report, alerts, "QLiveRedisDown")
         return report
 
 

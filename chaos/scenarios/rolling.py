@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
+from chaos.alerts import alerts_checked, require_alerts
 from chaos.invariants import check_invariants
 from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
@@ -21,7 +22,10 @@ FULL = RunSize(clients=2_000, pause=2.0, proxied=False, settings={DRAIN: "20"})
 
 async def rolling(config: RunConfig) -> RunReport:
     """`config.seconds`: the pause between two restarts."""
-    async with started_run(config.folder, config.size, config.seed) as run:
+    async with (
+        started_run(config.folder, config.size, config.seed) as run,
+        alerts_checked(run) as alerts,
+    ):
         started = time.monotonic()
         run.start_load()
         await asyncio.sleep(WARM_UP_SECONDS)
@@ -47,6 +51,7 @@ async def rolling(config: RunConfig) -> RunReport:
         report.require("peak_ratio", PEAK_RATIO)
         report.require("slowest_stop", drain + STOP_SECONDS)
         report.require("silence_timeouts", 0)
+        await require_alerts(report, alerts, "QLiveDown")
         return report
 
 

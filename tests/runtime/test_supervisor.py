@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import tempfile
@@ -20,10 +21,12 @@ from config.settings import Settings
 from runtime import process as process_module
 from runtime.process import ServerProcess
 from runtime.supervisor import Supervisor
+from tests.support import prometheus
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.scrapes import Scraper
+from tests.support.prometheus import Prometheus
+from tests.support.scrapes import Scraper, counters
 from tests.support.server_program import EXIT_SECONDS, exit_status
 from tests.support.supervised_program import (
     NO_REDIS,
@@ -43,6 +46,9 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
 HEALTHZ = 'qlive_requests_total{method="GET",route="Healthz",status="200"}'
+NOT_HAPPENED = re.compile(
+    r"ALERTS|status=\"503\"|requests_limited|closes|callbacks_refused|operator_reads|rows_deleted"
+)
 programs_test = pytest.mark.gen_test(timeout=240)
 
 
@@ -119,8 +125,10 @@ async def test_one_scrape_answers_for_all_workers(cluster: SupervisedCluster) ->
             async with http.get(f"{cluster.address}/healthz") as answer:
                 assert answer.status == 200
     assert await scraper.settled(HEALTHZ) == before + 20
+    while (await scraper.scrape())["qlive_workers"] < 2:
+        pass  # the supervisor writes its file every second
     last = scraper.last
-    assert (last["qlive_workers"], last["qlive_workers_wanted"]) == (2, 2)
+    assert last["qlive_workers_wanted"] == 2
     lag = {series for series in last if series.startswith("qlive_loop_lag_seconds")}
     assert lag == {f'qlive_loop_lag_seconds{{worker="{n}"}}' for n in (0, 1)}
     (folder,) = cluster.metrics_folders()
@@ -198,19 +206,27 @@ async def test_workers_and_mongod_exit_when_the_supervisor_is_killed(
 
 @programs_test
 async def test_killed_worker_is_replaced_and_no_connection_is_refused(
-    cluster: SupervisedCluster,
+    cluster: SupervisedCluster, tmp_path: Path
 ) -> None:
     poller, pid = HealthPoller(cluster.address), cluster.serving_pids()[1]
     scraper = Scraper(cluster.address)
     restarts = (await scraper.scrape())["qlive_worker_restarts_total"]
-    async with poller.polling(), scraper.scraping():
+    async with (
+        prometheus.scraping(tmp_path, cluster.address) as server,
+        poller.polling(),
+        scraper.scraping(),
+    ):
         os.kill(pid, signal.SIGKILL)
         successor = await cluster.successor_pid(1, pid)
+        await until(lambda: server.query('ALERTS{alertname="QLiveWorkerRestarted"}'))
     # Requests in flight at the killed worker may fail; no connection may be refused.
     assert set(poller.outcomes) <= {"200", "ServerDisconnectedError", "ClientOSError"}
     assert poller.outcomes.total() - poller.outcomes["200"] <= 4, poller.outcomes
     assert await answering_pids(cluster.address, 2) == {cluster.serving_pids()[0], successor}
-    assert (scraper.fallen, len(scraper.pids)) == ({}, 3)
+    assert scraper.fallen == {}
+    assert pid in scraper.pids
+    while (await scraper.scrape())["qlive_worker_restarts_total"] == restarts:
+        pass  # the supervisor writes its file every second
     assert scraper.last["qlive_worker_restarts_total"] == restarts + 1
     (exited,) = cluster.log_events("worker_died")
     assert (exited["pid"], exited["exit_status"]) == (pid, -signal.SIGKILL)
@@ -256,14 +272,20 @@ async def test_restart_delay_grows_while_a_worker_fails_repeatedly(
 
 @programs_test
 async def test_sighup_renews_every_worker_and_no_request_fails(
-    cluster: SupervisedCluster,
+    cluster: SupervisedCluster, tmp_path: Path
 ) -> None:
     poller, old = HealthPoller(cluster.address), cluster.serving_pids()
     scraper = Scraper(cluster.address)
     before = await scraper.settled(HEALTHZ)
-    async with poller.polling(), scraper.scraping():
+    async with (
+        prometheus.scraping(tmp_path, cluster.address) as server,
+        poller.polling(),
+        scraper.scraping(),
+    ):
         cluster.process.send_signal(signal.SIGHUP)
         await until(lambda: cluster.log_events("workers_renewed"))
+        await check_scrapes(server, scraper.text)
+        await check_dashboard(server, scraper.text)
     assert set(poller.outcomes) == {"200"}, poller.outcomes
     new = cluster.serving_pids()
     assert not set(new) & set(old)
@@ -274,6 +296,30 @@ async def test_sighup_renews_every_worker_and_no_request_fails(
     assert len(scraper.pids) == 4
     counted = await scraper.settled(HEALTHZ) - before
     assert 0 <= counted - poller.outcomes["200"] <= POLLERS, "each request is counted once"
+
+
+async def check_scrapes(server: Prometheus, scrape: str) -> None:
+    """No scrape has failed, no counter has fallen, no alert has fired."""
+    assert await server.value('min_over_time(up{job="qlive"}[1h])') == 1
+    known = 0
+    for name in counters(scrape):
+        for row in await server.query(f"resets({name}[1h])"):
+            known += 1
+            assert row["value"][1] == "0", row
+    assert known > 200
+    assert await server.query('ALERTS{alertstate="firing"}') == []
+
+
+async def check_dashboard(server: Prometheus, scrape: str) -> None:
+    """Each query of the dashboard has a result, unless it is about what has not happened."""
+    module = runpy.run_path(str(ROOT / "deploy" / "grafana.py"))
+    assert module["dashboard"]() == json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    exported = set(re.findall(r"^# TYPE (\w+)", scrape, re.MULTILINE))
+    for query in module["queries"]():
+        named = re.findall(r"qlive_\w+?(?=_bucket|\b)", query)
+        assert set(named) <= exported, query
+        if not await server.query(query):
+            assert NOT_HAPPENED.search(query), query
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -60,7 +60,8 @@ class Scraper:
 
     @asynccontextmanager
     async def scraping(self) -> AsyncIterator[None]:
-        """While the block runs, and until each worker has answered after it."""
+        """While the block runs; each worker has answered before, and answers once more after it."""
+        await self.settled("")
         task = asyncio.create_task(self._run())
         try:
             yield

@@ -1,0 +1,262 @@
+"""Alert rules, evaluated by Debian's promtool."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+
+from runtime import jobs
+from runtime.process import ServerProcess
+from tests.support.api import BASE, ApiFixture
+from tests.support.gifts import give
+from tests.support.mic import take_seat
+from tests.support.paths import ROOT
+from tests.support.promtool import (
+    INTERVAL,
+    RULES,
+    alert_names,
+    check_rule_tests,
+    promtool,
+    rule_groups,
+    rule_test,
+    with_labels,
+)
+from tests.support.scrapes import Sample, counters, parse
+
+pytestmark = pytest.mark.programs
+
+FAULTS = {
+    "QLiveLedgerProblem",
+    "QLiveOperatorTokensRefused",
+    "QLiveOutboxOld",
+    "QLivePaymentsRefused",
+    "QLiveRatesMissing",
+    "QLiveRequestsFail",
+    "QLiveServiceDown",
+}
+LATER = datetime.now(UTC) + timedelta(hours=1)
+LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=1))
+TARGET = 'job="qlive",instance="a"'
+
+
+def dependency(name: str) -> str:
+    return f'qlive_dependency_up{{{TARGET},dependency="{name}",worker="0"}}'
+
+
+def buckets(fast: str, slow: str) -> dict[str, str]:
+    name = f"qlive_told_seconds_bucket{{{TARGET},le="
+    return {f'{name}"1"}}': fast, f'{name}"2.5"}}': slow, f'{name}"+Inf"}}': slow}
+
+
+CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
+    # a fault, when its alert fires, and what is not one; a sample every 15 s
+    "QLiveDown": ({f"up{{{TARGET}}}": "1x3 0x20"}, "3m", {f"up{{{TARGET}}}": "1 0x3 1x20"}),
+    "QLiveMongoDBDown": (
+        {dependency("mongodb"): "1x3 0x20"},
+        "3m",
+        {dependency("mongodb"): "1x3 0x3 1x20"},
+    ),
+    "QLiveRatesMissing": (
+        {dependency("rates"): "1x3 0x20"},
+        "3m",
+        {dependency("rates"): "1x3 0x2 1x20"},
+    ),
+    "QLiveLedgerProblem": (
+        {f"qlive_ledger_problems{{{TARGET}}}": "0 1"},
+        "1m",
+        {f"qlive_ledger_problems{{{TARGET}}}": "0 -1 0x20"},
+    ),
+    "QLiveLedgerUnchecked": (
+        {f"qlive_ledger_checked_at{{{TARGET}}}": "0x400"},
+        "45m",
+        {f"qlive_ledger_checked_at{{{TARGET}}}": "0+15x400"},
+    ),
+    "QLiveOrdersUnqueried": (
+        {f"qlive_oldest_unpaid_order_seconds{{{TARGET}}}": "14000+15x100"},
+        "20m",
+        {f"qlive_oldest_unpaid_order_seconds{{{TARGET}}}": "0+15x400"},
+    ),
+    "QLiveRequestsFail": (
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "_x20 1x20",
+        },
+        "8m",
+        {
+            # scrapes fail for a minute, then the unit is restarted
+            f"qlive_server_info{{{TARGET}}}": "1x20 stale _x3 1x80",
+            f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "7x20 stale _x3 7x20 stale",
+        },
+    ),
+    "QLivePaymentsRefused": (
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_callbacks_refused_total{{{TARGET},source="jsapi",reason="sign"}}': "_x20 1x20",
+        },
+        "8m",
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_callbacks_refused_total{{{TARGET},source="im",reason="sign"}}': "_x20 1x20",
+        },
+    ),
+    "QLiveRedisDown": (
+        {dependency("redis"): "1x3 0x20"},
+        "4m",
+        {dependency("redis"): "1x3 0x6 1x20"},
+    ),
+    "QLiveServiceDown": ({dependency("im"): "0x40"}, "6m", {dependency("im"): "1x3 0x18 1x20"}),
+    "QLiveOutboxOld": (
+        {f"qlive_outbox_oldest_seconds{{{TARGET}}}": "0+15x40"},
+        "9m",
+        {f"qlive_outbox_oldest_seconds{{{TARGET}}}": "0+15x20 0x20"},
+    ),
+    "QLiveEventsSlow": (
+        buckets("0+97x60", "0+100x60"),
+        "8m",
+        buckets("0+995x60", "0+1000x60"),
+    ),
+    "QLiveLoopBusy": (
+        {f'qlive_loop_lag_seconds{{{TARGET},worker="0"}}': "0.2x60"},
+        "13m",
+        {f'qlive_loop_lag_seconds{{{TARGET},worker="0"}}': "0.01x20 2 0.01x60"},
+    ),
+    "QLiveWorkerRestarted": (
+        {f"qlive_worker_restarts_total{{{TARGET}}}": "0x20 1x20"},
+        "8m",
+        {f"qlive_worker_restarts_total{{{TARGET}}}": "3x20 0x20"},
+    ),
+    "QLiveWorkerMissing": (
+        {f"qlive_workers{{{TARGET}}}": "1x20", f"qlive_workers_wanted{{{TARGET}}}": "2x20"},
+        "3m",
+        {f"qlive_workers{{{TARGET}}}": "1x7 2x40", f"qlive_workers_wanted{{{TARGET}}}": "2x40"},
+    ),
+    "QLiveFlood": (
+        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+150x40"},
+        "6m",
+        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+15x40"},
+    ),
+    "QLiveGroupsReplaced": (
+        {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 5x20"},
+        "8m",
+        {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 2x20"},
+    ),
+    "QLiveOperatorTokensRefused": (
+        {f"qlive_operator_tokens_refused_total{{{TARGET}}}": "0x20 9x20"},
+        "8m",
+        {f"qlive_operator_tokens_refused_total{{{TARGET}}}": "0x20 4x20"},
+    ),
+}
+
+
+def test_promtool_accepts_the_rules() -> None:
+    assert f"SUCCESS: {len(alert_names()) + 2} rules found" in promtool("check", "rules", RULES)
+
+
+def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> None:
+    assert CASES.keys() == set(alert_names())
+    tests = {name: rule_test(fault, at, [name]) for name, (fault, at, _) in CASES.items()}
+    less = {
+        series.replace('instance="a"', f'instance="{name}"'): values
+        for name, (_, _, harmless) in CASES.items()
+        for series, values in harmless.items()
+    }
+    check_rule_tests(tmp_path, {**tests, "less": rule_test(less, "25m", [])})
+
+
+def test_every_alert_has_a_section_in_the_operations_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sections = dict(re.findall(r"^### (QLive\w+)\n\*\*(page|ticket)\.\*\* \S", page, re.MULTILINE))
+    rules = [rule for group in rule_groups() for rule in group["rules"] if "alert" in rule]
+    assert sections == {rule["alert"]: rule["labels"]["severity"] for rule in rules}
+    for rule in rules:
+        link = f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook"] == link
+        assert rule["annotations"]["summary"]
+    rows = re.findall(r"^\| (QLive\w+) \| ", page, re.MULTILINE)
+    assert sorted(rows) == sorted(sections), "what fires each of them"
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_quiet_evening_fires_no_alert(api: ApiFixture, tmp_path: Path) -> None:
+    scrapes = []
+    for number in range(2):
+        await quiet_live(api, number)
+        scrapes.append((await api.request("GET", "/metrics")).text)
+    series = dict(continued(*map(parse, scrapes), counters(scrapes[1])))
+    # Two samples tell how busy the machine of the test was just then.
+    series = {name: row for name, row in series.items() if "qlive_loop_lag" not in name}
+    assert sum("qlive_requests_total" in name for name in series) > 8
+    check_rule_tests(tmp_path, {"quiet": rule_test(series, "2h", [])})
+
+
+async def quiet_live(api: ApiFixture, number: int) -> None:
+    """A live with a seated guest who gives a gift."""
+    host = await api.host(f"host{number}")
+    guest = await api.guest(f"guest{number}", 1, host.live_id, gold=100)
+    socket = await host.connect()
+    await socket.next("snapshot")
+    await take_seat(guest)
+    (await give(guest, host.id)).ok()
+    while (await socket.next())["type"] != "gift":
+        pass
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_real_faults_fire_their_alerts(
+    api: ApiFixture,
+    server: ServerProcess,
+    db: Database[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is caused once; one scrape from before it, then one from after it for half an hour."""
+    anna = await api.user("anna", 2)
+    await measure(server)
+    before = parse((await api.request("GET", "/metrics")).text)
+    for _ in range(7):
+        await api.request("GET", "/ops/api/rooms", headers={"Authorization": "Bearer wrong"})
+    await api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
+    await api.outage("pay", status=500)
+    assert (await anna.post("qlive_pay/", block_id=1)).status == 503
+    db.configs.delete_many({"key": "EXCHANGE_RATE"})
+    monkeypatch.setattr("services.catalogue.TTL_SECONDS", 0)
+    db.errands.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
+    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": 5}})
+    await server.context.services.ledger_audit.check()
+    db.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
+    assert (await anna.get("get_configs/")).status == 500
+    await measure(server)
+    after = parse((await api.request("GET", "/metrics")).text)
+    check_rule_tests(tmp_path, {"faults": rule_test(dict(jumps(before, after)), "25m", FAULTS)})
+
+
+async def measure(server: ServerProcess) -> None:
+    """What the jobs do every few seconds."""
+    await jobs._watch_dependencies(server.context)
+    await jobs._measure_outbox(server.context)
+
+
+def jumps(before: Sample, after: Sample) -> Iterator[tuple[str, str]]:
+    """The values before for five minutes, then those after."""
+    yield f"up{{{TARGET}}}", "1x140"
+    for name, value in after.items():
+        if name != "qlive_ledger_checked_at":  # promtool's time begins at 0
+            first = before.get(name, "_")
+            yield with_labels(name, job="qlive", instance="a"), f"{first}x20 {value}x120"
+
+
+def continued(first: Sample, second: Sample, rising: set[str]) -> Iterator[tuple[str, str]]:
+    """Both scrapes, then two hours in which counters rise every 15 s as between them."""
+    yield f"up{{{TARGET}}}", "1x480"
+    for name, value in second.items():
+        start = first.get(name, value)
+        step = value - start if name.partition("{")[0] in rising else 0
+        if name == "qlive_ledger_checked_at":  # promtool's time begins at 0
+            start, step = 0, INTERVAL
+        yield with_labels(name, job="qlive", instance="a"), f"{start:.9f}+{step:.9f}x480"
