@@ -1,6 +1,8 @@
 """Alert rules, evaluated by Debian's promtool."""
 
+import asyncio
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,8 +33,12 @@ from tests.support.scrapes import Sample, counters, parse
 pytestmark = pytest.mark.programs
 
 FAULTS = {
+    "QLiveGroupsReplaced",
     "QLiveLedgerProblem",
+    "QLiveLedgerUnchecked",
+    "QLiveLoopBusy",
     "QLiveOperatorTokensRefused",
+    "QLiveOrdersUnqueried",
     "QLiveOutboxOld",
     "QLivePaymentsRefused",
     "QLiveRatesMissing",
@@ -40,7 +46,8 @@ FAULTS = {
     "QLiveServiceDown",
 }
 LATER = datetime.now(UTC) + timedelta(hours=1)
-LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=1))
+LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=5))
+Document = dict[str, Any]
 TARGET = 'job="qlive",instance="a"'
 
 
@@ -207,48 +214,84 @@ async def quiet_live(api: ApiFixture, number: int) -> None:
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
 
 
+class Faults:
+    """A server, and what goes wrong in it."""
+
+    def __init__(self, api: ApiFixture, server: ServerProcess, db: Database[Document]) -> None:
+        self.api, self.db, self.context = api, db, server.context
+
+    async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
+        """After what the jobs do every few seconds, the last one with the event loop blocked."""
+        await jobs._watch_dependencies(self.context)
+        await jobs._measure_outbox(self.context)
+        asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
+        await jobs._measure_lag(self.context)
+        return parse(self.context.metrics.text().decode())  # before the jobs measure again
+
+    async def refuse(self) -> None:
+        """Wrong tokens, and a forged payment notification."""
+        for _ in range(7):
+            await self.api.request("GET", "/ops/api/rooms", headers={"Authorization": "Bearer x"})
+        await self.api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
+
+    async def lose_tencent(self) -> None:
+        """WeChat Pay is down with an old order, a call waits, IM has dissolved groups."""
+        anna = await self.api.user("anna", 2)
+        (await anna.post("qlive_pay/", block_id=1)).ok()
+        self.db.orders.update_many({}, {"$set": {"created_at": LONG_AGO.generation_time}})
+        await self.api.outage("pay", status=500)
+        assert (await anna.post("qlive_pay/", block_id=1)).status == 503
+        self.db.errands.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
+        live_id = (await self.api.host()).live_id
+        for _ in range(4):
+            room = await self.context.keeper.load(live_id)
+            await self.context.services.groups.replace(live_id, room.group_id)
+
+    async def spoil_data(self) -> None:
+        """A rate is missing, a balance was changed by hand, a user is incomplete."""
+        bert = await self.api.user("bert", 1)
+        self.db.configs.delete_many({"key": "EXCHANGE_RATE"})
+        self.db.users.update_one({"_id": bert.id}, {"$inc": {"gold": 5}})
+        await self.context.services.ledger_audit.run_if_due()
+        await self.context.services.ledger_audit.check()
+        self.db.users.update_one({"_id": bert.id}, {"$unset": {"create_time": 1}})
+        assert (await bert.get("get_configs/")).status == 500
+
+    async def fail_ledger_check(self) -> None:
+        audit = self.context.services.ledger_audit
+        audit.reconciler = None  # type: ignore[assignment]
+        with pytest.raises(AttributeError):
+            await audit._check_and_rest()
+        await audit.run_if_due()
+
+
 @pytest.mark.gen_test(timeout=60)
 async def test_real_faults_fire_their_alerts(
     api: ApiFixture,
     server: ServerProcess,
-    db: Database[dict[str, Any]],
+    db: Database[Document],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each is caused once; one scrape from before it, then one from after it for half an hour."""
-    anna = await api.user("anna", 2)
-    await measure(server)
-    before = parse((await api.request("GET", "/metrics")).text)
-    for _ in range(7):
-        await api.request("GET", "/ops/api/rooms", headers={"Authorization": "Bearer wrong"})
-    await api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
-    await api.outage("pay", status=500)
-    assert (await anna.post("qlive_pay/", block_id=1)).status == 503
-    db.configs.delete_many({"key": "EXCHANGE_RATE"})
     monkeypatch.setattr("services.catalogue.TTL_SECONDS", 0)
-    db.errands.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
-    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": 5}})
-    await server.context.services.ledger_audit.check()
-    db.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
-    assert (await anna.get("get_configs/")).status == 500
-    await measure(server)
-    after = parse((await api.request("GET", "/metrics")).text)
-    check_rule_tests(tmp_path, {"faults": rule_test(dict(jumps(before, after)), "25m", FAULTS)})
+    faults = Faults(api, server, db)
+    scrapes = [await faults.scrape()]
+    await faults.refuse()
+    await faults.lose_tencent()
+    await faults.spoil_data()
+    scrapes.append(await faults.scrape(blocked_seconds=0.3))
+    await faults.fail_ledger_check()
+    scrapes.append(await faults.scrape())
+    check_rule_tests(tmp_path, {"faults": rule_test(dict(held(scrapes)), "40m", FAULTS)})
 
 
-async def measure(server: ServerProcess) -> None:
-    """What the jobs do every few seconds."""
-    await jobs._watch_dependencies(server.context)
-    await jobs._measure_outbox(server.context)
-
-
-def jumps(before: Sample, after: Sample) -> Iterator[tuple[str, str]]:
-    """The values before for five minutes, then those after."""
-    yield f"up{{{TARGET}}}", "1x140"
-    for name, value in after.items():
+def held(scrapes: list[Sample]) -> Iterator[tuple[str, str]]:
+    """The values of each scrape for a quarter of an hour."""
+    yield f"up{{{TARGET}}}", "1x180"
+    for name in scrapes[-1]:
         if name != "qlive_ledger_checked_at":  # promtool's time begins at 0
-            first = before.get(name, "_")
-            yield with_labels(name, job="qlive", instance="a"), f"{first}x20 {value}x120"
+            values = " ".join(f"{scrape.get(name, '_')}x59" for scrape in scrapes)
+            yield with_labels(name, job="qlive", instance="a"), values
 
 
 def continued(first: Sample, second: Sample, rising: set[str]) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,7 @@ from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
+from tests.support.promtool import check_rule_tests, rule_test
 from tests.support.scrapes import Scraper, counters
 from tests.support.server_program import EXIT_SECONDS, exit_status
 from tests.support.supervised_program import (
@@ -249,7 +250,7 @@ async def test_requests_queued_at_a_killed_worker_are_answered_by_its_successor(
 
 @programs_test
 async def test_restart_delay_grows_while_a_worker_fails_repeatedly(
-    supervised: SupervisedProgram,
+    supervised: SupervisedProgram, tmp_path: Path
 ) -> None:
     async with supervised.serving() as (process, address):
         valid = supervised.settings_file.read_text()
@@ -261,6 +262,13 @@ async def test_restart_delay_grows_while_a_worker_fails_repeatedly(
         ]
         assert delays == [0, 0.5, 1, 2]
         assert supervised.log_events("worker_ready_failed")[0]["exit_status"] == 2
+        scraper = Scraper(address)
+        while (await scraper.scrape())["qlive_workers"] == 2:
+            pass  # the supervisor writes its file every second
+        shown = {
+            name: f"{scraper.last[name]}x20" for name in ("qlive_workers", "qlive_workers_wanted")
+        }
+        check_rule_tests(tmp_path, {"missing": rule_test(shown, "4m", ["QLiveWorkerMissing"])})
         supervised.settings_file.write_text(valid)
         assert len(await answering_pids(address, 2)) == 2
         process.terminate()

@@ -1,0 +1,54 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chaos.alerts import AlertCheck, alerts_checked, fired_by, require_alerts
+from chaos.report import RunReport
+from tests.support.waiting import until
+
+UP = 'up{job="qlive",instance="0"}'
+
+
+def check_of(*ports: int) -> AlertCheck:
+    fleet: Any = SimpleNamespace(nodes=[SimpleNamespace(server_port=port) for port in ports])
+    return AlertCheck(fleet)
+
+
+@pytest.mark.programs
+@pytest.mark.gen_test(timeout=20)
+async def test_alerts_that_fired_are_found_whichever_others_did() -> None:
+    other = 'qlive_ledger_problems{job="qlive",instance="0"}'
+    assert await fired_by({UP: "0x10", other: "2x10"}, 150) == {"QLiveDown", "QLiveLedgerProblem"}
+    assert await fired_by({UP: "1x10", other: "0x10"}, 150) == set()
+
+
+@pytest.mark.programs
+@pytest.mark.gen_test(timeout=20)
+async def test_unreadable_series_are_no_silence() -> None:
+    with pytest.raises(RuntimeError, match="parse"):
+        await fired_by({UP + "{": "0x10"}, 150)
+
+
+def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
+    check = check_of(1, 2)
+    lag = {'qlive_loop_lag_seconds{worker="0"}': "0.5"}
+    check._scrapes = [[lag, {}], [None, {}], [None, {}], [lag, {}]]
+    assert check._series() == {
+        'qlive_loop_lag_seconds{job="qlive",instance="0",worker="0"}': "0.5 stale _ 0.5",
+        UP: "1 0 0 1",
+        'up{job="qlive",instance="1"}': "1 1 1 1",
+    }
+
+
+@pytest.mark.programs
+@pytest.mark.gen_test(timeout=20)
+async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
+    run: Any = SimpleNamespace(fleet=check_of(1)._fleet)  # nothing listens there
+    async with alerts_checked(run, 0.01) as check:
+        await until(lambda: len(check._scrapes) > 6)
+    report = RunReport("scenario", 1, "", 1.0)
+    await require_alerts(report, check, "QLiveDown")
+    assert (report.passed, report.metrics["alerts"]) == (True, ["QLiveDown"])
+    await require_alerts(report, check, "QLiveDown", "QLiveRedisDown")
+    assert not report.passed
