@@ -117,7 +117,8 @@ class ServerProcess:
         await self._last_tasks.stop()
         await _release_members(context)
         await container.close(context)
-        context.metrics.save()
+        with suppress(OSError):  # no space, for example: the last second is not counted
+            context.metrics.save()
         if self._mongod and self._mongod_watch:
             self._mongod_watch.cancel()
             await self._mongod.stop()
