@@ -59,11 +59,6 @@ def check_rule_tests(folder: Path, tests: Mapping[str, dict[str, Any]]) -> None:
     promtool("test", "rules", file)
 
 
-def values_of(samples: Iterable[float | None]) -> str:
-    """Samples in the notation of promtool; None for a scrape that failed."""
-    return " ".join("_" if value is None else repr(value) for value in samples)
-
-
 def with_labels(series: str, **labels: str) -> str:
     """The series with more labels."""
     name, found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", series, re.DOTALL).groups()  # type: ignore[union-attr]
