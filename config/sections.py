@@ -231,6 +231,11 @@ class OpsSettings(SettingsSection):
     token: Secret = ""
 
 
+class TracesSettings(SettingsSection):
+    endpoint: Url = ""
+    sample: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
 class LoggingSettings(SettingsSection):
     level: Literal["debug", "info", "warning", "error"] = "info"
     as_json: bool = Field(default=False, alias="json")  # pydantic models have a method `json`

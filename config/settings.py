@@ -24,6 +24,7 @@ from config.sections import (
     RedisSettings,
     RetentionSettings,
     ServerSettings,
+    TracesSettings,
     WechatSettings,
 )
 
@@ -83,6 +84,7 @@ class Settings(BaseModel):
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
     logging: LoggingSettings = LoggingSettings()
+    traces: TracesSettings = TracesSettings()
 
     def problems(self) -> list[str]:
         """Combinations that cannot work, as "name: why"."""

@@ -8,7 +8,7 @@ them caches: every answer was read after it was asked for.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
 from core.errors import TryAgain
@@ -73,6 +73,8 @@ class BatchLoader(Generic[T]):
         self._when_cancelled = when_cancelled
         self._requested: dict[Hashable, list[asyncio.Future[T | None]]] = {}
         self._loading: set[asyncio.Task[None]] = set()
+        self._context = Context()
+        """Of the first request for the next query, to which log lines and spans belong."""
 
     def get(self, key: Hashable) -> "asyncio.Future[T | None]":
         """The value for `key`, or None. Others may receive the same object: do not change it.
@@ -82,6 +84,7 @@ class BatchLoader(Generic[T]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T | None] = loop.create_future()
         if not self._requested:
+            self._context = copy_context()
             loop.call_soon(self._start)
         self._requested.setdefault(key, []).append(answer)
         return answer
@@ -90,7 +93,9 @@ class BatchLoader(Generic[T]):
         if not self._requested or len(self._loading) >= CONCURRENT_LOADS:
             return
         requested, self._requested = self._requested, {}
-        task = asyncio.get_running_loop().create_task(self._answer(requested))
+        task = asyncio.get_running_loop().create_task(
+            self._answer(requested), context=self._context
+        )
         self._loading.add(task)
         task.add_done_callback(self._finish)
 

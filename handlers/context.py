@@ -1,9 +1,10 @@
 """Dependencies of the handlers: the groups built by the container, and the settings."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.limits import ConcurrencyLimit, Rate, RefusalDelay, TokenBuckets
@@ -15,6 +16,12 @@ from storage.database import Database
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
+
+if TYPE_CHECKING:
+    from tornado.httputil import HTTPServerRequest
+
+    from handlers.traced_call import TracedCall
+    from telemetry.traces import Traces
 
 CONCURRENT_JOINS = 64
 """Sockets that join at the same time. A thousand phones that reconnect together would otherwise
@@ -60,6 +67,9 @@ class Context:
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""
+    traces: "Traces | None" = None
+    """None when traces are off, as is `start_call`, which begins the span of a request."""
+    start_call: "Callable[[HTTPServerRequest], TracedCall] | None" = None
     handshake_limit: TokenBuckets = field(init=False)
     """By address; phones share addresses, so it keeps out floods and nothing finer."""
     join_limit: ConcurrencyLimit = field(init=False)

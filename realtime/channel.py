@@ -144,7 +144,10 @@ class Channel:
     def _deliver(self, message: EventPublished) -> None:
         self.last_seq = message.seq
         self._recent.append((message.seq, message.frame))
-        self._fanout.send(message.frame, message.seq, message.saved_at)
+        span = None
+        if message.traceparent and self._config.start_span:
+            span = self._config.start_span(message, len(self.sockets))
+        self._fanout.send(message.frame, message.seq, message.saved_at, span)
         if message.last:
             self.ended = True
             self.close_all(CloseCode.ENDED)

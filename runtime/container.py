@@ -10,8 +10,8 @@ from realtime.fanout import FanoutConfig
 from realtime.hub import Hub
 from realtime.realtime import PresenceConfig, Realtime
 from realtime.redis_bus import RedisBus
-from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
+from runtime.tracing_hooks import TracingHooks
 from services.group_repairs import GroupRepairs
 from services.im_relay import ImRelay
 from services.relayed_rooms import relayed_rooms
@@ -23,6 +23,7 @@ from storage.command_latency import CommandLatency
 from storage.database import Database
 from storage.stores import Stores
 from telemetry.metrics import Metrics
+from telemetry.outgoing import OutgoingSpan
 from tencent.clients import (
     ImConfig,
     JsapiConfig,
@@ -46,7 +47,9 @@ def build(
     """
     process_id = secrets.token_hex(8)
     metrics, locks = metrics or Metrics(), NamedLocks()
-    database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
+    tracing = _tracing(settings, process_id)
+    listeners = [CommandLatency(metrics.observe_mongo), *tracing.listeners]
+    database = Database(uri, settings.mongodb.database, listeners, tracing.joint_span)
     presence, payment = _presence(settings, process_id), _payment(settings)
     stores = Stores(
         database,
@@ -55,13 +58,14 @@ def build(
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )
-    tencent = _tencent(settings, address, simulator_url)
+    tencent = _tencent(settings, address, simulator_url, tracing.outgoing)
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
-    hub = Hub(stores.rooms, room_access.load_room, bus, _fanout(settings, metrics))
+    fanout = _fanout(settings, metrics, tracing)
+    hub = Hub(stores.rooms, room_access.load_room, bus, fanout, tracing.traceparent)
     group_repairs = GroupRepairs(stores.outbox)
     im_relay = _im_relay(settings, stores, tencent, group_repairs)
-    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay))
+    keeper = tracing.keeper(stores.rooms, RoomListeners(hub, im_relay))
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
         stores,
@@ -77,7 +81,17 @@ def build(
         retention=_retention(settings),
     )
     return Context(
-        settings, metrics, database, stores, tencent, realtime, keeper, services, process_id
+        settings,
+        metrics,
+        database,
+        stores,
+        tencent,
+        realtime,
+        keeper,
+        services,
+        process_id,
+        tracing.traces,
+        tracing.start_call,
     )
 
 
@@ -85,6 +99,16 @@ async def close(context: Context) -> None:
     await context.realtime.bus.close()
     context.tencent.close()
     await context.database.close()
+    if context.traces:
+        await context.traces.close()
+
+
+def _tracing(settings: Settings, process_id: str) -> TracingHooks:
+    if not settings.traces.endpoint:
+        return TracingHooks()
+    from runtime.tracing import hooks  # noqa: PLC0415 - loads OpenTelemetry
+
+    return hooks(settings.traces.endpoint, settings.traces.sample, process_id)
 
 
 def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus:
@@ -105,9 +129,14 @@ def _presence(settings: Settings, process_id: str) -> PresenceConfig:
     return PresenceConfig(process_id, presence.lease_seconds, silent_ms, grace)
 
 
-def _fanout(settings: Settings, metrics: Metrics) -> FanoutConfig:
+def _fanout(settings: Settings, metrics: Metrics, tracing: TracingHooks) -> FanoutConfig:
     gather_seconds = settings.realtime.gather_ms / 1000
-    return FanoutConfig(settings.limits.slice, gather_seconds, metrics.delivery_seconds.observe)
+    return FanoutConfig(
+        settings.limits.slice,
+        gather_seconds,
+        metrics.delivery_seconds.observe,
+        tracing.start_fanout,
+    )
 
 
 def _payment(settings: Settings) -> PaymentConfig:
@@ -129,7 +158,9 @@ def _im_relay(
     return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs)
 
 
-def _tencent(settings: Settings, address: str, simulator_url: str) -> TencentClients:
+def _tencent(
+    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan
+) -> TencentClients:
     apps = {name: app.secret for name, app in settings.wechat.apps.items()}
     im, pay = settings.im, settings.pay
     return TencentClients(
@@ -138,6 +169,7 @@ def _tencent(settings: Settings, address: str, simulator_url: str) -> TencentCli
         _live(settings, simulator_url),
         _jsapi(settings, address, simulator_url),
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
+        span,
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from contextvars import Context, copy_context
+from typing import NamedTuple
 
 from bson.errors import BSONError
 from pymongo.errors import OperationFailure
@@ -18,6 +20,14 @@ STALLED_SECONDS = 0.1
 waits for a document that a transaction has locked; the other rooms must not."""
 
 
+class Waiting(NamedTuple):
+    """A batch to be committed, and the context of the change: its span."""
+
+    batch: WriteBatch
+    committed: asyncio.Future[None]
+    context: Context
+
+
 class GroupCommit:
     """Commits write batches, each atomically, with few commands.
 
@@ -30,7 +40,7 @@ class GroupCommit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: deque[tuple[WriteBatch, asyncio.Future[None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaited: asyncio.Task[None] | None = None
         """The commit that the next one waits for."""
@@ -38,7 +48,7 @@ class GroupCommit:
     async def commit(self, batch: WriteBatch) -> None:
         """Returns once the batch is majority-committed. Raises WriteConflict."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((batch, committed))
+        self._waiting.append(Waiting(batch, committed, copy_context()))
         self._start()
         await committed
 
@@ -46,12 +56,12 @@ class GroupCommit:
         if not self._waiting or self._awaited:
             return
         group = [self._waiting.popleft()]
-        size = len(group[0][0])
+        size = len(group[0].batch)
         while self._waiting and size < MAX_WRITES:
-            size += len(self._waiting[0][0])
+            size += len(self._waiting[0].batch)
             group.append(self._waiting.popleft())
         loop = asyncio.get_running_loop()
-        self._awaited = task = loop.create_task(self._commit_group(group))
+        self._awaited = task = loop.create_task(self._commit_group(group), context=group[0].context)
         self._tasks.add(task)
         stalled = loop.call_later(STALLED_SECONDS, self._start_next, task)
 
@@ -67,10 +77,11 @@ class GroupCommit:
             self._awaited = None
             self._start()
 
-    async def _commit_group(self, group: list[tuple[WriteBatch, asyncio.Future[None]]]) -> None:
+    async def _commit_group(self, group: list[Waiting]) -> None:
         error: Exception | None = StorageUnavailable()
         try:
-            await self._commit_together([batch for batch, _ in group])
+            with self._database.joint_span("transaction", [it.context for it in group]):
+                await self._commit_together([it.batch for it in group])
             error = None
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
@@ -98,8 +109,8 @@ def _may_be_repeated(error: Exception) -> bool:
     return isinstance(error, WriteConflict | BSONError)
 
 
-def _answer(group: list[tuple[WriteBatch, asyncio.Future[None]]], error: Exception | None) -> None:
-    for _, committed in group:
+def _answer(group: list[Waiting], error: Exception | None) -> None:
+    for _, committed, _ in group:
         if committed.done():
             continue
         if error is None:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import structlog
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
+from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")
@@ -52,8 +53,13 @@ class ServiceClient:
         service: str = "",
         timeout: float = 5.0,
         pause: float = 0.2,
+        span: OutgoingSpan = untraced,
     ) -> None:
-        """`timeout` of each attempt and `pause` before the retry, in seconds."""
+        """`timeout` of each attempt and `pause` before the retry, in seconds.
+
+        `span` is opened around each request.
+        """
+        self._span = span
         self.name = name
         self.service = service or name
         self.state: State = "unknown"
@@ -111,24 +117,35 @@ class ServiceClient:
         *,
         safe_to_repeat: bool,
     ) -> ServiceResponse:
-        request = HTTPRequest(
+        with self._span(f"tencent.{self.name}") as trace:
+            request = self._http_request(method, path, query, body, {**headers, **trace})
+            response = await self._attempt(request, path)
+            if response is None and safe_to_repeat:
+                jitter = random.uniform(0.5, 1.5)
+                await asyncio.sleep(self._pause * jitter)
+                response = await self._attempt(request, path)
+            if response is None:
+                raise ServiceUnavailable(self.service)
+            return response
+
+    def _http_request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> HTTPRequest:
+        return HTTPRequest(
             self._base_url + path + ("?" + urlencode(query) if query else ""),
             method=method,
             body=body,
-            headers=dict(headers),
+            headers=headers,
             connect_timeout=self._timeout,
             request_timeout=self._timeout,
             follow_redirects=False,
             user_agent="qlive",
         )
-        response = await self._attempt(request, path)
-        if response is None and safe_to_repeat:
-            jitter = random.uniform(0.5, 1.5)
-            await asyncio.sleep(self._pause * jitter)
-            response = await self._attempt(request, path)
-        if response is None:
-            raise ServiceUnavailable(self.service)
-        return response
 
     async def _attempt(self, request: HTTPRequest, path: str) -> ServiceResponse | None:
         if self._in_flight >= MAX_CLIENTS + MAX_QUEUED:

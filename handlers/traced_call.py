@@ -1,0 +1,42 @@
+"""The span of one HTTP request."""
+
+import structlog
+from opentelemetry.context import attach
+from opentelemetry.trace import Status, StatusCode, format_trace_id, set_span_in_context
+from tornado.httputil import HTTPServerRequest
+
+from handlers.remote import client_request_id
+from telemetry.traces import Traces
+
+
+class TracedCall:
+    """Imported only when traces are on."""
+
+    def __init__(self, traces: Traces, request: HTTPServerRequest) -> None:
+        self._span = traces.start_call(request.headers, client_request_id(request))
+        self._request = request
+        self.trace_id = format_trace_id(self._span.get_span_context().trace_id)
+
+    def begin(self, label: str, request_id: str) -> None:
+        """Make it the current span of this task, which ends with the request."""
+        attach(set_span_in_context(self._span))
+        if self.trace_id != request_id:
+            structlog.contextvars.bind_contextvars(trace_id=self.trace_id)
+        if not self._span.is_recording():
+            return
+        self._span.update_name(label)
+        self._span.set_attributes(
+            {
+                "http.request.method": self._request.method or "",
+                "http.route": label,
+                "url.path": self._request.path,
+                "qlive.request_id": request_id,
+            }
+        )
+
+    def end(self, status: int) -> None:
+        if self._span.is_recording():
+            self._span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
