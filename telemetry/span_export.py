@@ -39,6 +39,9 @@ class RequestIds(RandomIdGenerator):
         finally:
             self._wanted = ""
 
+    def is_trace_id_random(self) -> bool:
+        return False
+
     def generate_trace_id(self) -> int:
         return int(self._wanted, 16) if self._wanted else super().generate_trace_id()
 

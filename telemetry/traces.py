@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from core.errors import QLiveError
 from telemetry.span_export import RandomShare, RequestIds, collector_exporter
 
 Values = Mapping[str, str | int | float | bool]
@@ -52,13 +53,14 @@ class Traces:
             shutdown_on_exit=False,
             id_generator=self._ids,
         )
-        processor = BatchSpanProcessor(
-            exporter,
-            max_queue_size=QUEUE_SPANS,
-            schedule_delay_millis=BATCH_MS,
-            max_export_batch_size=BATCH_SPANS,
+        self._provider.add_span_processor(
+            BatchSpanProcessor(
+                exporter,
+                max_queue_size=QUEUE_SPANS,
+                schedule_delay_millis=BATCH_MS,
+                max_export_batch_size=BATCH_SPANS,
+            )
         )
-        self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("qlive")
 
     def start_call(self, headers: Mapping[str, str], request_id: str) -> Span:
@@ -146,6 +148,9 @@ class Traces:
         token = attach(set_span_in_context(span))
         try:
             yield span
+        except QLiveError as refusal:
+            span.set_attribute("qlive.error", refusal.code)
+            raise
         except Exception as error:
             # Its type only: the text may have ids or data of users.
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))

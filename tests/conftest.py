@@ -39,6 +39,7 @@ RETRY_SECONDS = 60.0
 PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 
 pytest_plugins = [
+    "tests.support.collector",
     "tests.support.database",
     "tests.support.presence",
     "tests.support.redis_server",

@@ -1,0 +1,96 @@
+"""Spans of changes that the keeper decides together."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from rooms.errors import NotAMember
+from rooms.room import Room
+from services.traced_rooms import TracedKeeper
+from telemetry.traces import Traces
+from tests.support.keeper import KeeperFixture
+from tests.support.room_builders import ANNA, BERT, CARL, NOW, STRANGER
+
+async_test = pytest.mark.gen_test(timeout=30)
+
+
+class TracedFixture(KeeperFixture):
+    """A KeeperFixture whose keeper is traced, and that collects the spans."""
+
+    def __init__(self, *viewers: Any) -> None:
+        super().__init__(*viewers)
+        self._exporter = InMemorySpanExporter()
+        self.traces = Traces(self._exporter, 1, "p")
+        self.keeper = TracedKeeper(self.store, self.listener, self.traces)
+
+    async def apply(self, person: Any) -> None:
+        """A request of its own, in a trace of its own."""
+
+        def rule(room: Room) -> None:
+            room.apply(person, NOW, 600)
+
+        with self.traces.outgoing(person.nickname):
+            await self.keeper.change(1, rule, person.user_id)
+
+    async def spans(self) -> dict[str, list[ReadableSpan]]:
+        await self.traces.close()
+        by_name: dict[str, list[ReadableSpan]] = {}
+        for span in self._exporter.get_finished_spans():
+            by_name.setdefault(span.name, []).append(span)
+        return by_name
+
+
+def trace_of(span: ReadableSpan) -> int:
+    return span.context.trace_id
+
+
+@async_test
+async def test_a_commit_of_several_requests_is_linked_with_each_of_them() -> None:
+    fixture = TracedFixture(ANNA, BERT, CARL)
+    await asyncio.gather(*(fixture.apply(person) for person in (ANNA, BERT, CARL)))
+    spans = await fixture.spans()
+    anna, bert, carl = (spans[name][0] for name in ("anna", "bert", "carl"))
+    alone, together = spans["room.commit"]  # the first found the room idle
+    assert (trace_of(alone), len(alone.links)) == (trace_of(anna), 0)
+    changes = {trace_of(it): it for it in spans["keeper.change"]}
+    assert trace_of(together) == trace_of(bert)
+    assert [it.context for it in together.links] == [changes[trace_of(carl)].context]
+    assert [it.context for it in changes[trace_of(carl)].links] == [together.context]
+    published = [(trace_of(it), it.attributes["qlive.seq"]) for it in spans["event.publish"]]
+    assert published == [(trace_of(it), seq) for seq, it in enumerate((anna, bert, carl), 1)]
+
+
+@async_test
+async def test_a_refused_change_has_no_part_in_the_commit_of_the_others() -> None:
+    fixture = TracedFixture(ANNA, CARL)
+    outcomes = await asyncio.gather(
+        *(fixture.apply(person) for person in (ANNA, STRANGER, CARL)), return_exceptions=True
+    )
+    assert [type(it) for it in outcomes] == [type(None), NotAMember, type(None)]
+    spans = await fixture.spans()
+    last = spans["room.commit"][-1]
+    assert (trace_of(last), last.links) == (trace_of(spans["carl"][0]), ())
+
+
+@async_test
+async def test_a_repeated_change_is_published_once_in_its_trace() -> None:
+    fixture = TracedFixture(BERT)
+    fixture.store.conflicts = 1
+    await fixture.apply(BERT)
+    spans = await fixture.spans()
+    assert len(spans["room.commit"]) == 2
+    [published] = spans["event.publish"]
+    assert trace_of(published) == trace_of(spans["bert"][0])
+
+
+@async_test
+async def test_events_of_nobody_and_changes_outside_a_trace_have_no_spans() -> None:
+    fixture = TracedFixture(BERT)
+    await fixture.keeper.change(1, lambda room: room.apply(BERT, NOW - 700_000, 600), BERT.user_id)
+    fixture.take_calls()
+    await fixture.keeper.change(1, lambda _room: None)  # the application has expired
+    assert ("publish", 1, (2, "micro_refuse")) in fixture.take_calls()
+    assert await fixture.spans() == {}
