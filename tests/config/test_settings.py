@@ -394,7 +394,12 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     assert len(first.pay.apiv3_key) == 32
     empty = {name for name, value in leaves(first).items() if value in ("", 0)}
     base_urls = {"wechat.api_base", "im.api_base", "live.api_base", "pay.api_base"}
-    assert empty == base_urls | {"server.public_url", "mongodb.uri", "redis.url"} | {
+    assert empty == base_urls | {
+        "server.public_url",
+        "mongodb.uri",
+        "redis.url",
+        "traces.endpoint",
+    } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
         "server.allow_remote_development",
     }

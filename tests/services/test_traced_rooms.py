@@ -53,12 +53,12 @@ async def test_a_commit_of_several_requests_is_linked_with_each_of_them() -> Non
     await asyncio.gather(*(fixture.apply(person) for person in (ANNA, BERT, CARL)))
     spans = await fixture.spans()
     anna, bert, carl = (spans[name][0] for name in ("anna", "bert", "carl"))
-    alone, together = spans["room.commit"]  # the first found the room idle
-    assert (trace_of(alone), len(alone.links)) == (trace_of(anna), 0)
+    [commit] = spans["room.commit"]
     changes = {trace_of(it): it for it in spans["keeper.change"]}
-    assert trace_of(together) == trace_of(bert)
-    assert [it.context for it in together.links] == [changes[trace_of(carl)].context]
-    assert [it.context for it in changes[trace_of(carl)].links] == [together.context]
+    first, *others = (changes[trace_of(it)] for it in (anna, bert, carl))
+    assert commit.parent == first.context
+    assert [it.context for it in commit.links] == [it.context for it in others]
+    assert [[link.context for link in it.links] for it in others] == [[commit.context]] * 2
     published = [(trace_of(it), it.attributes["qlive.seq"]) for it in spans["event.publish"]]
     assert published == [(trace_of(it), seq) for seq, it in enumerate((anna, bert, carl), 1)]
 
@@ -71,8 +71,9 @@ async def test_a_refused_change_has_no_part_in_the_commit_of_the_others() -> Non
     )
     assert [type(it) for it in outcomes] == [type(None), NotAMember, type(None)]
     spans = await fixture.spans()
-    last = spans["room.commit"][-1]
-    assert (trace_of(last), last.links) == (trace_of(spans["carl"][0]), ())
+    [commit] = spans["room.commit"]
+    assert trace_of(commit) == trace_of(spans["anna"][0])
+    assert [it.context.trace_id for it in commit.links] == [trace_of(spans["carl"][0])]
 
 
 @async_test
