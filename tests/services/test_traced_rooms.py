@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from rooms.errors import NotAMember
+from rooms.errors import NotInRoom
 from rooms.room import Room
 from services.traced_rooms import TracedKeeper
 from telemetry.traces import Traces
@@ -69,7 +69,7 @@ async def test_a_refused_change_has_no_part_in_the_commit_of_the_others() -> Non
     outcomes = await asyncio.gather(
         *(fixture.apply(person) for person in (ANNA, STRANGER, CARL)), return_exceptions=True
     )
-    assert [type(it) for it in outcomes] == [type(None), NotAMember, type(None)]
+    assert [type(it) for it in outcomes] == [type(None), NotInRoom, type(None)]
     spans = await fixture.spans()
     [commit] = spans["room.commit"]
     assert trace_of(commit) == trace_of(spans["anna"][0])
