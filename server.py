@@ -19,7 +19,7 @@ import uvloop
 from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
-from runtime import gc_tuning, worker
+from runtime import gc_tuning, load_test, worker
 from runtime.commands import add_commands
 from runtime.process import ServerProcess
 from runtime.supervisor import Supervisor
@@ -39,6 +39,9 @@ def main(arguments: list[str]) -> int:
     """
     gc.enable()
     args = _parser().parse_args(arguments)
+    if args.standalone:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return int(runner.run(args.standalone(args)))
     try:
         settings = load(args.settings, os.environ)
     except InvalidSettings as invalid:
@@ -80,10 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
-    parser.set_defaults(run=_serve)
+    parser.set_defaults(run=_serve, standalone=None)
     commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     add_commands(commands)
+    load_test.add_command(commands)
     worker_parser = commands.add_parser("worker")  # started by the supervisor, not by users
     worker.add_arguments(worker_parser)
     worker_parser.set_defaults(run=_run_worker)

@@ -15,10 +15,10 @@ ABNORMAL_CLOSURE = 1006
 """Close code of a connection that ended without a close frame (RFC 6455 §7.1.5)."""
 
 
-def handshake(path: str, token: str) -> bytes:
+def handshake(path: str, token: str, host: str = "qlive") -> bytes:
     key = base64.b64encode(os.urandom(16)).decode()
     return (
-        f"GET {path} HTTP/1.1\r\nHost: qlive\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
         f"Authorization: QLiveToken {token}\r\n\r\n"
     ).encode()

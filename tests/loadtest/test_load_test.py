@@ -1,0 +1,160 @@
+"""Load tests against a real server."""
+
+import argparse
+import asyncio
+import re
+import signal
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from pymongo import MongoClient
+
+from core.errors import StartupError
+from devtools import demo
+from loadtest import accounts
+from loadtest.load_test import LoadTest
+from loadtest.options import LoadOptions, Mix
+from runtime.load_test import load_test
+from runtime.process import ServerProcess
+from server import _parser
+from tests.support.api import ApiFixture
+from tests.support.server_program import ServerProgram
+from tests.support.waiting import until
+
+async_test = pytest.mark.gen_test(timeout=60)
+
+
+@pytest.fixture
+def demo_users() -> bool:
+    return True
+
+
+def options(url: str, **changes: Any) -> LoadOptions:
+    values = {
+        "url": url,
+        "tokens": None,
+        "users": 6,
+        "mix": Mix(1, 3, 2),
+        "seconds": 60.0,
+        "sends": "apply",
+        "rate": 20.0,
+        "poll_seconds": 0.1,
+        "reconnect_seconds": 0.2,
+    }
+    return LoadOptions(**{**values, **changes})
+
+
+async def run_until(test: LoadTest, enough: Any) -> list[str]:
+    """Run the test until it has measured enough; returns the lines of its progress."""
+    stopping, lines = asyncio.Event(), []
+    running = asyncio.create_task(test.run(stopping, lines.append))
+    await until(lambda: running.done() or enough(test.measurements))
+    stopping.set()
+    await running
+    return lines
+
+
+@async_test
+async def test_events_answers_and_reconnects_are_measured(
+    server: ServerProcess, mongo: MongoClient[Any]
+) -> None:
+    test = LoadTest(options(server.address))
+    await run_until(
+        test,
+        lambda it: (
+            len(it.after_answer()) > 20
+            and len(it.reconnects) > 5
+            and it.answers["qlive_user/get_user_state"]
+        ),
+    )
+    measured = test.measurements
+    assert {status for _, status, _ in measured.statuses} == {200}
+    assert not measured.closes
+    assert all(0 < it.seconds < measured.seconds for it in measured.to_last_member())
+    whole = [it for it in measured.deliveries.values() if it.received >= it.listeners == 6]
+    assert whole, "all six members are connected most of the time, and receive the event"
+    [room] = mongo[server.settings.mongodb.database].rooms.find()
+    assert room["status"] == "ended", "the test has ended what it opened"
+
+
+@async_test
+async def test_gifts_are_sent_by_users_of_a_token_file(
+    server: ServerProcess, api: ApiFixture
+) -> None:
+    host = await api.host()
+    senders = [await api.user(name, 1, gold=50) for name in ("anna", "bert")]
+    tokens = (senders[0].token, host.token, senders[1].token)
+    mix = Mix(1, 0, 2)
+    test = LoadTest(options(server.address, tokens=tokens, users=3, mix=mix, sends="gift"))
+    await run_until(test, lambda it: len(it.after_answer()) >= 4)
+    assert test.members[0].account.user_id == host.id
+
+
+@async_test
+async def test_without_enough_matchmakers_or_with_a_wrong_token_nothing_begins(
+    server: ServerProcess, api: ApiFixture
+) -> None:
+    anna = await api.user("anna", 1)
+    few = options(server.address, tokens=(anna.token,), users=1, mix=Mix(1, 0, 0))
+    with pytest.raises(StartupError, match="0 of the users are matchmakers, and 1 must be hosts"):
+        await LoadTest(few).run(asyncio.Event(), lambda _: None)
+    wrong = options(server.address, tokens=("5" * 40,), users=1, mix=Mix(1, 0, 0))
+    with pytest.raises(StartupError, match="A token is wrong or expired"):
+        await LoadTest(wrong).run(asyncio.Event(), lambda _: None)
+    many = options(server.address, mix=Mix(3, 2, 1))
+    with pytest.raises(StartupError, match="has 2 hosts, fewer than 3"):
+        await LoadTest(many).run(asyncio.Event(), lambda _: None)
+
+
+@async_test
+async def test_a_server_that_does_not_answer_is_named(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = options("http://127.0.0.1:9")
+    with pytest.raises(StartupError, match="does not answer /sim/phone/login"):
+        await LoadTest(nobody).run(asyncio.Event(), lambda _: None)
+
+
+@async_test
+async def test_the_command_prints_a_report_and_writes_a_page_that_loads_nothing(
+    server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    more = ["--users", "5", "--mix", "1:3:1", "--rate", "10", "--poll", "0.1"]
+    more += ["--reconnect", "0.3", "--seconds", "1.5", "--html", str(page)]
+    assert await load_test(parsed(server.address, *more)) == 0
+    shown = capsys.readouterr()
+    assert re.search(r"^answer +\d+( +\d+\.\d){4}$", shown.out, re.MULTILINE)
+    assert re.search(r"^request to last member +\d+( +\d+\.\d){4}$", shown.out, re.MULTILINE)
+    assert "1 hosts, 3 viewers, 1 senders" in shown.out
+    assert "of 5 connected" in shown.err
+    html = page.read_text("utf-8")
+    assert not re.findall(r"(?:src|href|url)\s*[=(]|@import|<script", html)
+    plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
+    assert [len(plot.findall("polyline")) for plot in plots] == [3, 2, 2]
+    assert all(line.get("points") for line in plots[0].findall("polyline"))
+
+
+@pytest.mark.programs
+@pytest.mark.gen_test(timeout=90)
+async def test_ctrl_c_ends_the_test_with_a_report(server: ServerProcess, data_folder: Path) -> None:
+    program = ServerProgram(data_folder)
+    arguments = ("--users", "4", "--mix", "1:2:1", "--rate", "10", "--seconds", "600")
+    process = await program.start("load-test", server.address, *arguments)
+    assert process.stderr
+    while b"connected" not in await process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert "request to last member" in output.decode()
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    return _parser().parse_args(["load-test", *arguments])
+
+
+def test_the_hosts_of_a_development_server_are_the_demo_matchmakers() -> None:
+    assert list(accounts.DEMO_HOSTS) == demo.MATCHMAKERS
