@@ -1,21 +1,23 @@
 """Users who take part in a load test: from tokens, or from the simulator of development."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import StartupError
 from loadtest.http_client import BASE, NO_ANSWER, HttpAnswer, HttpClient
-from loadtest.measurements import Measurements
 from loadtest.options import LoadOptions
-from loadtest.target import Target
 
 DEMO_HOSTS = ("hongniang1", "hongniang2")
 """The matchmakers of the demo data."""
 ATTEMPTS = 10
 CONCURRENT = 32
 AGAIN = (429, 503)
+
+
+OpenClient = Callable[[str], HttpClient]
+"""A client for a token."""
 
 
 @dataclass(slots=True)
@@ -27,16 +29,15 @@ class Account:
     is_matchmaker: bool = False
 
 
-async def accounts_of(
-    options: LoadOptions, target: Target, measurements: Measurements
-) -> list[Account]:
+async def accounts_of(options: LoadOptions, open_client: OpenClient) -> list[Account]:
     """All users of the test, those who can be hosts first. Raises StartupError."""
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def account(source: tuple[str, str]) -> Account:
         token, name = source
         async with slots:
-            http = HttpClient(target, measurements, token or await _sign_in(target, name))
+            http = open_client(token)
+            http.token = token or await _sign_in(http, name)
             user = await patiently(http, "GET", BASE + "qlive_user/get_userinfo/")
             return Account(user["user_id"], http, user["is_matchmaker"])
 
@@ -99,14 +100,10 @@ def _sources(options: LoadOptions) -> list[tuple[str, str]]:
     return [("", name) for name in names]
 
 
-async def _sign_in(target: Target, name: str) -> str:
+async def _sign_in(http: HttpClient, name: str) -> str:
     """The token of a user of the simulator, who is registered if new."""
-    http = HttpClient(target, Measurements())
-    try:
-        gender = 2 if name in DEMO_HOSTS else 1
-        login = await patiently(http, "POST", "/sim/phone/login", {"name": name, "gender": gender})
-        account = await patiently(http, "POST", f"{BASE}qlive_user/", login)
-    finally:
-        http.close()
+    gender = 2 if name in DEMO_HOSTS else 1
+    login = await patiently(http, "POST", "/sim/phone/login", {"name": name, "gender": gender})
+    account = await patiently(http, "POST", f"{BASE}qlive_user/", login)
     token: str = account["token"]
     return token

@@ -52,7 +52,11 @@ class HttpClient:
         self._turn = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        self._disconnect()
+        await asyncio.sleep(0)  # the transport closes in the next turn of the loop
+
+    def _disconnect(self) -> None:
         if self._streams:
             self._streams[1].close()
             self._streams = None
@@ -74,10 +78,10 @@ class HttpClient:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     answer = await self._exchange(self._head(method, path, body))
             except (OSError, EOFError, TimeoutError, ValueError):
-                self.close()
+                self._disconnect()
                 answer = HttpAnswer()
             except BaseException:
-                self.close()  # half of an answer may still come
+                self._disconnect()  # half of an answer may still come
                 raise
             name = path.partition("?")[0].removeprefix(BASE).strip("/")
             code = answer.json.get("code", "") if answer.status >= 400 else ""
@@ -96,19 +100,20 @@ class HttpClient:
 
     async def _exchange(self, request: bytes) -> HttpAnswer:
         if self._streams is None or self._streams[0].at_eof():
-            self.close()
+            self._disconnect()
             self._streams = await asyncio.open_connection(
                 self._target.host, self._target.port, ssl=self._target.tls
             )
         reader, writer = self._streams
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = int(head[0].partition(" ")[2][:3])
         fields = (line.partition(":") for line in head[1:] if line)
         headers = {name.lower(): value.strip() for name, _, value in fields}
         body = await _read_body(reader, headers)
         if headers.get("connection", "").lower() == "close":
-            self.close()
-        return HttpAnswer(int(head[0].split(" ", 2)[1]), headers, body)
+            self._disconnect()
+        return HttpAnswer(status, headers, body)
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from loadtest.accounts import Account, accounts_of, gathered, patiently
-from loadtest.http_client import BASE
+from loadtest.http_client import BASE, HttpClient
 from loadtest.measurements import Measurements
-from loadtest.member import Member, RoomAudience
 from loadtest.options import LoadOptions
+from loadtest.participant import Participant, RoomAudience
 from loadtest.progress import progress_line
 from loadtest.sender import send_applications, send_gifts
 from loadtest.target import Target, target_of
@@ -29,9 +29,10 @@ class LoadTest:
         """Raises StartupError for a wrong URL."""
         self.options = options
         self.measurements = Measurements()
-        self.members: list[Member] = []
+        self.members: list[Participant] = []
         self._target: Target = target_of(options.url)
-        self._hosts: list[Member] = []
+        self._clients: list[HttpClient] = []
+        self._hosts: list[Participant] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event, show: Show) -> None:
@@ -51,10 +52,11 @@ class LoadTest:
                 task.cancel()
             await asyncio.wait([running, stopped, *self._tasks])
             await self._end_lives()
+            await asyncio.gather(*(client.close() for client in self._clients))
 
     async def _run(self, show: Show) -> None:
         show("signing in …")
-        accounts = await accounts_of(self.options, self._target, self.measurements)
+        accounts = await accounts_of(self.options, self._open_client)
         show(f"{len(accounts)} users; opening rooms …")
         await self._enter(accounts)
         self.measurements.started = time.monotonic()
@@ -77,18 +79,22 @@ class LoadTest:
             self._start(member.check_silence())
         await gathered([member.opened.wait() for member in self.members])
 
-    async def _open_room(self, account: Account) -> Member:
+    async def _open_room(self, account: Account) -> Participant:
         path = f"{BASE}qlive_room/matchmaker_enter/"
         opened = await patiently(account.http, "POST", path)
         return self._member(account, RoomAudience(opened["live_id"]))
 
-    async def _enter_room(self, account: Account, room: RoomAudience) -> Member:
+    async def _enter_room(self, account: Account, room: RoomAudience) -> Participant:
         path = f"{BASE}get_playurl/?live_id={room.live_id}"
         await patiently(account.http, "GET", path)
         return self._member(account, room)
 
-    def _member(self, account: Account, room: RoomAudience) -> Member:
-        return Member(account, room, self._target, self.measurements)
+    def _open_client(self, token: str) -> HttpClient:
+        self._clients.append(HttpClient(self._target, self.measurements, token))
+        return self._clients[-1]
+
+    def _member(self, account: Account, room: RoomAudience) -> Participant:
+        return Participant(account, room, self._target, self.measurements)
 
     def _start_load(self) -> None:
         options = self.options
@@ -119,11 +125,9 @@ class LoadTest:
                     for host in self._hosts
                 )
                 await asyncio.gather(*ending)
-        for member in self.members:
-            member.account.http.close()
 
 
-async def _poll(member: Member, mean_seconds: float) -> None:
+async def _poll(member: Participant, mean_seconds: float) -> None:
     """Read as a phone in the background does."""
     while True:
         await asyncio.sleep(random.uniform(0, 2 * mean_seconds))

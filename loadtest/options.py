@@ -107,14 +107,13 @@ def _tokens(path: Path, read: Callable[[Path], str]) -> tuple[str, ...]:
         raise StartupError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise StartupError(f"{path} is not text.") from None
-    tokens = {line.strip(): number for number, line in reversed([*enumerate(lines, 1)])}
-    tokens.pop("", None)
+    tokens = {line.strip(): number for number, line in enumerate(lines, 1) if line.strip()}
     for token, number in tokens.items():
         if not (token.isascii() and token.isalnum()):
             raise StartupError(f"{path}, line {number}: not a token.")
     if not tokens:
         raise StartupError(f"{path} has no tokens.")
-    return tuple(reversed(tokens))
+    return tuple(tokens)
 
 
 def _count(text: str) -> int:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from loadtest.measurements import Measurements, Sample, percentile
-from loadtest.member import Member
 from loadtest.options import LoadOptions
+from loadtest.participant import Participant
 
 RECENT_SECONDS = 5.0
 
 
 def progress_line(
-    measurements: Measurements, options: LoadOptions, members: Sequence[Member]
+    measurements: Measurements, options: LoadOptions, members: Sequence[Participant]
 ) -> str:
     """Percentiles are of the last seconds."""
     connected = sum(member.opened.is_set() for member in members)

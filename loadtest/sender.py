@@ -7,12 +7,12 @@ import time
 from itertools import cycle
 
 from loadtest.measurements import Delivery, Measurements
-from loadtest.member import Member
+from loadtest.participant import Participant
 
 CHEAPEST_GIFT_PATH = "qlive_gift/?page=1"
 
 
-async def send_applications(member: Member, measurements: Measurements, rate: float) -> None:
+async def send_applications(member: Participant, measurements: Measurements, rate: float) -> None:
     """Apply for a seat and withdraw in turn, `rate` times a second."""
     live_id, user_id = member.room.live_id, member.account.user_id
     for call in cycle(("apply", "refuse")):
@@ -24,7 +24,7 @@ async def send_applications(member: Member, measurements: Measurements, rate: fl
 
 
 async def send_gifts(
-    member: Member, measurements: Measurements, rate: float, host_id: str, number: int
+    member: Participant, measurements: Measurements, rate: float, host_id: str, number: int
 ) -> None:
     """Give the host the cheapest gift on the first page, `rate` times a second."""
     http, user_id = member.account.http, member.account.user_id

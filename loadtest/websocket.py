@@ -5,6 +5,7 @@ import base64
 import os
 import struct
 from collections.abc import Callable
+from typing import cast
 
 TEXT, CLOSE, PING = KNOWN = 0x81, 0x88, 0x89
 """First bytes of the frames that this server sends: unfragmented, without extensions, and (in the
@@ -48,10 +49,9 @@ class WebSocketConnection(asyncio.Protocol):
         self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.received_at = asyncio.get_running_loop().time()
-        transport.write(self._request)
+        self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self.received_at = asyncio.get_running_loop().time()

@@ -78,14 +78,17 @@ class _Progress:
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._lines = 0
+        self._unprinted = ""
 
     def __call__(self, line: str) -> None:
         if self._is_terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
         elif self._lines % PROGRESS_LINES_SECONDS == 0:
             print(line, file=sys.stderr, flush=True)
+        else:
+            self._unprinted = line
         self._lines += 1
 
     def end(self) -> None:
-        if self._is_terminal and self._lines:
-            print(file=sys.stderr)
+        if self._lines:
+            print(self._unprinted, file=sys.stderr)

@@ -65,7 +65,7 @@ async def test_one_connection_serves_until_it_is_closed() -> None:
         ("a", 429, "too_many"): 1,
         ("b", 200, ""): 1,
     }
-    client.close()
+    await client.close()
     await server.stop()
 
 
@@ -77,5 +77,5 @@ async def test_no_answer_is_status_0_and_counted_without_a_duration() -> None:
     assert (await client.get("a/")).ok
     assert measurements.statuses == {("a", 0, ""): 2, ("a", 200, ""): 1}
     assert len(measurements.answers["a"]) == 1
-    client.close()
+    await client.close()
     await server.stop()

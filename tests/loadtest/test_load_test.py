@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from pymongo import MongoClient
@@ -132,7 +132,7 @@ async def test_the_command_prints_a_report_and_writes_a_page_that_loads_nothing(
     assert "of 5 connected" in shown.err
     html = page.read_text("utf-8")
     assert not re.findall(r"(?:src|href|url)\s*[=(]|@import|<script", html)
-    plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
+    plots = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
     assert [len(plot.findall("polyline")) for plot in plots] == [3, 2, 2]
     assert all(line.get("points") for line in plots[0].findall("polyline"))
 
@@ -144,8 +144,7 @@ async def test_ctrl_c_ends_the_test_with_a_report(server: ServerProcess, data_fo
     arguments = ("--users", "4", "--mix", "1:2:1", "--rate", "10", "--seconds", "600")
     process = await program.start("load-test", server.address, *arguments)
     assert process.stderr
-    while b"connected" not in await process.stderr.readline():
-        pass
+    await asyncio.wait_for(process.stderr.readuntil(b" connected"), 60)
     process.send_signal(signal.SIGINT)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0

@@ -37,7 +37,7 @@ class RoomAudience:
         self.listeners = 0
 
 
-class Member:
+class Participant:
     """Connects, measures what it receives, and reconnects until `stop`."""
 
     def __init__(
