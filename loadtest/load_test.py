@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from core.errors import StartupError
 from loadtest.accounts import Account, accounts_of, gathered, patiently
 from loadtest.http_client import BASE, HttpClient
 from loadtest.measurements import Measurements
@@ -17,6 +18,8 @@ from loadtest.sender import send_applications, send_gifts
 from loadtest.target import Target, target_of
 
 LAG_SECONDS = 0.05
+OPEN_SECONDS, SOCKETS_PER_SECOND, OPEN_POLL_SECONDS = 20.0, 100, 0.02
+"""Time for the sockets of all users to open, since a handshake may be refused for a second."""
 CLOSE_SECONDS = 5.0
 """For the hosts to end their lives, also when the deployment does not answer."""
 Show = Callable[[str], None]
@@ -64,6 +67,7 @@ class LoadTest:
         deadline = self.measurements.started + self.options.seconds
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(1.0, left))
+            self._raise_failure()
             show(progress_line(self.measurements, self.options, self.members))
 
     async def _enter(self, accounts: list[Account]) -> None:
@@ -77,7 +81,26 @@ class LoadTest:
         for member in self.members:
             self._start(member.listen())
             self._start(member.check_silence())
-        await gathered([member.opened.wait() for member in self.members])
+        await self._wait_opened()
+
+    async def _wait_opened(self) -> None:
+        """Raises StartupError if sockets are refused, or take too long."""
+        deadline = time.monotonic() + OPEN_SECONDS + len(self.members) / SOCKETS_PER_SECOND
+        while closed := [it for it in self.members if not it.opened.is_set()]:
+            self._raise_failure()
+            if time.monotonic() > deadline or any(it.final_code for it in closed):
+                codes = sorted(self.measurements.closes)
+                raise StartupError(
+                    f"{len(closed)} of {len(self.members)} sockets could not be opened; "
+                    f"the server closed with {', '.join(map(str, codes)) or 'no code'}."
+                )
+            await asyncio.sleep(OPEN_POLL_SECONDS)
+
+    def _raise_failure(self) -> None:
+        """Raise what has ended a task: a bug of this program."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (failure := task.exception()):
+                raise failure
 
     async def _open_room(self, account: Account) -> Participant:
         path = f"{BASE}qlive_room/matchmaker_enter/"

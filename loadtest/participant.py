@@ -12,12 +12,14 @@ from loadtest.accounts import Account
 from loadtest.http_client import BASE
 from loadtest.measurements import Measurements
 from loadtest.target import Target
-from loadtest.websocket import WebSocketConnection, handshake
+from loadtest.websocket import ABNORMAL_CLOSURE, WebSocketConnection, handshake
 
 FIRST_BACKOFF, MAX_BACKOFF, MIN_BACKOFF = 0.5, 20.0, 0.1
 OPEN_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 """Without any data for so long a connection counts as lost; heartbeats come every 25 s."""
+PROTOCOL_ERROR = 1002
+"""Counted for what the server sends and no client understands."""
 FINAL = frozenset((401, 403, 4401, *range(4500, 5000)))
 """Close codes, and statuses of a refused handshake, after which a client does not reconnect."""
 
@@ -47,6 +49,8 @@ class Participant:
         self.room = room
         self.opened = asyncio.Event()
         """Set while connected and up to date."""
+        self.final_code = 0
+        """With which the server closed for good."""
         self._target = target
         self._measurements = measurements
         self._epoch, self._seq, self._replay = "", -1, 0
@@ -63,6 +67,7 @@ class Participant:
                 if code:
                     self._measurements.record_close(code)
                 if code in FINAL:
+                    self.final_code = code
                     return
                 await asyncio.sleep(self._pause())
         finally:
@@ -104,7 +109,9 @@ class Participant:
                 code = await connection.closed
             finally:
                 self._on_closed()
-            return 0 if code == 1006 else code
+            if connection.error:
+                return PROTOCOL_ERROR
+            return 0 if code == ABNORMAL_CLOSURE else code
         return 0
 
     def _on_closed(self) -> None:

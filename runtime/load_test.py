@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from loadtest.page import page
 from loadtest.report import LoadReport
 from loadtest.target import target_of
 
-PROGRESS_LINES_SECONDS = 5
-"""Lines between two that are printed where there is no terminal."""
+FIRST_LINES, PROGRESS_SECONDS = 3, 5.0
+"""Lines that are printed at once where there is no terminal, and seconds between later ones."""
 
 
 def add_command(commands: Any) -> None:
@@ -73,22 +74,24 @@ def _read(path: Path) -> str:
 
 
 class _Progress:
-    """Shows lines on stderr: the present one on a terminal, every fifth one elsewhere."""
+    """Shows lines on stderr: the present one on a terminal, some elsewhere."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._lines = 0
+        self._printed_at = 0.0
         self._unprinted = ""
 
     def __call__(self, line: str) -> None:
         if self._is_terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-        elif self._lines % PROGRESS_LINES_SECONDS == 0:
+        elif self._lines < FIRST_LINES or time.monotonic() - self._printed_at >= PROGRESS_SECONDS:
             print(line, file=sys.stderr, flush=True)
+            self._printed_at, self._unprinted = time.monotonic(), ""
         else:
             self._unprinted = line
         self._lines += 1
 
     def end(self) -> None:
-        if self._lines:
+        if self._unprinted or self._is_terminal:
             print(self._unprinted, file=sys.stderr)

@@ -15,10 +15,13 @@ from core.errors import StartupError
 from devtools import demo
 from loadtest import accounts
 from loadtest.load_test import LoadTest
+from loadtest.measurements import Measurements
 from loadtest.options import LoadOptions, Mix
+from rooms.errors import NotAMember
 from runtime.load_test import load_test
 from runtime.process import ServerProcess
 from server import _parser
+from services.room_access import RoomAccess
 from tests.support.api import ApiFixture
 from tests.support.server_program import ServerProgram
 from tests.support.waiting import until
@@ -109,9 +112,32 @@ async def test_without_enough_matchmakers_or_with_a_wrong_token_nothing_begins(
 
 
 @async_test
-async def test_a_server_that_does_not_answer_is_named(
+async def test_a_socket_that_is_refused_for_good_ends_the_test(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(RoomAccess, "load_view", refuse)
+    with pytest.raises(StartupError, match=r"sockets could not be opened.* 4504\."):
+        await LoadTest(options(server.address)).run(asyncio.Event(), lambda _: None)
+
+
+async def refuse(*_: Any) -> None:
+    raise NotAMember
+
+
+@async_test
+async def test_a_bug_of_a_task_is_raised(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(Measurements, "record_lag", fail)
+    with pytest.raises(KeyError, match="bug"):
+        await LoadTest(options(server.address)).run(asyncio.Event(), lambda _: None)
+
+
+@async_test
+async def test_a_server_that_does_not_answer_is_named() -> None:
     nobody = options("http://127.0.0.1:9")
     with pytest.raises(StartupError, match="does not answer /sim/phone/login"):
         await LoadTest(nobody).run(asyncio.Event(), lambda _: None)
