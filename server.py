@@ -19,7 +19,7 @@ import uvloop
 from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
-from runtime import gc_tuning, load_test, worker
+from runtime import gc_tuning, load_test, operator_commands, worker
 from runtime.commands import add_commands
 from runtime.process import ServerProcess
 from runtime.supervisor import Supervisor
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     add_commands(commands)
     load_test.add_command(commands)
+    operator_commands.add_commands(commands)
     worker_parser = commands.add_parser("worker")  # started by the supervisor, not by users
     worker.add_arguments(worker_parser)
     worker_parser.set_defaults(run=_run_worker)

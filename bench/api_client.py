@@ -25,6 +25,13 @@ async def call_api(
         return await response.json()
 
 
+async def log_in_operator(http: aiohttp.ClientSession) -> str:
+    """Log in as the demo operator, an admin; returns the token."""
+    async with http.post("/sim/operator/login") as response:
+        response.raise_for_status()
+        return str((await response.json())["token"])
+
+
 async def call_ops_api(
     http: aiohttp.ClientSession, ops_token: str, method: str, path: str, **body: Any
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.api_client import call_api, log_in, open_room
+from bench.api_client import call_api, log_in, log_in_operator, open_room
 from bench.report import BenchmarkReport, ratios
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
@@ -35,7 +35,7 @@ async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
     await server.start()
     try:
         async with aiohttp.ClientSession(server.address) as http:
-            await _measure(report, http, server.settings.ops.token)
+            await _measure(report, http, await log_in_operator(http))
             await http.post("/sim/outage", json={"service": "im"})
     finally:
         await server.stop()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import aiohttp
 
+from bench.api_client import log_in_operator
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
@@ -23,9 +24,11 @@ START_SECONDS = 30.0
 @asynccontextmanager
 async def running_server(uri: str, database: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
     """Start the server; yield (base URL, operator token) once it is ready."""
-    settings, _ = fill_in_secrets(Settings(), folder / "dev-secrets.json")
     async with server_process(uri, database, folder):
-        yield f"http://127.0.0.1:{PORT}", settings.ops.token
+        address = f"http://127.0.0.1:{PORT}"
+        async with aiohttp.ClientSession(address) as http:
+            token = await log_in_operator(http)
+        yield address, token
 
 
 @asynccontextmanager

@@ -112,7 +112,7 @@ class Fleet:
             fill_in_secrets, Settings(), self.folder / "dev-secrets.json"
         )
         self._tencent = SharedTencent(settings, dev)
-        self.ops_token, self.database = settings.ops.token, settings.mongodb.database
+        self.database = settings.mongodb.database
         for proxy in self.proxies:
             await proxy.start()
         self.redis.start()
@@ -129,6 +129,14 @@ class Fleet:
             if node.number == 0:  # the first server stores the demo data
                 await self.wait_ready(node)
         await asyncio.gather(*map(self.wait_ready, self.nodes))
+        self.ops_token = await self._log_in_operator()
+
+    async def _log_in_operator(self) -> str:
+        """The token of the demo operator, an admin."""
+        address = f"http://127.0.0.1:{self.nodes[0].server_port}/sim/operator/login"
+        async with aiohttp.ClientSession() as http, http.post(address) as response:
+            response.raise_for_status()
+            return str((await response.json())["token"])
 
     async def stop(self) -> None:
         self.redis.release()

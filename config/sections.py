@@ -229,6 +229,9 @@ class RetentionSettings(SettingsSection):
 
 class OpsSettings(SettingsSection):
     token: Secret = ""
+    idle_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 12
+    second_person_gold: CountOrOff = 10_000
 
 
 class TracesSettings(SettingsSection):

@@ -136,7 +136,7 @@ class Settings(BaseModel):
                 yield f"{name}.api_base", "since our keys and users' data are sent to it"
 
     def _own_values(self) -> dict[str, str]:
-        """Every setting that production has to set, and every payment secret that is set, by name;
+        """Every setting that production has to set, and every secret that may be empty but is set;
         an empty app list counts as one."""
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
@@ -155,7 +155,7 @@ class Settings(BaseModel):
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
             **auth,
-            "ops.token": self.ops.token,
+            **({"ops.token": self.ops.token} if self.ops.token else {}),
         }
 
 

@@ -56,7 +56,6 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
             "live": _fill(settings.live, "live", values),
             "pay": pay,
             "auth": _fill(settings.auth, "auth", values),
-            "ops": _fill(settings.ops, "ops", values),
         }
     )
     merchant = RSA.import_key(pay.private_key).public_key()
@@ -70,7 +69,7 @@ def _apps(settings: Settings) -> list[tuple[str, AppSettings]]:
 def _generators(settings: Settings) -> dict[str, Callable[[], str]]:
     live = ("push_key", "play_key", "callback_key", "secret_id", "secret_key")
     texts = (
-        *("im.secret_key", "im.callback_token", "ops.token", "auth.sealing_key"),
+        *("im.secret_key", "im.callback_token", "auth.sealing_key"),
         *("pay.content_key", "pay.app_key", "pay.push_token"),
     )
     return {

@@ -1,4 +1,4 @@
-"""Settings without rate limits, for tests and load generators."""
+"""Settings without rate limits and second operators, for tests and load generators."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -14,4 +14,7 @@ def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
     return {f"QLIVE_LIMITS__{name.upper()}": value for name, value in values.items()}
 
 
-NO_LIMITS_ENVIRONMENT = limits_environment(NO_LIMITS)
+NO_LIMITS_ENVIRONMENT = {
+    **limits_environment(NO_LIMITS),
+    "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
+}

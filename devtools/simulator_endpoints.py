@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from handlers.openapi.examples import PLACEHOLDERS
 from handlers.openapi.extension import Extension, ExtraEndpoint
+from handlers.schemas.ops_responses import OperatorLoginResponse
 from tencent.errors import ServiceUnavailable
 
 
@@ -40,6 +41,10 @@ class PaidResponse(BaseModel):
     why: str = ""
 
 
+class DemoOperatorRequest(BaseModel):
+    """Nothing is required."""
+
+
 class SimulatorErrorResponse(BaseModel):
     detail: str
 
@@ -50,8 +55,9 @@ INTRO = f"""
 `hongniang1`, a matchmaker; `POST /wx/api/qlive/qlive_room/matchmaker_enter/` opens a room.
 (Other clients send the whole response of the first call as the body of the second, then
 `Authorization: QLiveToken <token>` with every request.) For a second user, repeat both calls with
-another name, for example `建国` and gender 1; the page then acts as that user. The operators' API
-requires the token that the server prints at startup; enter it under **Authorize**.
+another name, for example `建国` and gender 1; the page then acts as that user.
+`POST /sim/operator/login` logs in to the operators' API as an admin; this page then sends that
+token to it.
 
 The page fills in values returned by earlier calls: the code and data of a login, and the `content`
 of an order. A `user_id` of `{PLACEHOLDERS["user_id"]}` is replaced by the last other user in a
@@ -78,6 +84,14 @@ EXTENSION = Extension(
             PhonePayRequest,
             PaidResponse,
             {"content": PLACEHOLDERS["content"], "outcome": "success"},
+        ),
+        ExtraEndpoint(
+            "/sim/operator/login",
+            "sim.operator.login",
+            "Log in to the operators' API as an admin.",
+            DemoOperatorRequest,
+            OperatorLoginResponse,
+            {},
         ),
     ),
     error=SimulatorErrorResponse,

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
@@ -31,14 +31,18 @@ Method = Callable[..., Awaitable[BaseModel]]
 
 
 def endpoint(
-    *, limit: LimitClass | None = None, errors: Sequence[type[QLiveError] | QLiveError] = ()
+    *,
+    limit: LimitClass | None = None,
+    errors: Sequence[type[QLiveError] | QLiveError] = (),
+    accepted: type[BaseModel] | None = None,
 ) -> Callable[[Method], Callable[..., Awaitable[None]]]:
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
     The wrapper admits the request within the rate limits of `limit`, validates its parameters with
-    the model of `params` and writes the returned model as JSON. The OpenAPI document is generated
-    from the two models, `limit` and `errors`: what the method may raise in addition to the errors
-    common to all endpoints of its kind.
+    the model of `params` and writes the returned model as JSON; `accepted`, the model of a request
+    that has to wait, is answered with 202. The OpenAPI document is generated from the models,
+    `limit` and `errors`: what the method may raise in addition to the errors common to all
+    endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
@@ -65,14 +69,23 @@ def endpoint(
             arguments = [read(hints["params"], params)] if "params" in hints else []
             model = await method(self, *path, *arguments)
             await self.done()
+            self._set_accepted(model, accepted)
             self.write_model(model)
 
         described: Any = wrapper
-        described.request_model, described.response_model = hints.get("params"), hints["return"]
+        described.request_model = hints.get("params")
+        described.response_model = _without(accepted, hints["return"])
+        described.accepted_model = accepted
         described.limit, described.errors = limit, tuple(errors)
         return wrapper
 
     return decorate
+
+
+def _without(accepted: type[BaseModel] | None, returned: Any) -> Any:
+    """The other of the two models that are returned, or all of them if None is accepted."""
+    others = [model for model in get_args(returned) if model is not accepted]
+    return others[0] if accepted else returned
 
 
 @stream_request_body
@@ -155,6 +168,11 @@ class Handler(RequestHandler):
         return {
             name: value for name, value in params.items() if value != "" or self.keep_blank_values
         }
+
+    def _set_accepted(self, answer: BaseModel, accepted_model: type[BaseModel] | None) -> None:
+        """Set the status of an answer that says that the request waits."""
+        if accepted_model and isinstance(answer, accepted_model):
+            self.set_status(202)
 
     def write_model(self, answer: BaseModel) -> None:
         self.finish(answer.model_dump_json(by_alias=True, exclude_unset=False))

@@ -6,7 +6,8 @@ QLiveError
 ├── MethodNotAllowed     wrong_method
 └── PayloadTooLarge      too_large
 PermissionDenied
-└── CallbackRefused      callback_refused
+├── CallbackRefused      callback_refused
+└── RoleRequired         ops_role
 NotFound
 └── PageNotFound         no_such_page
 Unavailable
@@ -27,7 +28,7 @@ from core.errors import (
     StateConflict,
     Unavailable,
 )
-from services.errors import NotAuthenticated, SessionKeyMissing
+from services.errors import LoginRefused, NotAuthenticated, SessionKeyMissing
 from storage.errors import storage_error
 from storage.pagination import InvalidCursor
 from tencent.errors import (
@@ -44,11 +45,15 @@ class BadRequest(QLiveError):
 
 
 class InvalidOperatorToken(QLiveError):
-    code, detail = "ops_token", "The operators' token is missing or wrong."
+    code, detail = "ops_token", "The operators' token is missing, wrong or expired; log in again."
 
 
 class CallbackRefused(PermissionDenied):
     code, detail = "callback_refused", "The callback could not be verified."
+
+
+class RoleRequired(PermissionDenied):
+    code, detail = "ops_role", "Your role does not permit this."
 
 
 class PageNotFound(NotFound):
@@ -76,6 +81,7 @@ STATUS: dict[type[QLiveError], int] = {
     InvalidEncryptedData: 400,
     NotAuthenticated: 401,
     InvalidOperatorToken: 401,
+    LoginRefused: 401,
     SessionKeyMissing: 401,
     InvalidWechatCode: 401,
     PermissionDenied: 403,
@@ -99,7 +105,7 @@ def headers_of(error: QLiveError) -> Iterator[tuple[str, str]]:
     if status_of(type(error)) == 401:
         yield (
             "WWW-Authenticate",
-            "Bearer" if isinstance(error, InvalidOperatorToken) else "QLiveToken",
+            "Bearer" if isinstance(error, InvalidOperatorToken | LoginRefused) else "QLiveToken",
         )
     if isinstance(error, RateLimited | Unavailable):
         yield "Retry-After", str(error.retry_after)

@@ -55,6 +55,7 @@ class RequestLimits:
         self._paces: dict[Bucket, TokenBuckets] = {
             by: TokenBuckets(settings.pace) for by in get_args(Bucket)
         }
+        self._names = TokenBuckets(settings.ops_login)
         self.in_progress = ConcurrencyLimits(CONCURRENT_REQUESTS)
         """Requests of a user."""
         self._metrics = metrics
@@ -89,6 +90,21 @@ class RequestLimits:
             self._refused(limit, now, "address", address)
         return seconds
 
+    def take_login(self, address: str, name: str) -> float:
+        """Take a token of `ops_login` from the address and from the operator's name, or none."""
+        if seconds := self.take_from_address("ops_login", address):
+            return seconds
+        now = time.monotonic()
+        if seconds := self._names.take(name, now):
+            self.give_back("ops_login", address)
+            self._refused("ops_login", now, "name", name)
+        return seconds
+
+    def give_login_back(self, address: str, name: str) -> None:
+        """Return the tokens of a login that succeeded."""
+        self.give_back("ops_login", address)
+        self._names.give_back(name)
+
     def seconds_until_token(self, limit: LimitClass, address: str) -> float:
         """Same as `take_from_address`, but leaves the token in the bucket."""
         now = time.monotonic()
@@ -108,12 +124,16 @@ class RequestLimits:
         self._addresses[limit].give_back(address)
 
     def _refused(
-        self, limit: LimitClass | Literal["pace"], now: float, by: Bucket, key: str
+        self,
+        limit: LimitClass | Literal["pace"],
+        now: float,
+        by: Bucket | Literal["name"],
+        key: str,
     ) -> None:
         self._metrics.requests_limited.labels(limit, by).inc()
         self._unlogged[limit] += 1
         if now >= self._next_log_at.get(limit, now):
-            who = {"user_id" if by == "user" else "address": key}
+            who = {"user_id" if by == "user" else by: key}
             log.warning(
                 "requests_limited", limit=limit, by=by, refused=self._unlogged[limit], **who
             )

@@ -1,4 +1,7 @@
-"""The routing table: every path with its handler and its public name."""
+"""The routing table: every path with its handler and its public name.
+
+Those of the operators' API are in handlers/ops/routes.py.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +14,8 @@ from handlers.base import NotFoundHandler
 from handlers.context import Context
 from handlers.openapi.extension import Extension
 from handlers.openapi.pages import pages
-from handlers.ops import audit, catalogue, ledger, overview
-from handlers.ops import rooms as ops_rooms
-from handlers.ops import sessions as ops_sessions
-from handlers.ops import users as ops_users
+from handlers.ops.base import OperatorHandler
+from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.route_entry import Route
 from handlers.static import WEB, ConsoleHandler, StaticHandler
 from handlers.webhooks import tencent, wechat_pay
@@ -55,34 +56,6 @@ API_ROUTES: list[Route] = [
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 
-OPS_ROUTES: list[Route] = [
-    Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview"),
-    Route("users", ops_users.OpsUsersHandler, "ops.people.Users"),
-    Route("users/([0-9]{8})", ops_users.OpsUserHandler, "ops.people.OneUser"),
-    Route("users/([0-9]{8})/sessions", ops_sessions.OpsSessionsHandler, "ops.people.Sessions"),
-    Route("users/([0-9]{8})/grant", ops_users.OpsGrantHandler, "ops.people.GrantGold"),
-    Route("users/([0-9]{8})/settle", ops_users.OpsDebtHandler, "ops.people.SettleDebt"),
-    Route("rooms", ops_rooms.OpsRoomsHandler, "ops.live.Rooms"),
-    Route("rooms/([0-9]{1,15})", ops_rooms.OpsRoomHandler, "ops.live.OneRoom"),
-    Route("rooms/([0-9]{1,15})/people", ops_rooms.OpsRoomMembersHandler, "ops.live.Inside"),
-    Route("rooms/([0-9]{1,15})/end", ops_rooms.OpsEndLiveHandler, "ops.live.EndLive"),
-    Route("rooms/([0-9]{1,15})/put_out", ops_rooms.OpsRemoveUserHandler, "ops.live.PutOut"),
-    Route("rooms/([0-9]{1,15})/let_in", ops_rooms.OpsLiftRoomBanHandler, "ops.live.LetIn"),
-    Route("gifts", catalogue.OpsGiftsHandler, "ops.shelves.Gifts"),
-    Route("gifts/([0-9]{1,15})", catalogue.OpsGiftHandler, "ops.shelves.OneGift"),
-    Route("blocks", catalogue.OpsBlocksHandler, "ops.shelves.Blocks"),
-    Route("blocks/([0-9]{1,15})", catalogue.OpsBlockHandler, "ops.shelves.OneBlock"),
-    Route("configs", catalogue.OpsConfigsHandler, "ops.shelves.Configs"),
-    Route("configs/([0-9]{1,15})", catalogue.OpsConfigHandler, "ops.shelves.OneConfig"),
-    Route("orders", ledger.OpsOrdersHandler, "ops.money.Orders"),
-    Route("ledger", ledger.OpsLedgerHandler, "ops.money.Ledger"),
-    Route("ledger/reverse", ledger.OpsReversalHandler, "ops.money.Reverse"),
-    Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox"),
-    Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain"),
-    Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog"),
-    Route("audit.csv", audit.OpsAuditCsvHandler, "ops.shelves.AuditFile"),
-]
-
 HEALTH_ROUTES: list[Route] = [
     Route("healthz", health.HealthzHandler, "health.Healthz"),
     Route("readyz", health.ReadyzHandler, "health.Readyz"),
@@ -117,7 +90,7 @@ def application(
     """
     base_kwargs = {"context": context}
     entries = [
-        (route.path.rstrip("/"), route.handler, {**base_kwargs, "label": route.label})
+        (route.path.rstrip("/"), route.handler, {**base_kwargs, **_kwargs(route)})
         for route in ROUTES
     ]
     console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
@@ -132,7 +105,14 @@ def application(
     return ApiApplication(
         routes,
         exact={path: (handler, kwargs) for path, handler, kwargs in entries if "(" not in path},
+        permissions=permissions(),
         default_handler_class=NotFoundHandler,
         default_handler_args=base_kwargs,
         log_function=lambda _handler: None,  # Handler.on_finish writes the access log
     )
+
+
+def _kwargs(route: Route) -> dict[str, Any]:
+    if not issubclass(route.handler, OperatorHandler):
+        return {"label": route.label}
+    return {"label": route.label, "read": route.read, "change": route.change}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
 T = TypeVar("T")
+COMMAND_LINE = "command line"
+"""Who journal and audit log name."""
 MAX_REQUEST_ID = 64
 """As in the operators' API, whose ids are the same."""
 
@@ -144,9 +146,15 @@ async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Nam
         if not args.request_id:  # a grant that fails may have been written all the same
             hint = f"If this fails, repeat it with --request-id {request_id}"
             print(hint, file=sys.stderr, flush=True)
-        return await context.services.ledger.grant(
-            args.user_id, args.gold, args.reason, request_id, by="command line"
+        asked = {"gold": args.gold, "request_id": request_id}
+        entry = await context.stores.audit.begin(
+            who=COMMAND_LINE, what="grant", on=args.user_id, reason=args.reason, asked=asked
         )
+        balance = await context.services.ledger.grant(
+            args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
+        )
+        await context.stores.audit.done(entry, {}, balance)
+        return balance
 
     balance = await with_context(settings, dev, give)
     print(f"{args.user_id} now has {balance['gold']} gold and {balance['income']} income.")

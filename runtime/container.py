@@ -1,6 +1,7 @@
 """Dependency container: builds and connects every part of a process."""
 
 import secrets
+from datetime import timedelta
 
 from config.settings import Settings
 from core.locks import NamedLocks
@@ -55,6 +56,8 @@ def build(
         database,
         token_days=settings.auth.token_days,
         session_days=settings.auth.session_days,
+        operator_idle=timedelta(minutes=settings.ops.idle_minutes),
+        operator_session=timedelta(hours=settings.ops.session_hours),
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )
@@ -79,6 +82,7 @@ def build(
         process_id=process_id,
         payment=payment,
         retention=_retention(settings),
+        second_person_gold=settings.ops.second_person_gold,
     )
     return Context(
         settings,

@@ -7,6 +7,7 @@ from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
 from devtools import demo
+from devtools.demo_operator import DemoOperatorLoginHandler
 from devtools.demo_pages import demo_routes
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod, uri_of_running
@@ -43,8 +44,12 @@ def open_simulator(
 
 def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
     """Routes of /sim and the demo room."""
-    arguments = {"context": context, "simulator_ref": simulator_ref, "label": "Sim"}
-    return [(r"/sim(/.*)", SimulatorHandler, arguments), *demo_routes()]
+    shared = {"context": context, "label": "Sim"}
+    return [
+        (r"/sim/operator/login/?", DemoOperatorLoginHandler, shared),
+        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator_ref": simulator_ref}),
+        *demo_routes(),
+    ]
 
 
 async def store_demo_data(context: Context, address: str) -> None:
@@ -78,7 +83,7 @@ def welcome(settings: Settings, address: str) -> str:
     """What a start prints: lines for a terminal, or one JSON object like the lines of the log."""
     if settings.logging.as_json:
         pages = {name: f"{address}{path}" for name, path in PAGES.items()}
-        note = f"{address}/ops/ asks for {settings.ops.token}; Ctrl-C stops everything."
+        note = f"{address}/ops/ logs in as an admin with one click; Ctrl-C stops everything."
         return json.dumps({"event": "development_ready", "address": address, **pages, "note": note})
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
@@ -87,7 +92,7 @@ def welcome(settings: Settings, address: str) -> str:
     contract   {address}/docs/
     simulator  {address}/sim/log  (simulated WeChat and Tencent)
     health     {address}/readyz
-    operators  {address}/ops/  with {settings.ops.token}
+    operators  {address}/ops/  (one click logs in as an admin)
     log in as  hongniang1, hongniang2 (matchmakers), {people}, …
   Ctrl-C stops everything.
 """

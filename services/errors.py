@@ -1,11 +1,14 @@
 """Errors raised by use cases, with their codes.
 
 PermissionDenied
-└── AccountBanned        banned
+├── AccountBanned        banned
+└── SecondPersonRequired second_person: another operator has to confirm the request
 QLiveError
 ├── NotAuthenticated     token: missing, unknown or revoked
+├── LoginRefused         ops_login: an operator's name, password or code is wrong
 └── SessionKeyMissing    log_in_again: no usable WeChat session key of this user is stored
 StateConflict
+├── FirstLoginRequired   first_login: the operator has a one-time password
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
 Unavailable
@@ -19,6 +22,10 @@ class AccountBanned(PermissionDenied):
     code, detail = "banned", "This account has been banned."
 
 
+class SecondPersonRequired(PermissionDenied):
+    code, detail = "second_person", "Another operator has to confirm this request."
+
+
 class TooManyOrders(StateConflict):
     code = "too_many_orders"
     detail = "You have several unpaid orders; pay one of them, or wait until they expire."
@@ -30,6 +37,14 @@ class SessionKeyMissing(QLiveError):
 
 class NotAuthenticated(QLiveError):
     code, detail = "token", "Please log in."
+
+
+class LoginRefused(QLiveError):
+    code, detail = "ops_login", "The name, the password or the code is wrong."
+
+
+class FirstLoginRequired(StateConflict):
+    code, detail = "first_login", "Set a password and a second factor first."
 
 
 class RateRequired(StateConflict):

@@ -23,12 +23,15 @@ from storage.ledger import LedgerStore
 REVERSIBLE = ("gift", "grant")
 LockUsers = Callable[..., AbstractAsyncContextManager[None]]
 """Locks the balances of the users named, within this process."""
+InTransaction = Callable[[Any], Awaitable[None]]
+"""A write that commits together with the entry; called with the session."""
 
 
 class LedgerService:
     """Moves gold, idempotently by key: entry and balances in one transaction.
 
-    A repeated key returns the stored answer, with other content it raises RequestIdReused.
+    A repeated key returns the stored answer, with other content it raises RequestIdReused. What
+    `in_transaction` writes commits together with the entry, which it may refuse.
     """
 
     def __init__(self, ledger: LedgerStore, hold: LockUsers) -> None:
@@ -36,7 +39,14 @@ class LedgerService:
         self._hold = hold
 
     async def grant(
-        self, user_id: str, gold: int, reason: str, request_id: str, by: str
+        self,
+        user_id: str,
+        gold: int,
+        reason: str,
+        request_id: str,
+        by: str,
+        *,
+        in_transaction: InTransaction | None = None,
     ) -> JsonObject:
         """Grant gold from the house; returns the user's {"gold", "income"}.
 
@@ -54,12 +64,20 @@ class LedgerService:
 
         async def carry_out() -> JsonObject:
             async with self._hold(user_id):
-                return await self._ledger.run_transaction(write)
+                return await self._ledger.run_transaction(_both(write, in_transaction))
 
         return await self._run_once(key, content, carry_out)
 
     async def settle_debt(
-        self, user_id: str, gold: int, reason: str, request_id: str, by: str, *, by_house: bool
+        self,
+        user_id: str,
+        gold: int,
+        reason: str,
+        request_id: str,
+        by: str,
+        *,
+        by_house: bool,
+        in_transaction: InTransaction | None = None,
     ) -> JsonObject:
         """Settle a user's debt from their balance or by the house; returns {"gold", "income"}.
 
@@ -80,20 +98,18 @@ class LedgerService:
 
         async def carry_out() -> JsonObject:
             async with self._hold(user_id):
-                return await self._ledger.run_transaction(write)
+                return await self._ledger.run_transaction(_both(write, in_transaction))
 
         return await self._run_once(entry.key, content, carry_out)
 
-    async def reverse(self, key: str, reason: str, by: str) -> JsonObject:
+    async def reverse(
+        self, key: str, reason: str, by: str, *, in_transaction: InTransaction | None = None
+    ) -> JsonObject:
         """Reverse a gift or a grant, once; returns {"reverses"}.
 
         Raises EntryNotFound, NotReversible, and InsufficientGold if it was spent already.
         """
-        entry = await self._ledger.entry(key)
-        if entry is None:
-            raise EntryNotFound
-        if entry.kind not in REVERSIBLE:
-            raise NotReversible
+        entry = await self._reversible(key)
         content = {"reverses": key}
         reversal = JournalEntry(
             reversal_key(key), "reversal", by, negate(entry.lines), content, content, reason
@@ -108,9 +124,25 @@ class LedgerService:
 
         async def carry_out() -> JsonObject:
             async with self._hold(*affected_users(entry.lines)):
-                return await self._ledger.run_transaction(write)
+                return await self._ledger.run_transaction(_both(write, in_transaction))
 
         return await self._run_once(reversal.key, content, carry_out)
+
+    async def reversible_amount(self, key: str) -> int:
+        """The most gold or income that a reversal of the entry moves; raises as `reverse`."""
+        return max(abs(line.amount) for line in (await self._reversible(key)).lines)
+
+    async def has(self, key: str) -> bool:
+        """Whether the journal has an entry with this key."""
+        return await self._ledger.find(key) is not None
+
+    async def _reversible(self, key: str) -> JournalEntry:
+        entry = await self._ledger.entry(key)
+        if entry is None:
+            raise EntryNotFound
+        if entry.kind not in REVERSIBLE:
+            raise NotReversible
+        return entry
 
     async def _must_be_new(self, tx: Any, key: str) -> None:
         """Raise EntryExists first: a repetition could fail with InsufficientGold instead."""
@@ -131,6 +163,17 @@ class LedgerService:
 def reversal_key(key: str) -> str:
     """Key of the reversal of the entry with this key."""
     return f"reversal:{key}"
+
+
+def _both(
+    write: Callable[[Any], Awaitable[JsonObject]], in_transaction: InTransaction | None
+) -> Callable[[Any], Awaitable[JsonObject]]:
+    async def write_both(tx: Any) -> JsonObject:
+        if in_transaction:
+            await in_transaction(tx)
+        return await write(tx)
+
+    return write_both
 
 
 def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from core.locks import NamedLocks
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
+from services.approvals import ApprovalService
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
 from services.evictions import EvictionService
@@ -19,6 +20,7 @@ from services.ledger import LedgerService
 from services.ledger_audit import LedgerAudit
 from services.live_rooms import LiveRoomService
 from services.moderation import ModerationService
+from services.operators import OperatorService
 from services.orphaned_transactions import OrphanedTransactions
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
@@ -75,7 +77,9 @@ class Services:
         process_id: str,
         payment: PaymentConfig,
         retention: RetentionDays,
+        second_person_gold: int,
     ) -> None:
+        """`second_person_gold`: the most gold that one operator moves alone; 0: no limit."""
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
@@ -130,6 +134,7 @@ class Services:
             stores.gift_batches, stores.members, keeper, locks.hold, self.catalogue
         )
         self.ledger = LedgerService(stores.ledger, locks.hold)
+        self.approvals = ApprovalService(stores.approvals, self.ledger, second_person_gold)
         self.ledger_audit = LedgerAudit(
             stores.job_leases, stores.ledger_reconciler, stores.orders, {}
         )
@@ -157,6 +162,7 @@ class Services:
         self.payment_notifications = PaymentNotificationService(
             self.inbox, stores.inbox, stores.orders, self.payments, tencent.jsapi, tencent.xpay
         )
+        self.operators = OperatorService(stores.operators, stores.operator_sessions)
         self.orphaned_transactions = OrphanedTransactions(
             stores.session_records, stores.sessions, realtime.lease, process_id
         )

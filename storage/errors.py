@@ -3,7 +3,12 @@
 NotFound
 ├── UserNotFound         no_such_user
 ├── GiftNotFound         no_such_gift
-└── BlockNotFound        no_such_block
+├── BlockNotFound        no_such_block
+├── OperatorNotFound     no_such_operator
+└── ApprovalNotFound     no_such_approval
+StateConflict
+├── OperatorExists       operator_exists
+└── AlreadyDecided       decided
 Unavailable
 └── StorageUnavailable   storage_away
 """
@@ -17,7 +22,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from core.errors import NotFound, QLiveError, TryAgain, Unavailable
+from core.errors import NotFound, QLiveError, StateConflict, TryAgain, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -30,6 +35,22 @@ class GiftNotFound(NotFound):
 
 class BlockNotFound(NotFound):
     code, detail = "no_such_block", "There is no such recharge block."
+
+
+class OperatorNotFound(NotFound):
+    code, detail = "no_such_operator", "There is no such operator."
+
+
+class ApprovalNotFound(NotFound):
+    code, detail = "no_such_approval", "There is no such request."
+
+
+class AlreadyDecided(StateConflict):
+    code, detail = "decided", "The request has been decided, or has expired."
+
+
+class OperatorExists(StateConflict):
+    code, detail = "operator_exists", "An operator of this name exists already."
 
 
 class StorageUnavailable(Unavailable):

@@ -1,6 +1,9 @@
 """All stores of one database."""
 
+from datetime import timedelta
+
 from rooms.presence import GracePolicy
+from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
 from storage.audit_check import AuditChecker
 from storage.blocks import RechargeBlockStore
@@ -18,6 +21,8 @@ from storage.ledger_reconciler import LedgerReconciler
 from storage.likes import LikeStore
 from storage.members import MemberStore
 from storage.migrator import Migrator
+from storage.operator_sessions import OperatorSessionStore
+from storage.operators import OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.overview import OverviewStore
@@ -41,11 +46,14 @@ class Stores:
         *,
         token_days: int,
         session_days: int,
+        operator_idle: timedelta,
+        operator_session: timedelta,
         grace: GracePolicy,
         drops_streams: bool,
     ) -> None:
-        """`token_days` is the lifetime of an unused token, `session_days` that of any; `grace` is
-        how long a member may be away; `drops_streams` makes CSS end streams that are no longer
+        """`token_days` is the lifetime of an unused token, `session_days` that of any;
+        `operator_idle` and `operator_session` are the same of an operator's session. `grace` is how
+        long a member may be away; `drops_streams` makes CSS end streams that are no longer
         allowed."""
         counters = CounterStore(database)
         self.members = MemberStore(database)
@@ -68,6 +76,9 @@ class Stores:
         self.defaults = DefaultRowStore(database, counters)
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
+        self.approvals = ApprovalStore(database)
+        self.operators = OperatorStore(database)
+        self.operator_sessions = OperatorSessionStore(database, operator_idle, operator_session)
         self.audit = AuditStore(database)
         self.audit_checker = AuditChecker(database)
         self.rankings = RankingStore(database)
@@ -96,6 +107,8 @@ class Stores:
             self.configs,
             self.likes,
             self.orders,
+            self.operator_sessions,
+            self.approvals,
             self.audit,
             self.ledger,
             self.rankings,

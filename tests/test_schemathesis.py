@@ -84,7 +84,7 @@ async def test_operator_api_conforms(api: ApiFixture, tmp_path: Path) -> None:
         api,
         tmp_path,
         _narrowed([host.id, guest.id, UNKNOWN_USER], [host.live_id, 77]),
-        f"Authorization: Bearer {api._ops_token}",
+        f"Authorization: Bearer {await api.operator_token()}",
         "--include-tag=operators",
     )
 

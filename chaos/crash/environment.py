@@ -110,8 +110,9 @@ class CrashEnvironment:
         return response
 
     async def ops_request(self, method: str, path: str, **body: Any) -> ApiResponse:
-        """Call the operators' API."""
-        headers = {"Authorization": f"Bearer {self.settings.ops.token}", **JSON}
+        """Call the operators' API, as the demo operator."""
+        login = await self.request("POST", "/sim/operator/login", body="")
+        headers = {"Authorization": f"Bearer {login.json['token']}", **JSON}
         body_text = json.dumps(body)
         return await self.request(method, f"/ops/api/{path}", body=body_text, headers=headers)
 

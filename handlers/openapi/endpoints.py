@@ -10,6 +10,7 @@ from core.errors import QLiveError
 from handlers.base import Handler
 from handlers.limits import LimitClass
 from handlers.route_entry import Route
+from services.roles import Access
 
 METHODS = ("get", "post", "patch", "put", "delete")
 
@@ -26,6 +27,8 @@ class Endpoint:
     method: str
     handler: type[Handler]
     variables: dict[str, str] = field(hash=False)
+    access: Access | None = None
+    """What the endpoint requires of an operator."""
 
     @property
     def name(self) -> str:
@@ -45,6 +48,11 @@ class Endpoint:
     def response_model(self) -> Any:
         """Response model; None if the handler writes the response itself."""
         return getattr(self._function, "response_model", None)
+
+    @property
+    def accepted_model(self) -> Any:
+        """Response model of a request that has to wait; None if none does."""
+        return getattr(self._function, "accepted_model", None)
 
     @property
     def summary(self) -> str:
@@ -74,11 +82,13 @@ class Endpoint:
 
 def endpoints(routes: Iterable[Route]) -> Iterator[Endpoint]:
     """Yields the endpoints in the order of the routes."""
-    for pattern, handler, name in routes:
+    for route in routes:
         for method in METHODS:
-            if getattr(handler, method) is not getattr(Handler, method):
-                path, variables = _template(pattern, getattr(handler, method))
-                yield Endpoint(name, path, method, handler, variables)
+            function = getattr(route.handler, method)
+            if function is not getattr(Handler, method):
+                path, variables = _template(route.path, function)
+                access = route.access(method)
+                yield Endpoint(route.name, path, method, route.handler, variables, access)
 
 
 def _template(pattern: str, function: Any) -> tuple[str, dict[str, str]]:

@@ -11,6 +11,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "content": "of POST qlive_pay/",
     "entry": "of /ops/api/ledger",
     "id": "of /ops/api/inbox",
+    "approval_id": "0" * 24,
 }
 """Placeholders for values known only at run time: user_ids are random, a code works once.
 

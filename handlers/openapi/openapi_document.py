@@ -10,6 +10,7 @@ from handlers.openapi.extension import Extension, ExtraEndpoint
 from handlers.openapi.operations import BEARER, JSON, TOKEN, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.route_entry import Route
+from services.roles import ROLES, roles_with
 
 VERSION = "0.1.0"
 
@@ -31,6 +32,7 @@ TAGS = {
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
     "callbacks": "Webhooks of Tencent and WeChat; requests without their signature are refused.",
+    "login": "Login of operators.",
     "operators": "The operators' API; every change is written to the audit log.",
     "health": "For load balancers and Prometheus.",
 }
@@ -44,7 +46,7 @@ SCHEMES = {
     BEARER: {
         "type": "http",
         "scheme": "bearer",
-        "description": "`ops.token` of the settings; printed at startup in development.",
+        "description": "The `token` of `POST /ops/api/login`; of a machine, `ops.token`.",
     },
 }
 
@@ -62,7 +64,8 @@ def document(routes: Iterable[Route], extension: Extension | None) -> OpenAPI:
         paths[added.path] = {"post": _extra(added, extension, schemas, responses)}
     name = errors.MODEL_NAME
     components = {**schemas.components, name: errors.envelope(schemas.components[name])}
-    tags = TAGS | ({extension.tag: extension.about} if extension else {})
+    tags = TAGS | {"operators": f"{TAGS['operators']}\n\n{_role_matrix(found)}"}
+    tags |= {extension.tag: extension.about} if extension else {}
     used = {tag for path in paths.values() for call in path.values() for tag in call["tags"]}
     return OpenAPI.model_validate(
         {
@@ -88,12 +91,24 @@ def text(document: OpenAPI) -> str:
     return document.model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True, indent=1)
 
 
+def _role_matrix(found: list[Endpoint]) -> str:
+    """Markdown table of the operators' endpoints: which role may use which."""
+    lines = [f"| operation | {' | '.join(ROLES)} |", f"|---|{'---|' * len(ROLES)}"]
+    for endpoint in found:
+        if endpoint.access:
+            permitted = roles_with(endpoint.access)
+            marks = " | ".join("yes" if role in permitted else "–" for role in ROLES)
+            lines.append(f"| `{endpoint.method.upper()} {endpoint.path}` | {marks} |")
+    return "\n".join(lines)
+
+
 def _schemas(found: list[Endpoint], extension: Extension | None) -> SchemaRegistry:
     extra = extension.endpoints if extension else ()
     requests = [it.request_model for it in found if it.request_model] + [it.request for it in extra]
     responses = [it.response_model for it in found if it.response_model] + [
         it.response for it in extra
     ]
+    responses += [it.accepted_model for it in found if it.accepted_model]
     error = [extension.error] if extension else []
     return SchemaRegistry(requests, [*responses, errors.MODEL, *error])
 

@@ -18,6 +18,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay
 from handlers.websocket.handshake import RoomSocketHandler
+from services.roles import Access, roles_with
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
@@ -37,8 +38,9 @@ TAG_BY_MODULE = {
     "callbacks": "callbacks",
     "payments": "callbacks",
     "health": "health",
+    "ops.login": "login",
 }
-"""Tag by the module part of a route's name; routes under `ops.` are tagged `operators`."""
+"""Tag by the module part of a route's name; others under `ops.` are tagged `operators`."""
 
 SOCKET_QUERY: dict[str, Json] = {
     "live_id": {"type": "integer", "minimum": 1},
@@ -74,12 +76,16 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
 
 
 def tag(endpoint: Endpoint) -> str:
-    return "operators" if endpoint.module.startswith("ops.") else TAG_BY_MODULE[endpoint.module]
+    if endpoint.module.startswith("ops.") and endpoint.module not in TAG_BY_MODULE:
+        return "operators"
+    return TAG_BY_MODULE[endpoint.module]
 
 
 def _description(endpoint: Endpoint) -> str:
     if endpoint.handler is RoomSocketHandler:
         return WEBSOCKET_NOTE
+    if endpoint.access:
+        return "\n\n".join(filter(None, (endpoint.details, _roles(endpoint.access))))
     if endpoint.limit is None:
         return endpoint.details
     rate: Rate = getattr(LimitsSettings(), endpoint.limit)
@@ -89,6 +95,15 @@ def _description(endpoint: Endpoint) -> str:
         f"{rate.burst} at once."
     )
     return "\n\n".join(filter(None, (endpoint.details, limit)))
+
+
+def _roles(access: Access) -> str:
+    names = ", ".join(f"`{role}`" for role in roles_with(access))
+    return (
+        f"Roles: {names}, and the token of a machine."
+        if access == "machine"
+        else f"Roles: {names}."
+    )
 
 
 def _variables(endpoint: Endpoint) -> list[Json]:
@@ -176,13 +191,12 @@ def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     schema = schemas.of(endpoint.response_model, "serialization")
     if soft := errors.soft(endpoint):
         schema = {"anyOf": [schema, *soft]}
-    return {
-        "200": _content(
-            JSON,
-            schema,
-            "Done, or one of the errors that are answered with 200." if soft else "Done.",
-        )
-    }
+    done = "Done, or one of the errors that are answered with 200." if soft else "Done."
+    responses = {"200": _content(JSON, schema, done)}
+    if endpoint.accepted_model:
+        accepted = schemas.of(endpoint.accepted_model, "serialization")
+        responses["202"] = _content(JSON, accepted, "Waits for another operator's decision.")
+    return responses
 
 
 def _special_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:

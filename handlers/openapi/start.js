@@ -6,6 +6,7 @@ const LISTS = {
   "/ops/api/rooms": "live_id",
   "/ops/api/ledger": "entry",
   "/ops/api/inbox": "id",
+  "/ops/api/approvals": "approval_id",
 }; // list endpoint -> the parameter that the `id` of its first item fills
 const latest = {}; // newest value by parameter name
 let me; // user_id of the current token
@@ -16,6 +17,10 @@ function store(name, value) {
 
 function readResponse({ ok, url, body }) {
   if (!ok || !body || typeof body !== "object" || "detail" in body) return; // an error or a plain OK
+  if (body.token && "may" in body) {
+    page.preauthorizeApiKey("operator", body.token);
+    return;
+  }
   if (body.token) useToken(body);
   for (const [name, value] of Object.entries(body)) store(name, value);
   const rows = Array.isArray(body) ? body : (body.items ?? []);
@@ -45,7 +50,7 @@ function fillAddress(text) {
     address.searchParams.set(name, fillValue(name, value));
   }
   const parts = address.pathname.split("/");
-  const names = { users: "user_id", rooms: "live_id" }; // path segment -> parameter after it
+  const names = { users: "user_id", rooms: "live_id", approvals: "approval_id" }; // path segment -> parameter after it
   address.pathname = parts.map((part, i) => fillValue(names[parts[i - 1]], part)).join("/");
   return address.href;
 }

@@ -1,4 +1,4 @@
-"""Operators' API: bearer-token authentication, an audit entry per change, a count of reads."""
+"""Operators' API: authentication, roles, an audit entry per change, a count of reads."""
 
 import hmac
 from collections.abc import Mapping
@@ -8,12 +8,15 @@ import structlog
 
 from core.errors import RateLimited
 from handlers.base import Handler
-from handlers.errors import InvalidOperatorToken
+from handlers.context import Context
+from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.remote import limit_key
+from services.roles import Access, Operator
 
 PAGE_SIZE = 50
-OPERATOR = "ops"
-"""Name of everybody who has the token."""
+IDLE_HEADER = "X-QLive-Idle"
+"""Sent by the console with requests that it makes by itself while nobody is at the keyboard."""
+MACHINE = Operator("ops.token", "machine")
 log = structlog.get_logger("qlive.http")
 
 
@@ -23,53 +26,87 @@ class OperatorHandler(Handler):
     After a change that succeeded, its outcome is written: what `target_state` returns that differs
     from before. Without an outcome the change was refused or interrupted. Reads are counted: the
     console alone sends several a second, and their entries would hide the changes. Requests with a
-    wrong token are logged and not audited.
+    wrong token are logged and not audited, changes that the role does not permit are.
     """
 
     created: Mapping[str, Any] | None = None
     """What a POST has created, for its outcome; it had no state before."""
-    admission_errors = (InvalidOperatorToken, RateLimited)
+    admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
+    operator: Operator
+    """Who sends the request; set before it is processed."""
+
+    def initialize(
+        self,
+        context: Context,
+        label: str = "",
+        read: Access | None = None,
+        change: Access | None = None,
+    ) -> None:
+        """`read`, `change`: what the route requires; without, nobody is admitted."""
+        super().initialize(context, label)
+        self._read, self._change = read, change
+
     async def admit(self) -> None:
-        self._authenticate()
+        self.operator = await self._authenticated()
         self._entry: Any = None
-        if self.request.method == "GET":
+        is_read = self.request.method == "GET"
+        access = self._read if is_read else self._change
+        if is_read:
             self.context.metrics.operator_reads.labels(self.label).inc()
-            return
-        parameters = self.parameters()
-        self._entry = await self.context.stores.audit.begin(
-            who=OPERATOR,
-            what=f"{self.request.method} {self.label}",
-            on="/".join(str(part) for part in self.path_args),
-            reason=_reason(parameters),
-            asked=parameters,
-            role="",
-            address=self.remote_ip[:64],
-        )
-        self._before = await self.target_state()
+        else:
+            await self._begin_audit()
+        if access is None or not self.operator.may(access):
+            raise RoleRequired
 
     async def done(self) -> None:
         if self._entry is not None:
             after = self.created or await self.target_state()
             await self.context.stores.audit.done(self._entry, self._before, after)
 
+    @property
+    def token(self) -> str:
+        """The token of `Authorization: Bearer <token>`, or ""."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    async def _authenticated(self) -> Operator:
+        """Who sends the token; an address that has guessed too often is refused before that."""
+        limits, address = self.context.request_limits, limit_key(self.remote_ip)
+        self.admission.raise_if_limited(limits.seconds_until_token("ops_login", address))
+        if operator := await self._owner_of(self.token):
+            return operator
+        limits.take_from_address("ops_login", address)
+        self.context.metrics.operator_tokens_refused.inc()
+        log.warning("operator_token_refused", address=address)
+        raise InvalidOperatorToken
+
+    async def _owner_of(self, token: str) -> Operator | None:
+        if not token:
+            return None
+        machine = self.context.settings.ops.token
+        if machine and hmac.compare_digest(token.encode(), machine.encode()):
+            return MACHINE
+        in_use = IDLE_HEADER not in self.request.headers
+        return await self.context.services.operators.operator_of(token, in_use=in_use)
+
+    async def _begin_audit(self) -> None:
+        parameters = self.parameters()
+        self._entry = await self.context.stores.audit.begin(
+            who=self.operator.name,
+            what=f"{self.request.method} {self.label}",
+            on="/".join(str(part) for part in self.path_args),
+            reason=_reason(parameters),
+            asked=parameters,
+            role=self.operator.role,
+            address=self.remote_ip[:64],
+        )
+        self._before = await self.target_state()
+
     async def target_state(self) -> Mapping[str, Any]:
         """State that the change may alter, as JSON and without secrets; {} if nothing exists."""
         return {}
-
-    def _authenticate(self) -> None:
-        """Compare the token; an address that has guessed too often is refused before that."""
-        limits, address = self.context.request_limits, limit_key(self.remote_ip)
-        self.admission.raise_if_limited(limits.seconds_until_token("ops_login", address))
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        expected = self.context.settings.ops.token.encode()
-        matches = hmac.compare_digest(token.strip().encode(), expected)
-        if scheme.lower() != "bearer" or not expected or not matches:
-            limits.take_from_address("ops_login", address)
-            self.context.metrics.operator_tokens_refused.inc()
-            log.warning("operator_token_refused", address=address)
-            raise InvalidOperatorToken
 
 
 def _reason(parameters: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from services.ledger import reversal_key
+from storage.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
 
@@ -45,15 +46,27 @@ class OpsLedgerHandler(OperatorHandler):
 
 
 class OpsReversalHandler(OperatorHandler):
-    """Reverse a gift or a grant; idempotent per entry."""
+    """Reverse a gift or a grant; idempotent per entry.
+
+    More than `ops.second_person_gold` waits for another operator.
+    """
 
     async def target_state(self) -> Mapping[str, Any]:
         reversal = reversal_key(str(self.parameters().get("entry")))
         return {"reversed": await self.context.stores.ledger.find(reversal) is not None}
 
-    @endpoint(errors=[EntryNotFound, InsufficientGold, NotReversible])
-    async def post(self, params: ops_requests.ReversalRequest) -> ops_responses.ReversedResponse:
-        answer = await self.context.services.ledger.reverse(params.entry, params.reason, by="ops")
+    @endpoint(
+        errors=[EntryNotFound, InsufficientGold, NotReversible],
+        accepted=ops_responses.ApprovalResponse,
+    )
+    async def post(
+        self, params: ops_requests.ReversalRequest
+    ) -> ops_responses.ReversedResponse | ops_responses.ApprovalResponse:
+        answer = await self.context.services.approvals.reverse(
+            params.entry, params.reason, by=self.operator.name
+        )
+        if isinstance(answer, Approval):
+            return ops_responses.ApprovalResponse.model_validate(answer)
         return ops_responses.ReversedResponse.model_validate(answer)
 
 

@@ -7,6 +7,8 @@ from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
+from ledger.journal import JsonObject
+from storage.approvals import Approval
 from storage.errors import UserNotFound
 from storage.users import User
 
@@ -50,36 +52,53 @@ class OpsUserHandler(UserTargetHandler):
 
 
 class OpsGrantHandler(UserTargetHandler):
-    """Grant gold from the house; idempotent by `request_id`."""
+    """Grant gold from the house; idempotent by `request_id`.
 
-    @endpoint(errors=[UserNotFound, RequestIdReused])
+    More than `ops.second_person_gold` waits for another operator.
+    """
+
+    @endpoint(errors=[UserNotFound, RequestIdReused], accepted=ops_responses.ApprovalResponse)
     async def post(
         self, user_id: str, params: ops_requests.GrantRequest
-    ) -> ops_responses.BalanceResponse:
+    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
         await self.context.stores.users.get(user_id)
-        answer = await self.context.services.ledger.grant(
-            user_id, params.gold, params.reason, params.request_id, by="ops"
+        answer = await self.context.services.approvals.grant(
+            user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
-        return ops_responses.BalanceResponse.model_validate(answer)
+        return _balance_or_approval(answer)
 
 
 class OpsDebtHandler(UserTargetHandler):
-    """Settle gold that a user owes; idempotent by `request_id`."""
+    """Settle gold that a user owes; idempotent by `request_id`.
 
-    @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])
+    More than `ops.second_person_gold` waits for another operator.
+    """
+
+    @endpoint(
+        errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
+        accepted=ops_responses.ApprovalResponse,
+    )
     async def post(
         self, user_id: str, params: ops_requests.SettleRequest
-    ) -> ops_responses.BalanceResponse:
+    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
         await self.context.stores.users.get(user_id)
-        answer = await self.context.services.ledger.settle_debt(
+        answer = await self.context.services.approvals.settle_debt(
             user_id,
             params.gold,
             params.reason,
             params.request_id,
-            by="ops",
+            by=self.operator.name,
             by_house=params.paid_by == "house",
         )
-        return ops_responses.BalanceResponse.model_validate(answer)
+        return _balance_or_approval(answer)
+
+
+def _balance_or_approval(
+    answer: JsonObject | Approval,
+) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
+    if isinstance(answer, Approval):
+        return ops_responses.ApprovalResponse.model_validate(answer)
+    return ops_responses.BalanceResponse.model_validate(answer)
 
 
 def _person(user: User) -> ops_responses.OpsUserResponse:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from handlers.schemas.requests import Request, UserId, Whole
 
+OPERATOR_NAME = "[a-z][a-z0-9._-]{1,31}"
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
 ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
@@ -45,6 +46,32 @@ def is_rate(value: Any) -> bool:
         return not isinstance(value, bool) and 0 <= Decimal(str(value)) <= 1
     except InvalidOperation:
         return False
+
+
+class LoginSetupRequest(Request):
+    name: Annotated[str, StringConstraints(pattern=f"^{OPERATOR_NAME}$"), Field(examples=["anna"])]
+    password: Annotated[
+        str, StringConstraints(min_length=1, max_length=128), Field(examples=["one-time"])
+    ]
+
+
+class LoginAttemptRequest(LoginSetupRequest):
+    """`code`: six digits of the authenticator app; without one before the first login."""
+
+    code: Annotated[
+        str, StringConstraints(pattern=r"^([0-9]{6})?$"), Field(examples=["123456"])
+    ] = ""
+
+
+class FirstLoginRequest(LoginSetupRequest):
+    """`password` is the one-time password, `new_password` has at least 12 characters."""
+
+    new_password: Annotated[
+        str,
+        StringConstraints(min_length=12, max_length=128),
+        Field(examples=["correct horse battery"]),
+    ]
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["123456"])]
 
 
 class CursorRequest(Request):
@@ -91,6 +118,16 @@ class SettleRequest(GrantRequest):
     """Payment of gold that a user owes, from the user's balance or by the house."""
 
     paid_by: Literal["user", "house"]
+
+
+class ApprovalSearchRequest(CursorRequest):
+    """`waiting`: only requests that can be decided."""
+
+    waiting: bool = False
+
+
+class DecisionRequest(Request):
+    reason: Reason
 
 
 class EndLiveRequest(Request):

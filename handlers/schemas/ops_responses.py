@@ -10,6 +10,35 @@ from handlers.schemas.responses import Response
 from handlers.schemas.typed_dicts import pydantic_type
 from rooms.members import Role
 from rooms.snapshot import Snapshot
+from services.roles import Access
+from storage.approvals import ApprovalKind, ApprovalState
+
+
+class OperatorResponse(Response):
+    """An operator; `may` are the permitted operations as in the audit log: `PATCH OneUser`."""
+
+    name: str
+    role: Access
+    may: list[str]
+
+
+class OperatorLoginResponse(OperatorResponse):
+    """`token` goes into `Authorization: Bearer <token>`."""
+
+    token: str
+    expires_at: datetime
+
+
+class LoginOptionsResponse(Response):
+    demo: bool
+
+
+class SecondFactorResponse(Response):
+    """What an authenticator app is set up with; `qr` is a data URI of `uri` as QR code."""
+
+    secret: str
+    uri: str
+    qr: str
 
 
 class OpsUserResponse(Response):
@@ -62,6 +91,30 @@ class SessionsEndedResponse(Response):
 class BalanceResponse(Response):
     gold: int
     income: int
+
+
+class ApprovalResponse(Response):
+    """A request that waits for another operator until `expires_at`; `on` is a user or an entry."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    kind: ApprovalKind
+    on: str
+    gold: int
+    reason: str
+    by: str
+    made_at: datetime
+    expires_at: datetime
+    state: ApprovalState
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+
+
+class ApprovalsResponse(Response):
+    items: list[ApprovalResponse]
+    next: str | None
 
 
 class RoomRowResponse(Response):

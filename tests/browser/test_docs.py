@@ -55,7 +55,7 @@ async def test_examples_execute_without_typing_using_values_of_earlier_responses
     await swagger.execute(ORDER)
     assert (await swagger.execute(PAID))["outcome"] == "success"
     assert (await swagger.execute(GIVE))["status"] == "success"
-    await swagger.authorize_operator(api._ops_token)
+    await swagger.authorize_operator(await api.operator_token())
     members = (await swagger.execute(MEMBERS))["items"]
     assert {member["user_id"] for member in members} == {host_id, guest_id}
     await take_screenshot(page, "docs")

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.base import Handler
 from handlers.routes import API_ROUTES
-from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
 from tests.support.node import OLDEST_NODE, run
 
 pytestmark = pytest.mark.programs
@@ -45,8 +45,8 @@ async def test_sdk_unit_tests_pass(name: str) -> None:
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_sdk_works_against_the_server(server: ServerProcess) -> None:
-    environment = {"QLIVE_ADDRESS": server.address, "QLIVE_OPS_TOKEN": server.settings.ops.token}
+async def test_sdk_works_against_the_server(api: ApiFixture) -> None:
+    environment = {"QLIVE_ADDRESS": api.address, "QLIVE_OPS_TOKEN": await api.operator_token()}
     path = FOLDER / SERVER_TESTS
     assert count_passed(await run("--test-reporter=tap", path, **environment)) > 1
 
@@ -58,7 +58,7 @@ async def test_sdk_has_a_call_for_every_client_endpoint() -> None:
     calls = sorted((path, method) for method, path in json.loads(output).values())
     assert calls == sorted(
         (path, method.upper())
-        for path, handler, _ in API_ROUTES
+        for path, handler, *_ in API_ROUTES
         if path not in NOT_CLIENT_ENDPOINTS
         for method in ("get", "post")
         if getattr(handler, method) is not getattr(Handler, method)

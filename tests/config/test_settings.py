@@ -226,11 +226,17 @@ def test_virtual_payment_in_production_refuses_sandbox_and_several_apps() -> Non
 
 
 # Without one of these, the default of the file applies, which is for development.
-@pytest.mark.parametrize("name", sorted(set(PRODUCTION) - {"QLIVE_ENVIRONMENT"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(PRODUCTION) - {"QLIVE_ENVIRONMENT", "QLIVE_OPS__TOKEN"})
+)
 def test_production_requires(name: str) -> None:
     (problem,) = problems({key: value for key, value in PRODUCTION.items() if key != name})
     dotted = name.removeprefix("QLIVE_").lower().replace("__", ".")
     assert problem.startswith(dotted)
+
+
+def test_production_needs_no_token_of_a_machine() -> None:
+    assert load(FILE, PRODUCTION | {"QLIVE_OPS__TOKEN": ""}).ops.token == ""
 
 
 def test_production_refuses_an_empty_map_of_apps() -> None:
@@ -369,7 +375,6 @@ def test_production_refuses_every_generated_development_secret(tmp_path: Path) -
             "wechat": generated.wechat,
             "im": generated.im,
             "live": generated.live,
-            "ops": generated.ops,
         }
     )
     refused = {
@@ -377,7 +382,7 @@ def test_production_refuses_every_generated_development_secret(tmp_path: Path) -
     }
     assert {problem.split(":")[0] for problem in refused} == {
         "wechat.apps.wxca891295c56f2c79.secret",
-        *("im.sdk_app_id", "im.secret_key", "im.callback_token", "ops.token"),
+        *("im.sdk_app_id", "im.secret_key", "im.callback_token"),
         *("live.push_domain", "live.play_domain", "live.push_key", "live.play_key"),
         *("live.callback_key", "live.secret_id", "live.secret_key"),
     }
@@ -388,7 +393,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     first, simulator = fill_in_secrets(load(FILE, {}), file)
     assert (first, simulator) == fill_in_secrets(load(FILE, {}), file)
     other, _ = fill_in_secrets(load(FILE, {}), tmp_path / "other.json")
-    assert first.ops.token != other.ops.token
+    assert first.im.callback_token != other.im.callback_token
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     assert len(first.pay.apiv3_key) == 32
@@ -401,7 +406,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "traces.endpoint",
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
-        "server.allow_remote_development",
+        *("server.allow_remote_development", "ops.token"),
     }
     assert all(app.secret for app in first.wechat.apps.values())
 

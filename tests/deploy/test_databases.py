@@ -23,7 +23,7 @@ from tests.deploy.conftest import wait_for_port
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
-from tests.support.nginx import OPS_TOKEN, deploy_file
+from tests.support.nginx import deploy_file
 from tests.support.orphans import (
     NEVER_SECONDS,
     is_blocked,
@@ -52,9 +52,9 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
         client.qlive.command("createUser", "qlive", **documented_user("qlive"))
         client.admin.command("createUser", "backup", **documented_user("backup"))
     uri = member.uri("qlive:secret", "replicaSet=qlive&authSource=qlive")
-    program = ServerProgram(data_folder, mongodb__uri=uri, ops__token=OPS_TOKEN)
+    program = ServerProgram(data_folder, mongodb__uri=uri)
     async with program.serving() as (process, address):
-        api = ApiFixture(address, OPS_TOKEN)
+        api = ApiFixture(address)
         host = await api.host()
         guest = await api.guest("bert", 1, host.live_id, gold=1000)
         gift = (await guest.get("qlive_gift/")).ok()["results"][0]

@@ -8,7 +8,7 @@ import pytest
 
 from config.sections import RealtimeSettings
 from tests.support.api import BASE, ApiFixture
-from tests.support.nginx import DEPLOY, OPS_TOKEN, ClosingUpstream, NginxApi, nginx_in_front
+from tests.support.nginx import DEPLOY, ClosingUpstream, NginxApi, nginx_in_front
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.room_traffic import Machine, two_machines
@@ -30,7 +30,7 @@ async def test_two_servers_behind_nginx_share_rooms_over_https(
         ),
     ):
         nginx.check()
-        direct = ApiFixture(machines[0].address, OPS_TOKEN)
+        direct = ApiFixture(machines[0].address)
         host = front_api.via_nginx(await direct.host())
         guest = front_api.via_nginx(await direct.guest("bert", 1, host.live_id, gold=1000))
 
@@ -40,13 +40,13 @@ async def test_two_servers_behind_nginx_share_rooms_over_https(
         assert (await guest.get("qlive_gift/", page=2)).ok()["results"]
 
         # The client address comes from nginx, not from a forged header.
-        forged = {"Authorization": f"Bearer {OPS_TOKEN}", "X-Forwarded-For": "8.8.8.8"}
-        path = f"/ops/api/users/{guest.id}/grant"
-        grant = {"gold": 1, "reason": "test", "request_id": "forged"}
-        (await front_api.request("POST", path, headers=forged, json=grant)).ok()
-        audit = await front_api.request("GET", "/ops/api/audit", headers=forged)
-        rows = [row for row in audit.ok()["items"] if row["reason"] == "test"]
-        assert {row["address"] for row in rows} == {"127.0.0.1"}
+        forged, login = {"X-Forwarded-For": "8.8.8.8"}, {"name": "anna", "password": "wrong"}
+        refused = await front_api.request("POST", "/ops/api/login", headers=forged, json=login)
+        assert refused.refusal == (401, "ops_login")
+        operator = {"Authorization": f"Bearer {await direct.operator_token()}"}
+        audit = await front_api.request("GET", "/ops/api/audit", headers=operator)
+        [entry] = [row for row in audit.ok()["items"] if row["who"] == "anna"]
+        assert entry["address"] == "127.0.0.1"
 
         # Internal paths are not reachable from outside; /sim exists in development only.
         session = front_api._http
@@ -132,7 +132,7 @@ async def test_only_repeatable_requests_are_retried_on_the_other_server(
 async def test_any_request_is_retried_on_the_other_server_after_a_refused_connection(
     data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = Machine(data_folder, "one", ops__token=OPS_TOKEN, **shared_settings)
+    machine = Machine(data_folder, "one", **shared_settings)
     try:
         await machine.start()
         async with nginx_in_front(data_folder, machine.port, free_port(), monkeypatch) as (

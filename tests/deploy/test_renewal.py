@@ -11,7 +11,7 @@ import yaml
 from config.settings import Settings
 from tests.support.api import ApiFixture
 from tests.support.filled_settings import fill_in, filled_secrets
-from tests.support.nginx import OPS_TOKEN, nginx_in_front
+from tests.support.nginx import nginx_in_front
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.release import install, switch
@@ -41,22 +41,25 @@ async def test_reload_behind_nginx_applies_a_new_token_and_loses_nothing(
         settings = yaml.safe_load((ROOT / "settings.yaml").read_text())
         program.settings_file.write_text(yaml.safe_dump({**settings, "ops": {"token": token}}))
 
-    set_token(OPS_TOKEN)
+    async def overview(api: ApiFixture, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return (await api.request("GET", "/ops/api/overview", headers=headers)).status
+
+    set_token("old")
     async with program.serving() as (process, address):
         port = int(address.rpartition(":")[2])
         async with nginx_in_front(data_folder, port, port, monkeypatch) as (_, front_api):
-            direct_api = ApiFixture(address, OPS_TOKEN)
+            direct_api = ApiFixture(address)
             traffic = await RoomTraffic.create(direct_api, front_api)
             await direct_api.close()
             async with traffic.running():
                 set_token("new")
                 process.send_signal(signal.SIGHUP)
                 await until(lambda: program.log_events("workers_renewed"), PATIENCE)
-                front_api._ops_token = "new"
+                assert await overview(front_api, "new") == 200
             assert any(listener.resumed for listener in traffic.listeners)
             assert set(front_api.statuses) == {200}, front_api.statuses
-            front_api._ops_token = OPS_TOKEN
-            assert (await front_api.ops("GET", "overview")).status == 401
+            assert await overview(front_api, "old") == 401
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 

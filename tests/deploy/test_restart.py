@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import ApiFixture
-from tests.support.nginx import OPS_TOKEN, nginx_in_front
+from tests.support.nginx import nginx_in_front
 from tests.support.room_traffic import RoomTraffic, two_machines
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
@@ -22,7 +22,7 @@ async def test_rolling_restart_loses_no_request_or_event(
             front_api,
         ),
     ):
-        direct_api = ApiFixture(machines[0].address, OPS_TOKEN)
+        direct_api = ApiFixture(machines[0].address)
         traffic = await RoomTraffic.create(direct_api, front_api)
         await direct_api.close()
         async with traffic.running():
@@ -48,7 +48,7 @@ async def test_unannounced_restart_or_kill_costs_retries_and_no_gift(
             front_api,
         ),
     ):
-        direct_api = ApiFixture(machines[1].address, OPS_TOKEN)
+        direct_api = ApiFixture(machines[1].address)
         traffic = await RoomTraffic.create(direct_api, front_api)
         await direct_api.close()
         async with traffic.running():

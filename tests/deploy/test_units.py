@@ -12,7 +12,7 @@ from config.settings import Settings
 from runtime.worker import KILL_GRACE_SECONDS
 from tests.support.api import ApiFixture
 from tests.support.gifts import give
-from tests.support.nginx import DEPLOY, OPS_TOKEN
+from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
 from tests.support.server_program import exit_status
 from tests.support.supervised_program import WAIT_SECONDS, SupervisedProgram
@@ -68,9 +68,9 @@ class SandboxedProgram(SupervisedProgram):
 async def test_server_works_under_the_system_call_filter_of_the_unit(
     data_folder: Path, shared_settings: dict[str, str]
 ) -> None:
-    program = SandboxedProgram(data_folder, ops__token=OPS_TOKEN, **shared_settings)
+    program = SandboxedProgram(data_folder, **shared_settings)
     async with program.serving() as (process, address):
-        api = ApiFixture(address, OPS_TOKEN)
+        api = ApiFixture(address)
         host = await api.host()
         guest = await api.guest("bert", 1, host.live_id, gold=100)
         socket = await host.connect()

@@ -36,7 +36,7 @@ def own_methods(handler: type[Handler]) -> list[str]:
 
 
 def calls() -> Iterator[Call]:
-    for path, handler, _ in API_ROUTES:
+    for path, handler, *_ in API_ROUTES:
         for method in own_methods(handler):
             request_model = getattr(getattr(handler, method.lower()), "request_model", None)
             yield Call(method, BASE + path, handler, request_model)
@@ -45,9 +45,9 @@ def calls() -> Iterator[Call]:
 CALLS = list(calls())
 CALLS_WITH_PARAMETERS = [call for call in CALLS if call.request_model]
 PATHS = [
-    *((BASE + path, handler) for path, handler, _ in API_ROUTES),
-    *((f"/ops/api/{path}", handler) for path, handler, _ in OPS_ROUTES),
-    *((f"/{path}", handler) for path, handler, _ in HEALTH_ROUTES),
+    *((BASE + path, handler) for path, handler, *_ in API_ROUTES),
+    *((f"/ops/api/{path}", handler) for path, handler, *_ in OPS_ROUTES),
+    *((f"/{path}", handler) for path, handler, *_ in HEALTH_ROUTES),
 ]
 
 

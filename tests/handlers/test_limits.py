@@ -14,6 +14,7 @@ from core.limits import TokenBuckets
 from handlers.limits import ADDRESS_FACTOR, AddressLimit, UserLimit
 from handlers.openapi.endpoints import endpoints
 from handlers.ops.base import OperatorHandler
+from handlers.ops.login import LoginAttemptHandler
 from handlers.remote import limit_key, remote_ip
 from handlers.routes import ROUTES
 from handlers.webhooks.base import WebhookHandler
@@ -63,7 +64,7 @@ async def guess(api: ApiFixture, token: str, **headers: str) -> Reply:
 
 
 def test_every_endpoint_has_a_limit_class_or_another_guard() -> None:
-    guarded_otherwise = (WebhookHandler, RoomSocketHandler, OperatorHandler)
+    guarded_otherwise = (WebhookHandler, RoomSocketHandler, OperatorHandler, LoginAttemptHandler)
     found = list(endpoints(ROUTES))
     unlimited = {
         it.path for it in found if not it.limit and not issubclass(it.handler, guarded_otherwise)
@@ -280,13 +281,14 @@ async def test_wrong_operators_tokens_are_logged_and_then_refused_uncompared(
     assert [entry["address"] for entry in wrong] == ["127.0.0.1"] * GUESSES
     assert await metric(api, "qlive_operator_tokens_refused_total") == GUESSES
     assert await metric(api, 'qlive_requests_limited_total{by="address",class="ops_login"}') == 4
-    assert (await guess(api, api._ops_token)).refusal == (429, "too_many")
-    assert (await guess(api, api._ops_token, **OTHER_ADDRESS)).status == 200
+    assert (await guess(api, await api.operator_token())).refusal == (429, "too_many")
+    assert (await guess(api, await api.operator_token(), **OTHER_ADDRESS)).status == 200
 
 
 @async_test
 async def test_operators_with_the_right_token_have_no_limit(api: ApiFixture) -> None:
-    replies = await asyncio.gather(*(guess(api, api._ops_token) for _ in range(3 * GUESSES)))
+    token = await api.operator_token()
+    replies = await asyncio.gather(*(guess(api, token) for _ in range(3 * GUESSES)))
     assert {reply.status for reply in replies} == {200}
 
 

@@ -179,7 +179,7 @@ def test_8_development_secrets_differ_between_installations(
     settings: tuple[Settings, DevSecrets], tmp_path: Path
 ) -> None:
     other, _ = fill_in_secrets(Settings.model_validate({}), tmp_path / "dev-secrets.json")
-    for section, name in (("ops", "token"), ("live", "push_key"), ("im", "secret_key")):
+    for section, name in (("live", "push_key"), ("im", "secret_key")):
         first, second = (getattr(getattr(it, section), name) for it in (settings[0], other))
         assert first
         assert first != second

@@ -88,7 +88,7 @@ async def test_secrets_are_never_logged(
     )
     async with program.serving() as (process, address):
         generated = json.loads((tmp_path / "dev-secrets.json").read_text())
-        api = ApiFixture(address, generated["ops.token"])
+        api = ApiFixture(address)
         with MongoClient[dict[str, Any]](mongo_uri) as client:
             secrets = await exercise_api(api, client[DATABASE])
             client.drop_database(DATABASE)

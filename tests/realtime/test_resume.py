@@ -43,7 +43,7 @@ def restarted_api(
     monkeypatch.setattr(ServerProcess, "_store_first_data", no_first_data)
     restarted = ServerProcess(*settings)
     io_loop.run_sync(restarted.start)
-    api = ApiFixture(restarted.address, restarted.settings.ops.token)
+    api = ApiFixture(restarted.address)
     yield api
     io_loop.run_sync(api.close)
     io_loop.run_sync(restarted.stop)

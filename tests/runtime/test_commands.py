@@ -45,7 +45,9 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
         assert await commands.grant(*settings, repeated) == 0
         assert "now has 70 gold" in capsys.readouterr().out
     assert db.users.find_one({"_id": anna.id})["gold"] == 70
-    assert db.ledger.count_documents({"kind": "grant"}) == 1
+    assert db.ledger.count_documents({"kind": "grant", "by": "command line"}) == 1
+    audited = [(row["who"], row["what"], row["done"]) for row in db.audit.find()]
+    assert audited == [("command line", "grant", done) for done in (False, True, True)]
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -32,7 +32,7 @@ class ServerPair:
     async def start(self) -> None:
         for server in self.servers:
             await server.start()
-            self.apis.append(ApiFixture(server.address, server.settings.ops.token))
+            self.apis.append(ApiFixture(server.address))
 
     async def stop(self) -> None:
         for api in self.apis:

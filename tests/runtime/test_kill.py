@@ -46,7 +46,7 @@ async def test_killed_server_loses_and_repeats_no_event_and_no_gift(
     port = free_port()
     own = {"mongodb__uri": mongo_uri, "mongodb__database": DATABASE, "server__port": str(port)}
     server = RestartableServer(ServerProgram(data_folder, **own))
-    api = ApiFixture(f"http://127.0.0.1:{port}", settings[0].ops.token)
+    api = ApiFixture(f"http://127.0.0.1:{port}")
     try:
         await server.start()
         await _kill_repeatedly(server, api)

@@ -39,7 +39,7 @@ async def test_server_starts_serves_and_leaves_no_process_after_a_signal(
     embedded: ServerProgram, number: int
 ) -> None:
     async with embedded.serving() as (process, address):
-        api = ApiFixture(address, "")
+        api = ApiFixture(address)
         assert (await api.request("GET", "/readyz")).status == 200
         anna = await api.user("anna", 2)
         assert (await anna.get("get_livelist/")).ok() == []
@@ -55,7 +55,7 @@ async def test_shutdown_tells_sockets_when_to_reconnect(
     external: ServerProgram, settings: tuple[Settings, Any]
 ) -> None:
     async with external.serving() as (process, address):
-        api = ApiFixture(address, settings[0].ops.token)
+        api = ApiFixture(address)
         host = await api.host()
         socket_ = await host.connect()
         assert (await socket_.frame())["type"] == "snapshot"
@@ -106,7 +106,7 @@ async def test_commands_work_with_and_without_a_running_server(
     embedded: ServerProgram, settings: tuple[Settings, Any]
 ) -> None:
     async with embedded.serving() as (process, address):
-        api = ApiFixture(address, settings[0].ops.token)
+        api = ApiFixture(address)
         anna = await api.user("anna", 2)
         status, output, _ = await embedded.run("grant", anna.id, "70", "--reason", "test")
         assert (status, output) == (0, f"{anna.id} now has 70 gold and 0 income.\n")

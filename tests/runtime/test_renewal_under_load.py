@@ -73,7 +73,7 @@ class BusyRoom:
 @asynccontextmanager
 async def busy_room(program: SupervisedProgram, listeners: int) -> AsyncIterator[BusyRoom]:
     async with program.serving() as (process, address):
-        api = ApiFixture(address, "workers")
+        api = ApiFixture(address)
         try:
             host = await api.host()
             clients = [await api.guest(f"v{n}", 2, host.live_id) for n in range(listeners)]
@@ -96,7 +96,6 @@ def program(data_folder: Path, mongo_uri: str, redis_url: str) -> SupervisedProg
         mongodb__uri=mongo_uri,
         mongodb__database=DATABASE,
         redis__url=redis_url,
-        ops__token="workers",
     )
 
 

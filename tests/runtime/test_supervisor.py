@@ -101,7 +101,7 @@ async def test_two_workers_share_a_port_and_store_the_first_data_once(
 @programs_test
 async def test_login_works_when_each_request_goes_to_any_worker(cluster: SupervisedCluster) -> None:
     async with fresh_connections() as http:
-        api = ApiFixture(cluster.address, "")
+        api = ApiFixture(cluster.address)
         api._http = http
         before = await wechat_calls(api)
         clients = [await api.user(f"anna{n}", 2) for n in range(20)]
@@ -359,7 +359,7 @@ async def test_worker_that_stops_listening_answers_connections_it_has_accepted(
 async def test_renewal_tells_sockets_to_reconnect_to_the_new_worker(
     cluster: SupervisedCluster, settings: tuple[Settings, Any]
 ) -> None:
-    api = ApiFixture(cluster.address, settings[0].ops.token)
+    api = ApiFixture(cluster.address)
     host = await api.host()
     socket = await host.connect()
     first = await socket.frame()

@@ -73,7 +73,7 @@ async def test_a_change_is_one_trace_across_two_processes(
         first, second = [
             (await stack.enter_async_context(server.serving()))[1] for server in servers
         ]
-        here, there = (ApiFixture(address, settings[0].ops.token) for address in (first, second))
+        here, there = (ApiFixture(address) for address in (first, second))
         stack.push_async_callback(here.close)
         stack.push_async_callback(there.close)
         host = await here.host()

@@ -35,7 +35,15 @@ NEW_INDEXES = {
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
-NEW_COLLECTIONS = {"audit_chain": ["_id_"], "defaults": ["_id_"], "schema": ["_id_"]}
+NEW_COLLECTIONS = {
+    "audit_chain": ["_id_"],
+    "defaults": ["_id_"],
+    "schema": ["_id_"],
+    "approvals": [
+        *("_id_", "delete_at_1", "key_1", "made_at_-1__id_-1", "state_1_made_at_-1__id_-1"),
+    ],
+    "operator_sessions": ["_id_", "expires_at_1", "name_1"],
+}
 """Collections that the previous version does not have, with their indexes."""
 
 

@@ -147,7 +147,7 @@ async def test_endpoints_that_change_data_read_the_token_from_the_database(
 
 
 def test_the_read_only_endpoints_are_the_expected_ones() -> None:
-    paths = {path for path, handler, _ in API_ROUTES if getattr(handler, "read_only", False)}
+    paths = {path for path, handler, *_ in API_ROUTES if getattr(handler, "read_only", False)}
     assert paths == {
         "qlive_user/get_userinfo/",
         "qlive_user/get_user_state/",

@@ -45,9 +45,9 @@ class Reply:
 class ApiFixture:
     """Creates users, and calls the operators' API, of one server at `address`."""
 
-    def __init__(self, address: str, ops_token: str) -> None:
+    def __init__(self, address: str) -> None:
         self.address = address
-        self._ops_token = ops_token
+        self._operator_token = ""
         self._http: aiohttp.ClientSession | None = None
         self._sockets: list[ClientConnection] = []
 
@@ -71,8 +71,21 @@ class ApiFixture:
 
     async def ops(self, method: str, path: str, **body: Any) -> Reply:
         """Calls the operators' API; `path` is from /ops/api/."""
-        headers = {"Authorization": f"Bearer {self._ops_token}"}
+        headers = {"Authorization": f"Bearer {await self.operator_token()}"}
         return await self.request(method, f"/ops/api/{path}", json=body, headers=headers)
+
+    async def operator_token(self) -> str:
+        """The token of a session of the demo operator, an admin."""
+        self._operator_token = self._operator_token or (await self.log_in_operator())["token"]
+        return self._operator_token
+
+    async def use_operator_of(self, other: "ApiFixture") -> None:
+        """Use the session of another client, where /sim cannot be reached."""
+        self._operator_token = await other.operator_token()
+
+    async def log_in_operator(self) -> Any:
+        """A new session of the demo operator."""
+        return (await self.request("POST", "/sim/operator/login")).ok()
 
     async def wechat(self, name: str, gender: int = 0, **profile: Any) -> dict[str, str]:
         """A WeChat login: appId, code, encryptedData, iv. The code works once."""

@@ -127,7 +127,7 @@ async def main(folder: Path) -> None:
         settings, dev = fill_in_secrets(Settings.model_validate(given), Path(data) / "secrets.json")
         server = ServerProcess(settings, dev)
         await server.start()
-        api = ApiFixture(server.address, settings.ops.token)
+        api = ApiFixture(server.address)
         tokens = await play(api, server)
         host, port = await server.context.database.client.address or ("", 0)
         with MongoClient[Any](host, port, directConnection=True, tz_aware=True) as client:

@@ -21,7 +21,6 @@ from tests.support.ports import free_port, is_open
 from tests.support.waiting import until
 
 DEPLOY = ROOT / "deploy"
-OPS_TOKEN = "deploy"
 
 
 def deploy_file(name: str, changes: dict[str, str]) -> str:
@@ -111,7 +110,7 @@ class NginxApi(ApiFixture):
     """The API through nginx; counts response statuses."""
 
     def __init__(self, nginx: Nginx) -> None:
-        super().__init__(nginx.address, OPS_TOKEN)
+        super().__init__(nginx.address)
         self.statuses: Counter[int] = Counter()
         self.port = nginx.port
         self.local_address = "127.0.0.1"

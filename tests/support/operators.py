@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from runtime.process import ServerProcess
+from services.roles import Role
+from storage.operators import OperatorAccount
 from tests.support.api import ApiFixture, Reply
 
 GRANT = {"gold": 10, "reason": "birthday", "request_id": "one"}
@@ -9,6 +12,14 @@ GRANT = {"gold": 10, "reason": "birthday", "request_id": "one"}
 
 
 async def operator_request(api: ApiFixture, method: str, path: str, **kwargs: Any) -> Reply:
-    """A request with the operator token; `kwargs` go to aiohttp: params, data, json."""
-    headers = {"Authorization": f"Bearer {api._ops_token}"}
+    """A request of the demo operator, an admin; `kwargs` go to aiohttp: params, data, json."""
+    headers = {"Authorization": f"Bearer {await api.operator_token()}"}
     return await api.request(method, f"/ops/api/{path}", headers=headers, **kwargs)
+
+
+async def operator_as(server: ServerProcess, name: str, role: Role) -> dict[str, str]:
+    """Headers of a new operator of this role who is logged in."""
+    stores, credential = server.context.stores, name
+    await stores.operators.add(OperatorAccount(name, role, "", "", credential, None))
+    token, _ = await stores.operator_sessions.issue(name, credential)
+    return {"Authorization": f"Bearer {token}"}

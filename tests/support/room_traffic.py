@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.api import ApiClient, ApiFixture
-from tests.support.nginx import OPS_TOKEN, NginxApi
+from tests.support.nginx import NginxApi
 from tests.support.ports import free_port
 from tests.support.server_program import RestartableServer, ServerProgram
 from tests.support.users import Listener, RepeatingGiver, SeatHopper, room_state, run_concurrently
@@ -33,7 +33,7 @@ class Machine(RestartableServer):
 
 @asynccontextmanager
 async def two_machines(folder: Path, settings: dict[str, str]) -> AsyncIterator[list[Machine]]:
-    machines = [Machine(folder, name, ops__token=OPS_TOKEN, **settings) for name in ("one", "two")]
+    machines = [Machine(folder, name, **settings) for name in ("one", "two")]
     try:
         for machine in machines:
             await machine.start()
@@ -58,6 +58,7 @@ class RoomTraffic:
     @classmethod
     async def create(cls, direct: ApiFixture, front: NginxApi) -> "RoomTraffic":
         host = await direct.host()
+        await front.use_operator_of(direct)
         giver = await direct.guest("bert", 1, host.live_id, gold=START_GOLD)
         guest = await direct.guest("anna", 2, host.live_id)
         gifts = (await host.get("qlive_gift/")).ok()["results"]

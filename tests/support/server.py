@@ -51,12 +51,16 @@ def changes() -> dict[str, Any]:
 def settings(
     mongo_uri: str, mongo: MongoClient[Any], secrets_file: Path, changes: dict[str, Any]
 ) -> tuple[Settings, DevSecrets]:
-    """Development settings on the tests' MongoDB, with an empty database and no rate limits."""
+    """Development settings on the tests' MongoDB, with an empty database.
+
+    There are no rate limits and no second operator.
+    """
     clear_database(mongo, DATABASE)
     base: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 1},
         "mongodb": {"uri": mongo_uri, "database": DATABASE},
         "limits": NO_LIMITS,
+        "ops": {"second_person_gold": 0},
     }
     for section, values in changes.items():
         base[section] = {**base.get(section, {}), **values}
@@ -95,6 +99,6 @@ def server(
 @pytest.fixture
 def api(io_loop: IOLoop, server: ServerProcess) -> Iterator[ApiFixture]:
     """Creates users of `server` and sends requests to it."""
-    api = ApiFixture(server.address, server.settings.ops.token)
+    api = ApiFixture(server.address)
     yield api
     io_loop.run_sync(api.close)

@@ -1,15 +1,26 @@
-// Client of the operators' API; the bearer token is kept in the tab's session storage.
+// Client of the operators' API; the session is kept in the tab's session storage.
 
 import { codeText, t } from "/ops/i18n.js";
 
-const TOKEN_KEY = "qlive.ops.token";
+const SESSION_KEY = "qlive.ops.session";
 const TIMEOUT_MS = 15_000;
 const DOWNLOAD_MS = 300_000;
+const IDLE_MS = 60_000;
 let tokenRefusedHandler = () => {};
+let usedAt = Date.now();
 
-export const token = () => sessionStorage.getItem(TOKEN_KEY);
-export const storeToken = (text) => sessionStorage.setItem(TOKEN_KEY, text);
-export const clearToken = () => sessionStorage.removeItem(TOKEN_KEY);
+for (const type of ["keydown", "pointerdown", "pointermove", "wheel"]) {
+  addEventListener(type, () => { usedAt = Date.now(); }, { passive: true });
+}
+
+/** The session as the login returned it: { token, name, role, may }; null without one. */
+export const session = () => JSON.parse(sessionStorage.getItem(SESSION_KEY));
+const storeSession = (value) => sessionStorage.setItem(SESSION_KEY, JSON.stringify(value));
+export const clearSession = () => sessionStorage.removeItem(SESSION_KEY);
+/** Whether the operator's role permits an operation, in the words of the audit log: "PATCH OneUser". */
+export const may = (operation) => session()?.may.includes(operation) ?? false;
+/** The node if its operation is permitted, otherwise null. */
+export const permitted = (operation, node) => (may(operation) ? node : null);
 /** Sets the handler for tokens that the server refuses. */
 export const onTokenRefused = (handler) => { tokenRefusedHandler = handler; };
 
@@ -28,23 +39,44 @@ export async function api(method, path, body) {
 }
 
 async function request(method, path, body, options = {}) {
-  if (!/^[\x21-\x7e]+$/.test(token() ?? "")) throw invalidToken(); // a header cannot carry it
-  const headers = { Authorization: `Bearer ${token()}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await send(`/ops/api/${path}`, {
-    method, headers, body: body === undefined ? undefined : JSON.stringify(body), ...options,
-  });
-  if (response.ok) return response;
-  const json = await response.json().catch(() => ({}));
-  const error = new Refused(response.status, json.code ?? "unreadable", json.detail ?? "", json.fields);
-  if (error.status === 401) tokenRefusedHandler(error);
-  throw error;
+  const headers = { Authorization: `Bearer ${session()?.token}` };
+  if (Date.now() - usedAt > IDLE_MS) headers["X-QLive-Idle"] = "1"; // must not keep the session alive
+  try {
+    return await sendJson(`/ops/api/${path}`, method, body, headers, options);
+  } catch (error) {
+    if (error.status === 401) tokenRefusedHandler(error);
+    throw error;
+  }
 }
 
-function invalidToken() {
-  const error = new Refused(401, "ops_token", "");
-  tokenRefusedHandler(error);
-  return error;
+/** Sends what a login page has asked for, and stores the session if the response has one. */
+export async function logIn(path, values) {
+  const answer = await readJson(path, "POST", values);
+  if (answer.token) storeSession(answer);
+  return answer;
+}
+
+/** How one may log in: { demo }. */
+export const loginOptions = () => readJson("/ops/api/login/options", "GET");
+
+/** Reads the role again, which may have changed since the login. */
+export async function refreshOperator() {
+  const operator = await get("session");
+  if (session()) storeSession({ ...session(), ...operator });
+}
+
+async function readJson(path, method, body) {
+  return (await sendJson(path, method, body)).json();
+}
+
+/** The response, if it is successful; otherwise throws Refused. */
+async function sendJson(path, method, body, headers = {}, more = {}) {
+  const type = body === undefined ? {} : { "Content-Type": "application/json" };
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const response = await send(path, { method, headers: { ...headers, ...type }, body: text, ...more });
+  if (response.ok) return response;
+  const json = await response.json().catch(() => ({}));
+  throw new Refused(response.status, json.code ?? "unreadable", json.detail ?? "", json.fields);
 }
 
 /** GET with the query parameters that are not empty. */

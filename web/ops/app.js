@@ -1,9 +1,11 @@
 // The console: login, navigation and the frame around every page.
 
+import { approvalsPage } from "/ops/approvals.js";
 import { auditPage } from "/ops/audit.js";
-import { api, clearToken, onTokenRefused, storeToken, token } from "/ops/api.js";
+import { api, clearSession, may, onTokenRefused, refreshOperator, session } from "/ops/api.js";
 import { button, el, fill } from "/ops/dom.js";
-import { language, speak, t } from "/ops/i18n.js";
+import { codeText, language, speak, t } from "/ops/i18n.js";
+import { showLogin } from "/ops/login.js";
 import { ledgerPage } from "/ops/ledger.js";
 import { Samples } from "/ops/metrics.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
@@ -15,12 +17,16 @@ import { roomsPage } from "/ops/rooms.js";
 import { blocksPage, configsPage, giftsPage } from "/ops/catalogue.js";
 import { OverviewPoller } from "/ops/overview_poller.js";
 
-// name, page and, for some, detail page
+// name, the operation that it needs, page and, for some, detail page
 const PAGES = [
-  ["overview", overviewPage], ["rooms", roomsPage, roomPage], ["people", peoplePage, personPage],
-  ["gifts", giftsPage], ["blocks", blocksPage], ["configs", configsPage],
-  ["orders", ordersPage], ["ledger", ledgerPage], ["inbox", inboxPage], ["audit", auditPage],
+  ["overview", "GET Overview", overviewPage], ["rooms", "GET Rooms", roomsPage, roomPage],
+  ["people", "GET Users", peoplePage, personPage],
+  ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
+  ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
+  ["approvals", "GET Approvals", approvalsPage], ["inbox", "GET Inbox", inboxPage],
+  ["audit", "GET AuditLog", auditPage],
 ];
+const permittedPages = () => PAGES.filter(([, operation]) => may(operation));
 const sources = { samples: new Samples(), overviewPoller: new OverviewPoller() }; // sampled on every page
 let closePage = () => {};
 const listUrls = {}; // by page name: URL of its list with filters, as last left
@@ -28,9 +34,9 @@ const listUrls = {}; // by page name: URL of its list with filters, as last left
 function parseHash() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  const entry = PAGES.find(([known]) => known === name) ?? PAGES[0];
-  const detailPage = /^[0-9]+$/.test(id ?? "") ? entry[2] : undefined;
-  return { name: entry[0], page: detailPage ?? entry[1], id: detailPage ? id : null, query: new URLSearchParams(query) };
+  const entry = permittedPages().find(([known]) => known === name) ?? PAGES[0];
+  const detailPage = /^[0-9]+$/.test(id ?? "") ? entry[3] : undefined;
+  return { name: entry[0], page: detailPage ?? entry[2], id: detailPage ? id : null, query: new URLSearchParams(query) };
 }
 
 function languageSwitch() {
@@ -41,14 +47,17 @@ function languageSwitch() {
 
 /** Renders the frame: after the login and after a change of the language. */
 function renderFrame() {
-  const links = PAGES.map(([name]) => el("a", { href: `#/${name}`, "data-page": name }, t(name)));
+  const { name: operator, role } = session();
+  const links = permittedPages().map(([name]) => el("a", { href: `#/${name}`, "data-page": name }, t(name)));
   fill(
     document.body,
     el("a", { class: "skip", href: "#main", onclick: skipToContent }, t("skip")),
     el("header", {}, el("div", { class: "rail" },
       el("p", { class: "brand" }, el("img", { src: "/ops/mark.svg", alt: "", width: "28", height: "28" }), "QLive ", el("span", {}, t("console"))),
       el("nav", { "aria-label": t("pages_of_console") }, links),
-      el("div", { class: "foot" }, languageSwitch(), button(t("leave"), logOut, "quiet")))),
+      el("div", { class: "foot" },
+        el("p", { class: "operator" }, operator, el("small", {}, codeText("operator_role", role))),
+        languageSwitch(), button(t("leave"), logOut, "quiet")))),
     el("main", { id: "main", tabindex: "-1" }),
     el("div", { id: "said", role: "status" }),
   );
@@ -88,43 +97,22 @@ function backLink(name) {
   return el("a", { class: "up", href, onclick: goBack }, `← ${t(name)}`);
 }
 
-function showLogin(message = "") {
+function openLogin(message = "") {
   closePage();
   closePage = () => {};
   for (const source of Object.values(sources)) source.stop();
-  const input = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  const errorNode = el("p", { class: "trouble", id: "token-trouble", role: "alert" }, message);
-  input.setAttribute("aria-describedby", "token-hint token-trouble");
-  const logIn = async (event) => {
-    event.preventDefault();
-    storeToken(input.value.trim());
-    try {
-      await api("GET", "overview");
-      start();
-    } catch (error) {
-      clearToken();
-      if (error.status !== 401) fill(errorNode, error.message);
-    }
-  };
-  document.title = `${t("come_in")} · QLive ${t("console")}`;
-  fill(document.body, el("main", { class: "door" },
-    el("form", { class: "card", novalidate: true, onsubmit: logIn },
-      el("img", { src: "/ops/mark.svg", alt: "", width: "44", height: "44" }),
-      el("h1", {}, `QLive ${t("console")}`),
-      el("div", { class: "field" }, el("label", { for: "token" }, t("token")), input,
-        el("p", { class: "hint", id: "token-hint" }, t("token_hint")), errorNode),
-      el("div", { class: "buttons" }, languageSwitch(), el("button", { type: "submit", class: "main" }, t("come_in"))))));
-  input.focus();
+  showLogin({ message, languageSwitch, onLogin: start });
 }
 
 function logOut() {
-  clearToken();
-  showLogin();
+  api("DELETE", "session").catch(() => {}); // it ends by itself if the server is away
+  clearSession();
+  openLogin();
 }
 
 function start() {
-  if (!token()) {
-    showLogin();
+  if (!session()) {
+    openLogin();
     return;
   }
   for (const source of Object.values(sources)) source.start();
@@ -133,16 +121,18 @@ function start() {
 }
 
 onTokenRefused((error) => {
-  clearToken();
+  if (!session()) return; // by another request of the same session
+  clearSession();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  showLogin(error.message);
+  openLogin(error.message);
 });
 window.addEventListener("hashchange", ({ oldURL }) => {
   const { hash } = new URL(oldURL);
   const [, listName] = /^#\/?([a-z]+)(?:\?.*)?$/.exec(hash) ?? [];
   if (listName) listUrls[listName] = hash;
   if (!history.state) history.replaceState({ from: hash }, "");
-  if (token()) showPage();
+  if (session()) showPage();
 });
 speak(language());
 start();
+if (session()) refreshOperator().catch(() => {});

@@ -1,6 +1,6 @@
 // Catalogue pages: gifts, recharge blocks and configs, with their forms.
 
-import { api, get } from "/ops/api.js";
+import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, picture, showToast, statusDot } from "/ops/dom.js";
 import { formatInteger } from "/ops/format.js";
@@ -28,6 +28,7 @@ function preview(node, input) {
 
 const GIFTS = {
   path: "gifts",
+  operations: ["Gifts", "OneGift"],
   columns: () => [
     { head: t("image"), cell: (gift) => picture(gift.image, gift.name, "gift") },
     { head: t("name"), cell: (gift) => el("b", {}, gift.name) },
@@ -45,6 +46,7 @@ const GIFTS = {
 
 const BLOCKS = {
   path: "blocks",
+  operations: ["Blocks", "OneBlock"],
   columns: () => [
     { head: t("gold"), kind: "number", cell: (block) => formatInteger(block.gold) },
     { head: t("price"), kind: "number", cell: (block) => `¥${block.price}` },
@@ -59,6 +61,7 @@ const BLOCKS = {
 
 const CONFIGS = {
   path: "configs",
+  operations: ["Configs", "OneConfig"],
   columns: () => [
     { head: t("key"), cell: (config) => el("code", { class: "strong" }, config.key) },
     { head: t("value"), kind: "wide", cell: (config) => el("code", {}, JSON.stringify(config.value)) },
@@ -80,12 +83,13 @@ export const blocksPage = (container) => cataloguePage(container, BLOCKS);
 export const configsPage = (container) => cataloguePage(container, CONFIGS);
 
 function cataloguePage(container, catalogue) {
+  const [all, one] = catalogue.operations;
   const columns = [
     { head: t("number"), kind: "number", cell: (row) => String(row.id) },
     ...catalogue.columns(),
     { head: t("actions"), kind: "acts", cell: (row) => [
-      button(t("edit"), async () => (await edit(catalogue, row)) && rows.reload()),
-      button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), "danger"),
+      permitted(`PATCH ${one}`, button(t("edit"), async () => (await edit(catalogue, row)) && rows.reload())),
+      permitted(`DELETE ${one}`, button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), "danger")),
     ] },
   ];
   const matches = (row, { q }) => !q || JSON.stringify(row).toLowerCase().includes(q.toLowerCase());
@@ -93,8 +97,8 @@ function cataloguePage(container, catalogue) {
     label: t(catalogue.path), columns, load: localPages(() => get(catalogue.path), matches),
     filters: [searchFilter("q", t("search"))],
   });
-  const add = button(t(`add_${catalogue.path}`), async () => (await edit(catalogue)) && rows.reload(), "main");
-  fill(container, card("", el("div", { class: "above" }, add), rows.node));
+  const add = permitted(`POST ${all}`, button(t(`add_${catalogue.path}`), async () => (await edit(catalogue)) && rows.reload(), "main"));
+  fill(container, card("", add && el("div", { class: "above" }, add), rows.node));
 }
 
 /** Dialog that adds or edits a row; resolves with the saved row, or undefined if cancelled. */

@@ -1,7 +1,7 @@
 // Form built from a list of fields, with labels, hints and an error message per field.
 //
 // A field: { name, label, kind: text|number|area|choice|tick|json, value, hint, required,
-//            choices: [[value, label]], check(value) → error or "", decorate(node, input) }
+//            type, mode, autocomplete: of an input, choices: [[value, label]], check(value) → error or "", decorate(node, input) }
 
 import { el, fill } from "/ops/dom.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -62,7 +62,7 @@ function fieldRow(field) {
 }
 
 function control(field, id) {
-  const attributes = { id, name: field.name, required: field.required, autocomplete: "off" };
+  const attributes = { id, name: field.name, required: field.required, autocomplete: field.autocomplete ?? "off" };
   if (field.kind === "choice") {
     const options = field.choices.map(([value, label]) => el("option", { value }, label));
     const select = el("select", attributes, options);
@@ -78,13 +78,14 @@ function control(field, id) {
     const text = field.kind === "json" ? JSON.stringify(field.value, null, 2) : field.value;
     return el("textarea", { ...attributes, rows: field.kind === "json" ? 7 : 2, value: text ?? "" });
   }
-  const mode = field.kind === "number" ? "numeric" : undefined;
+  const mode = field.kind === "number" ? "numeric" : field.mode;
   return el("input", { ...attributes, type: field.type ?? "text", inputmode: mode, value: field.value ?? "" });
 }
 
 function valueOf(field, input) {
   if (field.kind === "tick") return input.checked;
   if (field.kind === "json") return JSON.parse(input.value);
+  if (field.type === "password") return input.value;
   const text = input.value.trim();
   return field.kind === "number" ? Number(text) : text;
 }

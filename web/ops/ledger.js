@@ -1,6 +1,7 @@
 // Ledger page: journal entries with their lines; gifts and grants can be reversed.
 
-import { api, get } from "/ops/api.js";
+import { api, get, permitted } from "/ops/api.js";
+import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, showToast } from "/ops/dom.js";
 import { formatDateTime, formatInteger } from "/ops/format.js";
@@ -28,7 +29,7 @@ export function entryList({ user = "", query, onReversed = () => {} }) {
     { head: t("entry"), kind: "wide", cell: (entry) => el("code", {}, entry.id) },
     { head: t("actions"), kind: "acts", cell: (entry) =>
       ["gift", "grant"].includes(entry.kind)
-        ? button(t("reverse"), async () => { if (await reverse(entry)) { rows.reload(); onReversed(); } }, "danger")
+        ? permitted("POST Reverse", button(t("reverse"), async () => { if (await reverse(entry)) { rows.reload(); onReversed(); } }, "danger"))
         : "" },
   ];
   const kinds = [["", t("all_kinds")], ...KINDS.map((kind) => [kind, codeText("kind", kind)])];
@@ -79,7 +80,7 @@ function reverse(entry) {
     danger: true,
     async onConfirm(values) {
       const result = await api("POST", "ledger/reverse", { entry: entry.id, ...values });
-      showToast(t("reverse_done"));
+      showOutcome(result, t("reverse_done"));
       return result;
     },
   });

@@ -1,6 +1,6 @@
 // Pages of payment orders and of the inbox of incoming notifications.
 
-import { api, get } from "/ops/api.js";
+import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
@@ -51,7 +51,7 @@ export function inboxPage(container, _sources, _id, query) {
     { head: t("report"), kind: "wide", cell: reportContent },
     { head: t("actions"), kind: "acts", cell: (report) =>
       report.genuine && RERUNNABLE.includes(report.source)
-        ? button(t("again"), async () => (await rerun(report)) && rows.reload())
+        ? permitted("POST RunAgain", button(t("again"), async () => (await rerun(report)) && rows.reload()))
         : "" },
   ];
   const rows = list({

@@ -1,6 +1,6 @@
 // Users page: search by id or name, ban and unban.
 
-import { get } from "/ops/api.js";
+import { get, permitted } from "/ops/api.js";
 import { ban, unban } from "/ops/ban.js";
 import { button, card, el, fill, statusDot, userLink } from "/ops/dom.js";
 import { formatDateTime, formatInteger, genderText } from "/ops/format.js";
@@ -27,9 +27,9 @@ export function peoplePage(container, _sources, _id, query) {
     { head: t("last_login"), cell: (user) => formatDateTime(user.last_login_time) },
     { head: t("actions"), kind: "acts", cell: (user) => [
       el("a", { class: "button", href: `#/people/${user.id}` }, t("open")),
-      user.banned
+      permitted("PATCH OneUser", user.banned
         ? button(t("unban"), async () => (await unban(user)) && rows.reload())
-        : button(t("ban"), async () => (await ban(user)) && rows.reload(), "danger"),
+        : button(t("ban"), async () => (await ban(user)) && rows.reload(), "danger")),
     ] },
   ];
   const rows = list({

@@ -1,9 +1,10 @@
 // User page: profile, actions, sessions and ledger history.
 
-import { api, get, newRequestId } from "/ops/api.js";
+import { api, get, newRequestId, permitted } from "/ops/api.js";
+import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { ban, promote, unban } from "/ops/ban.js";
-import { button, card, definitionList, el, fill, picture, showToast } from "/ops/dom.js";
+import { button, card, definitionList, el, fill, picture } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, genderText } from "/ops/format.js";
 import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
@@ -33,10 +34,10 @@ export function personPage(container, _sources, id, query) {
 function userCard(user, reload) {
   const reloadAfter = (action) => async () => (await action(user)) && reload();
   const actions = [
-    button(t("grant"), reloadAfter(grantGold), "main"),
-    user.owed ? button(t("settle"), reloadAfter(settleDebt)) : null,
-    button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote)),
-    user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger"),
+    permitted("POST GrantGold", button(t("grant"), reloadAfter(grantGold), "main")),
+    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter(settleDebt))) : null,
+    permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
+    permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger")),
     el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
   ];
   return el("section", { class: "card person-head" },
@@ -71,7 +72,7 @@ function grantGold(user) {
     confirmLabel: t("grant_yes"),
     async onConfirm(values) {
       const balance = await api("POST", `users/${user.id}/grant`, { ...values, ...idempotency });
-      showToast(t("grant_done", { gold: formatInteger(values.gold), has: formatInteger(balance.gold) }));
+      showOutcome(balance, t("grant_done", { gold: formatInteger(values.gold), has: formatInteger(balance.gold) }));
       return balance;
     },
   });
@@ -92,7 +93,7 @@ function settleDebt(user) {
     danger: true,
     async onConfirm(values) {
       const balance = await api("POST", `users/${user.id}/settle`, { ...values, ...idempotency });
-      showToast(t("settle_done", { gold: formatInteger(values.gold) }));
+      showOutcome(balance, t("settle_done", { gold: formatInteger(values.gold) }));
       return balance;
     },
   });

@@ -1,6 +1,6 @@
 // List of live rooms with seats, queue and audience, and the dialog that ends a live.
 
-import { api, get } from "/ops/api.js";
+import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, showToast, statusDot, userLink } from "/ops/dom.js";
 import { formatDuration, formatInteger } from "/ops/format.js";
@@ -25,7 +25,7 @@ export function roomsPage(container, _sources, _id, query) {
     { head: t("live_for"), kind: "number", cell: (row) => formatDuration((Date.now() - row.started_at) / 1000) },
     { head: t("actions"), kind: "acts", cell: (row) => [
       el("a", { class: "button", href: `#/rooms/${row.id}` }, t("look_in")),
-      button(t("end_live"), async () => (await endLive(row)) && rows.reload(), "danger"),
+      permitted("POST EndLive", button(t("end_live"), async () => (await endLive(row)) && rows.reload(), "danger")),
     ] },
   ];
   const matches = ({ room, id }, { q }) =>

@@ -1,5 +1,6 @@
 // Parts of a room's page: header, seats, queue, audience counts and banned users.
 
+import { permitted } from "/ops/api.js";
 import { ban } from "/ops/ban.js";
 import { button, card, definitionList, el, picture, scrollTable, statusDot, userLink } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatTime, genderText } from "/ops/format.js";
@@ -14,7 +15,7 @@ const position = (view) => `${view.epoch} / ${view.seq}`;
 /** Header of the room; `latest()` returns the newest view, `reload` requests a new one. */
 export function roomHeader(view, { latest, reload }) {
   const { room } = view;
-  const endButton = button(t("end_live"), async () => (await endLive(latest())) && reload(), "danger");
+  const endButton = permitted("POST EndLive", button(t("end_live"), async () => (await endLive(latest())) && reload(), "danger"));
   return el("section", { class: "card room-head" },
     picture(room.room_image, room.room_name, "face large"),
     el("div", { class: "grows" },
@@ -32,8 +33,10 @@ export function seatCards({ id, room }, { reload }) {
   return [["owner", "host"], ["male", "seat_male"], ["female", "seat_female"]].map(([name, key]) => {
     const user = room[name];
     if (!user) return el("section", { class: "card seat free" }, el("h2", {}, t(key)), el("p", { class: "still" }, t("seat_free")));
-    const actions = [button(t("ban"), async () => (await ban(user)) && reload(), "danger")];
-    if (name !== "owner") actions.unshift(button(t("put_out"), async () => (await removeUser(id, user)) && reload(), "danger"));
+    const actions = [
+      name === "owner" ? null : permitted("POST PutOut", button(t("put_out"), async () => (await removeUser(id, user)) && reload(), "danger")),
+      permitted("PATCH OneUser", button(t("ban"), async () => (await ban(user)) && reload(), "danger")),
+    ];
     return el("section", { class: "card seat" },
       el("h2", {}, t(key)),
       userLink(user),
@@ -58,7 +61,7 @@ export function bansTable(view, { reload }) {
   return table("out_now", ["who", "out_until", "actions"], view.put_out.map((user) => [
     userLink(user),
     formatDateTime(user.until),
-    button(t("let_in"), async () => (await liftRoomBan(view.id, user)) && reload()),
+    permitted("POST LetIn", button(t("let_in"), async () => (await liftRoomBan(view.id, user)) && reload())) ?? "–",
   ]));
 }
 

@@ -1,6 +1,6 @@
 // Sessions of a user: a table of their logins, and the dialogs that end them.
 
-import { api, get } from "/ops/api.js";
+import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, scrollTable, showToast } from "/ops/dom.js";
 import { formatDateTime } from "/ops/format.js";
@@ -20,10 +20,10 @@ export async function sessionCard(userId, onEnded) {
     el("td", {}, formatDateTime(session.made_at)),
     el("td", {}, formatDateTime(session.used_at)),
     el("td", {}, formatDateTime(session.expires_at)),
-    el("td", { class: "acts" }, button(t("end_session"), endAfter(session)))));
+    el("td", { class: "acts" }, permitted("DELETE Sessions", button(t("end_session"), endAfter(session))))));
   return card(t("sessions"),
     scrollTable(t("sessions"), headings, rows),
-    el("div", { class: "acts" }, button(t("end_sessions"), endAfter(null), "danger")));
+    el("div", { class: "acts" }, permitted("DELETE Sessions", button(t("end_sessions"), endAfter(null), "danger"))));
 }
 
 /** Ends one session, or all if it is null; resolves with undefined if cancelled. */

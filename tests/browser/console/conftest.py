@@ -15,13 +15,16 @@ VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 
 
 @pytest.fixture
-def console(io_loop: IOLoop, browser: Browser, server: ServerProcess) -> Iterator[Console]:
+def console(
+    io_loop: IOLoop, browser: Browser, server: ServerProcess, api: ApiFixture
+) -> Iterator[Console]:
     """A window that fails on requests to other hosts and on errors in its console."""
     context = io_loop.run_sync(
         lambda: browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     )
     page = io_loop.run_sync(context.new_page)
-    console = Console(page, server.address, server.settings.ops.token)
+    console = Console(page, server.address)
+    console.session = io_loop.run_sync(api.log_in_operator)
     yield console
     io_loop.run_sync(context.close)
     console.log.check(f"{server.address}/")

@@ -24,6 +24,7 @@ PAGES = [
     "configs",
     "orders",
     "ledger",
+    "approvals",
     "inbox",
     "audit",
 ]
@@ -86,8 +87,7 @@ async def test_login_search_and_ban_work_with_the_keyboard_alone(
     anna, _ = await api.user("安娜", 2), await api.user("伯特", 1)
     page = console.page
     await console.open_login()
-    await page.keyboard.type(console.token)
-    await page.keyboard.press("Enter")
+    await press_enter_on(page, console.login.demo_button)
     await expect(console.heading).to_have_text("概览")
     await page.keyboard.press("Tab")
     await expect(console.link("跳到正文")).to_be_focused()

@@ -1,44 +1,143 @@
-"""The console's login and static files."""
+"""The console's login, roles and static files."""
 
 import re
+import time
 
 import pytest
 from playwright.async_api import expect
 
+from handlers.ops.routes import permissions
+from runtime.process import ServerProcess
+from services.roles import Access
+from services.second_factor import STEP_SECONDS, code_of
+from tests.browser.pages.accessibility import axe_violations
 from tests.browser.pages.console import Console
 from tests.browser.pages.console_pages import ConsoleLoginPage
 from tests.support.api import ApiFixture
+from tests.support.operators import operator_as
 
 pytestmark = pytest.mark.programs
 
+PASSWORD = "correct horse battery"
+
+
+def code(secret: str, steps: int = 0) -> str:
+    return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + steps)
+
 
 @pytest.mark.gen_test(timeout=60)
-async def test_console_opens_with_the_token_only_and_for_the_tab_only(console: Console) -> None:
+async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console: Console) -> None:
     page = console.page
     await page.goto(f"{console.address}/ops")
     await expect(page).to_have_url(f"{console.address}/ops/")
-    await expect(console.login.token_field).to_be_focused()
-    for wrong in ("wrong", "не тот"):
-        await console.login.submit(wrong)
-        await console.login.expect_wrong_token()
+    await expect(console.login.name_field).to_be_focused()
     await console.screenshot("ops-login")
-    await console.log_in()
+    await console.login.demo_button.click()
+    await expect(page.locator(".operator")).to_have_text("demo管理员")
     await page.reload()
     await expect(console.heading).to_have_text("概览")
     await console.button("退出").click()
     await page.reload()
-    await expect(console.login.token_field).to_be_visible()
+    await expect(console.login.name_field).to_be_visible()
     other_tab = await page.context.new_page()
     await other_tab.goto(f"{console.address}/ops/")
-    await expect(ConsoleLoginPage(other_tab).token_field).to_be_visible()
+    await expect(ConsoleLoginPage(other_tab).name_field).to_be_visible()
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_first_login_sets_password_and_second_factor(
+    console: Console, server: ServerProcess
+) -> None:
+    once = await server.context.services.operators.add("anna", "moderator")
+    page, login = console.page, console.login
+    await console.open_login()
+    await login.submit("anna", "wrong")
+    await login.expect_refusal()
+    await login.submit("anna", once)
+    await expect(console.heading).to_have_text("首次登录")
+    qr = page.get_by_role("img", name="二维码")
+    assert await qr.evaluate("image => image.naturalWidth") > 100
+    assert await axe_violations(page) == []
+    secret = await login.secret.inner_text()
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await console.screenshot("ops-first-login", full_page=True)
+    assert await console.overflowing_elements() == []
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await login.submit_first("short", "short", "123456")
+    await expect(page.get_by_text("至少 12 个字符").nth(1)).to_be_visible()
+    await login.submit_first(PASSWORD, f"{PASSWORD}x", code(secret))
+    await expect(page.get_by_text("两次输入不一致")).to_be_visible()
+    await login.submit_first(PASSWORD, PASSWORD, "000000")
+    await expect(page.get_by_text("验证码不对")).to_be_visible()
+    await login.submit_first(PASSWORD, PASSWORD, code(secret))
+    await expect(page.locator(".operator")).to_have_text("anna房管")
+    await console.button("退出").click()
+    await login.submit("anna", PASSWORD, code(secret, steps=1))
+    await expect(page.locator(".operator")).to_have_text("anna房管")
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_changed_token_leads_back_to_the_login_page(console: Console) -> None:
+async def test_ended_session_leads_back_to_the_login_page(
+    console: Console, server: ServerProcess
+) -> None:
     await console.log_in()
-    await console.page.evaluate("sessionStorage.setItem('qlive.ops.token', 'old')")
+    await server.context.stores.operator_sessions.end_all("demo")
     await console.link("礼物").click()
-    await console.login.expect_wrong_token()
+    await console.login.expect_ended_session()
+
+
+async def log_in_as(console: Console, server: ServerProcess, role: Access) -> None:
+    headers = await operator_as(server, role, role)  # type: ignore[arg-type]
+    token = headers["Authorization"].removeprefix("Bearer ")
+    console.session = {"token": token, "name": role, "role": role, "may": permissions()[role]}
+
+
+@pytest.mark.parametrize(
+    ("role", "pages", "actions"),
+    [
+        ("viewer", {"回调收件箱"}, {"发放金币", "设为红娘", "封禁", "结束全部登录"}),
+        ("moderator", {"回调收件箱"}, {"发放金币"}),
+        ("finance", set(), {"设为红娘", "封禁", "结束全部登录"}),
+    ],
+)
+@pytest.mark.gen_test(timeout=60)
+async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
+    console: Console,
+    server: ServerProcess,
+    api: ApiFixture,
+    role: Access,
+    pages: set[str],
+    actions: set[str],
+) -> None:
+    anna = await api.user("安娜", 2)
+    await log_in_as(console, server, role)
+    await console.open(f"people/{anna.id}")
+    await expect(console.user.sessions).to_have_count(1)
+    for name in ("发放金币", "设为红娘", "封禁", "结束全部登录"):
+        await expect(console.button(name)).to_have_count(0 if name in actions else 1)
+    for name in ("概览", "账本", "回调收件箱"):
+        await expect(console.link(name)).to_have_count(0 if name in pages else 1)
+    await console.go("gifts")
+    await console.expect_content()
+    await expect(console.button("添加礼物")).to_have_count(0)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_console_by_itself_does_not_keep_a_session_alive(console: Console) -> None:
+    await console.page.clock.install()
+    await console.open("rooms")
+    async with console.page.expect_request("**/ops/api/rooms") as active:
+        await console.page.clock.run_for(10_000)
+    async with console.page.expect_request(
+        lambda request: "x-qlive-idle" in request.headers
+    ) as idle:
+        await console.page.clock.run_for(120_000)
+    assert "x-qlive-idle" not in (await active.value).headers
+    await idle.value
+    await console.page.mouse.move(10, 10)
+    async with console.page.expect_request("**/ops/api/rooms") as again:
+        await console.page.clock.run_for(10_000)
+    assert "x-qlive-idle" not in (await again.value).headers
 
 
 @pytest.mark.gen_test(timeout=30)

@@ -1,6 +1,8 @@
 """The operators' console in one window."""
 
+import json
 import re
+from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
@@ -33,10 +35,11 @@ OVERFLOWING_ELEMENTS = """() => {
 
 
 class Console:
-    def __init__(self, page: Page, address: str, token: str) -> None:
+    def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
-        self.token = token
+        self.session: dict[str, Any] = {}
+        """What the login returned; by default that of the demo admin."""
         self.log = BrowserLog(page.context, "status of 4")  # refused requests are expected
         self.login = ConsoleLoginPage(page)
         self.dialog = ConsoleDialog(page)
@@ -53,13 +56,14 @@ class Console:
     async def log_in(self) -> None:
         """Opens the overview through the login page."""
         await self.open_login()
-        await self.login.submit(self.token)
+        await self.login.demo_button.click()
         await expect(self.heading).to_have_text("概览")
 
     async def open(self, path: str) -> None:
         """Opens a page directly, as in a tab that is logged in."""
-        store_token = f"sessionStorage.setItem('qlive.ops.token', '{self.token}')"
-        await self.page.add_init_script(f"if (location.host) {store_token}")
+        text = json.dumps(json.dumps(self.session))
+        store = f"sessionStorage.setItem('qlive.ops.session', {text})"
+        await self.page.add_init_script(f"if (location.host) {store}")
         await self.page.goto(f"{self.address}/ops/#/{path}")
         await self._expect_page(path)
 

@@ -4,17 +4,33 @@ from playwright.async_api import Locator, Page, expect
 
 
 class ConsoleLoginPage:
+    """The pages of the login and of the first login."""
+
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.token_field = page.get_by_label("运营令牌")
+        self.name_field = page.get_by_label("名字")
         self.alert = page.get_by_role("alert")
+        self.demo_button = page.get_by_role("button", name="以演示管理员登录")
+        self.secret = page.locator(".factor code")
 
-    async def submit(self, token: str) -> None:
-        await self.token_field.fill(token)
-        await self.page.get_by_role("button", name="登录").click()
+    async def submit(self, name: str, password: str, code: str = "") -> None:
+        await self.name_field.fill(name)
+        await self.page.get_by_label("密码").fill(password)
+        await self.page.get_by_label("验证码").fill(code)
+        await self.page.get_by_role("button", name="登录", exact=True).click()
 
-    async def expect_wrong_token(self) -> None:
-        await expect(self.alert).to_have_text("令牌不对，请核对后重试。")
+    async def submit_first(self, password: str, repeated: str, code: str) -> None:
+        """The second page of the first login."""
+        await self.page.get_by_label("新密码").fill(password)
+        await self.page.get_by_label("再输一次密码").fill(repeated)
+        await self.page.get_by_label("验证码").fill(code)
+        await self.page.get_by_role("button", name="保存并登录").click()
+
+    async def expect_refusal(self) -> None:
+        await expect(self.alert).to_have_text("名字、密码或验证码不对。")
+
+    async def expect_ended_session(self) -> None:
+        await expect(self.alert).to_have_text("登录已结束，请重新登录。")
 
 
 class ConsoleDialog:

@@ -103,8 +103,33 @@ def test_errors_are_documented_only_where_they_occur(document: dict[str, Any]) -
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             codes = _codes(document, path, method)
-            assert ("ops_token" in codes) == ("operators" in operation["tags"]), path
+            assert ("ops_token" in codes) == (operation["security"] == [{"operator": []}]), path
             assert ("callback_refused" in codes) == ("callbacks" in operation["tags"]), path
+
+
+def test_what_may_wait_for_a_second_operator_is_documented_with_202(
+    document: dict[str, Any],
+) -> None:
+    found = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if "202" in operation["responses"]
+    }
+    paths = ("users/{user_id}/grant", "users/{user_id}/settle", "ledger/reverse")
+    assert found == {f"/ops/api/{path}" for path in paths}
+
+
+def test_operations_of_operators_name_their_roles(document: dict[str, Any]) -> None:
+    [about] = [tag["description"] for tag in document["tags"] if tag["name"] == "operators"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if operation["security"] == [{"operator": []}]:
+                assert "Roles: `" in operation["description"], path
+                assert f"| `{method.upper()} {path}` |" in about
+    grant = document["paths"]["/ops/api/users/{user_id}/grant"]["post"]
+    assert grant["description"].endswith("Roles: `finance`, `admin`.")
+    assert "| `POST /ops/api/users/{user_id}/grant` | – | – | yes | yes |" in about
 
 
 def test_every_error_is_documented_with_its_detail(document: dict[str, Any]) -> None:
@@ -203,9 +228,18 @@ async def test_documented_login_returns_a_working_token(
 SKIPPED_OPERATIONS = {
     "users.Logout.get": "revokes the token of the test",
     "socket.RoomSocket.get": "requires a WebSocket client",
+    "ops.login.Session.delete": "ends the session of the test",
 }
 SUCCESS = (200, None)
-EXPECTED_REFUSALS = {"ops.people.SettleDebt.post": (409, "not_owed")}  # no user has debts
+NO_OPERATOR, NO_APPROVAL = (401, "ops_login"), (404, "no_such_approval")
+EXPECTED_REFUSALS = {
+    "ops.people.SettleDebt.post": (409, "not_owed"),  # no user has debts
+    "ops.login.Login.post": NO_OPERATOR,
+    "ops.money.Confirm.post": NO_APPROVAL,
+    "ops.money.Decline.post": NO_APPROVAL,
+    "ops.login.Setup.post": NO_OPERATOR,
+    "ops.login.FirstLogin.post": NO_OPERATOR,
+}
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -250,6 +284,7 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
         "live_id": host.live_id,
         "entry": entries[0]["id"],
         "id": notifications[0]["id"],
+        "approval_id": 24 * "0",  # nothing waits
     }
 
 
@@ -267,8 +302,8 @@ async def _execute_example(
 ) -> Reply:
     """Send the request that Swagger UI sends: the examples, with placeholders filled in."""
     token = f"QLiveToken {client.token}"
-    if "operators" in operation["tags"]:
-        token = f"Bearer {client.api._ops_token}"
+    if operation["security"] == [{"operator": []}]:
+        token = f"Bearer {await client.api.operator_token()}"
     parameters = [p for p in operation.get("parameters", ()) if "example" in p]
     arguments = {
         (p["in"], p["name"]): _example_value(p["name"], p["example"], values) for p in parameters

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from handlers.routes import OPS_ROUTES
+from handlers.ops.routes import OPS_ROUTES
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT, operator_request
@@ -27,7 +27,7 @@ async def test_audit_records_operator_action_target_reason_and_time(api: ApiFixt
     assert refused.status == 400
     failed, ban, grant = await audit_entries(api)
     for entry in (grant, ban):
-        assert (entry["who"], entry["role"], entry["address"]) == ("ops", "", "127.0.0.1")
+        assert (entry["who"], entry["role"], entry["address"]) == ("demo", "admin", "127.0.0.1")
     assert (grant["what"], grant["on"], grant["reason"]) == (
         "POST GrantGold",
         anna.id,
@@ -45,7 +45,9 @@ async def test_every_change_is_audited_and_every_read_is_counted(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     changes, reads = [], []
-    for pattern, handler, name in OPS_ROUTES:
+    for pattern, handler, name, *_ in OPS_ROUTES:
+        if name.startswith("ops.login."):  # would log the test out
+            continue
         path = re.sub(r"\(.*?\)", "12345678", pattern)
         for method in ("GET", "POST", "PATCH", "DELETE"):
             if method.lower() in vars(handler):
@@ -63,8 +65,8 @@ async def test_every_change_is_audited_and_every_read_is_counted(
 @pytest.mark.gen_test(timeout=20)
 async def test_audit_records_the_client_address_behind_a_trusted_proxy(api: ApiFixture) -> None:
     forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 127.0.0.1"}
-    headers = {"Authorization": f"Bearer {api._ops_token}", **forwarded}
-    await api.request("POST", "/ops/api/gifts", headers=headers)
+    login = {"name": "anna", "password": "wrong"}
+    await api.request("POST", "/ops/api/login", headers=forwarded, json=login)
     assert (await audit_entries(api))[0]["address"] == "198.51.100.7"
 
 

@@ -90,7 +90,8 @@ async def test_a_client_that_stops_reading_is_disconnected(
     _, address = server.address.split("//")
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"GET /ops/api/audit.csv HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api._ops_token}"
+    token = await api.operator_token()
+    head = f"GET /ops/api/audit.csv HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}"
     writer.write(f"{head}\r\n\r\n".encode())
     requests = server.context.metrics.requests.labels("AuditFile", "GET", 200)
     await until(lambda: requests._value.get() == 1)

@@ -1,0 +1,75 @@
+"""Operators' endpoints for requests that wait for a second operator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.base import endpoint
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.schemas import ops_requests, ops_responses
+from ledger.errors import (
+    DebtExceeded,
+    EntryNotFound,
+    InsufficientGold,
+    NotReversible,
+    RequestIdReused,
+)
+from services.errors import SecondPersonRequired
+from storage.errors import AlreadyDecided, ApprovalNotFound, UserNotFound
+
+
+class OpsApprovalsHandler(OperatorHandler):
+    """Grants, settlements and reversals that wait or have waited for a second operator.
+
+    Newest first.
+    """
+
+    @endpoint()
+    async def get(
+        self, params: ops_requests.ApprovalSearchRequest
+    ) -> ops_responses.ApprovalsResponse:
+        found, cursor = await self.context.stores.approvals.page(
+            params.after, PAGE_SIZE, waiting=params.waiting
+        )
+        items = [ops_responses.ApprovalResponse.model_validate(it) for it in found]
+        return ops_responses.ApprovalsResponse(items=items, next=cursor)
+
+
+class ApprovalTargetHandler(OperatorHandler):
+    """Base of the endpoints that decide a request."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.approvals.public_state(str(self.path_args[0]))
+
+
+class OpsConfirmHandler(ApprovalTargetHandler):
+    """Confirm the request of another operator, which carries it out, once.
+
+    If that is refused, for example since the gold was spent, the request waits on.
+    """
+
+    @endpoint(
+        errors=[
+            *(ApprovalNotFound, SecondPersonRequired, AlreadyDecided, UserNotFound),
+            *(EntryNotFound, NotReversible, InsufficientGold, DebtExceeded, RequestIdReused),
+        ]
+    )
+    async def post(
+        self, approval_id: str, params: ops_requests.DecisionRequest
+    ) -> ops_responses.ApprovalResponse:
+        approval = await self.context.services.approvals.confirm(
+            approval_id, self.operator.name, params.reason
+        )
+        return ops_responses.ApprovalResponse.model_validate(approval)
+
+
+class OpsDeclineHandler(ApprovalTargetHandler):
+    """Decline the request of another operator, or withdraw one's own."""
+
+    @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
+    async def post(
+        self, approval_id: str, params: ops_requests.DecisionRequest
+    ) -> ops_responses.ApprovalResponse:
+        approval = await self.context.services.approvals.decline(
+            approval_id, self.operator.name, params.reason
+        )
+        return ops_responses.ApprovalResponse.model_validate(approval)

@@ -1,0 +1,132 @@
+"""Operators' endpoints: log in, set up the first login, who is logged in, log out."""
+
+from typing import Any
+
+import structlog
+
+from core.errors import RateLimited
+from handlers.base import Handler, endpoint
+from handlers.ops.base import OperatorHandler
+from handlers.remote import limit_key
+from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas.responses import OkResponse
+from services.errors import FirstLoginRequired, LoginRefused
+from services.operators import Login
+from services.roles import Operator
+
+MAX_NAME = 64
+"""Characters of a name that are looked at before it is validated."""
+log = structlog.get_logger("qlive.http")
+
+
+class LoginAttemptHandler(Handler):
+    """Limits attempts to log in, by address and by name, and writes an audit entry of each.
+
+    `done` stays false when the attempt fails, which is logged as well. Neither entry nor log has
+    the password. An attempt that succeeds costs nothing.
+    """
+
+    admission_errors = (RateLimited,)
+    keep_blank_values = True
+
+    async def admit(self) -> None:
+        name = str(self.parameters().get("name", ""))[:MAX_NAME]
+        self._name = name.encode("utf-8", "replace").decode()
+        self._address = limit_key(self.remote_ip)
+        limits = self.context.request_limits
+        self.admission.raise_if_limited(limits.take_login(self._address, self._name))
+        self._entry = await self.context.stores.audit.begin(
+            who=self._name,
+            what=f"{self.request.method} {self.label}",
+            on=self._name,
+            reason="",
+            asked={},
+            address=self.remote_ip[:64],
+        )
+
+    async def done(self) -> None:
+        self.context.request_limits.give_login_back(self._address, self._name)
+        await self.context.stores.audit.done(self._entry, {}, {})
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if isinstance(kwargs.get("exc_info", (None, None))[1], LoginRefused):
+            log.warning("operator_login_refused", operator=self._name, address=self._address)
+        super().write_error(status_code, **kwargs)
+
+
+class OpsLoginHandler(LoginAttemptHandler):
+    """Log in to the operators' API."""
+
+    @endpoint(errors=[LoginRefused, FirstLoginRequired])
+    async def post(
+        self, params: ops_requests.LoginAttemptRequest
+    ) -> ops_responses.OperatorLoginResponse:
+        """`code` is that of the authenticator app; it works once.
+
+        The token ends `ops.idle_minutes` after its last use, `ops.session_hours` after the login.
+        """
+        login = await self.context.services.operators.log_in(
+            params.name, params.password, params.code
+        )
+        return login_response(self, login)
+
+
+class OpsLoginOptionsHandler(Handler):
+    """How operators may log in; `demo`: as an admin without a password, in development."""
+
+    @endpoint(limit="login")
+    async def get(self) -> ops_responses.LoginOptionsResponse:
+        is_development = self.context.settings.environment == "development"
+        return ops_responses.LoginOptionsResponse(demo=is_development)
+
+
+class OpsLoginSetupHandler(LoginAttemptHandler):
+    """Get the second factor to be set up at the first login, with a one-time password."""
+
+    @endpoint(errors=[LoginRefused])
+    async def post(
+        self, params: ops_requests.LoginSetupRequest
+    ) -> ops_responses.SecondFactorResponse:
+        factor = await self.context.services.operators.second_factor(params.name, params.password)
+        return ops_responses.SecondFactorResponse(
+            secret=factor.secret, uri=factor.uri, qr=factor.qr
+        )
+
+
+class OpsFirstLoginHandler(LoginAttemptHandler):
+    """Set password and second factor with a one-time password, and log in."""
+
+    @endpoint(errors=[LoginRefused])
+    async def post(
+        self, params: ops_requests.FirstLoginRequest
+    ) -> ops_responses.OperatorLoginResponse:
+        login = await self.context.services.operators.first_log_in(
+            params.name, params.password, params.new_password, params.code
+        )
+        return login_response(self, login)
+
+
+class OpsSessionHandler(OperatorHandler):
+    """The operator who is logged in."""
+
+    @endpoint()
+    async def get(self) -> ops_responses.OperatorResponse:
+        return ops_responses.OperatorResponse(**described(self, self.operator))
+
+    @endpoint()
+    async def delete(self) -> OkResponse:
+        """Log out."""
+        await self.context.services.operators.log_out(self.token)
+        return OkResponse()
+
+
+def login_response(handler: Handler, login: Login) -> ops_responses.OperatorLoginResponse:
+    return ops_responses.OperatorLoginResponse(
+        token=login.token, expires_at=login.expires_at, **described(handler, login.operator)
+    )
+
+
+def described(handler: Handler, operator: Operator) -> dict[str, Any]:
+    """Fields of OperatorResponse; `application` in handlers/routes.py sets what a role may do."""
+    may = handler.settings["permissions"][operator.role]
+    return {"name": operator.name, "role": operator.role, "may": may}

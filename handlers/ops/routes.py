@@ -1,0 +1,79 @@
+"""The operators' API: every path with its handler, its public name, and who may read and change."""
+
+from collections.abc import Mapping, Sequence
+
+from handlers.base import Handler
+from handlers.ops import (
+    approvals,
+    audit,
+    catalogue,
+    ledger,
+    login,
+    overview,
+    rooms,
+    sessions,
+    users,
+)
+from handlers.route_entry import Route
+from services.roles import INCLUDED, Access
+
+MACHINE: Access = "machine"
+VIEWER: Access = "viewer"
+MODERATOR: Access = "moderator"
+FINANCE: Access = "finance"
+ADMIN: Access = "admin"
+USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
+APPROVAL = "approvals/([0-9a-f]+)"
+
+OPS_ROUTES: list[Route] = [
+    Route("login", login.OpsLoginHandler, "ops.login.Login"),
+    Route("login/options", login.OpsLoginOptionsHandler, "ops.login.Options"),
+    Route("login/setup", login.OpsLoginSetupHandler, "ops.login.Setup"),
+    Route("login/first", login.OpsFirstLoginHandler, "ops.login.FirstLogin"),
+    Route("session", login.OpsSessionHandler, "ops.login.Session", VIEWER, VIEWER),
+    Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview", MACHINE),
+    Route("users", users.OpsUsersHandler, "ops.people.Users", VIEWER),
+    Route(USER, users.OpsUserHandler, "ops.people.OneUser", VIEWER, MODERATOR),
+    Route(
+        f"{USER}/sessions", sessions.OpsSessionsHandler, "ops.people.Sessions", VIEWER, MODERATOR
+    ),
+    Route(f"{USER}/grant", users.OpsGrantHandler, "ops.people.GrantGold", None, FINANCE),
+    Route(f"{USER}/settle", users.OpsDebtHandler, "ops.people.SettleDebt", None, FINANCE),
+    Route("rooms", rooms.OpsRoomsHandler, "ops.live.Rooms", VIEWER),
+    Route(ROOM, rooms.OpsRoomHandler, "ops.live.OneRoom", VIEWER),
+    Route(f"{ROOM}/people", rooms.OpsRoomMembersHandler, "ops.live.Inside", VIEWER),
+    Route(f"{ROOM}/end", rooms.OpsEndLiveHandler, "ops.live.EndLive", None, MODERATOR),
+    Route(f"{ROOM}/put_out", rooms.OpsRemoveUserHandler, "ops.live.PutOut", None, MODERATOR),
+    Route(f"{ROOM}/let_in", rooms.OpsLiftRoomBanHandler, "ops.live.LetIn", None, MODERATOR),
+    Route("gifts", catalogue.OpsGiftsHandler, "ops.shelves.Gifts", VIEWER, ADMIN),
+    Route(f"gifts/{ID}", catalogue.OpsGiftHandler, "ops.shelves.OneGift", None, ADMIN),
+    Route("blocks", catalogue.OpsBlocksHandler, "ops.shelves.Blocks", VIEWER, ADMIN),
+    Route(f"blocks/{ID}", catalogue.OpsBlockHandler, "ops.shelves.OneBlock", None, ADMIN),
+    Route("configs", catalogue.OpsConfigsHandler, "ops.shelves.Configs", VIEWER, ADMIN),
+    Route(f"configs/{ID}", catalogue.OpsConfigHandler, "ops.shelves.OneConfig", None, ADMIN),
+    Route("orders", ledger.OpsOrdersHandler, "ops.money.Orders", VIEWER),
+    Route("ledger", ledger.OpsLedgerHandler, "ops.money.Ledger", VIEWER),
+    Route("ledger/reverse", ledger.OpsReversalHandler, "ops.money.Reverse", None, FINANCE),
+    Route("approvals", approvals.OpsApprovalsHandler, "ops.money.Approvals", VIEWER),
+    Route(f"{APPROVAL}/confirm", approvals.OpsConfirmHandler, "ops.money.Confirm", None, FINANCE),
+    Route(f"{APPROVAL}/decline", approvals.OpsDeclineHandler, "ops.money.Decline", None, FINANCE),
+    Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox", FINANCE),
+    Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain", None, FINANCE),
+    Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog", VIEWER),
+    Route("audit.csv", audit.OpsAuditCsvHandler, "ops.shelves.AuditFile", VIEWER),
+]
+
+
+def permissions(routes: Sequence[Route] = OPS_ROUTES) -> Mapping[Access, list[str]]:
+    """The operations that each role may use, as the audit log calls them: `PATCH OneUser`."""
+    operations = [
+        (f"{method.upper()} {route.label}", access)
+        for route in routes
+        for method in ("get", "post", "patch", "delete")
+        if getattr(route.handler, method) is not getattr(Handler, method)
+        and (access := route.access(method))
+    ]
+    return {
+        role: [name for name, access in operations if access in included]
+        for role, included in INCLUDED.items()
+    }

@@ -1,0 +1,133 @@
+"""Commands that add, list, change and reset operators; each change has an audit entry."""
+
+import argparse
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from config.settings import Settings
+from handlers.context import Context
+from handlers.schemas.ops_requests import OPERATOR_NAME
+from runtime.commands import COMMAND_LINE, with_context
+from services.operators import ONE_TIME_HOURS
+from services.roles import ROLES
+from storage.operators import OperatorAccount
+
+if TYPE_CHECKING:
+    from runtime.development import DevSecrets
+
+RESERVED = ("ops", "demo")
+"""`ops` is who granted gold in the journal of earlier versions, `demo` the demo operator."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `operator` with its actions to argparse's subparsers."""
+    parser = commands.add_parser("operator", help="add, list, change and reset operators")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    adding = _action(actions, "add", "add an operator; prints a one-time password")
+    adding.add_argument("--role", choices=ROLES, required=True)
+    _action(actions, "reset", "forget password and second factor; prints a new one-time password")
+    _action(actions, "disable", "end the sessions and refuse logins")
+    _action(actions, "enable", "permit logins again")
+    changing = _action(actions, "role", "change the role, from the next request on")
+    changing.add_argument("role", choices=ROLES)
+    listing = actions.add_parser("list", help="list all operators")
+    listing.set_defaults(run=list_all)
+
+
+def _action(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
+    parser.add_argument("name", metavar="NAME", type=_name)
+    parser.set_defaults(run=change, action=name, work=_WORK[name])
+    return parser
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(OPERATOR_NAME, text) or text in RESERVED:
+        raise argparse.ArgumentTypeError(
+            "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter; "
+            f"{', '.join(RESERVED)} is reserved."
+        )
+    return text
+
+
+async def change(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+    """Carry the action out between the begin and the completion of its audit entry."""
+
+    async def carry_out(context: Context) -> str:
+        asked = {"role": args.role} if "role" in args else {}
+        entry = await context.stores.audit.begin(
+            who=COMMAND_LINE, what=f"operator {args.action}", on=args.name, reason="", asked=asked
+        )
+        before = await _public_state(context, args.name)
+        message: str = await args.work(context, args)
+        after = await _public_state(context, args.name)
+        await context.stores.audit.done(entry, before, after)
+        return message
+
+    print(await with_context(settings, dev, carry_out))
+    return 0
+
+
+async def list_all(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
+    accounts = await with_context(settings, dev, lambda context: context.stores.operators.all())
+    if not accounts:
+        print("There are no operators; add one with `operator add NAME --role ROLE`.")
+    for account in accounts:
+        last = account.last_login_at
+        login = f"last login {last:%Y-%m-%d %H:%M} UTC" if last else "never logged in"
+        print(f"{account.name:<32} {account.role:<10} {_state(account):<24} {login}".rstrip())
+    return 0
+
+
+async def _public_state(context: Context, name: str) -> dict[str, Any]:
+    """What the audit log shows of an operator; {} if there is none."""
+    account = await context.stores.operators.find(name)
+    return {"role": account.role, "state": _state(account)} if account else {}
+
+
+def _state(account: OperatorAccount) -> str:
+    if account.disabled:
+        return "disabled"
+    return "waits for first login" if account.is_waiting else "active"
+
+
+async def _add(context: Context, args: argparse.Namespace) -> str:
+    password = await context.services.operators.add(args.name, args.role)
+    return _one_time(args.name, password)
+
+
+async def _reset(context: Context, args: argparse.Namespace) -> str:
+    return _one_time(args.name, await context.services.operators.reset(args.name))
+
+
+async def _disable(context: Context, args: argparse.Namespace) -> str:
+    await context.services.operators.disable(args.name)
+    return f"{args.name} is logged out and can no longer log in."
+
+
+async def _enable(context: Context, args: argparse.Namespace) -> str:
+    await context.stores.operators.update(args.name, disabled=False)
+    return f"{args.name} can log in."
+
+
+async def _set_role(context: Context, args: argparse.Namespace) -> str:
+    await context.stores.operators.update(args.name, role=args.role)
+    return f"{args.name} is now {args.role}."
+
+
+def _one_time(name: str, password: str) -> str:
+    return (
+        f"One-time password of {name}: {password}\n"
+        f"The first login at /ops/, within {ONE_TIME_HOURS} hours, sets a password and a second "
+        "factor."
+    )
+
+
+_WORK: dict[str, Callable[[Context, argparse.Namespace], Awaitable[str]]] = {
+    "add": _add,
+    "reset": _reset,
+    "disable": _disable,
+    "enable": _enable,
+    "role": _set_role,
+}

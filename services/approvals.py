@@ -1,0 +1,157 @@
+"""Large movements of gold by operators: a second operator confirms them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ledger.errors import RequestIdReused
+from ledger.journal import JsonObject
+from services.errors import SecondPersonRequired
+from services.ledger import InTransaction, LedgerService
+from storage.approvals import Approval, ApprovalKind, ApprovalStore
+from storage.errors import AlreadyDecided
+
+LIFETIME = timedelta(days=1)
+"""How long a request waits."""
+Execute = Callable[[Approval, str, InTransaction | None], Awaitable[JsonObject]]
+"""Books an approved request in the name of both operators."""
+
+
+class ApprovalService:
+    """Books up to `limit` gold at once; more waits as a request for another operator's decision.
+
+    The decision and the entry are one transaction: a request that was confirmed is booked, once.
+    """
+
+    def __init__(self, approvals: ApprovalStore, ledger: LedgerService, limit: int) -> None:
+        """`limit`: the most gold that one operator moves alone; 0: no limit."""
+        self._approvals = approvals
+        self._ledger = ledger
+        self._limit = limit
+        self._execute: Mapping[ApprovalKind, Execute] = {
+            "grant": self._grant,
+            "settle": self._settle,
+            "reverse": self._reverse,
+        }
+
+    async def grant(
+        self, user_id: str, gold: int, reason: str, request_id: str, by: str
+    ) -> JsonObject | Approval:
+        """As LedgerService.grant; the request, if a second operator has to confirm it."""
+        arguments = {"request_id": request_id}
+        request = _request("grant", f"grant:{request_id}", user_id, gold, reason, by, arguments)
+        return await self._book_or_ask(request)
+
+    async def settle_debt(
+        self, user_id: str, gold: int, reason: str, request_id: str, by: str, *, by_house: bool
+    ) -> JsonObject | Approval:
+        """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
+        arguments = {"request_id": request_id, "by_house": by_house}
+        request = _request("settle", f"settle:{request_id}", user_id, gold, reason, by, arguments)
+        return await self._book_or_ask(request)
+
+    async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
+        """As LedgerService.reverse; the request, if a second operator has to confirm it.
+
+        What was declined or has expired may be requested again.
+        """
+        gold = await self._ledger.reversible_amount(key)
+        request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
+        if self._needs_second_person(request):
+            await self._approvals.drop_undone(request.key)
+        return await self._book_or_ask(request)
+
+    async def confirm(self, id_: str, by: str, reason: str) -> Approval:
+        """Book a request of another operator; repeated by the same one, it returns the same.
+
+        Raises ApprovalNotFound, SecondPersonRequired, AlreadyDecided, and what booking it raises:
+        the request then waits on.
+        """
+        approval = await self._approvals.get(id_)
+        if approval.state == "done" and approval.decided_by == by:
+            return approval
+        if approval.state != "waiting":
+            raise AlreadyDecided
+        if approval.by == by:
+            raise SecondPersonRequired
+
+        async def decide(session: Any) -> None:
+            await self._approvals.decide(id_, "done", by, reason, session)
+
+        with suppress(AlreadyDecided):  # at the same time, perhaps by the same operator
+            await self._execute[approval.kind](approval, f"{approval.by}+{by}", decide)
+        if (await self._approvals.get(id_)).state == "waiting":  # the entry was there already
+            await self._approvals.decide(id_, "done", by, reason)
+        decided = await self._approvals.get(id_)
+        if (decided.state, decided.decided_by) != ("done", by):
+            raise AlreadyDecided
+        return decided
+
+    async def decline(self, id_: str, by: str, reason: str) -> Approval:
+        """Decline a request, or withdraw one's own. Raises ApprovalNotFound, AlreadyDecided."""
+        approval = await self._approvals.get(id_)
+        if approval.state == "declined" and approval.decided_by == by:
+            return approval
+        await self._approvals.decide(id_, "declined", by, reason)
+        return await self._approvals.get(id_)
+
+    def _needs_second_person(self, request: Approval) -> bool:
+        return 0 < self._limit < request.gold
+
+    async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
+        if not self._needs_second_person(request) or await self._ledger.has(request.key):
+            return await self._execute[request.kind](request, request.by, None)
+        stored = await self._approvals.add(request)
+        if _content(stored) != _content(request):
+            raise RequestIdReused
+        return stored
+
+    async def _grant(
+        self, approval: Approval, by: str, in_transaction: InTransaction | None
+    ) -> JsonObject:
+        return await self._ledger.grant(
+            approval.on,
+            approval.gold,
+            approval.reason,
+            by=by,
+            in_transaction=in_transaction,
+            **approval.arguments,
+        )
+
+    async def _settle(
+        self, approval: Approval, by: str, in_transaction: InTransaction | None
+    ) -> JsonObject:
+        return await self._ledger.settle_debt(
+            approval.on,
+            approval.gold,
+            approval.reason,
+            by=by,
+            in_transaction=in_transaction,
+            **approval.arguments,
+        )
+
+    async def _reverse(
+        self, approval: Approval, by: str, in_transaction: InTransaction | None
+    ) -> JsonObject:
+        return await self._ledger.reverse(
+            approval.on, approval.reason, by=by, in_transaction=in_transaction
+        )
+
+
+def _request(
+    kind: ApprovalKind,
+    key: str,
+    on: str,
+    gold: int,
+    reason: str,
+    by: str,
+    arguments: dict[str, Any],
+) -> Approval:
+    now = datetime.now(UTC)
+    return Approval(key, kind, on, gold, reason, by, arguments, now, now + LIFETIME)
+
+
+def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
+    """What a repeated request must not change."""
+    return approval.on, approval.gold, approval.arguments

@@ -1,0 +1,142 @@
+"""Accounts and logins of operators."""
+
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from core.errors import InvalidParameter
+from services.errors import FirstLoginRequired, LoginRefused
+from services.passwords import Passwords
+from services.roles import Operator, Role
+from services.second_factor import SecondFactor, new_secret, second_factor, step_of
+from storage.operator_sessions import OperatorSessionStore
+from storage.operators import OperatorAccount, OperatorStore
+
+ONE_TIME_HOURS = 24
+"""How long a one-time password can be used."""
+ONE_TIME_BYTES = 12
+WRONG_CODE = {"code": "this is not the current code"}
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A session that has begun."""
+
+    token: str = field(repr=False)
+    operator: Operator
+    expires_at: datetime
+
+
+class OperatorService:
+    """Adds operators, and lets them in by password and code.
+
+    The first login, with a one-time password, sets both. A refusal does not say what was wrong.
+    """
+
+    def __init__(self, operators: OperatorStore, sessions: OperatorSessionStore) -> None:
+        self._operators = operators
+        self._sessions = sessions
+        self._passwords = Passwords()
+
+    async def add(self, name: str, role: Role) -> str:
+        """Add an operator and return the one-time password. Raises OperatorExists."""
+        password = secrets.token_urlsafe(ONE_TIME_BYTES)
+        await self._operators.add(await self._waiting(name, role, password))
+        return password
+
+    async def reset(self, name: str) -> str:
+        """Forget password and second factor, end the sessions; returns a new one-time password.
+
+        Raises OperatorNotFound.
+        """
+        account = await self._operators.get(name)
+        password = secrets.token_urlsafe(ONE_TIME_BYTES)
+        await self._operators.replace_proofs(await self._waiting(name, account.role, password))
+        await self._sessions.end_all(name)
+        return password
+
+    async def disable(self, name: str) -> None:
+        """Raises OperatorNotFound."""
+        await self._operators.update(name, disabled=True)
+        await self._sessions.end_all(name)
+
+    async def log_in(self, name: str, password: str, code: str) -> Login:
+        """Raises LoginRefused, or FirstLoginRequired if the password is a one-time password."""
+        account = await self._authenticated(name, password)
+        if account.is_waiting:
+            raise FirstLoginRequired
+        step = step_of(account.totp_secret, code, time.time())
+        if step is None or not await self._operators.use_code(account, step):
+            raise LoginRefused
+        return await self._begin(account)
+
+    async def second_factor(self, name: str, password: str) -> SecondFactor:
+        """What the authenticator app needs before the first login. Raises LoginRefused."""
+        account = await self._authenticated(name, password)
+        if not account.is_waiting:
+            raise LoginRefused
+        return second_factor(name, account.totp_secret)
+
+    async def first_log_in(self, name: str, password: str, new_password: str, code: str) -> Login:
+        """Set the password, once the code shows that the second factor works.
+
+        Raises LoginRefused, or InvalidParameter for a wrong code.
+        """
+        waiting = await self._authenticated(name, password)
+        if not waiting.is_waiting:
+            raise LoginRefused
+        step = step_of(waiting.totp_secret, code, time.time())
+        if step is None:
+            raise InvalidParameter(WRONG_CODE)
+        account = replace(
+            waiting,
+            password_hash=await self._passwords.hash(new_password),
+            credential=secrets.token_hex(16),
+            one_time_until=None,
+        )
+        stored = await self._operators.replace_proofs(account, waiting.credential)
+        if not stored or not await self._operators.use_code(account, step):
+            raise LoginRefused
+        return await self._begin(account)
+
+    async def operator_of(self, token: str, *, in_use: bool) -> Operator | None:
+        """The operator of a session; None if it has ended, or the operator may not log in."""
+        session = await self._sessions.find(token, in_use=in_use)
+        account = await self._operators.find(session.name) if session else None
+        if session is None or account is None or account.disabled:
+            return None
+        return _operator(account) if account.credential == session.credential else None
+
+    async def log_out(self, token: str) -> None:
+        await self._sessions.end(token)
+
+    async def _authenticated(self, name: str, password: str) -> OperatorAccount:
+        """The account, if the password is right and may be used; else LoginRefused."""
+        account = await self._operators.find(name)
+        stored = account.password_hash if account else None
+        matches = await self._passwords.matches(stored, password)
+        if account is None or not matches or account.disabled:
+            raise LoginRefused
+        if account.one_time_until and account.one_time_until <= datetime.now(UTC):
+            raise LoginRefused
+        return account
+
+    async def _begin(self, account: OperatorAccount) -> Login:
+        token, session = await self._sessions.issue(account.name, account.credential)
+        return Login(token, _operator(account), session.expires_at)
+
+    async def _waiting(self, name: str, role: str, password: str) -> OperatorAccount:
+        return OperatorAccount(
+            name=name,
+            role=role,
+            password_hash=await self._passwords.hash(password),
+            totp_secret=new_secret(),
+            credential=secrets.token_hex(16),
+            one_time_until=datetime.now(UTC) + timedelta(hours=ONE_TIME_HOURS),
+        )
+
+
+def _operator(account: OperatorAccount) -> Operator:
+    return Operator(account.name, cast(Role, account.role))

@@ -1,0 +1,32 @@
+"""Roles of operators, and what each of them includes."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+Role = Literal["viewer", "moderator", "finance", "admin"]
+"""Roles of people."""
+Access = Literal["machine", "viewer", "moderator", "finance", "admin"]
+"""What a route may require; `machine` is what `ops.token` grants, and the least."""
+ROLES: tuple[Role, ...] = get_args(Role)
+INCLUDED: Mapping[Access, frozenset[Access]] = {
+    "machine": frozenset({"machine"}),
+    "viewer": frozenset({"machine", "viewer"}),
+    "moderator": frozenset({"machine", "viewer", "moderator"}),
+    "finance": frozenset({"machine", "viewer", "finance"}),
+    "admin": frozenset(get_args(Access)),
+}
+
+
+class Operator(NamedTuple):
+    """Who sends a request to the operators' API."""
+
+    name: str
+    role: Access
+
+    def may(self, access: Access) -> bool:
+        return access in INCLUDED[self.role]
+
+
+def roles_with(access: Access) -> list[Role]:
+    """The roles of people that include `access`."""
+    return [role for role in ROLES if access in INCLUDED[role]]

@@ -1,0 +1,148 @@
+"""approvals: large grants, settlements and reversals that wait for a second operator."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from storage.database import Collection, Database, Document, Session
+from storage.errors import AlreadyDecided, ApprovalNotFound
+from storage.pagination import page
+
+ApprovalKind = Literal["grant", "settle", "reverse"]
+ApprovalState = Literal["waiting", "done", "declined", "expired"]
+KEPT = timedelta(days=90)
+"""How long a request is kept after it was made; what was carried out is in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A request of operator `by` to book the journal entry `key`.
+
+    `arguments` are those of the ledger service besides reason and key; `on` is the user, of a
+    reversal the entry.
+    """
+
+    key: str
+    kind: ApprovalKind
+    on: str
+    gold: int
+    reason: str
+    by: str
+    arguments: Document
+    made_at: datetime
+    expires_at: datetime
+    state: ApprovalState = "waiting"
+    id: str = ""
+    decided_by: str = ""
+    decision_reason: str = ""
+    decided_at: datetime | None = None
+
+
+class ApprovalStore:
+    """One document per request; a decision is one guarded update."""
+
+    def __init__(self, database: Database) -> None:
+        self._approvals: Collection = database.collection("approvals")
+
+    async def make_indexes(self) -> None:
+        await self._approvals.create_index("key", unique=True)
+        await self._approvals.create_index([("made_at", -1), ("_id", -1)])
+        await self._approvals.create_index([("state", 1), ("made_at", -1), ("_id", -1)])
+        await self._approvals.create_index("delete_at", expireAfterSeconds=0)
+
+    async def add(self, approval: Approval) -> Approval:
+        """Store the request; if its key has one already, return that instead."""
+        row: Document = {
+            "_id": str(ObjectId()),
+            "key": approval.key,
+            "kind": approval.kind,
+            "on": approval.on,
+            "gold": approval.gold,
+            "reason": approval.reason,
+            "by": approval.by,
+            "arguments": approval.arguments,
+            "made_at": approval.made_at,
+            "expires_at": approval.expires_at,
+            "delete_at": approval.made_at + KEPT,
+            "state": approval.state,
+        }
+        try:
+            await self._approvals.insert_one(row)
+        except DuplicateKeyError:
+            if existing := await self.find(approval.key):
+                return existing
+            raise
+        return await self.get(row["_id"])
+
+    async def find(self, key: str) -> Approval | None:
+        row = await self._approvals.find_one({"key": key})
+        return _approval_from(row) if row else None
+
+    async def get(self, id_: str) -> Approval:
+        """Raises ApprovalNotFound."""
+        row = await self._approvals.find_one({"_id": id_})
+        if row is None:
+            raise ApprovalNotFound
+        return _approval_from(row)
+
+    async def public_state(self, id_: str) -> Document:
+        """What the audit log shows of a request; {} if there is none."""
+        row = await self._approvals.find_one({"_id": id_})
+        return {name: row[name] for name in ("kind", "on", "gold", "state")} if row else {}
+
+    async def drop_undone(self, key: str) -> None:
+        """Delete the request of this key if it was declined or has expired."""
+        past = [{"state": "declined"}, {"state": "waiting", "expires_at": {"$lte": _now()}}]
+        await self._approvals.delete_one({"key": key, "$or": past})
+
+    async def decide(
+        self,
+        id_: str,
+        state: ApprovalState,
+        by: str,
+        reason: str,
+        session: Session | None = None,
+    ) -> None:
+        """Decide a request that waits; AlreadyDecided for one that was decided or has expired."""
+        now = _now()
+        waiting = {"_id": id_, "state": "waiting", "expires_at": {"$gt": now}}
+        decision = {"state": state, "decided_by": by, "decision_reason": reason, "decided_at": now}
+        result = await self._approvals.update_one(waiting, {"$set": decision}, session=session)
+        if not result.matched_count:
+            raise AlreadyDecided
+
+    async def page(self, after: str, limit: int, *, waiting: bool) -> tuple[list[Any], str | None]:
+        """Requests, newest first, and the next cursor; raises InvalidCursor.
+
+        `waiting`: only those that can be decided.
+        """
+        where: Document = {"state": "waiting", "expires_at": {"$gt": _now()}} if waiting else {}
+        rows, cursor = await page(self._approvals, where, "made_at", after, limit)
+        return [_approval_from(row) for row in rows], cursor
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _approval_from(row: Document) -> Approval:
+    has_expired = row["state"] == "waiting" and row["expires_at"] <= _now()
+    return Approval(
+        key=row["key"],
+        kind=row["kind"],
+        on=row["on"],
+        gold=row["gold"],
+        reason=row["reason"],
+        by=row["by"],
+        arguments=row["arguments"],
+        made_at=row["made_at"],
+        expires_at=row["expires_at"],
+        state="expired" if has_expired else row["state"],
+        id=row["_id"],
+        decided_by=row.get("decided_by", ""),
+        decision_reason=row.get("decision_reason", ""),
+        decided_at=row.get("decided_at"),
+    )

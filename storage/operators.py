@@ -1,0 +1,116 @@
+"""operators: one document per operator, keyed by name."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from storage.database import Collection, Database, Document
+from storage.errors import OperatorExists, OperatorNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAccount:
+    """An operator with what proves who they are.
+
+    Until the first login, `password_hash` is that of a one-time password, which is valid until
+    `one_time_until`. `credential` is random and changes with every new
+    password, which ends the sessions of the old one.
+    """
+
+    name: str
+    role: str
+    password_hash: str = field(repr=False)
+    totp_secret: str = field(repr=False)
+    credential: str = field(repr=False)
+    one_time_until: datetime | None
+    disabled: bool = False
+    made_at: datetime | None = None
+    last_login_at: datetime | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the first login is to come."""
+        return self.one_time_until is not None
+
+
+class OperatorStore:
+    """Operators of the console."""
+
+    def __init__(self, database: Database) -> None:
+        self._operators: Collection = database.collection("operators")
+
+    async def add(self, account: OperatorAccount) -> None:
+        """Raises OperatorExists."""
+        fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
+        try:
+            await self._operators.insert_one({"_id": account.name, **fields, **_proofs(account)})
+        except DuplicateKeyError:
+            raise OperatorExists from None
+
+    async def find(self, name: str) -> OperatorAccount | None:
+        row = await self._operators.find_one({"_id": name})
+        return _account_from(row) if row else None
+
+    async def get(self, name: str) -> OperatorAccount:
+        """Raises OperatorNotFound."""
+        if account := await self.find(name):
+            return account
+        raise OperatorNotFound
+
+    async def all(self) -> list[OperatorAccount]:
+        return [_account_from(row) for row in await self._operators.find().sort("_id").to_list()]
+
+    async def update(self, name: str, **fields: Any) -> None:
+        """Set `role` or `disabled`; raises OperatorNotFound."""
+        result = await self._operators.update_one({"_id": name}, {"$set": fields})
+        if not result.matched_count:
+            raise OperatorNotFound
+
+    async def replace_proofs(self, account: OperatorAccount, credential: str = "") -> bool:
+        """Store the password, second factor and credential of `account`.
+
+        With `credential`, only if it is still the stored one; returns whether they were stored.
+        """
+        where = {"_id": account.name, **({"credential": credential} if credential else {})}
+        result = await self._operators.update_one(where, {"$set": _proofs(account)})
+        return result.matched_count > 0
+
+    async def use_code(self, account: OperatorAccount, step: int) -> bool:
+        """Record the login with the code of this time step; False if it is not newer than the last.
+
+        False as well if the password has changed meanwhile.
+        """
+        where = {
+            "_id": account.name,
+            "credential": account.credential,
+            "totp_step": {"$lt": step},
+        }
+        used = {"totp_step": step, "last_login_at": datetime.now(UTC)}
+        result = await self._operators.update_one(where, {"$set": used})
+        return result.matched_count > 0
+
+
+def _proofs(account: OperatorAccount) -> Document:
+    return {
+        "password_hash": account.password_hash,
+        "totp_secret": account.totp_secret,
+        "totp_step": 0,
+        "credential": account.credential,
+        "one_time_until": account.one_time_until,
+    }
+
+
+def _account_from(row: Document) -> OperatorAccount:
+    return OperatorAccount(
+        name=row["_id"],
+        role=row["role"],
+        password_hash=row["password_hash"],
+        totp_secret=row["totp_secret"],
+        credential=row["credential"],
+        one_time_until=row["one_time_until"],
+        disabled=row["disabled"],
+        made_at=row["made_at"],
+        last_login_at=row.get("last_login_at"),
+    )

@@ -1,0 +1,130 @@
+"""Logins of operators over HTTP."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.process import ServerProcess
+from services.roles import Role
+from services.second_factor import STEP_SECONDS, code_of
+from tests.support.api import ApiFixture, Reply
+
+PASSWORD = "correct horse battery"
+GUESSES = 3
+OTHER_ADDRESS = {"X-Forwarded-For": "203.0.113.9"}
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"limits": {"ops_login": f"0.001/{GUESSES}"}}
+
+
+def current_code(secret: str, *, steps: int = 0) -> str:
+    return code_of(secret, int(time.time()) // STEP_SECONDS + steps)
+
+
+async def log_in(api: ApiFixture, name: str, password: str, code: str = "", **more: Any) -> Reply:
+    body = {"name": name, "password": password, "code": code}
+    return await api.request("POST", "/ops/api/login", json=body, **more)
+
+
+async def first_login(
+    api: ApiFixture, server: ServerProcess, name: str = "anna", role: Role = "moderator"
+) -> tuple[dict[str, Any], str]:
+    """The login of a new operator, and the secret of their second factor."""
+    once = await server.context.services.operators.add(name, role)
+    known = {"name": name, "password": once}
+    factor = (await api.request("POST", "/ops/api/login/setup", json=known)).ok()
+    first = {**known, "new_password": PASSWORD, "code": current_code(factor["secret"])}
+    login = (await api.request("POST", "/ops/api/login/first", json=first)).ok()
+    again = await api.request("POST", "/ops/api/login/first", json=first)
+    assert again.refusal == (401, "ops_login"), "a one-time password works once"
+    return login, factor["secret"]
+
+
+async def who_is(api: ApiFixture, login: dict[str, Any]) -> Reply:
+    headers = {"Authorization": f"Bearer {login['token']}"}
+    return await api.request("GET", "/ops/api/session", headers=headers)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_first_login_sets_password_and_second_factor(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    login, secret = await first_login(api, server)
+    assert (login["name"], login["role"]) == ("anna", "moderator")
+    assert (await who_is(api, login)).ok()["name"] == "anna"
+    second = (await log_in(api, "anna", PASSWORD, current_code(secret, steps=1))).ok()
+    assert (await who_is(api, second)).ok() == (await who_is(api, login)).ok()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_one_time_password_alone_does_not_log_in(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    once = await server.context.services.operators.add("anna", "admin")
+    assert (await log_in(api, "anna", once)).refusal == (409, "first_login")
+    factor = await api.request(
+        "POST", "/ops/api/login/setup", json={"name": "anna", "password": once}
+    )
+    assert factor.ok()["qr"].startswith("data:image/svg+xml")
+    first = {"name": "anna", "password": once, "new_password": PASSWORD, "code": "000000"}
+    wrong = await api.request("POST", "/ops/api/login/first", json=first)
+    assert wrong.json["fields"] == {"code": "this is not the current code"}
+    first |= {"new_password": "short"}
+    short = await api.request("POST", "/ops/api/login/first", json=first)
+    assert list(short.json["fields"]) == ["new_password"]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_logout_ends_the_session(api: ApiFixture, server: ServerProcess) -> None:
+    login, _ = await first_login(api, server)
+    headers = {"Authorization": f"Bearer {login['token']}"}
+    (await api.request("DELETE", "/ops/api/session", headers=headers)).ok()
+    assert (await who_is(api, login)).refusal == (401, "ops_token")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_failed_logins_are_audited_with_their_address_and_without_the_password(
+    api: ApiFixture, db: Any
+) -> None:
+    with capture_logs() as logs:
+        refused = await log_in(api, "anna", PASSWORD, headers=OTHER_ADDRESS)
+    assert refused.refusal == (401, "ops_login")
+    [entry] = db.audit.find()
+    assert (entry["who"], entry["what"], entry["done"]) == ("anna", "POST Login", False)
+    assert "203.0.113.9" in entry["asked"]
+    assert PASSWORD not in str([entry, logs])
+    [line] = [line for line in logs if line["event"] == "operator_login_refused"]
+    assert (line["operator"], line["address"]) == ("anna", "203.0.113.9")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_logins_are_limited_by_address(api: ApiFixture) -> None:
+    attempts = [log_in(api, f"guess{n}", PASSWORD) for n in range(GUESSES + 2)]
+    replies = await asyncio.gather(*attempts)
+    assert sorted(reply.status for reply in replies) == [401] * GUESSES + [429] * 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_logins_are_limited_by_name_whatever_the_address(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    for n in range(GUESSES):
+        address = {"X-Forwarded-For": f"203.0.113.{n}"}
+        assert (await log_in(api, "anna", "wrong", headers=address)).status == 401
+    assert (await log_in(api, "anna", "wrong", headers=OTHER_ADDRESS)).refusal == (429, "too_many")
+    assert (await log_in(api, "bert", "wrong", headers=OTHER_ADDRESS)).status == 401
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_logins_that_succeed_have_no_limit(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    _, secret = await first_login(api, server)
+    for _ in range(GUESSES + 1):
+        db.operators.update_one({"_id": "anna"}, {"$set": {"totp_step": 0}})
+        (await log_in(api, "anna", PASSWORD, current_code(secret))).ok()

@@ -1,0 +1,66 @@
+import re
+import time
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from runtime.process import ServerProcess
+from server import _parser
+from services.second_factor import STEP_SECONDS, code_of
+from storage.errors import OperatorNotFound
+
+Configured = tuple[Settings, Any]
+
+
+async def operator(settings: Configured, *arguments: str) -> int:
+    args = _parser().parse_args(["operator", *arguments])
+    status: int = await args.run(*settings, args)
+    return status
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_an_operator_is_added_listed_reset_disabled_and_enabled(
+    settings: Configured,
+    server: ServerProcess,
+    db: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def printed(*arguments: str) -> str:
+        assert await operator(settings, *arguments) == 0
+        return capsys.readouterr().out
+
+    def one_time(text: str) -> str:
+        found = re.search(r"One-time password of anna: (\S{16})\n", text)
+        assert found, text
+        return found[1]
+
+    operators = server.context.services.operators
+    assert "There are no operators" in await printed("list")
+    first = one_time(await printed("add", "anna", "--role", "viewer"))
+    assert re.fullmatch(
+        r"anna +viewer +waits for first login +never logged in\n", await printed("list")
+    )
+    second = one_time(await printed("reset", "anna"))
+    assert first != second
+    factor = await operators.second_factor("anna", second)
+    code = code_of(factor.secret, int(time.time()) // STEP_SECONDS)
+    login = await operators.first_log_in("anna", second, "correct horse battery", code)
+    assert await printed("role", "anna", "finance") == "anna is now finance.\n"
+    assert await operators.operator_of(login.token, in_use=True) == ("anna", "finance")
+    assert re.fullmatch(r"anna +finance +active +last login 20\d\d-.* UTC\n", await printed("list"))
+    assert "can no longer log in" in await printed("disable", "anna")
+    assert await operators.operator_of(login.token, in_use=True) is None
+    assert "disabled" in await printed("list")
+    assert await printed("enable", "anna") == "anna can log in.\n"
+    audited = [(row["who"], row["what"], row["on"], row["done"]) for row in db.audit.find()]
+    actions = ("add", "reset", "role", "disable", "enable")
+    assert audited == [("command line", f"operator {it}", "anna", True) for it in actions]
+    with pytest.raises(OperatorNotFound):
+        await operator(settings, "reset", "bert")
+
+
+@pytest.mark.parametrize("name", ["Anna", "a", "1anna", "anna anna", "a" * 33, "ops", "demo"])
+def test_an_invalid_or_reserved_name_is_a_wrong_argument(name: str) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["operator", "add", name, "--role", "viewer"])

@@ -1,0 +1,209 @@
+"""Grants, settlements and reversals that a second operator confirms, against a real MongoDB."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from core.locks import NamedLocks
+from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
+from ledger.journal import debt_account, user_account
+from services.approvals import ApprovalService
+from services.errors import SecondPersonRequired
+from services.ledger import LedgerService
+from storage.approvals import Approval, ApprovalStore
+from storage.errors import AlreadyDecided
+from tests.support.storage import StoresFixture
+
+LIMIT = 100
+
+
+@pytest.fixture
+def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
+    io_loop.run_sync(ApprovalStore(stores.database).make_indexes)
+    ledger = LedgerService(stores.ledger, NamedLocks().hold)
+    return ApprovalService(ApprovalStore(stores.database), ledger, LIMIT)
+
+
+async def ask(
+    approvals: ApprovalService, user_id: str, gold: int = LIMIT + 1, request_id: str = "one"
+) -> Approval:
+    waiting = await approvals.grant(user_id, gold, "compensation", request_id, by="olga")
+    assert isinstance(waiting, Approval)
+    assert waiting.state == "waiting"
+    return waiting
+
+
+async def expire(stores: StoresFixture) -> None:
+    past = {"$set": {"expires_at": datetime.now(UTC)}}
+    await stores.database.collection("approvals").update_many({}, past)
+
+
+@pytest.mark.gen_test
+async def test_up_to_the_limit_one_operator_is_enough(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    assert await approvals.grant(anna, LIMIT, "birthday", "one", by="olga") == {
+        "gold": LIMIT,
+        "income": 0,
+    }
+    [entry] = await stores.entries()
+    assert entry["by"] == "olga"
+
+
+@pytest.mark.gen_test
+async def test_a_confirmed_grant_is_booked_in_the_name_of_both(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    assert (await stores.balance(anna)).gold == 0
+    assert timedelta(hours=23) < waiting.expires_at - datetime.now(UTC) <= timedelta(days=1)
+    done = await approvals.confirm(waiting.id, "pavel", "seen the ticket")
+    decision = (done.state, done.decided_by, done.decision_reason)
+    assert decision == ("done", "pavel", "seen the ticket")
+    [entry] = await stores.entries()
+    assert (entry["_id"], entry["by"], entry["note"]) == ("grant:one", "olga+pavel", "compensation")
+    again = await approvals.grant(anna, LIMIT + 1, "compensation", "one", by="olga")
+    assert again == {"gold": LIMIT + 1, "income": 0}
+    assert await approvals.confirm(waiting.id, "pavel", "again") == done
+    assert (await stores.balance(anna)).gold == LIMIT + 1
+
+
+@pytest.mark.gen_test
+async def test_nobody_confirms_their_own_request(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    with pytest.raises(SecondPersonRequired):
+        await approvals.confirm(waiting.id, "olga", "mine")
+    assert (await approvals.decline(waiting.id, "olga", "withdrawn")).state == "declined"
+    with pytest.raises(AlreadyDecided):
+        await approvals.confirm(waiting.id, "pavel", "late")
+    assert await stores.entries() == []
+
+
+@pytest.mark.gen_test
+async def test_a_repeated_request_is_one_request(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    first, second = await asyncio.gather(ask(approvals, anna), ask(approvals, anna))
+    assert first.id == second.id
+    with pytest.raises(RequestIdReused):
+        await ask(approvals, anna, gold=LIMIT + 2)
+    await approvals.decline(first.id, "pavel", "no ticket")
+    declined = await approvals.grant(anna, LIMIT + 1, "compensation", "one", by="olga")
+    assert isinstance(declined, Approval)
+    assert (declined.id, declined.state) == (first.id, "declined")
+
+
+@pytest.mark.gen_test
+async def test_two_confirmations_at_once_book_once(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    names = ("pavel", "rita", "pavel")
+    decisions = (approvals.confirm(waiting.id, name, "yes") for name in names)
+    results = await asyncio.gather(*decisions, return_exceptions=True)
+    winner = (await ApprovalStore(stores.database).get(waiting.id)).decided_by
+    for name, result in zip(names, results, strict=True):
+        expected = Approval if name == winner else AlreadyDecided
+        assert isinstance(result, expected), (name, winner, result)
+    assert len(await stores.entries()) == 1
+    assert (await stores.balance(anna)).gold == LIMIT + 1
+
+
+@pytest.mark.gen_test
+async def test_a_confirmation_killed_before_its_commit_leaves_the_request_waiting(
+    approvals: ApprovalService, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+
+    async def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.ledger, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await approvals.confirm(waiting.id, "pavel", "yes")
+    assert (await ApprovalStore(stores.database).get(waiting.id)).state == "waiting"
+    assert (await stores.balance(anna)).gold == 0
+    assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
+    assert (await stores.balance(anna)).gold == LIMIT + 1
+
+
+@pytest.mark.gen_test
+async def test_a_request_expires_after_a_day(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    await expire(stores)
+    for decide in (approvals.confirm, approvals.decline):
+        with pytest.raises(AlreadyDecided):
+            await decide(waiting.id, "pavel", "late")
+    store = ApprovalStore(stores.database)
+    assert (await store.get(waiting.id)).state == "expired"
+    assert await store.page("", 10, waiting=True) == ([], None)
+    assert [it.id for it in (await store.page("", 10, waiting=False))[0]] == [waiting.id]
+
+
+@pytest.mark.gen_test
+async def test_a_settlement_waits_and_is_refused_if_the_gold_was_spent_meanwhile(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((LIMIT, 0))
+    await stores.database.collection("users").update_one(
+        {"_id": anna}, {"$set": {"owed": LIMIT + 1}}
+    )
+    waiting = await approvals.settle_debt(
+        anna, LIMIT + 1, "refund", "one", by="olga", by_house=False
+    )
+    assert isinstance(waiting, Approval)
+    with pytest.raises(InsufficientGold):
+        await approvals.confirm(waiting.id, "pavel", "yes")
+    await approvals.grant(anna, 1, "the rest", "two", by="olga")
+    assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
+    assert (await stores.balance(anna)).gold == 0
+    [entry] = await stores.entries(by="olga+pavel")
+    assert {line["account"] for line in entry["lines"]} == {user_account(anna), debt_account(anna)}
+
+
+@pytest.mark.gen_test
+async def test_a_reversal_that_was_declined_may_be_requested_again(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    await approvals.confirm((await ask(approvals, anna)).id, "pavel", "yes")
+    for decide in (approvals.decline, None, approvals.confirm):
+        waiting = await approvals.reverse("grant:one", "a mistake", by="olga")
+        assert isinstance(waiting, Approval)
+        assert (waiting.gold, waiting.state) == (LIMIT + 1, "waiting")
+        if decide:
+            await decide(waiting.id, "pavel", "looked at")
+        else:
+            await expire(stores)
+    assert (await stores.balance(anna)).gold == 0
+    assert await approvals.reverse("grant:one", "a mistake", by="olga") == {"reverses": "grant:one"}
+    with pytest.raises(NotReversible):
+        await approvals.reverse("reversal:grant:one", "no", by="olga")
+
+
+@pytest.mark.gen_test
+async def test_a_request_whose_entry_was_booked_without_it_can_be_confirmed(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    """As when the limit was raised, and the request repeated."""
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    unlimited = ApprovalService(ApprovalStore(stores.database), approvals._ledger, 0)
+    await unlimited.grant(anna, LIMIT + 1, "compensation", "one", by="olga")
+    assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
+    assert (await stores.balance(anna)).gold == LIMIT + 1

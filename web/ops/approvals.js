@@ -1,0 +1,77 @@
+// Requests that wait for a second operator: a list with confirmation and refusal.
+
+import { api, get, permitted, session } from "/ops/api.js";
+import { openFormDialog } from "/ops/form_dialog.js";
+import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { formatDateTime, formatInteger } from "/ops/format.js";
+import { reasonField } from "/ops/form.js";
+import { codeText, t } from "/ops/i18n.js";
+import { checkboxFilter, list } from "/ops/list.js";
+
+const REFRESH_MS = 15_000;
+const STATE_KINDS = { waiting: "warn", done: "good", declined: "bad", expired: "still" };
+
+export function approvalsPage(container, _sources, _id, query) {
+  const columns = [
+    { head: t("at"), cell: (request) => formatDateTime(request.made_at) },
+    { head: t("who"), cell: (request) => request.by },
+    { head: t("deed"), cell: (request) => codeText("approval", request.kind) },
+    { head: t("on"), cell: target },
+    { head: t("gold"), kind: "number", cell: (request) => formatInteger(request.gold) },
+    { head: t("reason"), kind: "wide", cell: (request) => request.reason },
+    { head: t("state"), cell: (request) => statusDot(STATE_KINDS[request.state], codeText("approval_state", request.state)) },
+    { head: t("decision"), kind: "wide", cell: decision },
+    { head: t("actions"), kind: "acts", cell: (request) => actions(request, () => rows.reload()) },
+  ];
+  const rows = list({
+    label: t("approvals"), columns, empty: t("no_approvals"), refreshMs: REFRESH_MS, query,
+    load: (filterValues, after) => get("approvals", { ...filterValues, after }),
+    filters: [checkboxFilter("waiting", t("only_waiting"), true)],
+  });
+  fill(container, card("", el("p", { class: "note" }, t("approvals_note")), rows.node));
+  return rows.stop;
+}
+
+/** Announces what became of a movement of gold: it may be a request that waits. */
+export function showOutcome(answer, doneMessage) {
+  if (!("state" in answer)) showToast(doneMessage);
+  else if (answer.state === "waiting") showToast(t("approval_waits"));
+  else showToast(t("approval_declined"), "bad");
+}
+
+const target = ({ on: id, kind }) => (kind === "reverse" ? el("code", {}, id) : el("a", { href: `#/people/${id}` }, id));
+
+function decision(request) {
+  if (request.state === "waiting") return t("approval_expires", { at: formatDateTime(request.expires_at) });
+  return request.decided_by ? [request.decided_by, el("small", {}, request.decision_reason)] : "–";
+}
+
+function actions(request, onDecided) {
+  if (request.state !== "waiting") return null;
+  const isOwn = request.by === session().name;
+  const decideBy = (word) => async () => (await decide(request, word)) && onDecided();
+  return [
+    isOwn ? null : permitted("POST Confirm", button(t("confirm"), decideBy("confirm"), "main")),
+    permitted("POST Decline", button(t(isOwn ? "withdraw" : "decline"), decideBy(isOwn ? "withdraw" : "decline"), "danger")),
+  ];
+}
+
+/** `word`: confirm, decline or withdraw; resolves with undefined if cancelled. */
+function decide(request, word) {
+  const { by, gold, id, kind, on, reason } = request;
+  return openFormDialog({
+    title: t(`${word}_title`, { by }),
+    messages: [
+      t("approval_says", { kind: codeText("approval", kind), gold: formatInteger(gold), on }),
+      t("approval_reason", { reason }),
+    ],
+    fields: [reasonField()],
+    confirmLabel: t(word),
+    danger: word !== "confirm",
+    async onConfirm(values) {
+      const decided = await api("POST", `approvals/${id}/${word === "confirm" ? "confirm" : "decline"}`, values);
+      showToast(t(`${word}_done`));
+      return decided;
+    },
+  });
+}
