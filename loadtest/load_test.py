@@ -62,7 +62,7 @@ class LoadTest:
         accounts = await accounts_of(self.options, self._open_client)
         show(f"{len(accounts)} users; opening rooms …")
         await self._enter(accounts)
-        self.measurements.started = time.monotonic()
+        self.measurements.begin()
         self._start_load()
         deadline = self.measurements.started + self.options.seconds
         while (left := deadline - time.monotonic()) > 0:

@@ -57,6 +57,12 @@ class Measurements:
     def seconds(self) -> float:
         return (self.ended or time.monotonic()) - self.started
 
+    def begin(self) -> None:
+        """The load begins: what was recorded of signing in and entering does not count."""
+        self.started = time.monotonic()
+        for recorded in (self.answers, self.statuses, self.closes):
+            recorded.clear()
+
     def record_answer(self, call: str, status: int, code: str, started: float) -> None:
         """`started`: when the request was sent."""
         if self.ended:

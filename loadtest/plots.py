@@ -94,4 +94,4 @@ def _round_up(value: float) -> float:
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:g} ms"
+    return f"{value / 1000:g} s" if value >= 1000 else f"{value:g} ms"

@@ -38,6 +38,16 @@ def test_an_event_is_of_the_change_that_it_names_and_counts_its_members() -> Non
     assert mine.last >= mine.started
 
 
+def test_what_comes_before_the_load_does_not_count() -> None:
+    it = Measurements(started=0.0)
+    it.record_answer("sign_in", 429, "too_many", it.started)
+    it.record_close(4029)
+    it.begin()
+    assert not it.answers
+    assert not it.statuses
+    assert not it.closes
+
+
 def test_what_comes_after_the_end_is_not_measured() -> None:
     it = Measurements()
     it.expect(7, "micro_apply", "1")
