@@ -31,6 +31,7 @@ help:
 	@echo "  ONLY=fanout   event deliveries, compared with the limit and nine servers: 11 min; writes nothing"
 	@echo "  ONLY=calls    HTTP reads: 3 min"
 	@echo "  ONLY=growth   scaling with rooms and processes: 2.5 min"
+	@echo "  ONLY=placement  sockets of a room on one worker or on any: 2 min"
 	@echo "  ONLY=joins    sockets opened, 10,000 clients after a kill: 2.5 min"
 	@echo "  ONLY=changes  changes of rooms, over HTTP and without: 2.5 min"
 	@echo "  ONLY=gifts    gifts into one room: 1.5 min"

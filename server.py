@@ -97,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _serve(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
     # In production even one worker has a supervisor, which replaces it while the port stays open.
-    if settings.server.workers > 1 or settings.environment == "production":
+    server = settings.server
+    if server.workers > 1 or server.worker_ports or settings.environment == "production":
         supervisor = Supervisor(settings, dev, args.settings)
         return await supervisor.run(lambda address: _print_welcome(settings, dev, address))
     process, stopping = ServerProcess(settings, dev), asyncio.Event()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
@@ -21,7 +22,7 @@ from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
-PORT, REDIS_PORT = 18_766, 18_767
+PORT, REDIS_PORT = 18_760, 18_767
 SOCKETS, RUNS, EVENTS, IDLE_SECONDS = 1_000, 3, 100, 5.0
 LAYOUTS = ((1, 1), (2, 1), (4, 1), (1, 100), (4, 100))
 """(workers, rooms)"""
@@ -63,8 +64,8 @@ async def _measure(
     members = SOCKETS // rooms
     command = [str(program), "-j", "-w", "16", "-p", QLIVE_SOCKET_PATH, "-t", str(token_file)]
     command += [str(PORT), "0", str(SOCKETS)]
-    async with _running_servers(uri, database, workers, folder) as pids, listening_crowd(command):
-        idle = await _cpu_rates(pids, asyncio.sleep(IDLE_SECONDS))
+    async with running_servers(uri, database, workers, folder) as pids, listening_crowd(command):
+        idle = await cpu_rates(pids, asyncio.sleep(IDLE_SECONDS))
         await _apply_and_withdraw(tokens[0], user_rooms[0].live_id, EVENTS // 5)  # warm-up
         costs = [
             await _cost_per_event(pids, idle, tokens[0], user_rooms[0].live_id) for _ in range(RUNS)
@@ -88,7 +89,8 @@ CpuCost = tuple[float, float]
 """CPU seconds per second (or per event) of (all server processes, Redis)."""
 
 
-async def _cpu_rates(pids: tuple[int, int], work: Awaitable[object]) -> CpuCost:
+async def cpu_rates(pids: tuple[int, int], work: Awaitable[object]) -> CpuCost:
+    """CPU time of (server with its workers, Redis) per second of the work."""
     server_before, redis_before = _server_cpu_seconds(pids[0]), cpu_seconds(pids[1])
     started = time.monotonic()
     await work
@@ -102,7 +104,7 @@ async def _cost_per_event(
     pids: tuple[int, int], idle: CpuCost, token: str, live_id: int
 ) -> CpuCost:
     started = time.monotonic()
-    server, redis = await _cpu_rates(pids, _apply_and_withdraw(token, live_id, EVENTS))
+    server, redis = await cpu_rates(pids, _apply_and_withdraw(token, live_id, EVENTS))
     seconds_per_event = (time.monotonic() - started) / EVENTS
     return (server - idle[0]) * seconds_per_event, (redis - idle[1]) * seconds_per_event
 
@@ -134,10 +136,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _running_servers(
-    uri: str, database: str, workers: int, folder: Path
+async def running_servers(
+    uri: str,
+    database: str,
+    workers: int,
+    folder: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[tuple[int, int]]:
-    """Start Redis and the server; yield the pids of (server or supervisor, Redis) once ready."""
+    """Start Redis and the server; yield the pids of (server or supervisor, Redis) once ready.
+
+    `settings` are further settings, as environment variables.
+    """
     fill_in_secrets(Settings(), folder / "dev-secrets.json")  # stored beside data_dir
     env = {
         **NO_LIMITS_ENVIRONMENT,
@@ -152,22 +161,24 @@ async def _running_servers(
         "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
         "QLIVE_REALTIME__SILENT_SECONDS": "3600",
         "QLIVE_LOGGING__JSON": "true",
+        **settings,
     }
     redis_command = [find_redis(), "--port", str(REDIS_PORT), "--save", ""]
     server_command = [sys.executable, "server.py"]
     with (folder / "scaling.log").open("wb") as log:
         async with (
-            _running_process(redis_command, {}, log.fileno()) as redis_pid,
-            _running_process(server_command, env, log.fileno()) as server_pid,
+            running_process(redis_command, {}, log.fileno()) as redis_pid,
+            running_process(server_command, env, log.fileno()) as server_pid,
         ):
             await _wait_ready()
             yield server_pid, redis_pid
 
 
 @contextlib.asynccontextmanager
-async def _running_process(
+async def running_process(
     command: list[str], env: Mapping[str, str], log: int
 ) -> AsyncIterator[int]:
+    """Run a program without our settings; yields its pid, and ends it with SIGTERM."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("QLIVE_")}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env={**inherited, **env}, stdout=log, stderr=log

@@ -94,6 +94,7 @@ class ServerSettings(SettingsSection):
     trusted_proxies: Addresses = ["127.0.0.1"]
     drain_seconds: float = Field(default=20, ge=0)
     workers: int = Field(default=1, ge=1, le=64)
+    worker_ports: bool = False
     allow_remote_development: bool = False
 
 
@@ -105,6 +106,7 @@ class MongodbSettings(SettingsSection):
 
 class RedisSettings(SettingsSection):
     url: RedisUrl = ""
+    cluster: bool = False
 
 
 class AuthSettings(SettingsSection):

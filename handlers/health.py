@@ -6,6 +6,7 @@ from typing import Literal
 from handlers.base import Handler, endpoint
 from handlers.context import Context
 from handlers.schemas.responses import Response
+from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 
 State = Literal["ok", "down", "unknown"]
@@ -79,7 +80,7 @@ async def readiness(context: Context) -> ReadyResponse:
         dependencies[service.name] = DependencyResponse(
             state=service.state, latency_ms=service.latency_ms, since=service.since
         )
-    if isinstance(context.realtime.bus, RedisBus):
+    if isinstance(context.realtime.bus, RedisBus | ClusterBus):
         redis_state: Literal["ok", "down"] = "ok" if context.realtime.bus.healthy else "down"
         dependencies["redis"] = DependencyResponse(
             state=redis_state, latency_ms=context.realtime.bus.latency_ms

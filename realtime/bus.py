@@ -88,9 +88,12 @@ class Bus(Protocol):
     after a failure, not at all (see `gaps`).
     """
 
-    healthy: bool
-    gaps: int
-    """Incremented whenever messages may have been missed."""
+    @property
+    def healthy(self) -> bool: ...
+
+    @property
+    def gaps(self) -> int:
+        """Incremented whenever messages may have been missed."""
 
     def subscribe(self, listener: BusListener) -> None: ...
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from realtime.bus import LocalBus
+from realtime.cluster_bus import ClusterBus
 from realtime.hub import Hub
 from realtime.lease import Lease, LeaseStorage
 from realtime.presence import Presence, PresenceStorage
@@ -32,7 +33,7 @@ class Realtime:
 
     def __init__(
         self,
-        bus: LocalBus | RedisBus,
+        bus: LocalBus | RedisBus | ClusterBus,
         hub: Hub,
         keeper: Keeper,
         storage: StoredPresence,

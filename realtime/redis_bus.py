@@ -7,14 +7,16 @@ Delivery is best effort. While Redis is down, rooms keep working: every
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from core.hidden_package import hidden_package
-from realtime.bus import BusListener, BusMessage, CatalogueChanged, TokenRevoked, UserEvicted
+from realtime.bus import BusListener, BusMessage
 from realtime.bus_codec import pack, unpack
+from realtime.redis_channels import Channels, Shard
 
 with hidden_package("opentelemetry"):  # for metrics of redis-py that nobody reads: 90 ms of a start
     from redis.asyncio import Redis
@@ -39,18 +41,40 @@ MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 2.0
 CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
+def connect(url: str) -> Redis:
+    """A client with the timeouts of the bus."""
+    return Redis.from_url(
+        url,
+        # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
+        protocol=2,
+        # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
+        # that failed to be published is too old to be repeated.
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
+
+
 class RedisBus:
     """Redis bus with one channel per room, a shared one, and one for its own ping."""
 
-    def __init__(self, url: str, prefix: str, process: str) -> None:
-        """`prefix` separates deployments that share a Redis; `process` is this process's id."""
+    def __init__(self, url: str, prefix: str, process: str, shard: Shard | None = None) -> None:
+        """`prefix` separates deployments that share a Redis; `process` is this process's id.
+
+        With a `shard` it is the bus of one primary of a Redis Cluster (realtime/cluster_bus.py).
+        """
         self.healthy = False
         self.gaps = 0
         self.latency_ms: float | None = None
         self._process = process
-        self._room_prefix = f"{prefix}:room:"
-        self._shared_channel = f"{prefix}:all"
-        self._ping_channel = f"{prefix}:process:{process}"
+        self._channels = Channels(prefix)
+        ping = f"{prefix}:process:{process}"
+        self._ping_channel = shard.channel_like(ping) if shard else ping
+        self._fixed = {self._ping_channel}
+        if shard is None or shard.owns(self._channels.shared):
+            self._fixed.add(self._channels.shared)
+        self._sharded = shard is not None
         self._listeners: list[BusListener] = []
         self._wanted: set[str] = set()
         self._confirmations: dict[str, asyncio.Future[None]] = {}
@@ -59,17 +83,7 @@ class RedisBus:
         self._pubsub: PubSub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ping_received_at = 0.0
-        self._redis = Redis.from_url(
-            url,
-            # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
-            protocol=2,
-            # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
-            # that failed to be published is too old to be repeated.
-            retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        )
+        self._redis = connect(url)
 
     # ---- the Bus protocol
 
@@ -80,10 +94,10 @@ class RedisBus:
         """Deliver in this process at once, and queue for the others unless Redis is down."""
         self._deliver(message)
         if self.healthy:
-            self._enqueue(self._channel(message), pack(self._process, message))
+            self._enqueue(self._channels.of(message), pack(self._process, message))
 
     async def subscribe_room(self, live_id: int) -> None:
-        channel = f"{self._room_prefix}{live_id}"
+        channel = self._channels.of_room(live_id)
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._confirmations[channel] = asyncio.get_running_loop().create_future()
@@ -91,8 +105,12 @@ class RedisBus:
         if self.healthy and (confirmed := self._confirmations.get(channel)):
             await asyncio.wait([confirmed], timeout=SUBSCRIBE_TIMEOUT_SECONDS)
 
+    def want_rooms(self, live_ids: Iterable[int]) -> None:
+        """Subscribe to these rooms as soon as it is connected."""
+        self._wanted.update(map(self._channels.of_room, live_ids))
+
     def unsubscribe_room(self, live_id: int) -> None:
-        channel = f"{self._room_prefix}{live_id}"
+        channel = self._channels.of_room(live_id)
         if channel in self._wanted:
             self._wanted.discard(channel)
             self._confirm(channel)
@@ -103,7 +121,7 @@ class RedisBus:
     async def send_published(self, stopping: asyncio.Event) -> None:
         """Send queued messages until `stopping`."""
         while not stopping.is_set():
-            await _wait_for_any(self._queued, stopping)
+            await wait_for_any(self._queued, stopping)
             self._queued.clear()
             try:
                 while self._out:
@@ -124,7 +142,7 @@ class RedisBus:
                 await self._disconnect()
             if time.monotonic() - started > 2 * PING_TIMEOUT_SECONDS:
                 pause = MIN_BACKOFF_SECONDS
-            await _wait_for_any(stopping, seconds=pause)
+            await wait_for_any(stopping, seconds=pause)
             pause = min(MAX_BACKOFF_SECONDS, pause * 2)
 
     async def close(self) -> None:
@@ -137,7 +155,7 @@ class RedisBus:
     async def _receive_until(self, stopping: asyncio.Event) -> None:
         pubsub = self._redis.pubsub()
         try:
-            await pubsub.subscribe(self._ping_channel, self._shared_channel, *self._wanted)
+            await self._subscribe(pubsub, *self._fixed, *self._wanted)
             assert pubsub.connection is not None
             # redis-py may reconnect by itself; messages published meanwhile are lost all the same.
             pubsub.connection.register_connect_callback(self._count_gap)
@@ -160,11 +178,12 @@ class RedisBus:
 
     def _handle(self, received: dict[str, Any]) -> None:
         channel = received["channel"].decode()
-        if received["type"] == "subscribe":
+        kind = received["type"].removeprefix("s") if self._sharded else received["type"]
+        if kind == "subscribe":
             self._confirm(channel)
-        elif received["type"] == "message" and channel == self._ping_channel:
+        elif kind == "message" and channel == self._ping_channel:
             self._on_ping(received["data"])
-        elif received["type"] == "message" and (decoded := unpack(received["data"])):
+        elif kind == "message" and (decoded := unpack(received["data"])):
             sender, message = decoded
             if sender != self._process:
                 self._deliver(message)
@@ -208,19 +227,31 @@ class RedisBus:
         """Apply the subscription changes made while the connection was being opened."""
         pubsub = self._pubsub
         assert pubsub is not None
-        subscribed = {channel.decode() for channel in pubsub.channels}
+        names = pubsub.shard_channels if self._sharded else pubsub.channels
+        subscribed = {channel.decode() for channel in names}
         for channel in self._wanted - subscribed:
-            await pubsub.subscribe(channel)
-        for channel in subscribed - self._wanted - {self._ping_channel, self._shared_channel}:
-            await pubsub.unsubscribe(channel)
+            await self._subscribe(pubsub, channel)
+        for channel in subscribed - self._wanted - self._fixed:
+            await self._unsubscribe(pubsub, channel)
+
+    async def _subscribe(self, pubsub: PubSub, *channels: str) -> None:
+        if not self._sharded:
+            await pubsub.subscribe(*channels)
+            return
+        for channel in channels:  # one command may name channels of one slot only
+            await pubsub.ssubscribe(channel)
+
+    async def _unsubscribe(self, pubsub: PubSub, channel: str) -> None:
+        await (pubsub.sunsubscribe if self._sharded else pubsub.unsubscribe)(channel)
 
     async def _request(self, command: str, channel: str) -> None:
         """Send an (un)subscribe request; a later connection subscribes to all wanted channels."""
         pubsub = self._pubsub
         if pubsub is None or (command == "subscribe") != (channel in self._wanted):
             return
+        send = self._subscribe if command == "subscribe" else self._unsubscribe
         try:
-            await getattr(pubsub, command)(channel)
+            await send(pubsub, channel)
         # uvloop raises RuntimeError for a closed transport.
         except (*CONNECTION_ERRORS, RuntimeError) as error:
             log.debug("bus_subscription_failed", channel=channel, error=type(error).__name__)
@@ -230,13 +261,6 @@ class RedisBus:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _channel(self, message: BusMessage) -> str:
-        if isinstance(message, TokenRevoked | CatalogueChanged):
-            return self._shared_channel
-        if isinstance(message, UserEvicted) and message.live_id is None:
-            return self._shared_channel
-        return f"{self._room_prefix}{message.live_id}"
-
     def _enqueue(self, channel: str, data: bytes) -> None:
         self._out.append((channel, data))
         self._queued.set()
@@ -244,14 +268,16 @@ class RedisBus:
     async def _send_batch(self) -> None:
         """Publish a pipeline of messages; on failure they are dropped, and the checks recover."""
         batch = [self._out.popleft() for _ in range(min(PIPELINE_SIZE, len(self._out)))]
+        command = "SPUBLISH" if self._sharded else "PUBLISH"
         async with self._redis.pipeline(transaction=False) as pipe:
             for channel, data in batch:
-                pipe.publish(channel, data)
+                pipe.execute_command(command, channel, data)
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 await pipe.execute()
 
 
-async def _wait_for_any(*events: asyncio.Event, seconds: float | None = None) -> None:
+async def wait_for_any(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait for one of the events, for up to `seconds`."""
     waiters = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from handlers.context import Context
 from realtime.bus import LocalBus
+from realtime.cluster_bus import ClusterBus
 from realtime.fanout import FanoutConfig
 from realtime.hub import Hub
 from realtime.realtime import PresenceConfig, Realtime
@@ -115,10 +116,11 @@ def _tracing(settings: Settings, process_id: str) -> TracingHooks:
     return hooks(settings.traces.endpoint, settings.traces.sample, process_id)
 
 
-def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus:
+def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus | ClusterBus:
     if not settings.redis.url:
         return LocalBus()
-    return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
+    kind = ClusterBus if settings.redis.cluster else RedisBus
+    return kind(settings.redis.url, settings.mongodb.database, process_id)
 
 
 def _presence(settings: Settings, process_id: str) -> PresenceConfig:

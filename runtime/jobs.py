@@ -11,6 +11,7 @@ from core.clock import now_ms
 from handlers.context import Context
 from handlers.health import readiness
 from ledger.recharge import Order
+from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks
@@ -74,9 +75,11 @@ def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
     # With the default back-off, the lease would lapse after the first failure.
     tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     tasks.every(METRICS_SECONDS, "metrics", lambda: _save_metrics(context))
-    if isinstance(context.realtime.bus, RedisBus):
-        tasks.until_stopped("bus_receive", context.realtime.bus.receive)
-        tasks.until_stopped("bus_send", context.realtime.bus.send_published)
+    bus = context.realtime.bus
+    if isinstance(bus, RedisBus | ClusterBus):
+        tasks.until_stopped("bus_receive", bus.receive)
+    if isinstance(bus, RedisBus):
+        tasks.until_stopped("bus_send", bus.send_published)
 
 
 def _membership_reconciler(context: Context) -> MembershipReconciler:

@@ -60,6 +60,21 @@ def listen_shared(host: str, port: int, parts: int) -> list[list[socket.socket]]
     return [bind_sockets(port, host, backlog=BACKLOG, reuse_port=True) for _ in range(parts)]
 
 
+def listen_workers(
+    host: str, port: int, workers: int, *, own_ports: bool
+) -> list[list[socket.socket]]:
+    """Sockets of each worker: on the shared port and, with `own_ports`, worker n on port + 1 + n.
+
+    OSError names the address.
+    """
+    parts = listen_shared(host, port, workers)
+    if own_ports:
+        shared_port = parts[0][0].getsockname()[1]
+        for number, sockets in enumerate(parts):
+            sockets.extend(listen(host, shared_port + 1 + number))
+    return parts
+
+
 def address_of(host: str, sockets: list[socket.socket]) -> str:
     """Base URL of a server on `host`, as reached from this machine."""
     name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here

@@ -16,7 +16,7 @@ import structlog
 from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
-from runtime.listeners import address_of, listen_shared
+from runtime.listeners import address_of, listen_workers
 from runtime.supervisor_metrics import SupervisorMetrics
 from runtime.worker import KILL_GRACE_SECONDS, METRICS_VARIABLE, Worker
 from runtime.worker_slot import WorkerSlot
@@ -52,7 +52,9 @@ class Supervisor:
         first, the supervisor exits, as a single process would. Raises OSError, MongodStartFailed.
         """
         server = self._settings.server
-        parts = listen_shared(server.host, server.port, server.workers)
+        parts = listen_workers(
+            server.host, server.port, server.workers, own_ports=server.worker_ports
+        )
         address = address_of(server.host, parts[0])
         drain = server.drain_seconds + KILL_GRACE_SECONDS
         self._slots += [

@@ -196,6 +196,15 @@ def test_redis_url_may_have_any_scheme_of_the_client(url: str) -> None:
     assert load(FILE, {"QLIVE_REDIS__URL": url}).redis.url == url
 
 
+def test_ports_of_the_workers_must_exist() -> None:
+    ports = {"QLIVE_SERVER__PORT": "65531", "QLIVE_SERVER__WORKER_PORTS": "true"}
+    four, five = (
+        {**ports, "QLIVE_SERVER__WORKERS": n, "QLIVE_REDIS__URL": "redis://r"} for n in "45"
+    )
+    assert problems(four) == []
+    assert problems(five) == ["server.port: server.worker_ports needs 5 free ports above it"]
+
+
 def test_complete_production_settings_are_valid() -> None:
     settings = load(FILE, PRODUCTION)
     assert settings.environment == "production"
@@ -406,7 +415,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "traces.endpoint",
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
-        *("server.allow_remote_development", "ops.token"),
+        *("ops.token", "redis.cluster", "server.allow_remote_development", "server.worker_ports"),
     }
     assert all(app.secret for app in first.wechat.apps.values())
 

@@ -1,16 +1,18 @@
 import asyncio
 import json
 import re
-from contextlib import suppress
+import signal
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from config.sections import RealtimeSettings
 from tests.support.api import BASE, ApiFixture
 from tests.support.nginx import DEPLOY, ClosingUpstream, NginxApi, nginx_in_front
 from tests.support.ports import free_port
-from tests.support.room_traffic import Machine, two_machines
+from tests.support.room_traffic import Machine, RoomTraffic, two_machines
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -136,7 +138,19 @@ async def test_any_request_is_retried_on_the_other_server_after_a_refused_connec
         await machine.stop()
 
 
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n"
+ROOMS = range(10_000_001, 10_000_021)
 HANDSHAKE = ("Host: qlive", "Connection: Upgrade", "Upgrade: websocket", "X-Forwarded-For: 8.8.8.8")
+
+
+async def shake_hands(front_api: NginxApi, live_id: int) -> None:
+    response = await front_api.send_raw(f"GET {BASE}ws/?live_id={live_id} HTTP/1.1", *HANDSHAKE)
+    assert response.startswith(b"HTTP/1.1 101 "), response
+
+
+def rooms_of(upstream: ClosingUpstream) -> list[int]:
+    """The room of each handshake that reached it."""
+    return [int(line.partition("live_id=")[2]) for line in upstream.request_lines]
 
 
 @pytest.mark.gen_test(timeout=30)
@@ -144,17 +158,68 @@ async def test_handshake_is_retried_on_the_other_server_while_one_is_draining(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draining = ClosingUpstream(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
-    serving = ClosingUpstream(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n")
+    serving = ClosingUpstream(SWITCHING)
     async with (
         draining.running() as first,
         serving.running() as second,
         nginx_in_front(tmp_path, first, second, monkeypatch) as (_, front_api),
     ):
-        for _ in range(6):
-            response = await front_api.send_raw(f"GET {BASE}ws/?live_id=1 HTTP/1.1", *HANDSHAKE)
-            assert response.startswith(b"HTTP/1.1 101 "), response
-        assert len(serving.request_lines) == 6
-        assert draining.request_lines
+        for live_id in ROOMS:
+            await shake_hands(front_api, live_id)
+        assert rooms_of(serving) == [*ROOMS]
+        assert 0 < len({*rooms_of(draining)}) < len(ROOMS)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_sockets_of_a_room_share_a_server_and_move_together_when_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ClosingUpstream(SWITCHING), ClosingUpstream(SWITCHING)
+    async with AsyncExitStack() as life_of_first, second.running() as second_port:
+        first_port = await life_of_first.enter_async_context(first.running())
+        ports = first_port, second_port
+        async with nginx_in_front(tmp_path, *ports, monkeypatch) as (_, front_api):
+            for live_id in (*ROOMS, *ROOMS):
+                await shake_hands(front_api, live_id)
+            on_first, on_second = {*rooms_of(first)}, {*rooms_of(second)}
+            assert on_first | on_second == {*ROOMS}
+            assert min(len(on_first), len(on_second)) > 0
+            assert not on_first & on_second
+            await life_of_first.aclose()
+            for live_id in ROOMS:
+                await shake_hands(front_api, live_id)
+            assert rooms_of(second)[-len(ROOMS) :] == [*ROOMS]
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_members_of_a_room_resume_together_at_another_server(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        two_machines(data_folder, shared_settings) as machines,
+        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+            _,
+            front_api,
+        ),
+    ):
+        direct_api = ApiFixture(machines[1].address, OPS_TOKEN)
+        traffic = await RoomTraffic.create(direct_api, front_api)
+        await direct_api.close()
+        async with traffic.running():
+            sockets = [await open_sockets(machine) for machine in machines]
+            assert sorted(sockets) == [0, len(traffic.listeners)]
+            lost = sockets.index(len(traffic.listeners))
+            await machines[lost].stop(signal.SIGKILL)
+            await traffic.wait_for_progress(2)
+            assert await open_sockets(machines[1 - lost]) == len(traffic.listeners)
+        assert all(listener.resumed == 1 for listener in traffic.listeners)
+
+
+async def open_sockets(machine: Machine) -> int:
+    async with aiohttp.request("GET", f"{machine.address}/metrics") as answer:
+        found = re.search(r"^qlive_sockets (\S+)$", await answer.text(), re.MULTILINE)
+    assert found
+    return int(float(found[1]))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.api import ApiFixture
 from tests.support.filled_settings import fill_in, filled_secrets
 from tests.support.nginx import nginx_in_front
 from tests.support.paths import ROOT
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 from tests.support.release import install, switch
 from tests.support.room_traffic import PATIENCE, RoomTraffic
 from tests.support.server_program import ServerProgram, exit_status
@@ -102,7 +102,7 @@ async def test_single_production_worker_is_renewed_without_closing_the_port(
 ) -> None:
     """Runs with deploy/settings.yaml and deploy/secrets.env."""
     secrets = {name.removeprefix("QLIVE_").lower(): v for name, v in filled_secrets().items()}
-    port = free_port()
+    port = free_ports(2)
     overrides = {
         "server__host": "127.0.0.1",
         "server__port": str(port),

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,54 +12,15 @@ from realtime.bus import (
     BusMessage,
     CatalogueChanged,
     ConnectionOpened,
-    EventPublished,
     TokenRevoked,
     UserEvicted,
 )
 from realtime.close_codes import CloseCode
 from realtime.redis_bus import SEND_QUEUE_LIMIT, RedisBus
+from tests.support.bus_process import OTHER_ROOM, ROOM, TIMEOUT_SECONDS, BusProcess, event, stop_all
 from tests.support.redis_proxy import RedisProxy, redis_command, subscriber_count
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
-
-ROOM, OTHER_ROOM = 7, 8
-TIMEOUT_SECONDS = 15.0
-"""Time to detect a lost connection and to restore it, also on a busy machine."""
-
-
-def event(live_id: int, seq: int) -> EventPublished:
-    return EventPublished(live_id, "a", seq, b"\x81\x02{}\n", last=False)
-
-
-class BusProcess:
-    """The running bus of one process, and the messages it has received."""
-
-    def __init__(self, url: str, name: str, prefix: str = "q") -> None:
-        self.bus = RedisBus(url, prefix, name)
-        self.received: list[BusMessage] = []
-        self.bus.subscribe(self.received.append)
-        self._stopping = asyncio.Event()
-        self._jobs = [
-            asyncio.ensure_future(job(self._stopping))
-            for job in (self.bus.receive, self.bus.send_published)
-        ]
-
-    async def wait_connected(self) -> None:
-        await until(lambda: self.bus.healthy, TIMEOUT_SECONDS)
-
-    async def wait_disconnected(self) -> None:
-        await until(lambda: not self.bus.healthy, TIMEOUT_SECONDS)
-
-    async def wait_for(self, message: BusMessage) -> None:
-        await until(lambda: message in self.received, TIMEOUT_SECONDS)
-
-    async def stop(self) -> None:
-        self._stopping.set()
-        finished = asyncio.gather(*self._jobs, return_exceptions=True)
-        outcomes = await asyncio.wait_for(finished, TIMEOUT_SECONDS)
-        await self.bus.close()
-        assert outcomes == [None, None], "neither job ends before it is stopped"
-
 
 StartProcess = Callable[..., BusProcess]
 
@@ -81,21 +43,12 @@ def start_process(io_loop: IOLoop) -> Iterator[StartProcess]:
     """Starts processes; fails if one leaves a task behind."""
     processes: list[BusProcess] = []
 
-    def start_process(url: str, name: str = "", **settings: str) -> BusProcess:
-        processes.append(BusProcess(url, name or f"p{len(processes)}", **settings))
+    def start_process(url: str, name: str = "", prefix: str = "q") -> BusProcess:
+        processes.append(BusProcess(RedisBus(url, prefix, name or f"p{len(processes)}")))
         return processes[-1]
 
-    async def stop() -> None:
-        stops = (process.stop() for process in processes)
-        failures = [
-            error for error in await asyncio.gather(*stops, return_exceptions=True) if error
-        ]
-        this_task = asyncio.current_task()
-        remaining = [task for task in asyncio.all_tasks() if task is not this_task]
-        assert (failures, remaining) == ([], []), "every task ends with its bus"
-
     yield start_process
-    io_loop.run_sync(stop)
+    io_loop.run_sync(functools.partial(stop_all, processes))
 
 
 async def subscribed_pair(start_process: StartProcess, url: str) -> tuple[BusProcess, BusProcess]:

@@ -24,7 +24,7 @@ from runtime.supervisor import Supervisor
 from tests.support import prometheus
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.prometheus import Prometheus
 from tests.support.promtool import check_rule_tests, rule_test
 from tests.support.scrapes import Scraper, counters
@@ -69,7 +69,11 @@ def running_cluster(
     with tempfile.TemporaryDirectory(prefix="qlive-") as folder:
         shutil.copy(secrets_file, folder)
         cluster = SupervisedCluster(
-            Path(folder), mongodb__uri=mongo_uri, mongodb__database=DATABASE
+            Path(folder),
+            server__port=str(free_ports(3)),
+            server__worker_ports="true",
+            mongodb__uri=mongo_uri,
+            mongodb__database=DATABASE,
         )
         cluster.start_up()
         try:
@@ -96,6 +100,17 @@ async def test_two_workers_share_a_port_and_store_the_first_data_once(
         names = [row["name"] for row in client[DATABASE].gifts.find()]
         assert len(names) == len(set(names)) > 0
         assert client[DATABASE].configs.count_documents({"key": "INDEX_BANNER"}) == 1
+
+
+@programs_test
+async def test_each_worker_also_serves_on_a_port_of_its_own(cluster: SupervisedCluster) -> None:
+    port = int(cluster.address.rpartition(":")[2])
+    async with fresh_connections() as http:
+        pids = [
+            await answering_pid(http, f"http://127.0.0.1:{port + 1 + slot}")
+            for slot in (0, 1, 0, 1)
+        ]
+    assert pids == cluster.serving_pids() * 2
 
 
 @programs_test

@@ -55,8 +55,9 @@ class Nginx:
             "/etc/qlive/tls/": f"{folder}/",
             "listen 80 ": f"listen 127.0.0.1:{self.plain_port} ",
             "listen 443 ": f"listen 127.0.0.1:{self.port} ",
-            "10.0.0.11:8000": f"127.0.0.1:{first}",
-            "10.0.0.12:8000": f"127.0.0.1:{second}",
+            # Both machines with all their workers.
+            **{f"10.0.0.11:{port}": f"127.0.0.1:{first}" for port in range(8000, 8005)},
+            **{f"10.0.0.12:{port}": f"127.0.0.1:{second}" for port in range(8000, 8005)},
         }
 
     def start(self) -> None:
