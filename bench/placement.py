@@ -15,7 +15,7 @@ from bench.api_client import BASE_PATH
 from bench.fanout.crowd import CompilerMissing, compile_programs, listening_crowd
 from bench.fanout.servers import QLIVE_SOCKET_PATH, token_lines
 from bench.fixtures import create_live_rooms, create_viewers
-from bench.report import BenchmarkReport, spread
+from bench.report import BenchmarkReport, ratios, spread
 from bench.scaling import PORT, REDIS_PORT, cpu_rates, running_process, running_servers
 
 WORKERS, SOCKETS, RUNS, EVENTS, IDLE_SECONDS = 4, 1_000, 3, 200, 3.0
@@ -69,15 +69,14 @@ async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
     for rooms in ROOMS:
         with report.timed(f"placement: {rooms} rooms"):
             figures = await _measure(uri, folder, program, rooms)
-        rows += [_row(rooms, name, it) for name, it in figures.items()]
+        baseline = figures["random"].server_ms
+        for name, it in figures.items():
+            cells = [spread(values, 2) for values in astuple(it)]
+            relative = spread(ratios(it.server_ms, baseline), 2)
+            rows.append((f"{rooms} rooms of {SOCKETS // rooms}, {name}", *cells, relative))
     header = ["", "PUBLISH per event", "processes that receive an event", "CPU per event [ms]"]
-    header += ["Redis CPU per event [ms]", "idle CPU [% of a core]"]
+    header += ["Redis CPU per event [ms]", "idle CPU [% of a core]", "CPU relative to random"]
     report.table(header, rows)
-
-
-def _row(rooms: int, placement: str, figures: Figures) -> tuple[str, ...]:
-    cells = (spread(values, 2) for values in astuple(figures))
-    return f"{rooms} rooms of {SOCKETS // rooms}, {placement}", *cells
 
 
 async def _measure(uri: str, folder: Path, program: Path, rooms: int) -> dict[str, Figures]:
