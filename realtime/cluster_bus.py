@@ -50,6 +50,7 @@ class ClusterBus:
         self._links: list[ShardLink] = []
         self._past_gaps = 0
         """Of links that have been replaced."""
+        self._topology_known = True
 
     @property
     def healthy(self) -> bool:
@@ -105,12 +106,17 @@ class ClusterBus:
     async def _read_shards(self) -> frozenset[Shard]:
         """The shards that the first node of a working cluster reports, else those in use."""
         in_use = frozenset(link.shard for link in self._links)
+        why = "cluster_state:fail"
         for url in (self._url, *(shard.url(self._url) for shard in in_use)):
             try:
                 if shards := await _ask(url):
+                    self._topology_known = True
                     return shards
             except CONNECTION_ERRORS as error:
-                log.debug("bus_topology_failed", error=type(error).__name__)
+                why = f"{type(error).__name__}: {error}"
+        if self._topology_known:
+            self._topology_known = False
+            log.warning("bus_topology_failed", why=why)
         return in_use
 
     async def _use(self, shards: frozenset[Shard]) -> None:
