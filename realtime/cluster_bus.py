@@ -142,8 +142,8 @@ class ClusterBus:
 async def _ask(url: str) -> frozenset[Shard]:
     """The shards by this node's account; none if it is cut off from most of the primaries."""
     async with connect(url) as redis:
-        info = await redis.execute_command("CLUSTER INFO")
+        info = await redis.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
         if info["cluster_state"] != "ok":
             return frozenset()
-        reply = await redis.execute_command("CLUSTER SLOTS")
+        reply = await redis.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
     return shards_from(reply, urlsplit(url).hostname or "")

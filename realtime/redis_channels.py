@@ -28,9 +28,10 @@ class Channels:
 
     def of(self, message: BusMessage) -> str:
         """The channel on which to publish the message."""
-        if isinstance(message, TokenRevoked | CatalogueChanged) or message.live_id is None:
+        if isinstance(message, TokenRevoked | CatalogueChanged):
             return self.shared
-        return self.of_room(message.live_id)
+        live_id = message.live_id
+        return self.shared if live_id is None else self.of_room(live_id)
 
 
 @dataclass(frozen=True, slots=True)
