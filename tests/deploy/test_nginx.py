@@ -202,7 +202,7 @@ async def test_members_of_a_room_resume_together_at_another_server(
             front_api,
         ),
     ):
-        direct_api = ApiFixture(machines[1].address, OPS_TOKEN)
+        direct_api = ApiFixture(machines[1].address)
         traffic = await RoomTraffic.create(direct_api, front_api)
         await direct_api.close()
         async with traffic.running():
