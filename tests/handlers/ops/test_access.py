@@ -21,6 +21,7 @@ MATRIX = {
             "DELETE session",
             "GET approvals",
             "GET audit",
+            "GET audit.csv",
             "GET blocks",
             "GET configs",
             "GET gifts",
