@@ -36,7 +36,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PlacementFigures:
     """What the runs of one placement gave."""
 
     published: list[float] = field(default_factory=list)
@@ -79,7 +79,9 @@ async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
     report.table(header, rows)
 
 
-async def _measure(uri: str, folder: Path, program: Path, rooms: int) -> dict[str, Figures]:
+async def _measure(
+    uri: str, folder: Path, program: Path, rooms: int
+) -> dict[str, PlacementFigures]:
     database = f"bench_placement_{rooms}"
     live_rooms = await create_live_rooms(uri, database, rooms)
     user_rooms = [live_rooms[n % rooms] for n in range(SOCKETS)]
@@ -89,7 +91,7 @@ async def _measure(uri: str, folder: Path, program: Path, rooms: int) -> dict[st
     acting = zip(tokens[:ACTING_ROOMS], user_rooms, strict=False)
     actors = [Actor(token, room.live_id) for token, room in acting]
     options = ["-j", "-w", "16", "-p", QLIVE_SOCKET_PATH, "-t", str(token_file)]
-    figures = {name: Figures() for name in PLACEMENTS}
+    figures = {name: PlacementFigures() for name in PLACEMENTS}
     settings = {"QLIVE_SERVER__WORKER_PORTS": "true"}
     async with (
         running_servers(uri, database, WORKERS, folder, settings) as pids,
@@ -105,7 +107,7 @@ async def _measure(uri: str, folder: Path, program: Path, rooms: int) -> dict[st
 
 
 async def _measure_run(
-    figures: Figures,
+    figures: PlacementFigures,
     pids: tuple[int, int],
     redis: "Redis",
     database: str,
