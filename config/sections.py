@@ -151,6 +151,7 @@ class LiveSettings(SettingsSection):
 
 class PaySettings(SettingsSection):
     provider: Literal["jsapi", "xpay"] = "jsapi"
+    jsapi_sells_goods_only: bool = False
     api_base: Url = ""
     content_key: Secret = ""
     mchid: str = ""

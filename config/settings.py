@@ -58,6 +58,11 @@ PAY_KEYS = {
     "xpay": {"content_key", "offer_id", "app_key", "push_token", "push_aes_key"},
 }
 """Payment settings that production requires, by provider."""
+VIRTUAL_GOODS = (
+    "must be true when pay.provider is jsapi: WeChat requires virtual goods, such as gold, to be "
+    "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
+    "virtual is sold here"
+)
 PAY_SECRETS = {"private_key", "apiv3_key", "app_key", "push_token", "push_aes_key"}
 """Checked if set, whatever the provider: orders of both may be open."""
 
@@ -127,6 +132,8 @@ class Settings(BaseModel):
         found += [f"{name}: must begin with https://, {why}" for name, why in self._insecure_urls()]
         if self.pay.sandbox:
             found.append("pay.sandbox: must be false in production: sandbox payments move no money")
+        if self.pay.provider == "jsapi" and not self.pay.jsapi_sells_goods_only:
+            found.append(f"pay.jsapi_sells_goods_only: {VIRTUAL_GOODS}")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
         weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}

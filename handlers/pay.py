@@ -27,7 +27,9 @@ class PayHandler(ActiveUserHandler):
         errors=[SessionKeyMissing, BlockNotFound, TooManyOrders, ServiceUnavailable("pay")],
     )
     async def post(self, params: requests.PayRequest) -> responses.OrderResponse:
-        order = await self.context.services.recharge.order(self.user, params.block_id)
+        order = await self.context.services.recharge.order(
+            self.user, params.block_id, params.platform
+        )
         return responses.OrderResponse(**order._asdict())
 
 

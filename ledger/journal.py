@@ -84,6 +84,11 @@ def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
     return tuple(line._replace(amount=-line.amount) for line in lines)
 
 
+def reversal_key(entry_key: str) -> str:
+    """Idempotency key of the only reversal of a gift or grant."""
+    return f"reversal:{entry_key}"
+
+
 def affected_users(lines: tuple[Posting, ...]) -> list[str]:
     """Ids of the users whose balances these postings change, sorted."""
     prefix = user_account("")

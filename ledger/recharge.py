@@ -29,6 +29,9 @@ class Order:
     gold: int
     state: OrderState = "created"
     sandbox: bool = False
+    platform: str = ""
+    """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown.
+    Only Apple refunds an order of ios."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Inbox for external callbacks: stored raw, then processed once."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from storage.inbox import InboxMessage, InboxStore, Outcome
 
@@ -9,12 +9,15 @@ from storage.inbox import InboxMessage, InboxStore, Outcome
 class CallbackOutcome(NamedTuple):
     """Outcome of a callback; `reason` is empty if it was processed.
 
-    A `lasting` callback concerns one of our orders, and its document is never deleted.
+    A `lasting` callback concerns one of our orders, or a duty that has no end, and its document is
+    never deleted. `event` names an event of WeChat that moves no gold, `answer` is its answer.
     """
 
     outcome: Outcome
     reason: str = ""
     lasting: bool = False
+    event: str = ""
+    answer: dict[str, Any] | None = None
 
 
 DONE = CallbackOutcome("done")
@@ -57,9 +60,22 @@ class InboxService:
         if stored_outcome != "received":
             return None
         outcome = await carry_out()
-        await self.record_outcome(message, outcome)
-        return outcome
+        is_first = await self.record_outcome(message, outcome)
+        if is_first:
+            return outcome
+        return refused(outcome.reason) if outcome.outcome == "refused" else None
 
-    async def record_outcome(self, message: InboxMessage, outcome: CallbackOutcome) -> None:
-        """Store the outcome of a message that was carried out; the first one stored wins."""
-        await self._inbox.settle(message, outcome.outcome, outcome.reason, lasting=outcome.lasting)
+    async def answer(self, message: InboxMessage) -> dict[str, Any] | None:
+        """What a message that was carried out is answered, each time; None for most."""
+        return await self._inbox.answer(message)
+
+    async def record_outcome(self, message: InboxMessage, outcome: CallbackOutcome) -> bool:
+        """Store the outcome of a message that was carried out; False unless it is the first."""
+        return await self._inbox.settle(
+            message,
+            outcome.outcome,
+            outcome.reason,
+            lasting=outcome.lasting,
+            event=outcome.event,
+            answer=outcome.answer,
+        )

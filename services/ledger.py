@@ -16,6 +16,7 @@ from ledger.journal import (
     debt_account,
     negate,
     postings_for,
+    reversal_key,
     user_account,
 )
 from storage.ledger import LedgerStore

@@ -9,12 +9,14 @@ from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
 from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
 from services.payments import PaymentService
+from services.platform_events import PlatformEventService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
 from tencent.message_push import MessagePush
 from tencent.pay import JsapiClient
 from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.platform_events import event_name
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient, parse_event
 
@@ -34,6 +36,7 @@ class PaymentNotificationService:
         messages: InboxStore,
         orders: OrderStore,
         payments: PaymentService,
+        platform_events: PlatformEventService,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
     ) -> None:
@@ -41,6 +44,7 @@ class PaymentNotificationService:
         self._messages = messages
         self._orders = orders
         self._payments = payments
+        self._platform_events = platform_events
         self._jsapi = jsapi
         self._xpay = xpay
 
@@ -69,11 +73,13 @@ class PaymentNotificationService:
         return DONE._replace(lasting=True)
 
     async def process_push(self, push: MessagePush) -> CallbackOutcome:
-        """Process a verified push of xpay.
+        """Process a verified push of the mini-program.
 
         In plain mode the signature does not cover the content: a payment is confirmed by a query,
         a refund is refused.
         """
+        if event_name(push.content):
+            return await self._platform_events.process(push.content)
         try:
             payment_event = parse_event(push.content)
         except Unreadable:
@@ -94,7 +100,8 @@ class PaymentNotificationService:
         row = await self._messages.find(message_id)
         if row is None:
             raise NotFound
-        if row["source"] not in (JSAPI, XPAY) or not await self._messages.reopen(message_id):
+        is_payment = row["source"] in (JSAPI, XPAY) and not _is_platform_event(row)
+        if not is_payment or not await self._messages.reopen(message_id):
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
         outcome = await self._process(message)
@@ -115,6 +122,11 @@ class PaymentNotificationService:
         except NotVerified:
             return refused("seal")  # the APIv3 key has changed since
         return await self.book(payment_event, "unknown_event")
+
+
+def _is_platform_event(row: Mapping[str, Any]) -> bool:
+    """Also of one that was never settled: what it would be answered now, nobody has received."""
+    return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
 
 
 def _message(row: Mapping[str, Any]) -> InboxMessage:

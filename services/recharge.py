@@ -66,15 +66,16 @@ class RechargeService:
         self._sandbox = sandbox
         self._content_key = content_key
 
-    async def order(self, user: User, block_id: int) -> PreparedOrder:
+    async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
 
+        `platform` is the client's system, stored with the order.
         Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
         """
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._provider == XPAY else ""
         async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
-            opened = await self._find_or_add(self._new_order(user, block), block["id"])
+            opened = await self._find_or_add(self._new_order(user, block, platform), block["id"])
             prepay_id = opened.prepay_id or await self._register(opened)
         provider = self._providers[self._provider]
         content = json.dumps(
@@ -89,6 +90,8 @@ class RechargeService:
         while True:
             open_orders = await self._orders.open_orders(order.user_id)
             if repeated := find_repeated(open_orders, order, block_id):
+                if order.platform not in ("", repeated.order.platform):
+                    await self._orders.store_platform(repeated.order.number, order.platform)
                 return repeated
             slot = free_slot(open_orders)
             if slot is None:
@@ -115,7 +118,7 @@ class RechargeService:
             raise SessionKeyMissing
         return key
 
-    def _new_order(self, user: User, block: Mapping[str, Any]) -> Order:
+    def _new_order(self, user: User, block: Mapping[str, Any], platform: str) -> Order:
         is_xpay = self._provider == XPAY
         return Order(
             number=new_number(),
@@ -127,6 +130,7 @@ class RechargeService:
             fen=block["fen"],
             gold=block["gold"],
             sandbox=is_xpay and self._sandbox,
+            platform=platform,
         )
 
 

@@ -26,6 +26,7 @@ from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
+from services.platform_events import PlatformEventService
 from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
 from services.retention import RetentionDays, RetentionSweep
@@ -160,7 +161,13 @@ class Services:
             drops_streams=stores.rooms.drops_streams,
         )
         self.payment_notifications = PaymentNotificationService(
-            self.inbox, stores.inbox, stores.orders, self.payments, tencent.jsapi, tencent.xpay
+            self.inbox,
+            stores.inbox,
+            stores.orders,
+            self.payments,
+            PlatformEventService(stores.orders, stores.ledger),
+            tencent.jsapi,
+            tencent.xpay,
         )
         self.operators = OperatorService(stores.operators, stores.operator_sessions)
         self.orphaned_transactions = OrphanedTransactions(

@@ -21,9 +21,12 @@ are below 500 bytes."""
 REFUSED_SLOTS = 2048
 """Slots per source for messages that are not genuine. A new message overwrites an older one in its
 slot, so that an attacker cannot fill more than about 20 MB."""
-ID_PREFIXES = ("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:")
-"""Prefixes in a row's `_id` before the part that operators search for; the last is WeChat's prefix
-of an order number."""
+ID_PREFIXES = (
+    *("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:"),
+    "xpay:xpay_subscribe_ios_refund_query_notify:",
+)
+"""Prefixes in a row's `_id` before the part that operators search for; the last two are WeChat's
+prefixes of an order number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class InboxStore:
         newest = [("received_at", -1), ("_id", -1)]
         await self._inbox.create_index(newest)
         await self._inbox.create_index([("outcome", 1), *newest])
+        await self._inbox.create_index(
+            [("event", 1), *newest], partialFilterExpression={"event": {"$gt": ""}}
+        )
 
     async def receive(self, message: InboxMessage) -> str:
         """Store the message if new; its outcome, "received" while its effect is pending."""
@@ -77,16 +83,37 @@ class InboxStore:
         row = await self._inbox.find_one({"_id": _row_id(message)}, {"reason": 1})
         return str((row or {}).get("reason", ""))
 
+    async def answer(self, message: InboxMessage) -> Document | None:
+        """The answer stored with the message's outcome, or None."""
+        row = await self._inbox.find_one({"_id": _row_id(message)}, {"answer": 1})
+        return (row or {}).get("answer")
+
     async def settle(
-        self, message: InboxMessage, outcome: Outcome, reason: str = "", *, lasting: bool = False
-    ) -> None:
-        """Store the outcome; the first of concurrent calls wins. `lasting` disables the TTL."""
+        self,
+        message: InboxMessage,
+        outcome: Outcome,
+        reason: str = "",
+        *,
+        lasting: bool = False,
+        event: str = "",
+        answer: Document | None = None,
+    ) -> bool:
+        """Store the outcome; the first of concurrent calls wins, and returns True.
+
+        `lasting` disables the TTL, `event` names the event for operators, `answer` is what the
+        sender is answered.
+        """
         settled: Document = {"outcome": outcome, "reason": reason}
+        if event:
+            settled["event"] = event
+        if answer:
+            settled["answer"] = answer
         if lasting:
             settled["expires_at"] = None
-        await self._inbox.update_one(
+        result = await self._inbox.update_one(
             {"_id": _row_id(message), "outcome": "received"}, {"$set": settled}
         )
+        return bool(result.modified_count)
 
     async def find(self, name: str) -> Document | None:
         """The row with this `_id`, or None."""
@@ -100,7 +127,14 @@ class InboxStore:
         return bool(changed.matched_count)
 
     async def page(
-        self, source: str, outcome: str, after: str, limit: int, *, search: str = ""
+        self,
+        source: str,
+        outcome: str,
+        after: str,
+        limit: int,
+        *,
+        search: str = "",
+        event: str = "",
     ) -> tuple[list[Document], str | None]:
         """Messages for operators, newest first, and the next cursor; raises InvalidCursor.
 
@@ -109,6 +143,8 @@ class InboxStore:
         where: Document = {"source": source} if source else {}
         if outcome:
             where["outcome"] = outcome
+        if event:
+            where["event"] = event
         if search:
             where["$or"] = [{"_id": starts_with(prefix + search)} for prefix in ID_PREFIXES]
         return await page(self._inbox, where, "received_at", after, limit)

@@ -19,16 +19,21 @@ from ledger.journal import (
     JsonObject,
     Posting,
     debt_account,
+    reversal_key,
     user_account,
 )
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
+from ledger.refund_advice import Credit, GoldGift
 from storage.database import RETRY_SECONDS, Collection, Database, Document, Session
 from storage.errors import UserNotFound
 from storage.pagination import page, starts_with
 from storage.rankings import RankingStore
 
 T = TypeVar("T")
+MAX_GIFTS_READ = 2000
+"""Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
+whose sum is a lower bound if there are more."""
 
 
 class LedgerStore:
@@ -74,6 +79,31 @@ class LedgerStore:
     async def entry(self, key: str) -> JournalEntry | None:
         row = await self._ledger.find_one({"_id": key})
         return _entry_from(row) if row else None
+
+    async def credit_of(self, order_number: str) -> Credit | None:
+        """The recharge of an order, None if it was never credited."""
+        row = await self._ledger.find_one({"_id": recharge_key(order_number)})
+        if row is None:
+            return None
+        gold = row["content"]["gold"]
+        return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
+
+    async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
+        """Gifts that the user paid with gold since then, oldest first, without reversed ones.
+
+        At most MAX_GIFTS_READ, in two queries that indexes answer.
+        """
+        given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
+        fields = {"by": 1, "at": 1, "lines": 1, "live_id": 1, "epoch": 1}
+        rows = await self._ledger.find(given, fields).sort("at", 1).to_list(MAX_GIFTS_READ)
+        keys = [reversal_key(row["_id"]) for row in rows]
+        reversals = await self._ledger.find({"_id": {"$in": keys}}, {"_id": 1}).to_list()
+        undone = {row["_id"] for row in reversals}
+        return [
+            gift
+            for row in rows
+            if reversal_key(row["_id"]) not in undone and (gift := _gold_gift_from(row)).gold
+        ]
 
     async def page(
         self, user_id: str, kind: str, after: str, limit: int, *, search: str = ""
@@ -181,6 +211,13 @@ def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
     """What this entry adds to the rankings."""
     event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
     return ranking_changes(_entry_from(row), row["at"], event)
+
+
+def _gold_gift_from(row: Document) -> GoldGift:
+    account = user_account(row["by"])
+    lines = [line for line in row["lines"] if (line["account"], line["unit"]) == (account, "gold")]
+    gold = -sum(line["amount"] for line in lines)
+    return GoldGift(row["at"], gold, row.get("live_id", 0), row.get("epoch", ""))
 
 
 def _entry_from(row: Document) -> JournalEntry:

@@ -90,11 +90,20 @@ class OrderStore:
         """Store the provider's id of the prepared payment, for repeated requests."""
         await self._orders.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
 
+    async def store_platform(self, number: str, platform: str) -> None:
+        """Store the system of the client that last asked for an open order."""
+        await self._orders.update_one({"_id": number}, {"$set": {"platform": platform}})
+
     # ---- payment
 
     async def find(self, number: str, session: Session | None = None) -> Order | None:
         row = await self._orders.find_one({"_id": number}, session=session)
         return order_from(row) if row else None
+
+    async def refunded_fen(self, number: str) -> int:
+        """The fen of an order that were paid back so far."""
+        row = await self._orders.find_one({"_id": number}, {"refunded": 1})
+        return int((row or {}).get("refunded", 0))
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:
         """Mark an order as paid, due for a delivery notice to the provider. Idempotent."""

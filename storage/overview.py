@@ -1,13 +1,14 @@
 """Figures for the operators' overview: current state and sums of a day."""
 
 import asyncio
+from collections.abc import Container
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from ledger.ranking import day_interval, day_scope
 from storage.database import Collection, Database, Document
 
-RECENT = timedelta(days=1)
+RECENT, WEEK = timedelta(days=1), timedelta(days=7)
 
 
 class OverviewStore:
@@ -22,9 +23,15 @@ class OverviewStore:
         self._users: Collection = database.collection("users")
         self._processes: Collection = database.collection("processes")
 
-    async def figures(self, day: date) -> dict[str, Any]:
-        """Current figures, and the sums of `day` (China time)."""
-        names = ("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors")
+    async def figures(self, day: date, attention: Container[str]) -> dict[str, Any]:
+        """Current figures, and the sums of `day` (China time).
+
+        `attention`: the events of WeChat that are counted.
+        """
+        names = (
+            *("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors"),
+            "attention",
+        )
         found = await asyncio.gather(
             self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
             self._members.estimated_document_count(),
@@ -33,6 +40,7 @@ class OverviewStore:
             self._gift_sums(day),
             self._refused_webhooks(),
             self._users.count_documents({"owed": {"$gt": 0}}),
+            self._events(attention),
         )
         return dict(zip(names, found, strict=True))
 
@@ -56,6 +64,23 @@ class OverviewStore:
         async for row in found:
             return {name: int(row[name]) for name in sums}
         return dict.fromkeys(sums, 0)
+
+    async def _events(self, names: Container[str]) -> list[Document]:
+        """These events of the last week, counted by name, the latest first."""
+        recent = {"event": {"$gt": ""}, "received_at": {"$gte": datetime.now(UTC) - WEEK}}
+        steps: list[Document] = [
+            {"$match": recent},
+            {
+                "$group": {
+                    "_id": "$event",
+                    "times": {"$sum": 1},
+                    "latest_at": {"$max": "$received_at"},
+                }
+            },
+            {"$sort": {"latest_at": -1, "_id": 1}},
+        ]
+        rows = await (await self._inbox.aggregate(steps)).to_list()
+        return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
 
     async def _refused_webhooks(self) -> list[Document]:
         """Refused webhooks of the last day, counted by source and reason, most frequent first."""

@@ -125,6 +125,9 @@ class Metrics(Registry):
             "Callbacks of Tencent and WeChat that were refused.",
             ("source", "reason"),
         )
+        self.platform_events = counter(
+            "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
+        )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
         self.old_rows_deleted = counter("old_rows_deleted", "Rows deleted by retention.", ("kind",))
 

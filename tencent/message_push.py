@@ -1,4 +1,4 @@
-"""Message push: verifies and decrypts the events WeChat sends for a mini-program.
+"""Message push: verifies and decrypts the events WeChat sends, and encrypts answers to them.
 
 In plain mode the signature covers token, timestamp and nonce but not the body: anyone who has seen
 one URL can send another body to it. In safe mode it covers the encrypted body. Format: JSON.
@@ -7,13 +7,14 @@ one URL can send another body to it. In safe mode it covers the encrypted body. 
 import base64
 import hashlib
 import hmac
+import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from Crypto.Cipher import AES
-from Crypto.Util.Padding import unpad
+from Crypto.Util.Padding import pad, unpad
 
 from tencent.errors import NotVerified, Reason, Unreadable
 from tencent.json_reader import digits, read_object
@@ -34,6 +35,16 @@ class MessagePush:
     content: Mapping[str, Any] = field(default_factory=dict)
     encrypted: bool = False
     refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedReply:
+    """An answer in safe mode; the signature covers token, timestamp, nonce and ciphertext."""
+
+    encrypt: str
+    msg_signature: str
+    time_stamp: int
+    nonce: str
 
 
 class MessagePushReader:
@@ -67,6 +78,24 @@ class MessagePushReader:
         except NotVerified as error:
             return MessagePush(refused=str(error.reason))
 
+    def encrypt(self, answer: str, now: float) -> EncryptedReply | None:
+        """The answer as WeChat requires it in safe mode; None in plain mode.
+
+        Only answers with content have to be encrypted, not acknowledgements.
+        """
+        if not self._key:
+            return None
+        return self._encrypt(
+            answer.encode(), secrets.token_bytes(RANDOM_BYTES), int(now), secrets.token_hex(8)
+        )
+
+    def _encrypt(self, answer: bytes, random: bytes, timestamp: int, nonce: str) -> EncryptedReply:
+        plain = random + struct.pack(">I", len(answer)) + answer + self._app_id.encode()
+        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+        ciphertext = base64.b64encode(cipher.encrypt(pad(plain, PAD_BLOCK))).decode()
+        signature = self._sign(str(timestamp), nonce, ciphertext)
+        return EncryptedReply(ciphertext, signature, timestamp, nonce)
+
     def _open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
         content = read_object(body, storable=True)
         if not self._key:
@@ -82,13 +111,16 @@ class MessagePushReader:
         if not self._token:
             raise NotVerified(Reason.NO_KEY)  # an empty token can be forged
         timestamp = query.get("timestamp", "")
-        signed = sorted([self._token, timestamp, query.get("nonce", ""), *ciphertext])
-        # SHA-1 is prescribed by WeChat.
-        expected = hashlib.sha1("".join(signed).encode(), usedforsecurity=False).hexdigest()
+        expected = self._sign(timestamp, query.get("nonce", ""), *ciphertext)
         if not hmac.compare_digest(expected.encode(), query.get(name, "").encode()):
             raise NotVerified(Reason.SIGN)
         if abs(now - digits(timestamp, 12)) > MAX_AGE_SECONDS:
             raise NotVerified(Reason.STALE)
+
+    def _sign(self, *parts: str) -> str:
+        # SHA-1 is prescribed by WeChat.
+        text = "".join(sorted([self._token, *parts]))
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def _decrypt(self, ciphertext: str) -> bytes:
         """The message of random(16) | length(4, big-endian) | message | appid."""

@@ -39,6 +39,8 @@ export interface Platform {
   storage: Storage;
   /** Calls `wake` when the device wakes up or is online again; returns a remove function. */
   onWake?(wake: () => void): () => void;
+  /** The user's system as wx.getDeviceInfo() names it; kept with orders. */
+  system?(): string;
   now(): number;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: any): void;
@@ -332,7 +334,7 @@ export interface Client {
   getGifts(params?: { page?: number }): Promise<GiftPage>;
   pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   getBlocks(): Promise<Array<{ id: number; gold: number; price: string }>>;
-  pay(params: { block_id: Id }): Promise<Order>;
+  pay(params: { block_id: Id; platform?: string }): Promise<Order>;
   like(params: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
   getLike(params: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
 }

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from Crypto.Cipher import AES
-from Crypto.Util.Padding import pad
+from Crypto.Util.Padding import pad, unpad
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from core.clock import CHINA_TZ
@@ -141,6 +141,28 @@ class SimulatedPushes:
         headers = {"Content-Type": "application/json"}
         return SimulatedNotification(f"{address}?{urlencode(query)}", text.encode(), headers)
 
+    def open_reply(self, body: bytes) -> dict[str, Any] | None:
+        """The content of a reply, None if it is not encrypted and signed as the mode requires."""
+        try:
+            reply = json.loads(body)
+            if self._key:
+                reply = json.loads(self._decrypt_reply(reply))
+        except (ValueError, KeyError, TypeError, struct.error):
+            return None
+        return reply if isinstance(reply, dict) else None
+
+    def _decrypt_reply(self, reply: Mapping[str, Any]) -> bytes:
+        """ValueError if the signature or the app is wrong."""
+        data = reply["Encrypt"]
+        if self._sign(str(reply["TimeStamp"]), reply["Nonce"], data) != reply["MsgSignature"]:
+            raise ValueError("MsgSignature")
+        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+        plain = unpad(cipher.decrypt(base64.b64decode(data)), 32)
+        end = 20 + struct.unpack(">I", plain[16:20])[0]
+        if plain[end:] != self._app_id.encode():
+            raise ValueError("appid")
+        return plain[20:end]
+
     def _sign(self, *parts: str) -> str:
         text = "".join(sorted([self._token, *parts]))
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -178,14 +200,20 @@ def _alter_push(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
 
 async def post_notification(notification: SimulatedNotification) -> int:
     """The HTTP status; 599 if the request failed or timed out."""
+    return (await post_for_reply(notification, 5))[0]
+
+
+async def post_for_reply(notification: SimulatedNotification, seconds: float) -> tuple[int, bytes]:
+    """HTTP status and body; 599 without one if the request failed or timed out."""
     request = HTTPRequest(
         notification.address,
         "POST",
         dict(notification.headers),
         notification.body,
-        request_timeout=5,
+        request_timeout=seconds,
     )
     try:
-        return int((await AsyncHTTPClient().fetch(request, raise_error=False)).code)
+        response = await AsyncHTTPClient().fetch(request, raise_error=False)
     except (HTTPClientError, OSError):
-        return 599
+        return 599, b""
+    return int(response.code), response.body or b""

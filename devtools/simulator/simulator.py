@@ -17,6 +17,7 @@ from devtools.simulator.live import SimulatedCss
 from devtools.simulator.pay import SimulatedPay
 from devtools.simulator.payer import SimulatedPayer
 from devtools.simulator.phone import SimulatedPhone
+from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.reports import (
     SimulatedImCallbacks,
     SimulatedNotifications,
@@ -84,7 +85,9 @@ class Simulator:
         self.access = SimulatedAccessTokens(apps, now)
         self.xpay = SimulatedXpay(self.access, codes, offer_id, app_key, int(sandbox), now)
         notices = SimulatedNotifications(apiv3_key, self.pay.signed, now)
-        pushes = SimulatedPushes(push_token, push_aes_key, next(iter(apps), ""), now)
+        app_id = next(iter(apps), "")
+        self.pushes = pushes = SimulatedPushes(push_token, push_aes_key, app_id, now)
+        self.platform_events = SimulatedPlatformEvents(pushes, push_url, app_id, now)
         self.payer = SimulatedPayer(self.pay, self.xpay, notices, pushes, push_url)
         phone, sns = SimulatedPhone(apps, codes, now), SimulatedSns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
@@ -92,6 +95,7 @@ class Simulator:
             ("POST", r"/phone/login", "", phone.login),
             ("POST", r"/phone/pay", "", self.payer.answer),
             ("POST", r"/group", "", group_changes.answer),
+            ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
             ("POST", r"/phone/chat", "im", self.im.chat),
             (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
             (".*", r"/v4/.*", "im", self.im.answer),

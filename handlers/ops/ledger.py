@@ -73,13 +73,19 @@ class OpsReversalHandler(OperatorHandler):
 class OpsInboxHandler(OperatorHandler):
     """Callbacks received from Tencent and WeChat, newest first.
 
-    `q` is the start of a callback id or order number.
+    `q` is the start of a callback id or order number, `event` the name of an event of WeChat that
+    moves no gold.
     """
 
     @endpoint()
     async def get(self, params: ops_requests.InboxSearchRequest) -> ops_responses.InboxPageResponse:
         rows, cursor = await self.context.stores.inbox.page(
-            params.source, params.outcome, params.after, PAGE_SIZE, search=params.q
+            params.source,
+            params.outcome,
+            params.after,
+            PAGE_SIZE,
+            search=params.q,
+            event=params.event,
         )
         items = [ops_responses.InboxMessageResponse.model_validate(row) for row in rows]
         return ops_responses.InboxPageResponse(items=items, next=cursor)

@@ -7,6 +7,7 @@ from handlers.health import DependencyResponse, readiness
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from ledger.ranking import day_of
+from tencent.platform_events import ATTENTION
 
 
 class ProcessResponse(Response):
@@ -55,11 +56,20 @@ class RefusedCallbacksResponse(Response):
     times: int
 
 
+class PlatformEventsResponse(Response):
+    """An event of WeChat on which a person has to act, such as a complaint or a penalty."""
+
+    event: str
+    times: int
+    latest_at: datetime
+
+
 class OverviewResponse(Response):
     """Current state and the totals of today.
 
-    `people` counts room memberships, `sockets_here` the sockets of this process, and `refused` the
-    distinct callbacks refused in the last day, by source and reason.
+    `people` counts room memberships, `sockets_here` the sockets of this process, `refused` the
+    distinct callbacks refused in the last day, by source and reason, and `attention` the events of
+    WeChat in the last week on which a person has to act.
     """
 
     at: datetime
@@ -73,6 +83,7 @@ class OverviewResponse(Response):
     book: LedgerCheckResponse
     debtors: int
     refused: list[RefusedCallbacksResponse]
+    attention: list[PlatformEventsResponse]
 
 
 class OpsOverviewHandler(OperatorHandler):
@@ -81,7 +92,10 @@ class OpsOverviewHandler(OperatorHandler):
     @endpoint()
     async def get(self) -> OverviewResponse:
         context, now = self.context, datetime.now(UTC)
-        ready, found = await readiness(context), await context.stores.overview.figures(day_of(now))
+        ready, found = (
+            await readiness(context),
+            await context.stores.overview.figures(day_of(now), ATTENTION),
+        )
         audit = context.services.ledger_audit
         return OverviewResponse(
             at=now,
@@ -97,6 +111,7 @@ class OpsOverviewHandler(OperatorHandler):
             ),
             debtors=found["debtors"],
             refused=found["refused"],
+            attention=found["attention"],
         )
 
 

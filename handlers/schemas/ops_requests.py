@@ -215,6 +215,7 @@ class LedgerSearchRequest(IdSearchRequest):
 class InboxSearchRequest(IdSearchRequest):
     source: Literal["", "im", "live", "jsapi", "xpay"] = ""
     outcome: Literal["", "received", "done", "ignored", "refused"] = ""
+    event: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
 class ReversalRequest(Request):

@@ -240,7 +240,10 @@ class AuditPageResponse(Response):
 
 
 class OpsOrderResponse(Response):
-    """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back."""
+    """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back.
+
+    `platform`: the buyer's system, "" if the client did not name it.
+    """
 
     id: Annotated[str, Field(validation_alias="_id")]
     user_id: str
@@ -250,6 +253,7 @@ class OpsOrderResponse(Response):
     gold: int
     state: str
     sandbox: bool
+    platform: str = ""
     transaction: str = ""
     refused: str = ""
     """Reason why a reported payment was not accepted."""
@@ -295,7 +299,10 @@ class ReversedResponse(Response):
 
 
 class InboxMessageResponse(Response):
-    """A stored webhook message; `genuine`: verified, `times`: number of deliveries."""
+    """A stored webhook message; `genuine`: verified, `times`: number of deliveries.
+
+    `event`: name of an event of WeChat that moves no gold, `answer`: what it was answered.
+    """
 
     id: Annotated[str, Field(validation_alias="_id")]
     source: str
@@ -306,6 +313,8 @@ class InboxMessageResponse(Response):
     reason: str
     times: int
     received_at: datetime
+    event: str = ""
+    answer: dict[str, Any] | None = None
 
 
 class InboxPageResponse(Response):

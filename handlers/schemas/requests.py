@@ -127,7 +127,10 @@ class PushGiftRequest(Request):
 
 
 class PayRequest(Request):
+    """`platform`: `platform` of wx.getDeviceInfo(), such as ios or android; kept with the order."""
+
     block_id: Number
+    platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
 
 
 class LikeRequest(Request):

@@ -12,6 +12,9 @@ from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.remote import limit_key
 from services.inbox import CallbackOutcome, refused
 from storage.inbox import InboxMessage
+from tencent.platform_events import ATTENTION
+
+log = structlog.get_logger("qlive.webhooks")
 
 
 class WebhookHandler(Handler):
@@ -44,10 +47,18 @@ class WebhookHandler(Handler):
             result = await self.context.services.inbox.receive(message, rejection, carry_out)
         if result is None:
             return
+        if result.event:
+            self._report_event(result.event)
         structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
         if result.outcome == "refused":
             self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
             raise CallbackRefused
+
+    def _report_event(self, event: str) -> None:
+        """Count an event of WeChat; one on which a person has to act is an error in the log."""
+        self.context.metrics.platform_events.labels(event).inc()
+        report = log.error if event in ATTENTION else log.info
+        report("platform_event_received", platform_event=event)
 
     def _too_many_refused(self) -> bool:
         buckets = self.context.refused_callback_limit

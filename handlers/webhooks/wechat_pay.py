@@ -5,11 +5,13 @@ Gold is credited only by these and by the order query.
 
 import json
 import time
+from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
+from typing import Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import endpoint
@@ -21,13 +23,18 @@ from storage.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MessagePush
 from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.platform_events import IDENTITY_FIELDS as PLATFORM_IDENTITY_FIELDS
+from tencent.platform_events import REFUND_QUESTION, event_name
 from tencent.xpay import DELIVERED, REFUNDED
 from tencent.xpay import PROVIDER as XPAY
 
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
     REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
+    **PLATFORM_IDENTITY_FIELDS,
 }
+PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
+"""Fields that may differ between deliveries of one event."""
 
 
 class NoContentResponse(Response):
@@ -43,6 +50,29 @@ class XpayAckResponse(Response):
 
     err_code: int = 0
     err_msg: str = "success"
+
+
+class RefundAdviceResponse(Response):
+    """The answer to Apple's question: `result_code` 0 suggests a refund, 1 a refusal."""
+
+    result_code: Literal[0, 1]
+    result_info: str
+    evidence: str
+
+
+class EncryptedReplyResponse(Response):
+    """An answer in safe mode."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True)
+
+    encrypt: str
+    msg_signature: str
+    time_stamp: int
+    nonce: str
+
+
+class XpayReplyResponse(RootModel[XpayAckResponse | RefundAdviceResponse | EncryptedReplyResponse]):
+    """The acknowledgement, or the answer to a question: encrypted in safe mode."""
 
 
 class JsapiWebhookHandler(WebhookHandler):
@@ -72,7 +102,7 @@ class JsapiWebhookHandler(WebhookHandler):
 
 
 class XpayWebhookHandler(WebhookHandler):
-    """Message push of the mini-program; only virtual payment events are processed."""
+    """Message push of the mini-program: virtual payment, penalties, withdrawn consent."""
 
     @endpoint()
     async def get(self) -> EchoResponse:
@@ -83,7 +113,7 @@ class XpayWebhookHandler(WebhookHandler):
         return EchoResponse(text=echo)
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
-    async def post(self) -> XpayAckResponse:
+    async def post(self) -> XpayReplyResponse:
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         unsigned = {name: value for name, value in self.query.items() if "signature" not in name}
@@ -97,7 +127,16 @@ class XpayWebhookHandler(WebhookHandler):
         message = InboxMessage(XPAY, message_id, urlencode(unsigned | encrypted), raw)
         process_push = context.services.payment_notifications.process_push
         await self.receive(message, push.refused, partial(process_push, push))
-        return XpayAckResponse()
+        if event_name(push.content) != REFUND_QUESTION:
+            return XpayReplyResponse(XpayAckResponse())
+        return XpayReplyResponse(await self._advice(message))
+
+    async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
+        """The stored answer to Apple's question, the same each time it is asked."""
+        answer = await self.context.services.inbox.answer(message)
+        advice = RefundAdviceResponse.model_validate(answer)
+        reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
+        return EncryptedReplyResponse(**asdict(reply)) if reply else advice
 
     def write_model(self, answer: BaseModel) -> None:
         if isinstance(answer, EchoResponse):
@@ -108,11 +147,12 @@ class XpayWebhookHandler(WebhookHandler):
 
 
 def _message_id(push: MessagePush) -> str:
-    """Deduplication key, equal for every retry: WeChat's message identity and a content hash.
+    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
 
     With the hash, a message of other content cannot block the genuine one.
     """
     content = push.content
     names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
     identity = ":".join(str(content.get(name, "")) for name in names)
-    return f"{identity}:{sha256(repr(content).encode()).hexdigest()}"
+    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
+    return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

@@ -34,6 +34,20 @@ test("a GET carries its parameters in the query, a POST as JSON", async () => {
   assert.deepEqual([post.method, post.data], ["POST", { live_id: 7 }]);
 });
 
+test("an order carries the system of the device, if the platform knows it", async () => {
+  const order = { status: 200, json: { success: "success" } };
+  for (const [api, system] of [
+    [{ getDeviceInfo: () => ({ platform: "ios" }) }, "ios"],
+    [{ getSystemInfoSync: () => ({ platform: "android" }) }, "android"],
+    [{}, undefined],
+  ]) {
+    const device = newDevice(order);
+    device.platform.system = qlive.wxPlatform(api).system;
+    await device.client.pay({ block_id: 1 });
+    assert.equal(device.requests[0].data.platform, system);
+  }
+});
+
 test("a login survives a restart and authorizes later requests", async () => {
   const device = newDevice(LOGGED_IN, { status: 200, json: {} });
   await device.client.login({ appId: "a", code: "c" });

@@ -226,6 +226,13 @@ def test_virtual_payment_in_production_requires(name: str) -> None:
     assert problem.startswith(name.removeprefix("QLIVE_").lower().replace("__", "."))
 
 
+def test_production_sells_gold_by_virtual_payment_only() -> None:
+    (problem,) = problems(PRODUCTION | {"QLIVE_PAY__JSAPI_SELLS_GOODS_ONLY": "false"})
+    assert problem.startswith("pay.jsapi_sells_goods_only: must be true when pay.provider is jsapi")
+    assert "virtual payment (pay.provider: xpay) on every terminal" in problem
+    assert load(FILE, XPAY).problems_in_production() == []
+
+
 def test_virtual_payment_in_production_refuses_sandbox_and_several_apps() -> None:
     (problem,) = problems(XPAY | {"QLIVE_PAY__SANDBOX": "true"})
     assert problem == "pay.sandbox: must be false in production: sandbox payments move no money"

@@ -112,6 +112,21 @@ async def test_order_returns_503_while_the_payment_service_is_down(api: ApiFixtu
     assert (await anna.post("qlive_pay/", block_id=1)).ok()["success"] == "success"
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_order_keeps_the_platform_that_the_client_named_last(
+    api: ApiFixture, db: Any
+) -> None:
+    anna, stored = await api.user("anna", 2), list[str]()
+    for params in ({}, {"platform": "iOS"}, {}, {"platform": "ohos"}):
+        (await anna.post("qlive_pay/", block_id=1, **params)).ok()
+        stored.append(db.orders.find_one()["platform"])
+    assert stored == ["", "ios", "ios", "ohos"]
+    (order,) = (await api.ops("GET", "orders")).ok()["items"]
+    assert order["platform"] == "ohos"
+    reply = await anna.post("qlive_pay/", block_id=1, platform="<ios>")
+    assert reply.refusal == (400, "bad_parameter")
+
+
 # ---- repeated orders
 
 

@@ -28,6 +28,7 @@ DUMP: dict[str, Any] = json_util.loads(
 NEW_INDEXES = {
     "audit": ["of_1", "seq_1", "terms_1__id_-1"],
     "errands": ["key_1_kind_1"],
+    "inbox": ["event_1_received_at_-1__id_-1"],
     "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
     "rooms": ["group_id_1"],
     "users": ["ban_queued_1"],

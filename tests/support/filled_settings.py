@@ -7,15 +7,13 @@ from tests.support.nginx import DEPLOY, deploy_file
 from tests.support.production_settings import secret
 
 MINE = secret("mine")
+AES_KEY = secret("aes") + secret("more")[:11]
 VALUES = {
     'public_url: ""': "public_url: https://live.qlive.test",
     "sdk_app_id: 0 ": "sdk_app_id: 1400012345 ",
     'push_domain: ""': "push_domain: push.qlive.test",
     'play_domain: ""': "play_domain: play.qlive.test",
-    'mchid: ""': "mchid: '1600000001'",
-    'serial_no: ""': "serial_no: ABCDEF",
-    'public_key_id: ""': "public_key_id: PUB_KEY_ID_0001",
-    'public_key: ""': "public_key: |\n    PEM\n ",
+    'offer_id: ""': "offer_id: '1450012345'",
 }
 
 
@@ -35,5 +33,8 @@ def shipped_secrets() -> dict[str, str]:
 
 def filled_secrets() -> dict[str, str]:
     """deploy/secrets.env by environment variable, without placeholders."""
-    changes = {"REPLACE-WITH-THE-32-CHARACTERS..": MINE, "REPLACE-WITH-THE-APPID": "wx1"}
+    changes = {
+        "REPLACE/WITH/THE/43/CHARACTERS/FROM/WECHAT/": AES_KEY,
+        "REPLACE-WITH-THE-APPID": "wx1",
+    }
     return environment(deploy_file("secrets.env", {**changes, "REPLACE": MINE}))

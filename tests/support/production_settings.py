@@ -27,6 +27,7 @@ PRODUCTION = {
     "QLIVE_LIVE__SECRET_ID": "AKIDlive",
     "QLIVE_LIVE__SECRET_KEY": secret("live"),
     "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
+    "QLIVE_PAY__JSAPI_SELLS_GOODS_ONLY": "true",
     "QLIVE_PAY__CONTENT_KEY": secret("content"),
     "QLIVE_PAY__MCHID": "1900000110",
     "QLIVE_PAY__SERIAL_NO": "5157F09E",

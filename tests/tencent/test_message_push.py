@@ -9,7 +9,13 @@ import pytest
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 
-from tencent.message_push import MAX_AGE_SECONDS, MessagePush, MessagePushReader
+from devtools.simulator.reports import SimulatedPushes
+from tencent.message_push import (
+    MAX_AGE_SECONDS,
+    EncryptedReply,
+    MessagePush,
+    MessagePushReader,
+)
 
 NOW = 1_714_112_445
 SignedPush = tuple[dict[str, str], bytes]
@@ -178,3 +184,38 @@ def test_push_is_refused_when_no_token_is_configured() -> None:
 def test_invalid_aes_key_is_refused_at_construction(key: str) -> None:
     with pytest.raises(ValueError, match=r"43 characters|base64|padding|characters"):
         MessagePushReader("t", key, "wx")
+
+
+# ---- encrypted answers
+
+
+def test_encrypted_reply_is_that_of_the_vector(
+    official: Any, encrypted_reader: MessagePushReader
+) -> None:
+    case = official["encrypted_reply"]
+    reply = encrypted_reader._encrypt(
+        case["plaintext"].encode(), case["random16"].encode(), case["timestamp"], case["nonce"]
+    )
+    assert reply == EncryptedReply(
+        case["Encrypt"], case["MsgSignature"], case["timestamp"], case["nonce"]
+    )
+
+
+def test_reply_is_read_by_the_simulated_wechat_unless_it_was_changed(
+    official: Any, plain_reader: MessagePushReader, encrypted_reader: MessagePushReader
+) -> None:
+    wechat = SimulatedPushes(
+        official["token"], official["encoding_aes_key"], official["appid"], lambda: NOW
+    )
+    reply = encrypted_reader.encrypt('{"result_code": 1}', NOW)
+    assert reply
+    body = {
+        "Encrypt": reply.encrypt,
+        "MsgSignature": reply.msg_signature,
+        "TimeStamp": reply.time_stamp,
+        "Nonce": reply.nonce,
+    }
+    assert wechat.open_reply(json.dumps(body).encode()) == {"result_code": 1}
+    assert wechat.open_reply(json.dumps({**body, "Nonce": "1"}).encode()) is None
+    assert wechat.open_reply(b'{"result_code": 1}') is None
+    assert plain_reader.encrypt("{}", NOW) is None

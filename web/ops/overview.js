@@ -28,7 +28,7 @@ export function overviewPage(container, { samples, overviewPoller }) {
       return;
     }
     fill(figures, tiles(overview));
-    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, processesCard(overview), refusedCard(overview)));
+    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, attentionCard(overview), processesCard(overview), refusedCard(overview)));
     draw();
   };
   const unsubscribes = [samples.onSample(draw), overviewPoller.onOverview(show)];
@@ -109,6 +109,16 @@ function ledgerCard({ book: ledger, at }) {
     [t("money_paid"), formatYuan(ledger.fen)],
     [t("oldest_unpaid"), oldestSeconds ? statusDot(oldestSeconds > LATE_ORDER_SECONDS ? "warn" : "good", formatDuration(oldestSeconds)) : statusDot("good", t("none"))],
   ]));
+}
+
+/** Complaints, penalties and the like; each row leads to its events in the inbox. */
+function attentionCard(overview) {
+  const rows = overview.attention.map((row) => [
+    statusDot("bad", el("a", { href: `#/inbox?event=${row.event}` }, codeText("push_event", row.event))),
+    formatInteger(row.times),
+    formatDateTime(row.latest_at),
+  ]);
+  return card(t("attention"), table(t("attention"), [t("push_event"), t("times"), t("latest_at")], rows, t("nothing_to_do")));
 }
 
 function refusedCard(overview) {

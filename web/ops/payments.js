@@ -10,6 +10,10 @@ import { choiceFilter, list, searchFilter } from "/ops/list.js";
 const ORDER_KINDS = { created: "warn", paid: "good", closed: "still" };
 const OUTCOME_KINDS = { received: "warn", done: "good", ignored: "still", refused: "bad" };
 const SOURCES = ["im", "live", "jsapi", "xpay"];
+const EVENTS = [
+  "xpay_subscribe_ios_refund_query_notify", "xpay_complaint_notify", "xpay_coin_pay_notify", "xpay_wxpay_callback_notify",
+  "wxa_punish_event", "user_authorization_revoke", "user_authorization_cancellation",
+];
 const RERUNNABLE = ["jsapi", "xpay"];
 
 const choices = (kind, allKey, codes) => [["", t(allKey)], ...codes.map((code) => [code, codeText(kind, code)])];
@@ -24,6 +28,7 @@ export function ordersPage(container, _sources, _id, query) {
     { head: t("gold"), kind: "number", cell: (order) => formatInteger(order.gold) },
     { head: t("refunded"), kind: "number", cell: (order) => (order.refunded ? formatYuan(order.refunded) : "–") },
     { head: t("provider"), cell: (order) => codeText("source", order.provider) },
+    { head: t("platform"), cell: (order) => order.platform || "–" },
     { head: t("paid_at"), cell: (order) => formatDateTime(order.paid_at) },
     { head: t("transaction"), kind: "wide", cell: (order) => (order.transaction ? el("code", {}, order.transaction) : "–") },
     { head: t("refused_for"), cell: (order) => (order.refused ? statusDot("bad", order.refused) : "–") },
@@ -50,7 +55,7 @@ export function inboxPage(container, _sources, _id, query) {
     { head: t("times"), kind: "number", cell: (report) => formatInteger(report.times) },
     { head: t("report"), kind: "wide", cell: reportContent },
     { head: t("actions"), kind: "acts", cell: (report) =>
-      report.genuine && RERUNNABLE.includes(report.source)
+      report.genuine && !report.event && RERUNNABLE.includes(report.source)
         ? permitted("POST RunAgain", button(t("again"), async () => (await rerun(report)) && rows.reload()))
         : "" },
   ];
@@ -59,6 +64,7 @@ export function inboxPage(container, _sources, _id, query) {
     load: (filterValues, after) => get("inbox", { ...filterValues, after }),
     filters: [
       searchFilter("q", t("search_inbox")),
+      choiceFilter("event", t("push_event"), choices("push_event", "all_events", EVENTS)),
       choiceFilter("source", t("source"), choices("source", "all_sources", SOURCES)),
       choiceFilter("outcome", t("outcome"), choices("report", "all_outcomes", Object.keys(OUTCOME_KINDS))),
     ],
@@ -68,7 +74,8 @@ export function inboxPage(container, _sources, _id, query) {
 }
 
 const reportContent = (report) =>
-  el("details", {}, el("summary", {}, report.id), report.query ? el("pre", {}, report.query) : null, el("pre", {}, report.raw));
+  el("details", {}, el("summary", {}, report.id), report.query ? el("pre", {}, report.query) : null, el("pre", {}, report.raw),
+    report.answer ? [el("b", {}, t("answered")), el("pre", {}, JSON.stringify(report.answer, null, 1))] : null);
 
 function rerun(report) {
   return openFormDialog({

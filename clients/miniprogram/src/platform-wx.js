@@ -36,6 +36,10 @@ export function wxPlatform(wxApi) {
         if (api.offNetworkStatusChange) api.offNetworkStatusChange(onNetworkStatus);
       };
     },
+    system() {
+      const info = api.getDeviceInfo || api.getSystemInfoSync; // since base library 2.20.1
+      return info ? info.call(api).platform : "";
+    },
     now: () => Date.now(),
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer),

@@ -68,6 +68,12 @@ class Client extends Emitter {
     return this.gifts.push(params);
   }
 
+  /** Orders gold. The order keeps the user's system: a purchase on iOS is refunded by Apple only. */
+  pay(params) {
+    const platform = this._platform.system && this._platform.system();
+    return this._http.call("pay", platform ? { platform, ...params } : params);
+  }
+
   /** Socket of a room that the user has entered with `getPlayurl`; `open()` connects it. */
   room(live_id) {
     return new RoomSocket(this._platform, this._base, this._session, live_id);

@@ -1,0 +1,165 @@
+"""Simulated events of WeChat that move no gold, and Apple's questions with the answers to them."""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.simulator.reports import (
+    UNVERIFIABLE,
+    SimulatedPushes,
+    post_for_reply,
+)
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+
+REFUND_QUESTION = "xpay_subscribe_ios_refund_query_notify"
+MODES = ("once", "twice", "late", *UNVERIFIABLE)
+LATE_SECONDS = 3.0
+QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
+MAX_SENT = 200
+Content = Mapping[str, Any]
+
+
+CONSENT: Content = {"OpenID": "$openid", "AppID": "$app", "RevokeInfo": "1"}
+FIELDS: Mapping[str, Content] = {
+    REFUND_QUESTION: {
+        "refund_time": "$now_text",
+        "order_time": "$now_text",
+        "channel_bill": "$unique",
+        "bundleid": "com.tencent.xin",
+        "product_id": "gold",
+        "p_count": "1",
+        "service_type": "unipdt",
+        "refund_request_reason": "UNINTENDED_PURCHASE",
+        "provide_status": "0",
+        "consumption_status": "0",
+        "pay_order_id": "$order",
+    },
+    "xpay_complaint_notify": {
+        "OpenId": "$openid",
+        "WxOrderId": "$unique",
+        "MchOrderId": "$order",
+        "ComplaintId": "$unique",
+        "ComplaintDetail": "孩子误充值，要求退款",
+        "ComplaintTime": "$now",
+        "RetryTimes": 0,
+        "RequestId": "$unique",
+    },
+    "xpay_coin_pay_notify": {
+        "OpenId": "$openid",
+        "OutTradeNo": "$order",
+        "Env": 0,
+        "CoinInfo": {"Quantity": 600, "OrigPrice": 6000, "ActualPrice": 6000, "Attach": ""},
+    },
+    "xpay_wxpay_callback_notify": {
+        "AppId": "$app",
+        "MerchantCode": "1900000110",
+        "BusinessTime": "$now",
+        "BusinessCode": "$unique",
+        "BusinessState": "processing",
+        "EventType": "punishment",
+        "RetryTimes": 0,
+    },
+    "wxa_punish_event": {
+        "event_type": 1,
+        "punish_id": "$unique",
+        "appid": "$app",
+        "punish_time": "$now",
+        "illegal_reason": "违规内容",
+        "detail": '{"warned_type": 2, "warned_function_names": ["live"], "warned_ban_days": [7]}',
+    },
+    "user_authorization_revoke": CONSENT,
+    "user_authorization_cancellation": CONSENT,
+}
+"""The fields of each event; a value that begins with $ is filled in."""
+
+
+@dataclass(slots=True)
+class SentEvent:
+    """One delivery; `answer` is the decrypted and verified reply to Apple's question."""
+
+    event: str
+    status: int
+    answer: dict[str, Any] | None = None
+
+
+class SimulatedPlatformEvents:
+    """Sends each event once, twice, late, or so that it cannot be verified."""
+
+    def __init__(
+        self, pushes: SimulatedPushes, push_url: str, app_id: str, now: Callable[[], float]
+    ) -> None:
+        self.sent: deque[SentEvent] = deque(maxlen=MAX_SENT)
+        self._pushes = pushes
+        self._push_url = push_url
+        self._app_id = app_id
+        self._now = now
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        """`{event, order?, openid?, report?}` -> `{outcome}`; GET lists the deliveries."""
+        if request.method == "GET":
+            items = [
+                {"event": it.event, "status": it.status, "answer": it.answer} for it in self.sent
+            ]
+            return json_reply({"items": items})
+        params = request.json_object() or {}
+        mode = params.get("report", "once")
+        events = self._contents(params)
+        content = events.get(str(params.get("event")))
+        if content is None or mode not in MODES:
+            return bad_request(
+                f"event: one of {', '.join(events)}; report: one of {', '.join(MODES)}"
+            )
+        task = asyncio.get_running_loop().create_task(self._send_as(content, mode))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return json_reply({"outcome": "success"})
+
+    async def quiet(self) -> None:
+        """Wait until every event has been answered."""
+        await asyncio.gather(*self._tasks)
+
+    async def _send_as(self, content: Content, mode: str) -> None:
+        if mode == "late":
+            await asyncio.sleep(LATE_SECONDS)
+        for attempt in range(2 if mode == "twice" else 1):
+            again = {**content, "RetryTimes": attempt} if "RetryTimes" in content else content
+            await self._send(again, mode)
+
+    async def _send(self, content: Content, mode: str) -> None:
+        """One delivery; a question is asked up to three times until it is answered in time."""
+        is_question = content["Event"] == REFUND_QUESTION
+        for _ in range(MAX_QUESTIONS if is_question else 1):
+            push = self._pushes.report(self._push_url, content, mode)
+            status, body = await post_for_reply(push, QUESTION_SECONDS if is_question else 5.0)
+            answer = self._pushes.open_reply(body) if is_question and status == 200 else None
+            self.sent.append(SentEvent(content["Event"], status, answer))
+            if answer or status < 500:
+                return
+
+    def _contents(self, params: Content) -> dict[str, dict[str, Any]]:
+        """Every event, filled with the request's order and user."""
+        now, openid = int(self._now()), str(params.get("openid", "oSimulated"))
+        values = {
+            "$order": str(params.get("order", "")),
+            "$openid": openid,
+            "$app": self._app_id,
+            "$now": now,
+            "$now_text": str(now),
+            "$unique": secrets.token_hex(8),
+        }
+        head = {"ToUserName": "gh_simulator", "FromUserName": openid, "CreateTime": now}
+        return {
+            name: {**head, "MsgType": "event", "Event": name, **_filled(fields, values)}
+            for name, fields in FIELDS.items()
+        }
+
+
+def _filled(fields: Content, values: Content) -> dict[str, Any]:
+    return {
+        name: values.get(value, value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }

@@ -1,0 +1,51 @@
+"""Processes WeChat's events that move no gold; answers Apple's refund questions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.recharge import RefusalReason
+from ledger.refund_advice import advise
+from services.inbox import DONE, CallbackOutcome, refused
+from storage.ledger import LedgerStore
+from storage.orders import OrderStore
+from tencent.errors import Unreadable
+from tencent.platform_events import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
+from tencent.xpay import PROVIDER as XPAY
+
+COIN_MODE = "coin_mode"
+"""Why a payment for WeChat's own coins is refused: gold is kept in our ledger only."""
+
+
+class PlatformEventService:
+    """Decides what becomes of each event; the inbox keeps it, with the answer if there is one."""
+
+    def __init__(self, orders: OrderStore, ledger: LedgerStore) -> None:
+        self._orders = orders
+        self._ledger = ledger
+
+    async def process(self, content: Mapping[str, Any]) -> CallbackOutcome:
+        """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
+
+        Those concern money, a penalty or the duty to delete a user's data.
+        """
+        event = event_name(content)
+        if event == REFUND_QUESTION:
+            return await self._answer_apple(content)
+        if event == COIN_PAYMENT:
+            return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
+        return DONE._replace(lasting=True, event=event)
+
+    async def _answer_apple(self, content: Mapping[str, Any]) -> CallbackOutcome:
+        """Advice from orders and journal alone: no call to another service delays it."""
+        try:
+            number = order_in_question(content)
+        except Unreadable:
+            return refused("unreadable")
+        order = await self._orders.find(number)
+        if order is None or order.provider != XPAY:
+            return refused(RefusalReason.ORDER.value)
+        credit = await self._ledger.credit_of(number)
+        gifts = await self._ledger.gold_gifts(order.user_id, credit.at) if credit else []
+        refunded_fen = await self._orders.refunded_fen(number)
+        advice = advise(number, credit, gifts, refunded_fen, order.fen)
+        return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
