@@ -78,6 +78,11 @@ AesKey = Annotated[Secret, AfterValidator(_aes_key)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]
+# YAML reads off without quotes as false.
+RankingMode = Annotated[
+    Literal["", "off", "consented"],
+    BeforeValidator(lambda value: "off" if value is False else value),
+]
 Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
 
@@ -222,6 +227,10 @@ class PagesSettings(SettingsSection):
 
 class GiftsSettings(SettingsSection):
     repeat_window_ms: CountOrOff = 0
+
+
+class RankingSettings(SettingsSection):
+    public: RankingMode = ""
 
 
 class RetentionSettings(SettingsSection):

@@ -20,6 +20,7 @@ from config.sections import (
     PagesSettings,
     PaySettings,
     PresenceSettings,
+    RankingSettings,
     RealtimeSettings,
     RedisSettings,
     RetentionSettings,
@@ -87,10 +88,17 @@ class Settings(BaseModel):
     limits: LimitsSettings = LimitsSettings()
     pages: PagesSettings = PagesSettings()
     gifts: GiftsSettings = GiftsSettings()
+    ranking: RankingSettings = RankingSettings()
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
     logging: LoggingSettings = LoggingSettings()
     traces: TracesSettings = TracesSettings()
+
+    @property
+    def rankings_are_public(self) -> bool:
+        """Whether rankings show the users who agreed; otherwise they are empty."""
+        default = "off" if self.environment == "production" else "consented"
+        return (self.ranking.public or default) == "consented"
 
     def problems(self) -> list[str]:
         """Combinations that cannot work, as "name: why"."""

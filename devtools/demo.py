@@ -60,6 +60,7 @@ async def store_demo_data(
             face_url=picture,
             height=(158 if gender == 2 else 172) + number % 11,
             is_matchmaker=name in MATCHMAKERS,
+            show_in_ranking=True,
         )
         if created:
             await outbox.add("account_import", {"user_id": user.user_id})

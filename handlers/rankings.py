@@ -1,4 +1,8 @@
-"""Gift rankings: top senders and receivers of a live or of a day."""
+"""Gift rankings of a live or of a day: who agreed to be shown, without any sum.
+
+China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
+without consent. Production shows none unless `ranking.public` says so.
+"""
 
 from datetime import UTC, datetime
 
@@ -9,6 +13,11 @@ from handlers.schemas import requests, responses
 from ledger.ranking import day_of, day_scope, live_scope
 from rooms.errors import RoomNotFound
 from storage.users import User
+
+LENGTH = 50
+"""Longest list that is shown."""
+CANDIDATES = 500
+"""How many of a ranking are asked for their consent: bounds the two queries."""
 
 
 class RankHandler(ActiveUserHandler):
@@ -33,21 +42,23 @@ class DayRankHandler(ActiveUserHandler):
 
 
 async def _ranking(context: Context, scope: str) -> responses.RankResponse:
-    senders = await context.stores.rankings.top(scope, "gold")
-    receivers = await context.stores.rankings.top(scope, "income")
-    user_ids = dict.fromkeys(user_id for user_id, _ in [*senders, *receivers])
-    users = await context.stores.users.find_many([*user_ids])
-    profiles = {user.user_id: _profile(user) for user in users}
-    return responses.RankResponse(
-        senders=[
-            responses.SenderResponse(**profiles[user_id], gold=amount)
-            for user_id, amount in senders
-        ],
-        takings=[
-            responses.ReceiverResponse(**profiles[user_id], income=amount)
-            for user_id, amount in receivers
-        ],
+    if not context.settings.rankings_are_public:
+        return responses.RankResponse(senders=[], takings=[])
+    senders, receivers = (
+        await _shown(context, scope, "gold"),
+        await _shown(context, scope, "income"),
     )
+    return responses.RankResponse(
+        senders=[responses.SenderResponse(**_profile(user)) for user in senders],
+        takings=[responses.ReceiverResponse(**_profile(user)) for user in receivers],
+    )
+
+
+async def _shown(context: Context, scope: str, unit: str) -> list[User]:
+    """Those who agreed among the first of the ranking, highest first."""
+    ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
+    shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
+    return shown[:LENGTH]
 
 
 def _profile(user: User) -> dict[str, str]:

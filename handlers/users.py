@@ -208,7 +208,8 @@ def sign_own(handler: ActiveUserHandler) -> tuple[str, datetime]:
 
 def own_profile(user: User, sig: str, expires: datetime) -> dict[str, Any]:
     """Fields of a UserInfoResponse."""
-    return _info(user, sig, expires, user.gold, user.income, user.last_login_time)
+    private = {"show_in_ranking": user.show_in_ranking}
+    return _info(user, sig, expires, user.gold, user.income, user.last_login_time) | private
 
 
 def public_profile(user: User) -> dict[str, Any]:
@@ -244,4 +245,5 @@ def _info(
         "income": income,
         "last_login_time": last_login,
         "create_time": user.create_time,
+        "show_in_ranking": None,
     }

@@ -40,6 +40,8 @@ class User:
     ban_reason: str = ""
     muted_in: int = 0
     """live_id of the room in whose chat group a ban has muted the user; 0 for none."""
+    show_in_ranking: bool = False
+    """Whether the user agreed to be shown in rankings."""
     last_login_time: datetime | None = None
     continuous_time: int = 0
     """Total seconds of live sessions hosted."""
@@ -101,6 +103,12 @@ class UserStore:
         """The existing users among `user_ids`, in the same order."""
         found = await asyncio.gather(*map(self._by_id.get, user_ids))
         return [user for user in found if user]
+
+    async def shown_in_rankings(self, user_ids: list[str]) -> list[User]:
+        """The users among `user_ids` who agreed to be shown, in the same order."""
+        where = {"_id": {"$in": user_ids}, "show_in_ranking": True}
+        shown = {row["_id"]: user_from(row) async for row in self._users.find(where)}
+        return [shown[user_id] for user_id in user_ids if user_id in shown]
 
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
         """Users whose user_id or nickname starts with `text`, by user_id, after `after`.

@@ -226,6 +226,8 @@ export interface UserInfo {
   income: number | null;
   last_login_time: string | null;
   create_time: string;
+  /** Whether the user agreed to be shown in rankings; null for others. */
+  show_in_ranking: boolean | null;
 }
 export interface UserState {
   live_room_name: string;
@@ -282,6 +284,7 @@ export interface GiftPage {
   results: Gift[];
 }
 export interface Rank {
+  /** Users who agreed, highest first; sums are private: `gold` and `income` are always 0. */
   senders: Array<{ user_id: string; nickname: string; face_url: string; gold: number }>;
   takings: Array<{ user_id: string; nickname: string; face_url: string; income: number }>;
 }
@@ -310,7 +313,14 @@ export interface Client {
   }): Promise<NewUser>;
   logout(): Promise<Ok>;
   updateUserinfo(
-    params: Partial<{ nickname: string; gender: 1 | 2; age: number; area: string; face_url: string }>,
+    params: Partial<{
+      nickname: string;
+      gender: 1 | 2;
+      age: number;
+      area: string;
+      face_url: string;
+      show_in_ranking: boolean;
+    }>,
   ): Promise<UserInfo>;
   getUserinfo(params?: { user_id?: string }): Promise<UserInfo & { rate: string }>;
   getUserState(): Promise<UserState>;

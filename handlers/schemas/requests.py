@@ -59,7 +59,7 @@ class CreateUserRequest(Request):
 
 
 class UpdateUserinfoRequest(Request):
-    """Any subset of the fields."""
+    """Any subset of the fields; `show_in_ranking` agrees to be shown in rankings, or withdraws."""
 
     nickname: Name | None = None
     gender: Gender | None = None
@@ -71,6 +71,7 @@ class UpdateUserinfoRequest(Request):
         ]
         | None
     ) = None
+    show_in_ranking: bool | None = None
 
 
 class OptionalUserRequest(Request):

@@ -65,7 +65,10 @@ class NewUserResponse(Response):
 
 
 class UserInfoResponse(Response):
-    """For another user, `user_sig` is "" and private fields are null."""
+    """For another user, `user_sig` is "" and private fields are null.
+
+    `show_in_ranking`: whether the user agreed to be shown in rankings.
+    """
 
     user_id: str
     user_sig: str
@@ -81,6 +84,7 @@ class UserInfoResponse(Response):
     income: int | None
     last_login_time: Time | None
     create_time: Time
+    show_in_ranking: bool | None
 
 
 class UserInfoWithRateResponse(UserInfoResponse):
@@ -191,23 +195,28 @@ class GiftGivenResponse(Response):
 
 
 class SenderResponse(Response):
-    """`gold`: total given, including what was paid from income."""
+    """`gold` is always 0: what a user spends is not shown."""
 
     user_id: str
     nickname: str
     face_url: str
-    gold: int
+    gold: int = 0
 
 
 class ReceiverResponse(Response):
+    """`income` is always 0, as `gold` of a sender."""
+
     user_id: str
     nickname: str
     face_url: str
-    income: int
+    income: int = 0
 
 
 class RankResponse(Response):
-    """Highest amounts first, at most 50 in each list."""
+    """Users who agreed (`show_in_ranking`), highest first, at most 50 in each list.
+
+    Empty where rankings are not public, as by default in production.
+    """
 
     senders: list[SenderResponse]
     takings: list[ReceiverResponse]

@@ -93,6 +93,7 @@ test("a folded room equals a fresh snapshot", async () => {
   const events = hostRoom.frames.filter(({ seq, type }) => seq && type !== "heartbeat" && type !== "snapshot");
   const types = ["micro_apply", "micro_invite", "micro_accept", "gift", "profile"];
   assert.deepEqual(events.map(({ type }) => type), types);
+  await guest.updateUserinfo({ show_in_ranking: true });
   const { senders } = await guest.rank({ live_id });
   assert.equal(senders[0].user_id, guest.userId);
 });
@@ -197,6 +198,7 @@ test("refuse, leave, pay, like, daily ranking and logout work", async () => {
   await host.inviteMicro({ live_id, user_id: guest.userId });
   await guest.acceptMicro({ live_id });
   await guest.pushGift({ user_id: host.userId, gift_id: (await firstGift(guest)).id, num: 9 });
+  for (const client of [guest, host]) await client.updateUserinfo({ show_in_ranking: true });
   const today = await guest.dayRank();
   assert.ok(today.senders.some(({ user_id }) => user_id === guest.userId));
   assert.ok(today.takings.some(({ user_id }) => user_id === host.userId));

@@ -233,6 +233,13 @@ def test_production_sells_gold_by_virtual_payment_only() -> None:
     assert load(FILE, XPAY).problems_in_production() == []
 
 
+def test_rankings_are_public_in_production_only_if_set(tmp_path: Path) -> None:
+    assert load(FILE, {}).rankings_are_public
+    assert not load(FILE, PRODUCTION).rankings_are_public
+    assert load(FILE, PRODUCTION | {"QLIVE_RANKING__PUBLIC": "consented"}).rankings_are_public
+    assert not load(write(tmp_path, "ranking: {public: off}"), {}).rankings_are_public
+
+
 def test_virtual_payment_in_production_refuses_sandbox_and_several_apps() -> None:
     (problem,) = problems(XPAY | {"QLIVE_PAY__SANDBOX": "true"})
     assert problem == "pay.sandbox: must be false in production: sandbox payments move no money"
@@ -423,6 +430,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
         *("ops.token", "redis.cluster", "server.allow_remote_development", "server.worker_ports"),
+        *("pay.jsapi_sells_goods_only", "ranking.public"),
     }
     assert all(app.secret for app in first.wechat.apps.values())
 

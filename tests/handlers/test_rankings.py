@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from ledger.ranking import day_of
+from ledger.ranking import day_of, day_scope, live_scope
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, ROSE, give
@@ -17,25 +17,73 @@ async def get_ranking(client: ApiClient, live_id: int) -> dict[str, Any]:
     return ranking
 
 
-def amounts(ranking: dict[str, Any]) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    senders = [(row["user_id"], row["gold"]) for row in ranking["senders"]]
-    return senders, [(row["user_id"], row["income"]) for row in ranking["takings"]]
+def ids(ranking: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """User ids of both lists, whose sums have to be hidden."""
+    assert {row["gold"] for row in ranking["senders"]} <= {0}
+    assert {row["income"] for row in ranking["takings"]} <= {0}
+    return tuple([row["user_id"] for row in ranking[name]] for name in ("senders", "takings"))  # type: ignore[return-value]
+
+
+async def agree(*clients: ApiClient, answer: bool = True) -> None:
+    for client in clients:
+        reply = await client.post("qlive_user/update_userinfo/", show_in_ranking=answer)
+        assert reply.ok()["show_in_ranking"] is answer
+
+
+async def day_sums(server: ServerProcess) -> dict[str, int]:
+    """What each user gave today, as stored."""
+    return dict(
+        await server.context.stores.rankings.top(day_scope(day_of(datetime.now(UTC))), "gold")
+    )
 
 
 @async_test
-async def test_live_ranking_orders_senders_and_receivers_by_amount(api: ApiFixture) -> None:
+async def test_live_ranking_orders_senders_and_receivers_by_amount_without_showing_it(
+    api: ApiFixture,
+) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id, gold=100)
     bert = await api.guest("bert", 1, host.live_id, gold=100)
-    assert amounts(await get_ranking(anna, host.live_id)) == ([], [])
+    await agree(host, anna, bert)
+    assert ids(await get_ranking(anna, host.live_id)) == ([], [])
     (await give(anna, host.id, CANDY, 2)).ok()
     (await give(bert, host.id, CANDY, 4)).ok()
     (await give(bert, anna.id, ROSE, 6)).ok()
     ranking = await get_ranking(anna, host.live_id)
-    assert amounts(ranking) == ([(bert.id, 26), (anna.id, 10)], [(host.id, 15), (anna.id, 3)])
+    assert ids(ranking) == ([bert.id, anna.id], [host.id, anna.id])
     assert ranking["senders"][0].keys() == {"user_id", "nickname", "face_url", "gold"}
     assert ranking["takings"][0].keys() == {"user_id", "nickname", "face_url", "income"}
     assert ranking["senders"][0]["nickname"] == "bert"
+
+
+@async_test
+async def test_only_users_who_agreed_are_shown_until_they_withdraw(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=100)
+    bert = await api.guest("bert", 1, host.live_id, gold=100)
+    (await give(anna, host.id, CANDY, 4)).ok()
+    (await give(bert, host.id, CANDY)).ok()
+    for client, shown in ((anna, []), (bert, [bert.id])):
+        if shown:
+            await agree(client)
+        for path, params in (("rank/", {"live_id": host.live_id}), ("day_rank/", {})):
+            ranking = (await anna.get(f"qlive_room/{path}", **params)).ok()
+            assert ids(ranking) == (shown, [])
+    other = (await anna.get("qlive_user/get_userinfo/", user_id=bert.id)).ok()
+    assert other["show_in_ranking"] is None, "whether another user agreed is private"
+    await agree(bert, answer=False)
+    assert ids(await get_ranking(anna, host.live_id)) == ([], [])
+
+
+@pytest.mark.parametrize("changes", [{"ranking": {"public": "off"}}])
+@async_test
+async def test_rankings_that_are_not_public_are_empty(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=100)
+    await agree(host, anna)
+    (await give(anna, host.id, CANDY)).ok()
+    assert await get_ranking(anna, host.live_id) == {"senders": [], "takings": []}
+    assert (await anna.get("qlive_room/day_rank/")).ok() == {"senders": [], "takings": []}
 
 
 @async_test
@@ -44,29 +92,34 @@ async def test_ranking_survives_the_end_of_a_live_and_the_next_live_starts_empty
 ) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id, gold=100)
+    await agree(anna)
     (await give(anna, host.id, CANDY)).ok()
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert amounts(await get_ranking(anna, host.live_id))[0] == [(anna.id, 5)]
+    assert ids(await get_ranking(anna, host.live_id)) == ([anna.id], [])
     (await host.post("qlive_room/matchmaker_enter/")).ok()
-    assert amounts(await get_ranking(anna, host.live_id)) == ([], [])
+    assert ids(await get_ranking(anna, host.live_id)) == ([], [])
     (await give(anna, host.id, CANDY)).ok()
-    assert amounts(await get_ranking(anna, host.live_id)) == ([], []), (
+    assert ids(await get_ranking(anna, host.live_id)) == ([], []), (
         "anna has not entered the new live"
     )
 
 
 @async_test
-async def test_day_ranking_includes_gifts_inside_and_outside_rooms(api: ApiFixture) -> None:
+async def test_day_ranking_includes_gifts_inside_and_outside_rooms(
+    api: ApiFixture, server: ServerProcess
+) -> None:
     host, other = await api.host(), await api.user("bert", 1)
     anna = await api.guest("anna", 2, host.live_id, gold=100)
+    await agree(anna)
     (await give(anna, host.id, CANDY)).ok()
     (await give(anna, other.id, CANDY)).ok()
     today = (await anna.get("qlive_room/day_rank/")).ok()
-    assert amounts(today)[0] == [(anna.id, 10)]
+    assert ids(today) == ([anna.id], [])
+    assert await day_sums(server) == {anna.id: 10}
     day = day_of(datetime.now(UTC))
     assert (await anna.get("qlive_room/day_rank/", day=day.isoformat())).ok() == today
     before = (day - timedelta(days=1)).isoformat()
-    assert amounts((await anna.get("qlive_room/day_rank/", day=before)).ok()) == ([], [])
+    assert ids((await anna.get("qlive_room/day_rank/", day=before)).ok()) == ([], [])
 
 
 @async_test
@@ -89,8 +142,11 @@ async def test_reversed_gift_is_removed_from_all_rankings(
         (await give(anna, host.id, CANDY, 2, request_id=request_id)).ok()
     reversed_gift = f"gift:{anna.id}:reversed"
     (await api.ops("POST", "ledger/reverse", entry=reversed_gift, reason="mistake")).ok()
-    assert amounts(await get_ranking(anna, host.live_id)) == ([(anna.id, 10)], [(host.id, 5)])
-    assert amounts((await anna.get("qlive_room/day_rank/")).ok())[0] == [(anna.id, 10)]
+    room = await server.context.keeper.load(host.live_id)
+    scope, rankings = live_scope(host.live_id, room.epoch), server.context.stores.rankings
+    assert await rankings.top(scope, "gold") == [(anna.id, 10)]
+    assert await rankings.top(scope, "income") == [(host.id, 5)]
+    assert await day_sums(server) == {anna.id: 10}
     assert await server.context.services.ledger_audit.check() == []
 
 
@@ -101,12 +157,12 @@ async def test_rankings_are_rebuilt_from_the_ledger(
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id, gold=100)
     (await give(anna, host.id, CANDY)).ok()
-    expected = await get_ranking(anna, host.live_id)
+    expected = await day_sums(server)
     assert await server.context.stores.ranking_reconciler.rebuild_all() == 0
     db.ranks.update_many({"user_id": anna.id}, {"$set": {"gold": 77}})
     db.ranks.delete_many({"user_id": host.id})
     problems = await server.context.services.ledger_audit.check()
     assert [problem.partition(":")[0] for problem in problems] == ["rank"] * 4
     assert await server.context.stores.ranking_reconciler.rebuild_all() == 4
-    assert await get_ranking(anna, host.live_id) == expected
+    assert await day_sums(server) == expected == {anna.id: 5}
     assert await server.context.services.ledger_audit.check() == []

@@ -18,6 +18,8 @@ ADDED = {
     # fields that the example lacks
     "accept_micro": {"gender", "face_url"},
     "get_users_info[]": {"nickname"},
+    "update_userinfo": {"show_in_ranking"},
+    "get_userinfo": {"show_in_ranking"},
 }
 TYPES = {
     # the example has "" for a number or null for a time

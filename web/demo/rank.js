@@ -1,6 +1,6 @@
-// Rankings of givers and earners, for this live and for today.
+// Rankings of givers and earners who agreed to be shown, without sums, for this live and for today.
 
-import { button, el, fill, picture, sheet } from "/demo/dom.js";
+import { button, el, errorText, fill, picture, sheet, showToast } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
 export async function openRank(app, live_id) {
@@ -15,15 +15,29 @@ export async function openRank(app, live_id) {
   }
 
   await show("live");
-  sheet(t("rank"), {}, tabs, list);
+  sheet(t("rank"), {}, tabs, list, consentBox(app));
+}
+
+/** The user's consent to be shown, which takes effect at once; unticked again if it is not stored. */
+function consentBox(app) {
+  const box = el("input", { type: "checkbox", checked: app.me.show_in_ranking });
+  box.addEventListener("change", async () => {
+    try {
+      app.me = { ...app.me, ...(await app.qlive.updateUserinfo({ show_in_ranking: box.checked })) };
+    } catch (error) {
+      box.checked = !box.checked;
+      showToast(errorText(error), "bad");
+    }
+  });
+  return el("label", { class: "tick" }, box, t("rank.agree"));
 }
 
 /** The first `limit` entries of both rankings. */
 export function standings(rank, limit) {
-  return [rankTable("senders", "gold", rank, limit), rankTable("takings", "income", rank, limit)];
+  return [rankTable("senders", rank, limit), rankTable("takings", rank, limit)];
 }
 
-function rankTable(list, unit, rank, limit) {
+function rankTable(list, rank, limit) {
   const rows = rank[list].slice(0, limit);
   const row = (user, n) =>
     el(
@@ -32,7 +46,6 @@ function rankTable(list, unit, rank, limit) {
       el("span", { class: `place place-${n + 1}` }, String(n + 1)),
       picture(user.face_url, user.nickname, "face small"),
       el("span", { class: "name" }, user.nickname || t("nameless")),
-      el("b", {}, t(`${unit}_n`, { n: user[unit] })),
     );
   return el(
     "section",

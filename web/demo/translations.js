@@ -93,7 +93,6 @@ export const words = {
   short_of: ["还差 {n}", "{n} short"],
   give: ["赠送", "Give"],
   gold_n: ["{n} 金币", "{n} gold"],
-  income_n: ["{n} 收益", "{n} income"],
   gold_button: ["{gold} 金币，充值", "{gold} gold, recharge"],
   purse_button: ["{gold} 金币、{income} 收益，充值", "{gold} gold and {income} income, recharge"],
   "gift.玫瑰": ["玫瑰", "Rose"],
@@ -165,6 +164,7 @@ export const words = {
   "rank.day": ["今日", "Today"],
   "rank.senders": ["送礼榜", "Givers"],
   "rank.takings": ["收益榜", "Takings"],
+  "rank.agree": ["同意在榜单中显示我（不显示金额）", "Show me in rankings (never amounts)"],
   "rank.empty": ["还没有人上榜", "No entries yet"],
 
   feed: ["房间动态", "What happens in the room"],
