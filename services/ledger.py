@@ -161,11 +161,6 @@ class LedgerService:
             return _stored_answer(await self._ledger.find_committed(existing.key), content)
 
 
-def reversal_key(key: str) -> str:
-    """Key of the reversal of the entry with this key."""
-    return f"reversal:{key}"
-
-
 def _both(
     write: Callable[[Any], Awaitable[JsonObject]], in_transaction: InTransaction | None
 ) -> Callable[[Any], Awaitable[JsonObject]]:

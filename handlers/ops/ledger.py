@@ -8,7 +8,7 @@ from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
-from services.ledger import reversal_key
+from ledger.journal import reversal_key
 from storage.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
