@@ -5,6 +5,7 @@ without consent. Production shows none unless `ranking.public` says so.
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
@@ -61,5 +62,5 @@ async def _shown(context: Context, scope: str, unit: str) -> list[User]:
     return shown[:LENGTH]
 
 
-def _profile(user: User) -> dict[str, str]:
+def _profile(user: User) -> dict[str, Any]:
     return {"user_id": user.user_id, "nickname": user.nickname, "face_url": user.face_url}

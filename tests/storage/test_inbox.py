@@ -265,3 +265,44 @@ async def test_inbox_pages_and_searches_read_few_documents(
         await inbox.page("", "done", "", 10)
     assert all(count <= 30 for count in examined), examined
     assert len(examined) == 3
+
+
+# ---- events of WeChat
+
+
+@gen_test
+async def test_event_and_answer_are_stored_with_the_first_outcome(inbox: InboxStore) -> None:
+    await inbox.receive(MESSAGE)
+    assert await inbox.answer(MESSAGE) is None
+    first, second = {"result_code": 1}, {"result_code": 0}
+    assert await inbox.settle(MESSAGE, "done", event="asked", answer=first)
+    assert not await inbox.settle(MESSAGE, "done", event="asked", answer=second)
+    assert await inbox.answer(MESSAGE) == first
+    ids = {}
+    for event in ("asked", "other", ""):
+        rows, _ = await inbox.page("", "", "", 10, event=event)
+        ids[event] = [row["_id"] for row in rows]
+    assert ids == {"asked": ["im:1"], "other": [], "": ["im:1"]}
+
+
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ({"event": "asked"}, {"received_at": -1, "_id": -1}),
+        ({"event": {"$gt": ""}, "received_at": {"$gte": datetime(2026, 1, 1, tzinfo=UTC)}}, {}),
+    ],
+    ids=["page", "overview"],
+)
+@gen_test
+async def test_events_are_found_by_their_index(
+    inbox: InboxStore, database: Database, query: dict[str, Any], order: dict[str, int]
+) -> None:
+    await inbox.receive(MESSAGE)
+    await inbox.settle(MESSAGE, "done", event="asked")
+    explained = await database._db.command(
+        {"explain": {"find": "inbox", "filter": query, "sort": order}}
+    )
+    plan = str(explained["queryPlanner"]["winningPlan"])
+    assert "event_1_received_at_-1__id_-1" in plan
+    assert "'COLLSCAN'" not in plan
+    assert "'SORT'" not in plan

@@ -13,8 +13,6 @@ from tests.support.stored_members import PROCESS
 from tests.support.stored_rooms import open_room
 
 gen_test = pytest.mark.gen_test(timeout=60)
-NEWEST = {"received_at": -1, "_id": -1}
-RECENT_EVENTS = {"event": {"$gt": ""}, "received_at": {"$gte": datetime(2026, 1, 1, tzinfo=UTC)}}
 
 
 async def index(stores: StoresFixture, collection: str, *keys: str) -> dict[str, Any]:
@@ -115,36 +113,16 @@ def plan_stages(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(stage for it in inner for stage in plan_stages(it))]
 
 
-@pytest.mark.parametrize(
-    ("collection", "query", "order", "keys"),
-    [
-        (
-            "ledger",
-            {"by": "10000001", "kind": "gift", "at": {"$gte": datetime(2026, 1, 1, tzinfo=UTC)}},
-            {"at": 1},
-            ["by", "kind", "at"],
-        ),
-        ("inbox", {"event": "wxa_punish_event"}, NEWEST, ["event", "received_at", "_id"]),
-        ("inbox", RECENT_EVENTS, {}, ["event", "received_at", "_id"]),
-    ],
-    ids=["gifts_since_a_recharge", "events_of_a_name", "events_of_a_week"],
-)
 @gen_test
-async def test_query_about_platform_events_uses_an_index(
-    stores: StoresFixture,
-    collection: str,
-    query: dict[str, Any],
-    order: dict[str, int],
-    keys: list[str],
-) -> None:
+async def test_gifts_since_a_recharge_are_found_by_an_index(stores: StoresFixture) -> None:
+    query = {"by": "10000001", "kind": "gift", "at": {"$gte": datetime(2026, 1, 1, tzinfo=UTC)}}
     explained = await stores.database._db.command(
-        {"explain": {"find": collection, "filter": query, "sort": order}}
+        {"explain": {"find": "ledger", "filter": query, "sort": {"at": 1}}}
     )
     stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-    names = [stage["stage"] for stage in stages]
-    assert not {"COLLSCAN", "SORT"} & set(names)
+    assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in stages}
     found = next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN")
-    assert list(found) == keys
+    assert list(found) == ["by", "kind", "at"]
 
 
 @pytest.mark.parametrize(
