@@ -14,6 +14,7 @@ from pymongo.database import Database
 
 from runtime import jobs
 from runtime.process import ServerProcess
+from tencent.platform_events import REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
@@ -100,6 +101,17 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
             f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "7x20 stale _x3 7x20 stale",
         },
     ),
+    "QLivePlatformEvent": (
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_platform_events_total{{{TARGET},event="wxa_punish_event"}}': "_x20 1x20",
+        },
+        "8m",
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_platform_events_total{{{TARGET},event="{REFUND_QUESTION}"}}': "_x20 1x20",
+        },
+    ),
     "QLivePaymentsRefused": (
         {
             f"qlive_server_info{{{TARGET}}}": "1x40",
@@ -161,7 +173,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
 
 
 def test_promtool_accepts_the_rules() -> None:
-    assert f"SUCCESS: {len(alert_names()) + 2} rules found" in promtool("check", "rules", RULES)
+    assert f"SUCCESS: {len(alert_names()) + 3} rules found" in promtool("check", "rules", RULES)
 
 
 def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> None:
