@@ -299,6 +299,8 @@ async def test_events_are_found_by_their_index(
 ) -> None:
     await inbox.receive(MESSAGE)
     await inbox.settle(MESSAGE, "done", event="asked")
+    others = [{"_id": number, "received_at": datetime.now(UTC)} for number in range(300)]
+    await database.collection("inbox").insert_many(others)
     explained = await database._db.command(
         {"explain": {"find": "inbox", "filter": query, "sort": order}}
     )
