@@ -4,12 +4,11 @@ import asyncio
 import math
 import random
 import time
-from typing import get_args
 
 from core.errors import QLiveError, RateLimited
 from core.limits import ConcurrencyLimit, RefusalDelay
 from handlers.errors import status_of
-from handlers.limits import PATIENCE_SECONDS, AddressLimit, Bucket, LimitClass, RequestLimits
+from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass, RequestLimits
 
 JITTER_SECONDS = 0.1
 """Longest random addition to the wait for a turn."""
@@ -38,13 +37,12 @@ class Admission:
         if not self._limits.is_on(limit):
             return
         self._class, self._address = limit, address
-        if limit in get_args(AddressLimit):
-            self._payer = "address", address
         self.raise_if_limited(self._limits.take_from_address(limit, address))
 
     async def wait_for_address(self) -> None:
         """Wait for the turn of a request without a user among those of its address."""
         if self._class:
+            self._payer = "address", self._address
             await self._wait_for_turn(self._class, "address", self._address)
 
     async def limit_user(self, user_id: str) -> bool:
@@ -74,7 +72,10 @@ class Admission:
             raise RateLimited(retry_after=math.ceil(seconds))
 
     async def slow_down(self, error: QLiveError) -> None:
-        """Charge a client's error, and hold a request over its limit back."""
+        """Charge a client's error, and hold a request over its limit back.
+
+        An address pays for refused logins only: what exceeds its limit comes from many phones.
+        """
         if self._payer and status_of(type(error)) < 500:
             self._limits.charge_error(*self._payer)
         if self.is_over_limit:
@@ -89,8 +90,7 @@ class Admission:
         """Whether it had to; RateLimited when too many of the user or the address wait already."""
         seconds = self._limits.take_turn(by, key)
         if seconds > PATIENCE_SECONDS:
-            if by == "user":
-                self._limits.give_back(limit, self._address)
+            self._limits.give_back(limit, self._address)
             self._payer = None  # the request took no turn
             self.raise_if_limited(seconds - PATIENCE_SECONDS)
         if seconds:

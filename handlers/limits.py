@@ -23,10 +23,9 @@ ADDRESS_FACTOR = 50
 REFUSED_CALLBACKS = Rate(0.2, 5)
 """Forged callbacks of one address that are stored. A callback signed with a new key, which we do
 not have yet, is among the first of its address."""
-TURNS_OF_ERROR: dict[Bucket, int] = {"user": 5, "address": 20}
+TURNS_OF_ERROR = 5
 """Turns that a request costs in addition if it is answered with a client's error. Floods, guessed
-ids, gifts without gold and made-up codes consist of those; a user's phone meets them seldom. A
-login with a made-up code is also a request to WeChat."""
+ids, gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
 CONCURRENT_REQUESTS = 2
 """Requests of a user in progress; further ones wait until one of them is answered."""
 PATIENCE_SECONDS = 5.0
@@ -114,7 +113,7 @@ class RequestLimits:
 
     def charge_error(self, by: Bucket, key: str) -> None:
         """Take the turns of a request that was answered with a client's error."""
-        self._paces[by].charge(key, TURNS_OF_ERROR[by], time.monotonic(), PATIENCE_SECONDS)
+        self._paces[by].charge(key, TURNS_OF_ERROR, time.monotonic(), PATIENCE_SECONDS)
 
     def give_back(self, limit: LimitClass, address: str) -> None:
         """Return the token of a request that was refused for its user.

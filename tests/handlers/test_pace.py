@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from config.sections import LimitsSettings
-from core.limits import Rate
+from core.errors import RateLimited
+from core.limits import Rate, RefusalDelay
+from handlers.admission import Admission
 from handlers.limits import CONCURRENT_REQUESTS, PATIENCE_SECONDS, RequestLimits
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
@@ -137,8 +139,8 @@ async def test_logins_share_the_pace_of_their_address(api: ApiFixture) -> None:
         path = f"{BASE}qlive_user/login/"
         return (await api.request("POST", path, json=body, headers=headers)).status
 
-    assert await log_in() == 401
-    assert await log_in() == 429, "an error costs all turns"
+    here = [await log_in() for _ in range(6)]
+    assert here == [401, 401, 401, 401, 429, 429], "a refused one costs six turns"
     assert await log_in(**{"X-Forwarded-For": "198.51.100.7"}) == 401
 
 
@@ -175,3 +177,30 @@ async def test_requests_with_an_unknown_token_leave_the_turns_of_their_address(
     stranger.token = "0" * 40
     assert await statuses(stranger, "get_configs/", BURST) == [401] * BURST
     await api.user("bert", 1)
+
+
+async def login_refused(limits: RequestLimits) -> bool:
+    """Whether the address may not log in now."""
+    admission = Admission(limits, RefusalDelay(0, 1))
+    try:
+        admission.limit_address("login", "198.51.100.7")
+        await admission.wait_for_address()
+    except RateLimited as error:
+        await admission.slow_down(error)
+        return True
+    return False
+
+
+@async_test
+async def test_phones_over_the_limit_of_their_address_cost_it_no_turns() -> None:
+    settings = LimitsSettings(login=Rate(0.001, 2), pace=Rate(0.001, BURST))
+    limits = RequestLimits(settings, Metrics())
+    assert [await login_refused(limits) for _ in range(4)] == [False, False, True, True]
+    assert [limits.take_turn("address", "198.51.100.7") for _ in range(BURST - 2)] == [0] * 18
+
+
+@async_test
+async def test_login_without_a_turn_takes_no_token_of_its_address() -> None:
+    limits = RequestLimits(LimitsSettings(login=Rate(0.001, 2), pace=Rate(0.001, 1)), Metrics())
+    assert [await login_refused(limits) for _ in range(4)] == [False, True, True, True]
+    assert limits.seconds_until_token("login", "198.51.100.7") == 0
