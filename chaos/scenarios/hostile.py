@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
 from chaos.actors import GIVERS, GiftActor, mic_actors
-from chaos.alerts import alerts_checked, require_alerts
+from chaos.alerts import INTERVAL, alerts_checked, require_alerts
 from chaos.event_check import LOG_SIZE
 from chaos.flood import Attacker, Flood
 from chaos.http_client import ApiUser, from_address
@@ -35,7 +35,8 @@ limit of changes."""
 PUT_OUT_EVERY_SECONDS = 6.0
 CSS_SECONDS = 0.15
 """Latency of the simulated CSS."""
-SCRAPE_SECONDS = 5.0
+SCRAPE_SECONDS = float(INTERVAL)
+"""As in production: the rule is about a rate."""
 RATIO, STREAM_SECONDS, TURNOVER_SECONDS = 1.3, 2.0, 60.0
 LIMITS = LimitsSettings()
 DEFAULT_LIMITS = limits_environment(
