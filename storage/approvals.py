@@ -91,7 +91,12 @@ class ApprovalStore:
     async def public_state(self, id_: str) -> Document:
         """What the audit log shows of a request; {} if there is none."""
         row = await self._approvals.find_one({"_id": id_})
-        return {name: row[name] for name in ("kind", "on", "gold", "state")} if row else {}
+        return {"state": row["state"]} if row else {}
+
+    async def details(self, id_: str) -> Document:
+        """What does not change of a request, for the audit log; {} if there is none."""
+        row = await self._approvals.find_one({"_id": id_})
+        return {name: row[name] for name in ("kind", "on", "gold", "by", "key")} if row else {}
 
     async def drop_undone(self, key: str) -> None:
         """Delete the request of this key if it was declined or has expired."""

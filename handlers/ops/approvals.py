@@ -40,6 +40,11 @@ class ApprovalTargetHandler(OperatorHandler):
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.approvals.public_state(str(self.path_args[0]))
 
+    async def target_details(self) -> Mapping[str, Any]:
+        """The request, which finds the entry by its user when the request itself is deleted."""
+        found = await self.context.stores.approvals.details(str(self.path_args[0]))
+        return {"approval": found}
+
 
 class OpsConfirmHandler(ApprovalTargetHandler):
     """Confirm the request of another operator, which carries it out, once.

@@ -11,7 +11,9 @@ from handlers.base import Handler
 from handlers.context import Context
 from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.remote import limit_key
+from handlers.schemas import ops_responses
 from services.roles import Access, Operator
+from storage.approvals import Approval
 
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
@@ -31,6 +33,8 @@ class OperatorHandler(Handler):
 
     created: Mapping[str, Any] | None = None
     """What a POST has created, for its outcome; it had no state before."""
+    requested: Mapping[str, Any] | None = None
+    """The request for a second operator, for the outcome of a change that waits for one."""
     admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
@@ -61,9 +65,17 @@ class OperatorHandler(Handler):
             raise RoleRequired
 
     async def done(self) -> None:
-        if self._entry is not None:
-            after = self.created or await self.target_state()
-            await self.context.stores.audit.done(self._entry, self._before, after)
+        if self._entry is None:
+            return
+        before, after = self._before, self.created
+        if self.requested:
+            before, after = {}, self.requested
+        await self.context.stores.audit.done(self._entry, before, after or await self.target_state())
+
+    def waiting(self, approval: Approval) -> ops_responses.ApprovalResponse:
+        """The answer to a change that waits for a second operator, which is its outcome, too."""
+        self.requested = {"approval": approval.id, "state": approval.state}
+        return ops_responses.ApprovalResponse.model_validate(approval)
 
     @property
     def token(self) -> str:
@@ -98,11 +110,15 @@ class OperatorHandler(Handler):
             what=f"{self.request.method} {self.label}",
             on="/".join(str(part) for part in self.path_args),
             reason=_reason(parameters),
-            asked=parameters,
+            asked={**parameters, **await self.target_details()},
             role=self.operator.role,
             address=self.remote_ip[:64],
         )
         self._before = await self.target_state()
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """What the entry has beside the parameters: of a target that may be deleted before it."""
+        return {}
 
     async def target_state(self) -> Mapping[str, Any]:
         """State that the change may alter, as JSON and without secrets; {} if nothing exists."""

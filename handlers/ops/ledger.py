@@ -66,7 +66,7 @@ class OpsReversalHandler(OperatorHandler):
             params.entry, params.reason, by=self.operator.name
         )
         if isinstance(answer, Approval):
-            return ops_responses.ApprovalResponse.model_validate(answer)
+            return self.waiting(answer)
         return ops_responses.ReversedResponse.model_validate(answer)
 
 

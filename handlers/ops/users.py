@@ -35,6 +35,13 @@ class UserTargetHandler(OperatorHandler):
         user = await self.context.stores.users.find(self.path_args[0])
         return {name: getattr(user, name) for name in AUDITED} if user else {}
 
+    def balance_or_waiting(
+        self, answer: JsonObject | Approval
+    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
+        if isinstance(answer, Approval):
+            return self.waiting(answer)
+        return ops_responses.BalanceResponse.model_validate(answer)
+
 
 class OpsUserHandler(UserTargetHandler):
     """One user."""
@@ -65,7 +72,7 @@ class OpsGrantHandler(UserTargetHandler):
         answer = await self.context.services.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
-        return _balance_or_approval(answer)
+        return self.balance_or_waiting(answer)
 
 
 class OpsDebtHandler(UserTargetHandler):
@@ -90,15 +97,7 @@ class OpsDebtHandler(UserTargetHandler):
             by=self.operator.name,
             by_house=params.paid_by == "house",
         )
-        return _balance_or_approval(answer)
-
-
-def _balance_or_approval(
-    answer: JsonObject | Approval,
-) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
-    if isinstance(answer, Approval):
-        return ops_responses.ApprovalResponse.model_validate(answer)
-    return ops_responses.BalanceResponse.model_validate(answer)
+        return self.balance_or_waiting(answer)
 
 
 def _person(user: User) -> ops_responses.OpsUserResponse:

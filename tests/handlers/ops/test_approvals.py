@@ -48,6 +48,24 @@ async def test_a_large_grant_is_answered_202_and_booked_once_another_operator_co
 
 
 @pytest.mark.gen_test(timeout=30)
+async def test_the_audit_log_names_what_waits_and_what_was_confirmed(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna, pavel = await api.user("anna", 2), await operator_as(server, "pavel", "finance")
+    waiting = (await api.ops("POST", f"users/{anna.id}/grant", **GRANT)).json
+    path = f"/ops/api/approvals/{waiting['id']}/confirm"
+    (await api.request("POST", path, headers=pavel, json=YES)).ok()
+    db.approvals.delete_many({})
+    found = (await api.ops("GET", f"audit?q={anna.id}&changes=true")).ok()["items"]
+    confirmed, asked = found
+    assert asked["after"] == {"approval": waiting["id"], "state": "waiting"}
+    assert (asked["before"], asked["what"]) == ({}, "POST GrantGold")
+    request = {"kind": "grant", "on": anna.id, "gold": 101, "by": "demo", "key": "grant:one"}
+    assert confirmed["asked"] == {**YES, "approval": request}
+    assert (confirmed["before"], confirmed["after"]) == ({"state": "waiting"}, {"state": "done"})
+
+
+@pytest.mark.gen_test(timeout=30)
 async def test_a_declined_grant_books_nothing(api: ApiFixture, server: ServerProcess) -> None:
     anna, pavel = await api.user("anna", 2), await operator_as(server, "pavel", "admin")
     waiting = (await api.ops("POST", f"users/{anna.id}/grant", **GRANT)).json
