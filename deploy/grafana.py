@@ -126,6 +126,7 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             {
                 "wrong tokens": "sum(increase(qlive_operator_tokens_refused_total[1h]))",
+                "refused logins": "sum(increase(qlive_operator_logins_refused_total[1h]))",
                 "reads": "sum(increase(qlive_operator_reads_total[1h]))",
                 "rows deleted": "sum(increase(qlive_old_rows_deleted_total[1h]))",
                 "groups replaced": "sum(increase(qlive_groups_replaced_total[1h]))",

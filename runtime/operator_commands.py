@@ -16,8 +16,8 @@ from storage.operators import OperatorAccount
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
-RESERVED = ("ops", "demo")
-"""`ops` is who granted gold in the journal of earlier versions, `demo` the demo operator."""
+RESERVED = ("ops", "ops.token", "demo")
+"""Who granted gold in the journal of earlier versions, the machine, and the demo operator."""
 
 
 def add_commands(commands: Any) -> None:
@@ -46,26 +46,28 @@ def _name(text: str) -> str:
     if not re.fullmatch(OPERATOR_NAME, text) or text in RESERVED:
         raise argparse.ArgumentTypeError(
             "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter; "
-            f"{', '.join(RESERVED)} is reserved."
+            f"{', '.join(RESERVED)} are reserved."
         )
     return text
 
 
 async def change(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
-    """Carry the action out between the begin and the completion of its audit entry."""
+    """Carry the action out between the begin and the completion of its audit entry.
 
-    async def carry_out(context: Context) -> str:
+    What it has to say, perhaps a password that is stored nowhere, does not wait for the completion.
+    """
+
+    async def carry_out(context: Context) -> None:
         asked = {"role": args.role} if "role" in args else {}
         entry = await context.stores.audit.begin(
             who=COMMAND_LINE, what=f"operator {args.action}", on=args.name, reason="", asked=asked
         )
         before = await _public_state(context, args.name)
-        message: str = await args.work(context, args)
+        print(await args.work(context, args), flush=True)
         after = await _public_state(context, args.name)
         await context.stores.audit.done(entry, before, after)
-        return message
 
-    print(await with_context(settings, dev, carry_out))
+    await with_context(settings, dev, carry_out)
     return 0
 
 
@@ -89,6 +91,8 @@ async def _public_state(context: Context, name: str) -> dict[str, Any]:
 def _state(account: OperatorAccount) -> str:
     if account.disabled:
         return "disabled"
+    if account.is_locked:
+        return "locked"
     return "waits for first login" if account.is_waiting else "active"
 
 
@@ -107,7 +111,7 @@ async def _disable(context: Context, args: argparse.Namespace) -> str:
 
 
 async def _enable(context: Context, args: argparse.Namespace) -> str:
-    await context.stores.operators.update(args.name, disabled=False)
+    await context.services.operators.enable(args.name)
     return f"{args.name} can log in."
 
 

@@ -2,6 +2,7 @@
 
 PermissionDenied
 ├── AccountBanned        banned
+├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 └── SecondPersonRequired second_person: another operator has to confirm the request
 QLiveError
 ├── NotAuthenticated     token: missing, unknown or revoked
@@ -41,6 +42,11 @@ class NotAuthenticated(QLiveError):
 
 class LoginRefused(QLiveError):
     code, detail = "ops_login", "The name, the password or the code is wrong."
+
+
+class OperatorLocked(PermissionDenied):
+    code = "ops_locked"
+    detail = "Too many wrong codes: an administrator has to run `operator reset` for you."
 
 
 class FirstLoginRequired(StateConflict):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from core.errors import InvalidParameter
-from services.errors import FirstLoginRequired, LoginRefused
+from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
 from services.passwords import Passwords
 from services.roles import Operator, Role
 from services.second_factor import SecondFactor, new_secret, second_factor, step_of
@@ -18,6 +18,7 @@ ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
 WRONG_CODE = {"code": "this is not the current code"}
+SAME_PASSWORD = {"new_password": "this is the one-time password"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Login:
 class OperatorService:
     """Adds operators, and lets them in by password and code.
 
-    The first login, with a one-time password, sets both. A refusal does not say what was wrong.
+    The first login, with a one-time password, sets both. A refusal does not say what was wrong,
+    except that an operator is locked to somebody who knows the password.
     """
 
     def __init__(self, operators: OperatorStore, sessions: OperatorSessionStore) -> None:
@@ -62,27 +64,43 @@ class OperatorService:
         await self._operators.update(name, disabled=True)
         await self._sessions.end_all(name)
 
+    async def enable(self, name: str) -> None:
+        """Permit logins again; a login that `disable` has overtaken begins no session.
+
+        Raises OperatorNotFound.
+        """
+        await self._sessions.end_all(name)
+        await self._operators.update(name, disabled=False)
+
     async def log_in(self, name: str, password: str, code: str) -> Login:
-        """Raises LoginRefused, or FirstLoginRequired if the password is a one-time password."""
+        """Raises LoginRefused, OperatorLocked after too many wrong codes, or FirstLoginRequired."""
         account = await self._authenticated(name, password)
         if account.is_waiting:
             raise FirstLoginRequired
+        if not await self._operators.count_code(account):
+            raise OperatorLocked
         step = step_of(account.totp_secret, code, time.time())
         if step is None or not await self._operators.use_code(account, step):
             raise LoginRefused
         return await self._begin(account)
 
     async def second_factor(self, name: str, password: str) -> SecondFactor:
-        """What the authenticator app needs before the first login. Raises LoginRefused."""
-        account = await self._authenticated(name, password)
-        if not account.is_waiting:
+        """A new secret for the authenticator app before the first login. Raises LoginRefused.
+
+        Whoever has set up an earlier one cannot use it any more.
+        """
+        waiting = await self._authenticated(name, password)
+        if not waiting.is_waiting:
+            raise LoginRefused
+        account = replace(waiting, totp_secret=new_secret(), credential=secrets.token_hex(16))
+        if not await self._operators.replace_proofs(account, waiting.credential):
             raise LoginRefused
         return second_factor(name, account.totp_secret)
 
     async def first_log_in(self, name: str, password: str, new_password: str, code: str) -> Login:
         """Set the password, once the code shows that the second factor works.
 
-        Raises LoginRefused, or InvalidParameter for a wrong code.
+        Raises LoginRefused, or InvalidParameter for a wrong code, and if the password is not new.
         """
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
@@ -90,6 +108,8 @@ class OperatorService:
         step = step_of(waiting.totp_secret, code, time.time())
         if step is None:
             raise InvalidParameter(WRONG_CODE)
+        if new_password == password:
+            raise InvalidParameter(SAME_PASSWORD)
         account = replace(
             waiting,
             password_hash=await self._passwords.hash(new_password),

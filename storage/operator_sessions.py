@@ -1,5 +1,6 @@
 """operator_sessions: logins of operators, keyed by the hash of their token."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from storage.database import Collection, Database, Document
 from storage.tokens import token_id
 
+SESSION_TOKEN = re.compile("[0-9a-f]{64}")
 RENEW_AFTER = timedelta(minutes=1)
 """A use is stored at most so often."""
 

@@ -9,14 +9,18 @@ from pymongo.errors import DuplicateKeyError
 from storage.database import Collection, Database, Document
 from storage.errors import OperatorExists, OperatorNotFound
 
+MAX_WRONG_CODES = 10
+"""Codes that may be tried with the right password; all of them together hit once in 33,000."""
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorAccount:
     """An operator with what proves who they are.
 
     Until the first login, `password_hash` is that of a one-time password, which is valid until
-    `one_time_until`. `credential` is random and changes with every new
-    password, which ends the sessions of the old one.
+    `one_time_until`. `credential` is random and changes with every new password and second factor,
+    which ends the sessions of the old ones. `wrong_codes` followed a right password since the last
+    login.
     """
 
     name: str
@@ -28,6 +32,12 @@ class OperatorAccount:
     disabled: bool = False
     made_at: datetime | None = None
     last_login_at: datetime | None = None
+    wrong_codes: int = 0
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether too many wrong codes were tried; a reset permits logins again."""
+        return self.wrong_codes >= MAX_WRONG_CODES
 
     @property
     def is_waiting(self) -> bool:
@@ -77,17 +87,25 @@ class OperatorStore:
         result = await self._operators.update_one(where, {"$set": _proofs(account)})
         return result.matched_count > 0
 
+    async def count_code(self, account: OperatorAccount) -> bool:
+        """Count a code as wrong before it is looked at; False if too many were wrong already."""
+        where = {"_id": account.name, "wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
+        result = await self._operators.update_one(where, {"$inc": {"wrong_codes": 1}})
+        return result.matched_count > 0
+
     async def use_code(self, account: OperatorAccount, step: int) -> bool:
         """Record the login with the code of this time step; False if it is not newer than the last.
 
-        False as well if the password has changed meanwhile.
+        False as well if the password has changed meanwhile, or the operator was disabled. The codes
+        before it count as wrong no longer.
         """
         where = {
             "_id": account.name,
             "credential": account.credential,
+            "disabled": False,
             "totp_step": {"$lt": step},
         }
-        used = {"totp_step": step, "last_login_at": datetime.now(UTC)}
+        used = {"totp_step": step, "wrong_codes": 0, "last_login_at": datetime.now(UTC)}
         result = await self._operators.update_one(where, {"$set": used})
         return result.matched_count > 0
 
@@ -97,6 +115,7 @@ def _proofs(account: OperatorAccount) -> Document:
         "password_hash": account.password_hash,
         "totp_secret": account.totp_secret,
         "totp_step": 0,
+        "wrong_codes": 0,
         "credential": account.credential,
         "one_time_until": account.one_time_until,
     }
@@ -113,4 +132,5 @@ def _account_from(row: Document) -> OperatorAccount:
         disabled=row["disabled"],
         made_at=row["made_at"],
         last_login_at=row.get("last_login_at"),
+        wrong_codes=row.get("wrong_codes", 0),
     )

@@ -118,7 +118,11 @@ class Metrics(Registry):
             ("class", "by"),
         )
         self.operator_tokens_refused = counter(
-            "operator_tokens_refused", "Requests with a wrong operators' token."
+            "operator_tokens_refused",
+            "Requests with a wrong operators' token, without those of ended sessions.",
+        )
+        self.operator_logins_refused = counter(
+            "operator_logins_refused", "Logins of operators that were refused."
         )
         self.callbacks_refused = counter(
             "callbacks_refused",

@@ -14,6 +14,7 @@ from handlers.remote import limit_key
 from handlers.schemas import ops_responses
 from services.roles import Access, Operator
 from storage.approvals import Approval
+from storage.operator_sessions import SESSION_TOKEN
 
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
@@ -70,7 +71,9 @@ class OperatorHandler(Handler):
         before, after = self._before, self.created
         if self.requested:
             before, after = {}, self.requested
-        await self.context.stores.audit.done(self._entry, before, after or await self.target_state())
+        await self.context.stores.audit.done(
+            self._entry, before, after or await self.target_state()
+        )
 
     def waiting(self, approval: Approval) -> ops_responses.ApprovalResponse:
         """The answer to a change that waits for a second operator, which is its outcome, too."""
@@ -84,13 +87,16 @@ class OperatorHandler(Handler):
         return token.strip() if scheme.lower() == "bearer" else ""
 
     async def _authenticated(self) -> Operator:
-        """Who sends the token; an address that has guessed too often is refused before that."""
-        limits, address = self.context.request_limits, limit_key(self.remote_ip)
-        self.admission.raise_if_limited(limits.seconds_until_token("ops_login", address))
+        """Who sends the token; who guesses too often is refused with 429, uncounted and unlogged.
+
+        Sessions are not: their tokens cannot be guessed, and operators share an address.
+        """
         if operator := await self._owner_of(self.token):
             return operator
-        limits.take_from_address("ops_login", address)
-        self.context.metrics.operator_tokens_refused.inc()
+        limits, address = self.context.request_limits, limit_key(self.remote_ip)
+        self.admission.raise_if_limited(limits.take_from_address("ops_login", address))
+        if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
+            self.context.metrics.operator_tokens_refused.inc()
         log.warning("operator_token_refused", address=address)
         raise InvalidOperatorToken
 

@@ -1,5 +1,6 @@
 """Operators' endpoints: log in, set up the first login, who is logged in, log out."""
 
+import re
 from typing import Any
 
 import structlog
@@ -9,29 +10,29 @@ from handlers.base import Handler, endpoint
 from handlers.ops.base import OperatorHandler
 from handlers.remote import limit_key
 from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas.ops_requests import OPERATOR_NAME
 from handlers.schemas.responses import OkResponse
-from services.errors import FirstLoginRequired, LoginRefused
+from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
 from services.operators import Login
 from services.roles import Operator
 
-MAX_NAME = 64
-"""Characters of a name that are looked at before it is validated."""
 log = structlog.get_logger("qlive.http")
 
 
 class LoginAttemptHandler(Handler):
     """Limits attempts to log in, by address and by name, and writes an audit entry of each.
 
-    `done` stays false when the attempt fails, which is logged as well. Neither entry nor log has
-    the password. An attempt that succeeds costs nothing.
+    `done` stays false when the attempt fails, which is logged and counted as well. Neither entry nor
+    log has the password, nor a name that none can be: people type their password into that field.
+    An attempt that succeeds costs nothing.
     """
 
     admission_errors = (RateLimited,)
     keep_blank_values = True
 
     async def admit(self) -> None:
-        name = str(self.parameters().get("name", ""))[:MAX_NAME]
-        self._name = name.encode("utf-8", "replace").decode()
+        name = str(self.parameters().get("name", ""))
+        self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
         limits = self.context.request_limits
         self.admission.raise_if_limited(limits.take_login(self._address, self._name))
@@ -49,7 +50,8 @@ class LoginAttemptHandler(Handler):
         await self.context.stores.audit.done(self._entry, {}, {})
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        if isinstance(kwargs.get("exc_info", (None, None))[1], LoginRefused):
+        if isinstance(kwargs.get("exc_info", (None, None))[1], LoginRefused | OperatorLocked):
+            self.context.metrics.operator_logins_refused.inc()
             log.warning("operator_login_refused", operator=self._name, address=self._address)
         super().write_error(status_code, **kwargs)
 
@@ -57,7 +59,7 @@ class LoginAttemptHandler(Handler):
 class OpsLoginHandler(LoginAttemptHandler):
     """Log in to the operators' API."""
 
-    @endpoint(errors=[LoginRefused, FirstLoginRequired])
+    @endpoint(errors=[LoginRefused, OperatorLocked, FirstLoginRequired])
     async def post(
         self, params: ops_requests.LoginAttemptRequest
     ) -> ops_responses.OperatorLoginResponse:

@@ -38,6 +38,7 @@ FAULTS = {
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",
     "QLiveLoopBusy",
+    "QLiveOperatorLoginsRefused",
     "QLiveOperatorTokensRefused",
     "QLiveOrdersUnqueried",
     "QLiveOutboxOld",
@@ -163,6 +164,11 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 5x20"},
         "8m",
         {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 2x20"},
+    ),
+    "QLiveOperatorLoginsRefused": (
+        {f"qlive_operator_logins_refused_total{{{TARGET}}}": "0x20 15x20"},
+        "8m",
+        {f"qlive_operator_logins_refused_total{{{TARGET}}}": "0x20 6x20"},
     ),
     "QLiveOperatorTokensRefused": (
         {f"qlive_operator_tokens_refused_total{{{TARGET}}}": "0x20 9x20"},

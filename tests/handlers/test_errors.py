@@ -32,6 +32,7 @@ CONTRACT = {
     "callback_refused": 403,
     "ops_role": 403,
     "second_person": 403,
+    "ops_locked": 403,
     "no_such_thing": 404,
     "no_such_room": 404,
     "no_such_user": 404,

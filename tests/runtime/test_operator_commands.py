@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from core.errors import TryAgain
 from runtime.process import ServerProcess
 from server import _parser
 from services.second_factor import STEP_SECONDS, code_of
+from storage.audit import AuditStore
 from storage.errors import OperatorNotFound
 
 Configured = tuple[Settings, Any]
@@ -61,7 +63,22 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(
         await operator(settings, "reset", "bert")
 
 
-@pytest.mark.parametrize("name", ["Anna", "a", "1anna", "anna anna", "a" * 33, "ops", "demo"])
+@pytest.mark.gen_test(timeout=30)
+async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_audited(
+    settings: Configured, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: Any) -> None:
+        raise TryAgain
+
+    monkeypatch.setattr(AuditStore, "done", unavailable)
+    with pytest.raises(TryAgain):
+        await operator(settings, "add", "anna", "--role", "viewer")
+    assert "One-time password of anna: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna", "a", "1anna", "anna anna", "a" * 33, "ops", "ops.token", "demo"]
+)
 def test_an_invalid_or_reserved_name_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(SystemExit):
         _parser().parse_args(["operator", "add", name, "--role", "viewer"])

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import pytest
 
-from services.errors import LoginRefused
+from core.errors import InvalidParameter
+from services.errors import LoginRefused, OperatorLocked
 from services.operators import OperatorService
 from services.second_factor import STEP_SECONDS, code_of
 from storage.database import Database
 from storage.errors import OperatorExists
 from storage.operator_sessions import OperatorSessionStore
-from storage.operators import OperatorStore
+from storage.operators import MAX_WRONG_CODES, OperatorStore
 
 PASSWORD = "correct horse battery"
 
@@ -67,6 +68,87 @@ async def test_an_unknown_name_and_a_wrong_code_are_refused_alike(
         with pytest.raises(LoginRefused):
             await operators.log_in(name, password, given)
     assert await operators.log_in("anna", PASSWORD, code)
+
+
+@pytest.mark.gen_test
+async def test_wrong_codes_after_the_right_password_lock_until_a_reset(
+    operators: OperatorService, own_stores: OperatorStores
+) -> None:
+    _, code = await enrol(operators, own_stores)
+
+    async def guess(times: int, password: str = PASSWORD) -> list[str]:
+        guesses = (operators.log_in("anna", password, "000000") for _ in range(times))
+        results = await asyncio.gather(*guesses, return_exceptions=True)
+        return [type(it).__name__ for it in results]
+
+    await guess(MAX_WRONG_CODES + 2, "wrong")
+    await guess(MAX_WRONG_CODES - 1)
+    assert await operators.log_in("anna", PASSWORD, code), "which forgets the wrong ones"
+    assert sorted(await guess(MAX_WRONG_CODES + 2)) == (
+        ["LoginRefused"] * MAX_WRONG_CODES + ["OperatorLocked"] * 2
+    )
+    assert (await own_stores.operators.get("anna")).is_locked
+    later = code_of((await own_stores.operators.get("anna")).totp_secret, int(time.time()) // 30)
+    with pytest.raises(OperatorLocked):
+        await operators.log_in("anna", PASSWORD, later)
+    await operators.reset("anna")
+    assert not (await own_stores.operators.get("anna")).is_locked
+
+
+@pytest.mark.gen_test
+async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
+    operators: OperatorService, own_stores: OperatorStores
+) -> None:
+    once = await operators.add("anna", "finance")
+    first = await operators.second_factor("anna", once)
+    second = await operators.second_factor("anna", once)
+    assert first.secret != second.secret
+    step = int(time.time()) // STEP_SECONDS
+    with pytest.raises(InvalidParameter):
+        await operators.first_log_in("anna", once, PASSWORD, code_of(first.secret, step))
+    assert await operators.first_log_in("anna", once, PASSWORD, code_of(second.secret, step))
+    with pytest.raises(LoginRefused):
+        await operators.second_factor("anna", PASSWORD)
+
+
+@pytest.mark.gen_test
+async def test_setups_at_once_leave_one_secret_that_counts(
+    operators: OperatorService, own_stores: OperatorStores
+) -> None:
+    once = await operators.add("anna", "finance")
+    setups = (operators.second_factor("anna", once) for _ in range(4))
+    results = await asyncio.gather(*setups, return_exceptions=True)
+    stored = (await own_stores.operators.get("anna")).totp_secret
+    given = [it.secret for it in results if not isinstance(it, BaseException)]
+    assert stored in given
+    assert {type(it) for it in results if isinstance(it, Exception)} <= {LoginRefused}
+
+
+@pytest.mark.gen_test
+async def test_the_one_time_password_is_no_new_password(
+    operators: OperatorService, own_stores: OperatorStores
+) -> None:
+    once = await operators.add("anna", "finance")
+    secret = (await operators.second_factor("anna", once)).secret
+    code = code_of(secret, int(time.time()) // STEP_SECONDS)
+    with pytest.raises(InvalidParameter) as refused:
+        await operators.first_log_in("anna", once, once, code)
+    assert list(refused.value.fields) == ["new_password"]
+
+
+@pytest.mark.gen_test
+async def test_disable_stops_a_login_in_progress(
+    operators: OperatorService, own_stores: OperatorStores
+) -> None:
+    await enrol(operators, own_stores)
+    account = await own_stores.operators.get("anna")
+    late, _ = await own_stores.operator_sessions.issue("anna", account.credential)
+    await own_stores.operators.update("anna", disabled=True)  # after the password was compared
+    step = int(time.time()) // STEP_SECONDS + 1
+    assert not await own_stores.operators.use_code(account, step)
+    await operators.enable("anna")
+    assert await operators.operator_of(late, in_use=True) is None
+    assert await own_stores.operators.use_code(account, step)
 
 
 @pytest.mark.gen_test

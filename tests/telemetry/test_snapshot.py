@@ -35,6 +35,7 @@ def test_text_is_what_the_library_writes() -> None:
         metrics.closes,
         metrics.requests_limited,
         metrics.operator_tokens_refused,
+        metrics.operator_logins_refused,
         metrics.callbacks_refused,
         metrics.operator_reads,
         metrics.old_rows_deleted,

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from runtime.process import ServerProcess
 from services.roles import Role
 from services.second_factor import STEP_SECONDS, code_of
+from storage.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 
 PASSWORD = "correct horse battery"
@@ -100,6 +101,28 @@ async def test_failed_logins_are_audited_with_their_address_and_without_the_pass
     assert PASSWORD not in str([entry, logs])
     [line] = [line for line in logs if line["event"] == "operator_login_refused"]
     assert (line["operator"], line["address"]) == ("anna", "203.0.113.9")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_is_no_name_is_neither_audited_nor_logged(api: ApiFixture, db: Any) -> None:
+    with capture_logs() as logs:
+        await log_in(api, "Correct horse", PASSWORD)
+    [entry] = db.audit.find()
+    assert (entry["who"], entry["on"]) == ("", "")
+    assert "horse" not in str([entry, logs])
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_refused_logins_are_counted_also_those_of_a_locked_operator(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    await first_login(api, server)
+    refused = server.context.metrics.operator_logins_refused
+    before = refused._value.get()
+    assert (await log_in(api, "anna", PASSWORD, "000000")).refusal == (401, "ops_login")
+    db.operators.update_one({"_id": "anna"}, {"$set": {"wrong_codes": MAX_WRONG_CODES}})
+    assert (await log_in(api, "anna", PASSWORD, "000000")).refusal == (403, "ops_locked")
+    assert refused._value.get() == before + 2
 
 
 @pytest.mark.gen_test(timeout=30)
