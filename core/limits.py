@@ -126,12 +126,6 @@ class TokenBuckets:
         self._store(key, full_at)
         return min(seconds, patience) if seconds > _ROUNDING else 0.0
 
-    def seconds_until_token(self, key: str, now: float) -> float:
-        """0 if `take` would succeed, otherwise what it would return."""
-        missing = self._full_at.get(key, now) - now
-        seconds = missing + self._seconds_per_token - self._seconds_to_fill
-        return seconds if seconds > _ROUNDING else 0.0
-
     def charge(self, key: str, tokens: int, now: float, patience: float = 0.0) -> None:
         """Take more tokens, at most as many as are there within `patience` seconds."""
         if not self.is_on:

@@ -104,13 +104,6 @@ class RequestLimits:
         self.give_back("ops_login", address)
         self._names.give_back(name)
 
-    def seconds_until_token(self, limit: LimitClass, address: str) -> float:
-        """Same as `take_from_address`, but leaves the token in the bucket."""
-        now = time.monotonic()
-        if seconds := self._addresses[limit].seconds_until_token(address, now):
-            self._refused(limit, now, "address", address)
-        return seconds
-
     def charge_error(self, by: Bucket, key: str) -> None:
         """Take the turns of a request that was answered with a client's error."""
         self._paces[by].charge(key, TURNS_OF_ERROR, time.monotonic(), PATIENCE_SECONDS)

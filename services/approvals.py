@@ -3,30 +3,44 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from ledger.errors import RequestIdReused
 from ledger.journal import JsonObject
-from services.errors import SecondPersonRequired
+from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.ledger import InTransaction, LedgerService
+from services.roles import Access, Operator, Role
 from storage.approvals import Approval, ApprovalKind, ApprovalStore
 from storage.errors import AlreadyDecided
+from storage.operators import OperatorStore
 
 LIFETIME = timedelta(days=1)
 """How long a request waits."""
+LIMIT_PERIOD = timedelta(days=1)
+REQUIRED: Access = "finance"
+"""What both operators need; the routes require it of the one who sends the request."""
 Execute = Callable[[Approval, str, InTransaction | None], Awaitable[JsonObject]]
 """Books an approved request in the name of both operators."""
 
 
 class ApprovalService:
-    """Books up to `limit` gold at once; more waits as a request for another operator's decision.
+    """Books up to `limit` gold of an operator a day; more waits for another operator's decision.
 
-    The decision and the entry are one transaction: a request that was confirmed is booked, once.
+    A request counts with what its operator has moved alone in the last 24 hours; those that arrive
+    at the same time do not see each other. The decision and the entry are one transaction: a
+    request that was confirmed is booked, once.
     """
 
-    def __init__(self, approvals: ApprovalStore, ledger: LedgerService, limit: int) -> None:
-        """`limit`: the most gold that one operator moves alone; 0: no limit."""
+    def __init__(
+        self,
+        approvals: ApprovalStore,
+        operators: OperatorStore,
+        ledger: LedgerService,
+        limit: int,
+    ) -> None:
+        """`limit`: the most gold that one operator moves alone in a day; 0: no limit."""
         self._approvals = approvals
+        self._operators = operators
         self._ledger = ledger
         self._limit = limit
         self._execute: Mapping[ApprovalKind, Execute] = {
@@ -58,15 +72,15 @@ class ApprovalService:
         """
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
-        if self._needs_second_person(request):
+        if await self._needs_second_person(request):
             await self._approvals.drop_undone(request.key)
         return await self._book_or_ask(request)
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
         """Book a request of another operator; repeated by the same one, it returns the same.
 
-        Raises ApprovalNotFound, SecondPersonRequired, AlreadyDecided, and what booking it raises:
-        the request then waits on.
+        Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, and what
+        booking it raises: the request then waits on.
         """
         approval = await self._approvals.get(id_)
         if approval.state == "done" and approval.decided_by == by:
@@ -75,6 +89,7 @@ class ApprovalService:
             raise AlreadyDecided
         if approval.by == by:
             raise SecondPersonRequired
+        await self._check_requester(approval.by)
 
         async def decide(session: Any) -> None:
             await self._approvals.decide(id_, "done", by, reason, session)
@@ -96,11 +111,26 @@ class ApprovalService:
         await self._approvals.decide(id_, "declined", by, reason)
         return await self._approvals.get(id_)
 
-    def _needs_second_person(self, request: Approval) -> bool:
-        return 0 < self._limit < request.gold
+    async def _check_requester(self, name: str) -> None:
+        account = await self._operators.find(name)
+        if (
+            account is None
+            or account.disabled
+            or not Operator(name, cast(Role, account.role)).may(REQUIRED)
+        ):
+            raise RequesterNotAllowed
+
+    async def _needs_second_person(self, request: Approval) -> bool:
+        """Not to repeat what was booked; but what was asked once is not booked alone later."""
+        if not self._limit or await self._ledger.has(request.key):
+            return False
+        since = datetime.now(UTC) - LIMIT_PERIOD
+        if await self._ledger.moved_by(request.by, since) + request.gold > self._limit:
+            return True
+        return await self._approvals.find(request.key) is not None
 
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
-        if not self._needs_second_person(request) or await self._ledger.has(request.key):
+        if not await self._needs_second_person(request):
             return await self._execute[request.kind](request, request.by, None)
         stored = await self._approvals.add(request)
         if _content(stored) != _content(request):

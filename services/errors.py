@@ -10,6 +10,7 @@ QLiveError
 └── SessionKeyMissing    log_in_again: no usable WeChat session key of this user is stored
 StateConflict
 ├── FirstLoginRequired   first_login: the operator has a one-time password
+├── RequesterNotAllowed  requester_not_allowed: who made the request may do so no longer
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
 Unavailable
@@ -25,6 +26,11 @@ class AccountBanned(PermissionDenied):
 
 class SecondPersonRequired(PermissionDenied):
     code, detail = "second_person", "Another operator has to confirm this request."
+
+
+class RequesterNotAllowed(StateConflict):
+    code = "requester_not_allowed"
+    detail = "Who made this request is disabled, or has lost the role for it: decline it."
 
 
 class TooManyOrders(StateConflict):

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from ledger.errors import EntryExists, EntryNotFound, NotReversible, RequestIdReused
@@ -21,6 +22,7 @@ from ledger.journal import (
 )
 from storage.ledger import LedgerStore
 
+OPERATORS_KINDS: tuple[Kind, ...] = ("grant", "reversal")
 REVERSIBLE = ("gift", "grant")
 LockUsers = Callable[..., AbstractAsyncContextManager[None]]
 """Locks the balances of the users named, within this process."""
@@ -132,6 +134,10 @@ class LedgerService:
     async def reversible_amount(self, key: str) -> int:
         """The most gold or income that a reversal of the entry moves; raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
+
+    async def moved_by(self, name: str, since: datetime) -> int:
+        """Gold and income that an operator has moved alone since then, whatever the direction."""
+        return await self._ledger.moved_by(name, OPERATORS_KINDS, since)
 
     async def has(self, key: str) -> bool:
         """Whether the journal has an entry with this key."""

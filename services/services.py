@@ -80,7 +80,7 @@ class Services:
         retention: RetentionDays,
         second_person_gold: int,
     ) -> None:
-        """`second_person_gold`: the most gold that one operator moves alone; 0: no limit."""
+        """`second_person_gold`: the most gold that an operator moves alone in a day; 0: no limit."""
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
@@ -135,7 +135,9 @@ class Services:
             stores.gift_batches, stores.members, keeper, locks.hold, self.catalogue
         )
         self.ledger = LedgerService(stores.ledger, locks.hold)
-        self.approvals = ApprovalService(stores.approvals, self.ledger, second_person_gold)
+        self.approvals = ApprovalService(
+            stores.approvals, stores.operators, self.ledger, second_person_gold
+        )
         self.ledger_audit = LedgerAudit(
             stores.job_leases, stores.ledger_reconciler, stores.orders, {}
         )

@@ -64,6 +64,9 @@ class AuditChain:
         last = {"seq": old[-1]["seq"], "hash": old[-1]["hash"]}
 
         async def delete(session: Session) -> int:
+            base = await self._ends.find_one({"_id": BASE}, session=session)
+            if base and base["seq"] >= last["seq"]:  # a sweep of another process was faster
+                return 0
             await self._ends.update_one({"_id": BASE}, {"$set": last}, upsert=True, session=session)
             where = {"seq": {"$gt": 0, "$lte": last["seq"]}}
             return (await self._rows.delete_many(where, session=session)).deleted_count

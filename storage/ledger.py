@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -122,6 +122,14 @@ class LedgerStore:
                 *({"_id": starts_with(key)} for key in keys),
             ]
         return await page(self._ledger, where, "at", after, limit)
+
+    async def moved_by(self, by: str, kinds: Sequence[str], since: datetime) -> int:
+        """The sum of the largest amounts of the entries of these kinds that `by` has made."""
+        where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
+        amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
+        total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
+        cursor = await self._ledger.aggregate([{"$match": where}, {"$group": total}])
+        return sum([row["total"] async for row in cursor])
 
     async def balance(self, session: Session, user_id: str) -> Balance:
         row = await self._users.find_one(

@@ -13,7 +13,7 @@ from ledger.errors import (
     NotReversible,
     RequestIdReused,
 )
-from services.errors import SecondPersonRequired
+from services.errors import RequesterNotAllowed, SecondPersonRequired
 from storage.errors import AlreadyDecided, ApprovalNotFound, UserNotFound
 
 
@@ -49,12 +49,19 @@ class ApprovalTargetHandler(OperatorHandler):
 class OpsConfirmHandler(ApprovalTargetHandler):
     """Confirm the request of another operator, which carries it out, once.
 
-    If that is refused, for example since the gold was spent, the request waits on.
+    If that is refused, for example since the gold was spent, the request waits on. It is refused
+    as well if the other operator was disabled meanwhile, or has lost the role.
     """
 
     @endpoint(
         errors=[
-            *(ApprovalNotFound, SecondPersonRequired, AlreadyDecided, UserNotFound),
+            *(
+                ApprovalNotFound,
+                SecondPersonRequired,
+                RequesterNotAllowed,
+                AlreadyDecided,
+                UserNotFound,
+            ),
             *(EntryNotFound, NotReversible, InsufficientGold, DebtExceeded, RequestIdReused),
         ]
     )

@@ -48,7 +48,7 @@ class OpsLedgerHandler(OperatorHandler):
 class OpsReversalHandler(OperatorHandler):
     """Reverse a gift or a grant; idempotent per entry.
 
-    More than `ops.second_person_gold` waits for another operator.
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
     async def target_state(self) -> Mapping[str, Any]:

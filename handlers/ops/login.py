@@ -22,9 +22,9 @@ log = structlog.get_logger("qlive.http")
 class LoginAttemptHandler(Handler):
     """Limits attempts to log in, by address and by name, and writes an audit entry of each.
 
-    `done` stays false when the attempt fails, which is logged and counted as well. Neither entry nor
-    log has the password, nor a name that none can be: people type their password into that field.
-    An attempt that succeeds costs nothing.
+    `done` stays false when the attempt fails, which is logged and counted as well. Neither entry
+    nor log has the password, nor a text that is no possible name: people type their password into
+    that field. An attempt that succeeds costs nothing.
     """
 
     admission_errors = (RateLimited,)

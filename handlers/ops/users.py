@@ -61,7 +61,7 @@ class OpsUserHandler(UserTargetHandler):
 class OpsGrantHandler(UserTargetHandler):
     """Grant gold from the house; idempotent by `request_id`.
 
-    More than `ops.second_person_gold` waits for another operator.
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
     @endpoint(errors=[UserNotFound, RequestIdReused], accepted=ops_responses.ApprovalResponse)
@@ -78,7 +78,7 @@ class OpsGrantHandler(UserTargetHandler):
 class OpsDebtHandler(UserTargetHandler):
     """Settle gold that a user owes; idempotent by `request_id`.
 
-    More than `ops.second_person_gold` waits for another operator.
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
     @endpoint(

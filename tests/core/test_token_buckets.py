@@ -74,17 +74,9 @@ def test_charge_without_a_limit_stores_nothing() -> None:
     assert len(buckets) == 0
 
 
-def test_looking_at_a_bucket_takes_nothing() -> None:
-    buckets = TokenBuckets(Rate(0.1, 1))
-    assert [buckets.seconds_until_token("a", 100.0) for _ in range(3)] == [0, 0, 0]
-    assert buckets.take("a", 100.0) == 0
-    assert buckets.seconds_until_token("a", 100.0) == pytest.approx(10)
-
-
 def test_rate_zero_is_no_limit_and_stores_nothing() -> None:
     buckets = TokenBuckets(Rate.parse("0"))
     assert count_taken(buckets, "a", 100.0, 1000) == 1000
-    assert buckets.seconds_until_token("a", 100.0) == 0
     assert len(buckets) == 0
 
 

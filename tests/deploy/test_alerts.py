@@ -247,9 +247,13 @@ class Faults:
         return parse(self.context.metrics.text().decode())  # before the jobs measure again
 
     async def refuse(self) -> None:
-        """Wrong tokens, and a forged payment notification."""
+        """Wrong tokens, wrong passwords, and a forged payment notification."""
         for _ in range(7):
             await self.api.request("GET", "/ops/api/rooms", headers={"Authorization": "Bearer x"})
+        for n in range(12):
+            body, address = {"name": f"anna{n}", "password": "x"}, f"203.0.113.{n}"
+            headers = {"X-Forwarded-For": address}
+            await self.api.request("POST", "/ops/api/login", json=body, headers=headers)
         await self.api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
 
     async def lose_tencent(self) -> None:

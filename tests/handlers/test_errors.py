@@ -44,6 +44,7 @@ CONTRACT = {
     "no_such_approval": 404,
     "wrong_method": 405,
     "not_now": 409,
+    "requester_not_allowed": 409,
     "not_live": 409,
     "no_gender": 409,
     "on_mic": 409,

@@ -11,10 +11,11 @@ from core.locks import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
 from services.approvals import ApprovalService
-from services.errors import SecondPersonRequired
+from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.ledger import LedgerService
 from storage.approvals import Approval, ApprovalStore
 from storage.errors import AlreadyDecided
+from storage.operators import OperatorAccount, OperatorStore
 from tests.support.storage import StoresFixture
 
 LIMIT = 100
@@ -24,7 +25,9 @@ LIMIT = 100
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
     io_loop.run_sync(ApprovalStore(stores.database).make_indexes)
     ledger = LedgerService(stores.ledger, NamedLocks().hold)
-    return ApprovalService(ApprovalStore(stores.database), ledger, LIMIT)
+    operators = OperatorStore(stores.database)
+    io_loop.run_sync(lambda: operators.add(OperatorAccount("olga", "finance", "", "", "", None)))
+    return ApprovalService(ApprovalStore(stores.database), operators, ledger, LIMIT)
 
 
 async def ask(
@@ -85,6 +88,45 @@ async def test_nobody_confirms_their_own_request(
     with pytest.raises(AlreadyDecided):
         await approvals.confirm(waiting.id, "pavel", "late")
     assert await stores.entries() == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("change", [{"disabled": True}, {"role": "moderator"}])
+async def test_a_request_of_who_may_no_longer_make_it_can_only_be_declined(
+    approvals: ApprovalService, stores: StoresFixture, change: dict[str, Any]
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    waiting = await ask(approvals, anna)
+    await OperatorStore(stores.database).update("olga", **change)
+    with pytest.raises(RequesterNotAllowed):
+        await approvals.confirm(waiting.id, "pavel", "yes")
+    assert await stores.entries() == []
+    assert (await approvals.decline(waiting.id, "pavel", "left")).state == "declined"
+
+
+@pytest.mark.gen_test
+async def test_small_amounts_of_one_operator_add_up_for_a_day(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    [anna] = await stores.create_users((0, 0))
+    await stores.database.collection("users").update_one({"_id": anna}, {"$set": {"owed": 30}})
+
+    async def grant(gold: int, request_id: str, by: str = "olga") -> Any:
+        return await approvals.grant(anna, gold, "compensation", request_id, by=by)
+
+    assert isinstance(await grant(60, "one"), dict)
+    await approvals.settle_debt(anna, 30, "refund", "two", by="olga", by_house=True)
+    waiting = await grant(11, "three")
+    assert isinstance(waiting, Approval)
+    assert isinstance(await grant(60, "one"), dict), "a repetition moves nothing"
+    assert isinstance(await grant(10, "four"), dict), "the limit itself"
+    assert isinstance(await grant(LIMIT, "five", by="rita"), dict)
+    assert isinstance(await approvals.reverse("grant:four", "a mistake", by="olga"), Approval)
+    yesterday = datetime.now(UTC) - timedelta(hours=24)
+    await stores.database.collection("ledger").update_many({}, {"$set": {"at": yesterday}})
+    assert isinstance(await grant(LIMIT, "six"), dict)
+    await stores.database.collection("ledger").update_many({}, {"$set": {"at": yesterday}})
+    assert await grant(11, "three") == waiting, "what was asked for is not booked alone"
 
 
 @pytest.mark.gen_test
@@ -203,7 +245,8 @@ async def test_a_request_whose_entry_was_booked_without_it_can_be_confirmed(
     """As when the limit was raised, and the request repeated."""
     [anna] = await stores.create_users((0, 0))
     waiting = await ask(approvals, anna)
-    unlimited = ApprovalService(ApprovalStore(stores.database), approvals._ledger, 0)
+    store, operators = ApprovalStore(stores.database), OperatorStore(stores.database)
+    unlimited = ApprovalService(store, operators, approvals._ledger, 0)
     await unlimited.grant(anna, LIMIT + 1, "compensation", "one", by="olga")
     assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
     assert (await stores.balance(anna)).gold == LIMIT + 1

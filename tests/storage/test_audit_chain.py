@@ -177,6 +177,26 @@ async def test_retention_deletes_a_prefix_and_the_rest_is_a_chain(
 
 
 @gen_test
+async def test_of_overlapping_sweeps_the_one_that_deletes_more_counts(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit, faster = AuditStore(stores.database), AuditStore(stores.database)
+    old = datetime.now(UTC) + timedelta(days=1)
+    await write(audit, 3)
+    transaction = stores.database.transaction_with_retry
+
+    async def overtaken(work: Any) -> Any:
+        monkeypatch.setattr(stores.database, "transaction_with_retry", transaction)
+        await faster.delete_before(old, 3)
+        return await transaction(work)
+
+    monkeypatch.setattr(stores.database, "transaction_with_retry", overtaken)
+    assert await audit.delete_before(old, 2) == 0
+    found = await checked(stores.database)
+    assert (found.problem, found.base.seq) == ("", 3)
+
+
+@gen_test
 async def test_retention_stops_at_the_first_row_that_is_not_old(stores: StoresFixture) -> None:
     """Clocks of processes differ: a later row may have an earlier time."""
     audit, now = AuditStore(stores.database), datetime.now(UTC)

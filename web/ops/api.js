@@ -39,12 +39,13 @@ export async function api(method, path, body) {
 }
 
 async function request(method, path, body, options = {}) {
-  const headers = { Authorization: `Bearer ${session()?.token}` };
+  const token = session()?.token;
+  const headers = { Authorization: `Bearer ${token}` };
   if (Date.now() - usedAt > IDLE_MS) headers["X-QLive-Idle"] = "1"; // must not keep the session alive
   try {
     return await sendJson(`/ops/api/${path}`, method, body, headers, options);
   } catch (error) {
-    if (error.status === 401) tokenRefusedHandler(error);
+    if (error.status === 401 && session()?.token === token) tokenRefusedHandler(error);
     throw error;
   }
 }

@@ -153,3 +153,21 @@ async def test_console_pages_have_a_strict_content_security_policy(api: ApiFixtu
     for path in ("/ops/nothing.js", "/ops/api/nothing", "/ops/api", "/ops/..%2f..%2fserver.py"):
         assert (await api.request("GET", path)).refusal == (404, "no_such_thing"), path
     assert (await api.request("GET", "/ops/api/overview")).refusal == (401, "ops_token")
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_a_late_refusal_of_an_earlier_session_leaves_the_new_one(console: Console) -> None:
+    await console.log_in()
+    code = await console.page.evaluate(
+        """async () => {
+          const { api, session } = await import("/ops/api.js");
+          const key = "qlive.ops.session", current = sessionStorage.getItem(key);
+          sessionStorage.setItem(key, JSON.stringify({ ...session(), token: "0".repeat(64) }));
+          const earlier = api("GET", "session");
+          sessionStorage.setItem(key, current);
+          return earlier.then(() => "", (error) => error.code);
+        }"""
+    )
+    assert code == "ops_token"
+    assert await console.page.evaluate("sessionStorage.getItem('qlive.ops.session')")
+    await expect(console.page.get_by_role("navigation")).to_be_visible()
