@@ -1,10 +1,14 @@
 """Operator commands, for use beside a running server or without one."""
 
 import argparse
+import getpass
+import os
 import re
+import socket
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from config.settings import Settings
@@ -88,6 +92,14 @@ def _chain_position(text: str) -> ChainPosition:
     return ChainPosition(int(number), hash_)
 
 
+def invoker() -> str:
+    """Who runs the command, for the audit log: `user@machine`; behind sudo who has called it."""
+    user = os.environ.get("SUDO_USER")
+    with suppress(KeyError, OSError):  # a user id without a name, as in a container
+        user = user or getpass.getuser()
+    return f"{user or os.getuid()}@{socket.gethostname()}"[:64]
+
+
 async def check_ledger(
     settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace
 ) -> int:
@@ -148,7 +160,12 @@ async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Nam
             print(hint, file=sys.stderr, flush=True)
         asked = {"gold": args.gold, "request_id": request_id}
         entry = await context.stores.audit.begin(
-            who=COMMAND_LINE, what="grant", on=args.user_id, reason=args.reason, asked=asked
+            who=COMMAND_LINE,
+            what="grant",
+            on=args.user_id,
+            reason=args.reason,
+            asked=asked,
+            address=invoker(),
         )
         balance = await context.services.ledger.grant(
             args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
@@ -163,9 +180,21 @@ async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Nam
 
 async def matchmaker(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
     async def change(context: Context) -> None:
-        await context.stores.users.update(args.user_id, is_matchmaker=not args.off)
+        is_matchmaker = not args.off
+        entry = await context.stores.audit.begin(
+            who=COMMAND_LINE,
+            what="matchmaker",
+            on=args.user_id,
+            reason="",
+            asked={"is_matchmaker": is_matchmaker},
+            address=invoker(),
+        )
+        user = await context.stores.users.find(args.user_id)
+        before = {"is_matchmaker": user.is_matchmaker} if user else {}
+        await context.stores.users.update(args.user_id, is_matchmaker=is_matchmaker)
         if args.off:
             await context.services.moderation.retire_matchmaker(args.user_id)
+        await context.stores.audit.done(entry, before, {"is_matchmaker": is_matchmaker})
 
     await with_context(settings, dev, change)
     print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")

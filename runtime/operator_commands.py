@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from config.settings import Settings
 from handlers.context import Context
 from handlers.schemas.ops_requests import OPERATOR_NAME
-from runtime.commands import COMMAND_LINE, with_context
+from runtime.commands import COMMAND_LINE, invoker, with_context
 from services.operators import ONE_TIME_HOURS
 from services.roles import ROLES
 from storage.operators import OperatorAccount
@@ -60,7 +60,12 @@ async def change(settings: Settings, dev: "DevSecrets | None", args: argparse.Na
     async def carry_out(context: Context) -> None:
         asked = {"role": args.role} if "role" in args else {}
         entry = await context.stores.audit.begin(
-            who=COMMAND_LINE, what=f"operator {args.action}", on=args.name, reason="", asked=asked
+            who=COMMAND_LINE,
+            what=f"operator {args.action}",
+            on=args.name,
+            reason="",
+            asked=asked,
+            address=invoker(),
         )
         before = await _public_state(context, args.name)
         print(await args.work(context, args), flush=True)

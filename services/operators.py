@@ -11,12 +11,15 @@ from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
 from services.passwords import Passwords
 from services.roles import Operator, Role
 from services.second_factor import SecondFactor, new_secret, second_factor, step_of
+from storage.field_cipher import FieldCipher
 from storage.operator_sessions import OperatorSessionStore
 from storage.operators import OperatorAccount, OperatorStore
 
 ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
+SEALED = "sealed:"
+"""Begins a sealed secret of an authenticator app, in hexadecimal; a plain one has no colon."""
 WRONG_CODE = {"code": "this is not the current code"}
 SAME_PASSWORD = {"new_password": "this is the one-time password"}
 
@@ -37,9 +40,16 @@ class OperatorService:
     except that an operator is locked to somebody who knows the password.
     """
 
-    def __init__(self, operators: OperatorStore, sessions: OperatorSessionStore) -> None:
+    def __init__(
+        self,
+        operators: OperatorStore,
+        sessions: OperatorSessionStore,
+        cipher: FieldCipher | None = None,
+    ) -> None:
+        """`cipher` seals the secrets of authenticator apps; those stored without it stay valid."""
         self._operators = operators
         self._sessions = sessions
+        self._cipher = cipher
         self._passwords = Passwords()
 
     async def add(self, name: str, role: Role) -> str:
@@ -79,7 +89,7 @@ class OperatorService:
             raise FirstLoginRequired
         if not await self._operators.count_code(account):
             raise OperatorLocked
-        step = step_of(account.totp_secret, code, time.time())
+        step = step_of(self._secret_of(account), code, time.time())
         if step is None or not await self._operators.use_code(account, step):
             raise LoginRefused
         return await self._begin(account)
@@ -92,10 +102,11 @@ class OperatorService:
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
             raise LoginRefused
-        account = replace(waiting, totp_secret=new_secret(), credential=secrets.token_hex(16))
+        secret, credential = new_secret(), secrets.token_hex(16)
+        account = replace(waiting, totp_secret=self._sealed(name, secret), credential=credential)
         if not await self._operators.replace_proofs(account, waiting.credential):
             raise LoginRefused
-        return second_factor(name, account.totp_secret)
+        return second_factor(name, secret)
 
     async def first_log_in(self, name: str, password: str, new_password: str, code: str) -> Login:
         """Set the password, once the code shows that the second factor works.
@@ -105,7 +116,7 @@ class OperatorService:
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
             raise LoginRefused
-        step = step_of(waiting.totp_secret, code, time.time())
+        step = step_of(self._secret_of(waiting), code, time.time())
         if step is None:
             raise InvalidParameter(WRONG_CODE)
         if new_password == password:
@@ -152,10 +163,24 @@ class OperatorService:
             name=name,
             role=role,
             password_hash=await self._passwords.hash(password),
-            totp_secret=new_secret(),
+            totp_secret=self._sealed(name, new_secret()),
             credential=secrets.token_hex(16),
             one_time_until=datetime.now(UTC) + timedelta(hours=ONE_TIME_HOURS),
         )
+
+    def _sealed(self, name: str, secret: str) -> str:
+        return SEALED + self._cipher.encrypt(secret, name).hex() if self._cipher else secret
+
+    def _secret_of(self, account: OperatorAccount) -> str:
+        """Raises LoginRefused if `auth.sealing_key` has changed: the operator has to be reset."""
+        text = account.totp_secret
+        if not text.startswith(SEALED):
+            return text
+        sealed = bytes.fromhex(text.removeprefix(SEALED))
+        secret = self._cipher.decrypt(sealed, account.name) if self._cipher else None
+        if secret is None:
+            raise LoginRefused
+        return secret
 
 
 def _operator(account: OperatorAccount) -> Operator:

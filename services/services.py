@@ -52,7 +52,7 @@ class PaymentConfig:
     """Payment settings of the use cases.
 
     `provider` is jsapi or xpay, `content_key` signs the payment parameters for the client,
-    `sealing_key` encrypts WeChat's session keys.
+    `sealing_key` encrypts WeChat's session keys and the secrets of operators' authenticator apps.
     """
 
     provider: str
@@ -80,7 +80,7 @@ class Services:
         retention: RetentionDays,
         second_person_gold: int,
     ) -> None:
-        """`second_person_gold`: the most gold that an operator moves alone in a day; 0: no limit."""
+        """`second_person_gold`: the most gold an operator moves alone in a day; 0: no limit."""
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
@@ -171,7 +171,9 @@ class Services:
             tencent.jsapi,
             tencent.xpay,
         )
-        self.operators = OperatorService(stores.operators, stores.operator_sessions)
+        self.operators = OperatorService(
+            stores.operators, stores.operator_sessions, cipher if payment.sealing_key else None
+        )
         self.orphaned_transactions = OrphanedTransactions(
             stores.session_records, stores.sessions, realtime.lease, process_id
         )

@@ -1,5 +1,6 @@
 import argparse
 import re
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,10 +47,30 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
         assert "now has 70 gold" in capsys.readouterr().out
     assert db.users.find_one({"_id": anna.id})["gold"] == 70
     assert db.ledger.count_documents({"kind": "grant", "by": "command line"}) == 1
-    audited = [(row["who"], row["what"], row["done"]) for row in db.audit.find()]
-    failed, booked = [False], [False, True]  # a row before, and one afterwards
-    done = [*failed, *booked, *booked]
-    assert audited == [("command line", "grant", outcome) for outcome in done]
+    entries = [(row["who"], row["what"], row["address"]) for row in db.audit.find({"of": None})]
+    assert entries == [("command line", "grant", commands.invoker())] * 3
+    assert db.audit.count_documents({"of": {"$ne": None}}) == 2
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
+    api: ApiFixture, settings: Configured, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    monkeypatch.setenv("SUDO_USER", "olga")
+    args = _parser().parse_args(["matchmaker", anna.id])
+    assert await commands.matchmaker(*settings, args) == 0
+    entry, outcome = db.audit.find().sort("seq", 1)
+    assert (entry["what"], entry["on"], entry["who"]) == ("matchmaker", anna.id, "command line")
+    assert entry["address"] == f"olga@{socket.gethostname()}"[:64]
+    changed = ('{"is_matchmaker": false}', '{"is_matchmaker": true}')
+    assert (outcome["of"], outcome["before"], outcome["after"]) == (entry["_id"], *changed)
+
+
+def test_the_invoker_without_sudo_is_the_login_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setenv("LOGNAME", "rita")
+    assert commands.invoker().startswith("rita@")
 
 
 @pytest.mark.gen_test(timeout=20)
