@@ -73,7 +73,7 @@ class ApprovalService:
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
         if await self._needs_second_person(request):
-            await self._approvals.drop_undone(request.key)
+            await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:

@@ -98,10 +98,11 @@ class ApprovalStore:
         row = await self._approvals.find_one({"_id": id_})
         return {name: row[name] for name in ("kind", "on", "gold", "by", "key")} if row else {}
 
-    async def drop_undone(self, key: str) -> None:
-        """Delete the request of this key if it was declined or has expired."""
+    async def set_aside(self, key: str) -> None:
+        """Free the key of a request that was declined or has expired; the request stays listed."""
         past = [{"state": "declined"}, {"state": "waiting", "expires_at": {"$lte": _now()}}]
-        await self._approvals.delete_one({"key": key, "$or": past})
+        aside = {"$concat": ["$key", "#", "$_id"]}
+        await self._approvals.update_one({"key": key, "$or": past}, [{"$set": {"key": aside}}])
 
     async def decide(
         self,

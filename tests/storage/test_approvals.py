@@ -34,18 +34,22 @@ async def test_requests_are_listed_newest_first_in_pages(database: Database) -> 
 
 
 @pytest.mark.gen_test
-async def test_only_what_was_declined_or_has_expired_is_dropped(database: Database) -> None:
+async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_listed(
+    database: Database,
+) -> None:
     approvals = ApprovalStore(database)
     await approvals.make_indexes()
     for state, is_kept in (("waiting", True), ("done", True), ("declined", False)):
         added = await approvals.add(replace(REQUEST, key=state))
         if state != "waiting":
             await approvals.decide(added.id, state, "pavel", "why")
-        await approvals.drop_undone(state)
+        await approvals.set_aside(state)
         assert (await approvals.find(state) is not None) == is_kept, state
     await approvals.add(replace(REQUEST, key="expired", expires_at=NOW))
-    await approvals.drop_undone("expired")
+    await approvals.set_aside("expired")
     assert await approvals.find("expired") is None
+    listed, _ = await approvals.page("", 9, waiting=False)
+    assert sorted(it.state for it in listed) == ["declined", "done", "expired", "waiting"]
 
 
 @pytest.mark.gen_test
