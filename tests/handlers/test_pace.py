@@ -203,4 +203,4 @@ async def test_phones_over_the_limit_of_their_address_cost_it_no_turns() -> None
 async def test_login_without_a_turn_takes_no_token_of_its_address() -> None:
     limits = RequestLimits(LimitsSettings(login=Rate(0.001, 2), pace=Rate(0.001, 1)), Metrics())
     assert [await login_refused(limits) for _ in range(4)] == [False, True, True, True]
-    assert limits.seconds_until_token("login", "198.51.100.7") == 0
+    assert limits.take_from_address("login", "198.51.100.7") == 0
