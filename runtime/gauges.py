@@ -55,7 +55,7 @@ def _register_ledger(context: Context) -> None:
     last("paid_fen", "fen", "Payments minus refunds, in fen.")
     last("ledger_problems", "problems", "Problems found by the last check-ledger; -1 if unknown.")
     last("ledger_checked_at", "at", "Start of the last check-ledger in Unix seconds.")
-    description = "Age of the oldest unpaid order that may still be paid."
+    description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
     gauge(
         "oldest_unpaid_order_seconds",
         description,

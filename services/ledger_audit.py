@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from services.unpaid_orders import CLOSE_AFTER
 from storage.job_leases import JobLeaseStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.orders import OrderStore
@@ -39,15 +40,26 @@ class LedgerAudit:
     orders: OrderStore
     last: dict[str, Any]
     oldest_unpaid: float = 0.0
-    """Age of the oldest order that may still be paid, in seconds; 0 if there is none."""
+    """Age of the oldest order whose query should have succeeded, in seconds; 0 if there is none."""
 
     async def run_if_due(self) -> None:
         """Run the check if its lease is free, then load the latest stored result."""
-        oldest, now = await self.orders.oldest_unpaid(), datetime.now(UTC)
-        self.oldest_unpaid = (now - oldest).total_seconds() if oldest else 0.0
+        self.oldest_unpaid = await self._oldest_unpaid(datetime.now(UTC))
         if await self.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
             await self._check_and_rest()
         self.last = await self.job_leases.last_result(JOB_NAME)
+
+    async def _oldest_unpaid(self, now: datetime) -> float:
+        """Age in seconds, 0 if there is none.
+
+        Orders of xpay count until CLOSE_AFTER only: WeChat answers one that was never submitted
+        with an error, so that it stays open until GIVE_UP_AFTER.
+        """
+        found = (
+            await self.orders.oldest_unpaid("jsapi"),
+            await self.orders.oldest_unpaid("xpay", now - CLOSE_AFTER),
+        )
+        return max(((now - it).total_seconds() for it in found if it), default=0.0)
 
     async def check(self, since: datetime | None = None) -> list[str]:
         """Every problem as a sentence; with `since`, only those that newer entries may cause."""

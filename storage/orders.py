@@ -175,9 +175,16 @@ class OrderStore:
         where = {"state": {"$in": ["created", "closed"]}, "created_at": {"$lt": at}, "due_at": None}
         return await delete_some(self._orders, where | dict.fromkeys(MONEY_FIELDS), limit)
 
-    async def oldest_unpaid(self) -> datetime | None:
-        """Creation time of the oldest unpaid order, disputed ones excluded, or None."""
-        where = {"state": "created", "refused": None}
+    async def oldest_unpaid(
+        self, provider: str, since: datetime = BEFORE_ANY_ORDER
+    ) -> datetime | None:
+        """Creation time of a provider's oldest unpaid order created at `since` or later, or None.
+
+        Disputed orders are left out.
+        """
+        where: Document = {"provider": provider, "created_at": {"$gte": since}}
+        # An unpaid order always has `due_at`: the index of `claim` serves this query, too.
+        where |= {"state": "created", "refused": None, "due_at": {"$gt": BEFORE_ANY_ORDER}}
         row = await self._orders.find_one(where, sort=[("created_at", 1)])
         return row["created_at"] if row else None
 

@@ -8,8 +8,12 @@ import pytest
 from core.locks import NamedLocks
 from ledger.recharge import ClaimedOrder, Order, Payment
 from services import unpaid_orders
+from services.ledger_audit import LedgerAudit
 from services.payments import PaymentService
 from services.unpaid_orders import CHECK_SECONDS, CLAIM_LEASE, CONCURRENCY, UnpaidOrderSweep
+from storage.job_leases import JobLeaseStore
+from storage.ledger_reconciler import LedgerReconciler
+from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
 
@@ -17,7 +21,10 @@ gen_test = pytest.mark.gen_test(timeout=60)
 
 
 class GatedProvider:
-    """Answers that no order is paid, while `gate` is open; `broken` orders are errors."""
+    """Answers that no order is paid, while `gate` is open; `broken` orders are errors.
+
+    WeChat does not know `abandoned` ones, which is no answer.
+    """
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -26,6 +33,7 @@ class GatedProvider:
         self.in_progress: list[str] = []
         self.most_in_progress = 0
         self.broken: set[str] = set()
+        self.abandoned: set[str] = set()
 
     async def query(self, order: Order) -> Payment | None:
         self.started.append(order.number)
@@ -38,10 +46,12 @@ class GatedProvider:
             self.in_progress.remove(order.number)
         if order.number in self.broken:
             raise KeyError(order.number)
+        if order.number in self.abandoned:
+            raise ServiceUnavailable(order.provider)
         return None
 
     async def close(self, order: Order) -> None:
-        raise NotImplementedError
+        """Does nothing, like xpay's."""
 
     async def deliver(self, order: Order) -> None:
         raise NotImplementedError
@@ -190,3 +200,26 @@ async def test_an_order_stored_by_the_version_before_is_swept(fixture: SweepFixt
     await fixture.rows.update_one({"_id": number}, old)
     await fixture.run()
     assert fixture.outcomes == [(number, "later")]
+
+
+@gen_test
+async def test_an_abandoned_order_of_xpay_fires_no_alert_and_one_of_wechat_pay_does(
+    fixture: SweepFixture, stores: StoresFixture
+) -> None:
+    leases, reconciler = JobLeaseStore(stores.database), LedgerReconciler(stores.database)
+    audit = LedgerAudit(leases, reconciler, stores.orders, {})
+    (abandoned,) = await fixture.add(1, "xpay")
+    fixture.xpay.abandoned.add(abandoned)
+    await fixture.run("xpay")
+    await audit.run_if_due()
+    assert 100 < audit.oldest_unpaid < 1000
+    created_at = {"created_at": datetime.now(UTC) - timedelta(hours=5)}
+    await fixture.rows.update_many({}, {"$set": {**created_at, "due_at": datetime.now(UTC)}})
+    await fixture.run("xpay")
+    assert fixture.outcomes == 2 * [(abandoned, "later")]
+    await audit.run_if_due()
+    assert audit.oldest_unpaid == 0
+    (unqueried,) = await fixture.add(1, "jsapi")
+    await fixture.rows.update_one({"_id": unqueried}, {"$set": created_at})
+    await audit.run_if_due()
+    assert audit.oldest_unpaid > 4 * 3600

@@ -70,7 +70,7 @@ async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
     assert await stores.orders.find(order.number) == replace(order, state="paid")
     await let_time_pass(stores, DAY)
     assert await claim(stores) is None
-    assert await stores.orders.oldest_unpaid() is None
+    assert await stores.orders.oldest_unpaid("xpay") is None
 
 
 @gen_test
@@ -162,7 +162,9 @@ async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: Stor
 @gen_test
 async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
     order = await add_order(stores)
-    assert await stores.orders.oldest_unpaid() is not None
+    assert await stores.orders.oldest_unpaid("xpay") is not None
+    assert await stores.orders.oldest_unpaid("jsapi") is None
+    assert await stores.orders.oldest_unpaid("xpay", datetime.now(UTC)) is None
     await stores.orders.close(order.number)
     await stores.orders.postpone(order.number, datetime.now(UTC))
     await let_time_pass(stores, DAY)
