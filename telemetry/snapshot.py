@@ -154,15 +154,20 @@ def merge(parts: Iterable[Part]) -> Snapshot:
         for name, family in part.snapshot.items():
             if family.combine == "own" and not part.answers:
                 continue
-            if name not in total:
-                labels = family.labels
-                if family.combine == "worker":
-                    labels += ("worker",)
-                total[name] = replace(family, labels=labels, rows={})
+            empty = _empty_total(family)
             # Workers of two releases may disagree about a metric; rows of another shape are lost.
-            if total[name].width == family.width:
+            if _shape(total.setdefault(name, empty)) == _shape(empty):
                 _add(total[name], family, part.worker)
     return total
+
+
+def _empty_total(family: Family) -> Family:
+    labels = (*family.labels, "worker") if family.combine == "worker" else family.labels
+    return replace(family, labels=labels, rows={})
+
+
+def _shape(family: Family) -> tuple[Kind, Combine, Key, Key]:
+    return family.kind, family.combine, family.labels, family.bounds
 
 
 def _add(total: Family, family: Family, worker: str) -> None:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,10 +106,37 @@ def test_gauges_are_combined_as_each_means(
     assert merge(renewed)["g"].rows == expected
 
 
-def test_series_of_another_release_with_other_buckets_are_left_out() -> None:
-    def of(*bounds: str) -> Snapshot:
-        row = [1.0, 0.0, *(1.0 for _ in bounds)]
-        return {"h": Family("h", "histogram", "", bounds=bounds, rows={(): row})}
+def family(kind: str, key: tuple[str, ...] = (), **shape: Any) -> Family:
+    """A metric with one series, of ones; `key`: its label values."""
+    new = Family("m", kind, "", **shape)  # type: ignore[arg-type]
+    return replace(new, rows={key: [1.0] * new.width})
 
-    total = merge([Part("0", of("1", "+Inf")), Part("1", of("1", "2", "+Inf"))])
-    assert total["h"].rows == {(): [1.0, 0.0, 1.0, 1.0]}
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (
+            family("histogram", bounds=("1", "+Inf")),
+            family("histogram", bounds=("1", "2", "+Inf")),
+        ),
+        (family("histogram", bounds=("1", "+Inf")), family("histogram", bounds=("2", "+Inf"))),
+        (family("counter", ("a",), labels=("x",)), family("counter", ("a",), labels=("y",))),
+        (
+            family("counter", ("a",), labels=("x",)),
+            family("counter", ("a", "b"), labels=("x", "y")),
+        ),
+        (family("gauge", combine="sum"), family("gauge", combine="worker")),
+        (family("gauge", combine="worker"), family("gauge", combine="first")),
+        (family("gauge", combine="sum"), family("counter")),
+    ],
+    ids=lambda it: f"{it.kind} {it.labels} {it.bounds} {it.combine}",
+)
+def test_series_of_another_release_with_another_shape_are_left_out(
+    first: Family, other: Family
+) -> None:
+    """Other buckets, labels, kinds and combinations of them."""
+    for one, two in ((first, other), (other, first)):
+        alone = merge([Part("0", {"m": one})])
+        total = merge([Part("0", {"m": one}), Part("1", {"m": two})])
+        assert total == alone
+        assert render(total) == render(alone)
