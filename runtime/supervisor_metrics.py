@@ -13,7 +13,7 @@ import structlog
 from runtime.worker import Worker
 from runtime.worker_slot import WorkerSlot
 from telemetry.metrics import Registry
-from telemetry.metrics_files import EndedMetricsFile
+from telemetry.metrics_files import EndedMetricsFile, remove_left_folders
 
 log = structlog.get_logger("qlive.supervisor")
 
@@ -25,8 +25,8 @@ class SupervisorMetrics:
 
     def __init__(self, slots: Sequence[WorkerSlot]) -> None:
         """The folder is systemd's runtime directory if it gave one, in memory and private."""
-        parent = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
-        self._file = EndedMetricsFile(Path(parent))
+        self._parent = Path(os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir())
+        self._file = EndedMetricsFile(self._parent)
         self._tasks: set[asyncio.Task[None]] = set()
         self._registry = registry = Registry()
         registry.gauge(
@@ -45,7 +45,11 @@ class SupervisorMetrics:
         )
 
     def start(self) -> None:
-        """Write the file, and keep it up to date. Raises OSError."""
+        """Write the file, and keep it up to date. Raises OSError.
+
+        Deletes what killed supervisors have left: systemd empties its directory, others do not.
+        """
+        remove_left_folders(self._parent)
         self._file.write(self._registry.snapshot())
         self._keep(self._run())
 

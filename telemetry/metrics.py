@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -151,11 +152,13 @@ class Metrics(Registry):
     async def page(self) -> bytes:
         """Prometheus text of all workers, or of this process without a supervisor.
 
-        Formatted in a thread, since it takes tens of milliseconds.
+        Formatted in a thread, since it takes tens of milliseconds. If there is no space for the
+        present values of this process, its last written ones are in the answer.
         """
         if self._file is None:
             return await asyncio.to_thread(render, self.snapshot())
-        self.save()
+        with suppress(OSError):
+            self.save()
         return await asyncio.to_thread(self._file.text)
 
     def text(self) -> bytes:

@@ -7,13 +7,16 @@ the file of a worker that has ended to its own and deletes it: the folder does n
 """
 
 import secrets
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from telemetry.snapshot import Part, Snapshot, decode, encode, merge, render
 
-SUFFIX, ENDED = ".worker", "ended"
+PREFIX, SUFFIX, ENDED = "qlive-metrics-", ".worker", "ended"
+LEFT_SECONDS = 3600.0
+"""Age of the last write in a folder whose processes were all killed: they write every second."""
 REMEMBERED = 256
 """Names of ended workers that are kept for readers that have just read their files."""
 
@@ -55,10 +58,12 @@ class EndedMetricsFile:
 
     def __init__(self, parent: Path) -> None:
         """`write` creates a folder of its own in `parent`."""
-        self._folder = parent / f"qlive-metrics-{secrets.token_hex(8)}"
+        self._folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
         self._started = 0
         self._total: Snapshot = {}
         self._added: list[str] = []
+        self._to_delete: list[Path] = []
+        """Added to `_total`, which is not written yet."""
 
     def next_worker(self, slot: int) -> Path:
         """The path for a worker that is being started."""
@@ -66,23 +71,37 @@ class EndedMetricsFile:
         return self._folder / f"{slot}-{self._started}{SUFFIX}"
 
     def add_ended(self, path: Path, own: Snapshot) -> None:
-        """Add the counters of a worker whose process has ended, and delete its file."""
+        """Add the counters of a worker whose process has ended, and delete its file.
+
+        Raises OSError if the sum cannot be written; the next `write` then deletes the file.
+        """
         if (snapshot := _read(path)) is not None:
             counters = {name: it for name, it in snapshot.items() if it.kind != "gauge"}
             self._total = merge([Part("", self._total), Part("", counters)])
             self._added = [*self._added[1 - REMEMBERED :], path.name]
+        self._to_delete += [path, path.with_suffix(".tmp")]
         self.write(own)
-        for file in (path, path.with_suffix(".tmp")):
-            file.unlink(missing_ok=True)
 
     def write(self, own: Snapshot) -> None:
-        """`own`: the supervisor's metrics."""
+        """`own`: the supervisor's metrics. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         _write(self._folder / ENDED, encode({**self._total, **own}, added=self._added))
+        while self._to_delete:
+            self._to_delete[-1].unlink(missing_ok=True)
+            self._to_delete.pop()
 
     def remove(self) -> None:
         """Delete the folder, when all workers have ended."""
         _remove(self._folder)
+
+
+def remove_left_folders(parent: Path) -> None:
+    """Delete the folders of supervisors that were killed together with all their workers."""
+    newest = time.time() - LEFT_SECONDS
+    for folder in parent.glob(PREFIX + "*"):
+        with suppress(OSError):  # deleted meanwhile, or another user's
+            if all(it.stat().st_mtime < newest for it in (folder, *folder.iterdir())):
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:

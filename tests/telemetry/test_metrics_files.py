@@ -1,6 +1,9 @@
 """Workers and a supervisor that share a folder, in one process."""
 
+import errno
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,12 @@ from hypothesis import strategies as st
 
 from telemetry import metrics_files
 from telemetry.metrics import Metrics, Registry
-from telemetry.metrics_files import EndedMetricsFile, WorkerMetricsFile
+from telemetry.metrics_files import (
+    LEFT_SECONDS,
+    EndedMetricsFile,
+    WorkerMetricsFile,
+    remove_left_folders,
+)
 
 STEPS = st.lists(
     st.tuples(
@@ -135,3 +143,59 @@ def test_workers_delete_the_folder_of_a_supervisor_that_is_gone(tmp_path: Path) 
         assert list(tmp_path.iterdir())
         file.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_scrape_without_space_answers_the_values_written_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    _, metrics, _ = folder.workers[0]
+    folder.run("count", 0)
+    folder.run("save", 0)
+    folder.run("count", 0)
+    fill_disk(monkeypatch)
+    assert b"qlive_handshakes_total 1.0" in await metrics.page()
+    monkeypatch.undo()
+    assert b"qlive_handshakes_total 2.0" in await metrics.page()
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+
+
+def test_the_file_of_an_ended_worker_is_deleted_once_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    folder.run("count", 1)
+    folder.run("save", 1)
+    path, _, _ = folder.workers[1]
+    fill_disk(monkeypatch)
+    with pytest.raises(OSError, match="No space"):
+        folder.ended.add_ended(path, folder.own.snapshot())
+    assert path.exists(), "the only file that has its counters"
+    monkeypatch.undo()
+    assert folder.scrape(0)["qlive_handshakes_total"] == 1
+    folder.ended.write(folder.own.snapshot())
+    assert not path.exists()
+    assert folder.scrape(0)["qlive_handshakes_total"] == 1
+
+
+def test_folders_of_killed_supervisors_are_deleted_after_an_hour(tmp_path: Path) -> None:
+    folders = [Folder(tmp_path) for _ in range(3)]
+    killed, recent, _ = (folder.workers[0][0].parent for folder in folders)
+    other = tmp_path / "other"
+    other.mkdir()
+    now = time.time()
+    for old in (killed, recent, other):
+        for path in (*old.iterdir(), old):
+            os.utime(path, (now - LEFT_SECONDS - 60, now - LEFT_SECONDS - 60))
+    os.utime(recent / metrics_files.ENDED, (now, now - LEFT_SECONDS + 60))
+    remove_left_folders(tmp_path)
+    assert not killed.exists()
+    for folder in folders[1:]:
+        assert folder.scrape(0)["qlive_handshakes_total"] == 0
+    assert other.exists()
