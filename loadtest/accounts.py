@@ -30,7 +30,10 @@ class Account:
 
 
 async def accounts_of(options: LoadOptions, open_client: OpenClient) -> list[Account]:
-    """All users of the test, those who can be hosts first. Raises StartupError."""
+    """`users` of the test, those who can be hosts first. Raises StartupError.
+
+    All tokens are signed in, since only the answers say who can be a host.
+    """
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def account(source: tuple[str, str]) -> Account:
@@ -49,7 +52,7 @@ async def accounts_of(options: LoadOptions, open_client: OpenClient) -> list[Acc
             f"{hosts} of the users are matchmakers, and {options.mix.hosts} must be hosts; "
             "`server.py matchmaker USER_ID` makes a user one."
         )
-    return accounts
+    return accounts[: options.users]
 
 
 async def gathered(work: Sequence[Any]) -> list[Any]:

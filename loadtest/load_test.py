@@ -73,7 +73,7 @@ class LoadTest:
     async def _enter(self, accounts: list[Account]) -> None:
         mix = self.options.mix
         hosts, others = accounts[: mix.hosts], accounts[mix.hosts :]
-        self._hosts = await gathered([self._open_room(account) for account in hosts])
+        await gathered([self._open_room(account) for account in hosts])
         self.members = list(self._hosts)
         rooms = [host.room for host in self._hosts]
         entering = (self._enter_room(it, rooms[n % len(rooms)]) for n, it in enumerate(others))
@@ -102,10 +102,11 @@ class LoadTest:
             if task.done() and not task.cancelled() and (failure := task.exception()):
                 raise failure
 
-    async def _open_room(self, account: Account) -> Participant:
+    async def _open_room(self, account: Account) -> None:
+        """Kept at once, so that the room is closed if another host fails to open theirs."""
         path = f"{BASE}qlive_room/matchmaker_enter/"
         opened = await patiently(account.http, "POST", path)
-        return self._member(account, RoomAudience(opened["live_id"]))
+        self._hosts.append(self._member(account, RoomAudience(opened["live_id"])))
 
     async def _enter_room(self, account: Account, room: RoomAudience) -> Participant:
         path = f"{BASE}get_playurl/?live_id={room.live_id}"

@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from core.errors import StartupError
 from devtools import demo
 from loadtest import accounts
+from loadtest.http_client import HttpClient
 from loadtest.load_test import LoadTest
 from loadtest.measurements import Measurements
 from loadtest.options import LoadOptions, Mix
@@ -93,6 +94,41 @@ async def test_gifts_are_sent_by_users_of_a_token_file(
     test = LoadTest(options(server.address, tokens=tokens, users=3, mix=mix, sends="gift"))
     await run_until(test, lambda it: len(it.after_answer()) >= 4)
     assert test.members[0].account.user_id == host.id
+
+
+@async_test
+async def test_only_as_many_users_as_asked_for_take_part(
+    server: ServerProcess, api: ApiFixture
+) -> None:
+    users = [await api.user(name, 1) for name in ("anna", "bert", "carl")]
+    host = await api.host()
+    tokens = (*(user.token for user in users), host.token)
+    test = LoadTest(options(server.address, tokens=tokens, users=2, mix=Mix(1, 0, 1)))
+    await run_until(test, lambda it: it.after_answer())
+    assert [member.account.user_id for member in test.members] == [host.id, users[0].id]
+
+
+@async_test
+async def test_a_host_who_cannot_open_a_room_leaves_no_other_live(
+    server: ServerProcess, mongo: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = LoadTest(options(server.address, mix=Mix(2, 2, 2)))
+
+    async def fail(*_: Any) -> Any:
+        await until(lambda: bool(test._hosts))
+        raise StartupError("no second room")
+
+    entering = iter([accounts.patiently, fail])
+
+    async def enter(http: HttpClient, method: str, path: str, *body: Any) -> Any:
+        call = next(entering) if "matchmaker_enter" in path else accounts.patiently
+        return await call(http, method, path, *body)
+
+    monkeypatch.setattr("loadtest.load_test.patiently", enter)
+    with pytest.raises(StartupError, match="no second room"):
+        await test.run(asyncio.Event(), lambda _: None)
+    rooms = mongo[server.settings.mongodb.database].rooms
+    assert [room["status"] for room in rooms.find()] == ["ended"]
 
 
 @async_test
