@@ -144,10 +144,14 @@ async def _measure_lag(context: Context) -> None:
 
 
 async def _watch_dependencies(context: Context) -> None:
-    """Show the states of /readyz in the metrics."""
+    """Show the states of /readyz in the metrics, those of idle services as unknown.
+
+    Otherwise a worker that does not use a service any more would hide its outage from the others.
+    """
     gauge = context.metrics.dependency_up
+    idle = {service.name for service in context.tencent.services if not service.is_fresh}
     for name, dependency in (await readiness(context)).dependencies.items():
-        if dependency.state == "unknown":
+        if dependency.state == "unknown" or name in idle:
             gauge.remove(name)
         else:
             gauge.labels(name).set(dependency.state == "ok")

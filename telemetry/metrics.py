@@ -102,7 +102,7 @@ class Metrics(Registry):
         )
         self.dependency_up = self.new_gauge(
             "dependency_up",
-            "1 if the dependency answered last, 0 if not; absent before its first use.",
+            "1 if the dependency answered last, 0 if not; absent if it was not used lately.",
             ("dependency",),
             combine="worker",
         )

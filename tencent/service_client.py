@@ -23,6 +23,10 @@ MAX_CLIENTS = 100
 MAX_QUEUED = 400
 MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
 
+FRESH_SECONDS = 240.0
+"""How long a state shows whether the service answers; less than an alert waits, so that a single
+failure fires none."""
+
 State = Literal["unknown", "ok", "down"]
 
 
@@ -65,6 +69,8 @@ class ServiceClient:
         self.state: State = "unknown"
         self.since = datetime.now(UTC)
         self.latency_ms: float | None = None
+        self._last_ended: float | None = None
+        """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._pause = pause
@@ -72,6 +78,11 @@ class ServiceClient:
         self._client = AsyncHTTPClient(
             force_instance=True, max_clients=MAX_CLIENTS, max_body_size=MAX_BODY_BYTES
         )
+
+    @property
+    def is_fresh(self) -> bool:
+        """`state` is from the last FRESH_SECONDS."""
+        return self._last_ended is not None and monotonic() - self._last_ended < FRESH_SECONDS
 
     def close(self) -> None:
         self._client.close()
@@ -168,7 +179,8 @@ class ServiceClient:
         return ServiceResponse(response.code, response.headers, response.body)
 
     def _record(self, state: State, started: float, path: str, failure: str) -> None:
-        self.latency_ms = round((monotonic() - started) * 1000, 1)
+        self._last_ended = monotonic()
+        self.latency_ms = round((self._last_ended - started) * 1000, 1)
         if failure:
             log.warning("service_request_failed", service=self.name, path=path, why=failure)
         if state != self.state:

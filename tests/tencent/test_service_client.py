@@ -200,3 +200,19 @@ async def test_a_traced_request_takes_the_trace_with_it_and_another_one_nothing(
     assert [it.header("traceparent") for it in service.requests] == ["the-span", "the-span", ""]
     assert service.requests[0].header("x-ours") == "1"
     assert names == ["tencent.im"]
+
+
+@async_test
+async def test_a_state_is_fresh_for_a_while_after_each_request(
+    serve, make_service_client, scripted_service, monkeypatch
+):
+    client = make_service_client("im", serve(scripted_service(SUCCESS, BROKEN, SUCCESS)))
+    assert not client.is_fresh
+    await client.get("/a", {})
+    assert (client.state, client.is_fresh) == ("ok", True)
+    with monkeypatch.context() as later:
+        later.setattr(module, "FRESH_SECONDS", 0.0)
+        assert (client.state, client.is_fresh) == ("ok", False)
+    with pytest.raises(ServiceUnavailable):
+        await client.get("/a", {})
+    assert (client.state, client.is_fresh) == ("down", True)
