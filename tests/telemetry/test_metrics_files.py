@@ -145,6 +145,7 @@ def test_workers_delete_the_folder_of_a_supervisor_that_is_gone(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.gen_test(timeout=20)
 async def test_a_scrape_without_space_answers_the_values_written_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
