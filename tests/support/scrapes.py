@@ -54,7 +54,8 @@ class Scraper:
     async def settled(self, series: str) -> float:
         """The value once every worker has answered, and so has written what it counted."""
         pids: set[float] = set()
-        while len(pids) < self.last.get("qlive_workers", 1):
+        # Not `qlive_workers`, which the supervisor writes every second: a start may not be in it.
+        while len(pids) < self.last.get("qlive_workers_wanted", 1):
             pids.add((await self.scrape())["qlive_process_id"])
         return (await self.scrape()).get(series, 0)
 

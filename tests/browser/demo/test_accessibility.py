@@ -56,6 +56,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     host, man, woman = await demo.start_live("man", "woman")
     (room,) = (await api.ops("GET", "rooms")).ok()["items"]
     giver = await api.guest("有钱人", 1, room["id"], gold=52)
+    (await giver.post("qlive_user/update_userinfo/", show_in_ranking=True)).ok()
     kiss = {"user_id": await host.session("user_id"), "gift_id": 4}
     (await giver.get("qlive_gift/push_gift/", **kiss)).ok()
     await seat_guest(host, man, MAN, "male")
