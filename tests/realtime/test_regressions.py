@@ -98,7 +98,7 @@ async def connect_without_reading(client: ApiClient, server: ServerProcess) -> R
 
 
 @pytest.mark.gen_test(timeout=60)
-@with_settings(limits={"backlog_bytes": 4096})
+@with_settings(limits={"backlog_bytes": 4096, "backlog_seconds": 100})  # on a slow machine, too
 async def test_dead_client_does_not_affect_others_and_can_resume(
     api: ApiFixture, server: ServerProcess
 ) -> None:
