@@ -1,6 +1,5 @@
 """Large movements of gold by operators: a second operator confirms them."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -19,16 +18,14 @@ LIFETIME = timedelta(days=1)
 LIMIT_PERIOD = timedelta(days=1)
 REQUIRED: Access = "finance"
 """What both operators need; the routes require it of the one who sends the request."""
-Execute = Callable[[Approval, str, InTransaction | None], Awaitable[JsonObject]]
-"""Books an approved request in the name of both operators."""
 
 
 class ApprovalService:
     """Books up to `limit` gold of an operator a day; more waits for another operator's decision.
 
-    A request counts with what its operator has moved alone in the last 24 hours; those that arrive
-    at the same time do not see each other. The decision and the entry are one transaction: a
-    request that was confirmed is booked, once.
+    A request counts with what its operator has moved alone in the last 24 hours, in every process:
+    an operator's entries are booked one after another. The decision and the entry are one
+    transaction: a request that was confirmed is booked, once.
     """
 
     def __init__(
@@ -43,11 +40,6 @@ class ApprovalService:
         self._operators = operators
         self._ledger = ledger
         self._limit = limit
-        self._execute: Mapping[ApprovalKind, Execute] = {
-            "grant": self._grant,
-            "settle": self._settle,
-            "reverse": self._reverse,
-        }
 
     async def grant(
         self, user_id: str, gold: int, reason: str, request_id: str, by: str
@@ -72,8 +64,7 @@ class ApprovalService:
         """
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
-        if await self._needs_second_person(request):
-            await self._approvals.set_aside(request.key)
+        await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
@@ -95,7 +86,7 @@ class ApprovalService:
             await self._approvals.decide(id_, "done", by, reason, session)
 
         with suppress(AlreadyDecided):  # at the same time, perhaps by the same operator
-            await self._execute[approval.kind](approval, f"{approval.by}+{by}", decide)
+            await self._execute(approval, f"{approval.by}+{by}", decide)
         if (await self._approvals.get(id_)).state == "waiting":  # the entry was there already
             await self._approvals.decide(id_, "done", by, reason)
         decided = await self._approvals.get(id_)
@@ -120,52 +111,46 @@ class ApprovalService:
         ):
             raise RequesterNotAllowed
 
-    async def _needs_second_person(self, request: Approval) -> bool:
-        """Not to repeat what was booked; but what was asked once is not booked alone later."""
-        if not self._limit or await self._ledger.has(request.key):
-            return False
-        since = datetime.now(UTC) - LIMIT_PERIOD
-        if await self._ledger.moved_by(request.by, since) + request.gold > self._limit:
-            return True
-        return await self._approvals.find(request.key) is not None
-
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
-        if not await self._needs_second_person(request):
-            return await self._execute[request.kind](request, request.by, None)
+        if not self._limit or await self._ledger.has(request.key):
+            return await self._execute(request, request.by)
+        # What was asked for once is not booked alone later.
+        if await self._approvals.find(request.key) is None:
+            with suppress(SecondPersonRequired):
+                return await self._book_alone(request)
         stored = await self._approvals.add(request)
         if _content(stored) != _content(request):
             raise RequestIdReused
         return stored
 
-    async def _grant(
-        self, approval: Approval, by: str, in_transaction: InTransaction | None
+    async def _book_alone(self, request: Approval) -> JsonObject:
+        """Raises SecondPersonRequired, and books nothing, beyond the limit."""
+
+        async def check_limit(session: Any) -> None:
+            await self._operators.mark_booking(request.by, session)
+            since = datetime.now(UTC) - LIMIT_PERIOD
+            if await self._ledger.moved_by(request.by, since, session) + request.gold > self._limit:
+                raise SecondPersonRequired
+
+        return await self._execute(request, request.by, check_limit)
+
+    async def _execute(
+        self, approval: Approval, by: str, in_transaction: InTransaction | None = None
     ) -> JsonObject:
-        return await self._ledger.grant(
+        """Book the request in the name of `by`."""
+        ledger = self._ledger
+        if approval.kind == "reverse":
+            return await ledger.reverse(
+                approval.on, approval.reason, by=by, in_transaction=in_transaction
+            )
+        book = ledger.grant if approval.kind == "grant" else ledger.settle_debt
+        return await book(
             approval.on,
             approval.gold,
             approval.reason,
             by=by,
             in_transaction=in_transaction,
             **approval.arguments,
-        )
-
-    async def _settle(
-        self, approval: Approval, by: str, in_transaction: InTransaction | None
-    ) -> JsonObject:
-        return await self._ledger.settle_debt(
-            approval.on,
-            approval.gold,
-            approval.reason,
-            by=by,
-            in_transaction=in_transaction,
-            **approval.arguments,
-        )
-
-    async def _reverse(
-        self, approval: Approval, by: str, in_transaction: InTransaction | None
-    ) -> JsonObject:
-        return await self._ledger.reverse(
-            approval.on, approval.reason, by=by, in_transaction=in_transaction
         )
 
 

@@ -30,7 +30,7 @@ class SecondPersonRequired(PermissionDenied):
 
 class RequesterNotAllowed(StateConflict):
     code = "requester_not_allowed"
-    detail = "Who made this request is disabled, or has lost the role for it: decline it."
+    detail = "Its operator is disabled or has lost the role for it: decline the request."
 
 
 class TooManyOrders(StateConflict):

@@ -135,9 +135,12 @@ class LedgerService:
         """The most gold or income that a reversal of the entry moves; raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
 
-    async def moved_by(self, name: str, since: datetime) -> int:
-        """Gold and income that an operator has moved alone since then, whatever the direction."""
-        return await self._ledger.moved_by(name, OPERATORS_KINDS, since)
+    async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
+        """Gold and income that an operator has moved alone since then, whatever the direction.
+
+        `tx`: the transaction that reads it.
+        """
+        return await self._ledger.moved_by(name, OPERATORS_KINDS, since, tx)
 
     async def has(self, key: str) -> bool:
         """Whether the journal has an entry with this key."""

@@ -36,8 +36,8 @@ class Login:
 class OperatorService:
     """Adds operators, and lets them in by password and code.
 
-    The first login, with a one-time password, sets both. A refusal does not say what was wrong,
-    except that an operator is locked to somebody who knows the password.
+    The first login, with a one-time password, sets both. A refusal gives no reason; only a client
+    with the right password learns that the operator is locked.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class OperatorService:
     async def second_factor(self, name: str, password: str) -> SecondFactor:
         """A new secret for the authenticator app before the first login. Raises LoginRefused.
 
-        Whoever has set up an earlier one cannot use it any more.
+        It replaces an earlier one.
         """
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:

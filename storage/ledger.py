@@ -123,12 +123,15 @@ class LedgerStore:
             ]
         return await page(self._ledger, where, "at", after, limit)
 
-    async def moved_by(self, by: str, kinds: Sequence[str], since: datetime) -> int:
+    async def moved_by(
+        self, by: str, kinds: Sequence[str], since: datetime, session: Session
+    ) -> int:
         """The sum of the largest amounts of the entries of these kinds that `by` has made."""
         where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
         total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
-        cursor = await self._ledger.aggregate([{"$match": where}, {"$group": total}])
+        steps: list[Document] = [{"$match": where}, {"$group": total}]
+        cursor = await self._ledger.aggregate(steps, session=session)
         return sum([row["total"] async for row in cursor])
 
     async def balance(self, session: Session, user_id: str) -> Balance:

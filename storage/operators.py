@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from storage.database import Collection, Database, Document
+from storage.database import Collection, Database, Document, Session
 from storage.errors import OperatorExists, OperatorNotFound
 
 MAX_WRONG_CODES = 10
@@ -77,6 +77,14 @@ class OperatorStore:
         result = await self._operators.update_one({"_id": name}, {"$set": fields})
         if not result.matched_count:
             raise OperatorNotFound
+
+    async def mark_booking(self, name: str, session: Session) -> None:
+        """Write to the operator's document, so that their bookings conflict and follow each other.
+
+        Begin the transaction with it: what it reads afterwards has all earlier bookings.
+        """
+        change = {"$inc": {"bookings": 1}}
+        await self._operators.update_one({"_id": name}, change, session=session)
 
     async def replace_proofs(self, account: OperatorAccount, credential: str = "") -> bool:
         """Store the password, second factor and credential of `account`.

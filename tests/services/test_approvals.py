@@ -130,6 +130,24 @@ async def test_small_amounts_of_one_operator_add_up_for_a_day(
 
 
 @pytest.mark.gen_test
+async def test_requests_at_once_in_two_processes_stay_within_the_limit_together(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    users = await stores.create_users(*[(0, 0)] * 8)
+    ledger = LedgerService(stores.ledger, NamedLocks().hold)
+    other = ApprovalService(
+        ApprovalStore(stores.database), OperatorStore(stores.database), ledger, LIMIT
+    )
+    grants = [
+        service.grant(user, LIMIT // 2, "compensation", f"at-once-{n}", by="olga")
+        for n, (user, service) in enumerate(zip(users, [approvals, other] * 4, strict=True))
+    ]
+    replies = await asyncio.gather(*grants)
+    assert sum(isinstance(reply, Approval) for reply in replies) == 6
+    assert sum([(await stores.balance(user)).gold for user in users]) == LIMIT
+
+
+@pytest.mark.gen_test
 async def test_a_repeated_request_is_one_request(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:

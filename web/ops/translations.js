@@ -493,7 +493,7 @@ export const words = {
   "code.ops_login": ["名字、密码或验证码不对。", "The name, the password or the code is wrong."],
   "code.ops_locked": ["验证码错误次数过多，已锁定：请管理员执行 operator reset。", "Too many wrong codes: an administrator has to run `operator reset` for you."],
   "why.this is the one-time password": ["不能沿用一次性密码", "This is the one-time password; choose another one."],
-  "code.requester_not_allowed": ["申请人已停用或已无此权限，请驳回。", "Who made this request is disabled, or has lost the role for it: decline it."],
+  "code.requester_not_allowed": ["申请人已停用或已无此权限，请驳回。", "Its operator is disabled or has lost the role for it: decline the request."],
   "code.second_person": ["自己的申请要由另一位运营确认。", "Another operator has to confirm your request."],
   "code.decided": ["申请已被处理或已过期。", "The request has been decided, or has expired."],
   "code.no_such_approval": ["没有这个申请。", "There is no such request."],
