@@ -42,7 +42,7 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
 
 
 @pytest.mark.programs
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
     run: Any = SimpleNamespace(fleet=check_of(1)._fleet)  # nothing listens there
     async with alerts_checked(run, 0.01) as check:
