@@ -1,0 +1,56 @@
+"""A transfer of money to a user's WeChat balance, as WeChat Pay states it.
+
+Source: WeChat Pay v3, merchant transfer (商家转账), form of 2025.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TransferState(StrEnum):
+    """States of a bill at WeChat Pay, in its spelling."""
+
+    ACCEPTED = "ACCEPTED"
+    PROCESSING = "PROCESSING"
+    WAIT_USER_CONFIRM = "WAIT_USER_CONFIRM"
+    TRANSFERING = "TRANSFERING"
+    SUCCESS = "SUCCESS"
+    FAIL = "FAIL"
+    CANCELING = "CANCELING"
+    CANCELLED = "CANCELLED"
+
+
+FINAL_STATES = frozenset({TransferState.SUCCESS, TransferState.FAIL, TransferState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """A bill to send: `number` is its out_bill_no, digits and letters, for ever the same."""
+
+    number: str
+    app_id: str
+    openid: str
+    fen: int
+    real_name: str = ""
+    """WeChat checks it against the user's; needed from REAL_NAME_FEN, "" sends none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What WeChat Pay states about a bill, verified; None: not part of that statement."""
+
+    number: str
+    state: TransferState
+    wechat_number: str = ""
+    """transfer_bill_no."""
+    fen: int | None = None
+    openid: str | None = None
+    package: str = ""
+    """package_info for wx.requestMerchantTransfer; only the answer to the first request has it."""
+    fail_reason: str = ""
+
+
+REAL_NAME_FEN = 200_000
+"""From here on WeChat Pay requires the payee's real name."""
+MIN_NAMED_FEN = 30
+"""Below, WeChat Pay takes no real name."""
