@@ -4,9 +4,16 @@ StateConflict
 ├── InsufficientGold   insufficient_gold
 ├── RequestIdReused    request_id_reused
 ├── NotReversible      not_reversible
-└── DebtExceeded       not_owed
+├── DebtExceeded       not_owed
+├── TooLittle          too_little: a withdrawal below the least amount
+├── IncomeNotMatured   income_not_matured: covers income that the user does not have, too
+├── OverLimit          over_limit: `detail` names which: transfer, user_day or day
+├── RealNameNeeded     real_name_needed
+├── WithdrawalsStopped withdrawals_stopped: a refund case concerns the user's income
+└── NotCancellable     not_cancellable
 NotFound
-└── EntryNotFound      no_such_entry
+├── EntryNotFound      no_such_entry
+└── WithdrawalNotFound no_such_withdrawal
 
 EntryExists never reaches a client: it means that the transaction has already been carried out.
 """
@@ -29,6 +36,35 @@ class NotReversible(StateConflict):
 
 class DebtExceeded(StateConflict):
     code, detail = "not_owed", "The amount exceeds the debt."
+
+
+class TooLittle(StateConflict):
+    code, detail = "too_little", "The amount is too small to be paid out."
+
+
+class IncomeNotMatured(StateConflict):
+    code, detail = "income_not_matured", "Not so much income can be withdrawn yet."
+
+
+class OverLimit(StateConflict):
+    code, detail = "over_limit", "The amount is over a limit of withdrawals."
+
+
+class RealNameNeeded(StateConflict):
+    code, detail = "real_name_needed", "WeChat Pay requires your real name for this amount."
+
+
+class WithdrawalsStopped(StateConflict):
+    code = "withdrawals_stopped"
+    detail = "Withdrawals are stopped while a refund that concerns your income is decided."
+
+
+class NotCancellable(StateConflict):
+    code, detail = "not_cancellable", "The withdrawal is paid or returned already."
+
+
+class WithdrawalNotFound(NotFound):
+    code, detail = "no_such_withdrawal", "There is no such withdrawal."
 
 
 class EntryNotFound(NotFound):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 JsonObject = Mapping[str, Any]
 Unit = Literal["gold", "income"]
-Kind = Literal["recharge", "gift", "grant", "reversal"]
+Kind = Literal["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"]
 HOUSE = "house"
 
 
@@ -67,6 +67,11 @@ def user_account(user_id: str) -> str:
 def debt_account(user_id: str) -> str:
     """Account of a user's unpaid debt from refunds; never above zero."""
     return f"owed:{user_id}"
+
+
+def held_account(withdrawal: str) -> str:
+    """Account of the income that a withdrawal holds until its bills are paid or returned."""
+    return f"held:{withdrawal}"
 
 
 def postings_for(user_id: str, gold: int = 0, income: int = 0) -> tuple[Posting, ...]:

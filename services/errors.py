@@ -12,6 +12,7 @@ StateConflict
 ├── FirstLoginRequired   first_login: the operator has a one-time password
 ├── RequesterNotAllowed  requester_not_allowed: who made the request may do so no longer
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
+├── WithdrawOff          withdraw_off: withdrawals are not enabled
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
 Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
@@ -36,6 +37,10 @@ class RequesterNotAllowed(StateConflict):
 class TooManyOrders(StateConflict):
     code = "too_many_orders"
     detail = "You have several unpaid orders; pay one of them, or wait until they expire."
+
+
+class WithdrawOff(StateConflict):
+    code, detail = "withdraw_off", "Withdrawals are not available at the moment."
 
 
 class SessionKeyMissing(QLiveError):

@@ -26,6 +26,7 @@ from storage.operators import OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.overview import OverviewStore
+from storage.payees import PayeeStore
 from storage.presence import PresenceStore
 from storage.ranking_reconciler import RankingReconciler
 from storage.rankings import RankingStore
@@ -35,6 +36,7 @@ from storage.rooms import RoomStore
 from storage.session_records import SessionRecordStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
+from storage.withdrawals import WithdrawalStore
 
 
 class Stores:
@@ -83,6 +85,8 @@ class Stores:
         self.audit_checker = AuditChecker(database)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
+        self.withdrawals = WithdrawalStore(database)
+        self.payees = PayeeStore(database)
         self.gift_batches = GiftBatchStore(database, self.rankings)
         self.job_leases = JobLeaseStore(database)
         self.overview = OverviewStore(database)
@@ -111,6 +115,7 @@ class Stores:
             self.approvals,
             self.audit,
             self.ledger,
+            self.withdrawals,
             self.rankings,
             self.outbox,
         )
