@@ -27,6 +27,7 @@ from config.sections import (
     ServerSettings,
     TracesSettings,
     WechatSettings,
+    WithdrawSettings,
 )
 
 # Prefix of every generated development secret; production refuses it.
@@ -59,6 +60,8 @@ PAY_KEYS = {
     "xpay": {"content_key", "offer_id", "app_key", "push_token", "push_aes_key"},
 }
 """Payment settings that production requires, by provider."""
+MERCHANT_KEYS = PAY_KEYS["jsapi"] - {"content_key"}
+"""Payment settings that withdrawals require in production, whatever the provider."""
 VIRTUAL_GOODS = (
     "must be true when pay.provider is jsapi: WeChat requires virtual goods, such as gold, to be "
     "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
@@ -82,6 +85,7 @@ class Settings(BaseModel):
     im: ImSettings = ImSettings()
     live: LiveSettings = LiveSettings()
     pay: PaySettings = PaySettings()
+    withdraw: WithdrawSettings = WithdrawSettings()
     micro: MicroSettings = MicroSettings()
     presence: PresenceSettings = PresenceSettings()
     realtime: RealtimeSettings = RealtimeSettings()
@@ -99,6 +103,12 @@ class Settings(BaseModel):
         """Whether rankings show the users who agreed; otherwise they are empty."""
         default = "off" if self.environment == "production" else "consented"
         return (self.ranking.public or default) == "consented"
+
+    @property
+    def withdrawals_are_on(self) -> bool:
+        """Whether new withdrawals are taken; those that are open are carried on in any case."""
+        default = "off" if self.environment == "production" else "on"
+        return (self.withdraw.enabled or default) == "on"
 
     def problems(self) -> list[str]:
         """Combinations that cannot work, as "name: why"."""
@@ -162,10 +172,12 @@ class Settings(BaseModel):
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
         live = self.live.model_dump(exclude={"url_seconds", "api_base"})
-        required = PAY_KEYS[self.pay.provider]
+        withdraws = self.withdrawals_are_on
+        required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
-        auth = {"auth.sealing_key": self.auth.sealing_key} if self.pay.provider == "xpay" else {}
+        seals = self.pay.provider == "xpay" or withdraws
+        auth = {"auth.sealing_key": self.auth.sealing_key} if seals else {}
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),

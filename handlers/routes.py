@@ -9,7 +9,18 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application
 
-from handlers import configs, gifts, health, likes, mic, pay, rankings, rooms, users
+from handlers import (
+    configs,
+    gifts,
+    health,
+    likes,
+    mic,
+    pay,
+    rankings,
+    rooms,
+    users,
+    withdrawals,
+)
 from handlers.base import NotFoundHandler
 from handlers.context import Context
 from handlers.openapi.extension import Extension
@@ -18,7 +29,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.route_entry import Route
 from handlers.static import WEB, ConsoleHandler, StaticHandler
-from handlers.webhooks import tencent, wechat_pay
+from handlers.webhooks import tencent, transfers, wechat_pay
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -49,6 +60,16 @@ API_ROUTES: list[Route] = [
     Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
     Route("qlive_pay/", pay.PayHandler, "pay.Pay"),
     Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "payments.JsapiNotice"),
+    Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
+    Route(
+        "qlive_pay/withdraw/cancel/",
+        withdrawals.CancelWithdrawalHandler,
+        "withdrawals.CancelWithdrawal",
+    ),
+    Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
+    Route(
+        "qlive_pay/transfer_notify/", transfers.TransferWebhookHandler, "payments.TransferNotice"
+    ),
     Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "payments.XpayNotice"),
     Route("qlive_like/", likes.LikeHandler, "likes.Like"),
     Route("im/callback/", tencent.ImWebhookHandler, "callbacks.ImCallback"),

@@ -36,7 +36,7 @@ class LedgerProblem:
 KINDS = (
     *("unbalanced", "balance", "negative", "stranger"),
     *("unbooked_order", "unpaid_entry", "double_event", "missing_event"),
-    *("unbooked_event", "rank"),
+    *("unbooked_event", "rank", "held", "payout"),
 )
 
 
@@ -62,4 +62,15 @@ def find_balance_problems(
     return problems + [
         LedgerProblem("stranger", name, f"{unit}: {amount}")
         for (name, unit), amount in unmatched.items()
+    ]
+
+
+def find_held_problems(
+    journal: Mapping[str, int], stored: Mapping[str, int]
+) -> list[LedgerProblem]:
+    """Find held accounts whose postings are not the income of the open bills of a withdrawal."""
+    return [
+        LedgerProblem("held", name, f"stored {stored.get(name, 0)}, journal {journal.get(name, 0)}")
+        for name in sorted({*journal, *stored})
+        if journal.get(name, 0) != stored.get(name, 0)
     ]

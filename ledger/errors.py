@@ -18,6 +18,8 @@ NotFound
 EntryExists never reaches a client: it means that the transaction has already been carried out.
 """
 
+from typing import Literal
+
 from core.errors import NotFound, StateConflict
 
 
@@ -48,6 +50,9 @@ class IncomeNotMatured(StateConflict):
 
 class OverLimit(StateConflict):
     code, detail = "over_limit", "The amount is over a limit of withdrawals."
+
+    def __init__(self, limit: Literal["transfer", "user_day", "day"] = "transfer") -> None:
+        super().__init__(f"The amount is over a limit of withdrawals: {limit}.")
 
 
 class RealNameNeeded(StateConflict):

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Bill, Withdrawal, WithdrawalState
 
+SUBMIT_AFTER = timedelta(seconds=2)
+"""When the sweep submits an approved bill: whoever approved it may be about to do it."""
 CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
 """Times after a bill was sent, or its cancellation requested, at which WeChat Pay is queried."""
 CHECK_EVERY = timedelta(hours=1)
@@ -28,7 +30,7 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
 
 def _next_check_of(bill: Bill, withdrawal: Withdrawal, now: datetime) -> datetime | None:
     if bill.state == WithdrawalState.APPROVED:
-        return now
+        return now + SUBMIT_AFTER
     if bill.sent_at is None or bill.state.is_final:
         return None
     begin = max(bill.sent_at, withdrawal.decided_at or bill.sent_at)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from config.settings import Settings
 from core.locks import NamedLocks
 from handlers.context import Context
+from ledger.withdrawal_requests import WithdrawalLimits
 from realtime.bus import LocalBus
 from realtime.cluster_bus import ClusterBus
 from realtime.fanout import FanoutConfig
@@ -21,6 +22,7 @@ from services.retention import RetentionDays
 from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
 from services.services import PaymentConfig, Services
+from services.withdrawals import WithdrawalConfig
 from storage.command_latency import CommandLatency
 from storage.database import Database
 from storage.stores import Stores
@@ -82,6 +84,7 @@ def build(
         group_repairs,
         process_id=process_id,
         payment=payment,
+        withdrawal=_withdrawal(settings),
         retention=_retention(settings),
         second_person_gold=settings.ops.second_person_gold,
     )
@@ -148,6 +151,21 @@ def _fanout(settings: Settings, metrics: Metrics, tracing: TracingHooks) -> Fano
 def _payment(settings: Settings) -> PaymentConfig:
     pay = settings.pay
     return PaymentConfig(pay.provider, pay.sandbox, pay.content_key, settings.auth.sealing_key)
+
+
+def _withdrawal(settings: Settings) -> WithdrawalConfig:
+    withdraw = settings.withdraw
+    limits = WithdrawalLimits(
+        min_fen=withdraw.min_fen,
+        bill_fen=withdraw.bill_fen,
+        transfer_fen=withdraw.transfer_fen,
+        user_day_fen=withdraw.user_day_fen,
+        day_fen=withdraw.day_fen,
+        auto_fen=withdraw.auto_fen,
+        second_person_fen=withdraw.second_person_fen,
+    )
+    maturity = timedelta(days=withdraw.maturity_days)
+    return WithdrawalConfig(settings.withdrawals_are_on, maturity, limits)
 
 
 def _retention(settings: Settings) -> RetentionDays:

@@ -94,7 +94,7 @@ class BillService:
             return Change(it.submit(number, body, now) if is_approved else it)
 
         withdrawal = await self._changes.change(withdrawal.id, submit)
-        if withdrawal.bill(number).body != body:  # returned, or submitted by another process
+        if withdrawal.bill(number).sent_at != now:  # returned, or submitted by another process
             return withdrawal
         return await self._send(withdrawal, number, transfers)
 

@@ -8,6 +8,7 @@ from core.locks import NamedLocks
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
 from services.approvals import ApprovalService
+from services.bills import BillService
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
 from services.evictions import EvictionService
@@ -20,6 +21,7 @@ from services.ledger import LedgerService
 from services.ledger_audit import LedgerAudit
 from services.live_rooms import LiveRoomService
 from services.moderation import ModerationService
+from services.open_transfers import OpenTransferSweep
 from services.operators import OperatorService
 from services.orphaned_transactions import OrphanedTransactions
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
@@ -36,7 +38,10 @@ from services.sanction_actions import sanction_actions
 from services.sessions import SessionService
 from services.sign_in import SignInService
 from services.token_cache import TokenCache
+from services.transfer_notices import TransferNoticeService
 from services.unpaid_orders import UnpaidOrderSweep
+from services.withdrawal_changes import WithdrawalChanges
+from services.withdrawals import WithdrawalConfig, WithdrawalService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from tencent.clients import TencentClients
@@ -77,6 +82,7 @@ class Services:
         *,
         process_id: str,
         payment: PaymentConfig,
+        withdrawal: WithdrawalConfig,
         retention: RetentionDays,
         second_person_gold: int,
     ) -> None:
@@ -142,6 +148,21 @@ class Services:
             stores.job_leases, stores.ledger_reconciler, stores.orders, {}
         )
         self.payments = PaymentService(stores.ledger, stores.orders, locks.hold)
+        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, locks.hold)
+        bills = BillService(changes, stores.payees, cipher, tencent.transfers)
+        self.withdrawals = WithdrawalService(
+            stores.withdrawals,
+            stores.payees,
+            stores.ledger,
+            changes,
+            bills,
+            self.catalogue,
+            cipher,
+            locks.hold,
+            withdrawal,
+        )
+        self.transfer_notices = TransferNoticeService(bills)
+        self.open_transfers = OpenTransferSweep(stores.withdrawals, bills)
         self.recharge = RechargeService(
             stores.orders,
             stores.blocks,

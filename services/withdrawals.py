@@ -1,12 +1,21 @@
 """Withdrawals: a host's income, held by the journal and paid to their WeChat balance."""
 
-from dataclasses import dataclass, replace
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ledger.errors import EntryExists, RequestIdReused, WithdrawalNotFound, WithdrawalsStopped
+from ledger.errors import (
+    EntryExists,
+    NotCancellable,
+    RequestIdReused,
+    WithdrawalNotFound,
+    WithdrawalsStopped,
+)
+from ledger.journal import JsonObject
 from ledger.ranking import day_interval, day_of
-from ledger.transfers import Transfer
 from ledger.withdrawal_requests import (
     Payee,
     WithdrawalLimits,
@@ -31,8 +40,12 @@ from storage.withdrawals import WithdrawalStore, new_id
 READ_IN_TRANSACTION = timedelta(minutes=1)
 """Age up to which gifts are read inside the transaction. Their entries have a time before their
 commit, by the clock of a process: by far less than this."""
-USER = "user"
-"""`decided_by` of a withdrawal that its user cancelled."""
+SUBMIT_SECONDS = 4.0
+"""Longest wait of a request for WeChat Pay; the sweep continues after that. Less than the timeout
+of the lock, for which a repeated request waits."""
+USER, REFUND_CASE = "user", "refund_case"
+"""`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
+CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,7 @@ class WithdrawalService:
                 withdrawal = await self._hold_income(user, income, request_id)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
-            return await self._bills.advance(withdrawal)
+            return await self._advance_in_time(withdrawal)
 
     async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
         """Page `number` (from 1) of the user's withdrawals, newest first."""
@@ -109,31 +122,62 @@ class WithdrawalService:
 
     async def matured(self, user_id: str) -> int:
         """Income that the user could withdraw now, before all limits; 0 while stopped."""
-        raise NotImplementedError
+        since = datetime.now(UTC) - self._config.maturity
+
+        async def read(tx: Any) -> int:
+            funds = await self._payees.funds(tx, user_id)
+            recent = await self._payees.recent_income(user_id, since, session=tx)
+            matured = matured_income(funds.income, recent, funds.owed_income)
+            return 0 if funds.is_stopped else matured
+
+        return await self._ledger.run_transaction(read)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return what is not submitted yet, and ask WeChat Pay to cancel the rest.
 
         Raises WithdrawalNotFound, NotCancellable.
         """
-        raise NotImplementedError
+        found = await self._withdrawals.find(id_)
+        if found is None or found.user_id != user_id:
+            raise WithdrawalNotFound
+        return await self._take_back(id_, USER, CANCELLED)
 
     # ---- operators
 
     async def approve(self, id_: str, by: str) -> Withdrawal:
-        """Approve a withdrawal, which submits it once enough operators have.
+        """Approve a withdrawal, which is submitted soon once enough operators have.
 
         Repeated by the same operator after it was approved, it changes nothing. Raises
         WithdrawalNotFound, AlreadyDecided, SecondPersonRequired.
         """
-        raise NotImplementedError
+
+        def approve(it: Withdrawal) -> Change:
+            if it.state == WithdrawalState.REQUESTED:
+                if by in it.approvals:
+                    raise SecondPersonRequired
+                return Change(it.approve(by))
+            if by not in it.approvals:
+                raise AlreadyDecided
+            return Change(it)
+
+        return await self._changes.change(id_, approve)
 
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
         """Return a withdrawal that is not submitted yet.
 
-        Raises WithdrawalNotFound, AlreadyDecided.
+        Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound,
+        AlreadyDecided.
         """
-        raise NotImplementedError
+        now = datetime.now(UTC)
+
+        def decline(it: Withdrawal) -> Change:
+            if all(bill.state.is_unsubmitted for bill in it.bills):
+                return it.give_back(by, reason, now)
+            if it.decided_by != by:
+                raise AlreadyDecided
+            return Change(it)
+
+        return await self._changes.change(id_, decline)
 
     # ---- refund cases
 
@@ -156,10 +200,78 @@ class WithdrawalService:
         takes a while, and which the user's confirmation may precede: call it again until it
         returns True. The income is then the user's again, or paid.
         """
-        raise NotImplementedError
+        for withdrawal in await self._withdrawals.open_of(user_id):
+            with suppress(NotCancellable):  # final since it was read
+                await self._take_back(withdrawal.id, REFUND_CASE, reason)
+        return not await self._withdrawals.open_of(user_id)
+
+    # ---- steps
+
+    async def _take_back(self, id_: str, by: str, reason: str) -> Withdrawal:
+        now = datetime.now(UTC)
+        withdrawal = await self._changes.change(id_, lambda it: it.give_back(by, reason, now))
+        return await self._advance_in_time(withdrawal)
+
+    async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
+        """Take the next step at WeChat Pay; the stored state if that takes too long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                return await self._bills.advance(withdrawal)
+        return await self._withdrawals.find(withdrawal.id) or withdrawal
+
+    async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
+        """The withdrawal of an earlier request; raises RequestIdReused."""
+        content, answer = stored
+        if content["income"] != income:
+            raise RequestIdReused
+        found = await self._withdrawals.find(answer["withdrawal_id"])
+        assert found is not None  # committed together with the entry
+        return found
 
     async def _hold_income(self, user: User, income: int, request_id: str) -> Withdrawal:
-        raise NotImplementedError
+        """Write the request; raises EntryExists for one that was made meanwhile."""
+        now, config = datetime.now(UTC), self._config
+        rate = (await self._catalogue.current()).withdraw_rate or Decimal(0)
+        payee = Payee(user.user_id, user.app_id, user.openid)
+        withdrawal = request_withdrawal(
+            new_id(), payee, request_id, income, rate, config.limits, now
+        )
+        entry = request_entry(withdrawal, income)
+        since, has_name = now - config.maturity, await self._has_real_name(user.user_id)
+        read_from = max(since, now - READ_IN_TRANSACTION)
+        earlier = await self._payees.recent_income(user.user_id, since, read_until=read_from)
 
-    async def _repeated(self, stored: Any, income: int) -> Withdrawal:
-        raise NotImplementedError
+        async def write(tx: Any) -> Withdrawal:
+            if await self._ledger.find(entry.key, tx):
+                raise EntryExists(entry.key)
+            late = await self._payees.recent_income(
+                user.user_id, since, read_from=read_from, session=tx
+            )
+            matured = await self._matured(tx, user.user_id, earlier + late)
+            today = day_interval(day_of(now))[0]
+            check_request(
+                withdrawal,
+                config.limits,
+                matured=matured,
+                user_day_fen=await self._withdrawals.user_day_fen(tx, user.user_id, today),
+                has_real_name=has_name,
+            )
+            await self._ledger.move(tx, entry.lines)
+            await self._ledger.write(tx, entry, None)
+            await self._withdrawals.add(tx, withdrawal)
+            await self._withdrawals.add_to_day(tx, now, withdrawal.fen, config.limits.day_fen)
+            return withdrawal
+
+        async with self._hold(user.user_id):
+            return await self._ledger.run_transaction(write)
+
+    async def _matured(self, tx: Any, user_id: str, recent: int) -> int:
+        """Income that can be withdrawn; raises WithdrawalsStopped."""
+        funds = await self._payees.funds(tx, user_id)
+        if funds.is_stopped:
+            raise WithdrawalsStopped
+        return matured_income(funds.income, recent, funds.owed_income)
+
+    async def _has_real_name(self, user_id: str) -> bool:
+        sealed = await self._payees.real_name(user_id)
+        return bool(sealed) and self._cipher.decrypt(sealed, user_id) is not None

@@ -6,12 +6,18 @@ few accounts and entries that ledger/checks.py then judges.
 
 from typing import Any
 
-from ledger.journal import HOUSE, debt_account, user_account
+from ledger.journal import HOUSE, debt_account, held_account, user_account
 from storage.database import Document
 
 UNITS = ("gold", "income")
 USER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 """User id of an unwound posting to a user's account or debt."""
+
+OF_USERS: Document = {
+    "lines.account": {"$ne": HOUSE, "$not": {"$regex": f"^{held_account('')}"}},
+}
+"""Condition on an unwound posting: neither the house's nor income held for a withdrawal, which
+storage/withdrawal_reconciler.py compares."""
 
 
 def suspicious_accounts(limit: int) -> list[Document]:
@@ -27,7 +33,7 @@ def suspicious_accounts(limit: int) -> list[Document]:
     debts = {"_id": _account(debt_account("")), "gold": "$owed"}
     return [
         {"$unwind": "$lines"},
-        {"$match": {"lines.account": {"$ne": HOUSE}}},
+        {"$match": OF_USERS},
         {"$project": {"_id": "$lines.account", **sums, "other": other}},
         {"$unionWith": {"coll": "users", "pipeline": [{"$project": users}]}},
         {

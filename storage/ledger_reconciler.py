@@ -5,13 +5,19 @@ from contextlib import aclosing
 from datetime import datetime
 
 from ledger.checks import LedgerProblem, StoredBalance, find_balance_problems
-from ledger.journal import HOUSE, Balance, Unit, debt_account, user_account
+from ledger.journal import Balance, Unit, debt_account, user_account
 from ledger.recharge import recharge_key
-from storage.balance_differences import USER_OF_LINE, maybe_unbalanced, suspicious_accounts
+from storage.balance_differences import (
+    OF_USERS,
+    USER_OF_LINE,
+    maybe_unbalanced,
+    suspicious_accounts,
+)
 from storage.database import Collection, Database, Document, Session
 from storage.ranking_reconciler import RankingReconciler
 from storage.rooms import LOG_SIZE
 from storage.streaming import stream
+from storage.withdrawal_reconciler import WithdrawalReconciler
 
 MAX_PROBLEMS = 100
 """Maximum problems reported per check; with more, the exact number does not matter."""
@@ -48,6 +54,7 @@ class LedgerReconciler:
         self._orders: Collection = database.collection("orders")
         self._rooms: Collection = database.collection("rooms")
         self._rankings = RankingReconciler(database)
+        self._withdrawals = WithdrawalReconciler(database)
 
     async def problems(self, since: datetime | None = None) -> list[LedgerProblem]:
         """Differences between the ledger and other collections; empty if all is consistent.
@@ -66,6 +73,8 @@ class LedgerReconciler:
             self._orders_without_entry,
             self._entries_without_order,
             self._double_events,
+            self._withdrawals.held_problems,
+            self._withdrawals.payout_problems,
         ):
             with self._database.slow_operation_timeout():
                 async with self._snapshot() as session:
@@ -168,7 +177,7 @@ class LedgerReconciler:
         steps: list[Document] = [
             {"$match": _newer("at", since)},
             {"$unwind": "$lines"},
-            {"$match": {"lines.account": {"$ne": HOUSE}}},
+            {"$match": OF_USERS},
             {"$group": {"_id": USER_OF_LINE}},
         ]
         with self._database.slow_operation_timeout():

@@ -36,6 +36,7 @@ from storage.rooms import RoomStore
 from storage.session_records import SessionRecordStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
+from storage.withdrawal_reports import WithdrawalReportStore
 from storage.withdrawals import WithdrawalStore
 
 
@@ -86,6 +87,7 @@ class Stores:
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
         self.withdrawals = WithdrawalStore(database)
+        self.withdrawal_reports = WithdrawalReportStore(database)
         self.payees = PayeeStore(database)
         self.gift_batches = GiftBatchStore(database, self.rankings)
         self.job_leases = JobLeaseStore(database)

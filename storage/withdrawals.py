@@ -39,6 +39,9 @@ class WithdrawalStore:
         await self._withdrawals.create_index(
             "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
         )
+        await self._withdrawals.create_index(
+            "bills.finished_at", partialFilterExpression={"bills.finished_at": {"$gt": BEFORE_ANY}}
+        )
 
     async def find(self, id_: str, session: Session | None = None) -> Withdrawal | None:
         row = await self._withdrawals.find_one({"_id": id_}, session=session)

@@ -29,6 +29,7 @@ TAGS = {
     "mic": "Seats on mic: apply, invite, accept, refuse, leave.",
     "gifts": "List gifts and give them.",
     "recharge": "List the blocks of gold for sale and order one.",
+    "withdrawals": "Pay out income to the user's WeChat balance.",
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
     "callbacks": "Webhooks of Tencent and WeChat; requests without their signature are refused.",

@@ -33,6 +33,7 @@ TAG_BY_MODULE = {
     "mic": "mic",
     "gifts": "gifts",
     "pay": "recharge",
+    "withdrawals": "withdrawals",
     "configs": "configs",
     "socket": "socket",
     "callbacks": "callbacks",

@@ -26,6 +26,29 @@ def _text(description: str) -> Json:
     return {"type": "string", "description": f"{description}."}
 
 
+WECHAT_PAY_HEADERS: dict[str, Json] = {
+    "Wechatpay-Timestamp": STAMP,
+    "Wechatpay-Nonce": TEXT,
+    "Wechatpay-Serial": TEXT,
+    "Wechatpay-Signature": _text("RSA with SHA-256, in base64"),
+}
+
+
+def _wechat_pay(event_type: str) -> WebhookSchema:
+    return WebhookSchema(
+        headers=WECHAT_PAY_HEADERS,
+        body={
+            "type": "object",
+            "properties": {
+                "id": TEXT,
+                "event_type": {"type": "string", "examples": [event_type]},
+                "resource": {"type": "object", "description": "Encrypted with the APIv3 key."},
+            },
+            "required": ["id", "event_type", "resource"],
+        },
+    )
+
+
 WEBHOOKS = {
     "callbacks.ImCallback.post": WebhookSchema(
         query={
@@ -64,23 +87,8 @@ WEBHOOKS = {
             "required": ["sign", "t", "event_type", "stream_id", "sequence", "event_time"],
         },
     ),
-    "payments.JsapiNotice.post": WebhookSchema(
-        headers={
-            "Wechatpay-Timestamp": STAMP,
-            "Wechatpay-Nonce": TEXT,
-            "Wechatpay-Serial": TEXT,
-            "Wechatpay-Signature": _text("RSA with SHA-256, in base64"),
-        },
-        body={
-            "type": "object",
-            "properties": {
-                "id": TEXT,
-                "event_type": {"type": "string", "examples": ["TRANSACTION.SUCCESS"]},
-                "resource": {"type": "object", "description": "Encrypted with the APIv3 key."},
-            },
-            "required": ["id", "event_type", "resource"],
-        },
-    ),
+    "payments.JsapiNotice.post": _wechat_pay("TRANSACTION.SUCCESS"),
+    "payments.TransferNotice.post": _wechat_pay("MCHTRANSFER.BILL.FINISHED"),
     "payments.XpayNotice.get": WebhookSchema(
         query={
             "signature": _text("Hex SHA-1 of the token, timestamp and nonce, sorted"),

@@ -134,6 +134,25 @@ class PayRequest(Request):
     platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
 
 
+class WithdrawRequest(Request):
+    """Income to withdraw; what does not make a whole fen stays income.
+
+    `request_id` identifies the withdrawal: repeated, the answer is the same one. `real_name`: kept
+    encrypted; WeChat Pay compares it with the name of the account.
+    """
+
+    income: Number
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    real_name: Annotated[
+        str,
+        StringConstraints(max_length=50, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    ] = ""
+
+
+class CancelWithdrawalRequest(Request):
+    withdrawal_id: Annotated[str, StringConstraints(pattern=r"^W[0-9a-f]{28}$")]
+
+
 class LikeRequest(Request):
     user_id: UserId
     like_state: Annotated[Whole, Field(ge=0, le=1)]

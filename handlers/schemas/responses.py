@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
 
 from core.clock import CHINA_TZ
+from ledger.withdrawals import WithdrawalState
 
 Time = Annotated[
     datetime,
@@ -239,6 +240,44 @@ class OrderResponse(Response):
     timestamp: str
     sign: str
     content: str
+
+
+class WithdrawalResponse(Response):
+    """A withdrawal of `income` for `fen`; times are local time in China.
+
+    While the user has to confirm it, `package_info` is the `package` of
+    wx.requestMerchantTransfer; with several transfers, that of the next one.
+    """
+
+    withdrawal_id: str
+    state: WithdrawalState
+    income: int
+    fen: int
+    paid_fen: int
+    requested_at: Time
+    reason: str
+    """Why it was declined or cancelled."""
+    fail_reason: str
+    """Why WeChat Pay did not pay, in its words."""
+    mch_id: str
+    app_id: str
+    package_info: str
+
+
+class WithdrawResponse(WithdrawalResponse):
+    """`income` is what is held, at most what was requested."""
+
+    status: Literal["success"] = "success"
+    detail: str = "OK"
+
+
+class WithdrawalsResponse(Response):
+    """`matured`: income that can be withdrawn now."""
+
+    matured: int
+    items: list[WithdrawalResponse]
+    page: int
+    has_more: bool
 
 
 class LikeStateResponse(Response):

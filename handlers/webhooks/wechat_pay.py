@@ -75,7 +75,16 @@ class XpayReplyResponse(RootModel[XpayAckResponse | RefundAdviceResponse | Encry
     """The acknowledgement, or the answer to a question: encrypted in safe mode."""
 
 
-class JsapiWebhookHandler(WebhookHandler):
+class NoContentWebhookHandler(WebhookHandler):
+    """Base of the webhooks that answer 204; any other status makes WeChat Pay retry."""
+
+    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - the body is empty
+        self.set_status(204)
+        self.clear_header("Content-Type")
+        self.finish()
+
+
+class JsapiWebhookHandler(NoContentWebhookHandler):
     """Webhook of WeChat Pay API v3; answers 204, any other status makes WeChat Pay retry."""
 
     @endpoint()
@@ -94,11 +103,6 @@ class JsapiWebhookHandler(WebhookHandler):
             partial(book, notification.event, notification.ignored),
         )
         return NoContentResponse()
-
-    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - the body is empty
-        self.set_status(204)
-        self.clear_header("Content-Type")
-        self.finish()
 
 
 class XpayWebhookHandler(WebhookHandler):

@@ -1,0 +1,87 @@
+"""Withdrawals: income paid to the WeChat balance of its user."""
+
+from typing import Any
+
+from handlers.auth import ActiveUserHandler
+from handlers.base import endpoint
+from handlers.context import Context
+from handlers.schemas import requests, responses
+from ledger.errors import (
+    IncomeNotMatured,
+    NotCancellable,
+    OverLimit,
+    RealNameNeeded,
+    RequestIdReused,
+    TooLittle,
+    WithdrawalNotFound,
+    WithdrawalsStopped,
+)
+from ledger.withdrawals import Withdrawal
+from services.errors import WithdrawOff
+
+
+class WithdrawHandler(ActiveUserHandler):
+    """Withdraw income, once per `request_id`; repeated, the same withdrawal as it is then.
+
+    The user has to confirm each transfer with wx.requestMerchantTransfer, whose success is no
+    proof: the withdrawal is paid when its state is `paid`.
+    """
+
+    @endpoint(
+        limit="order",
+        errors=[
+            *(WithdrawOff, TooLittle, IncomeNotMatured, OverLimit, RealNameNeeded),
+            *(WithdrawalsStopped, RequestIdReused),
+        ],
+    )
+    async def post(self, params: requests.WithdrawRequest) -> responses.WithdrawResponse:
+        withdrawal = await self.context.services.withdrawals.request(
+            self.user, params.income, params.request_id, params.real_name
+        )
+        return responses.WithdrawResponse(**_view(self.context, withdrawal))
+
+
+class WithdrawalsHandler(ActiveUserHandler):
+    """The user's withdrawals, newest first, and the income that can be withdrawn now."""
+
+    @endpoint(limit="read")
+    async def get(self, params: requests.PageRequest) -> responses.WithdrawalsResponse:
+        size = self.context.settings.pages.size
+        found = await self.context.services.withdrawals.page(self.user_id, params.page, size)
+        items = [
+            responses.WithdrawalResponse(**_view(self.context, it)) for it in found.withdrawals
+        ]
+        return responses.WithdrawalsResponse(
+            matured=found.matured, items=items, page=params.page, has_more=found.has_more
+        )
+
+
+class CancelWithdrawalHandler(ActiveUserHandler):
+    """Cancel a withdrawal that is not paid; the income is back once its state is `returned`.
+
+    A transfer that WeChat Pay already has is cancelled there, unless the user confirms it first.
+    """
+
+    @endpoint(limit="order", errors=[WithdrawalNotFound, NotCancellable])
+    async def post(self, params: requests.CancelWithdrawalRequest) -> responses.WithdrawResponse:
+        withdrawal = await self.context.services.withdrawals.cancel(
+            self.user_id, params.withdrawal_id
+        )
+        return responses.WithdrawResponse(**_view(self.context, withdrawal))
+
+
+def _view(context: Context, withdrawal: Withdrawal) -> dict[str, Any]:
+    transfers = context.tencent.transfers
+    return {
+        "withdrawal_id": withdrawal.id,
+        "state": withdrawal.state,
+        "income": withdrawal.income,
+        "fen": withdrawal.fen,
+        "paid_fen": withdrawal.paid_fen,
+        "requested_at": withdrawal.requested_at,
+        "reason": withdrawal.reason,
+        "fail_reason": withdrawal.fail_reason,
+        "mch_id": transfers.mchid if transfers else "",
+        "app_id": withdrawal.app_id,
+        "package_info": withdrawal.package,
+    }

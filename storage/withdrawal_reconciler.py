@@ -1,0 +1,152 @@
+"""Compares withdrawals with the journal: income held, and bills paid."""
+
+from datetime import datetime
+from typing import Any
+
+from ledger.checks import LedgerProblem, find_held_problems
+from ledger.journal import held_account
+from ledger.withdrawals import WithdrawalState, payout_key
+from storage.database import Collection, Database, Document, Session
+from storage.streaming import stream
+
+MAX_PROBLEMS = 100
+"""Problems reported of each kind."""
+FINAL = [state.value for state in WithdrawalState if state.is_final]
+HELD: Document = {"$gte": held_account(""), "$lt": held_account("\uffff")}
+"""Condition on the name of an account."""
+
+
+class WithdrawalReconciler:
+    """The comparisons run in the database, which sends only what differs."""
+
+    def __init__(self, database: Database) -> None:
+        self._ledger: Collection = database.collection("ledger")
+        self._withdrawals: Collection = database.collection("withdrawals")
+
+    async def held_problems(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
+        """Held accounts whose sum is not the income of the open bills of their withdrawal.
+
+        With `since`, only those that entries written from then on have changed.
+        """
+        accounts, ids = HELD, dict[str, Any]()
+        if since:
+            moved = await self._moved_accounts(session, since)
+            accounts = {"$in": moved}
+            ids = {"_id": {"$in": [name.removeprefix(held_account("")) for name in moved]}}
+        steps: list[Document] = [
+            {"$match": {"lines.account": accounts}},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.account": accounts}},
+            {"$project": {"_id": "$lines.account", "journal": "$lines.amount"}},
+            {"$unionWith": {"coll": "withdrawals", "pipeline": [{"$match": ids}, _held_income()]}},
+            {
+                "$group": {
+                    "_id": "$_id",
+                    "journal": {"$sum": "$journal"},
+                    "stored": {"$sum": "$stored"},
+                }
+            },
+            {"$match": {"$expr": {"$ne": ["$journal", "$stored"]}}},
+            {"$limit": MAX_PROBLEMS},
+        ]
+        rows = [row async for row in stream(self._ledger, steps, session)]
+        journal = {row["_id"]: int(row["journal"]) for row in rows}
+        return find_held_problems(journal, {row["_id"]: int(row["stored"]) for row in rows})
+
+    async def _moved_accounts(self, session: Session, since: datetime) -> list[str]:
+        steps: list[Document] = [
+            {"$match": {"at": {"$gte": since}, "lines.account": HELD}},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.account": HELD}},
+            {"$group": {"_id": "$lines.account"}},
+        ]
+        return [row["_id"] async for row in stream(self._ledger, steps, session)]
+
+    async def payout_problems(
+        self, session: Session, since: datetime | None
+    ) -> list[LedgerProblem]:
+        """Paid bills without their entry, entries without a paid bill, and other amounts."""
+        return [
+            *await self._bills_without_entry(session, since),
+            *await self._entries_without_bill(session, since),
+        ][:MAX_PROBLEMS]
+
+    async def _bills_without_entry(
+        self, session: Session, since: datetime | None
+    ) -> list[LedgerProblem]:
+        paid: Document = {"bills.state": WithdrawalState.PAID.value}
+        if since:
+            paid["bills.finished_at"] = {"$gte": since}
+        steps: list[Document] = [
+            {"$match": paid},
+            {"$unwind": "$bills"},
+            {"$match": paid},
+            {"$set": {"key": {"$concat": [payout_key(""), "$bills.number"]}}},
+            {
+                "$lookup": {
+                    "from": "ledger",
+                    "localField": "key",
+                    "foreignField": "_id",
+                    "as": "found",
+                }
+            },
+            {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$bills.fen"]]}}},
+            {"$limit": MAX_PROBLEMS},
+        ]
+        return [
+            LedgerProblem("payout", row["bills"]["number"], _difference(row))
+            async for row in stream(self._withdrawals, steps, session)
+        ]
+
+    async def _entries_without_bill(
+        self, session: Session, since: datetime | None
+    ) -> list[LedgerProblem]:
+        where: Document = {"by": "wechat", "kind": "payout"}
+        if since:
+            where["at"] = {"$gte": since}
+        paid = {
+            "$filter": {
+                "input": {"$ifNull": [{"$first": "$found.bills"}, []]},
+                "cond": {
+                    "$and": [
+                        {"$eq": ["$$this.number", "$content.bill"]},
+                        {"$eq": ["$$this.state", WithdrawalState.PAID.value]},
+                    ]
+                },
+            }
+        }
+        steps: list[Document] = [
+            {"$match": where},
+            {
+                "$lookup": {
+                    "from": "withdrawals",
+                    "localField": "content.withdrawal",
+                    "foreignField": "_id",
+                    "as": "found",
+                }
+            },
+            {"$match": {"$expr": {"$eq": [paid, []]}}},
+            {"$limit": MAX_PROBLEMS},
+        ]
+        return [
+            LedgerProblem("payout", row["_id"], "no paid bill")
+            async for row in stream(self._ledger, steps, session)
+        ]
+
+
+def _held_income() -> Document:
+    """Project a withdrawal to its held account and the income of its open bills."""
+    income = {
+        "$map": {
+            "input": "$bills",
+            "in": {"$cond": [{"$in": ["$$this.state", FINAL]}, 0, "$$this.income"]},
+        }
+    }
+    return {
+        "$project": {"_id": {"$concat": [held_account(""), "$_id"]}, "stored": {"$sum": income}}
+    }
+
+
+def _difference(row: Document) -> str:
+    booked = [entry["content"]["fen"] for entry in row["found"]]
+    return f"paid {row['bills']['fen']} fen, journal {booked[0]}" if booked else "no entry"

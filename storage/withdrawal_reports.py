@@ -1,0 +1,178 @@
+"""Sums of withdrawals, per day in China, and per host for the tax report of a quarter."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from ledger.ranking import day_interval
+from ledger.withdrawals import OPEN_STATES
+from storage.balance_differences import USER_OF_LINE
+from storage.database import Collection, Database, Document
+from storage.streaming import stream
+
+REVERSED_GIFT = r"^gift:"
+
+
+class DaySums(NamedTuple):
+    """What was requested, paid and returned on one day, each counted on its own day.
+
+    `requested` counts withdrawals, the others bills.
+    """
+
+    day: date
+    requested_fen: int = 0
+    requested: int = 0
+    paid_fen: int = 0
+    paid: int = 0
+    returned_fen: int = 0
+    returned: int = 0
+
+
+class HostQuarter(NamedTuple):
+    """Income and payouts of a user in a quarter.
+
+    `gross_income` is that of the gifts of the quarter, `reversed_income` of the gifts reversed in
+    it, of whatever quarter.
+    """
+
+    user_id: str
+    nickname: str
+    sealed_name: bytes
+    gross_income: int
+    reversed_income: int
+    withdrawn_income: int
+    paid_fen: int
+
+
+class OpenWithdrawals(NamedTuple):
+    """Open withdrawals by state, bills with a problem by its code, and when the oldest of each
+    state was requested."""
+
+    states: Mapping[str, int]
+    oldest: Mapping[str, datetime]
+    problems: Mapping[str, int]
+
+
+class WithdrawalReportStore:
+    """Read-only; each report is computed in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._withdrawals: Collection = database.collection("withdrawals")
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+
+    # ---- days
+
+    async def days(self, before: date, count: int) -> tuple[list[DaySums], date | None]:
+        """The `count` days before a day, newest first, without empty ones.
+
+        Also the day to continue before; None when nothing is older.
+        """
+        first = before - timedelta(days=count)
+        start, end = day_interval(first)[0], day_interval(before)[0]
+        sums: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        at = {"$gte": start, "$lt": end}
+        requested = _by_day("$requested_at", "$fen")
+        steps: list[Document] = [{"$match": {"requested_at": at}}, {"$group": requested}]
+        async for row in stream(self._withdrawals, steps):
+            sums[row["_id"]["day"]] |= {"requested_fen": row["fen"], "requested": row["n"]}
+        async for row in stream(self._withdrawals, _finished(at)):
+            state = row["_id"]["state"]
+            sums[row["_id"]["day"]] |= {f"{state}_fen": row["fen"], state: row["n"]}
+        older = await self._withdrawals.find_one({"requested_at": {"$lt": start}}, {"_id": 1})
+        days = [DaySums(date.fromisoformat(day), **sums[day]) for day in sorted(sums, reverse=True)]
+        return days, first if older else None
+
+    # ---- a quarter
+
+    async def quarter(self, start: datetime, end: datetime) -> list[HostQuarter]:
+        """Every user with income from gifts, a reversal or a payout in the quarter."""
+        with self._database.slow_operation_timeout():
+            gross = await self._income({"kind": "gift", **_within(start, end)}, 1)
+            reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
+            back = await self._income({**reversals, **_within(start, end)}, -1)
+            paid = await self._paid(start, end)
+            users = await self._names({*gross, *back, *paid})
+        return [
+            HostQuarter(
+                user_id,
+                *users.get(user_id, ("", b"")),
+                gross.get(user_id, 0),
+                back.get(user_id, 0),
+                *paid.get(user_id, (0, 0)),
+            )
+            for user_id in sorted({*gross, *back, *paid})
+        ]
+
+    async def _income(self, where: Document, sign: int) -> dict[str, int]:
+        """Income by user that entries credit (sign 1) or take back (sign -1, debts included)."""
+        amount = {"$multiply": ["$lines.amount", sign]}
+        steps: list[Document] = [
+            {"$match": where},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.unit": "income", "lines.account": {"$regex": "^(user|owed):"}}},
+            {"$project": {"user": USER_OF_LINE, "amount": amount}},
+            {"$match": {"amount": {"$gt": 0}}},
+            {"$group": {"_id": "$user", "income": {"$sum": "$amount"}}},
+        ]
+        return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
+
+    async def _paid(self, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
+        """(income, fen) of the paid bills by user."""
+        paid = {"bills.state": "paid", "bills.finished_at": {"$gte": start, "$lt": end}}
+        sums = {"income": {"$sum": "$bills.income"}, "fen": {"$sum": "$bills.fen"}}
+        steps: list[Document] = [
+            {"$match": paid},
+            {"$unwind": "$bills"},
+            {"$match": paid},
+            {"$group": {"_id": "$user_id", **sums}},
+        ]
+        rows = stream(self._withdrawals, steps)
+        return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
+
+    async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, bytes]]:
+        rows = self._users.find({"_id": {"$in": [*user_ids]}}, {"nickname": 1, "real_name": 1})
+        return {
+            row["_id"]: (row["nickname"], bytes(row.get("real_name", b""))) async for row in rows
+        }
+
+    # ---- metrics
+
+    async def open_withdrawals(self) -> OpenWithdrawals:
+        """Counts for the metrics."""
+        where = {"state": {"$in": [*OPEN_STATES]}}
+        oldest = {"$min": "$requested_at"}
+        by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": oldest}
+        states = [
+            row
+            async for row in stream(self._withdrawals, [{"$match": where}, {"$group": by_state}])
+        ]
+        problems = [
+            {"$match": where},
+            {"$unwind": "$bills"},
+            {"$match": {"bills.problem": {"$gt": ""}}},
+            {"$group": {"_id": "$bills.problem", "n": {"$sum": 1}}},
+        ]
+        return OpenWithdrawals(
+            {row["_id"]: row["n"] for row in states},
+            {row["_id"]: row["oldest"] for row in states},
+            {row["_id"]: row["n"] async for row in stream(self._withdrawals, problems)},
+        )
+
+
+def _finished(at: Document) -> list[Document]:
+    finished = {"bills.finished_at": at}
+    group = _by_day("$bills.finished_at", "$bills.fen")
+    group["_id"]["state"] = "$bills.state"
+    return [{"$match": finished}, {"$unwind": "$bills"}, {"$match": finished}, {"$group": group}]
+
+
+def _by_day(at: str, fen: str) -> Document:
+    day = {"$dateToString": {"date": at, "format": "%Y-%m-%d", "timezone": "+08"}}
+    return {"_id": {"day": day}, "fen": {"$sum": fen}, "n": {"$sum": 1}}
+
+
+def _within(start: datetime, end: datetime) -> Document:
+    return {"at": {"$gte": start, "$lt": end}}
