@@ -195,7 +195,7 @@ def _tencent(
         _live(settings, simulator_url),
         _jsapi(settings, address, simulator_url),
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
-        TransferConfig(_transfer_notify_url(settings, address), TransferScene()),
+        _transfers(settings, address),
         span,
     )
 
@@ -227,8 +227,10 @@ def _jsapi(settings: Settings, address: str, simulator_url: str) -> JsapiConfig:
     )
 
 
-def _transfer_notify_url(settings: Settings, address: str) -> str:
-    return f"{_api_url(settings, address)}/qlive_pay/transfer_notify/"
+def _transfers(settings: Settings, address: str) -> TransferConfig:
+    withdraw = settings.withdraw
+    scene = TransferScene(withdraw.scene_id, withdraw.position, withdraw.remark)
+    return TransferConfig(f"{_api_url(settings, address)}/qlive_pay/transfer_notify/", scene)
 
 
 def _api_url(settings: Settings, address: str) -> str:

@@ -39,6 +39,7 @@ def register(context: Context) -> None:
     description = "Chat groups that were dissolved and replaced."
     counter("groups_replaced", description, lambda: context.services.groups.replaced)
     _register_ledger(context)
+    _register_withdrawals(context)
     gauge("requests_under_way", "Requests in progress.", lambda: lifecycle.requests)
 
 
@@ -53,6 +54,9 @@ def _register_ledger(context: Context) -> None:
     last("income", "income", "Income of all users.")
     last("gold_owed", "owed", "Gold that users owe for refunds.")
     last("paid_fen", "fen", "Payments minus refunds, in fen.")
+    description = "Income held for withdrawals, which is in the balance of nobody."
+    last("income_held", "held", description)
+    last("withdrawn_fen", "withdrawn_fen", "Withdrawals paid, in fen.")
     last("ledger_problems", "problems", "Problems found by the last check-ledger; -1 if unknown.")
     last("ledger_checked_at", "at", "Start of the last check-ledger in Unix seconds.")
     description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
@@ -60,5 +64,30 @@ def _register_ledger(context: Context) -> None:
         "oldest_unpaid_order_seconds",
         description,
         lambda: audit.oldest_unpaid,
+        combine="first",
+    )
+
+
+def _register_withdrawals(context: Context) -> None:
+    gauges, reports = context.metrics.gauges, context.services.withdrawal_reports
+    gauges(
+        "withdrawals_open",
+        "Withdrawals that are neither paid nor returned, by state.",
+        "state",
+        lambda: reports.open.states,
+        combine="first",
+    )
+    gauges(
+        "oldest_withdrawal_seconds",
+        "Age of the oldest open withdrawal, by state.",
+        "state",
+        reports.oldest_seconds,
+        combine="first",
+    )
+    gauges(
+        "transfer_problems",
+        "Open transfers whose last call to WeChat Pay failed, by its code.",
+        "code",
+        lambda: reports.open.problems,
         combine="first",
     )

@@ -54,6 +54,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     for lane in context.services.unpaid_orders.lanes:
         every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
     every(2, "open_transfers", context.services.open_transfers.sweep)
+    every(10, "withdrawal_figures", context.services.withdrawal_reports.measure)
     every(10, "retention", lambda: _delete_old_rows(context))
     every(1, "orphans", context.services.orphaned_transactions.check)
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)

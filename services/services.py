@@ -41,6 +41,7 @@ from services.token_cache import TokenCache
 from services.transfer_notices import TransferNoticeService
 from services.unpaid_orders import UnpaidOrderSweep
 from services.withdrawal_changes import WithdrawalChanges
+from services.withdrawal_reports import WithdrawalReports
 from services.withdrawals import WithdrawalConfig, WithdrawalService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
@@ -162,6 +163,7 @@ class Services:
             withdrawal,
         )
         self.transfer_notices = TransferNoticeService(bills)
+        self.withdrawal_reports = WithdrawalReports(stores.withdrawal_reports, cipher)
         self.open_transfers = OpenTransferSweep(stores.withdrawals, bills)
         self.recharge = RechargeService(
             stores.orders,

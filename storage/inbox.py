@@ -22,7 +22,7 @@ REFUSED_SLOTS = 2048
 """Slots per source for messages that are not genuine. A new message overwrites an older one in its
 slot, so that an attacker cannot fill more than about 20 MB."""
 ID_PREFIXES = (
-    *("", "im:", "live:", "jsapi:", "xpay:", "xpay:xpay_goods_deliver_notify:"),
+    *("", "im:", "live:", "jsapi:", "xpay:", "transfer:", "xpay:xpay_goods_deliver_notify:"),
     "xpay:xpay_subscribe_ios_refund_query_notify:",
 )
 """Prefixes in a row's `_id` before the part that operators search for; the last two are WeChat's

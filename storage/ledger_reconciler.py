@@ -93,7 +93,10 @@ class LedgerReconciler:
             return new * FULL_CHECK_RATIO < await self._ledger.estimated_document_count()
 
     async def totals(self) -> dict[str, int]:
-        """Sums over all users: {"gold", "income", "owed"}, and "fen" paid less refunds."""
+        """Sums over all users: {"gold", "income", "owed"}, and "fen" paid less refunds.
+
+        Also the income "held" for withdrawals, and the "withdrawn_fen" paid by them.
+        """
         with self._database.slow_operation_timeout():
             return await self._totals()
 
@@ -109,7 +112,7 @@ class LedgerReconciler:
         ]
         async for row in await self._orders.aggregate(steps):
             found["fen"] = int(row["fen"])
-        return found
+        return found | await self._withdrawals.totals()
 
     async def _unbalanced(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
         """Entries whose lines do not sum to zero per unit."""

@@ -23,6 +23,19 @@ class WithdrawalReconciler:
         self._ledger: Collection = database.collection("ledger")
         self._withdrawals: Collection = database.collection("withdrawals")
 
+    async def totals(self) -> dict[str, int]:
+        """The income "held" by open bills, and the "withdrawn_fen" of paid ones."""
+        is_open = {"$not": [{"$in": ["$bills.state", FINAL]}]}
+        is_paid = {"$eq": ["$bills.state", WithdrawalState.PAID.value]}
+        sums = {
+            "held": {"$sum": {"$cond": [is_open, "$bills.income", 0]}},
+            "withdrawn_fen": {"$sum": {"$cond": [is_paid, "$bills.fen", 0]}},
+        }
+        steps: list[Document] = [{"$unwind": "$bills"}, {"$group": {"_id": None, **sums}}]
+        async for row in stream(self._withdrawals, steps):
+            return {name: int(row[name]) for name in sums}
+        return dict.fromkeys(sums, 0)
+
     async def held_problems(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
         """Held accounts whose sum is not the income of the open bills of their withdrawal.
 

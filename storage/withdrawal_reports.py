@@ -149,7 +149,7 @@ class WithdrawalReportStore:
             row
             async for row in stream(self._withdrawals, [{"$match": where}, {"$group": by_state}])
         ]
-        problems = [
+        problems: list[Document] = [
             {"$match": where},
             {"$unwind": "$bills"},
             {"$match": {"bills.problem": {"$gt": ""}}},

@@ -79,7 +79,7 @@ class WithdrawalStore:
             return_document=ReturnDocument.AFTER,
             session=session,
         )
-        if row["fen"] > limit:  # the transaction is aborted
+        if row and row["fen"] > limit:  # the transaction is aborted
             raise OverLimit("day")
 
     async def subtract_from_day(self, session: Session, at: datetime, fen: int) -> None:

@@ -13,6 +13,7 @@ from handlers.ops import (
     rooms,
     sessions,
     users,
+    withdrawals,
 )
 from handlers.route_entry import Route
 from services.roles import INCLUDED, Access
@@ -24,6 +25,7 @@ FINANCE: Access = "finance"
 ADMIN: Access = "admin"
 USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
 APPROVAL = "approvals/([0-9a-f]+)"
+WITHDRAWAL = "withdrawals/(W[0-9a-f]{28})"
 
 OPS_ROUTES: list[Route] = [
     Route("login", login.OpsLoginHandler, "ops.login.Login"),
@@ -57,6 +59,33 @@ OPS_ROUTES: list[Route] = [
     Route("approvals", approvals.OpsApprovalsHandler, "ops.money.Approvals", VIEWER),
     Route(f"{APPROVAL}/confirm", approvals.OpsConfirmHandler, "ops.money.Confirm", None, FINANCE),
     Route(f"{APPROVAL}/decline", approvals.OpsDeclineHandler, "ops.money.Decline", None, FINANCE),
+    Route("withdrawals", withdrawals.OpsWithdrawalsHandler, "ops.money.Withdrawals", FINANCE),
+    Route(
+        f"{WITHDRAWAL}/approve",
+        withdrawals.OpsApproveWithdrawalHandler,
+        "ops.money.ApproveWithdrawal",
+        None,
+        FINANCE,
+    ),
+    Route(
+        f"{WITHDRAWAL}/decline",
+        withdrawals.OpsDeclineWithdrawalHandler,
+        "ops.money.DeclineWithdrawal",
+        None,
+        FINANCE,
+    ),
+    Route(
+        "withdrawals/days",
+        withdrawals.OpsWithdrawalDaysHandler,
+        "ops.money.WithdrawalDays",
+        FINANCE,
+    ),
+    Route(
+        "withdrawals/report.csv",
+        withdrawals.OpsWithdrawalReportHandler,
+        "ops.money.WithdrawalReport",
+        FINANCE,
+    ),
     Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox", FINANCE),
     Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain", None, FINANCE),
     Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog", VIEWER),

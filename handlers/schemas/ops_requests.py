@@ -1,6 +1,7 @@
 """Request models of the operators' API."""
 
 import re
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
@@ -209,11 +210,44 @@ class OrderSearchRequest(IdSearchRequest):
 
 class LedgerSearchRequest(IdSearchRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
-    kind: Literal["", "recharge", "gift", "grant", "reversal"] = ""
+    kind: Literal["", "recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"] = (
+        ""
+    )
+
+
+class WithdrawalSearchRequest(CursorRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal[
+        "", "requested", "approved", "submitted", "awaiting_user", "paid", "returned"
+    ] = ""
+
+
+def _check_day(text: str) -> str:
+    if text:
+        date.fromisoformat(text)
+    return text
+
+
+class WithdrawalDaysRequest(Request):
+    """`after`: `next` of the previous page, a day as YYYY-MM-DD; only earlier days follow."""
+
+    after: Annotated[
+        str,
+        StringConstraints(pattern=r"^(20[0-9]{2}-[0-9]{2}-[0-9]{2})?$"),
+        AfterValidator(_check_day),
+    ] = ""
+
+
+class QuarterRequest(Request):
+    """`quarter`: year and quarter, as 2026Q4."""
+
+    quarter: Annotated[
+        str, StringConstraints(pattern=r"^20[0-9]{2}Q[1-4]$"), Field(examples=["2026Q4"])
+    ]
 
 
 class InboxSearchRequest(IdSearchRequest):
-    source: Literal["", "im", "live", "jsapi", "xpay"] = ""
+    source: Literal["", "im", "live", "jsapi", "xpay", "transfer"] = ""
     outcome: Literal["", "received", "done", "ignored", "refused"] = ""
     event: Annotated[str, StringConstraints(max_length=64)] = ""
 

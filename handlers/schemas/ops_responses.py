@@ -1,6 +1,7 @@
 """Response models of the operators' API."""
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
@@ -8,6 +9,7 @@ from pydantic import ConfigDict, Field, GetPydanticSchema
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response
 from handlers.schemas.typed_dicts import pydantic_type
+from ledger.withdrawals import WithdrawalState
 from rooms.members import Role
 from rooms.snapshot import Snapshot
 from services.roles import Access
@@ -319,6 +321,67 @@ class InboxMessageResponse(Response):
 
 class InboxPageResponse(Response):
     items: list[InboxMessageResponse]
+    next: str | None
+
+
+class BillResponse(Response):
+    """A transfer at WeChat Pay; `problem`: code of the last call, "" if it succeeded."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: str
+    fen: int
+    income: int
+    state: WithdrawalState
+    sent_at: datetime | None
+    finished_at: datetime | None
+    wechat_number: str
+    fail_reason: str
+    problem: str
+
+
+class OpsWithdrawalResponse(Response):
+    """A withdrawal of `income` for `fen`; `approvals`: of `operators_needed` operators."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    user_id: str
+    request_id: str
+    state: WithdrawalState
+    income: int
+    fen: int
+    paid_fen: int
+    rate: Decimal
+    requested_at: datetime
+    operators_needed: int
+    approvals: list[str]
+    decided_by: str
+    """Who declined it; `user` or `refund_case` if it was cancelled."""
+    decided_at: datetime | None
+    reason: str
+    bills: list[BillResponse]
+
+
+class OpsWithdrawalsResponse(Response):
+    items: list[OpsWithdrawalResponse]
+    next: str | None
+
+
+class WithdrawalDayResponse(Response):
+    """What happened on a day in China; `requested` counts withdrawals, the others transfers."""
+
+    day: date
+    requested_fen: int
+    requested: int
+    paid_fen: int
+    paid: int
+    returned_fen: int
+    returned: int
+
+
+class WithdrawalDaysResponse(Response):
+    items: list[WithdrawalDayResponse]
     next: str | None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gift_batch import GiftBatch, StoredEntry
 from ledger.gifts import GiftTransfer
-from ledger.journal import HOUSE, Balance, EventReference, JournalEntry, JsonObject, Posting
+from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import Order, Payment, Refund
 
@@ -70,7 +70,7 @@ class MemoryLedgerStore:
                 self.owed[user_id] = self.owed.get(user_id, 0) - posting.amount
                 if self.owed[user_id] < 0:
                     raise DebtExceeded
-            elif posting.account != HOUSE:
+            elif kind == "user":
                 balance = self.balances[user_id]
                 amount = getattr(balance, posting.unit) + posting.amount
                 moved[user_id] = balance._replace(**{posting.unit: amount})

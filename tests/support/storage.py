@@ -43,6 +43,7 @@ from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
+from storage.withdrawals import WithdrawalStore
 from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
@@ -73,6 +74,7 @@ class StoresFixture:
     outbox: OutboxStore
     presence: PresenceStore
     evictions: EvictionStore
+    withdrawals: WithdrawalStore
 
     async def make_indexes(self) -> None:
         for store in (
@@ -91,6 +93,7 @@ class StoresFixture:
             self.outbox,
             self.presence,
             self.evictions,
+            self.withdrawals,
         ):
             await store.make_indexes()
 
@@ -146,6 +149,7 @@ def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
         outbox,
         PresenceStore(database, GRACE),
         EvictionStore(database),
+        WithdrawalStore(database),
     )
 
 

@@ -1,0 +1,128 @@
+"""Operators' endpoints for withdrawals: queue, decisions, sums per day, report of a quarter."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from handlers.base import endpoint
+from handlers.ops.audit import CsvFileResponse
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.ops.csv_text import BYTE_ORDER_MARK, cell, csv_lines
+from handlers.schemas import ops_requests, ops_responses
+from ledger.errors import WithdrawalNotFound
+from ledger.ranking import day_of
+from ledger.withdrawals import Withdrawal
+from services.errors import SecondPersonRequired
+from services.withdrawal_reports import ReportRow
+from storage.errors import AlreadyDecided
+
+DAYS_PER_PAGE = 31
+
+
+class OpsWithdrawalsHandler(OperatorHandler):
+    """Withdrawals, newest first.
+
+    `state` requested: the queue of those that wait for an operator.
+    """
+
+    @endpoint()
+    async def get(
+        self, params: ops_requests.WithdrawalSearchRequest
+    ) -> ops_responses.OpsWithdrawalsResponse:
+        found, cursor = await self.context.stores.withdrawals.page(
+            params.user_id, params.state, params.after, PAGE_SIZE
+        )
+        return ops_responses.OpsWithdrawalsResponse(
+            items=[ops_responses.OpsWithdrawalResponse.model_validate(it) for it in found],
+            next=cursor,
+        )
+
+
+class WithdrawalTargetHandler(OperatorHandler):
+    """Base of the endpoints that decide a withdrawal."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        found = await self.context.stores.withdrawals.find(str(self.path_args[0]))
+        return {"state": found.state.value, "approvals": list(found.approvals)} if found else {}
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """Whose withdrawal it is, by which the entry is found, too."""
+        found = await self.context.stores.withdrawals.find(str(self.path_args[0]))
+        return {"withdrawal": {"user_id": found.user_id, "fen": found.fen}} if found else {}
+
+
+class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
+    """Approve a withdrawal, which is then submitted to WeChat Pay.
+
+    Above `withdraw.second_person_fen` two different operators have to.
+    """
+
+    @endpoint(errors=[WithdrawalNotFound, AlreadyDecided, SecondPersonRequired])
+    async def post(
+        self,
+        withdrawal_id: str,
+        params: ops_requests.DecisionRequest,  # noqa: ARG002 - the audit log has the reason
+    ) -> ops_responses.OpsWithdrawalResponse:
+        withdrawal = await self.context.services.withdrawals.approve(
+            withdrawal_id, self.operator.name
+        )
+        return _view(withdrawal)
+
+
+class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
+    """Decline a withdrawal that is not submitted yet: its income is the user's again.
+
+    The user sees the reason.
+    """
+
+    @endpoint(errors=[WithdrawalNotFound, AlreadyDecided])
+    async def post(
+        self, withdrawal_id: str, params: ops_requests.DecisionRequest
+    ) -> ops_responses.OpsWithdrawalResponse:
+        withdrawal = await self.context.services.withdrawals.decline(
+            withdrawal_id, self.operator.name, params.reason
+        )
+        return _view(withdrawal)
+
+
+class OpsWithdrawalDaysHandler(OperatorHandler):
+    """Sums per day in China, newest first, without days on which nothing happened."""
+
+    @endpoint()
+    async def get(
+        self, params: ops_requests.WithdrawalDaysRequest
+    ) -> ops_responses.WithdrawalDaysResponse:
+        tomorrow = day_of(datetime.now(UTC)) + timedelta(days=1)
+        before = date.fromisoformat(params.after) if params.after else tomorrow
+        days, older = await self.context.stores.withdrawal_reports.days(before, DAYS_PER_PAGE)
+        return ops_responses.WithdrawalDaysResponse(
+            items=[ops_responses.WithdrawalDayResponse(**day._asdict()) for day in days],
+            next=older.isoformat() if older else None,
+        )
+
+
+class OpsWithdrawalReportHandler(OperatorHandler):
+    """Income and payouts of each host in a quarter in China, as a CSV file, for the tax report.
+
+    UTF-8 with a byte order mark. `'` precedes a cell that a spreadsheet program could take for a
+    formula. `reversed_income` is that of gifts reversed in the quarter, of whatever quarter.
+    """
+
+    @endpoint()
+    async def get(self, params: ops_requests.QuarterRequest) -> CsvFileResponse:
+        rows = await self.context.services.withdrawal_reports.quarter(params.quarter)
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        name = f"withdrawals-{params.quarter}.csv"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.write(BYTE_ORDER_MARK + csv_lines([ReportRow._fields]))
+        self.write(csv_lines([cell(value) for value in row] for row in rows))
+        return CsvFileResponse()
+
+    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - written already
+        self.finish()
+
+
+def _view(withdrawal: Withdrawal) -> ops_responses.OpsWithdrawalResponse:
+    return ops_responses.OpsWithdrawalResponse.model_validate(withdrawal)

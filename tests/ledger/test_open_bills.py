@@ -1,0 +1,83 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from ledger.open_bills import SUBMIT_AFTER, must_cancel, must_resend, next_check_at
+from ledger.transfers import Transfer, TransferState
+from ledger.withdrawals import Withdrawal
+from tests.support.withdrawals import FIRST, NOW, requested, stated, submitted
+
+
+def after(**interval: float) -> datetime:
+    return NOW + timedelta(**interval)
+
+
+def learned(withdrawal: Withdrawal, state: TransferState) -> Withdrawal:
+    return withdrawal.learn(stated(state), NOW).withdrawal
+
+
+def test_a_withdrawal_that_waits_for_an_operator_needs_no_check() -> None:
+    assert next_check_at(requested(), NOW) is None
+    assert next_check_at(learned(submitted(), TransferState.SUCCESS), NOW) is None
+
+
+def test_an_approved_withdrawal_is_due_at_once() -> None:
+    assert next_check_at(requested().approve("finn"), NOW) == NOW + SUBMIT_AFTER
+    half = requested(4_000).approve("finn").submit(FIRST, "body", NOW)
+    assert next_check_at(half, NOW) == NOW + SUBMIT_AFTER
+
+
+@pytest.mark.parametrize(
+    ("seconds", "check_at"),
+    [(0, 60), (59, 60), (60, 300), (299, 300), (300, 900), (900, 4_500), (86_400, 90_000)],
+)
+def test_a_submitted_bill_is_queried_soon_and_then_every_hour(seconds: int, check_at: int) -> None:
+    for withdrawal in (submitted(), learned(submitted(), TransferState.WAIT_USER_CONFIRM)):
+        assert next_check_at(withdrawal, after(seconds=seconds)) == after(seconds=check_at)
+
+
+def test_a_cancellation_is_queried_soon_again() -> None:
+    cancelled = submitted().give_back("user", "cancelled", after(hours=3)).withdrawal
+    assert next_check_at(cancelled, after(hours=3)) == after(hours=3, minutes=1)
+
+
+def test_a_bill_that_is_missing_is_sent_again_after_several_queries() -> None:
+    withdrawal = submitted()
+    outcomes = []
+    for _ in range(3):
+        outcomes.append(must_resend(withdrawal.bills[0], None, NOW))
+        withdrawal = withdrawal.note_missing(FIRST)
+    assert outcomes == [False, False, True]
+    assert not must_resend(withdrawal.resend(FIRST).bills[0], None, NOW)
+
+
+def test_a_refused_bill_is_sent_again_once_a_query_finds_none() -> None:
+    for problem, is_sent in (("NOT_ENOUGH", True), ("FREQUENCY_LIMITED", True), ("NO_AUTH", False)):
+        bill = submitted().note_problem(FIRST, problem).bills[0]
+        assert must_resend(bill, None, NOW) == is_sent
+
+
+@pytest.mark.parametrize(
+    ("state", "is_sent"),
+    [("ACCEPTED", True), ("PROCESSING", True), ("WAIT_USER_CONFIRM", False), ("SUCCESS", False)],
+)
+def test_a_bill_whose_funds_are_not_locked_is_sent_again(state: str, is_sent: bool) -> None:
+    bill, statement = submitted().bills[0], Transfer(FIRST, TransferState(state))
+    assert not must_resend(bill, statement, after(minutes=14))
+    assert must_resend(bill, statement, after(minutes=15)) == is_sent
+
+
+def test_bills_beyond_or_before_wechat_pay_are_not_sent_again() -> None:
+    approved = requested().approve("finn").bills[0]
+    waiting = learned(submitted(), TransferState.WAIT_USER_CONFIRM).bills[0]
+    for bill in (approved, waiting):
+        assert not must_resend(bill, None, after(hours=1))
+
+
+def test_only_bills_at_wechat_pay_are_cancelled_there() -> None:
+    withdrawal = submitted(4_000)
+    assert not must_cancel(withdrawal.bills[0], withdrawal)
+    cancelled = withdrawal.give_back("user", "cancelled", NOW).withdrawal
+    assert must_cancel(cancelled.bills[0], cancelled)
+    paid = cancelled.learn(stated(TransferState.SUCCESS, fen=20_000), NOW).withdrawal
+    assert [must_cancel(bill, paid) for bill in paid.bills] == [False, True]

@@ -1,0 +1,285 @@
+"""Withdrawals under random sequences of operations and statements of WeChat Pay.
+
+Every unit of income is free, held, paid or spent, never two of them; WeChat Pay pays a bill once.
+200 runs reach every state; QLIVE_EXAMPLES=long tries 40,000 different ones.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from core.errors import QLiveError
+from ledger.errors import IncomeNotMatured, NotCancellable
+from ledger.gift_batch import GiftBatch
+from ledger.gifts import GiftTransfer
+from ledger.journal import Balance, JournalEntry
+from ledger.open_bills import must_cancel, must_resend
+from ledger.recharge import Order, Payment, recharge_entry
+from ledger.transfers import Transfer, TransferState
+from ledger.withdrawal_requests import (
+    check_request,
+    matured_income,
+    request_entry,
+    request_withdrawal,
+)
+from ledger.withdrawals import (
+    Change,
+    TransferMismatch,
+    Withdrawal,
+    WithdrawalState,
+    withdrawal_key,
+)
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.withdrawals import LIMITS, NOW, PAYEE
+
+SETTINGS = example_settings(200, stateful_step_count=25)
+USERS = ("anna", "bert")
+MATURITY = timedelta(days=7)
+SMALL = replace(LIMITS, min_fen=10, bill_fen=150, user_day_fen=2_000, second_person_fen=300)
+State = TransferState
+OPEN_AT_BANK = (State.ACCEPTED, State.PROCESSING, State.WAIT_USER_CONFIRM, State.TRANSFERING)
+USER = st.sampled_from(USERS)
+PICK = st.integers(0, 7)
+
+
+@dataclass(slots=True)
+class Bank:
+    """WeChat Pay: a number has one body and one outcome."""
+
+    bodies: dict[str, str] = field(default_factory=dict)
+    states: dict[str, TransferState] = field(default_factory=dict)
+    statements: list[Transfer] = field(default_factory=list)
+    """Everything that was ever said about a bill: it may arrive late, and again."""
+
+    def create(self, number: str, fen: int, openid: str, body: str) -> None:
+        assert self.bodies.setdefault(number, body) == body
+        if number not in self.states:
+            self.say(number, State.ACCEPTED, fen, openid)
+
+    def say(self, number: str, state: TransferState, fen: int, openid: str) -> None:
+        self.states[number] = state
+        self.statements.append(Transfer(number, state, f"1{number}", fen, openid))
+
+
+class WithdrawalMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.balances = {user: Balance(0, 0) for user in USERS}
+        self.entries: dict[str, JournalEntry] = {}
+        self.credits: list[tuple[str, int, Any]] = []
+        """(receiver, income, time) of each gift."""
+        self.withdrawals: list[Withdrawal] = []
+        self.bank = Bank()
+        self.reached = Counter[str]()
+
+    # ---- operations
+
+    @rule(user=USER, gold=st.integers(1, 500))
+    def recharge(self, user: str, gold: int) -> None:
+        number = f"Q{len(self.entries)}"
+        order = Order(number, user, "xpay", "wx1", "o1", "", fen=gold, gold=gold)
+        self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+
+    @rule(sender=USER, receiver=USER, gold=st.integers(1, 400))
+    def give(self, sender: str, receiver: str, gold: int) -> None:
+        """Spends income, too, once the gold is spent."""
+        batch = GiftBatch(self.now, dict(self.balances))
+        batch.give(GiftTransfer(sender, receiver, 1, gold, 1, Decimal("0.5")), None)
+        for entry, _ in batch.entries:
+            self.book(entry)
+            self.credits.append((receiver, gold // 2, self.now))
+
+    @rule(hours=st.sampled_from([1, 24, 170]))
+    def wait(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
+    def request(self, user: str, income: int, request_id: str) -> None:
+        if withdrawal_key(user, request_id) in self.entries:
+            return
+        since = self.now - MATURITY
+        recent = sum(n for receiver, n, at in self.credits if receiver == user and at >= since)
+        matured = matured_income(self.balances[user].income, recent, 0)
+        id_ = f"W{len(self.withdrawals):08}"
+        payee = replace(PAYEE, user_id=user)
+        with suppress(QLiveError):
+            withdrawal = request_withdrawal(
+                id_, payee, request_id, income, Decimal("0.1"), SMALL, self.now
+            )
+            try:
+                check_request(
+                    withdrawal, SMALL, matured=matured, user_day_fen=0, has_real_name=False
+                )
+            except IncomeNotMatured:
+                assert withdrawal.income > self.balances[user].income - recent
+                raise
+            self.book(request_entry(withdrawal, income))
+            self.withdrawals.append(withdrawal)
+
+    @rule(pick=PICK, by=st.sampled_from(["finn", "olga"]))
+    def approve(self, pick: int, by: str) -> None:
+        for index, withdrawal in self.picked(pick):
+            if withdrawal.state == WithdrawalState.REQUESTED and by not in withdrawal.approvals:
+                self.withdrawals[index] = withdrawal.approve(by)
+
+    @rule(pick=PICK, by=st.sampled_from(["finn", "user"]))
+    def give_back(self, pick: int, by: str) -> None:
+        for index, withdrawal in self.picked(pick):
+            with suppress(NotCancellable):
+                self.apply(index, withdrawal.give_back(by, "why", self.now))
+
+    @rule(pick=PICK, arrives=st.booleans())
+    def submit(self, pick: int, arrives: bool) -> None:
+        """The body is kept before it is sent, and may be lost on the way."""
+        for index, withdrawal in self.picked(pick):
+            for bill in withdrawal.bills:
+                if bill.state == WithdrawalState.APPROVED:
+                    changed = withdrawal.submit(bill.number, f"{self.now}", self.now)
+                    self.withdrawals[index] = changed
+                    if arrives:
+                        self.send(changed, bill.number)
+                    break
+
+    @rule(pick=PICK)
+    def sweep(self, pick: int) -> None:
+        """Query every submitted bill; send it again or cancel it as the rules say."""
+        for index, _ in self.picked(pick):
+            for number in [bill.number for bill in self.withdrawals[index].bills]:
+                bill = self.withdrawals[index].bill(number)
+                if not bill.sent_at or bill.state.is_final:
+                    continue
+                stated = self.newest(number)
+                if stated is None:
+                    self.withdrawals[index] = self.withdrawals[index].note_missing(number)
+                else:
+                    self.learn(stated)
+                withdrawal = self.withdrawals[index]
+                if must_resend(withdrawal.bill(number), stated, self.now):
+                    self.withdrawals[index] = withdrawal.resend(number)
+                    self.send(withdrawal, number)
+                if must_cancel(withdrawal.bill(number), withdrawal):
+                    self.move(number, State.CANCELLED)
+
+    # ---- WeChat Pay
+
+    @rule(
+        pick=PICK,
+        state=st.sampled_from([*OPEN_AT_BANK, State.SUCCESS, State.SUCCESS, State.FAIL]),
+    )
+    def progress(self, pick: int, state: TransferState) -> None:
+        """The user confirms, ignores or loses a bill."""
+        if self.bank.states:
+            self.move([*self.bank.states][pick % len(self.bank.states)], state)
+
+    @rule(pick=st.integers(0, 30), wrong=st.sampled_from(["", "", "", "amount", "payee", "bill"]))
+    def hear(self, pick: int, wrong: str) -> None:
+        """A statement arrives: the latest, a late one, one again, or a wrong one."""
+        if not self.bank.statements:
+            return
+        stated = self.bank.statements[-1 - pick % len(self.bank.statements)]
+        changed = {
+            "amount": {"fen": 1},
+            "payee": {"openid": "o2"},
+            "bill": {"number": "W0000000099"},
+        }
+        if not wrong:
+            self.learn(stated)
+            return
+        before = list(self.withdrawals)
+        self.learn(replace(stated, **changed[wrong]))
+        assert self.withdrawals == before
+
+    # ---- steps
+
+    def picked(self, pick: int) -> list[tuple[int, Withdrawal]]:
+        if not self.withdrawals:
+            return []
+        index = pick % len(self.withdrawals)
+        return [(index, self.withdrawals[index])]
+
+    def send(self, withdrawal: Withdrawal, number: str) -> None:
+        bill = withdrawal.bill(number)
+        self.bank.create(number, bill.fen, withdrawal.openid, bill.body)
+
+    def newest(self, number: str) -> Transfer | None:
+        said = (it for it in reversed(self.bank.statements) if it.number == number)
+        return next(said, None)
+
+    def move(self, number: str, state: TransferState) -> None:
+        last = self.newest(number)
+        if last and last.state in OPEN_AT_BANK:
+            self.bank.say(number, state, last.fen or 0, last.openid or "")
+
+    def learn(self, stated: Transfer) -> None:
+        for index, withdrawal in enumerate(self.withdrawals):
+            if stated.number.startswith(withdrawal.id):
+                with suppress(TransferMismatch):
+                    self.apply(index, withdrawal.learn(stated, self.now))
+
+    def apply(self, index: int, change: Change) -> None:
+        before = self.withdrawals[index]
+        for old, new in zip(before.bills, change.withdrawal.bills, strict=True):
+            assert not old.state.is_final or new == old
+        self.withdrawals[index] = change.withdrawal
+        self.reached[change.withdrawal.state] += 1
+        for entry in change.entries:
+            self.book(entry)
+
+    def book(self, entry: JournalEntry) -> None:
+        assert entry.key not in self.entries
+        self.entries[entry.key] = entry
+        for account, unit, amount in entry.lines:
+            kind, _, user = account.partition(":")
+            if kind == "user":
+                balance = self.balances[user]
+                self.balances[user] = balance._replace(**{unit: getattr(balance, unit) + amount})
+
+    # ---- invariants
+
+    @invariant()
+    def accounts_are_never_negative_and_sum_to_zero(self) -> None:
+        sums = Counter[tuple[str, str]]()
+        for entry in self.entries.values():
+            for account, unit, amount in entry.lines:
+                sums[account, unit] += amount
+        for unit in ("gold", "income"):
+            assert sum(n for (_, of), n in sums.items() if of == unit) == 0
+        for user, balance in self.balances.items():
+            assert min(balance) >= 0
+            assert balance == (sums[f"user:{user}", "gold"], sums[f"user:{user}", "income"])
+        for withdrawal in self.withdrawals:
+            assert sums[f"held:{withdrawal.id}", "income"] == withdrawal.held_income >= 0
+
+    @invariant()
+    def income_of_a_bill_is_in_one_place(self) -> None:
+        for withdrawal in self.withdrawals:
+            assert sum(bill.income for bill in withdrawal.bills) == withdrawal.income
+            for bill in withdrawal.bills:
+                outcome = (f"payout:{bill.number}" in self.entries, bill.state == "paid")
+                assert outcome in ((True, True), (False, False))
+                back = (f"return:{bill.number}" in self.entries, bill.state == "returned")
+                assert back in ((True, True), (False, False))
+
+    @invariant()
+    def the_bank_and_the_journal_agree(self) -> None:
+        """What the journal paid, WeChat Pay has; what it returned, WeChat Pay never pays."""
+        for withdrawal in self.withdrawals:
+            for bill in withdrawal.bills:
+                state = self.bank.states.get(bill.number)
+                if bill.state == WithdrawalState.PAID:
+                    assert state == State.SUCCESS
+                if bill.state == WithdrawalState.RETURNED:
+                    assert state in (None, State.FAIL, State.CANCELLED)
+                if bill.number in self.bank.bodies:
+                    assert bill.body == self.bank.bodies[bill.number]
+
+
+def test_income_is_free_held_paid_or_spent_after_random_operations() -> None:
+    run_state_machine_as_test(WithdrawalMachine, settings=SETTINGS)

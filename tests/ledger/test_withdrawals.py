@@ -1,0 +1,189 @@
+import pytest
+
+from ledger.errors import NotCancellable
+from ledger.journal import Posting
+from ledger.transfers import TransferState
+from ledger.withdrawals import (
+    Change,
+    TransferMismatch,
+    Withdrawal,
+    WithdrawalState,
+    withdrawal_of,
+)
+from tests.support.withdrawals import FIRST, ID, NOW, SECOND, requested, stated, submitted
+
+State = TransferState
+SUBMITTED, AWAITING, PAID, RETURNED = [
+    WithdrawalState(name) for name in ("submitted", "awaiting_user", "paid", "returned")
+]
+
+
+def learned(withdrawal: Withdrawal, *states: TransferState) -> Withdrawal:
+    for state in states:
+        withdrawal = withdrawal.learn(stated(state), NOW).withdrawal
+    return withdrawal
+
+
+# ---- approval
+
+
+def test_one_operator_approves_a_withdrawal() -> None:
+    approved = requested().approve("finn")
+    assert (approved.state, approved.approvals) == ("approved", ("finn",))
+
+
+def test_a_large_withdrawal_waits_for_a_second_operator() -> None:
+    first = requested(10_001).approve("finn")
+    assert (first.state, first.operators_needed) == ("requested", 2)
+    second = first.approve("olga")
+    assert (second.state, second.approvals) == ("approved", ("finn", "olga"))
+    assert {bill.state for bill in second.bills} == {"approved"}
+
+
+# ---- states
+
+
+def test_a_split_withdrawal_has_the_state_of_its_least_advanced_bill() -> None:
+    withdrawal = submitted(4_000)
+    assert (len(withdrawal.bills), withdrawal.state) == (2, "submitted")
+    ahead = withdrawal.learn(stated(State.SUCCESS, fen=20_000), NOW).withdrawal
+    assert (ahead.state, ahead.held_income, ahead.paid_fen) == ("submitted", 2_000, 20_000)
+    rest = stated(State.FAIL, SECOND, fen=20_000)
+    over = ahead.learn(rest, NOW).withdrawal
+    assert (over.state, over.held_income, over.counted_fen) == ("paid", 0, 20_000)
+    nothing = withdrawal.learn(rest, NOW).withdrawal.learn(stated(State.CANCELLED, fen=20_000), NOW)
+    assert nothing.withdrawal.state == "returned"
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        ([State.ACCEPTED], SUBMITTED),
+        ([State.PROCESSING], SUBMITTED),
+        ([State.CANCELING], SUBMITTED),
+        ([State.WAIT_USER_CONFIRM], AWAITING),
+        ([State.TRANSFERING], AWAITING),
+        ([State.WAIT_USER_CONFIRM, State.CANCELING], AWAITING),
+        ([State.WAIT_USER_CONFIRM, State.PROCESSING], AWAITING),
+        ([State.SUCCESS], PAID),
+        ([State.SUCCESS, State.SUCCESS, State.PROCESSING, State.WAIT_USER_CONFIRM], PAID),
+        ([State.FAIL], RETURNED),
+        ([State.CANCELLED, State.CANCELLED, State.TRANSFERING], RETURNED),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else value,
+)
+def test_state_of_a_bill_follows_wechat_pay_and_never_goes_back(
+    states: list[TransferState], state: str
+) -> None:
+    assert learned(submitted(), *states).state == state
+
+
+def test_a_paid_bill_leaves_the_hold_for_the_house_once() -> None:
+    paid, entries = submitted().learn(stated(State.SUCCESS, wechat_number="13300"), NOW)
+    (entry,) = entries
+    assert (entry.key, entry.kind, entry.by) == (f"payout:{FIRST}", "payout", "wechat")
+    assert entry.lines == (Posting(f"held:{ID}", "income", -100), Posting("house", "income", 100))
+    assert entry.content == {
+        "withdrawal": ID,
+        "bill": FIRST,
+        "fen": 1_000,
+        "wechat_number": "13300",
+    }
+    assert (paid.paid_fen, paid.bills[0].finished_at) == (1_000, NOW)
+    assert paid.learn(stated(State.SUCCESS), NOW) == Change(paid)
+
+
+def test_a_failed_bill_goes_back_to_the_user_once() -> None:
+    failed, entries = submitted().learn(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
+    (entry,) = entries
+    assert (entry.key, entry.kind, entry.by) == (f"return:{FIRST}", "return", "wechat")
+    assert entry.lines == (
+        Posting(f"held:{ID}", "income", -100),
+        Posting("user:anna", "income", 100),
+    )
+    assert entry.content["reason"] == failed.fail_reason == "OVERDUE_CLOSE"
+    assert failed.learn(stated(State.CANCELLED), NOW) == Change(failed)
+    assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
+
+
+def test_a_bill_without_income_of_its_own_moves_nothing() -> None:
+    withdrawal = submitted(1, min_fen=1, bill_fen=5)
+    assert [bill.income for bill in withdrawal.bills] == [0, 1]
+    paid, (entry,) = withdrawal.learn(stated(State.SUCCESS, fen=5), NOW)
+    assert (entry.lines, paid.held_income) == ((), 1)
+
+
+def test_a_final_state_without_its_amount_changes_nothing() -> None:
+    withdrawal = submitted()
+    for state in (State.SUCCESS, State.FAIL, State.CANCELLED):
+        assert withdrawal.learn(stated(state, fen=None), NOW) == Change(withdrawal)
+
+
+def test_the_package_of_the_first_answer_is_kept() -> None:
+    first = stated(State.WAIT_USER_CONFIRM, fen=None, openid=None, package="ABBQ")
+    waiting = submitted().learn(first, NOW).withdrawal
+    assert waiting.package == "ABBQ"
+    assert learned(waiting, State.WAIT_USER_CONFIRM, State.TRANSFERING).package == "ABBQ"
+    assert learned(waiting, State.SUCCESS).package == ""
+
+
+@pytest.mark.parametrize(
+    ("withdrawal", "fields", "reason"),
+    [
+        (submitted(), {"number": SECOND}, "bill"),
+        (submitted(), {"fen": 999}, "amount"),
+        (submitted(), {"openid": "o2"}, "payee"),
+        (requested(), {}, "state"),
+        (requested().approve("finn"), {}, "state"),
+        (learned(submitted(), State.FAIL), {}, "state"),
+        (learned(submitted(), State.SUCCESS), {"state": State.FAIL}, "state"),
+    ],
+    ids=["bill", "amount", "payee", "requested", "approved", "returned", "paid"],
+)
+def test_a_statement_that_does_not_match_is_refused(
+    withdrawal: Withdrawal, fields: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(TransferMismatch, match=reason):
+        withdrawal.learn(stated(**{"state": State.SUCCESS, **fields}), NOW)
+
+
+# ---- back to the user
+
+
+def test_an_unsubmitted_withdrawal_is_returned_at_once() -> None:
+    for withdrawal in (requested(), requested().approve("finn")):
+        returned, (entry,) = withdrawal.give_back("olga", "no host", NOW)
+        assert (returned.state, returned.decided_by, returned.reason) == (
+            *("returned", "olga", "no host"),
+        )
+        assert (entry.key, entry.by) == (f"return:{FIRST}", "olga")
+        assert not returned.is_cancelling
+        with pytest.raises(NotCancellable):
+            returned.give_back("olga", "again", NOW)
+
+
+def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
+    withdrawal = requested(4_000).approve("finn").submit(FIRST, "body", NOW)
+    back, (entry,) = withdrawal.give_back("user", "cancelled", NOW)
+    assert entry.key == f"return:{SECOND}"
+    assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 2_000, True)
+    assert back.give_back("refund_case", "minor", NOW) == Change(back), "the first decision stays"
+    over = back.learn(stated(State.CANCELLED, fen=20_000), NOW).withdrawal
+    assert (over.state, over.is_cancelling) == ("returned", False)
+
+
+# ---- calls
+
+
+def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
+    withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST)
+    withdrawal = withdrawal.note_missing(FIRST)
+    assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
+    again = withdrawal.resend(FIRST).bills[0]
+    assert (again.missing, again.body) == (0, withdrawal.bills[0].body)
+    bill = learned(withdrawal, State.ACCEPTED).bills[0]
+    assert (bill.problem, bill.missing) == ("", 0)
+
+
+def test_a_bill_number_names_its_withdrawal() -> None:
+    assert withdrawal_of(SECOND) == ID

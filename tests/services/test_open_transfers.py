@@ -1,0 +1,236 @@
+"""The sweep: unclear answers, lost and late notices, bills sent again."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from ledger.transfers import TransferState
+from ledger.withdrawals import WithdrawalState
+from tests.support.bank import LOST, TOO_FAST, UNCLEAR
+from tests.support.storage import StoresFixture
+from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
+
+gen_test = pytest.mark.gen_test(timeout=30)
+
+
+@gen_test
+async def test_a_bill_after_an_unclear_answer_is_queried_and_not_sent_again(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = [UNCLEAR]
+    withdrawal = await fixture.submitted()
+    assert (withdrawal.state, withdrawal.bills[0].problem) == ("submitted", "UNCLEAR")
+    await fixture.sweep()
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, stored.bills[0].problem) == ("awaiting_user", "")
+    assert len(fixture.bank.sent) == 1
+
+
+@pytest.mark.parametrize("failure", [LOST, "SYSTEM_ERROR"])
+@gen_test
+async def test_a_bill_that_stays_missing_is_sent_again_with_the_same_body(
+    stores: StoresFixture, failure: str
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = [failure, failure]
+    withdrawal = await fixture.submitted()
+    for sent in (1, 2, 2, 3):
+        await fixture.sweep()
+        assert len(fixture.bank.sent) == sent
+    assert len({*fixture.bank.sent}) == 1, "another body would be refused, or paid twice"
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, bool(stored.package)) == ("awaiting_user", True)
+    await fixture.check()
+
+
+@pytest.mark.parametrize("failure", ["NOT_ENOUGH", TOO_FAST])
+@gen_test
+async def test_a_refused_bill_is_sent_again_under_its_number(
+    stores: StoresFixture, failure: str
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = [failure]
+    withdrawal = await fixture.submitted()
+    assert withdrawal.bills[0].problem in ("NOT_ENOUGH", "FREQUENCY_LIMITED")
+    assert await fixture.income() == 900
+    await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
+    assert len({*fixture.bank.sent}) == 1
+
+
+@gen_test
+async def test_a_bill_whose_funds_are_not_locked_is_sent_again_after_a_while(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.first_state = TransferState.PROCESSING
+    withdrawal = await fixture.submitted()
+    await fixture.sweep()
+    assert len(fixture.bank.sent) == 1
+    await fixture.age(withdrawal.id, minutes=15)
+    await fixture.sweep()
+    assert len(fixture.bank.sent) == 2
+    assert len({*fixture.bank.sent}) == 1
+
+
+@gen_test
+async def test_a_lost_notice_is_made_up_for_by_a_query(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    paid, returned = await fixture.submitted(), await fixture.submitted(50, "r2")
+    fixture.bank.finish(paid.bills[0].number, TransferState.SUCCESS)
+    fixture.bank.finish(returned.bills[0].number, TransferState.FAIL, "OVERDUE_CLOSE")
+    await fixture.sweep()
+    assert (await fixture.stored(paid.id)).state == "paid"
+    assert (await fixture.stored(returned.id)).fail_reason == "OVERDUE_CLOSE"
+    assert await fixture.income() == 900
+    rows = await fixture.rows()
+    assert [row["due_at"] for row in rows] == [None, None]
+    await fixture.check()
+
+
+@gen_test
+async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    number = (await fixture.submitted()).bills[0].number
+    notice = fixture.bank.finish(number, TransferState.SUCCESS)
+    wrong = {
+        "amount": replace(notice, fen=999),
+        "payee": replace(notice, openid="o2"),
+        "bill": replace(notice, number=number[:-2] + "02"),
+    }
+    for reason, transfer in wrong.items():
+        assert await fixture.notice(transfer) == reason
+    assert await fixture.notice(replace(notice, number="W1")) == "bill"
+    assert await fixture.kinds() == ["withdrawal"]
+    processes = [fixture.new_process() for _ in range(4)]
+    outcomes = await asyncio.gather(
+        *(process.notices.book(notice, "") for process in processes for _ in range(5))
+    )
+    assert {outcome.outcome for outcome in outcomes} == {"done"}
+    assert await fixture.notice(replace(notice, state=TransferState.FAIL)) == "state"
+    assert await fixture.kinds() == ["withdrawal", "payout"]
+    assert await fixture.notice(None) == "ignored"
+    await fixture.check()
+
+
+@gen_test
+async def test_a_notice_before_the_submission_is_refused(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    await fixture.bank.create(
+        json.dumps({"number": withdrawal.bills[0].number, "fen": 1_000, "openid": "o"})
+    )
+    notice = fixture.bank.finish(withdrawal.bills[0].number, TransferState.SUCCESS)
+    openid = fixture.user.openid
+    assert await fixture.notice(replace(notice, openid=openid)) == "state"
+    assert await fixture.income() == 900
+
+
+@gen_test
+async def test_the_bills_of_a_split_withdrawal_are_paid_one_by_one(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores, 5_000)
+    withdrawal = await fixture.submitted(4_001)
+    numbers = [bill.number for bill in withdrawal.bills]
+    assert [bill.fen for bill in withdrawal.bills] == [13_336, 13_337, 13_337]
+    assert withdrawal.package == f"package of {numbers[0]}"
+    await fixture.notice(fixture.bank.finish(numbers[0], TransferState.SUCCESS))
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, stored.package) == ("awaiting_user", f"package of {numbers[1]}")
+    await fixture.notice(fixture.bank.finish(numbers[2], TransferState.FAIL))
+    await fixture.notice(fixture.bank.finish(numbers[1], TransferState.SUCCESS))
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, stored.paid_fen) == ("paid", 26_673)
+    assert await fixture.income() == 999 + stored.bills[2].income
+    assert await fixture.day_fen() == [26_673]
+    await fixture.check()
+
+
+@gen_test
+async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    await fixture.service.approve(withdrawal.id, "finn")
+    processes = [fixture.new_process() for _ in range(4)]
+
+    async def advance(process: WithdrawalProcess) -> None:
+        await process.bills.advance(await fixture.stored(withdrawal.id))
+
+    await asyncio.gather(*map(advance, processes))
+    assert len({*fixture.bank.sent}) == 1
+    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
+
+
+@gen_test
+async def test_a_withdrawal_in_progress_is_not_claimed_again(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    await fixture.submitted()
+    calls = len(fixture.bank.sent)
+    other = fixture.new_process()
+    fixture.bank.before_query = lambda: calls
+    await fixture.process.sweep.sweep()
+    await other.sweep.sweep()
+    assert len(fixture.bank.sent) == calls
+
+
+@gen_test
+async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_bill(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.submitted()
+    number = withdrawal.bills[0].number
+    fixture.bank.bills[number].state = TransferState.TRANSFERING
+    cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
+    assert (cancelled.state, cancelled.bills[0].problem) == ("awaiting_user", "INVALID_REQUEST")
+    fixture.bank.finish(number, TransferState.SUCCESS)
+    await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "paid"
+    await fixture.check()
+
+
+@gen_test
+async def test_an_answer_that_does_not_match_is_a_problem_of_the_bill(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.submitted()
+    number = withdrawal.bills[0].number
+    fixture.bank.bills[number].fen = 999
+    fixture.bank.bills[number].state = TransferState.SUCCESS
+    await fixture.sweep()
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, stored.bills[0].problem) == ("awaiting_user", "MISMATCH_AMOUNT")
+
+
+@gen_test
+async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    first, second = await fixture.submitted(), await fixture.submitted(50, "r2")
+    del fixture.bank.bills[first.bills[0].number]
+    fixture.bank.finish(second.bills[0].number, TransferState.SUCCESS)
+
+    def fail_once() -> None:
+        fixture.bank.before_query = None
+        raise RuntimeError("a test")
+
+    fixture.bank.before_query = fail_once
+    with pytest.raises(RuntimeError, match="a test"):
+        await fixture.sweep()
+    await fixture.sweep()
+    assert (await fixture.stored(second.id)).state == WithdrawalState.PAID
+
+
+@gen_test
+async def test_without_a_merchant_open_withdrawals_stay(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    await fixture.service.approve(withdrawal.id, "finn")
+    process = WithdrawalProcess(stores, None, fixture.config)
+    fixture.process = process
+    await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "approved"

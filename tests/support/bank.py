@@ -1,0 +1,110 @@
+"""WeChat Pay's transfers in memory, with the failures that a network adds."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core.errors import RateLimited
+from ledger.transfers import FINAL_STATES, Transfer, TransferRequest, TransferState
+from tencent.errors import ServiceUnavailable, TransferRefused
+
+UNCLEAR, LOST, TOO_FAST = "unclear", "lost", "too fast"
+"""Failures of a call besides refusals: no answer after it was carried out, no answer and never
+carried out, and refused as too fast."""
+
+
+@dataclass(slots=True)
+class BankBill:
+    body: str
+    fen: int
+    openid: str
+    state: TransferState = TransferState.WAIT_USER_CONFIRM
+    fail_reason: str = ""
+
+
+@dataclass(slots=True)
+class BankInMemory:
+    """Takes a number once and pays it once; `failures` are those of the next calls to create.
+
+    A failure that is none of the above is the code of a refusal, after which there is no bill.
+    """
+
+    bills: dict[str, BankBill] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    """Bodies of all calls to create."""
+    cancelled: list[str] = field(default_factory=list)
+    first_state: TransferState = TransferState.WAIT_USER_CONFIRM
+    before_query: Callable[[], object] | None = None
+    down: bool = False
+
+    def body(self, request: TransferRequest) -> str:
+        """Unique like one with an encrypted name."""
+        fields = {name: getattr(request, name) for name in TransferRequest.__slots__}
+        return json.dumps({**fields, "nonce": len(self.sent)})
+
+    async def create(self, body: str) -> Transfer:
+        self.sent.append(body)
+        failure = self.failures.pop(0) if self.failures else ""
+        if failure == TOO_FAST:
+            raise RateLimited
+        if failure == LOST:
+            raise ServiceUnavailable("pay")
+        if failure not in ("", UNCLEAR):
+            raise TransferRefused(failure)
+        number = self._take(body)
+        if failure == UNCLEAR:
+            raise ServiceUnavailable("pay")
+        package = f"package of {number}"
+        state = self.bills[number].state
+        return Transfer(number, state, f"13300{number}", package=package)
+
+    def _take(self, body: str) -> str:
+        request = json.loads(body)
+        number = str(request["number"])
+        bill = BankBill(body, request["fen"], request["openid"], self.first_state)
+        if self.bills.setdefault(number, bill).body != body:
+            raise TransferRefused("INVALID_REQUEST")
+        return number
+
+    async def query(self, number: str) -> Transfer | None:
+        if self.before_query:
+            self.before_query()
+        if self.down:
+            raise ServiceUnavailable("pay")
+        return self.statement(number) if number in self.bills else None
+
+    async def cancel(self, number: str) -> Transfer:
+        self.cancelled.append(number)
+        bill = self.bills.get(number)
+        if bill is None or bill.state not in (
+            *(TransferState.ACCEPTED, TransferState.PROCESSING),
+            TransferState.WAIT_USER_CONFIRM,
+        ):
+            raise TransferRefused("INVALID_REQUEST")
+        bill.state = TransferState.CANCELLED
+        return Transfer(number, TransferState.CANCELING)
+
+    def statement(self, number: str) -> Transfer:
+        """What a query or a notice says."""
+        bill = self.bills[number]
+        return Transfer(
+            number,
+            bill.state,
+            f"13300{number}",
+            bill.fen,
+            bill.openid,
+            fail_reason=bill.fail_reason,
+        )
+
+    def finish(self, number: str, state: TransferState, fail_reason: str = "") -> Transfer:
+        """The user confirms the bill, or it is closed; the notice about it."""
+        bill = self.bills[number]
+        assert bill.state not in FINAL_STATES
+        bill.state, bill.fail_reason = state, fail_reason
+        return self.statement(number)
+
+    @property
+    def paid_fen(self) -> int:
+        paid = (bill for bill in self.bills.values() if bill.state == TransferState.SUCCESS)
+        return sum(bill.fen for bill in paid)

@@ -1,0 +1,173 @@
+"""Users with income, and processes that withdraw it from a bank in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from core.locks import NamedLocks
+from ledger.journal import HOUSE, JournalEntry, Posting, user_account
+from ledger.withdrawals import Withdrawal
+from realtime.bus import LocalBus
+from services.bills import BillService
+from services.catalogue import CatalogueService
+from services.open_transfers import OpenTransferSweep
+from services.transfer_notices import TransferNoticeService
+from services.withdrawal_changes import WithdrawalChanges
+from services.withdrawals import WithdrawalConfig, WithdrawalService
+from storage.database import Database, Document, Session
+from storage.field_cipher import FieldCipher
+from storage.ledger import LedgerStore
+from storage.ledger_reconciler import LedgerReconciler
+from storage.payees import PayeeStore
+from storage.rankings import RankingStore
+from storage.users import User
+from storage.withdrawals import WithdrawalStore
+from tests.support.bank import BankInMemory
+from tests.support.storage import StoresFixture
+from tests.support.withdrawals import LIMITS
+
+CONFIG = WithdrawalConfig(True, timedelta(days=7), LIMITS)
+
+
+class WithdrawalProcess:
+    """The services of one process, with stores and locks of their own."""
+
+    def __init__(
+        self, stores: StoresFixture, bank: BankInMemory | None, config: WithdrawalConfig
+    ) -> None:
+        database, cipher = stores.database, FieldCipher("key of the tests")
+        ledger = LedgerStore(database, RankingStore(database))
+        self.store, self.payees = WithdrawalStore(database), PayeeStore(database)
+        locks = NamedLocks()
+        self.changes = WithdrawalChanges(ledger, self.store, locks.hold)
+        self.bills = BillService(self.changes, self.payees, cipher, bank)
+        self.service = WithdrawalService(
+            self.store,
+            self.payees,
+            ledger,
+            self.changes,
+            self.bills,
+            CatalogueService(stores.gifts, stores.configs, LocalBus()),
+            cipher,
+            locks.hold,
+            config,
+        )
+        self.notices = TransferNoticeService(self.bills)
+        self.sweep = OpenTransferSweep(self.store, self.bills)
+
+
+class WithdrawalFixture:
+    """anna has matured income; `process` is one of the processes."""
+
+    def __init__(self, stores: StoresFixture, user: User, config: WithdrawalConfig) -> None:
+        self.stores = stores
+        self.user = user
+        self.config = config
+        self.bank = BankInMemory()
+        self.process = self.new_process()
+        self.service = self.process.service
+
+    @classmethod
+    async def create(
+        cls, stores: StoresFixture, income: int = 1_000, *, enabled: bool = True, **limits: int
+    ) -> Self:
+        config = replace(CONFIG, enabled=enabled, limits=replace(LIMITS, **limits))
+        await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
+        (user_id,) = await stores.create_users((0, income))
+        return cls(stores, await stores.users.get(user_id), config)
+
+    def new_process(self) -> WithdrawalProcess:
+        return WithdrawalProcess(self.stores, self.bank, self.config)
+
+    # ---- steps
+
+    async def request(self, income: int = 100, request_id: str = "r1", **more: Any) -> Withdrawal:
+        return await self.service.request(self.user, income, request_id, **more)
+
+    async def submitted(self, income: int = 100, request_id: str = "r1") -> Withdrawal:
+        """One that finn has approved and the sweep has submitted."""
+        requested = await self.request(income, request_id)
+        await self.service.approve(requested.id, "finn")
+        await self.sweep()
+        return await self.stored(requested.id)
+
+    async def sweep(self) -> None:
+        """The sweep, when everything that is open is due."""
+        open_ = {"due_at": {"$ne": None}}
+        due = {"$set": {"due_at": datetime.now(UTC) - timedelta(seconds=1)}}
+        await self._withdrawals.update_many(open_, due)
+        await self.process.sweep.sweep()
+
+    async def notice(self, transfer: Any) -> str:
+        """The outcome of a verified notice, "done" or the reason of its refusal."""
+        outcome = await self.process.notices.book(transfer, "")
+        return outcome.reason or outcome.outcome
+
+    async def gift(self, income: int, at: datetime, key: str) -> None:
+        """A gift to anna at a time of the past."""
+        lines = (
+            Posting(HOUSE, "income", -income),
+            Posting(user_account(self.user.user_id), "income", income),
+        )
+        await self.write(JournalEntry(key, "gift", "giver", lines, {}), at)
+
+    async def write(self, entry: JournalEntry, at: datetime) -> None:
+        """An entry with its effect on balances, written at a time of the past."""
+
+        async def work(tx: Session) -> None:
+            await self.stores.ledger.move(tx, entry.lines)
+            await self.stores.ledger.write(tx, entry, None)
+            await self._ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
+
+        await self.stores.ledger.run_transaction(work)
+
+    async def age(self, id_: str, **interval: float) -> None:
+        """Let a withdrawal look as old as that."""
+        row = await self._withdrawals.find_one({"_id": id_})
+        assert row
+        for bill in row["bills"]:
+            if bill["sent_at"]:
+                bill["sent_at"] -= timedelta(**interval)
+        await self._withdrawals.update_one({"_id": id_}, {"$set": {"bills": row["bills"]}})
+
+    # ---- results
+
+    async def stored(self, id_: str) -> Withdrawal:
+        found = await self.process.store.find(id_)
+        assert found
+        return found
+
+    async def income(self) -> int:
+        return (await self.stores.balance(self.user.user_id)).income
+
+    async def kinds(self) -> list[str]:
+        """Kinds of the journal entries, in their order."""
+        return [entry["kind"] for entry in await self.stores.entries()]
+
+    async def day_fen(self) -> Sequence[int]:
+        rows = await self.database.collection("withdrawal_days").find().to_list()
+        return [row["fen"] for row in rows]
+
+    async def check(self) -> None:
+        """Assert that journal, balances and withdrawals agree, and with the bank."""
+        problems = await LedgerReconciler(self.database).problems()
+        assert not [str(problem) for problem in problems]
+        payouts = await self.stores.entries(kind="payout")
+        assert sum(entry["content"]["fen"] for entry in payouts) == self.bank.paid_fen
+
+    @property
+    def database(self) -> Database:
+        return self.stores.database
+
+    @property
+    def _withdrawals(self) -> Any:
+        return self.database.collection("withdrawals")
+
+    @property
+    def _ledger(self) -> Any:
+        return self.database.collection("ledger")
+
+    async def rows(self) -> list[Document]:
+        found: list[Document] = await self._withdrawals.find().to_list()
+        return found
