@@ -17,7 +17,7 @@ STUCK_AFTER = CHECK_AFTER[-1]
 """Time in which WeChat Pay locks the funds of a bill; it is sent again if they were too low."""
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
-"""Refusals after which WeChat Pay has no bill: it is sent again as soon as a query agrees."""
+"""Refusals after which WeChat Pay waits for the bill to be sent again, unless a query says more."""
 UNCLEAR = "UNCLEAR"
 """Problem of a call without an answer that can be trusted."""
 
@@ -42,10 +42,11 @@ def must_resend(bill: Bill, stated: Transfer | None, now: datetime) -> bool:
     """Whether the same body is to be sent again, after a query has answered `stated`."""
     if bill.state != WithdrawalState.SUBMITTED or bill.sent_at is None:
         return False
+    was_refused = bill.problem in NOT_TAKEN
     if stated is None:
-        return bill.missing >= MISSING_BEFORE_RESEND or bill.problem in NOT_TAKEN
+        return was_refused or bill.missing >= MISSING_BEFORE_RESEND
     is_waiting = stated.state in (TransferState.ACCEPTED, TransferState.PROCESSING)
-    return is_waiting and now - bill.sent_at >= STUCK_AFTER
+    return is_waiting and (was_refused or now - bill.sent_at >= STUCK_AFTER)
 
 
 def must_cancel(bill: Bill, withdrawal: Withdrawal) -> bool:

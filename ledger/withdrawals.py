@@ -89,7 +89,7 @@ class Bill:
     wechat_number: str = ""
     fail_reason: str = ""
     problem: str = ""
-    """Code of the last call that was refused or unclear, "" if it worked."""
+    """Code of the last call that was refused or unclear, "" once the bill has got further."""
     missing: int = 0
     """Queries since the body was last sent that did not find the bill."""
 
@@ -244,7 +244,7 @@ class Withdrawal:
             bill,
             package=transfer.package or bill.package,
             wechat_number=transfer.wechat_number or bill.wechat_number,
-            problem="",
+            problem=bill.problem if state == WithdrawalState.SUBMITTED else "",
             missing=0,
         )
         if not state.is_final:

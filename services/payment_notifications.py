@@ -10,6 +10,7 @@ from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
 from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
+from services.transfer_notices import TransferNoticeService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
@@ -17,9 +18,12 @@ from tencent.message_push import MessagePush
 from tencent.pay import JsapiClient
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.platform_events import event_name
+from tencent.transfer_notifications import SOURCE as TRANSFER
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient, parse_event
 
+SOURCES = (JSAPI, XPAY, TRANSFER)
+"""Sources of the inbox that report money."""
 ENCRYPTED = "yes"
 """Stored value of `sealed` for an encrypted push."""
 
@@ -37,6 +41,7 @@ class PaymentNotificationService:
         orders: OrderStore,
         payments: PaymentService,
         platform_events: PlatformEventService,
+        transfers: TransferNoticeService,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
     ) -> None:
@@ -45,6 +50,7 @@ class PaymentNotificationService:
         self._orders = orders
         self._payments = payments
         self._platform_events = platform_events
+        self._transfers = transfers
         self._jsapi = jsapi
         self._xpay = xpay
 
@@ -100,7 +106,7 @@ class PaymentNotificationService:
         row = await self._messages.find(message_id)
         if row is None:
             raise NotFound
-        is_payment = row["source"] in (JSAPI, XPAY) and not _is_platform_event(row)
+        is_payment = row["source"] in SOURCES and not _is_platform_event(row)
         if not is_payment or not await self._messages.reopen(message_id):
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
@@ -113,6 +119,8 @@ class PaymentNotificationService:
             encrypted = dict(parse_qsl(message.query)).get("sealed") == ENCRYPTED
             push = MessagePush(json.loads(message.raw), encrypted=encrypted)
             return await self.process_push(push)
+        if message.source == TRANSFER:
+            return await self._transfers.reprocess(message.raw)
         try:
             payment_event = (
                 self._jsapi.notifications.read_verified(message.raw.encode())

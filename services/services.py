@@ -162,7 +162,9 @@ class Services:
             locks.hold,
             withdrawal,
         )
-        self.transfer_notices = TransferNoticeService(bills)
+        self.transfer_notices = TransferNoticeService(
+            bills, tencent.transfers.notifications if tencent.transfers else None
+        )
         self.withdrawal_reports = WithdrawalReports(stores.withdrawal_reports, cipher)
         self.open_transfers = OpenTransferSweep(stores.withdrawals, bills)
         self.recharge = RechargeService(
@@ -191,6 +193,7 @@ class Services:
             stores.orders,
             self.payments,
             PlatformEventService(stores.orders, stores.ledger),
+            self.transfer_notices,
             tencent.jsapi,
             tencent.xpay,
         )

@@ -39,6 +39,7 @@ class WithdrawalStore:
         await self._withdrawals.create_index(
             "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
         )
+        await self._days.create_index("_id")  # creates the collection: no transaction has to
         await self._withdrawals.create_index(
             "bills.finished_at", partialFilterExpression={"bills.finished_at": {"$gt": BEFORE_ANY}}
         )

@@ -25,7 +25,7 @@ FINANCE: Access = "finance"
 ADMIN: Access = "admin"
 USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
 APPROVAL = "approvals/([0-9a-f]+)"
-WITHDRAWAL = "withdrawals/(W[0-9a-f]{28})"
+WITHDRAWAL = "withdrawals/([0-9A-Za-z]{1,32})"
 
 OPS_ROUTES: list[Route] = [
     Route("login", login.OpsLoginHandler, "ops.login.Login"),

@@ -55,6 +55,7 @@ def test_a_refused_bill_is_sent_again_once_a_query_finds_none() -> None:
     for problem, is_sent in (("NOT_ENOUGH", True), ("FREQUENCY_LIMITED", True), ("NO_AUTH", False)):
         bill = submitted().note_problem(FIRST, problem).bills[0]
         assert must_resend(bill, None, NOW) == is_sent
+        assert must_resend(bill, Transfer(FIRST, TransferState.PROCESSING), NOW) == is_sent
 
 
 @pytest.mark.parametrize(

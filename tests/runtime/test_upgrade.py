@@ -43,6 +43,12 @@ NEW_COLLECTIONS = {
     "approvals": [
         *("_id_", "delete_at_1", "key_1", "made_at_-1__id_-1", "state_1_made_at_-1__id_-1"),
     ],
+    "withdrawal_days": ["_id_"],
+    "withdrawals": [
+        *("_id_", "bills.finished_at_1", "due_at_1", "requested_at_-1__id_-1"),
+        *("state_1_requested_at_-1__id_-1", "user_id_1_request_id_1"),
+        "user_id_1_requested_at_-1__id_-1",
+    ],
     "operator_sessions": ["_id_", "expires_at_1", "name_1"],
 }
 """Collections that the previous version does not have, with their indexes."""

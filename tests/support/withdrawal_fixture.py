@@ -53,7 +53,7 @@ class WithdrawalProcess:
             locks.hold,
             config,
         )
-        self.notices = TransferNoticeService(self.bills)
+        self.notices = TransferNoticeService(self.bills, None)
         self.sweep = OpenTransferSweep(self.store, self.bills)
 
 

@@ -43,7 +43,9 @@ MATRIX = {
             "POST ledger/reverse",
             "POST users/N/grant",
         ),
-        "POST users/N/settle",
+        *("POST users/N/settle", "GET withdrawals", "GET withdrawals/days"),
+        *("GET withdrawals/report.csv", "POST withdrawals/N/approve"),
+        "POST withdrawals/N/decline",
     },
     "admin": {
         f"{method} {name}"

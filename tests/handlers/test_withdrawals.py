@@ -1,0 +1,122 @@
+"""Withdrawals over the API, paid by the simulator."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.income import NO_MATURITY, income_of, payee, withdraw, withdrawals_of
+
+gen_test = pytest.mark.gen_test(timeout=30)
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"withdraw": {**NO_MATURITY, "auto_fen": 1_000}}
+
+
+@gen_test
+async def test_a_withdrawal_is_answered_with_the_package_and_repeated_the_same(
+    api: ApiFixture,
+) -> None:
+    host = await payee(api)
+    answers = await asyncio.gather(*(withdraw(host, 100) for _ in range(5)))
+    first = answers[0]
+    assert all(answer == first for answer in answers)
+    assert (first["status"], first["state"], first["income"], first["fen"]) == (
+        *("success", "awaiting_user", 100, 1_000),
+    )
+    assert first["package_info"]
+    assert first["mch_id"]
+    assert first["app_id"].startswith("wx")
+    assert await income_of(host) == 900
+    (item,) = await withdrawals_of(host)
+    assert item == {name: first[name] for name in item}
+
+
+@gen_test
+async def test_what_makes_no_whole_fen_stays_income(api: ApiFixture) -> None:
+    host = await payee(api)
+    configs = (await api.ops("GET", "configs")).ok()["items"]
+    rate = next(row for row in configs if row["key"] == "WITHDRAW_RATE")
+    (await api.ops("PATCH", f"configs/{rate['id']}", value=0.003)).ok()
+    answer = await withdraw(host, 999)
+    assert (answer["income"], answer["fen"]) == (997, 299)
+    assert await income_of(host) == 3
+
+
+@gen_test
+async def test_a_withdrawal_beyond_what_is_there_or_allowed_is_refused(api: ApiFixture) -> None:
+    host, refusals = await payee(api, 20_000), {}
+    for name, params in {
+        "too_little": {"income": 9},
+        "income_not_matured": {"income": 50_001},
+        "over_limit": {"income": 20_001},
+        "bad_parameter": {"income": 0},
+    }.items():
+        reply = await host.post("qlive_pay/withdraw/", request_id=name, **params)
+        refusals[name] = reply.refusal
+    await withdraw(host, 100)
+    reply = await host.post("qlive_pay/withdraw/", income=101, request_id="r1")
+    refusals["request_id_reused"] = reply.refusal
+    assert refusals.pop("bad_parameter") == (400, "bad_parameter")
+    # More than the limit of a transfer is refused as such, however much there is.
+    assert refusals.pop("income_not_matured") == (409, "over_limit")
+    assert refusals == {name: (409, name) for name in refusals}
+    reply = await host.post("qlive_pay/withdraw/", income=100)
+    assert reply.json["fields"].keys() == {"request_id"}
+    anna = await api.user("anna", 2)
+    reply = await anna.post("qlive_pay/withdraw/", income=100, request_id="r1")
+    assert reply.refusal == (409, "income_not_matured")
+    assert reply.json["detail"]
+
+
+@gen_test
+async def test_an_unapproved_withdrawal_is_cancelled_by_its_user_alone(api: ApiFixture) -> None:
+    host, anna = await payee(api), await api.user("anna", 2)
+    requested = await withdraw(host, 500)
+    assert (requested["state"], requested["package_info"]) == ("requested", "")
+    cancel = {"withdrawal_id": requested["withdrawal_id"]}
+    reply = await anna.post("qlive_pay/withdraw/cancel/", **cancel)
+    assert reply.refusal == (404, "no_such_withdrawal")
+    cancelled = (await host.post("qlive_pay/withdraw/cancel/", **cancel)).ok()
+    assert (cancelled["state"], cancelled["reason"]) == ("returned", "cancelled")
+    assert await income_of(host) == 1_000
+    reply = await host.post("qlive_pay/withdraw/cancel/", **cancel)
+    assert reply.refusal == (409, "not_cancellable")
+    reply = await host.post("qlive_pay/withdraw/cancel/", withdrawal_id="W1")
+    assert reply.refusal == (400, "bad_parameter")
+
+
+@gen_test
+async def test_withdrawals_are_paged(api: ApiFixture) -> None:
+    host = await payee(api)
+    for n in range(9):
+        await withdraw(host, 10, f"r{n}")
+    pages = [(await host.get("qlive_pay/withdrawals/", page=n)).ok() for n in (1, 2, 3)]
+    assert [(len(page["items"]), page["has_more"]) for page in pages] == [
+        *((8, True), (1, False), (0, False)),
+    ]
+    assert {page["matured"] for page in pages} == {910}
+
+
+@gen_test
+async def test_the_bank_and_the_journal_agree_after_a_payment(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    host = await payee(api)
+    withdrawal = await withdraw(host, 100)
+    await confirm(api, withdrawal["package_info"])
+    await notices(server)
+    (item,) = await withdrawals_of(host)
+    assert (item["state"], item["paid_fen"], item["package_info"]) == ("paid", 1_000, "")
+    payout = db.ledger.find_one({"kind": "payout"})
+    assert payout["content"]["wechat_number"]
+    (message,) = (await api.ops("GET", "inbox?source=transfer")).ok()["items"]
+    assert (message["outcome"], message["genuine"]) == ("done", True)
+    again = (await api.ops("POST", "inbox/again", id=message["id"])).ok()
+    assert again == {"outcome": "done", "reason": ""}
+    assert db.ledger.count_documents({"kind": "payout"}) == 1
+    assert await server.context.stores.ledger_reconciler.problems() == []
