@@ -46,8 +46,10 @@ class HostQuarter(NamedTuple):
 
 
 class OpenWithdrawals(NamedTuple):
-    """Open withdrawals by state, bills with a problem by its code, and when the oldest of each
-    state was requested."""
+    """Open withdrawals by state, and their bills with a problem by its code.
+
+    `oldest`: when the oldest of a state was submitted, or requested if it is not yet.
+    """
 
     states: Mapping[str, int]
     oldest: Mapping[str, datetime]
@@ -143,7 +145,7 @@ class WithdrawalReportStore:
     async def open_withdrawals(self) -> OpenWithdrawals:
         """Counts for the metrics."""
         where = {"state": {"$in": [*OPEN_STATES]}}
-        oldest = {"$min": "$requested_at"}
+        oldest = {"$min": {"$ifNull": [{"$min": "$bills.sent_at"}, "$requested_at"]}}
         by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": oldest}
         states = [
             row

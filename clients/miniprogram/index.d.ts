@@ -41,6 +41,8 @@ export interface Platform {
   onWake?(wake: () => void): () => void;
   /** The user's system as wx.getDeviceInfo() names it; kept with orders. */
   system?(): string;
+  /** wx.requestMerchantTransfer; resolves when WeChat has shown its page. */
+  confirmTransfer?(transfer: { mchId: string; appId: string; package: string }): Promise<unknown>;
   now(): number;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: any): void;
@@ -294,6 +296,36 @@ export interface Order {
   sign: string;
   content: string;
 }
+export type WithdrawalState =
+  | "requested"
+  | "approved"
+  | "submitted"
+  | "awaiting_user"
+  | "paid"
+  | "returned";
+export interface Withdrawal {
+  withdrawal_id: string;
+  state: WithdrawalState;
+  income: number;
+  fen: number;
+  paid_fen: number;
+  requested_at: string;
+  /** Why it was declined or cancelled. */
+  reason: string;
+  /** Why WeChat Pay did not pay, in its words. */
+  fail_reason: string;
+  mch_id: string;
+  app_id: string;
+  /** For `confirmWithdrawal`; "" unless the user has to confirm. */
+  package_info: string;
+}
+export interface Withdrawals {
+  /** Income that can be withdrawn now. */
+  matured: number;
+  items: Withdrawal[];
+  page: number;
+  has_more: boolean;
+}
 type InRoom = { live_id: Id };
 
 export interface Client {
@@ -345,6 +377,20 @@ export interface Client {
   pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   getBlocks(): Promise<Array<{ id: number; gold: number; price: string }>>;
   pay(params: { block_id: Id; platform?: string }): Promise<Order>;
+  /** Keep the request_id until there is an answer: repeated, it is the same withdrawal. */
+  withdraw(params: {
+    income: number;
+    request_id: string;
+    real_name?: string;
+  }): Promise<Withdrawal & { status: "success"; detail: string }>;
+  withdrawals(params?: { page?: number }): Promise<Withdrawals>;
+  cancelWithdrawal(params: {
+    withdrawal_id: string;
+  }): Promise<Withdrawal & { status: "success"; detail: string }>;
+  /** WeChat's page for a withdrawal that awaits its user, then the withdrawals as they are now. */
+  confirmWithdrawal(
+    withdrawal: Pick<Withdrawal, "mch_id" | "app_id" | "package_info">,
+  ): Promise<Withdrawals>;
   like(params: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
   getLike(params: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
 }

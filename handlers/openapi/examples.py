@@ -12,6 +12,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "entry": "of /ops/api/ledger",
     "id": "of /ops/api/inbox",
     "approval_id": "0" * 24,
+    "withdrawal_id": "W" + "0" * 28,
 }
 """Placeholders for values known only at run time: user_ids are random, a code works once.
 
@@ -37,6 +38,7 @@ VALUES: dict[str, Any] = {
     "gold": 100,
     "request_id": "a-try-1",
     "paid_by": "house",
+    "income": 100,
     "price": "6.00",
     "key": "A_TRY",
 }

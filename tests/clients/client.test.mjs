@@ -48,6 +48,27 @@ test("an order carries the system of the device, if the platform knows it", asyn
   }
 });
 
+test("a withdrawal is confirmed on WeChat's page and then read from the server", async () => {
+  const list = { status: 200, json: { matured: 0, items: [], page: 1, has_more: false } };
+  const device = newDevice(list);
+  const calls = [];
+  const requestMerchantTransfer = ({ success, fail, ...transfer }) => {
+    calls.push(transfer);
+    if (transfer.package === "stale") fail({ errMsg: "package_info" });
+    else success();
+  };
+  const transfer = { mch_id: "m", app_id: "a", package_info: "p" };
+  await assert.rejects(device.client.confirmWithdrawal(transfer), /only WeChat/);
+  device.platform.confirmTransfer = qlive.wxPlatform({}).confirmTransfer;
+  await assert.rejects(device.client.confirmWithdrawal(transfer), /too old/);
+  device.platform.confirmTransfer = qlive.wxPlatform({ requestMerchantTransfer }).confirmTransfer;
+  await assert.rejects(device.client.confirmWithdrawal({ ...transfer, package_info: "" }), /wait/);
+  await assert.rejects(device.client.confirmWithdrawal({ ...transfer, package_info: "stale" }), /package/);
+  assert.deepEqual(await device.client.confirmWithdrawal(transfer), list.json);
+  assert.deepEqual(calls[1], { mchId: "m", appId: "a", package: "p" });
+  assert.equal(device.requests.length, 1);
+});
+
 test("a login survives a restart and authorizes later requests", async () => {
   const device = newDevice(LOGGED_IN, { status: 200, json: {} });
   await device.client.login({ appId: "a", code: "c" });

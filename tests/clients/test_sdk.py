@@ -19,7 +19,7 @@ SERVER_TESTS = "server.test.mjs"
 UNIT_TESTS = sorted(path.name for path in FOLDER.glob("*.test.mjs") if path.name != SERVER_TESTS)
 NOT_CLIENT_ENDPOINTS = {
     *("qlive_pay/notify/", "qlive_pay/xpay_notify/", "im/callback/", "live/callback/"),
-    "ws/",
+    *("qlive_pay/transfer_notify/", "ws/"),
 }
 
 

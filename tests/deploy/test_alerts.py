@@ -57,6 +57,10 @@ def dependency(name: str) -> str:
     return f'qlive_dependency_up{{{TARGET},dependency="{name}",worker="0"}}'
 
 
+def oldest_withdrawal(state: str) -> str:
+    return f'qlive_oldest_withdrawal_seconds{{{TARGET},state="{state}"}}'
+
+
 def buckets(fast: str, slow: str) -> dict[str, str]:
     name = f"qlive_told_seconds_bucket{{{TARGET},le="
     return {f'{name}"1"}}': fast, f'{name}"2.5"}}': slow, f'{name}"+Inf"}}': slow}
@@ -112,6 +116,33 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
             f"qlive_server_info{{{TARGET}}}": "1x40",
             f'qlive_platform_events_total{{{TARGET},event="{REFUND_QUESTION}"}}': "_x20 1x20",
         },
+    ),
+    "QLiveTransfersUnfunded": (
+        {f'qlive_transfer_problems{{{TARGET},code="NOT_ENOUGH"}}': "0x4 1x20"},
+        "4m",
+        {f'qlive_transfer_problems{{{TARGET},code="NOT_ENOUGH"}}': "0x4 1x4 0x20"},
+    ),
+    "QLiveTransferProblem": (
+        {f'qlive_transfer_problems{{{TARGET},code="NO_AUTH"}}': "1x100"},
+        "21m",
+        {
+            f'qlive_transfer_problems{{{TARGET},code="UNCLEAR"}}': "1x40 0x60",
+            f'qlive_transfer_problems{{{TARGET},code="FREQUENCY_LIMITED"}}': "1x100",
+        },
+    ),
+    "QLiveWithdrawalStuck": (
+        {oldest_withdrawal("submitted"): "7300x100"},
+        "17m",
+        {
+            oldest_withdrawal("submitted"): "0+15x100",
+            oldest_withdrawal("awaiting_user"): "90000+15x100",
+            f'qlive_withdrawals_open{{{TARGET},state="approved"}}': "1x40 0x60",
+        },
+    ),
+    "QLiveWithdrawalsWait": (
+        {oldest_withdrawal("requested"): "259000+15x100"},
+        "20m",
+        {oldest_withdrawal("requested"): "100000+15x100"},
     ),
     "QLivePaymentsRefused": (
         {

@@ -7,7 +7,17 @@ import pytest
 
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
-from tests.support.income import NO_MATURITY, income_of, payee, withdraw, withdrawals_of
+from tests.support.income import (
+    NO_MATURITY,
+    confirm,
+    income_of,
+    next_transfers_fail,
+    payee,
+    transfers_at_bank,
+    withdraw,
+    withdrawals_of,
+)
+from tests.support.payments import notification_statuses
 
 gen_test = pytest.mark.gen_test(timeout=30)
 
@@ -109,7 +119,7 @@ async def test_the_bank_and_the_journal_agree_after_a_payment(
     host = await payee(api)
     withdrawal = await withdraw(host, 100)
     await confirm(api, withdrawal["package_info"])
-    await notices(server)
+    assert await notification_statuses(server) == [204]
     (item,) = await withdrawals_of(host)
     assert (item["state"], item["paid_fen"], item["package_info"]) == ("paid", 1_000, "")
     payout = db.ledger.find_one({"kind": "payout"})
@@ -120,3 +130,65 @@ async def test_the_bank_and_the_journal_agree_after_a_payment(
     assert again == {"outcome": "done", "reason": ""}
     assert db.ledger.count_documents({"kind": "payout"}) == 1
     assert await server.context.stores.ledger_reconciler.problems() == []
+
+
+@gen_test
+async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await payee(api)
+    withdrawal = await withdraw(host, 100)
+    cancel = {"withdrawal_id": withdrawal["withdrawal_id"]}
+    cancelling = (await host.post("qlive_pay/withdraw/cancel/", **cancel)).ok()
+    assert cancelling["state"] == "awaiting_user", "WeChat Pay says CANCELING"
+    await notification_statuses(server)
+    (item,) = await withdrawals_of(host)
+    assert (item["state"], item["fail_reason"]) == ("returned", "MCH_CANCEL")
+    assert await income_of(host) == 1_000
+    outcome = await confirm(api, withdrawal["package_info"])
+    assert outcome["outcome"] == "failed"
+
+
+@gen_test
+async def test_a_transfer_that_the_user_cannot_take_goes_back(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await payee(api)
+    withdrawal = await withdraw(host, 100)
+    await confirm(api, withdrawal["package_info"], outcome="failed")
+    await notification_statuses(server)
+    (item,) = await withdrawals_of(host)
+    assert (item["state"], item["fail_reason"]) == ("returned", "NAME_NOT_CORRECT")
+    assert await income_of(host) == 1_000
+
+
+@gen_test
+async def test_an_unclear_answer_is_resolved_by_a_query(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    host = await payee(api)
+    await next_transfers_fail(api, "lost")
+    withdrawal = await withdraw(host, 100)
+    assert (withdrawal["state"], withdrawal["package_info"]) == ("submitted", "")
+    (bill,) = await transfers_at_bank(api)
+    assert bill["state"] == "WAIT_USER_CONFIRM"
+    sweep = server.context.services.open_transfers
+    db.withdrawals.update_one({}, [{"$set": {"due_at": "$requested_at"}}])
+    await sweep.sweep()
+    (item,) = await withdrawals_of(host)
+    assert item["state"] == "awaiting_user"
+    assert len(await transfers_at_bank(api)) == 1
+
+
+@gen_test
+async def test_a_real_name_is_checked_and_sent_encrypted(api: ApiFixture, db: Any) -> None:
+    host = await payee(api)
+    for name in ("张\n三", "三" * 51):
+        reply = await host.post("qlive_pay/withdraw/", income=100, request_id="r1", real_name=name)
+        assert reply.refusal == (400, "bad_parameter")
+    answer = await withdraw(host, 100, real_name=" 张三 ")
+    assert answer["state"] == "awaiting_user"
+    stored = db.withdrawals.find_one()["bills"][0]["body"]
+    assert '"user_name"' in stored
+    assert "张三" not in stored
+    assert db.users.find_one({"_id": host.id})["real_name"]

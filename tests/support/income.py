@@ -30,3 +30,28 @@ async def withdraw(
 async def withdrawals_of(client: ApiClient) -> list[Any]:
     items: list[Any] = (await client.get("qlive_pay/withdrawals/")).ok()["items"]
     return items
+
+
+# ---- the simulated WeChat
+
+
+async def confirm(api: ApiFixture, package: str, **more: Any) -> Any:
+    """The user confirms a transfer on WeChat's page; `report` selects the notifications."""
+    body = {"package": package, **more}
+    return (await api.request("POST", "/sim/transfer/confirm", json=body)).ok()
+
+
+async def notify_again(api: ApiFixture, bill: str, report: str) -> None:
+    """WeChat Pay sends the notification of a finished transfer once more, as `report` says."""
+    body = {"bill": bill, "report": report}
+    (await api.request("POST", "/sim/transfer/notify", json=body)).ok()
+
+
+async def next_transfers_fail(api: ApiFixture, fault: str, times: int = 1) -> None:
+    body = {"fault": fault, "times": times}
+    (await api.request("POST", "/sim/transfer/fault", json=body)).ok()
+
+
+async def transfers_at_bank(api: ApiFixture) -> list[Any]:
+    items: list[Any] = (await api.request("GET", "/sim/transfer/bills")).ok()["items"]
+    return items

@@ -26,6 +26,9 @@ export const CALLS = {
   pushGift: ["GET", "qlive_gift/push_gift/"],
   getBlocks: ["GET", "qlive_pay/"],
   pay: ["POST", "qlive_pay/"],
+  withdraw: ["POST", "qlive_pay/withdraw/"],
+  withdrawals: ["GET", "qlive_pay/withdrawals/"],
+  cancelWithdrawal: ["POST", "qlive_pay/withdraw/cancel/"],
   like: ["POST", "qlive_like/"],
   getLike: ["GET", "qlive_like/"],
 };

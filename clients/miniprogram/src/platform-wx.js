@@ -40,6 +40,12 @@ export function wxPlatform(wxApi) {
       const info = api.getDeviceInfo || api.getSystemInfoSync; // since base library 2.20.1
       return info ? info.call(api).platform : "";
     },
+    confirmTransfer: (transfer) =>
+      new Promise((resolve, reject) => {
+        const fail = (error) => reject(new Error(error.errMsg));
+        if (!api.requestMerchantTransfer) return fail({ errMsg: "this WeChat is too old" }); // 3.3.0
+        api.requestMerchantTransfer(Object.assign({ success: resolve, fail }, transfer));
+      }),
     now: () => Date.now(),
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer),

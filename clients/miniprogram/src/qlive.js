@@ -74,6 +74,20 @@ class Client extends Emitter {
     return this._http.call("pay", platform ? { platform, ...params } : params);
   }
 
+  /**
+   * Shows WeChat's page on which the user confirms a withdrawal, one transfer at a time.
+   *
+   * Resolves with the first page of withdrawals. That WeChat showed its page proves nothing: the
+   * money has been paid when the withdrawal's state is `paid`.
+   */
+  async confirmWithdrawal({ mch_id, app_id, package_info }) {
+    const show = this._platform.confirmTransfer;
+    if (!show) throw new Error("only WeChat can confirm a withdrawal");
+    if (!package_info) throw new Error("the withdrawal does not wait for its user");
+    await show({ mchId: mch_id, appId: app_id, package: package_info });
+    return this.withdrawals();
+  }
+
   /** Socket of a room that the user has entered with `getPlayurl`; `open()` connects it. */
   room(live_id) {
     return new RoomSocket(this._platform, this._base, this._session, live_id);

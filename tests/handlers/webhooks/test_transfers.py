@@ -1,0 +1,70 @@
+"""Notifications of WeChat Pay about transfers: one effect, whatever arrives."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from core.limits import Rate, TokenBuckets
+from devtools.simulator.reports import UNVERIFIABLE
+from devtools.simulator.transfers import MISMATCHED_TRANSFER
+from runtime.process import ServerProcess
+from tests.support.api import BASE, ApiFixture
+from tests.support.hypothesis_profiles import repetitions
+from tests.support.income import (
+    NO_MATURITY,
+    confirm,
+    income_of,
+    notify_again,
+    payee,
+    withdraw,
+    withdrawals_of,
+)
+from tests.support.payments import notification_statuses
+
+REPETITIONS = repetitions(10)
+"""Of each kind of notification for each bill; 70 in `long`."""
+CONCURRENCY = 10
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"withdraw": {**NO_MATURITY, "auto_fen": 1_000}}
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
+    host = await payee(api)
+    withdrawals = [await withdraw(host, 100, f"r{n}") for n in range(2)]
+    for withdrawal, outcome in zip(withdrawals, ("success", "failed"), strict=True):
+        await confirm(api, withdrawal["package_info"], outcome=outcome, report="never")
+    bills = [row["bills"][0]["number"] for row in db.withdrawals.find()]
+    invalid = [(bill, kind) for bill in bills for kind in (*UNVERIFIABLE, *MISMATCHED_TRANSFER)]
+    notices = [*invalid, *((bill, "once") for bill in bills)] * REPETITIONS
+    random.Random(5).shuffle(notices)
+    for start in range(0, len(notices), CONCURRENCY):
+        some = notices[start : start + CONCURRENCY]
+        await asyncio.gather(*(notify_again(api, bill, report) for bill, report in some))
+        statuses = await notification_statuses(server)
+    counts = Counter(status // 100 for status in statuses)
+    assert counts == {2: 2 * REPETITIONS, 4: len(invalid) * REPETITIONS}
+    states = {row["state"]: row["paid_fen"] for row in await withdrawals_of(host)}
+    assert states == {"paid": 1_000, "returned": 0}
+    assert await income_of(host) == 900
+    kinds = Counter(row["kind"] for row in db.ledger.find({"content.bill": {"$exists": True}}))
+    assert kinds == {"payout": 1, "return": 1}
+    refused = db.inbox.find({"source": "transfer", "outcome": "refused"})
+    assert sum(row["times"] for row in refused) == len(invalid) * REPETITIONS
+    assert await server.context.services.ledger_audit.check() == []
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_notification_without_a_signature_is_refused(api: ApiFixture, db: Any) -> None:
+    reply = await api.request("POST", f"{BASE}qlive_pay/transfer_notify/", data=b"{}")
+    assert reply.refusal == (403, "callback_refused")
+    assert db.withdrawals.count_documents({}) == 0
