@@ -90,7 +90,7 @@ RankingMode = Annotated[
 ]
 Switch = Annotated[
     Literal["", "off", "on"],
-    BeforeValidator(lambda value: {False: "off", True: "on"}.get(value, value)),
+    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
 ]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]

@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 from ledger.errors import NotCancellable
 from ledger.journal import HOUSE, JournalEntry, Posting, held_account, user_account
-from ledger.transfers import FINAL_STATES, REAL_NAME_FEN, Transfer, TransferState
+from ledger.transfers import (
+    FINAL_STATES,
+    REAL_NAME_FEN,
+    MismatchReason,
+    Transfer,
+    TransferMismatch,
+    TransferState,
+)
 
 WECHAT = "wechat"
 """`by` of the entries that a statement of WeChat Pay causes."""
@@ -52,23 +59,6 @@ _MEANING = {
     TransferState.CANCELLED: WithdrawalState.RETURNED,
 }
 """What a state at WeChat Pay means for a bill; CANCELING changes nothing."""
-
-
-class MismatchReason(StrEnum):
-    """Why a statement about a bill is refused: a stored word, and a label on /metrics."""
-
-    BILL = "bill"  # there is no such bill
-    AMOUNT = "amount"
-    PAYEE = "payee"
-    STATE = "state"  # not submitted yet, or final in another way
-
-
-class TransferMismatch(Exception):
-    """A verified statement of WeChat Pay does not match its bill; `reason` is stored."""
-
-    def __init__(self, reason: MismatchReason) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

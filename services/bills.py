@@ -7,11 +7,10 @@ import structlog
 
 from core.errors import RateLimited
 from ledger.open_bills import FREQUENCY_LIMITED, UNCLEAR, must_cancel, must_resend
-from ledger.transfers import Transfer, TransferRequest
+from ledger.transfers import Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import (
     Bill,
     Change,
-    TransferMismatch,
     Withdrawal,
     WithdrawalState,
     withdrawal_of,

@@ -1,8 +1,7 @@
 """Applies notices of WeChat Pay about transfers to the withdrawals they belong to."""
 
 from ledger.errors import WithdrawalNotFound
-from ledger.transfers import Transfer
-from ledger.withdrawals import MismatchReason, TransferMismatch
+from ledger.transfers import MismatchReason, Transfer, TransferMismatch
 from services.bills import BillService
 from services.inbox import DONE, CallbackOutcome, ignored, refused
 from tencent.errors import NotVerified, Reason

@@ -122,15 +122,11 @@ class WithdrawalService:
 
     async def matured(self, user_id: str) -> int:
         """Income that the user could withdraw now, before all limits; 0 while stopped."""
+        funds = await self._payees.funds(user_id)  # first: later gifts only make it less
         since = datetime.now(UTC) - self._config.maturity
-
-        async def read(tx: Any) -> int:
-            funds = await self._payees.funds(tx, user_id)
-            recent = await self._payees.recent_income(user_id, since, session=tx)
-            matured = matured_income(funds.income, recent, funds.owed_income)
-            return 0 if funds.is_stopped else matured
-
-        return await self._ledger.run_transaction(read)
+        recent = await self._payees.recent_income(user_id, since)
+        matured = matured_income(funds.income, recent, funds.owed_income)
+        return 0 if funds.is_stopped else matured
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return what is not submitted yet, and ask WeChat Pay to cancel the rest.
@@ -267,7 +263,7 @@ class WithdrawalService:
 
     async def _matured(self, tx: Any, user_id: str, recent: int) -> int:
         """Income that can be withdrawn; raises WithdrawalsStopped."""
-        funds = await self._payees.funds(tx, user_id)
+        funds = await self._payees.funds(user_id, tx)
         if funds.is_stopped:
             raise WithdrawalsStopped
         return matured_income(funds.income, recent, funds.owed_income)

@@ -23,7 +23,7 @@ class PayeeStore:
         self._users: Collection = database.collection("users")
         self._ledger: Collection = database.collection("ledger")
 
-    async def funds(self, session: Session, user_id: str) -> PayeeFunds:
+    async def funds(self, user_id: str, session: Session | None = None) -> PayeeFunds:
         """Raises UserNotFound."""
         fields = {"income": 1, "owed_income": 1, "withdrawals_stopped": 1}
         row = await self._users.find_one({"_id": user_id}, fields, session=session)

@@ -17,6 +17,8 @@ from tests.support.paths import ROOT
 from tests.support.production_settings import PRODUCTION, XPAY, secret
 
 FILE = ROOT / "settings.yaml"
+WITHDRAW = {"QLIVE_WITHDRAW__ENABLED": "on"}
+SEALING = {"QLIVE_AUTH__SEALING_KEY": XPAY["QLIVE_AUTH__SEALING_KEY"]}
 
 
 def leaves(section: BaseModel, prefix: str = "") -> dict[str, Any]:
@@ -238,6 +240,32 @@ def test_rankings_are_public_in_production_only_if_set(tmp_path: Path) -> None:
     assert not load(FILE, PRODUCTION).rankings_are_public
     assert load(FILE, PRODUCTION | {"QLIVE_RANKING__PUBLIC": "consented"}).rankings_are_public
     assert not load(write(tmp_path, "ranking: {public: off}"), {}).rankings_are_public
+
+
+@pytest.mark.parametrize("value", ["on", "true"])
+def test_withdrawals_are_on_in_production_only_if_set(tmp_path: Path, value: str) -> None:
+    assert load(FILE, {}).withdrawals_are_on
+    assert not load(FILE, PRODUCTION).withdrawals_are_on
+    assert not load(write(tmp_path, "withdraw: {enabled: off}"), {}).withdrawals_are_on
+    file = write(tmp_path, f"withdraw: {{enabled: {value}}}")
+    assert load(file, PRODUCTION | SEALING).withdrawals_are_on
+
+
+def test_withdrawals_in_production_require_the_merchant_and_a_key_for_names() -> None:
+    names = ("apiv3_key", "mchid", "private_key", "public_key", "public_key_id", "serial_no")
+    missing = problems(XPAY | WITHDRAW)
+    assert sorted(missing) == [f"pay.{name}: is missing" for name in names]
+    assert problems(PRODUCTION | WITHDRAW) == ["auth.sealing_key: is missing"]
+    settings = load(FILE, PRODUCTION | SEALING | WITHDRAW)
+    assert settings.withdrawals_are_on
+
+
+def test_limits_of_withdrawals_fit_wechat_pay() -> None:
+    (problem,) = problems({"QLIVE_WITHDRAW__TRANSFER_FEN": "1980001"})
+    assert problem == "withdraw: transfer_fen must be at most 99 times bill_fen"
+    for name, value in (("MIN_FEN", "9"), ("BILL_FEN", "19"), ("REMARK", "三" * 33)):
+        (problem,) = problems({f"QLIVE_WITHDRAW__{name}": value})
+        assert problem.startswith(f"withdraw.{name.lower()}")
 
 
 def test_virtual_payment_in_production_refuses_sandbox_and_several_apps() -> None:

@@ -21,7 +21,7 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_bills import must_cancel, must_resend
 from ledger.recharge import Order, Payment, recharge_entry
-from ledger.transfers import Transfer, TransferState
+from ledger.transfers import Transfer, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (
     check_request,
     matured_income,
@@ -30,7 +30,6 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import (
     Change,
-    TransferMismatch,
     Withdrawal,
     WithdrawalState,
     withdrawal_key,

@@ -2,10 +2,9 @@ import pytest
 
 from ledger.errors import NotCancellable
 from ledger.journal import Posting
-from ledger.transfers import TransferState
+from ledger.transfers import TransferMismatch, TransferState
 from ledger.withdrawals import (
     Change,
-    TransferMismatch,
     Withdrawal,
     WithdrawalState,
     withdrawal_of,

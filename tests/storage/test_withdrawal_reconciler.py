@@ -1,0 +1,83 @@
+"""What check-ledger finds in withdrawals that were changed by hand."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ledger.transfers import TransferState
+from storage import ledger_reconciler
+from storage.ledger_reconciler import LedgerReconciler
+from tests.support.storage import StoresFixture
+from tests.support.withdrawal_fixture import WithdrawalFixture
+
+gen_test = pytest.mark.gen_test(timeout=30)
+
+
+async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> list[tuple[str, str]]:
+    problems = await LedgerReconciler(fixture.database).problems(since)
+    return [(it.kind, it.what) for it in problems]
+
+
+async def paid(fixture: WithdrawalFixture) -> tuple[str, str]:
+    """Ids of a paid withdrawal and of its bill."""
+    withdrawal = await fixture.submitted()
+    number = withdrawal.bills[0].number
+    await fixture.notice(fixture.bank.finish(number, TransferState.SUCCESS))
+    return withdrawal.id, number
+
+
+@pytest.mark.parametrize("is_incremental", [False, True])
+@gen_test
+async def test_a_bill_changed_by_hand_is_found(
+    stores: StoresFixture, is_incremental: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_reconciler, "FULL_CHECK_RATIO", 0)
+    since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
+    fixture = await WithdrawalFixture.create(stores)
+    id_, number = await paid(fixture)
+    held = (await fixture.request(50, "r2")).id
+    assert await found(fixture, since) == []
+    rows = fixture.database.collection("withdrawals")
+
+    async def set_bill(id_: str, **fields: Any) -> None:
+        changes = {f"bills.0.{name}": value for name, value in fields.items()}
+        await rows.update_one({"_id": id_}, {"$set": changes})
+
+    await set_bill(held, income=51)
+    assert await found(fixture, since) == [("held", f"held:{held}")]
+    await set_bill(held, income=50)
+    await set_bill(id_, fen=999)
+    assert await found(fixture, since) == [("payout", number)]
+    await set_bill(id_, fen=1_000, state="returned")
+    assert await found(fixture, since) == [("payout", f"payout:{number}")]
+    await set_bill(id_, state="submitted")
+    assert await found(fixture, since) == [
+        *(("held", f"held:{id_}"), ("payout", f"payout:{number}")),
+    ]
+    await rows.delete_one({"_id": id_})
+    assert await found(fixture, since) == [("payout", f"payout:{number}")]
+
+
+@gen_test
+async def test_entries_changed_by_hand_are_found(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    id_, number = await paid(fixture)
+    journal = fixture.database.collection("ledger")
+    entry = await journal.find_one({"kind": "payout"})
+    assert entry
+    await journal.delete_one({"_id": entry["_id"]})
+    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", number)]
+    await journal.insert_one({**entry, "content": {**entry["content"], "fen": 1}})
+    assert await found(fixture) == [("payout", number)]
+
+
+@gen_test
+async def test_totals_have_what_is_held_and_paid(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    reconciler = LedgerReconciler(fixture.database)
+    assert {(await reconciler.totals())[name] for name in ("held", "withdrawn_fen")} == {0}
+    await paid(fixture)
+    await fixture.request(50, "r2")
+    totals = await reconciler.totals()
+    assert (totals["held"], totals["withdrawn_fen"], totals["income"]) == (50, 1_000, 850)
