@@ -18,6 +18,8 @@ STUCK_AFTER = CHECK_AFTER[-1]
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
 """Refusals after which WeChat Pay waits for the bill to be sent again, unless a query says more."""
+BODY_REFUSED = "PARAM_ERROR"
+"""WeChat Pay never takes this body: sent again, the bill gets a new one, under its number."""
 UNCLEAR = "UNCLEAR"
 """Problem of a call without an answer that can be trusted."""
 
@@ -47,6 +49,14 @@ def must_resend(bill: Bill, stated: Transfer | None, now: datetime) -> bool:
         return was_refused or bill.missing >= MISSING_BEFORE_RESEND
     is_waiting = stated.state in (TransferState.ACCEPTED, TransferState.PROCESSING)
     return is_waiting and (was_refused or now - bill.sent_at >= STUCK_AFTER)
+
+
+def must_rebuild(bill: Bill, stated: Transfer | None) -> bool:
+    """Whether a bill that is sent again needs a new body, since a setting was corrected.
+
+    The number prevents that both bodies are paid.
+    """
+    return stated is None and bill.problem == BODY_REFUSED
 
 
 def must_cancel(bill: Bill, withdrawal: Withdrawal) -> bool:

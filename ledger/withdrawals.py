@@ -205,9 +205,9 @@ class Withdrawal:
         state = WithdrawalState.SUBMITTED
         return self._update(number, lambda bill: replace(bill, state=state, body=body, sent_at=now))
 
-    def resend(self, number: str) -> "Withdrawal":
-        """Note that the body is sent again."""
-        return self._update(number, lambda bill: replace(bill, missing=0))
+    def resend(self, number: str, body: str) -> "Withdrawal":
+        """Note that the bill is sent again: with its body, unless that must be another one."""
+        return self._update(number, lambda bill: replace(bill, body=body, missing=0))
 
     def note_problem(self, number: str, problem: str) -> "Withdrawal":
         """Keep the code of a call that was refused or unclear."""

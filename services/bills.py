@@ -6,7 +6,13 @@ from typing import Protocol
 import structlog
 
 from core.errors import RateLimited
-from ledger.open_bills import FREQUENCY_LIMITED, UNCLEAR, must_cancel, must_resend
+from ledger.open_bills import (
+    FREQUENCY_LIMITED,
+    UNCLEAR,
+    must_cancel,
+    must_rebuild,
+    must_resend,
+)
 from ledger.transfers import Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import (
     Bill,
@@ -128,16 +134,26 @@ class BillService:
                 withdrawal.id, lambda it: Change(it.note_missing(number))
             )
         if must_resend(withdrawal.bill(number), stated, datetime.now(UTC)):
-            withdrawal = await self._resend(withdrawal, number, transfers)
+            withdrawal = await self._resend(withdrawal, number, stated, transfers)
         if stated and must_cancel(withdrawal.bill(number), withdrawal):
             return await self._cancel(withdrawal, number, transfers)
         return withdrawal
 
     async def _resend(
-        self, withdrawal: Withdrawal, number: str, transfers: TransferApi
+        self,
+        withdrawal: Withdrawal,
+        number: str,
+        stated: Transfer | None,
+        transfers: TransferApi,
     ) -> Withdrawal:
         log.info("bill_sent_again", bill=number)
-        withdrawal = await self._changes.change(withdrawal.id, lambda it: Change(it.resend(number)))
+        bill = withdrawal.bill(number)
+        body = bill.body
+        if must_rebuild(bill, stated):
+            body = transfers.body(await self._request(withdrawal, bill))
+        withdrawal = await self._changes.change(
+            withdrawal.id, lambda it: Change(it.resend(number, body))
+        )
         return await self._send(withdrawal, number, transfers)
 
     async def _cancel(

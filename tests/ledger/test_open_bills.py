@@ -2,7 +2,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ledger.open_bills import SUBMIT_AFTER, must_cancel, must_resend, next_check_at
+from ledger.open_bills import (
+    SUBMIT_AFTER,
+    must_cancel,
+    must_rebuild,
+    must_resend,
+    next_check_at,
+)
 from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Withdrawal
 from tests.support.withdrawals import FIRST, NOW, requested, stated, submitted
@@ -48,7 +54,7 @@ def test_a_bill_that_is_missing_is_sent_again_after_several_queries() -> None:
         outcomes.append(must_resend(withdrawal.bills[0], None, NOW))
         withdrawal = withdrawal.note_missing(FIRST)
     assert outcomes == [False, False, True]
-    assert not must_resend(withdrawal.resend(FIRST).bills[0], None, NOW)
+    assert not must_resend(withdrawal.resend(FIRST, "body").bills[0], None, NOW)
 
 
 def test_a_refused_bill_is_sent_again_once_a_query_finds_none() -> None:
@@ -73,6 +79,13 @@ def test_bills_beyond_or_before_wechat_pay_are_not_sent_again() -> None:
     waiting = learned(submitted(), TransferState.WAIT_USER_CONFIRM).bills[0]
     for bill in (approved, waiting):
         assert not must_resend(bill, None, after(hours=1))
+
+
+def test_only_a_body_that_wechat_pay_refused_and_does_not_have_is_replaced() -> None:
+    for problem, is_rebuilt in (("PARAM_ERROR", True), ("INVALID_REQUEST", False)):
+        bill = submitted().note_problem(FIRST, problem).bills[0]
+        assert must_rebuild(bill, None) == is_rebuilt
+        assert not must_rebuild(bill, Transfer(FIRST, TransferState.ACCEPTED))
 
 
 def test_only_bills_at_wechat_pay_are_cancelled_there() -> None:

@@ -76,7 +76,6 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """(receiver, income, time) of each gift."""
         self.withdrawals: list[Withdrawal] = []
         self.bank = Bank()
-        self.reached = Counter[str]()
 
     # ---- operations
 
@@ -161,7 +160,9 @@ class WithdrawalMachine(RuleBasedStateMachine):
                     self.learn(stated)
                 withdrawal = self.withdrawals[index]
                 if must_resend(withdrawal.bill(number), stated, self.now):
-                    self.withdrawals[index] = withdrawal.resend(number)
+                    self.withdrawals[index] = withdrawal.resend(
+                        number, withdrawal.bill(number).body
+                    )
                     self.send(withdrawal, number)
                 if must_cancel(withdrawal.bill(number), withdrawal):
                     self.move(number, State.CANCELLED)
@@ -227,7 +228,6 @@ class WithdrawalMachine(RuleBasedStateMachine):
         for old, new in zip(before.bills, change.withdrawal.bills, strict=True):
             assert not old.state.is_final or new == old
         self.withdrawals[index] = change.withdrawal
-        self.reached[change.withdrawal.state] += 1
         for entry in change.entries:
             self.book(entry)
 
@@ -282,3 +282,36 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
 def test_income_is_free_held_paid_or_spent_after_random_operations() -> None:
     run_state_machine_as_test(WithdrawalMachine, settings=SETTINGS)
+
+
+def test_the_state_machine_pays_returns_and_refuses() -> None:
+    """The properties are worth little if the rules never get that far."""
+    machine = WithdrawalMachine()
+    machine.recharge("anna", 400)
+    machine.give("anna", "bert", 400)
+    machine.request("bert", 100, "a")
+    assert not machine.withdrawals, "the income has not matured"
+    machine.wait(170)
+    for request_id in "abc":
+        machine.request("bert", 40, request_id)
+    for pick in range(3):
+        machine.approve(pick, "finn")
+        machine.approve(pick, "olga")
+        for _ in machine.withdrawals[pick].bills:
+            machine.submit(pick, arrives=pick != 1)
+    machine.give_back(2, "user")
+    for _ in range(3):
+        machine.sweep(1)
+        machine.wait(1)
+    for number in range(len(machine.bank.states)):
+        state = State.SUCCESS if [*machine.bank.states][number][:9] != "W00000002" else State.FAIL
+        machine.progress(number, state)
+    for pick in range(3):
+        machine.sweep(pick)
+        machine.sweep(pick)
+    assert [it.state for it in machine.withdrawals] == ["paid", "paid", "returned"]
+    for pick, wrong in enumerate(["", "amount", "payee", "bill"]):
+        machine.hear(pick, wrong)
+    machine.accounts_are_never_negative_and_sum_to_zero()
+    machine.income_of_a_bill_is_in_one_place()
+    machine.the_bank_and_the_journal_agree()

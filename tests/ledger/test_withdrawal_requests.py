@@ -34,7 +34,7 @@ def test_only_income_that_makes_whole_fen_is_held(income: int, rate: Decimal) ->
 
 
 @example_settings(200)
-@given(st.integers(20, 10**7), st.integers(0, 10**7), st.integers(20, 10**6))
+@given(st.integers(20, 200_000), st.integers(0, 10**7), st.integers(2_021, 300_000))
 def test_bills_are_equal_and_add_up_exactly(fen: int, income: int, bill_fen: int) -> None:
     bills = split(ID, fen, income, bill_fen)
     assert sum(bill.fen for bill in bills) == fen

@@ -178,8 +178,8 @@ def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
     withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST)
     withdrawal = withdrawal.note_missing(FIRST)
     assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
-    again = withdrawal.resend(FIRST).bills[0]
-    assert (again.missing, again.body) == (0, withdrawal.bills[0].body)
+    again = withdrawal.resend(FIRST, "another body").bills[0]
+    assert (again.missing, again.body) == (0, "another body")
     bill = learned(withdrawal, State.PROCESSING).bills[0]
     assert (bill.problem, bill.missing) == ("NOT_ENOUGH", 0)
     bill = learned(withdrawal, State.WAIT_USER_CONFIRM).bills[0]

@@ -62,6 +62,20 @@ async def test_a_refused_bill_is_sent_again_under_its_number(
 
 
 @gen_test
+async def test_a_refused_body_is_replaced_under_the_same_number(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = ["PARAM_ERROR"]
+    withdrawal = await fixture.submitted()
+    for _ in range(2):
+        await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
+    assert [json.loads(body)["number"] for body in fixture.bank.sent] == (
+        2 * [withdrawal.bills[0].number]
+    )
+    assert len({*fixture.bank.sent}) == 2
+
+
+@gen_test
 async def test_a_bill_whose_funds_are_not_locked_is_sent_again_after_a_while(
     stores: StoresFixture,
 ) -> None:
