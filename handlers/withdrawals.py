@@ -34,7 +34,7 @@ class WithdrawHandler(ActiveUserHandler):
             *(WithdrawalsStopped, RequestIdReused),
         ],
     )
-    async def post(self, params: requests.WithdrawRequest) -> responses.WithdrawResponse:
+    async def post(self, params: requests.NewWithdrawalRequest) -> responses.WithdrawResponse:
         withdrawal = await self.context.services.withdrawals.request(
             self.user, params.income, params.request_id, params.real_name
         )

@@ -92,7 +92,7 @@ class OpsWithdrawalDaysHandler(OperatorHandler):
 
     @endpoint()
     async def get(
-        self, params: ops_requests.WithdrawalDaysRequest
+        self, params: ops_requests.WithdrawalDaySearchRequest
     ) -> ops_responses.WithdrawalDaysResponse:
         tomorrow = day_of(datetime.now(UTC)) + timedelta(days=1)
         before = date.fromisoformat(params.after) if params.after else tomorrow

@@ -228,7 +228,7 @@ def _check_day(text: str) -> str:
     return text
 
 
-class WithdrawalDaysRequest(Request):
+class WithdrawalDaySearchRequest(Request):
     """`after`: `next` of the previous page, a day as YYYY-MM-DD; only earlier days follow."""
 
     after: Annotated[

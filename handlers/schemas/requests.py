@@ -134,7 +134,7 @@ class PayRequest(Request):
     platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
 
 
-class WithdrawRequest(Request):
+class NewWithdrawalRequest(Request):
     """Income to withdraw; what does not make a whole fen stays income.
 
     `request_id` identifies the withdrawal: repeated, the answer is the same one. `real_name`: kept
