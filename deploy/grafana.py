@@ -57,6 +57,7 @@ ROWS: dict[str, list[Panel]] = {
             {
                 "call to Tencent": "max(qlive_outbox_oldest_seconds)",
                 "unpaid order": "max(qlive_oldest_unpaid_order_seconds)",
+                "withdrawal {{state}}": "max by (state) (qlive_oldest_withdrawal_seconds)",
                 "ledger check": "time() - max(qlive_ledger_checked_at)",
             },
         ),
@@ -105,9 +106,25 @@ ROWS: dict[str, list[Panel]] = {
                 "gold": "max(qlive_gold)",
                 "income": "max(qlive_income)",
                 "owed": "max(qlive_gold_owed)",
+                "held": "max(qlive_income_held)",
             },
         ),
-        ("Paid less refunds", "short", {"yuan": "max(qlive_paid_fen) / 100"}),
+        (
+            "Paid less refunds, and withdrawn",
+            "short",
+            {
+                "paid, yuan": "max(qlive_paid_fen) / 100",
+                "withdrawn, yuan": "max(qlive_withdrawn_fen) / 100",
+            },
+        ),
+        (
+            "Withdrawals",
+            "short",
+            {
+                "{{state}}": "max by (state) (qlive_withdrawals_open)",
+                "problem {{code}}": "max by (code) (qlive_transfer_problems)",
+            },
+        ),
         (
             "Payment notifications refused",
             "short",
