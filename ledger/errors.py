@@ -51,8 +51,8 @@ class IncomeNotMatured(StateConflict):
 class OverLimit(StateConflict):
     code, detail = "over_limit", "The amount is over a limit of withdrawals."
 
-    def __init__(self, limit: Literal["transfer", "user_day", "day"] = "transfer") -> None:
-        super().__init__(f"The amount is over a limit of withdrawals: {limit}.")
+    def __init__(self, limit: Literal["", "transfer", "user_day", "day"] = "") -> None:
+        super().__init__(f"The amount is over a limit of withdrawals: {limit}." if limit else None)
 
 
 class RealNameNeeded(StateConflict):

@@ -459,6 +459,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
         *("ops.token", "redis.cluster", "server.allow_remote_development", "server.worker_ports"),
         *("pay.jsapi_sells_goods_only", "ranking.public"),
+        *("withdraw.enabled", "withdraw.auto_fen"),
     }
     assert all(app.secret for app in first.wechat.apps.values())
 

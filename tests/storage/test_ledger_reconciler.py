@@ -87,6 +87,8 @@ DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "unbooked_event": ("ledger", FIRST_GIFT, {"$unset": {"seq": 1}}),
     "rank": ("ranks", {}, {"$inc": {"gold": 1}}),
 }
+OF_WITHDRAWALS = {"held", "payout"}
+"""In test_withdrawal_reconciler.py."""
 in_both_checks = pytest.mark.parametrize("ago", [None, HOUR], ids=["full", "last_hour"])
 
 
@@ -142,11 +144,12 @@ async def test_users_are_checked_in_chunks(
 @gen_test
 async def test_totals_sum_balances_and_payments(ledger: LedgerFixture) -> None:
     totals = await ledger.reconciler.totals()
-    assert totals == {"gold": 100 + 30 - 30, "income": 15, "owed": 0, "fen": 300}
+    withdrawals = {"held": 0, "withdrawn_fen": 0}
+    assert totals == {"gold": 100 + 30 - 30, "income": 15, "owed": 0, "fen": 300, **withdrawals}
 
 
 def test_damages_cover_every_kind_of_problem() -> None:
-    assert set(DAMAGES) == set(KINDS)
+    assert {*DAMAGES, *OF_WITHDRAWALS} == set(KINDS)
 
 
 @gen_test

@@ -232,11 +232,16 @@ SKIPPED_OPERATIONS = {
 }
 SUCCESS = (200, None)
 NO_OPERATOR, NO_APPROVAL = (401, "ops_login"), (404, "no_such_approval")
+NO_WITHDRAWAL = (404, "no_such_withdrawal")
 EXPECTED_REFUSALS = {
     "ops.people.SettleDebt.post": (409, "not_owed"),  # no user has debts
     "ops.login.Login.post": NO_OPERATOR,
     "ops.money.Confirm.post": NO_APPROVAL,
     "ops.money.Decline.post": NO_APPROVAL,
+    "withdrawals.Withdraw.post": (409, "income_not_matured"),  # nobody has old income
+    "withdrawals.CancelWithdrawal.post": NO_WITHDRAWAL,
+    "ops.money.ApproveWithdrawal.post": NO_WITHDRAWAL,
+    "ops.money.DeclineWithdrawal.post": NO_WITHDRAWAL,
     "ops.login.Setup.post": NO_OPERATOR,
     "ops.login.FirstLogin.post": NO_OPERATOR,
 }
