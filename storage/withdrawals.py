@@ -118,12 +118,6 @@ class WithdrawalStore:
         rows = await self._withdrawals.find(where).sort("requested_at", 1).to_list()
         return [withdrawal_from(row) for row in rows]
 
-    async def paid_income_of(self, user_id: str) -> int:
-        """Income of the user that was paid out so far."""
-        rows = await self._withdrawals.find({"user_id": user_id}).to_list()
-        bills = (bill for row in rows for bill in withdrawal_from(row).bills)
-        return sum(bill.income for bill in bills if bill.state == WithdrawalState.PAID)
-
     # ---- lists
 
     async def page_of_user(

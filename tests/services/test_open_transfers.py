@@ -8,6 +8,9 @@ import pytest
 
 from ledger.transfers import TransferState
 from ledger.withdrawals import WithdrawalState
+from services import open_transfers
+from services.transfer_notices import TransferNoticeService
+from tencent.transfer_notifications import TransferNotifications
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
@@ -133,6 +136,17 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
 
 
 @gen_test
+async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
+    stores: StoresFixture,
+) -> None:
+    bills = (await WithdrawalFixture.create(stores)).process.bills
+    keys = TransferNotifications("1900000109", {}, "k" * 32)
+    for notifications, reason in ((None, "no_key"), (keys, "unreadable")):
+        outcome = await TransferNoticeService(bills, notifications).reprocess("{}")
+        assert (outcome.outcome, outcome.reason) == ("refused", reason)
+
+
+@gen_test
 async def test_a_notice_before_the_submission_is_refused(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -237,6 +251,20 @@ async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: Store
         await fixture.sweep()
     await fixture.sweep()
     assert (await fixture.stored(second.id)).state == WithdrawalState.PAID
+
+
+@gen_test
+async def test_a_withdrawal_that_takes_too_long_is_continued_later(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_transfers, "CHECK_SECONDS", 0.05)
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.answers = asyncio.Event()
+    withdrawal = await fixture.submitted()
+    assert withdrawal.state == "submitted"
+    fixture.bank.answers = None
+    await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 
 
 @gen_test

@@ -17,6 +17,7 @@ from ledger.errors import (
 )
 from ledger.journal import JournalEntry, Posting, reversal_key, user_account
 from ledger.transfers import TransferState
+from services import withdrawals
 from services.errors import SecondPersonRequired, WithdrawOff
 from storage.errors import AlreadyDecided
 from tests.support.bank import UNCLEAR
@@ -115,6 +116,19 @@ async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresF
     withdrawal = await fixture.request(100)
     assert (withdrawal.state, withdrawal.bills[0].problem) == ("submitted", "UNCLEAR")
     await fixture.check()
+
+
+@gen_test
+async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 0.05)
+    fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
+    fixture.bank.answers = asyncio.Event()
+    assert (await fixture.request(100)).state == "submitted"
+    await fixture.sweep()
+    assert (await fixture.request(100)).state == "awaiting_user"
+    assert len(fixture.bank.sent) == 1
 
 
 @gen_test

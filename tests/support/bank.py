@@ -1,5 +1,6 @@
 """WeChat Pay's transfers in memory, with the failures that a network adds."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class BankInMemory:
     first_state: TransferState = TransferState.WAIT_USER_CONFIRM
     before_query: Callable[[], object] | None = None
     down: bool = False
+    answers: asyncio.Event | None = None
+    """If set, a call to create is carried out and then waits for it."""
 
     def body(self, request: TransferRequest) -> str:
         """Unique like one with an encrypted name."""
@@ -53,6 +56,8 @@ class BankInMemory:
         if failure not in ("", UNCLEAR):
             raise TransferRefused(failure)
         number = self._take(body)
+        if self.answers:
+            await self.answers.wait()
         if failure == UNCLEAR:
             raise ServiceUnavailable("pay")
         package = f"package of {number}"

@@ -290,6 +290,7 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
         "entry": entries[0]["id"],
         "id": notifications[0]["id"],
         "approval_id": 24 * "0",  # nothing waits
+        "withdrawal_id": f"W{28 * '0'}",  # nobody has matured income
     }
 
 
