@@ -26,7 +26,7 @@ class Admission:
         self._delay = delay
         self._class: LimitClass | None = None
         """Of the method in progress, if that limit is on."""
-        self._address = ""
+        self._address = self._user_id = ""
         self._payer: tuple[Bucket, str] | None = None
         """Who pays for an error."""
         self._slot: ConcurrencyLimit | None = None
@@ -53,7 +53,7 @@ class Admission:
         """
         if not self._class:
             return False
-        self._payer = "user", user_id
+        self._payer, self._user_id = ("user", user_id), user_id
         if seconds := self._limits.take_from_user(self._class, user_id):
             self._limits.give_back(self._class, self._address)
             self.raise_if_limited(seconds)
@@ -65,21 +65,29 @@ class Admission:
         self.waited_seconds = time.monotonic() - started
         return had_to_wait
 
-    def raise_if_limited(self, seconds: float) -> None:
-        """Raise RateLimited unless `seconds` until a token is 0."""
+    def raise_if_limited(self, seconds: float, address: str = "") -> None:
+        """Raise RateLimited unless `seconds` until a token is 0.
+
+        `address`: of a request that `limit_address` has not seen.
+        """
+        self._address = address or self._address
         if seconds:
             self.is_over_limit = True
             raise RateLimited(retry_after=math.ceil(seconds))
 
     async def slow_down(self, error: QLiveError) -> None:
-        """Charge a client's error, and hold a request over its limit back.
+        """Charge a client's error, and hold a refusal back.
 
         An address pays for refused logins only: what exceeds its limit comes from many phones.
         """
+        is_refused_login = False
         if self._payer and status_of(type(error)) < 500:
             self._limits.charge_error(*self._payer)
+            is_refused_login = self._payer[0] == "address"
         if self.is_over_limit:
-            await self._delay.hold()
+            await self._delay.hold(self._user_id or self._address)
+        elif is_refused_login:
+            await self._delay.hold_repeated(self._address)
 
     def release(self) -> None:
         """The request is answered."""

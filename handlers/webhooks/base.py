@@ -41,7 +41,7 @@ class WebhookHandler(Handler):
         source and reason.
         """
         if rejection and self._too_many_refused():
-            await self.context.refusal_delay.hold()
+            await self.context.refusal_delay.hold(limit_key(self.remote_ip))
             result: CallbackOutcome | None = refused(rejection)
         else:
             result = await self.context.services.inbox.receive(message, rejection, carry_out)
