@@ -168,20 +168,11 @@ class RefusalDelay:
 
     async def hold(self, key: str) -> None:
         """Hold a refusal of `key`, a user or an address."""
-        await self._wait(random.uniform(0.5, 1.5) * self._seconds + self._turn(key))
-
-    async def hold_repeated(self, key: str) -> None:
-        """Hold a refusal of `key` only if it has been refused too often lately."""
-        await self._wait(self._turn(key))
-
-    def _turn(self, key: str) -> float:
-        return min(self._turns.take(key, time.monotonic(), MAX_REFUSAL_TURN), MAX_REFUSAL_TURN)
-
-    async def _wait(self, seconds: float) -> None:
-        if not (seconds and self._free):
+        if not self._free:
             return
+        turn = min(self._turns.take(key, time.monotonic(), MAX_REFUSAL_TURN), MAX_REFUSAL_TURN)
         self._free -= 1
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * self._seconds + turn)
         finally:
             self._free += 1

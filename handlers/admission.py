@@ -27,6 +27,8 @@ class Admission:
         self._class: LimitClass | None = None
         """Of the method in progress, if that limit is on."""
         self._address = self._user_id = ""
+        self._held: str | None = None
+        """The user or address among whose refusals that of this request waits."""
         self._payer: tuple[Bucket, str] | None = None
         """Who pays for an error."""
         self._slot: ConcurrencyLimit | None = None
@@ -70,24 +72,26 @@ class Admission:
 
         `address`: of a request that `limit_address` has not seen.
         """
-        self._address = address or self._address
         if seconds:
             self.is_over_limit = True
+            self.hold_refusal(address or self._user_id or self._address)
             raise RateLimited(retry_after=math.ceil(seconds))
+
+    def hold_refusal(self, key: str) -> None:
+        """Let the refusal of this request by `slow_down` wait, among those of a user or address."""
+        self._held = key
 
     async def slow_down(self, error: QLiveError) -> None:
         """Charge a client's error, and hold a refusal back.
 
         An address pays for refused logins only: what exceeds its limit comes from many phones.
         """
-        is_refused_login = False
         if self._payer and status_of(type(error)) < 500:
             self._limits.charge_error(*self._payer)
-            is_refused_login = self._payer[0] == "address"
-        if self.is_over_limit:
-            await self._delay.hold(self._user_id or self._address)
-        elif is_refused_login:
-            await self._delay.hold_repeated(self._address)
+            if self._payer[0] == "address":
+                self.hold_refusal(self._address)
+        if self._held is not None:
+            await self._delay.hold(self._held)
 
     def release(self) -> None:
         """The request is answered."""

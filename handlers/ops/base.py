@@ -98,6 +98,7 @@ class OperatorHandler(Handler):
         if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
             self.context.metrics.operator_tokens_refused.inc()
         log.warning("operator_token_refused", address=address)
+        self.admission.hold_refusal(address)
         raise InvalidOperatorToken
 
     async def _owner_of(self, token: str) -> Operator | None:

@@ -59,16 +59,3 @@ async def test_refusals_of_one_key_that_go_on_wait_for_one_another(
     await delay.hold("bert")
     assert slept[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
     assert max(slept) == slept[-1] == MAX_REFUSAL_TURN
-
-
-@async_test
-async def test_first_refusals_of_a_login_are_answered_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    slept = recorded_sleeps(monkeypatch)
-    delay = RefusalDelay(1, most=1, repeated=Rate(2, 3))
-    for _ in range(3):
-        await delay.hold_repeated("198.51.100.7")
-    assert not slept
-    await delay.hold_repeated("198.51.100.7")
-    assert slept == pytest.approx([0.5])
