@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from core.errors import TryAgain
 QUEUE_SECONDS = 10.0
 MAX_BUCKETS = 16_384
 """Buckets that are not full, of one kind; about 3 MB."""
+MAX_REFUSAL_TURN = 10.0
+"""Longest wait of a refusal for those before it, in seconds."""
 _ROUNDING = 1e-9
 
 
@@ -90,6 +93,9 @@ class Rate(NamedTuple):
         return Rate(self.per_second * factor, self.burst * factor)
 
 
+NO_LIMIT = Rate(0, 0)
+
+
 class TokenBuckets:
     """Token buckets by key, which fill as time passes; `now` is the time of any clock.
 
@@ -149,20 +155,24 @@ class RefusalDelay:
     """Holds refused requests back: a client that sends the next one once it has the answer, as all
     floods on a connection do, is slowed down a hundredfold.
 
-    The delays are random, or requests that were refused together would come back together.
+    The delays are random, or requests that were refused together would come back together. Refusals
+    of one user or address that go on wait for one another as well.
     """
 
-    def __init__(self, seconds: float, most: int) -> None:
+    def __init__(self, seconds: float, most: int, repeated: Rate = NO_LIMIT) -> None:
         """`seconds`: the mean; `most`: requests held at the same time, further ones are refused at
-        once."""
+        once; `repeated`: how many refusals of one key are answered without a further wait."""
         self._seconds = seconds
         self._free = most
+        self._turns = TokenBuckets(repeated)
 
-    async def hold(self) -> None:
+    async def hold(self, key: str) -> None:
+        """Hold a refusal of `key`, a user or an address."""
         if not self._free:
             return
+        turn = min(self._turns.take(key, time.monotonic(), MAX_REFUSAL_TURN), MAX_REFUSAL_TURN)
         self._free -= 1
         try:
-            await asyncio.sleep(random.uniform(0.5, 1.5) * self._seconds)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * self._seconds + turn)
         finally:
             self._free += 1

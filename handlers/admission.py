@@ -26,7 +26,9 @@ class Admission:
         self._delay = delay
         self._class: LimitClass | None = None
         """Of the method in progress, if that limit is on."""
-        self._address = ""
+        self._address = self._user_id = ""
+        self._held: str | None = None
+        """The user or address among whose refusals that of this request waits."""
         self._payer: tuple[Bucket, str] | None = None
         """Who pays for an error."""
         self._slot: ConcurrencyLimit | None = None
@@ -53,7 +55,7 @@ class Admission:
         """
         if not self._class:
             return False
-        self._payer = "user", user_id
+        self._payer, self._user_id = ("user", user_id), user_id
         if seconds := self._limits.take_from_user(self._class, user_id):
             self._limits.give_back(self._class, self._address)
             self.raise_if_limited(seconds)
@@ -65,21 +67,31 @@ class Admission:
         self.waited_seconds = time.monotonic() - started
         return had_to_wait
 
-    def raise_if_limited(self, seconds: float) -> None:
-        """Raise RateLimited unless `seconds` until a token is 0."""
+    def raise_if_limited(self, seconds: float, address: str = "") -> None:
+        """Raise RateLimited unless `seconds` until a token is 0.
+
+        `address`: of a request that `limit_address` has not seen.
+        """
         if seconds:
             self.is_over_limit = True
+            self.hold_refusal(address or self._user_id or self._address)
             raise RateLimited(retry_after=math.ceil(seconds))
 
+    def hold_refusal(self, key: str) -> None:
+        """Let the refusal of this request by `slow_down` wait, among those of a user or address."""
+        self._held = key
+
     async def slow_down(self, error: QLiveError) -> None:
-        """Charge a client's error, and hold a request over its limit back.
+        """Charge a client's error, and hold a refusal back.
 
         An address pays for refused logins only: what exceeds its limit comes from many phones.
         """
         if self._payer and status_of(type(error)) < 500:
             self._limits.charge_error(*self._payer)
-        if self.is_over_limit:
-            await self._delay.hold()
+            if self._payer[0] == "address":
+                self.hold_refusal(self._address)
+        if self._held is not None:
+            await self._delay.hold(self._held)
 
     def release(self) -> None:
         """The request is answered."""

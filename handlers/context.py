@@ -31,6 +31,9 @@ JOIN_QUEUE_SECONDS = 30.0
 
 REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
 """How long on average a request over its rate limit waits for the refusal, and how many do."""
+REPEATED_REFUSALS = Rate(1, 5)
+"""Refusals of one user or address that wait no longer than that. A client with many connections
+would otherwise be refused on each of them every second."""
 
 
 @dataclass(slots=True)
@@ -85,4 +88,4 @@ class Context:
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
         self.request_limits = RequestLimits(limits, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)
-        self.refusal_delay = RefusalDelay(REFUSAL_SECONDS, MAX_HELD_REFUSALS)
+        self.refusal_delay = RefusalDelay(REFUSAL_SECONDS, MAX_HELD_REFUSALS, REPEATED_REFUSALS)

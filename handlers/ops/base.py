@@ -94,10 +94,11 @@ class OperatorHandler(Handler):
         if operator := await self._owner_of(self.token):
             return operator
         limits, address = self.context.request_limits, limit_key(self.remote_ip)
-        self.admission.raise_if_limited(limits.take_from_address("ops_login", address))
+        self.admission.raise_if_limited(limits.take_from_address("ops_login", address), address)
         if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
             self.context.metrics.operator_tokens_refused.inc()
         log.warning("operator_token_refused", address=address)
+        self.admission.hold_refusal(address)
         raise InvalidOperatorToken
 
     async def _owner_of(self, token: str) -> Operator | None:

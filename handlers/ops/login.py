@@ -35,7 +35,7 @@ class LoginAttemptHandler(Handler):
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
         limits = self.context.request_limits
-        self.admission.raise_if_limited(limits.take_login(self._address, self._name))
+        self.admission.raise_if_limited(limits.take_login(self._address, self._name), self._address)
         self._entry = await self.context.stores.audit.begin(
             who=self._name,
             what=f"{self.request.method} {self.label}",

@@ -40,8 +40,10 @@ class WebhookHandler(Handler):
         address, only a limited number of those is stored. Refusals are counted in the metrics by
         source and reason.
         """
-        if rejection and self._too_many_refused():
-            await self.context.refusal_delay.hold()
+        address = limit_key(self.remote_ip)
+        if rejection:
+            self.admission.hold_refusal(address)
+        if rejection and self._too_many_refused(address):
             result: CallbackOutcome | None = refused(rejection)
         else:
             result = await self.context.services.inbox.receive(message, rejection, carry_out)
@@ -60,9 +62,8 @@ class WebhookHandler(Handler):
         report = log.error if event in ATTENTION else log.info
         report("platform_event_received", platform_event=event)
 
-    def _too_many_refused(self) -> bool:
-        buckets = self.context.refused_callback_limit
-        return buckets.take(limit_key(self.remote_ip), time.monotonic()) > 0
+    def _too_many_refused(self, address: str) -> bool:
+        return self.context.refused_callback_limit.take(address, time.monotonic()) > 0
 
     @property
     def query(self) -> dict[str, str]:

@@ -171,10 +171,11 @@ class RelayFixture:
         """Wait until nothing is left to relay; advances the clock for counts that are not due."""
 
         async def is_idle() -> bool:
+            all_stored = not relay.waiting  # before the rows are read, or a wake falls between
             due = [row["due_at"] async for row in self.cursors.find({"due_at": {"$exists": True}})]
             if due and min(due) > self.now():
                 self.clock.now += 1
-            return not relay.waiting and not due
+            return all_stored and not due
 
         await until(is_idle)
 
@@ -182,10 +183,11 @@ class RelayFixture:
         """Wait until all events of room 1 are sent; its counts may still wait for their time."""
 
         async def only_counts_wait() -> bool:
+            all_stored = not relay.waiting
             row = await self.cursors.find_one({"_id": 1})
             assert row
             all_sent = row["seq"] == len(self.rooms.logs[1])
-            return all_sent and not relay.waiting and row["due_at"] > self.now()
+            return all_sent and all_stored and row["due_at"] > self.now()
 
         await until(only_counts_wait)
 
