@@ -71,6 +71,16 @@ test("login, profile and user state work", async () => {
   await assert.rejects(client.getUserinfo({ user_id: "1" }), { code: "bad_parameter", status: 400 });
 });
 
+test("income that has not matured is not withdrawn", async () => {
+  const client = await signUp(browserClient(), "new host", 2);
+  const request = client.withdraw({ income: 100, request_id: "r1" });
+  await assert.rejects(request, { code: "income_not_matured", status: 409 });
+  const list = { matured: 0, items: [], page: 1, has_more: false };
+  assert.deepEqual(await client.withdrawals(), list);
+  const cancel = client.cancelWithdrawal({ withdrawal_id: "W" + "0".repeat(28) });
+  await assert.rejects(cancel, { code: "no_such_withdrawal" });
+});
+
 test("a folded room equals a fresh snapshot", async () => {
   const { host, guest, live_id } = await startRoom("one");
   const [hostRoom, guestRoom] = [await openTracked(host, live_id), await openTracked(guest, live_id)];

@@ -40,6 +40,7 @@ READS: dict[str, str] = {
     "qlive_room/day_rank/": "",
     "qlive_gift/": "",
     "qlive_pay/": "",
+    "qlive_pay/withdrawals/": "page=1",
     "qlive_like/": "user_id={host_id}",
 }
 """The calls of a user that change nothing, with their parameters."""
@@ -70,10 +71,12 @@ OPS_READS = (
     "inbox",
     "audit",
     "approvals",
+    "withdrawals",
+    "withdrawals/days",
     "session",
     "login/options",
 )
-OPS_FILE = "audit.csv"
+OPS_FILES = ("audit.csv", "withdrawals/report.csv?quarter=2026Q4")
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ def test_every_call_that_reads_is_checked() -> None:
         base + path for path in READS.keys() | OTHER_GETS
     }
     names = {"live_id": "{live_id}", "man_id": "{user_id}"}
-    reads = (*OPS_READS, OPS_FILE)
+    reads = (*OPS_READS, *OPS_FILES)
     ops = {f"/ops/api/{path}".partition("?")[0].format(**names) for path in reads}
     assert {path for path in gets if path.startswith("/ops/api/")} == ops
 
@@ -139,7 +142,8 @@ async def test_a_database_of_each_schema_is_upgraded_complete_and_readable(
         (await man.get(f"{path}?{query.format(**ids)}")).ok()
     for path in OPS_READS:
         (await api.ops("GET", path.format(**ids))).ok()
-    assert (await api.ops("GET", OPS_FILE)).status == 200
+    for path in OPS_FILES:
+        assert (await api.ops("GET", path)).status == 200
     await api.close()
     balances = {row["_id"]: (row["gold"], row["income"]) for row in empty.users.find()}
     for row in content["collections"]["users"]:
