@@ -84,7 +84,7 @@ class Bill:
     """Queries since the body was last sent that did not find the bill."""
 
 
-class Change(NamedTuple):
+class WithdrawalChange(NamedTuple):
     """A withdrawal after a change, and the journal entries to write with it."""
 
     withdrawal: "Withdrawal"
@@ -182,7 +182,7 @@ class Withdrawal:
         bills = tuple(replace(bill, state=WithdrawalState.APPROVED) for bill in self.bills)
         return replace(self, approvals=approvals, bills=bills)
 
-    def give_back(self, by: str, reason: str, now: datetime) -> Change:
+    def give_back(self, by: str, reason: str, now: datetime) -> WithdrawalChange:
         """Decline or cancel it: return the bills that are not submitted yet.
 
         The others are to be cancelled at WeChat Pay (`is_cancelling`), which may have paid them.
@@ -196,7 +196,7 @@ class Withdrawal:
         changed = self._with(*returned)
         if not self.decided_by:
             changed = replace(changed, decided_by=by, reason=reason, decided_at=now)
-        return Change(changed, entries)
+        return WithdrawalChange(changed, entries)
 
     # ---- WeChat Pay
 
@@ -217,7 +217,7 @@ class Withdrawal:
         """Count a query that did not find the bill."""
         return self._update(number, lambda bill: replace(bill, missing=bill.missing + 1))
 
-    def learn(self, transfer: Transfer, now: datetime) -> Change:
+    def learn(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
         """Apply what WeChat Pay states about a bill; an older state changes nothing.
 
         A final state counts only together with the amount, which a query and a notice have.
@@ -227,9 +227,9 @@ class Withdrawal:
         self._check(bill, transfer)
         state = _MEANING.get(transfer.state, bill.state)
         if transfer.state in FINAL_STATES and transfer.fen is None:
-            return Change(self)
+            return WithdrawalChange(self)
         if bill.state.is_final or ORDER[state] < ORDER[bill.state]:
-            return Change(self)
+            return WithdrawalChange(self)
         stated = replace(
             bill,
             package=transfer.package or bill.package,
@@ -238,13 +238,15 @@ class Withdrawal:
             missing=0,
         )
         if not state.is_final:
-            return Change(self._with(replace(stated, state=state)))
+            return WithdrawalChange(self._with(replace(stated, state=state)))
         finished = _finished(stated, state, now)
         if state == WithdrawalState.PAID:
-            return Change(self._with(finished), (payout_entry(self, finished),))
+            return WithdrawalChange(self._with(finished), (payout_entry(self, finished),))
         reason = transfer.fail_reason or transfer.state.value
         finished = replace(finished, fail_reason=reason)
-        return Change(self._with(finished), (return_entry(self, finished, WECHAT, reason),))
+        return WithdrawalChange(
+            self._with(finished), (return_entry(self, finished, WECHAT, reason),)
+        )
 
     def _check(self, bill: Bill, transfer: Transfer) -> None:
         state = _MEANING.get(transfer.state, bill.state)

@@ -16,8 +16,8 @@ from ledger.open_bills import (
 from ledger.transfers import Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import (
     Bill,
-    Change,
     Withdrawal,
+    WithdrawalChange,
     WithdrawalState,
     withdrawal_of,
 )
@@ -94,9 +94,9 @@ class BillService:
         body = transfers.body(await self._request(withdrawal, bill))
         number, now = bill.number, datetime.now(UTC)
 
-        def submit(it: Withdrawal) -> Change:
+        def submit(it: Withdrawal) -> WithdrawalChange:
             is_approved = it.bill(number).state == WithdrawalState.APPROVED
-            return Change(it.submit(number, body, now) if is_approved else it)
+            return WithdrawalChange(it.submit(number, body, now) if is_approved else it)
 
         withdrawal = await self._changes.change(withdrawal.id, submit)
         if withdrawal.bill(number).sent_at != now:  # returned, or submitted by another process
@@ -131,7 +131,7 @@ class BillService:
             withdrawal = await self._apply(withdrawal, stated)
         else:
             withdrawal = await self._changes.change(
-                withdrawal.id, lambda it: Change(it.note_missing(number))
+                withdrawal.id, lambda it: WithdrawalChange(it.note_missing(number))
             )
         if must_resend(withdrawal.bill(number), stated, datetime.now(UTC)):
             withdrawal = await self._resend(withdrawal, number, stated, transfers)
@@ -152,7 +152,7 @@ class BillService:
         if must_rebuild(bill, stated):
             body = transfers.body(await self._request(withdrawal, bill))
         withdrawal = await self._changes.change(
-            withdrawal.id, lambda it: Change(it.resend(number, body))
+            withdrawal.id, lambda it: WithdrawalChange(it.resend(number, body))
         )
         return await self._send(withdrawal, number, transfers)
 
@@ -178,7 +178,7 @@ class BillService:
     async def _note_problem(self, withdrawal: Withdrawal, number: str, problem: str) -> Withdrawal:
         log.warning("bill_call_failed", bill=number, problem=problem)
         return await self._changes.change(
-            withdrawal.id, lambda it: Change(it.note_problem(number, problem))
+            withdrawal.id, lambda it: WithdrawalChange(it.note_problem(number, problem))
         )
 
 

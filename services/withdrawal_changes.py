@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.errors import WithdrawalNotFound
 from ledger.journal import JournalEntry
-from ledger.withdrawals import Change, Withdrawal
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from services.ledger import LockUsers
 from storage.ledger import LedgerStore
 from storage.withdrawals import WithdrawalStore
@@ -20,7 +20,7 @@ class WithdrawalChanges:
         self._withdrawals = withdrawals
         self._hold = hold
 
-    async def change(self, id_: str, rule: Callable[[Withdrawal], Change]) -> Withdrawal:
+    async def change(self, id_: str, rule: Callable[[Withdrawal], WithdrawalChange]) -> Withdrawal:
         """Load, apply `rule`, and save with its entries; returns the withdrawal as it is then.
 
         A rule that changes nothing saves nothing; what it raises propagates. Raises
@@ -42,7 +42,7 @@ class WithdrawalChanges:
         async with self._hold(found.user_id):
             return await self._ledger.run_transaction(work)
 
-    async def _write(self, tx: Any, before: Withdrawal, change: Change) -> None:
+    async def _write(self, tx: Any, before: Withdrawal, change: WithdrawalChange) -> None:
         for entry in change.entries:
             await self._book(tx, before.user_id, entry)
         returned = before.counted_fen - change.withdrawal.counted_fen

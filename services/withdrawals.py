@@ -24,7 +24,7 @@ from ledger.withdrawal_requests import (
     request_entry,
     request_withdrawal,
 )
-from ledger.withdrawals import Change, Withdrawal, WithdrawalState, withdrawal_key
+from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState, withdrawal_key
 from services.bills import BillService
 from services.catalogue import CatalogueService
 from services.errors import SecondPersonRequired, WithdrawOff
@@ -147,14 +147,14 @@ class WithdrawalService:
         WithdrawalNotFound, AlreadyDecided, SecondPersonRequired.
         """
 
-        def approve(it: Withdrawal) -> Change:
+        def approve(it: Withdrawal) -> WithdrawalChange:
             if it.state == WithdrawalState.REQUESTED:
                 if by in it.approvals:
                     raise SecondPersonRequired
-                return Change(it.approve(by))
+                return WithdrawalChange(it.approve(by))
             if by not in it.approvals:
                 raise AlreadyDecided
-            return Change(it)
+            return WithdrawalChange(it)
 
         return await self._changes.change(id_, approve)
 
@@ -166,12 +166,12 @@ class WithdrawalService:
         """
         now = datetime.now(UTC)
 
-        def decline(it: Withdrawal) -> Change:
+        def decline(it: Withdrawal) -> WithdrawalChange:
             if all(bill.state.is_unsubmitted for bill in it.bills):
                 return it.give_back(by, reason, now)
             if it.decided_by != by:
                 raise AlreadyDecided
-            return Change(it)
+            return WithdrawalChange(it)
 
         return await self._changes.change(id_, decline)
 

@@ -29,8 +29,8 @@ from ledger.withdrawal_requests import (
     request_withdrawal,
 )
 from ledger.withdrawals import (
-    Change,
     Withdrawal,
+    WithdrawalChange,
     WithdrawalState,
     withdrawal_key,
 )
@@ -223,7 +223,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
                 with suppress(TransferMismatch):
                     self.apply(index, withdrawal.learn(stated, self.now))
 
-    def apply(self, index: int, change: Change) -> None:
+    def apply(self, index: int, change: WithdrawalChange) -> None:
         before = self.withdrawals[index]
         for old, new in zip(before.bills, change.withdrawal.bills, strict=True):
             assert not old.state.is_final or new == old

@@ -4,8 +4,8 @@ from ledger.errors import NotCancellable
 from ledger.journal import Posting
 from ledger.transfers import TransferMismatch, TransferState
 from ledger.withdrawals import (
-    Change,
     Withdrawal,
+    WithdrawalChange,
     WithdrawalState,
     withdrawal_of,
 )
@@ -89,7 +89,7 @@ def test_a_paid_bill_leaves_the_hold_for_the_house_once() -> None:
         "wechat_number": "13300",
     }
     assert (paid.paid_fen, paid.bills[0].finished_at) == (1_000, NOW)
-    assert paid.learn(stated(State.SUCCESS), NOW) == Change(paid)
+    assert paid.learn(stated(State.SUCCESS), NOW) == WithdrawalChange(paid)
 
 
 def test_a_failed_bill_goes_back_to_the_user_once() -> None:
@@ -101,7 +101,7 @@ def test_a_failed_bill_goes_back_to_the_user_once() -> None:
         Posting("user:anna", "income", 100),
     )
     assert entry.content["reason"] == failed.fail_reason == "OVERDUE_CLOSE"
-    assert failed.learn(stated(State.CANCELLED), NOW) == Change(failed)
+    assert failed.learn(stated(State.CANCELLED), NOW) == WithdrawalChange(failed)
     assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
 
 
@@ -115,7 +115,7 @@ def test_a_bill_without_income_of_its_own_moves_nothing() -> None:
 def test_a_final_state_without_its_amount_changes_nothing() -> None:
     withdrawal = submitted()
     for state in (State.SUCCESS, State.FAIL, State.CANCELLED):
-        assert withdrawal.learn(stated(state, fen=None), NOW) == Change(withdrawal)
+        assert withdrawal.learn(stated(state, fen=None), NOW) == WithdrawalChange(withdrawal)
 
 
 def test_the_package_of_the_first_answer_is_kept() -> None:
@@ -166,7 +166,9 @@ def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
     back, (entry,) = withdrawal.give_back("user", "cancelled", NOW)
     assert entry.key == f"return:{SECOND}"
     assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 2_000, True)
-    assert back.give_back("refund_case", "minor", NOW) == Change(back), "the first decision stays"
+    assert back.give_back("refund_case", "minor", NOW) == WithdrawalChange(back), (
+        "the first decision stays"
+    )
     over = back.learn(stated(State.CANCELLED, fen=20_000), NOW).withdrawal
     assert (over.state, over.is_cancelling) == ("returned", False)
 
