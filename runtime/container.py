@@ -31,9 +31,11 @@ from tencent.clients import (
     JsapiConfig,
     LiveConfig,
     TencentClients,
+    TransferConfig,
     WechatConfig,
     XpayConfig,
 )
+from tencent.transfers import TransferScene
 
 
 def build(
@@ -175,6 +177,7 @@ def _tencent(
         _live(settings, simulator_url),
         _jsapi(settings, address, simulator_url),
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
+        TransferConfig(_transfer_notify_url(settings, address), TransferScene()),
         span,
     )
 
@@ -200,7 +203,15 @@ def _jsapi(settings: Settings, address: str, simulator_url: str) -> JsapiConfig:
         mchid=pay.mchid,
         serial_no=pay.serial_no,
         keys={pay.public_key_id: pay.public_key, **pay.platform_keys},
-        notify_url=f"{settings.server.public_url or address}/wx/api/qlive/qlive_pay/notify/",
+        notify_url=f"{_api_url(settings, address)}/qlive_pay/notify/",
         private_key=pay.private_key,
         apiv3_key=pay.apiv3_key,
     )
+
+
+def _transfer_notify_url(settings: Settings, address: str) -> str:
+    return f"{_api_url(settings, address)}/qlive_pay/transfer_notify/"
+
+
+def _api_url(settings: Settings, address: str) -> str:
+    return f"{settings.server.public_url or address}/wx/api/qlive"

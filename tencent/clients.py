@@ -7,10 +7,12 @@ from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.access_tokens import AccessTokenCache
 from tencent.css import CssClient
 from tencent.im import ImClient
+from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.stream_urls import StreamUrls
+from tencent.transfers import TransferClient, TransferScene
 from tencent.usersig import UserSigSigner
 from tencent.wechat import WechatClient
 from tencent.xpay import XpayClient
@@ -63,6 +65,14 @@ class JsapiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferConfig:
+    """Transfers of the merchant of WeChat Pay; `notify_url` has no query."""
+
+    notify_url: str
+    scene: TransferScene
+
+
+@dataclass(frozen=True, slots=True)
 class XpayConfig:
     """Virtual payment, and the message push that reports it."""
 
@@ -78,6 +88,8 @@ class TencentClients:
 
     jsapi: JsapiClient | None
     """None when there is no merchant key."""
+    transfers: TransferClient | None
+    """None when there is no merchant key."""
 
     def __init__(
         self,
@@ -86,6 +98,7 @@ class TencentClients:
         live: LiveConfig,
         jsapi: JsapiConfig,
         xpay: XpayConfig,
+        transfers: TransferConfig,
         span: OutgoingSpan = untraced,
     ) -> None:
         """`span` is opened around each request to Tencent."""
@@ -105,7 +118,13 @@ class TencentClients:
         self.stream_urls = StreamUrls(
             live.push_domain, live.play_domain, live.push_key, live.play_key, live.url_seconds
         )
-        self.jsapi = _jsapi(pay_api, jsapi) if jsapi.private_key else None
+        self.jsapi, self.transfers = None, None
+        if jsapi.private_key:
+            merchant = _merchant(pay_api, jsapi)
+            self.jsapi = JsapiClient(merchant, jsapi.apiv3_key, jsapi.notify_url)
+            self.transfers = TransferClient(
+                merchant, jsapi.apiv3_key, transfers.notify_url, transfers.scene
+            )
         tokens = AccessTokenCache(xpay_api, wechat.secrets)
         self.xpay = XpayClient(xpay_api, tokens, xpay.offer_id, xpay.app_key, sandbox=xpay.sandbox)
         self.message_push = MessagePushReader(
@@ -117,13 +136,5 @@ class TencentClients:
             service.close()
 
 
-def _jsapi(client: ServiceClient, config: JsapiConfig) -> JsapiClient:
-    return JsapiClient(
-        client,
-        config.mchid,
-        config.serial_no,
-        config.private_key,
-        config.keys,
-        config.apiv3_key,
-        config.notify_url,
-    )
+def _merchant(client: ServiceClient, config: JsapiConfig) -> MerchantClient:
+    return MerchantClient(client, config.mchid, config.serial_no, config.private_key, config.keys)

@@ -14,7 +14,8 @@ ImRejected
 └── ImGroupTaken
 
 The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
-NotVerified is the failed verification of an incoming message, for a Reason.
+TransferRefused is WeChat Pay's verified refusal, NotVerified is the failed verification of an
+incoming message, for a Reason.
 """
 
 from enum import StrEnum
@@ -80,6 +81,18 @@ class CssRejected(Exception):
         self.code = code
 
 
+class TransferRefused(Exception):
+    """WeChat Pay refused a call about a transfer, with an error code and a verified answer.
+
+    It does not say that the bill does not exist: the bill of a refused request may be kept
+    (NOT_ENOUGH) or have been there before (INVALID_REQUEST). Only a query shows its state.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Reason(StrEnum):
     """Why an incoming message is refused: a stored word, and a label on /metrics."""
 
@@ -91,6 +104,7 @@ class Reason(StrEnum):
     SEAL = "seal"
     MERCHANT = "merchant"
     NOT_PAID = "not_paid"
+    NOT_FINAL = "not_final"  # a transfer whose result is still open
     NO_KEY = "no_key"
     APP = "app"
     COMMAND = "command"

@@ -13,10 +13,12 @@ from tencent.clients import (
     JsapiConfig,
     LiveConfig,
     TencentClients,
+    TransferConfig,
     WechatConfig,
     XpayConfig,
 )
 from tencent.errors import ServiceUnavailable
+from tencent.transfers import TransferScene
 from tests.support.tencent import Serve
 
 APP = "wx1"
@@ -52,6 +54,7 @@ def make_clients() -> Iterator[Callable[[str], TencentClients]]:
             LiveConfig(url, "push", "play", 60, "", "", "id", "key"),
             JsapiConfig(url, "", "", {}, "", "", ""),
             XpayConfig("1", sandbox=False, app_key="key", push_token="", push_aes_key=""),
+            TransferConfig("http://n", TransferScene()),
         )
         made.append(clients)
         return clients

@@ -13,11 +13,13 @@ from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment
 from tencent.errors import ServiceUnavailable
+from tencent.merchant import MerchantClient
 from tencent.pay import JsapiClient
 
 async_test = pytest.mark.gen_test(timeout=20)
 
 APP, OPENID = "wxd678efh567hg6787", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+NOTIFY_URL = "https://pay.example.com/wechat/notify"
 ORDER_NUMBER = "T20231115061320001"
 EXPIRES_AT = datetime.fromtimestamp(1_700_007_200, UTC)
 ORDER = Order(ORDER_NUMBER, "12345678", "jsapi", APP, OPENID, "", fen=600, gold=60)
@@ -26,16 +28,15 @@ ORDER = Order(ORDER_NUMBER, "12345678", "jsapi", APP, OPENID, "", fen=600, gold=
 @pytest.fixture
 def pay_at(merchant, make_service_client, clock):
     def build(url, **changes):
-        return JsapiClient(
+        client = MerchantClient(
             make_service_client("pay", url, timeout=changes.pop("timeout", 5.0)),
             merchant["mchid"],
             changes.pop("serial", merchant["merchant"]["serial_no"]),
             changes.pop("private_key", merchant["merchant"]["private_key_pem"]),
             {merchant["platform"]["public_key_id"]: merchant["platform"]["public_key_pem"]},
-            merchant["apiv3_key"],
-            "https://pay.example.com/wechat/notify",
             now=clock,
         )
+        return JsapiClient(client, merchant["apiv3_key"], NOTIFY_URL)
 
     return build
 
@@ -70,7 +71,7 @@ async def test_order_request_is_as_documented(simulator, sim_url, pay_at):
         "description": "60 gold",
         "out_trade_no": ORDER_NUMBER,
         "time_expire": "2023-11-15T08:13:20+08:00",
-        "notify_url": "https://pay.example.com/wechat/notify",
+        "notify_url": NOTIFY_URL,
         "amount": {"total": 600, "currency": "CNY"},
         "payer": {"openid": OPENID},
     }
@@ -95,16 +96,15 @@ async def test_certificate_serial_is_not_sent_as_public_key_id(
     case, platform = merchant["responses"][0], merchant["platform"]
     serial = platform["certificate_serial"]
     service = scripted_service(reply_of(case, **{"Wechatpay-Serial": serial}))
-    pay = JsapiClient(
+    client = MerchantClient(
         make_service_client("pay", serve(service)),
         merchant["mchid"],
         merchant["merchant"]["serial_no"],
         merchant["merchant"]["private_key_pem"],
         {serial: platform["certificate_pem"]},
-        merchant["apiv3_key"],
-        "https://pay.example.com/wechat/notify",
         now=lambda: 1700000006,
     )
+    pay = JsapiClient(client, merchant["apiv3_key"], NOTIFY_URL)
     assert (await prepare(pay))["package"] == "prepay_id=wx15061320000000a1b2c3d4e5f60718"
     assert service.requests[0].header("Wechatpay-Serial") == ""
 
@@ -221,13 +221,6 @@ async def test_no_secret_is_logged(serve, scripted_service, pay_at, merchant):
     assert logs
     for secret in (authorization.split('signature="')[1][:40], merchant["apiv3_key"], OPENID):
         assert secret not in repr(logs)
-
-
-def test_unreadable_private_key_raises_at_construction(merchant, make_service_client, io_loop):
-    with pytest.raises(ValueError, match="RSA key"):
-        JsapiClient(
-            make_service_client("pay", "http://x"), "1", "2", "no key", {}, "3", "https://n"
-        )
 
 
 # ---- query and close

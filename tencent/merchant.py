@@ -1,0 +1,117 @@
+"""Signed requests of a merchant to WeChat Pay (API v3), and its verified answers."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from time import time
+from typing import Any
+from urllib.parse import urlencode
+
+from tencent.errors import NotVerified, Reason
+from tencent.json_reader import object_or_none
+from tencent.pay_signatures import read_key, sign, sign_request, verify
+from tencent.service_client import ServiceClient, ServiceResponse
+
+PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
+
+
+class MerchantClient:
+    """What every WeChat Pay call of one merchant has in common.
+
+    `keys` maps a serial or a PUB_KEY_ID_... to PEM text, public key or certificate. An unreadable
+    PEM raises ValueError in the constructor, at startup rather than at the first payment.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        mchid: str,
+        serial_no: str,
+        private_key_pem: str,
+        keys: Mapping[str, str],
+        *,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self.service = client.service
+        self.mchid = mchid
+        self.keys = {serial: read_key(pem) for serial, pem in keys.items()}
+        """WeChat Pay's, by serial and PUB_KEY_ID."""
+        self.now = now
+        self._client = client
+        self._serial_no = serial_no
+        self._key = read_key(private_key_pem)
+
+    @property
+    def encryption_serial(self) -> str:
+        """Names the key that encrypts fields sent to WeChat Pay: the public key, if there is one.
+
+        StopIteration without any key.
+        """
+        public = (serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX))
+        return next(public, None) or next(iter(self.keys))
+
+    def sign(self, *lines: str) -> str:
+        """Signs lines with the merchant's key."""
+        return sign(self._key, *lines)
+
+    async def get(self, path: str, query: Mapping[str, str]) -> ServiceResponse:
+        """Any answer below HTTP 500, not verified; ServiceUnavailable. Retried once."""
+        target = path + ("?" + urlencode(query) if query else "")
+        headers = self._headers("GET", target, "")
+        return await self._client.get(path, query, headers, safe_to_repeat=True)
+
+    async def post(
+        self,
+        path: str,
+        body: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        safe_to_repeat: bool = True,
+    ) -> ServiceResponse:
+        """As `get`, with `body` exactly as it is sent. Retried once with `safe_to_repeat`."""
+        signed = self._headers("POST", path, body) | {"Content-Type": "application/json"}
+        return await self._client.post(
+            path, {}, body.encode(), {**signed, **(headers or {})}, safe_to_repeat=safe_to_repeat
+        )
+
+    def verify(self, response: ServiceResponse) -> None:
+        """NotVerified unless WeChat Pay signed the answer, whatever its status."""
+        try:
+            verify(response.headers, response.body, self.keys, self.now())
+        except NotVerified as error:
+            raise NotVerified(error.reason, f"not verified: {error}") from None
+
+    def check(self, response: ServiceResponse) -> None:
+        """NotVerified unless the answer is HTTP 200 and signed by WeChat Pay."""
+        if response.status != 200:
+            raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
+        self.verify(response)
+
+    def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
+        """Signs the target without the path of the base URL: WeChat Pay sees and verifies only its
+        own path, even behind a gateway that adds a prefix."""
+        authorization = sign_request(
+            self._key,
+            self.mchid,
+            self._serial_no,
+            method,
+            target,
+            body,
+            now=int(self.now()),
+            nonce=secrets.token_hex(16),
+        )
+        headers = {"Authorization": authorization, "Accept": "application/json"}
+        for serial in self.keys:
+            if serial.startswith(PUBLIC_KEY_PREFIX):
+                headers["Wechatpay-Serial"] = serial  # requests responses signed with this key
+        return headers
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """The JSON of a request body, as it is signed and sent."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def code_of(response: ServiceResponse) -> str:
+    """The error code in an answer, "" if it has none."""
+    return str((object_or_none(response.body) or {}).get("code", ""))

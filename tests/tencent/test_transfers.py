@@ -1,0 +1,346 @@
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from Crypto.Cipher import PKCS1_OAEP
+from Crypto.PublicKey import RSA
+
+from core.errors import RateLimited
+from devtools.simulator.wire import SimulatorReply
+from ledger.transfers import Transfer, TransferRequest, TransferState
+from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.merchant import MerchantClient
+from tencent.pay_signatures import read_key, sign, sign_request
+from tencent.service_client import ServiceClient
+from tencent.transfers import TransferClient, TransferScene, encrypt_field
+from tests.support.tencent import Clock, Serve
+
+async_test = pytest.mark.gen_test(timeout=20)
+
+NUMBER, WECHAT_NUMBER = "W20250615230640001", "1330001900010932506150083551658036"
+OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+REQUEST = TransferRequest(NUMBER, "wxd678efh567hg6787", OPENID, 15_000, "张三")
+BILLS = "/v3/fund-app/mch-transfer/transfer-bills"
+CREATED = Transfer(
+    NUMBER,
+    TransferState.WAIT_USER_CONFIRM,
+    WECHAT_NUMBER,
+    package="ABBQO+oYAAABAAAAAAAk+t8mTEST0PACKAGE0INFO0NOT0REAL==",
+)
+Vectors = dict[str, Any]
+BuildClient = Callable[..., TransferClient]
+
+
+@pytest.fixture
+def transfer_vectors(vectors: Callable[[str], Any]) -> Vectors:
+    loaded: Vectors = vectors("transfer")
+    return loaded
+
+
+@pytest.fixture
+def transfers_at(
+    transfer_vectors: Vectors, make_service_client: Callable[..., ServiceClient], clock: Clock
+) -> BuildClient:
+    clock.now = 1_750_000_005
+    own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
+
+    def build(url: str = "http://127.0.0.1:9", timeout: float = 5.0) -> TransferClient:
+        merchant = MerchantClient(
+            make_service_client("pay", url, timeout=timeout),
+            transfer_vectors["mchid"],
+            own["serial_no"],
+            own["private_key_pem"],
+            {platform["public_key_id"]: platform["public_key_pem"]},
+            now=clock,
+        )
+        return TransferClient(
+            merchant,
+            transfer_vectors["apiv3_key"],
+            "https://pay.example.com/wechat/transfer-notify",
+            TransferScene(remark="6月直播服务报酬"),
+        )
+
+    return build
+
+
+def reply_of(case: Vectors, **changes: Any) -> SimulatorReply:
+    body = changes.pop("body", case["body"])
+    headers = {name: value for name, value in {**case["headers"], **changes}.items() if value}
+    return SimulatorReply(case["status"], headers, body.encode())
+
+
+def case_named(cases: list[Vectors], beginning: str) -> Vectors:
+    return next(case for case in cases if case["name"].startswith(beginning))
+
+
+# ---- request vectors
+
+
+def test_request_signature_vectors_match(transfer_vectors: Vectors) -> None:
+    own = transfer_vectors["merchant"]
+    assert len(transfer_vectors["requests"]) == 5
+    for case in transfer_vectors["requests"]:
+        header = sign_request(
+            read_key(own["private_key_pem"]),
+            transfer_vectors["mchid"],
+            own["serial_no"],
+            case["method"],
+            case["url_path_and_query"],
+            case["body"],
+            now=int(case["timestamp"]),
+            nonce=case["nonce_str"],
+        )
+        assert header == case["authorization"]
+
+
+def test_body_equals_the_vectors(transfers_at: BuildClient, transfer_vectors: Vectors) -> None:
+    named, unnamed = (case["body"] for case in transfer_vectors["requests"][:2])
+    client = transfers_at()
+    content = json.loads(client.body(REQUEST))
+    content["user_name"] = transfer_vectors["oaep"]["cases"][0]["ciphertext"]
+    assert json.dumps(content, ensure_ascii=False, separators=(",", ":")) == named
+    second = replace(REQUEST, number="W20250615230640002", fen=2500, real_name="")
+    content = json.loads(client.body(second))
+    assert content.pop("notify_url")
+    assert json.dumps(content, ensure_ascii=False, separators=(",", ":")) == unnamed
+
+
+def test_name_is_left_out_where_wechat_takes_none(transfers_at: BuildClient) -> None:
+    client = transfers_at()
+    bodies = [json.loads(client.body(replace(REQUEST, fen=fen))) for fen in (29, 30)]
+    assert ["user_name" in body for body in bodies] == [False, True]
+    assert None not in bodies[0].values()
+
+
+# ---- encryption of the name
+
+
+def test_encryption_vectors_are_reproduced_and_others_refused(transfer_vectors: Vectors) -> None:
+    cases = transfer_vectors["oaep"]["cases"]
+    assert len(cases) == 10
+    for case in cases:
+        pem = transfer_vectors[case["encrypted_for"]]
+        if "seed_hex" in case:
+            seed = bytes.fromhex(case["seed_hex"])
+            key = read_key(pem["public_key_pem"])
+            assert encrypt_field(key, case["plaintext"], lambda _n, s=seed: s) == case["ciphertext"]
+        cipher = PKCS1_OAEP.new(RSA.import_key(pem["private_key_pem"]))
+        encrypted = base64.b64decode(case["ciphertext"])
+        if case["expect"] == "ok":
+            assert cipher.decrypt(encrypted).decode() == case["plaintext"]
+        else:
+            with pytest.raises(ValueError, match="decryption"):
+                cipher.decrypt(encrypted)
+
+
+def test_more_than_214_bytes_cannot_be_encrypted(transfer_vectors: Vectors) -> None:
+    key = read_key(transfer_vectors["platform"]["public_key_pem"])
+    assert len(base64.b64decode(encrypt_field(key, "x" * 214))) == 256
+    with pytest.raises(ValueError, match="too long"):
+        encrypt_field(key, "x" * 215)
+
+
+def test_openssl_decrypts_the_name(
+    transfers_at: BuildClient, transfer_vectors: Vectors, tmp_path: Path
+) -> None:
+    openssl = shutil.which("openssl")
+    assert openssl
+    key = tmp_path / "key.pem"
+    key.write_text(transfer_vectors["platform"]["private_key_pem"])
+    padding = ("rsa_padding_mode:oaep", "rsa_oaep_md:sha1", "rsa_mgf1_md:sha1")
+    options = [word for option in padding for word in ("-pkeyopt", option)]
+    names = [json.loads(transfers_at().body(REQUEST))["user_name"] for _ in range(2)]
+    assert names[0] != names[1]
+    opened = subprocess.run(
+        [openssl, "pkeyutl", "-decrypt", "-inkey", str(key), *options],
+        input=base64.b64decode(names[0]),
+        capture_output=True,
+        check=True,
+    )
+    assert opened.stdout.decode() == "张三"
+
+
+# ---- calls
+
+
+@async_test
+async def test_bill_is_sent_as_stored_and_its_package_returned(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    service = scripted_service(reply_of(transfer_vectors["responses"][0]))
+    client = transfers_at(serve(service))
+    body = client.body(REQUEST)
+    assert await client.create(body) == CREATED
+    (request,) = service.requests
+    assert (request.method, request.path, request.body.decode()) == ("POST", BILLS, body)
+    assert request.header("Content-Type") == request.header("Accept") == "application/json"
+    assert request.header("Wechatpay-Serial") == transfer_vectors["platform"]["public_key_id"]
+
+
+@async_test
+async def test_query_reads_amount_user_and_state(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    service = scripted_service(reply_of(transfer_vectors["responses"][1]))
+    transfer = await transfers_at(serve(service)).query(NUMBER)
+    assert transfer == Transfer(NUMBER, TransferState.SUCCESS, WECHAT_NUMBER, 15_000, OPENID)
+    (request,) = service.requests
+    path = case_named(transfer_vectors["requests"], "query by out_bill_no")["url_path_and_query"]
+    assert (request.method, request.path, request.body) == ("GET", path, b"")
+
+
+@async_test
+async def test_cancel_has_no_body(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    service = scripted_service(reply_of(transfer_vectors["responses"][2]))
+    transfer = await transfers_at(serve(service)).cancel("W20250615230640002")
+    assert transfer.state == TransferState.CANCELING
+    assert transfer.fen is None
+    (request,) = service.requests
+    case = case_named(transfer_vectors["requests"], "cancel")
+    assert (request.path, request.body) == (case["url_path_and_query"], b"")
+
+
+@async_test
+async def test_error_vectors_are_refused_with_their_code(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    too_low, too_fast = (reply_of(case) for case in transfer_vectors["responses"][3:])
+    client = transfers_at(serve(scripted_service(too_low, too_low, too_low, too_fast)))
+    for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
+        with pytest.raises(TransferRefused) as refusal:
+            await call
+        assert refusal.value.code == "NOT_ENOUGH"
+    for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
+        with pytest.raises(RateLimited):
+            await call
+
+
+@async_test
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Wechatpay-Signature": "AAAA"},
+        {"Wechatpay-Signature": None},
+        {"Wechatpay-Serial": "7777777777777777777777777777777777777777"},
+        {"Wechatpay-Timestamp": "1749999000"},
+        {"body": '{"code":"NOT_FOUND"}'},
+    ],
+)
+@pytest.mark.parametrize("index", [0, 3])
+async def test_unverified_answer_is_unclear_also_if_it_refuses(
+    serve: Serve,
+    scripted_service: Any,
+    transfers_at: BuildClient,
+    transfer_vectors: Vectors,
+    changes: dict[str, str | None],
+    index: int,
+) -> None:
+    service = scripted_service(reply_of(transfer_vectors["responses"][index], **changes))
+    client = transfers_at(serve(service))
+    for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
+        with pytest.raises(ServiceUnavailable) as failure:
+            await call
+        assert failure.value.code == "pay_away"
+
+
+@async_test
+@pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
+async def test_answer_without_a_code_is_unclear(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, status: int
+) -> None:
+    client = transfers_at(serve(scripted_service(SimulatorReply(status, {}, b"<html>"))))
+    for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
+        with pytest.raises(ServiceUnavailable):
+            await call
+
+
+@async_test
+async def test_bill_is_sent_once_however_unclear_the_answer_is(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient
+) -> None:
+    service = scripted_service(SimulatorReply(500, {}, b'{"code":"SYSTEM_ERROR"}'))
+    client = transfers_at(serve(service))
+    with pytest.raises(ServiceUnavailable):
+        await client.create(client.body(REQUEST))
+    assert len(service.requests) == 1
+
+
+# ---- signed answers that are not in the vectors
+
+
+def signed_reply(vectors: Vectors, content: Vectors, status: int = 200) -> SimulatorReply:
+    """An answer signed with the platform's key, a second ago."""
+    body = json.dumps(content)
+    key = read_key(vectors["platform"]["private_key_pem"])
+    headers = {
+        "Wechatpay-Timestamp": "1750000004",
+        "Wechatpay-Nonce": "nonce",
+        "Wechatpay-Serial": vectors["platform"]["public_key_id"],
+        "Wechatpay-Signature": sign(key, "1750000004", "nonce", body),
+    }
+    return SimulatorReply(status, headers, body.encode())
+
+
+ANSWER = {
+    "mchid": "1900000109",
+    "out_bill_no": NUMBER,
+    "transfer_bill_no": WECHAT_NUMBER,
+    "state": "FAIL",
+    "transfer_amount": 15_000,
+    "fail_reason": "OVERDUE_CLOSE",
+}
+
+
+@async_test
+async def test_unknown_bill_is_none_and_only_for_a_query(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    missing = signed_reply(transfer_vectors, {"code": "NOT_FOUND", "message": ""}, 404)
+    client = transfers_at(serve(scripted_service(missing)))
+    assert await client.query(NUMBER) is None
+    with pytest.raises(TransferRefused, match="NOT_FOUND"):
+        await client.cancel(NUMBER)
+
+
+@async_test
+async def test_reason_of_a_failed_bill_is_read_under_either_name_of_the_merchant(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    reply = signed_reply(transfer_vectors, ANSWER)
+    transfer = await transfers_at(serve(scripted_service(reply))).query(NUMBER)
+    assert transfer
+    assert (transfer.state, transfer.fail_reason) == (TransferState.FAIL, "OVERDUE_CLOSE")
+
+
+@async_test
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mchid": "1900000999"},
+        {"mchid": None},
+        {"out_bill_no": "W2"},
+        {"state": "PAID"},
+        {"state": None},
+        {"transfer_amount": "15000"},
+        {"transfer_amount": -1},
+        {"fail_reason": 5},
+    ],
+)
+async def test_answer_about_another_bill_or_in_another_form_is_unclear(
+    serve: Serve,
+    scripted_service: Any,
+    transfers_at: BuildClient,
+    transfer_vectors: Vectors,
+    change: Vectors,
+) -> None:
+    reply = signed_reply(transfer_vectors, {**ANSWER, **change})
+    with pytest.raises(ServiceUnavailable):
+        await transfers_at(serve(scripted_service(reply))).query(NUMBER)
