@@ -127,6 +127,13 @@ def merchant(vectors: Callable[[str], Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
+def transfer_vectors(vectors: Callable[[str], Any]) -> dict[str, Any]:
+    """Transfers to users, with test keys of their own for merchant and WeChat Pay."""
+    loaded: dict[str, Any] = vectors("transfer")
+    return loaded
+
+
+@pytest.fixture
 def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
     return Simulator(
         apps={"wxd678efh567hg6787": "s3cret", "wxanother0000000": "0ther"},

@@ -38,12 +38,6 @@ BuildClient = Callable[..., TransferClient]
 
 
 @pytest.fixture
-def transfer_vectors(vectors: Callable[[str], Any]) -> Vectors:
-    loaded: Vectors = vectors("transfer")
-    return loaded
-
-
-@pytest.fixture
 def transfers_at(
     transfer_vectors: Vectors, make_service_client: Callable[..., ServiceClient], clock: Clock
 ) -> BuildClient:
