@@ -76,7 +76,8 @@ class NotificationPath:
     def __init__(self, orders: PaidOrders) -> None:
         settings, pay = orders.env.settings, orders.env.simulator.pay
         self._orders, self._env, self._pay = orders, orders.env, pay
-        self._notifications = SimulatedNotifications(settings.pay.apiv3_key, pay.signed, time.time)
+        signed = orders.env.simulator.merchant_api.signed
+        self._notifications = SimulatedNotifications(settings.pay.apiv3_key, signed, time.time)
         self.ids: list[str] = []
         self.acknowledged_at_once = 0
         self._next: SimulatedNotification | None = None

@@ -45,10 +45,17 @@ class SimulatedNotifications:
         self._now = now
 
     def report(
-        self, address: str, event: str, content: Mapping[str, Any], mode: str
+        self,
+        address: str,
+        event: str,
+        content: Mapping[str, Any],
+        mode: str,
+        *,
+        original: str = "transaction",
     ) -> SimulatedNotification:
-        """Build a notification; `event` is e.g. "TRANSACTION.SUCCESS"."""
-        original = event.partition(".")[0].lower()
+        """Build a notification; `event` is e.g. "TRANSACTION.SUCCESS", `original` the content's
+        type. Only a transaction is altered as the mode says."""
+        altered = _alter_notification(content, mode) if original == "transaction" else content
         created = datetime.fromtimestamp(self._now(), CHINA_TZ).isoformat(timespec="seconds")
         envelope = {
             "id": f"EV-{secrets.token_hex(10)}",
@@ -56,7 +63,7 @@ class SimulatedNotifications:
             "resource_type": "encrypt-resource",
             "event_type": event,
             "summary": event,
-            "resource": self._encrypt(original, _alter_notification(content, mode)),
+            "resource": self._encrypt(original, altered),
         }
         body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
         headers = self._sign(body, self._now() - (HOUR if mode == "stale" else 0))

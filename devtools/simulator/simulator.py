@@ -11,10 +11,13 @@ from typing import Any
 
 from devtools.simulator.access import SimulatedAccessTokens
 from devtools.simulator.codes import LoginCodes
+from devtools.simulator.delivery import SimulatedDelivery
 from devtools.simulator.groups import SimulatedGroupChanges
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
+from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.pay import SimulatedPay
+from devtools.simulator.payee import SimulatedPayee
 from devtools.simulator.payer import SimulatedPayer
 from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.platform_events import SimulatedPlatformEvents
@@ -24,6 +27,7 @@ from devtools.simulator.reports import (
     SimulatedPushes,
 )
 from devtools.simulator.sns import SimulatedSns
+from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 from devtools.simulator.xpay import SimulatedXpay
 
@@ -72,7 +76,7 @@ class Simulator:
         self.im = SimulatedIm(sdk_app_id, im_key, im_admin, now)
         callbacks = SimulatedImCallbacks(im_callback_url, im_callback_token, sdk_app_id, now)
         group_changes = SimulatedGroupChanges(self.im.groups, callbacks)
-        self.pay = SimulatedPay(
+        self.merchant_api = merchant_api = SimulatedMerchantApi(
             apps,
             mchid,
             merchant_serial,
@@ -81,19 +85,28 @@ class Simulator:
             platform_private_key,
             now,
         )
+        self.pay = SimulatedPay(merchant_api)
         self.live = SimulatedCss(live_secret_id, live_secret_key, now)
         self.access = SimulatedAccessTokens(apps, now)
         self.xpay = SimulatedXpay(self.access, codes, offer_id, app_key, int(sandbox), now)
-        notices = SimulatedNotifications(apiv3_key, self.pay.signed, now)
+        notices = SimulatedNotifications(apiv3_key, merchant_api.signed, now)
+        self.delivery = delivery = SimulatedDelivery()
+        self.transfers = transfers = SimulatedTransfers(merchant_api, notices, delivery)
+        payee = SimulatedPayee(transfers)
         app_id = next(iter(apps), "")
         self.pushes = pushes = SimulatedPushes(push_token, push_aes_key, app_id, now)
         self.platform_events = SimulatedPlatformEvents(pushes, push_url, app_id, now)
-        self.payer = SimulatedPayer(self.pay, self.xpay, notices, pushes, push_url)
+        self.payer = SimulatedPayer(self.pay, self.xpay, notices, pushes, push_url, delivery)
         phone, sns = SimulatedPhone(apps, codes, now), SimulatedSns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
             # method, path, service, handler; services check the method themselves
             ("POST", r"/phone/login", "", phone.login),
             ("POST", r"/phone/pay", "", self.payer.answer),
+            ("POST", r"/transfer/confirm", "", payee.confirm),
+            ("POST", r"/transfer/expire", "", payee.expire),
+            ("POST", r"/transfer/notify", "", payee.notify),
+            ("POST", r"/transfer/fault", "", payee.set_fault),
+            ("GET", r"/transfer/bills", "", payee.show),
             ("POST", r"/group", "", group_changes.answer),
             ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
             ("POST", r"/phone/chat", "im", self.im.chat),
@@ -101,6 +114,8 @@ class Simulator:
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
             (".*", r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
+            (".*", r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
+            (".*", r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
             (".*", r"/cgi-bin/stable_token", "wechat", self.access.stable_token),
             (".*", r"/xpay/.*", "wechat", self.xpay.answer),
             (".*", r"/live/?", "live", self.live.answer),
@@ -116,6 +131,8 @@ class Simulator:
                     return handler(request)
                 reply = await self._simulate_outage(service) or handler(request)
                 self._log_request(service, request, reply)
+                if reply.delay_seconds:
+                    await asyncio.sleep(reply.delay_seconds)
                 return reply
         return json_reply({"detail": "the simulator does not play this"}, 404)
 

@@ -35,6 +35,8 @@ class SimulatorReply:
     status: int
     headers: dict[str, str]
     body: bytes
+    delay_seconds: float = 0.0
+    """How long the simulator waits before it answers."""
 
 
 def json_reply(

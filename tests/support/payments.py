@@ -4,6 +4,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from devtools.simulator.delivery import SimulatedDelivery
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
@@ -26,8 +27,9 @@ async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict
 async def notification_statuses(server: ServerProcess) -> list[int]:
     """Wait for all notifications sent so far; the HTTP statuses that the server returned."""
     assert server.simulator_ref
-    await server.simulator_ref.simulator.payer.quiet()  # type: ignore[union-attr]
-    return list(server.simulator_ref.simulator.payer.statuses)  # type: ignore[union-attr]
+    delivery: SimulatedDelivery = server.simulator_ref.simulator.delivery  # type: ignore[union-attr]
+    await delivery.quiet()
+    return list(delivery.statuses)
 
 
 def gold_of(db: Database[dict[str, Any]], client: ApiClient) -> int:

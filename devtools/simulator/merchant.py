@@ -1,0 +1,132 @@
+"""What every simulated WeChat Pay call of a merchant has in common: signatures and encryption."""
+
+import base64
+import re
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Hash import SHA1, SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pkcs1_15
+
+from core.clock import CHINA_TZ
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+
+AUTHORIZATION = re.compile(
+    r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]{1,32})",'
+    r'signature="(?P<signature>[^"]*)",timestamp="(?P<stamp>\d{1,12})",serial_no="(?P<serial>[^"]*)"'
+)
+# WeChat Pay requires https, which a laptop does not have.
+NOTIFY_URL = re.compile(r"https?://[^?\s]{1,240}")
+Outcome = tuple[int, dict[str, Any]]
+"""HTTP status and content; an empty content is an empty body."""
+
+
+class SimulatedMerchantApi:
+    """Verifies the requests of one merchant and signs the answers."""
+
+    def __init__(
+        self,
+        app_ids: Collection[str],
+        mchid: str,
+        merchant_serial: str,
+        merchant_public_key: str,
+        platform_key_id: str,
+        platform_private_key: str,
+        now: Callable[[], float],
+    ) -> None:
+        """Keys as PEM text."""
+        self.app_ids = frozenset(app_ids)
+        self.mchid = mchid
+        self.now = now
+        self._serial = merchant_serial
+        self._merchant = RSA.import_key(merchant_public_key)
+        self._platform_id = platform_key_id
+        self._platform = RSA.import_key(platform_private_key)
+
+    def answer(
+        self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
+    ) -> SimulatorReply:
+        """The signed answer: that of `outcome` if the request is authentic."""
+        status, content = self._outcome(request, method, outcome)
+        reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
+        return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
+
+    def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
+        """Headers that sign an answer or notification; `at` in Unix seconds, by default now."""
+        timestamp, nonce = str(int(self.now() if at is None else at)), secrets.token_hex(16)
+        digest = SHA256.new(f"{timestamp}\n{nonce}\n".encode() + body + b"\n")
+        signature = pkcs1_15.new(self._platform).sign(digest)
+        return {
+            "Wechatpay-Timestamp": timestamp,
+            "Wechatpay-Nonce": nonce,
+            "Wechatpay-Serial": self._platform_id,
+            "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
+            "Wechatpay-Signature": base64.b64encode(signature).decode(),
+        }
+
+    def verify(self, text: bytes, signature: str) -> bool:
+        """Whether the merchant signed `text`."""
+        try:
+            raw = base64.b64decode(signature, validate=True)
+            pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
+        except ValueError:
+            return False
+        return True
+
+    def decrypt(self, request: SimulatorRequest, field: object) -> str | None:
+        """A field encrypted for WeChat Pay, None if it is not: OAEP with SHA-1 in both places."""
+        if request.header("Wechatpay-Serial") != self._platform_id:
+            return None
+        try:
+            raw = base64.b64decode(str(field), validate=True)
+            return PKCS1_OAEP.new(self._platform, hashAlgo=SHA1).decrypt(raw).decode()
+        except ValueError:
+            return None
+
+    def china_time(self, at: float) -> str:
+        return datetime.fromtimestamp(at, CHINA_TZ).isoformat(timespec="seconds")
+
+    def _outcome(
+        self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
+    ) -> Outcome:
+        if request.method != method:
+            return refuse(405, "METHOD_NOT_ALLOWED", method)
+        if not self._is_authentic(request):
+            return refuse(401, "SIGN_ERROR", "the signature does not fit")
+        key_id = request.header("Wechatpay-Serial")
+        if key_id and key_id != self._platform_id:
+            return refuse(400, "PARAM_ERROR", "Wechatpay-Serial")
+        return outcome()
+
+    def _is_authentic(self, request: SimulatorRequest) -> bool:
+        auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
+        if auth is None or (auth["mchid"], auth["serial"]) != (self.mchid, self._serial):
+            return False
+        if abs(self.now() - int(auth["stamp"])) > 300:
+            return False
+        query = "&".join(f"{name}={value}" for name, value in request.query.items())
+        target = request.path + (f"?{query}" if query else "")
+        prefix = f"{request.method}\n{target}\n{auth['stamp']}\n{auth['nonce']}\n"
+        return self.verify(prefix.encode() + request.body + b"\n", auth["signature"])
+
+
+def refuse(status: int, code: str, message: str) -> Outcome:
+    return status, {"code": code, "message": message}
+
+
+def first_invalid(rules: dict[str, bool]) -> str:
+    """The name of the first invalid parameter, or ""."""
+    return next((name for name, valid in rules.items() if not valid), "")
+
+
+def filled(value: object, limit: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= limit
+
+
+def matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

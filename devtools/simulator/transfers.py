@@ -1,0 +1,208 @@
+"""Simulated transfers of WeChat Pay to users, as the merchant's API has them."""
+
+import asyncio
+import copy
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from devtools.simulator.bills import (
+    CLOSE_SECONDS,
+    FINAL,
+    OPEN,
+    SimulatedBill,
+    invalid_field,
+    is_name_wrong,
+)
+from devtools.simulator.delivery import DELIVERIES, SimulatedDelivery
+from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
+from devtools.simulator.reports import (
+    UNVERIFIABLE,
+    SimulatedNotification,
+    SimulatedNotifications,
+)
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+
+ONE_BILL = re.compile(r".*/(?P<kind>out|transfer)-bill-no/(?P<number>[^/]+)(?P<cancel>/cancel)?")
+EVENT = "MCHTRANSFER.BILL.FINISHED"
+MISMATCHED_TRANSFER = ("wrong_amount", "wrong_merchant", "wrong_bill", "not_final")
+MODES = (*DELIVERIES, *UNVERIFIABLE, *MISMATCHED_TRANSFER)
+FAULTS = ("NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "timeout", "accepted", "hidden")
+CANCEL_SECONDS = 0.5
+TIMEOUT_SECONDS = 6.0
+"""Longer than the server waits."""
+
+
+class SimulatedTransfers:
+    """Bills of one merchant; `bills` (by out_bill_no) and `faults` are for tests.
+
+    `faults` counts the next requests that get each: NOT_ENOUGH keeps the bill until the same
+    request comes again, FREQUENCY_LIMITED takes nothing, `lost` and `timeout` take the bill without
+    an answer, `accepted` answers before the money is locked, `hidden` answers a query with 404.
+    """
+
+    def __init__(
+        self,
+        api: SimulatedMerchantApi,
+        notices: SimulatedNotifications,
+        delivery: SimulatedDelivery,
+    ) -> None:
+        self.bills: dict[str, SimulatedBill] = {}
+        self.faults: Counter[str] = Counter()
+        self.close_mode = "once"
+        """How bills are notified that are cancelled, or closed after a day: one of MODES."""
+        self._api = api
+        self._notices = notices
+        self._delivery = delivery
+
+    # ---- merchant API
+
+    def create(self, request: SimulatorRequest) -> SimulatorReply:
+        """200 with the bill's state, or `{code, message}`; every answer is signed."""
+        self.close_overdue()
+        reply = self._api.answer(request, "POST", lambda: self._create(request))
+        delay = TIMEOUT_SECONDS if reply.status == 200 and self._next("timeout") else 0.0
+        return replace(reply, delay_seconds=delay)
+
+    def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
+        """Query a bill by either number, or cancel it; every answer is signed."""
+        self.close_overdue()
+        found = ONE_BILL.fullmatch(request.path)
+        bill = self.find(found["kind"], found["number"]) if found else None
+        if found and found["cancel"]:
+            return self._api.answer(request, "POST", lambda: self._cancel(bill))
+        return self._api.answer(request, "GET", lambda: self._state(bill))
+
+    # ---- phone and tests
+
+    def find(self, kind: str, value: object) -> SimulatedBill | None:
+        """The bill by `out` or `transfer` number, or by its `package`."""
+        if kind == "out":
+            return self.bills.get(str(value))
+        name = "package" if kind == "package" else "wechat_number"
+        return next((bill for bill in self.bills.values() if getattr(bill, name) == value), None)
+
+    def move(self, bill: SimulatedBill, state: str, mode: str, fail_reason: str = "") -> None:
+        """Brings a bill into a state; a final one is notified as `mode` says."""
+        bill.state, bill.fail_reason = state, fail_reason
+        bill.updated_at = self._api.now()
+        if state in FINAL:
+            self.notify(bill, mode)
+
+    def notify(self, bill: SimulatedBill, mode: str) -> None:
+        """Sends the notification of a finished bill, in one of MODES."""
+        content = {
+            **self._statement(bill),
+            "mch_id": self._api.mchid,
+            "transfer_amount": bill.fen,
+            "openid": bill.openid,
+        }
+
+        def build(mode: str) -> SimulatedNotification:
+            altered = _alter(content, mode)
+            return self._notices.report(address, EVENT, altered, mode, original="mch_payment")
+
+        address = bill.request.get("notify_url")
+        if address:
+            self._delivery.start(build, mode)
+
+    def close_overdue(self) -> None:
+        """Closes the bills that have not been confirmed for a day."""
+        for bill in self.bills.values():
+            if bill.state in OPEN and self._api.now() - bill.created_at >= CLOSE_SECONDS:
+                self.move(bill, "FAIL", self.close_mode, "OVERDUE_CLOSE")
+
+    # ---- internals
+
+    def _create(self, request: SimulatorRequest) -> Outcome:
+        if self._next("FREQUENCY_LIMITED"):
+            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
+        content, now = request.json_object(), self._api.now()
+        invalid = "body" if content is None else invalid_field(content, self._api.app_ids)
+        if content is None or invalid:
+            return refuse(400, "PARAM_ERROR", invalid)
+        bill = self.bills.get(content["out_bill_no"])
+        if bill and bill.body != request.body:
+            return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
+        if bill is None:
+            name = (
+                self._api.decrypt(request, content["user_name"]) if "user_name" in content else ""
+            )
+            if name is None or is_name_wrong(content):
+                return refuse(400, "PARAM_ERROR", "user_name")
+            bill = SimulatedBill(request.body, content, now, now, name=name)
+            self.bills[bill.number] = bill
+        return self._lock_money(bill)
+
+    def _lock_money(self, bill: SimulatedBill) -> Outcome:
+        if bill.state in ("ACCEPTED", "PROCESSING"):
+            if self._next("NOT_ENOUGH"):
+                bill.state = "PROCESSING"
+                return refuse(403, "NOT_ENOUGH", "商户运营账户资金不足")
+            bill.state = "ACCEPTED" if self._next("accepted") else "WAIT_USER_CONFIRM"
+        if self._next("lost"):
+            return refuse(500, "SYSTEM_ERROR", "系统错误")
+        return 200, self._answer(bill, "create_time")
+
+    def _state(self, bill: SimulatedBill | None) -> Outcome:
+        if self._next("FREQUENCY_LIMITED"):
+            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
+        if bill is None or self._next("hidden"):
+            return refuse(404, "NOT_FOUND", "记录不存在")
+        names = ("appid", "transfer_amount", "transfer_remark", "openid")
+        known = {name: bill.request[name] for name in names}
+        return 200, {"mch_id": self._api.mchid, **known, **self._statement(bill)}
+
+    def _cancel(self, bill: SimulatedBill | None) -> Outcome:
+        if bill is None:
+            return refuse(404, "NOT_FOUND", "记录不存在")
+        if bill.state in OPEN:
+            self.move(bill, "CANCELING", "never")
+            self._delivery.run(self._finish_cancel(bill))
+        elif bill.state not in ("CANCELING", "CANCELLED"):
+            return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
+        return 200, self._answer(bill, "update_time")
+
+    async def _finish_cancel(self, bill: SimulatedBill) -> None:
+        await asyncio.sleep(CANCEL_SECONDS)
+        self.move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
+
+    def _answer(self, bill: SimulatedBill, time_name: str) -> dict[str, Any]:
+        names = ("out_bill_no", "transfer_bill_no", "state", "fail_reason", "package_info")
+        statement = {**self._statement(bill), "package_info": bill.package}
+        if bill.state != "WAIT_USER_CONFIRM":
+            del statement["package_info"]
+        return {name: statement[name] for name in (*names, time_name) if name in statement}
+
+    def _statement(self, bill: SimulatedBill) -> dict[str, Any]:
+        return {
+            "out_bill_no": bill.number,
+            "transfer_bill_no": bill.wechat_number,
+            "state": bill.state,
+            "create_time": self._api.china_time(bill.created_at),
+            "update_time": self._api.china_time(bill.updated_at),
+            **({"fail_reason": bill.fail_reason} if bill.fail_reason else {}),
+        }
+
+    def _next(self, fault: str) -> bool:
+        """Whether this request gets the fault."""
+        if not self.faults[fault]:
+            return False
+        self.faults[fault] -= 1
+        return True
+
+
+def _alter(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    altered: dict[str, Any] = copy.deepcopy(dict(content))
+    match mode:
+        case "wrong_amount":
+            altered["transfer_amount"] += 1
+        case "wrong_merchant":
+            altered["mch_id"] = "1900000999"
+        case "wrong_bill":
+            altered["out_bill_no"] += "0"
+        case "not_final":
+            altered["state"] = "TRANSFERING"
+    return altered
