@@ -41,6 +41,22 @@ class PaidResponse(BaseModel):
     why: str = ""
 
 
+class ConfirmTransferRequest(BaseModel):
+    """`package` is the `package_info` of a withdrawal, `openid` the account of the phone."""
+
+    package: str
+    openid: str = ""
+    outcome: Literal["success", "pending", "failed"] = "success"
+
+
+class TransferConfirmedResponse(BaseModel):
+    """`bill` is the number of the bill; `why` the reason of a failed one."""
+
+    outcome: Literal["success", "pending", "failed"]
+    bill: str | None
+    why: str = ""
+
+
 class DemoOperatorRequest(BaseModel):
     """Nothing is required."""
 
@@ -59,9 +75,9 @@ another name, for example `建国` and gender 1; the page then acts as that user
 `POST /sim/operator/login` logs in to the operators' API as an admin; this page then sends that
 token to it.
 
-The page fills in values returned by earlier calls: the code and data of a login, and the `content`
-of an order. A `user_id` of `{PLACEHOLDERS["user_id"]}` is replaced by the last other user in a
-response, a `live_id` of {PLACEHOLDERS["live_id"]} by the last room.
+The page fills in values returned by earlier calls: the code and data of a login, the `content` of
+an order, the package of a withdrawal. A `user_id` of `{PLACEHOLDERS["user_id"]}` is replaced by the
+last other user in a response, a `live_id` of {PLACEHOLDERS["live_id"]} by the last room.
 """
 
 EXTENSION = Extension(
@@ -84,6 +100,14 @@ EXTENSION = Extension(
             PhonePayRequest,
             PaidResponse,
             {"content": PLACEHOLDERS["content"], "outcome": "success"},
+        ),
+        ExtraEndpoint(
+            "/sim/transfer/confirm",
+            "sim.transfer.confirm",
+            "Confirm a withdrawal on WeChat's page; the money is paid at once.",
+            ConfirmTransferRequest,
+            TransferConfirmedResponse,
+            {"package": PLACEHOLDERS["package"], "outcome": "success"},
         ),
         ExtraEndpoint(
             "/sim/operator/login",

@@ -13,6 +13,9 @@ OrderState = Literal["created", "paid", "closed"]
 """`paid` is final. A closed order is no longer queried, but becomes paid if its payment is verified
 after all, because the money has arrived."""
 
+RefundState = Literal["pending", "done", "failed"]
+"""A refund at its provider: `failed` returned no money and needs a person."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -70,6 +73,8 @@ class Refund:
     """The provider's refund id, the same in repeated notifications."""
     fen: int
     sandbox: bool = False
+    own: str = ""
+    """Our number, if we asked for the refund; the provider may report others of its console."""
 
 
 class RefusalReason(StrEnum):

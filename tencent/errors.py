@@ -14,8 +14,8 @@ ImRejected
 └── ImGroupTaken
 
 The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
-TransferRefused is WeChat Pay's verified refusal, NotVerified is the failed verification of an
-incoming message, for a Reason.
+TransferRefused and RefundRefused are WeChat's verified refusals, NotVerified is the failed
+verification of an incoming message, for a Reason.
 """
 
 from enum import StrEnum
@@ -87,6 +87,14 @@ class TransferRefused(Exception):
     It does not say that the bill does not exist: the bill of a refused request may be kept
     (NOT_ENOUGH) or have been there before (INVALID_REQUEST). Only a query shows its state.
     """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class RefundRefused(Exception):
+    """WeChat refused a refund, with an error code. An earlier request may have been accepted."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

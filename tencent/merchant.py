@@ -7,6 +7,7 @@ from time import time
 from typing import Any
 from urllib.parse import urlencode
 
+from core.errors import RateLimited
 from tencent.errors import NotVerified, Reason
 from tencent.json_reader import object_or_none
 from tencent.pay_signatures import read_key, sign, sign_request, verify
@@ -86,6 +87,18 @@ class MerchantClient:
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
         self.verify(response)
+
+    def refusal(self, response: ServiceResponse) -> str:
+        """The error code of a verified refusal, "" if it is none.
+
+        RateLimited for an answer that the request came too fast; NotVerified.
+        """
+        if response.status == 429:
+            raise RateLimited(retry_after=1)
+        code = code_of(response) if 400 <= response.status < 500 else ""
+        if code:
+            self.verify(response)
+        return code
 
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
         """Signs the target without the path of the base URL: WeChat Pay sees and verifies only its

@@ -99,4 +99,5 @@ def refund_of(content: Mapping[str, Any]) -> Refund | None:
         return None
     amount = child(content, "amount")
     order, refund = text(content, "out_trade_no"), text(content, "refund_id")
-    return Refund(PROVIDER, order, refund, number(amount, "refund", INT64))
+    own = str(content.get("out_refund_no") or "")
+    return Refund(PROVIDER, order, refund, number(amount, "refund", INT64), own=own)

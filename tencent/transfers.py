@@ -11,11 +11,10 @@ from Crypto.Hash import SHA1
 from Crypto.PublicKey.RSA import RsaKey
 from Crypto.Random import get_random_bytes
 
-from core.errors import RateLimited
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferRequest
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
 from tencent.json_reader import object_or_none, read_object
-from tencent.merchant import MerchantClient, code_of, json_text
+from tencent.merchant import MerchantClient, json_text
 from tencent.service_client import ServiceResponse
 from tencent.transfer_notifications import TransferNotifications, check_merchant, transfer_of
 
@@ -109,12 +108,9 @@ class TransferClient:
         return self._read(response, number)
 
     def _read(self, response: ServiceResponse, number: str) -> Transfer:
-        if response.status == 429:
-            raise RateLimited(retry_after=1)
         try:
-            if 400 <= response.status < 500 and code_of(response):
-                self._merchant.verify(response)
-                raise TransferRefused(code_of(response))
+            if code := self._merchant.refusal(response):
+                raise TransferRefused(code)
             self._merchant.check(response)
             transfer = transfer_of(read_object(response.body))
             if transfer.number != number:

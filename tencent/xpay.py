@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
-from ledger.recharge import Order, Payment, Refund
+from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.access_tokens import INVALID_TOKEN_CODES, AccessTokenCache
-from tencent.errors import ServiceUnavailable
+from tencent.errors import RefundRefused, ServiceUnavailable
 from tencent.json_reader import child, number, object_or_none, text
 from tencent.service_client import ServiceClient
 from tencent.xpay_signatures import CLIENT_CALL, pay_sig, user_signature
@@ -22,6 +22,11 @@ MODE = "short_series_goods"
 # event reports.
 PAID_STATUSES = frozenset({2, 3, 4, 5, 8})
 DUPLICATE_CODE = 268490004  # the operation was done before
+UNCLEAR_CODES = INVALID_TOKEN_CODES | {-1, 268490003, 268490011, 268490012, 268490015}
+"""WeChat is busy, or our keys are wrong: the same request may succeed later."""
+REFUND_STATES: Mapping[int, RefundState] = {5: "done", 7: "failed", 8: "done"}
+OTHER_REASON, BY_SUPPORT = "5", "1"
+"""refund_reason and req_from of refund_order."""
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
 
 
@@ -104,6 +109,65 @@ class XpayClient:
         if answer.get("errcode") not in (None, 0, DUPLICATE_CODE):
             raise self._unavailable("notify_provide_goods", answer)
 
+    async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
+        """Refunds `fen` of a paid order under our `number` (8 to 32 characters); idempotent by it.
+
+        RefundRefused; ServiceUnavailable for anything unclear: then ask again with the same number.
+        WeChat only starts the refund: a notification or `refund_state` shows its end.
+        """
+        if state := await self.refund_state(order, number):
+            return state
+        request = {
+            "openid": order.openid,
+            "order_id": order.number,
+            "refund_order_id": number,
+            "left_fee": await self._left_fee(order),
+            "refund_fee": fen,
+            "biz_meta": reason,
+            "refund_reason": OTHER_REASON,
+            "req_from": BY_SUPPORT,
+            "env": self._env,
+        }
+        answer = await self._call(order.app_id, "refund_order", request)
+        if answer.get("errcode") in (None, 0, DUPLICATE_CODE):
+            return "pending"
+        raise self._refusal("refund_order", answer)
+
+    async def refund_state(self, order: Order, number: str) -> RefundState | None:
+        """The state of our refund `number`, None if WeChat shows none; ServiceUnavailable.
+
+        A refund is an order of its own (order_type 1), queried by its number. WeChat has no
+        distinct errcode for an unknown one: every clear code means that.
+        """
+        request = {"openid": order.openid, "env": self._env, "order_id": number}
+        answer = await self._call(order.app_id, "query_order", request)
+        if answer.get("errcode"):
+            if _is_unclear(answer):
+                raise self._unavailable("query_order", answer)
+            return None
+        info = answer.get("order")
+        if not isinstance(info, dict) or info.get("order_id") != number:
+            raise self._unavailable("query_order", answer)
+        return REFUND_STATES.get(info.get("status", -1), "pending")
+
+    async def _left_fee(self, order: Order) -> int:
+        """What WeChat can still refund of an order, in fen; refund_order must name it."""
+        request = {"openid": order.openid, "env": self._env, "order_id": order.number}
+        answer = await self._call(order.app_id, "query_order", request)
+        if answer.get("errcode"):
+            raise self._refusal("query_order", answer)
+        info = answer.get("order")
+        left_fee = info.get("left_fee") if isinstance(info, dict) else None
+        if type(left_fee) is not int:
+            raise self._unavailable("query_order", answer)
+        return left_fee
+
+    def _refusal(self, name: str, answer: Mapping[str, Any]) -> Exception:
+        """The refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
+        if _is_unclear(answer):
+            return self._unavailable(name, answer)
+        return RefundRefused(str(answer["errcode"]))
+
     async def _call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         token = await self._tokens.get(app_id)
         answer = await self._post(name, token, content)
@@ -123,6 +187,11 @@ class XpayClient:
     def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
         log.error("xpay_request_rejected", call=name, errcode=answer.get("errcode"))
         return ServiceUnavailable(self._client.service)
+
+
+def _is_unclear(answer: Mapping[str, Any]) -> bool:
+    code = answer.get("errcode")
+    return type(code) is not int or code in UNCLEAR_CODES
 
 
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:
@@ -154,7 +223,8 @@ def _refund(content: Mapping[str, Any]) -> Refund | None:
     if content.get("RetCode") != 0:
         return None  # a failed refund returned no money
     order, refund = text(content, "MchOrderId"), text(content, "WxRefundId")
-    return Refund(PROVIDER, order, refund, number(content, "RefundFee"))
+    own = str(content.get("MchRefundId") or "")  # a refund by Apple may have none
+    return Refund(PROVIDER, order, refund, number(content, "RefundFee"), own=own)
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -17,10 +17,12 @@ from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.pay import SimulatedPay
+from devtools.simulator.pay_refunds import SimulatedPayRefunds
 from devtools.simulator.payee import SimulatedPayee
 from devtools.simulator.payer import SimulatedPayer
 from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.platform_events import SimulatedPlatformEvents
+from devtools.simulator.refunds import SimulatedRefunds
 from devtools.simulator.reports import (
     SimulatedImCallbacks,
     SimulatedNotifications,
@@ -30,6 +32,7 @@ from devtools.simulator.sns import SimulatedSns
 from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 from devtools.simulator.xpay import SimulatedXpay
+from devtools.simulator.xpay_refunds import SimulatedXpayRefunds
 
 SERVICES = ("wechat", "im", "pay", "live")
 MAX_LOG_ENTRIES = 200
@@ -88,15 +91,20 @@ class Simulator:
         self.pay = SimulatedPay(merchant_api)
         self.live = SimulatedCss(live_secret_id, live_secret_key, now)
         self.access = SimulatedAccessTokens(apps, now)
-        self.xpay = SimulatedXpay(self.access, codes, offer_id, app_key, int(sandbox), now)
-        notices = SimulatedNotifications(apiv3_key, merchant_api.signed, now)
-        self.delivery = delivery = SimulatedDelivery()
-        self.transfers = transfers = SimulatedTransfers(merchant_api, notices, delivery)
-        payee = SimulatedPayee(transfers)
         app_id = next(iter(apps), "")
+        self.delivery = delivery = SimulatedDelivery()
+        notices = SimulatedNotifications(apiv3_key, merchant_api.signed, now)
         self.pushes = pushes = SimulatedPushes(push_token, push_aes_key, app_id, now)
+        self.refunds = refunds = SimulatedRefunds(delivery)
+        pay_refunds = SimulatedPayRefunds(merchant_api, self.pay, refunds, notices)
+        xpay_refunds = SimulatedXpayRefunds(refunds, pushes, push_url, now)
+        self.xpay = SimulatedXpay(
+            self.access, codes, offer_id, app_key, int(sandbox), now, xpay_refunds
+        )
         self.platform_events = SimulatedPlatformEvents(pushes, push_url, app_id, now)
         self.payer = SimulatedPayer(self.pay, self.xpay, notices, pushes, push_url, delivery)
+        self.transfers = transfers = SimulatedTransfers(merchant_api, notices, delivery)
+        payee = SimulatedPayee(transfers)
         phone, sns = SimulatedPhone(apps, codes, now), SimulatedSns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
             # method, path, service, handler; services check the method themselves
@@ -107,6 +115,9 @@ class Simulator:
             ("POST", r"/transfer/notify", "", payee.notify),
             ("POST", r"/transfer/fault", "", payee.set_fault),
             ("GET", r"/transfer/bills", "", payee.show),
+            ("POST", r"/refund/next", "", refunds.set_next),
+            ("POST", r"/refund/end", "", refunds.end),
+            ("GET", r"/refund/list", "", refunds.show),
             ("POST", r"/group", "", group_changes.answer),
             ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
             ("POST", r"/phone/chat", "im", self.im.chat),
@@ -114,6 +125,8 @@ class Simulator:
             (".*", r"/v4/.*", "im", self.im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
             (".*", r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
+            (".*", r"/v3/refund/domestic/refunds", "pay", pay_refunds.create),
+            (".*", r"/v3/refund/domestic/refunds/.*", "pay", pay_refunds.query),
             (".*", r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
             (".*", r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
             (".*", r"/cgi-bin/stable_token", "wechat", self.access.stable_token),

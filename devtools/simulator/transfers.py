@@ -104,7 +104,7 @@ class SimulatedTransfers:
             altered = _alter(content, mode)
             return self._notices.report(address, EVENT, altered, mode, original="mch_payment")
 
-        address = bill.request.get("notify_url")
+        address = str(bill.request.get("notify_url", ""))
         if address:
             self._delivery.start(build, mode)
 

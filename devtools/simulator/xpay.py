@@ -10,6 +10,7 @@ from typing import Any
 from devtools.simulator.access import SimulatedAccessTokens
 from devtools.simulator.codes import LoginCodes
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from devtools.simulator.xpay_refunds import SimulatedXpayRefunds
 
 BAD_TOKEN, BAD_PARAMETER, BAD_SIGNATURE, DUPLICATE = 40001, 268490002, 268490003, 268490004
 PAID, DELIVERED = 2, 4
@@ -26,6 +27,7 @@ class SimulatedXpay:
         app_key: str,
         env: int,
         now: Callable[[], float],
+        refunds: SimulatedXpayRefunds,
     ) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
         self._access = access
@@ -34,6 +36,7 @@ class SimulatedXpay:
         self._app_key = app_key
         self._env = env
         self._now = now
+        self._refunds = refunds
 
     # ---- server API
 
@@ -47,9 +50,18 @@ class SimulatedXpay:
             return _error(BAD_SIGNATURE, "pay_sig")
         if content is None or content.get("env") != self._env:
             return _error(BAD_PARAMETER, "env")
-        order = self.orders.get(str(content.get("order_id", "")))
+        number = str(content.get("order_id", ""))
+        refund = self._refunds.query(number)
+        if refund and name == "query_order":
+            return json_reply({"errcode": 0, "errmsg": "OK", "order": refund})
+        order = self.orders.get(number)
         if order is None:
             return _error(BAD_PARAMETER, "order_id")
+        return self._about(name, order, content)
+
+    def _about(
+        self, name: str, order: dict[str, Any], content: Mapping[str, Any]
+    ) -> SimulatorReply:
         match name:
             case "query_order":
                 visible = {key: value for key, value in order.items() if not key.startswith("_")}
@@ -59,6 +71,10 @@ class SimulatedXpay:
             case "notify_provide_goods":
                 delivered, order["status"] = order["status"] == DELIVERED, DELIVERED
                 return _error(DUPLICATE, "duplicate") if delivered else _error(0, "OK")
+            case "refund_order":
+                if content.get("openid") != order["_openid"]:
+                    return _error(268490001, "openid")
+                return _error(self._refunds.create(order, content), "refund_order")
         return _error(BAD_PARAMETER, "no such call")
 
     # ---- phone

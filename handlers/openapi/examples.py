@@ -9,6 +9,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "encryptedData": "of wx.getUserInfo",
     "iv": "of wx.getUserInfo",
     "content": "of POST qlive_pay/",
+    "package": "of POST qlive_pay/withdraw/",
     "entry": "of /ops/api/ledger",
     "id": "of /ops/api/inbox",
     "approval_id": "0" * 24,

@@ -23,6 +23,7 @@ function readResponse({ ok, url, body }) {
   }
   if (body.token) useToken(body);
   for (const [name, value] of Object.entries(body)) store(name, value);
+  store("package", body.package_info);
   const rows = Array.isArray(body) ? body : (body.items ?? []);
   const guests = rows.filter((row) => row.role !== "host"); // a host cannot be removed
   for (const face of [...guests, body.female, body.male, body.owner]) {

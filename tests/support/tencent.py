@@ -13,7 +13,11 @@ from tornado.web import Application, RequestHandler
 
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from tencent.access_tokens import AccessTokenCache
+from tencent.merchant import MerchantClient
+from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
+from tencent.xpay import XpayClient
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -161,3 +165,41 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
 @pytest.fixture
 def sim_url(serve: Serve, simulator: Simulator) -> str:
     return serve(simulator.answer)
+
+
+@pytest.fixture
+def pay_at(
+    merchant: dict[str, Any], make_service_client: Callable[..., ServiceClient], clock: Clock
+) -> Callable[..., JsapiClient]:
+    """Creates clients of WeChat Pay; `changes` are timeout, serial, private_key and notify_url."""
+
+    def build(url: str, **changes: Any) -> JsapiClient:
+        own, platform = merchant["merchant"], merchant["platform"]
+        client = MerchantClient(
+            make_service_client("pay", url, timeout=changes.get("timeout", 5.0)),
+            merchant["mchid"],
+            changes.get("serial", own["serial_no"]),
+            changes.get("private_key", own["private_key_pem"]),
+            {platform["public_key_id"]: platform["public_key_pem"]},
+            now=clock,
+        )
+        notify_url = changes.get("notify_url", "https://pay.example.com/wechat/notify")
+        return JsapiClient(client, merchant["apiv3_key"], notify_url)
+
+    return build
+
+
+@pytest.fixture
+def build_xpay(
+    make_service_client: Callable[..., ServiceClient], clock: Clock
+) -> Callable[..., XpayClient]:
+    """Creates clients of virtual payment, by default with the simulator's key and secret."""
+
+    def build(
+        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret"
+    ) -> XpayClient:
+        wechat = make_service_client("wechat", url)
+        tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret}, clock)
+        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True)
+
+    return build

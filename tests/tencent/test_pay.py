@@ -25,22 +25,6 @@ EXPIRES_AT = datetime.fromtimestamp(1_700_007_200, UTC)
 ORDER = Order(ORDER_NUMBER, "12345678", "jsapi", APP, OPENID, "", fen=600, gold=60)
 
 
-@pytest.fixture
-def pay_at(merchant, make_service_client, clock):
-    def build(url, **changes):
-        client = MerchantClient(
-            make_service_client("pay", url, timeout=changes.pop("timeout", 5.0)),
-            merchant["mchid"],
-            changes.pop("serial", merchant["merchant"]["serial_no"]),
-            changes.pop("private_key", merchant["merchant"]["private_key_pem"]),
-            {merchant["platform"]["public_key_id"]: merchant["platform"]["public_key_pem"]},
-            now=clock,
-        )
-        return JsapiClient(client, merchant["apiv3_key"], NOTIFY_URL)
-
-    return build
-
-
 async def prepare(pay: JsapiClient, **changes):
     order = replace(ORDER, **changes)
     return pay.payment_call(order, await pay.register(order, EXPIRES_AT))

@@ -16,6 +16,13 @@ PAYMENT = Payment(
     openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
     app_id="wxd678efh567hg6787",
 )
+REFUND = Refund(
+    "jsapi",
+    PAYMENT.order,
+    "50300900002023111500000000001",
+    100,
+    own="R20231115061320001",
+)
 REFUSALS = {
     "reject_stale": "stale",
     "reject_signature": "sign",
@@ -49,8 +56,7 @@ def test_notification_vectors_are_accepted_or_refused(
             assert isinstance(parsed.event, Payment)
             assert parsed.event.fen != 100
         elif case["name"] == "refund success":
-            refund = Refund("jsapi", PAYMENT.order, "50300900002023111500000000001", 100)
-            assert (parsed.event, parsed.refused) == (refund, "")
+            assert (parsed.event, parsed.refused) == (REFUND, "")
         else:
             assert (parsed.id, parsed.event) == ("EV-2018022511223320873", PAYMENT)
     assert expectations >= {"ok", "reject_amount", *REFUSALS}

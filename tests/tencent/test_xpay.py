@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,18 +20,6 @@ APP = "wxd678efh567hg6787"
 ORDER = Order("Q20231115000000abc", "12345678", "xpay", APP, openid_of("alice"), "gold_60", 600, 60)
 APPS = {APP: "s3cret"}
 BuildClient = Callable[..., XpayClient]
-
-
-@pytest.fixture
-def build_xpay(make_service_client: Any, clock: Any) -> BuildClient:
-    def build(
-        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret"
-    ) -> XpayClient:
-        wechat = make_service_client("wechat", url)
-        tokens = AccessTokenCache(wechat, {APP: secret}, clock)
-        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True)
-
-    return build
 
 
 def session_key(simulator: Any) -> str:
@@ -210,7 +199,9 @@ def test_payment_and_refund_events_are_parsed(vectors: Any) -> None:
         openid="oUser1",
         product="gold_100",
     )
-    assert parse_event(events["refund"]) == Refund("xpay", "XG_20231115_000001", "W1", 1000)
+    refund = Refund("xpay", "XG_20231115_000001", "W1", 1000, own="RF0001")
+    assert parse_event(events["refund"]) == refund
+    assert parse_event({**events["refund"], "MchRefundId": None}) == replace(refund, own="")
     for code in (1, -1, None):
         assert parse_event({**events["refund"], "RetCode": code}) is None
     assert parse_event(events["coin"]) is None  # coins are not sold here

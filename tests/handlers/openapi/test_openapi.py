@@ -286,6 +286,7 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
     notifications = await until(received)
     return {
         "content": second["content"],
+        "package": "of no bill",
         "live_id": host.live_id,
         "entry": entries[0]["id"],
         "id": notifications[0]["id"],
