@@ -261,7 +261,9 @@ class Withdrawal:
                 raise TransferMismatch(reason)
 
     def _update(self, number: str, change: Callable[[Bill], Bill]) -> "Withdrawal":
-        return self._with(change(self.bill(number)))
+        """A final bill stays as it is: a notice may overtake the answer to a call."""
+        bill = self.bill(number)
+        return self if bill.state.is_final else self._with(change(bill))
 
     def _with(self, *changed: Bill) -> "Withdrawal":
         by_number = {bill.number: bill for bill in changed}

@@ -188,5 +188,10 @@ def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
     assert (bill.problem, bill.missing) == ("", 0)
 
 
+def test_an_answer_that_a_notice_has_overtaken_changes_nothing() -> None:
+    paid = learned(submitted(), State.SUCCESS)
+    assert paid.note_problem(FIRST, "UNCLEAR") == paid.note_missing(FIRST) == paid
+
+
 def test_a_bill_number_names_its_withdrawal() -> None:
     assert withdrawal_of(SECOND) == ID
