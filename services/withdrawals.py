@@ -46,6 +46,8 @@ of the lock, for which a repeated request waits."""
 USER, REFUND_CASE = "user", "refund_case"
 """`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
 CANCELLED = "cancelled"
+THE_DAY = "withdrawals of the day"
+"""Name of the lock of the house's sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,8 @@ class WithdrawalService:
             await self._withdrawals.add_to_day(tx, now, withdrawal.fen, config.limits.day_fen)
             return withdrawal
 
-        async with self._hold(user.user_id):
+        # All requests change the house's sum of the day: without its lock they conflict.
+        async with self._hold(user.user_id, THE_DAY):
             return await self._ledger.run_transaction(write)
 
     async def _matured(self, tx: Any, user_id: str, recent: int) -> int:

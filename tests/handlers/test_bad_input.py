@@ -388,6 +388,7 @@ async def test_every_user_endpoint_returns_401_without_a_token(api: ApiFixture) 
         "im/callback/",
         "live/callback/",
         "qlive_pay/notify/",
+        "qlive_pay/transfer_notify/",
         "qlive_pay/xpay_notify/",
     )
     callbacks = {BASE + path for path in callback_paths}  # authenticated by signatures
