@@ -141,6 +141,11 @@ class Metrics(Registry):
         """Identifies the supervisor whose workers are added up; None without one."""
         return self._file.server if self._file else None
 
+    @property
+    def loop_lag(self) -> float:
+        """Last measured delay of the event loop, in seconds."""
+        return rows_of(self.loop_lag_seconds)[()][0]
+
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
