@@ -27,7 +27,8 @@ export function fleetPage(container) {
       fill(machines, [...tables.values()].map(({ node }) => node));
     }
     for (const { machine, processes } of fleet.machines) {
-      fill(tables.get(machine).body, processes.map((process) => row(process, fleet)));
+      const namesPorts = new Set(processes.map(({ address }) => address)).size > 1;
+      fill(tables.get(machine).body, processes.map((process) => row(process, fleet, namesPorts)));
     }
   };
   const poll = async () => {
@@ -67,10 +68,11 @@ function machineTable(machine) {
   return { node: card(machineTitle(machine), table), body: table.querySelector("tbody") };
 }
 
-function row(process, { at, versions_differ: differ }) {
+/** `namesPorts`: several servers run on the machine. */
+function row(process, { at, versions_differ: differ }, namesPorts) {
   const { readings, state } = process;
   return el("tr", {},
-    el("th", { scope: "row" }, workerName(process), el("small", {}, process.pid ? `pid ${process.pid}` : el("code", {}, process.id))),
+    el("th", { scope: "row" }, workerName(process, namesPorts), el("small", {}, process.pid ? `pid ${process.pid}` : el("code", {}, process.id))),
     el("td", {}, statusDot(STATE_KINDS[state] ?? "still", codeText("process_state", state))),
     el("td", {}, lease(process, at)),
     el("td", {}, differ ? statusDot("warn", process.version ?? t("version_unknown")) : process.version ?? t("version_unknown"), runsFor(process, at)),
@@ -78,10 +80,10 @@ function row(process, { at, versions_differ: differ }) {
     COUNTS.map((name) => el("td", { class: "number" }, formatInteger(readings[name]))));
 }
 
-function workerName({ address, worker }) {
+function workerName({ address, worker }, namesPorts) {
   if (!address) return t("process");
-  const { port } = new URL(address);
-  return worker === null ? t("port_n", { port }) : t("worker_n", { n: worker, port });
+  const port = worker === null || namesPorts ? t("port_n", { port: new URL(address).port }) : "";
+  return [worker === null ? "" : t("worker_n", { n: worker }), port].filter(Boolean).join(" · ");
 }
 
 function lease({ lease_age_seconds: age, lease_until: until }, at) {
