@@ -38,7 +38,7 @@ class FleetProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetReport:
     """Processes by machine; those whose machine is unknown come last."""
 
     machines: list[tuple[str | None, list[FleetProcess]]]
@@ -62,7 +62,7 @@ class Fleet:
         return sum(it.state == "missing" for it in self.processes)
 
 
-def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> Fleet:
+def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> FleetReport:
     """`now` by the clock of the leases, which is the database's."""
     newest = _newest_starts(it for it in stored if it.lease_until >= now)
     found = [
@@ -70,7 +70,9 @@ def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> Fleet:
         for it in stored
     ]
     found.sort(key=_order)
-    return Fleet([(name, list(group)) for name, group in groupby(found, lambda it: it.machine)])
+    return FleetReport(
+        [(name, list(group)) for name, group in groupby(found, lambda it: it.machine)]
+    )
 
 
 def _newest_starts(stored: Iterable[StoredProcess]) -> dict[object, datetime]:

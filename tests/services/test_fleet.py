@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.fleet import Fleet, fleet_of
+from services.fleet import FleetReport, fleet_of
 from storage.fleet import StoredProcess
 
 NOW = datetime(2026, 11, 26, 20, tzinfo=UTC)
@@ -17,7 +17,7 @@ def stored(name: str, machine: str = "", *, left: float = 10, **report: Any) -> 
     return StoredProcess(name, until, None, fields | report if machine else {})
 
 
-def states(fleet: Fleet) -> dict[str, str]:
+def states(fleet: FleetReport) -> dict[str, str]:
     return {process.id: process.state for process in fleet.processes}
 
 
