@@ -84,6 +84,7 @@ def build(
         payment=payment,
         retention=_retention(settings),
         second_person_gold=settings.ops.second_person_gold,
+        delivery_span=tracing.delivery_span,
     )
     return Context(
         settings,
@@ -97,6 +98,7 @@ def build(
         process_id,
         tracing.traces,
         tracing.start_call,
+        tracing.join_span,
     )
 
 
