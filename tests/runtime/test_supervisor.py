@@ -114,7 +114,9 @@ async def test_the_fleet_has_every_worker_with_its_slot_whichever_answers(
     [machine] = (await api.ops("GET", "fleet")).ok()["machines"]
     assert machine["machine"] == socket.gethostname()
     serving = [it for it in machine["processes"] if it["state"] == "serving"]
-    assert [(it["worker"], it["pid"]) for it in serving] == [*enumerate(cluster.serving_pids())]
+    # The lease of a worker that another test has killed may still be valid.
+    workers = {(it["worker"], it["pid"]) for it in serving}
+    assert set(enumerate(cluster.serving_pids())) <= workers
     assert {(it["address"], it["version"]) for it in serving} == {(cluster.address, build())}
     await api.close()
 
