@@ -62,7 +62,7 @@ def build(
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )
-    tencent = _tencent(settings, address, simulator_url, tracing.outgoing)
+    tencent = _tencent(settings, address, simulator_url, tracing.outgoing, metrics)
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
     fanout = _fanout(settings, metrics, tracing)
@@ -84,6 +84,7 @@ def build(
         payment=payment,
         retention=_retention(settings),
         second_person_gold=settings.ops.second_person_gold,
+        delivery_span=tracing.delivery_span,
     )
     return Context(
         settings,
@@ -97,6 +98,7 @@ def build(
         process_id,
         tracing.traces,
         tracing.start_call,
+        tracing.join_span,
     )
 
 
@@ -165,7 +167,7 @@ def _im_relay(
 
 
 def _tencent(
-    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan
+    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan, metrics: Metrics
 ) -> TencentClients:
     apps = {name: app.secret for name, app in settings.wechat.apps.items()}
     im, pay = settings.im, settings.pay
@@ -176,6 +178,7 @@ def _tencent(
         _jsapi(settings, address, simulator_url),
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
         span,
+        on_xpay_rejection=metrics.count_xpay_rejection,
     )
 
 

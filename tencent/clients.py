@@ -13,7 +13,7 @@ from tencent.service_client import ServiceClient
 from tencent.stream_urls import StreamUrls
 from tencent.usersig import UserSigSigner
 from tencent.wechat import WechatClient
-from tencent.xpay import XpayClient
+from tencent.xpay import OnRejection, XpayClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class TencentClients:
         jsapi: JsapiConfig,
         xpay: XpayConfig,
         span: OutgoingSpan = untraced,
+        *,
+        on_xpay_rejection: OnRejection,
     ) -> None:
         """`span` is opened around each request to Tencent."""
         wechat_api = ServiceClient("wechat", wechat.api_base, span=span)
@@ -107,7 +109,14 @@ class TencentClients:
         )
         self.jsapi = _jsapi(pay_api, jsapi) if jsapi.private_key else None
         tokens = AccessTokenCache(xpay_api, wechat.secrets)
-        self.xpay = XpayClient(xpay_api, tokens, xpay.offer_id, xpay.app_key, sandbox=xpay.sandbox)
+        self.xpay = XpayClient(
+            xpay_api,
+            tokens,
+            xpay.offer_id,
+            xpay.app_key,
+            sandbox=xpay.sandbox,
+            on_rejection=on_xpay_rejection,
+        )
         self.message_push = MessagePushReader(
             xpay.push_token, xpay.push_aes_key, next(iter(wechat.secrets), "")
         )

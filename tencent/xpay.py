@@ -1,7 +1,7 @@
 """Client of WeChat virtual payment (xpay, goods mode), with one product per gold amount."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,15 @@ MODE = "short_series_goods"
 # event reports.
 PAID_STATUSES = frozenset({2, 3, 4, 5, 8})
 DUPLICATE_CODE = 268490004  # the operation was done before
+ERRCODE_LENGTH = 32
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
+
+OnRejection = Callable[[str, str], None]
+"""Called with the name of a rejected call and its errcode; "unreadable" if there is none."""
+
+
+def _uncounted(_call: str, _errcode: str) -> None:
+    """Rejections are logged only."""
 
 
 class XpayClient:
@@ -36,12 +44,14 @@ class XpayClient:
         app_key: str,
         *,
         sandbox: bool,
+        on_rejection: OnRejection = _uncounted,
     ) -> None:
         self._client = client
         self._tokens = tokens
         self._offer_id = offer_id
         self._app_key = app_key
         self._env = 1 if sandbox else 0
+        self._on_rejection = on_rejection
 
     async def register(self, order: Order, expires_at: datetime) -> str:  # noqa: ARG002
         """Does nothing: WeChat learns of an order when the client submits it."""
@@ -121,7 +131,9 @@ class XpayClient:
         return {"errcode": f"HTTP {response.status}"} if answer is None else answer
 
     def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
-        log.error("xpay_request_rejected", call=name, errcode=answer.get("errcode"))
+        errcode = answer.get("errcode")
+        log.error("xpay_request_rejected", call=name, errcode=errcode)
+        self._on_rejection(name, str(errcode or "unreadable")[:ERRCODE_LENGTH])
         return ServiceUnavailable(self._client.service)
 
 

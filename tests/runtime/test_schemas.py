@@ -54,6 +54,7 @@ OTHER_GETS = {
 """Calls that change something, and the socket."""
 OPS_READS = (
     "overview",
+    "fleet",
     "users",
     "users/{man_id}",
     "users/{man_id}/sessions",

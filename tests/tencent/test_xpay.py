@@ -24,11 +24,11 @@ BuildClient = Callable[..., XpayClient]
 @pytest.fixture
 def build_xpay(make_service_client: Any, clock: Any) -> BuildClient:
     def build(
-        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret"
+        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret", **options: Any
     ) -> XpayClient:
         wechat = make_service_client("wechat", url)
         tokens = AccessTokenCache(wechat, {APP: secret}, clock)
-        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True)
+        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True, **options)
 
     return build
 
@@ -96,13 +96,16 @@ async def test_order_is_queried_and_delivered(
 async def test_unknown_order_is_unavailable(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
+    counted: list[tuple[str, str]] = []
+    xpay = build_xpay(sim_url, on_rejection=lambda *rejection: counted.append(rejection))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await build_xpay(sim_url).query(ORDER)
+        await xpay.query(ORDER)
     assert [entry["errcode"] for entry in logs if entry["event"] == "xpay_request_rejected"] == [
         268490002
     ]
     with pytest.raises(ServiceUnavailable):
-        await build_xpay(sim_url).deliver(ORDER)
+        await xpay.deliver(ORDER)
+    assert counted == [("query_order", "268490002"), ("notify_provide_goods", "268490002")]
 
 
 @async_test
