@@ -139,6 +139,19 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
         (
+            "Calls of virtual payment rejected",
+            "short",
+            {
+                "{{call}} {{errcode}}": "sum by (call, errcode)"
+                " (increase(qlive_xpay_rejections_total[1h]))"
+            },
+        ),
+        (
+            "Events of WeChat in a day",
+            "short",
+            {"{{event}}": "sum by (event) (increase(qlive_platform_events_total[1d]))"},
+        ),
+        (
             "Operators and retention",
             "short",
             {

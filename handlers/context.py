@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
 
     from handlers.traced_call import TracedCall
+    from handlers.websocket.connection import ConnectRequest
     from telemetry.traces import Traces
 
 CONCURRENT_JOINS = 64
@@ -34,6 +35,14 @@ REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
 REPEATED_REFUSALS = Rate(1, 5)
 """Refusals of one user or address that wait no longer than that. A client with many connections
 would otherwise be refused on each of them every second."""
+
+
+JoinSpan = Callable[["ConnectRequest"], AbstractContextManager[None]]
+
+
+def no_join_span(_request: "ConnectRequest") -> AbstractContextManager[None]:
+    """Traces are off."""
+    return nullcontext()
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class Context:
     traces: "Traces | None" = None
     """None when traces are off, as is `start_call`, which begins the span of a request."""
     start_call: "Callable[[HTTPServerRequest], TracedCall] | None" = None
+    join_span: "JoinSpan" = no_join_span
     handshake_limit: TokenBuckets = field(init=False)
     """By address; phones share addresses, so it keeps out floods and nothing finer."""
     join_limit: ConcurrencyLimit = field(init=False)

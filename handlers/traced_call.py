@@ -1,4 +1,7 @@
-"""The span of one HTTP request."""
+"""The spans of one HTTP request, and of the join of one socket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from opentelemetry.context import attach
@@ -6,6 +9,7 @@ from opentelemetry.trace import Status, StatusCode, format_trace_id, set_span_in
 from tornado.httputil import HTTPServerRequest
 
 from handlers.remote import client_request_id
+from handlers.websocket.connection import ConnectRequest
 from telemetry.traces import Traces
 
 
@@ -40,3 +44,17 @@ class TracedCall:
             if status >= 500:
                 self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
+
+
+@contextmanager
+def traced_join(traces: Traces, request: ConnectRequest) -> Iterator[None]:
+    """The span of a join, the current one of its task."""
+    fields = {"qlive.live_id": request.live_id, "qlive.resumes": request.since is not None}
+    headers = {"traceparent": request.traceparent}
+    with traces.received("socket.join", headers, request.request_id, fields) as span:
+        trace_id = format_trace_id(span.get_span_context().trace_id)
+        if trace_id != request.request_id:
+            structlog.contextvars.bind_contextvars(trace_id=trace_id)
+            if span.is_recording():
+                span.set_attribute("qlive.request_id", request.request_id)
+        yield

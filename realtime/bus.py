@@ -95,6 +95,10 @@ class Bus(Protocol):
     def gaps(self) -> int:
         """Incremented whenever messages may have been missed."""
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be sent to other processes."""
+
     def subscribe(self, listener: BusListener) -> None: ...
 
     def publish(self, message: BusMessage) -> None:
@@ -114,6 +118,7 @@ class LocalBus:
     def __init__(self) -> None:
         self.healthy = True
         self.gaps = 0
+        self.waiting = 0
         self._listeners: list[BusListener] = []
 
     def subscribe(self, listener: BusListener) -> None:

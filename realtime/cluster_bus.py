@@ -61,6 +61,10 @@ class ClusterBus:
         return self._past_gaps + sum(link.bus.gaps for link in self._links)
 
     @property
+    def waiting(self) -> int:
+        return sum(link.bus.waiting for link in self._links)
+
+    @property
     def latency_ms(self) -> float | None:
         """Of the slowest primary."""
         found = [link.bus.latency_ms for link in self._links]

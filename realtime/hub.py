@@ -188,6 +188,16 @@ class Hub:
         return len(self._open)
 
     @property
+    def slow(self) -> int:
+        """Open connections with unsent data."""
+        return sum(outbox.has_backlog for outbox in self._open)
+
+    @property
+    def behind(self) -> int:
+        """Rooms whose missed events are being read, after a gap."""
+        return len(self._filling)
+
+    @property
     def members(self) -> list[tuple[Channel, Outbox]]:
         """Every joined socket, with its channel."""
         return [(c, outbox) for c in self.channels for outbox in c.sockets.values()]

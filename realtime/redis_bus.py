@@ -85,6 +85,10 @@ class RedisBus:
         self._ping_received_at = 0.0
         self._redis = connect(url)
 
+    @property
+    def waiting(self) -> int:
+        return len(self._out)
+
     # ---- the Bus protocol
 
     def subscribe(self, listener: BusListener) -> None:

@@ -66,7 +66,7 @@ def build(
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )
-    tencent = _tencent(settings, address, simulator_url, tracing.outgoing)
+    tencent = _tencent(settings, address, simulator_url, tracing.outgoing, metrics)
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
     fanout = _fanout(settings, metrics, tracing)
@@ -89,6 +89,7 @@ def build(
         withdrawal=_withdrawal(settings),
         retention=_retention(settings),
         second_person_gold=settings.ops.second_person_gold,
+        delivery_span=tracing.delivery_span,
     )
     return Context(
         settings,
@@ -102,6 +103,7 @@ def build(
         process_id,
         tracing.traces,
         tracing.start_call,
+        tracing.join_span,
     )
 
 
@@ -185,7 +187,7 @@ def _im_relay(
 
 
 def _tencent(
-    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan
+    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan, metrics: Metrics
 ) -> TencentClients:
     apps = {name: app.secret for name, app in settings.wechat.apps.items()}
     im, pay = settings.im, settings.pay
@@ -197,6 +199,7 @@ def _tencent(
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
         _transfers(settings, address),
         span,
+        on_xpay_rejection=metrics.count_xpay_rejection,
     )
 
 

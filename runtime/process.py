@@ -17,6 +17,7 @@ from handlers.routes import application
 from runtime import container, gauges, jobs
 from runtime.listeners import PacedListener, address_of, listen
 from runtime.periodic import PeriodicTasks
+from runtime.process_report import reporter
 from runtime.worker import WorkerArgs
 from storage.default_configs import store_default_configs
 from storage.mongodb_checks import warn_of_mongodb_risks
@@ -74,6 +75,8 @@ class ServerProcess:
             production = self.settings.environment == "production"
             await warn_of_mongodb_risks(context.database, production=production)
             await self._store_first_data(context)
+        worker = args.metrics_file.slot if args and args.metrics_file else None
+        context.realtime.lease.report = reporter(context, self.address, worker)
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
         await context.services.orphaned_transactions.start()

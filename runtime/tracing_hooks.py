@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPServerRequest
 
+from handlers.context import JoinSpan, no_join_span
 from realtime.fanout import StartSpan
 from realtime.hub import no_traceparent
 from rooms.keeper import Keeper, RoomListener, RoomStorage
+from services.outbox_worker import DeliverySpan, no_delivery_span
 from storage.database import JointSpan, Listener, no_span
 from telemetry.outgoing import OutgoingSpan, untraced
 
@@ -29,3 +31,5 @@ class TracingHooks:
     traceparent: Callable[[], str] = no_traceparent
     start_fanout: StartSpan | None = None
     outgoing: OutgoingSpan = untraced
+    join_span: JoinSpan = no_join_span
+    delivery_span: DeliverySpan = no_delivery_span

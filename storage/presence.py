@@ -6,12 +6,13 @@ the database's clock, which all processes share.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import RequestBatcher
+from core.process_report import ProcessReport
 from rooms.members import ON_MIC
 from rooms.presence import (
     Arrival,
@@ -275,17 +276,22 @@ class PresenceStore:
 
     # ---- processes
 
-    async def renew(self, process: str, seconds: float) -> bool:
+    async def renew(
+        self, process: str, seconds: float, report: ProcessReport | None = None
+    ) -> bool:
         """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
 
         Other processes may then have presumed this one dead. The lease names the schema of the
-        process, for migrations that older ones could not bear.
+        process, for migrations that older ones could not bear, and has its `report`, for operators.
         """
-        renewed = {
+        renewed: Document = {
             "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
             "expires_at": {"$add": ["$$NOW", int(seconds * 1000)]},
+            "renewed_at": "$$NOW",
             "schema": SCHEMA,
         }
+        if report:  # its texts may begin with $
+            renewed["report"] = {"$literal": asdict(report)}
         lease = await self._processes.find_one_and_update(
             {"_id": process},
             [{"$set": renewed}],

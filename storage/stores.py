@@ -12,6 +12,7 @@ from storage.counters import CounterStore
 from storage.database import Database
 from storage.defaults import DefaultRowStore
 from storage.evictions import EvictionStore
+from storage.fleet import FleetStore
 from storage.gift_batches import GiftBatchStore
 from storage.gifts import GiftStore
 from storage.inbox import InboxStore
@@ -92,6 +93,7 @@ class Stores:
         self.gift_batches = GiftBatchStore(database, self.rankings)
         self.job_leases = JobLeaseStore(database)
         self.overview = OverviewStore(database)
+        self.fleet = FleetStore(database, self.outbox)
         self.ledger_reconciler = LedgerReconciler(database)
         self.ranking_reconciler = RankingReconciler(database)
         self.migrator = Migrator(database)

@@ -133,6 +133,11 @@ class Metrics(Registry):
         self.platform_events = counter(
             "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
         )
+        self.xpay_rejections = counter(
+            "xpay_rejections",
+            "Calls of virtual payment that WeChat rejected.",
+            ("call", "errcode"),
+        )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
         self.old_rows_deleted = counter("old_rows_deleted", "Rows deleted by retention.", ("kind",))
 
@@ -141,8 +146,16 @@ class Metrics(Registry):
         """Identifies the supervisor whose workers are added up; None without one."""
         return self._file.server if self._file else None
 
+    @property
+    def loop_lag(self) -> float:
+        """Last measured delay of the event loop, in seconds."""
+        return rows_of(self.loop_lag_seconds)[()][0]
+
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
+
+    def count_xpay_rejection(self, call: str, errcode: str) -> None:
+        self.xpay_rejections.labels(call, errcode).inc()
 
     def save(self) -> None:
         """Write the present values for the other workers; without a supervisor, nothing."""

@@ -29,6 +29,11 @@ class WorkerMetricsFile:
         self.server = path.parent.name
         """Identifies the supervisor."""
 
+    @property
+    def slot(self) -> int:
+        """The worker's slot in its supervisor."""
+        return int(_slot(self._path.name))
+
     def write(self, snapshot: Snapshot) -> None:
         """Replace the file at once: a reader, or a kill, meets the old or the new one."""
         _write(self._path, encode(snapshot))

@@ -41,7 +41,8 @@ class Traces:
     """Starts spans and sends sampled ones in a thread of its own; nothing waits for the collector.
 
     The current span is a context variable: tasks inherit it. A span without a sampled parent costs
-    one look at it and is not recorded; only requests, and calls to other services, begin a trace.
+    one look at it and is not recorded; only requests, joins of
+    sockets, deliveries of the outbox and calls to other services begin a trace.
     """
 
     def __init__(self, exporter: SpanExporter, share: float, process_id: str) -> None:
@@ -63,7 +64,13 @@ class Traces:
         )
         self._tracer = self._provider.get_tracer("qlive")
 
-    def start_call(self, headers: Mapping[str, str], request_id: str) -> Span:
+    def start_call(
+        self,
+        headers: Mapping[str, str],
+        request_id: str,
+        name: str = "request",
+        attributes: Values | None = None,
+    ) -> Span:
         """The span of a received request, not yet the current one.
 
         It continues the trace of `traceparent`; otherwise `request_id` is the trace id if it has
@@ -71,7 +78,22 @@ class Traces:
         """
         parent = _PROPAGATOR.extract(headers, _NO_CONTEXT)
         with self._ids.wanting(request_id):
-            return self._tracer.start_span("request", parent, SpanKind.SERVER)
+            return self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+
+    @contextmanager
+    def received(
+        self, name: str, headers: Mapping[str, str], request_id: str, attributes: Values
+    ) -> Iterator[Span]:
+        """As `start_call`, within which it is the current one."""
+        with self._current(self.start_call(headers, request_id, name, attributes)) as span:
+            yield span
+
+    @contextmanager
+    def job(self, name: str, attributes: Values) -> Iterator[Span]:
+        """A span of background work, which begins a trace."""
+        span = self._tracer.start_span(name, _NO_CONTEXT, SpanKind.CONSUMER, attributes)
+        with self._current(span):
+            yield span
 
     @contextmanager
     def outgoing(self, name: str) -> Iterator[dict[str, str]]:

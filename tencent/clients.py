@@ -15,7 +15,7 @@ from tencent.stream_urls import StreamUrls
 from tencent.transfers import TransferClient, TransferScene
 from tencent.usersig import UserSigSigner
 from tencent.wechat import WechatClient
-from tencent.xpay import XpayClient
+from tencent.xpay import OnRejection, XpayClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ class TencentClients:
         xpay: XpayConfig,
         transfers: TransferConfig,
         span: OutgoingSpan = untraced,
+        *,
+        on_xpay_rejection: OnRejection,
     ) -> None:
         """`span` is opened around each request to Tencent."""
         wechat_api = ServiceClient("wechat", wechat.api_base, span=span)
@@ -126,7 +128,14 @@ class TencentClients:
                 merchant, jsapi.apiv3_key, transfers.notify_url, transfers.scene
             )
         tokens = AccessTokenCache(xpay_api, wechat.secrets)
-        self.xpay = XpayClient(xpay_api, tokens, xpay.offer_id, xpay.app_key, sandbox=xpay.sandbox)
+        self.xpay = XpayClient(
+            xpay_api,
+            tokens,
+            xpay.offer_id,
+            xpay.app_key,
+            sandbox=xpay.sandbox,
+            on_rejection=on_xpay_rejection,
+        )
         self.message_push = MessagePushReader(
             xpay.push_token, xpay.push_aes_key, next(iter(wechat.secrets), "")
         )

@@ -1,7 +1,7 @@
 """Client of WeChat virtual payment (xpay, goods mode), with one product per gold amount."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,15 @@ UNCLEAR_CODES = INVALID_TOKEN_CODES | {-1, 268490003, 268490011, 268490012, 2684
 REFUND_STATES: Mapping[int, RefundState] = {5: "done", 7: "failed", 8: "done"}
 OTHER_REASON, BY_SUPPORT = "5", "1"
 """refund_reason and req_from of refund_order."""
+ERRCODE_LENGTH = 32
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
+
+OnRejection = Callable[[str, str], None]
+"""Called with the name of a rejected call and its errcode; "unreadable" if there is none."""
+
+
+def _uncounted(_call: str, _errcode: str) -> None:
+    """Rejections are logged only."""
 
 
 class XpayClient:
@@ -41,12 +49,14 @@ class XpayClient:
         app_key: str,
         *,
         sandbox: bool,
+        on_rejection: OnRejection = _uncounted,
     ) -> None:
         self._client = client
         self._tokens = tokens
         self._offer_id = offer_id
         self._app_key = app_key
         self._env = 1 if sandbox else 0
+        self._on_rejection = on_rejection
 
     async def register(self, order: Order, expires_at: datetime) -> str:  # noqa: ARG002
         """Does nothing: WeChat learns of an order when the client submits it."""
@@ -185,7 +195,9 @@ class XpayClient:
         return {"errcode": f"HTTP {response.status}"} if answer is None else answer
 
     def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
-        log.error("xpay_request_rejected", call=name, errcode=answer.get("errcode"))
+        errcode = answer.get("errcode")
+        log.error("xpay_request_rejected", call=name, errcode=errcode)
+        self._on_rejection(name, str(errcode or "unreadable")[:ERRCODE_LENGTH])
         return ServiceUnavailable(self._client.service)
 
 

@@ -3,8 +3,8 @@
 import inspect
 from typing import Any
 
+from core.version import VERSION
 from handlers.openapi.frames import CLIENT_FRAMES, SERVER_FRAMES
-from handlers.openapi.openapi_document import VERSION
 from handlers.openapi.operations import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import Json, SchemaRegistry
 from realtime.close_codes import CloseCode

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from openapi_pydantic import OpenAPI
 
+from core.version import VERSION
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint, endpoints
 from handlers.openapi.extension import Extension, ExtraEndpoint
@@ -11,8 +12,6 @@ from handlers.openapi.operations import BEARER, JSON, TOKEN, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.route_entry import Route
 from services.roles import ROLES, roles_with
-
-VERSION = "0.1.0"
 
 ABOUT = """\
 Parameters are read from the query string and from a JSON or form body; the body takes precedence.

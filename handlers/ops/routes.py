@@ -7,6 +7,7 @@ from handlers.ops import (
     approvals,
     audit,
     catalogue,
+    fleet,
     ledger,
     login,
     overview,
@@ -34,6 +35,7 @@ OPS_ROUTES: list[Route] = [
     Route("login/first", login.OpsFirstLoginHandler, "ops.login.FirstLogin"),
     Route("session", login.OpsSessionHandler, "ops.login.Session", VIEWER, VIEWER),
     Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview", MACHINE),
+    Route("fleet", fleet.OpsFleetHandler, "ops.fleet.Fleet", MACHINE),
     Route("users", users.OpsUsersHandler, "ops.people.Users", VIEWER),
     Route(USER, users.OpsUserHandler, "ops.people.OneUser", VIEWER, MODERATOR),
     Route(

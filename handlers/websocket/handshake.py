@@ -100,7 +100,11 @@ class Handshake:
         stream.set_nodelay(True)
         self.context.metrics.handshakes.inc()
         connect_request = ConnectRequest(
-            self._live_id(), self._since(), bearer_token(self.request), request_id(self.request)
+            self._live_id(),
+            self._since(),
+            bearer_token(self.request),
+            request_id(self.request),
+            self.request.headers.get("traceparent", ""),
         )
         connection = Connection(self.context, stream)
         connection.outbox.send(

@@ -451,6 +451,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     empty = {name for name, value in leaves(first).items() if value in ("", 0)}
     base_urls = {"wechat.api_base", "im.api_base", "live.api_base", "pay.api_base"}
     assert empty == base_urls | {
+        "server.machine",
         "server.public_url",
         "mongodb.uri",
         "redis.url",

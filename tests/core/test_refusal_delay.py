@@ -57,5 +57,6 @@ async def test_refusals_of_one_key_that_go_on_wait_for_one_another(
     for _ in range(30):
         await delay.hold("anna")
     await delay.hold("bert")
-    assert slept[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
-    assert max(slept) == slept[-1] == MAX_REFUSAL_TURN
+    assert slept[:6] == pytest.approx([0, 0, 0, 0.5, 1.0, 1.5])
+    assert max(slept) == slept[29] == MAX_REFUSAL_TURN
+    assert slept[30] == 0, "bert does not wait for anna"

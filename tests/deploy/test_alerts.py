@@ -12,8 +12,10 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
+from ledger.recharge import Order
 from runtime import jobs
 from runtime.process import ServerProcess
+from tencent.errors import ServiceUnavailable
 from tencent.platform_events import REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
@@ -46,6 +48,7 @@ FAULTS = {
     "QLiveRatesMissing",
     "QLiveRequestsFail",
     "QLiveServiceDown",
+    "QLiveXpayRejected",
 }
 LATER = datetime.now(UTC) + timedelta(hours=1)
 LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=5))
@@ -155,6 +158,25 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
             f'qlive_callbacks_refused_total{{{TARGET},source="im",reason="sign"}}': "_x20 1x20",
         },
     ),
+    "QLiveXpayRejected": (
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f'qlive_xpay_rejections_total{{{TARGET},call="notify_provide_goods",errcode="-1"}}': (
+                "_x20 4x20"
+            ),
+        },
+        "8m",
+        {
+            f"qlive_server_info{{{TARGET}}}": "1x40",
+            # an abandoned order, and a notice that was repeated once
+            f'qlive_xpay_rejections_total{{{TARGET},call="query_order",errcode="268490002"}}': (
+                "_x20 50x20"
+            ),
+            f'qlive_xpay_rejections_total{{{TARGET},call="notify_provide_goods",errcode="-1"}}': (
+                "_x20 1x20"
+            ),
+        },
+    ),
     "QLiveRedisDown": (
         {dependency("redis"): "1x3 0x20"},
         "4m",
@@ -210,7 +232,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
 
 
 def test_promtool_accepts_the_rules() -> None:
-    assert f"SUCCESS: {len(alert_names()) + 3} rules found" in promtool("check", "rules", RULES)
+    assert f"SUCCESS: {len(alert_names()) + 4} rules found" in promtool("check", "rules", RULES)
 
 
 def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> None:
@@ -288,13 +310,19 @@ class Faults:
         await self.api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
 
     async def lose_tencent(self) -> None:
-        """WeChat Pay is down with an old order, a call waits, IM has dissolved groups."""
+        """WeChat Pay is down with an old order, xpay rejects, a call waits, groups are gone."""
         anna = await self.api.user("anna", 2)
         (await anna.post("qlive_pay/", block_id=1)).ok()
         self.db.orders.update_many({}, {"$set": {"created_at": LONG_AGO.generation_time}})
         await self.api.outage("pay", status=500)
         assert (await anna.post("qlive_pay/", block_id=1)).status == 503
         self.db.errands.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
+        paid = Order(
+            "1", anna.id, "xpay", next(iter(self.context.settings.wechat.apps)), "", "", 1, 1
+        )
+        for _ in range(3):  # WeChat knows no such order
+            with pytest.raises(ServiceUnavailable):
+                await self.context.tencent.xpay.deliver(paid)
         live_id = (await self.api.host()).live_id
         for _ in range(4):
             room = await self.context.keeper.load(live_id)

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+import websockets
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
+from tests.support.chat import until_delivered
 from tests.support.collector import Collector
 from tests.support.waiting import until
 
@@ -71,5 +74,75 @@ async def test_a_bug_is_a_failed_span(api: ApiFixture, collector: Collector, db:
     anna = await api.user("anna", 2)
     db.users.update_one({"_id": anna.id}, {"$unset": {"create_time": 1}})
     assert (await anna.get("get_configs/")).status == 500
-    [call] = await until(lambda: [it for it in collector.spans if it.failed])
+    [call] = await until(lambda: [it for it in collector.named("GetConfigs") if it.failed])
     assert call.fields["http.response.status_code"] == 500
+
+
+# ---- sockets
+
+
+async def join_traced(api: ApiFixture, live_id: int, token: str, **headers: str) -> None:
+    """Opens a socket, and reads its first frame."""
+    address = api.address.replace("http", "ws", 1)
+    given = {"Authorization": f"QLiveToken {token}", **headers}
+    uri = f"{address}{BASE}ws/?live_id={live_id}"
+    async with websockets.connect(uri, additional_headers=given, compression=None) as socket:
+        await socket.recv()
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        ({}, None),
+        ({"X-Request-Id": "f" * 32}, "f" * 32),
+        ({"traceparent": TRACEPARENT, "X-Request-Id": "mine"}, TRACE),
+    ],
+)
+@async_test
+async def test_a_join_is_a_span_with_its_commands_in_the_trace_of_the_client(
+    api: ApiFixture, collector: Collector, headers: dict[str, str], trace: str | None
+) -> None:
+    host = await api.host()
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        await join_traced(api, host.live_id, host.token, **headers)
+    [join] = await until(lambda: collector.named("socket.join"))
+    assert join.trace == (trace or join.trace)
+    assert join.parent == (CALLER if "traceparent" in headers else "")
+    assert (join.fields["qlive.live_id"], join.fields["qlive.resumes"]) == (host.live_id, False)
+    assert not join.failed
+    below = [it for it in collector.spans if it.parent == join.id]
+    assert "mongodb.find" in {it.name for it in below}
+    [line] = [it for it in lines if it["event"] == "socket_joined"]
+    assert line["request_id"] == headers.get("X-Request-Id", join.trace)
+    assert line.get("trace_id", line["request_id"]) == join.trace
+
+
+@async_test
+async def test_a_refused_join_names_the_error(api: ApiFixture, collector: Collector) -> None:
+    host, stranger = await api.host(), await api.user("stranger", 1)
+    await join_traced(api, host.live_id, stranger.token)
+    [join] = await until(lambda: collector.named("socket.join"))
+    assert join.fields["qlive.error"] == "not_in_room"
+
+
+# ---- outbox
+
+
+@async_test
+async def test_a_delivery_of_the_outbox_is_a_trace_with_its_request_to_tencent(
+    api: ApiFixture, server: ServerProcess, collector: Collector
+) -> None:
+    anna = await api.user("anna", 2)
+    await until_delivered(server)
+    [delivery] = await until(
+        lambda: [
+            it
+            for it in collector.named("outbox.deliver")
+            if it.fields["qlive.kind"] == "account_import"
+        ]
+    )
+    assert delivery.parent == ""
+    assert delivery.fields["qlive.tries"] == 1
+    [sent] = collector.named("tencent.im", delivery.trace)
+    assert collector.path_to(sent) == ["outbox.deliver", "tencent.im"]
+    assert anna.id not in str(delivery.fields)

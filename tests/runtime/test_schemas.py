@@ -55,6 +55,7 @@ OTHER_GETS = {
 """Calls that change something, and the socket."""
 OPS_READS = (
     "overview",
+    "fleet",
     "users",
     "users/{man_id}",
     "users/{man_id}/sessions",

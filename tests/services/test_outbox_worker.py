@@ -1,5 +1,5 @@
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,15 @@ from structlog.testing import capture_logs
 
 from services import leased_worker, outbox_worker
 from services.leased_worker import backoff
-from services.outbox_worker import CONCURRENCY, LEASE, LONGEST_BACKOFF, MAX_TRIES, OutboxWorker
+from services.outbox_worker import (
+    CONCURRENCY,
+    LEASE,
+    LONGEST_BACKOFF,
+    MAX_TRIES,
+    DeliverySpan,
+    OutboxWorker,
+    no_delivery_span,
+)
 from storage.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
 
@@ -69,8 +77,14 @@ class MemoryOutboxStore:
 
 
 @asynccontextmanager
-async def running(store: MemoryOutboxStore, actions: dict, *, idle: float = 0.001):
-    worker = OutboxWorker(store, actions, now=lambda: store.now, idle=idle)
+async def running(
+    store: MemoryOutboxStore,
+    actions: dict,
+    *,
+    idle: float = 0.001,
+    span: DeliverySpan = no_delivery_span,
+):
+    worker = OutboxWorker(store, actions, now=lambda: store.now, idle=idle, span=span)
     task = asyncio.ensure_future(worker.run(asyncio.Event()))
     try:
         yield worker
@@ -350,3 +364,24 @@ def test_the_backoff_is_between_a_second_and_ten_minutes(tries):
 
 def test_the_backoff_has_jitter():
     assert len({backoff(6, LONGEST_BACKOFF) for _ in range(10)}) > 1
+
+
+@gen_test
+async def test_a_span_is_around_each_attempt_and_receives_its_error():
+    store, spans = MemoryOutboxStore(), []
+
+    @contextmanager
+    def span(message: OutboxMessage):
+        try:
+            yield
+        except Exception as error:
+            spans.append((message.kind, message.tries, type(error)))
+            raise
+        spans.append((message.kind, message.tries, None))
+
+    store.add("failing")
+    async with running(store, {"failing": fail_temporarily, "fine": succeed}, span=span):
+        assert (await store.calls.get())[0] == "reschedule"
+        store.add("fine", tries=1)
+        assert await store.calls.get() == ("done", "fine")
+    assert spans == [("failing", 1, ServiceUnavailable), ("fine", 2, None)]

@@ -196,10 +196,10 @@ def build_xpay(
     """Creates clients of virtual payment, by default with the simulator's key and secret."""
 
     def build(
-        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret"
+        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret", **options: Any
     ) -> XpayClient:
         wechat = make_service_client("wechat", url)
         tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret}, clock)
-        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True)
+        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True, **options)
 
     return build

@@ -41,6 +41,7 @@ def test_text_is_what_the_library_writes() -> None:
         metrics.operator_logins_refused,
         metrics.callbacks_refused,
         metrics.platform_events,
+        metrics.xpay_rejections,
         metrics.operator_reads,
         metrics.old_rows_deleted,
     ):

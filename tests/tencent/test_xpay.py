@@ -85,13 +85,16 @@ async def test_order_is_queried_and_delivered(
 async def test_unknown_order_is_unavailable(
     simulator: Any, sim_url: str, build_xpay: BuildClient
 ) -> None:
+    counted: list[tuple[str, str]] = []
+    xpay = build_xpay(sim_url, on_rejection=lambda *rejection: counted.append(rejection))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await build_xpay(sim_url).query(ORDER)
+        await xpay.query(ORDER)
     assert [entry["errcode"] for entry in logs if entry["event"] == "xpay_request_rejected"] == [
         268490002
     ]
     with pytest.raises(ServiceUnavailable):
-        await build_xpay(sim_url).deliver(ORDER)
+        await xpay.deliver(ORDER)
+    assert counted == [("query_order", "268490002"), ("notify_provide_goods", "268490002")]
 
 
 @async_test

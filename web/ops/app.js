@@ -4,6 +4,7 @@ import { approvalsPage } from "/ops/approvals.js";
 import { auditPage } from "/ops/audit.js";
 import { api, clearSession, may, onTokenRefused, refreshOperator, session } from "/ops/api.js";
 import { button, el, fill } from "/ops/dom.js";
+import { fleetPage } from "/ops/fleet.js";
 import { codeText, language, speak, t } from "/ops/i18n.js";
 import { showLogin } from "/ops/login.js";
 import { ledgerPage } from "/ops/ledger.js";
@@ -19,7 +20,7 @@ import { OverviewPoller } from "/ops/overview_poller.js";
 
 // name, the operation that it needs, page and, for some, detail page
 const PAGES = [
-  ["overview", "GET Overview", overviewPage], ["rooms", "GET Rooms", roomsPage, roomPage],
+  ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage], ["rooms", "GET Rooms", roomsPage, roomPage],
   ["people", "GET Users", peoplePage, personPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
   ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],

@@ -49,6 +49,10 @@ export const userLink = (user) =>
 export const card = (title, ...children) =>
   el("section", { class: "card" }, title ? el("h2", {}, title) : null, ...children);
 
+/** A figure with its label and a note below. */
+export const tile = (label, value, note, kind = "") =>
+  el("div", { class: `tile ${kind}` }, el("span", {}, label), el("b", {}, value), el("small", {}, note ?? ""));
+
 /** Table that scrolls sideways if it is too wide. */
 export const scrollTable = (label, headings, rows) =>
   el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label },

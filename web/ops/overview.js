@@ -1,7 +1,7 @@
 // Overview page: today's totals, charts of the last half hour, and service states.
 
 import { chart } from "/ops/chart.js";
-import { card, definitionList, el, fill, scrollTable, showToast, statusDot } from "/ops/dom.js";
+import { card, definitionList, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatNumber, formatYuan } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 
@@ -56,9 +56,6 @@ function createCharts(samples) {
     money,
   ];
 }
-
-const tile = (label, value, note, kind = "") =>
-  el("div", { class: `tile ${kind}` }, el("span", {}, label), el("b", {}, value), el("small", {}, note ?? ""));
 
 function tiles(overview) {
   const { sold, given } = overview.today;

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.programs
 
 PAGES = [
     "overview",
+    "fleet",
     "rooms",
     "people",
     "gifts",

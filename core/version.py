@@ -1,0 +1,28 @@
+"""The version of the server, which its documents and each process report."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+VERSION = "0.1.0"
+"""As in pyproject.toml."""
+ROOT = Path(__file__).parents[1]
+PACKAGES = (
+    *("config", "core", "handlers", "ledger", "realtime", "rooms", "runtime", "services"),
+    *("storage", "telemetry", "tencent"),
+)
+"""The folders of a server in production."""
+BUILD_DIGITS = 8
+
+
+@cache
+def build() -> str:
+    """The version and a digest of the program, like "0.1.0+7c0141fc".
+
+    Differs between any two programs, also if nobody has raised the number. Reads about a megabyte
+    from disk, in 10 to 30 ms, once.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return f"{VERSION}+{digest.hexdigest()[:BUILD_DIGITS]}"

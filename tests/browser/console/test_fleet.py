@@ -1,0 +1,66 @@
+"""The console's page of machines and processes."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+from pymongo.database import Database
+
+from runtime.process import ServerProcess
+from tests.browser.pages.accessibility import axe_violations, tab_to
+from tests.browser.pages.console import Console
+
+pytestmark = pytest.mark.programs
+
+IS_SCROLLED = "node => node.scrollLeft > 0 && node === document.activeElement"
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"server": {"machine": "qlive-a"}}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
+    console: Console, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    own = db.processes.find_one({"_id": server.context.process_id})
+    assert own
+    now = own["renewed_at"]
+    other = own["report"] | {"machine": "qlive-b", "version": "0.0.9+00000000"}
+    leases = {"serves": (0, timedelta(hours=1)), "gone": (1, timedelta(minutes=-5))}
+    db.processes.insert_many(
+        {"_id": name, "renewed_at": now, "expires_at": now + left, "report": other | {"worker": n}}
+        for name, (n, left) in leases.items()
+    )
+    page, overview = console.page, console.overview
+    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await page.clock.install()
+    await console.open("fleet")
+    await expect(overview.tile("机器")).to_contain_text("2 个进程持有租约")
+    await expect(overview.tile("失联进程")).to_contain_text("1")
+    await expect(overview.tile("版本")).to_contain_text("不一致0.0.9+00000000, 0.1.0+")
+
+    first = page.get_by_role("table", name="qlive-a 的进程")
+    second = page.get_by_role("table", name="qlive-b 的进程")
+    await expect(first.get_by_role("rowheader")).to_have_text(re.compile(r"端口 \d+pid \d+"))
+    rows = second.locator("tbody tr")
+    await expect(rows.nth(0)).to_contain_text(re.compile("0 号.*服务中.*续租.*已运行.*ms"))
+    await expect(rows.nth(1)).to_contain_text(re.compile("1 号.*失联.*已失效.*启动"))
+    assert await axe_violations(page) == []
+    await console.screenshot("ops-fleet", full_page=True)
+
+    sheet = page.get_by_role("region", name="qlive-b 的进程")
+    await tab_to(page, sheet)
+    await page.keyboard.press("ArrowRight")
+    await page.wait_for_function(IS_SCROLLED, arg=await sheet.element_handle())
+    db.processes.delete_one({"_id": "gone"})
+    await page.clock.run_for(10_000)
+    await expect(rows).to_have_count(1)
+    assert await sheet.evaluate(IS_SCROLLED), "a poll keeps the focus and the position"
+    db.processes.delete_one({"_id": "serves"})
+    await page.clock.run_for(10_000)
+    await expect(second).to_have_count(0)
+    await expect(overview.tile("版本")).to_contain_text("一致0.1.0+")

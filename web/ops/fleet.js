@@ -1,0 +1,107 @@
+// The fleet: machines, their processes with leases and readings, and the queues that they share.
+
+import { get } from "/ops/api.js";
+import { card, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
+import { formatDateTime, formatDuration, formatInteger, formatNumber } from "/ops/format.js";
+import { codeText, t } from "/ops/i18n.js";
+
+const POLL_MS = 10_000;
+const MAX_COUNT = 10_000; // the server counts no further
+const LATE_LEASE_SECONDS = 10; // two renewals
+const BUSY_LOOP_MS = 100;
+const STATE_KINDS = { serving: "good", draining: "warn", missing: "bad", replaced: "still" };
+const COUNTS = ["sockets", "rooms", "requests", "joins_waiting", "slow_clients", "rooms_behind", "relay_waiting", "bus_waiting"];
+
+export function fleetPage(container) {
+  const figures = el("div", { class: "figures" });
+  const machines = el("div", { class: "machines" });
+  const tables = new Map(); // by machine: kept, so that focus and scroll position survive a poll
+  fill(container, figures, el("p", { class: "note" }, t("fleet_note")), machines);
+
+  const show = (fleet) => {
+    fill(figures, tiles(fleet));
+    const names = fleet.machines.map(({ machine }) => machine);
+    if (names.length !== tables.size || names.some((name) => !tables.has(name))) {
+      tables.clear();
+      for (const name of names) tables.set(name, machineTable(name));
+      fill(machines, [...tables.values()].map(({ node }) => node));
+    }
+    for (const { machine, processes } of fleet.machines) {
+      const namesPorts = new Set(processes.map(({ address }) => address)).size > 1;
+      fill(tables.get(machine).body, processes.map((process) => row(process, fleet, namesPorts)));
+    }
+  };
+  const poll = async () => {
+    try {
+      const fleet = await get("fleet");
+      if (container.isConnected) show(fleet);
+    } catch (error) {
+      if (error.status !== 401) showToast(error.message, "bad");
+    }
+  };
+  const timer = setInterval(() => document.hidden || poll(), POLL_MS);
+  poll();
+  return () => clearInterval(timer);
+}
+
+const count = (n) => `${formatInteger(n)}${n >= MAX_COUNT ? "+" : ""}`;
+const hasLease = ({ state }) => state === "serving" || state === "draining";
+const machineTitle = (machine) => machine ?? t("machine_unknown");
+
+function tiles({ machines, missing, queues, versions, versions_differ: differ }) {
+  const held = machines.flatMap(({ processes }) => processes).filter(hasLease);
+  const sum = (name) => formatInteger(held.reduce((total, { readings }) => total + (readings[name] ?? 0), 0));
+  const { outbox_urgent: urgent, outbox_normal: normal, relay_rooms: rooms } = queues;
+  return [
+    tile(t("machines"), formatInteger(machines.length), t("processes_n", { n: held.length })),
+    tile(t("missing_processes"), formatInteger(missing), t("missing_note"), missing ? "warn" : ""),
+    tile(t("versions"), t(differ ? "versions_differ" : "versions_same"), versions.join(", "), differ ? "warn" : ""),
+    tile(t("chart.sockets"), sum("sockets"), t("requests_n", { n: sum("requests") })),
+    tile(t("outbox"), count(urgent + normal), t("outbox_note", { n: count(urgent), s: formatDuration(queues.outbox_oldest_seconds) })),
+    tile(t("relay"), count(rooms), t("relay_note", { s: formatDuration(queues.relay_oldest_seconds) })),
+  ];
+}
+
+function machineTable(machine) {
+  const headings = ["worker", "state", "lease", "version", "loop_lag", ...COUNTS].map((key) => t(key));
+  const table = scrollTable(t("processes_of", { machine: machineTitle(machine) }), headings, []);
+  return { node: card(machineTitle(machine), table), body: table.querySelector("tbody") };
+}
+
+/** `namesPorts`: several servers run on the machine. */
+function row(process, { at, versions_differ: differ }, namesPorts) {
+  const { readings, state } = process;
+  return el("tr", {},
+    el("th", { scope: "row" }, workerName(process, namesPorts), el("small", {}, process.pid ? `pid ${process.pid}` : el("code", {}, process.id))),
+    el("td", {}, statusDot(STATE_KINDS[state] ?? "still", codeText("process_state", state))),
+    el("td", {}, lease(process, at)),
+    el("td", {}, differ ? statusDot("warn", process.version ?? t("version_unknown")) : process.version ?? t("version_unknown"), runsFor(process, at)),
+    el("td", { class: "number" }, lag(readings.loop_lag_ms)),
+    COUNTS.map((name) => el("td", { class: "number" }, formatInteger(readings[name]))));
+}
+
+function workerName({ address, worker }, namesPorts) {
+  if (!address) return t("process");
+  const port = worker === null || namesPorts ? t("port_n", { port: new URL(address).port }) : "";
+  return [worker === null ? "" : t("worker_n", { n: worker }), port].filter(Boolean).join(" · ");
+}
+
+function lease({ lease_age_seconds: age, lease_until: until }, at) {
+  const left = (new Date(until) - new Date(at)) / 1000;
+  const text = left < 0 ? t("lease_lapsed", { s: formatDuration(-left) }) : t("lease_left", { s: formatDuration(left) });
+  if (age === null) return text;
+  return [t("renewed", { s: formatDuration(age) }), el("small", {}, left >= 0 && age > LATE_LEASE_SECONDS ? statusDot("warn", text) : text)];
+}
+
+function runsFor(process, at) {
+  const started = process.started_at;
+  if (!started) return null;
+  const runs = () => t("runs_for", { s: formatDuration((new Date(at) - new Date(started)) / 1000) });
+  return el("small", {}, hasLease(process) ? runs() : t("started", { at: formatDateTime(started) }));
+}
+
+function lag(ms) {
+  if (ms === null) return "–";
+  const text = `${formatNumber(ms)} ms`;
+  return ms > BUSY_LOOP_MS ? statusDot("warn", text) : text;
+}
