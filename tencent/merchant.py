@@ -96,8 +96,12 @@ class MerchantClient:
         if response.status == 429:
             raise RateLimited(retry_after=1)
         code = code_of(response) if 400 <= response.status < 500 else ""
-        if code:
-            self.verify(response)
+        try:
+            if code:
+                self.verify(response)
+        except NotVerified as error:
+            why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
+            raise NotVerified(error.reason, why) from None
         return code
 
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:

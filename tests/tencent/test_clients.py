@@ -7,6 +7,7 @@ import pytest
 
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.recharge import Order
+from ledger.transfers import TransferRequest
 from tencent import service_client
 from tencent.clients import (
     ImConfig,
@@ -44,15 +45,15 @@ class SlowLogins:
 
 
 @pytest.fixture
-def make_clients() -> Iterator[Callable[[str], TencentClients]]:
+def make_clients() -> Iterator[Callable[..., TencentClients]]:
     made: list[TencentClients] = []
 
-    def build(url: str) -> TencentClients:
+    def build(url: str, jsapi: JsapiConfig | None = None) -> TencentClients:
         clients = TencentClients(
             WechatConfig(url, {APP: "secret"}),
             ImConfig(url, 1, "administrator", "key"),
             LiveConfig(url, "push", "play", 60, "", "", "id", "key"),
-            JsapiConfig(url, "", "", {}, "", "", ""),
+            jsapi or JsapiConfig(url, "", "", {}, "", "", ""),
             XpayConfig("1", sandbox=False, app_key="key", push_token="", push_aes_key=""),
             TransferConfig("http://n", TransferScene()),
         )
@@ -66,7 +67,7 @@ def make_clients() -> Iterator[Callable[[str], TencentClients]]:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_flood_of_logins_does_not_delay_a_payment(
-    serve: Serve, make_clients: Callable[[str], TencentClients], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, make_clients: Callable[..., TencentClients], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_client, "MAX_CLIENTS", 3)
     monkeypatch.setattr(service_client, "MAX_QUEUED", 3)
@@ -84,17 +85,43 @@ async def test_a_flood_of_logins_does_not_delay_a_payment(
 
 @pytest.mark.gen_test(timeout=20)
 async def test_every_client_has_a_name_of_its_own(
-    make_clients: Callable[[str], TencentClients],
+    make_clients: Callable[..., TencentClients],
 ) -> None:
     clients = make_clients("http://127.0.0.1:9")
     assert [service.name for service in clients.services] == ["wechat", "im", "pay", "xpay"]
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possible(
+    make_clients: Callable[..., TencentClients], transfer_vectors: dict[str, Any]
+) -> None:
+    without = make_clients("http://127.0.0.1:9")
+    assert (without.jsapi, without.transfers) == (None, None)
+    own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
+    clients = make_clients(
+        "http://127.0.0.1:9",
+        JsapiConfig(
+            api_base="http://127.0.0.1:9",
+            mchid=transfer_vectors["mchid"],
+            serial_no=own["serial_no"],
+            keys={platform["public_key_id"]: platform["public_key_pem"]},
+            notify_url="https://pay.example.com/notify",
+            private_key=own["private_key_pem"],
+            apiv3_key=transfer_vectors["apiv3_key"],
+        ),
+    )
+    assert clients.jsapi
+    assert clients.transfers
+    assert clients.transfers.mchid == transfer_vectors["client_call"]["mchId"]
+    body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)))
+    assert (body["notify_url"], body["transfer_scene_id"]) == ("http://n", "1005")
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_virtual_payment_is_named_as_wechat_in_errors(
     serve: Serve,
     scripted_service: Callable[..., Any],
-    make_clients: Callable[[str], TencentClients],
+    make_clients: Callable[..., TencentClients],
 ) -> None:
     clients = make_clients(serve(scripted_service({"errcode": -1})))
     with pytest.raises(ServiceUnavailable) as failure:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from Crypto.Cipher import PKCS1_OAEP
 from Crypto.PublicKey import RSA
+from structlog.testing import capture_logs
 
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
@@ -265,6 +266,18 @@ async def test_bill_is_sent_once_however_unclear_the_answer_is(
     with pytest.raises(ServiceUnavailable):
         await client.create(client.body(REQUEST))
     assert len(service.requests) == 1
+
+
+@async_test
+async def test_code_of_an_unverified_refusal_is_logged(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient
+) -> None:
+    service = scripted_service(SimulatorReply(401, {}, b'{"code":"SIGN_ERROR"}'))
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await transfers_at(serve(service)).query(NUMBER)
+    (entry,) = [entry for entry in logs if entry["event"] == "transfer_unclear"]
+    assert entry["bill"] == NUMBER
+    assert entry["why"].startswith("HTTP 401 SIGN_ERROR, not verified")
 
 
 # ---- signed answers that are not in the vectors

@@ -32,9 +32,15 @@ class Wallet:
     """A client, the phone's side of the simulator, and the notifications that arrive."""
 
     def __init__(
-        self, simulator: Simulator, client: TransferClient, receiver: ScriptedService, clock: Clock
+        self,
+        simulator: Simulator,
+        api: MerchantClient,
+        client: TransferClient,
+        receiver: ScriptedService,
+        clock: Clock,
     ) -> None:
         self.simulator = simulator
+        self.api = api
         self.client = client
         self._receiver = receiver
         self._clock = clock
@@ -78,7 +84,7 @@ def make_wallet(
             now=clock,
         )
         client = TransferClient(api, merchant["apiv3_key"], serve(receiver), TransferScene())
-        return Wallet(simulator, client, receiver, clock)
+        return Wallet(simulator, api, client, receiver, clock)
 
     return build
 
@@ -119,6 +125,17 @@ async def test_same_body_gets_the_same_answer_and_another_body_none(wallet: Wall
         with pytest.raises(TransferRefused, match="INVALID_REQUEST"):
             await client.create(other)
     assert len(wallet.simulator.transfers.bills) == 1
+
+
+@async_test
+async def test_bill_is_found_by_either_number(wallet: Wallet) -> None:
+    created = await wallet.client.create(wallet.client.body(REQUEST))
+    bills = "/v3/fund-app/mch-transfer/transfer-bills"
+    found = await wallet.api.get(f"{bills}/transfer-bill-no/{created.wechat_number}", {})
+    wallet.api.check(found)
+    assert json.loads(found.body)["out_bill_no"] == NUMBER
+    missing = await wallet.api.get(f"{bills}/transfer-bill-no/{NUMBER}", {})
+    assert wallet.api.refusal(missing) == "NOT_FOUND"
 
 
 @async_test
