@@ -41,7 +41,13 @@ def _next_check_of(bill: Bill, withdrawal: Withdrawal, now: datetime) -> datetim
 
 
 def must_resend(bill: Bill, stated: Transfer | None, now: datetime) -> bool:
-    """Whether the same body is to be sent again, after a query has answered `stated`."""
+    """Whether the same body is to be sent again, after a query has answered `stated`.
+
+    Also for the package of a bill whose first answer was lost, or came before the funds were
+    locked: no query has it.
+    """
+    if bill.state == WithdrawalState.AWAITING_USER and not bill.package:
+        return stated is not None and stated.state == TransferState.WAIT_USER_CONFIRM
     if bill.state != WithdrawalState.SUBMITTED or bill.sent_at is None:
         return False
     was_refused = bill.problem in NOT_TAKEN

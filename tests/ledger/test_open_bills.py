@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -77,8 +78,17 @@ def test_a_bill_whose_funds_are_not_locked_is_sent_again(state: str, is_sent: bo
 def test_bills_beyond_or_before_wechat_pay_are_not_sent_again() -> None:
     approved = requested().approve("finn").bills[0]
     waiting = learned(submitted(), TransferState.WAIT_USER_CONFIRM).bills[0]
-    for bill in (approved, waiting):
+    for bill in (approved, replace(waiting, package="package")):
         assert not must_resend(bill, None, after(hours=1))
+
+
+def test_a_bill_that_the_user_cannot_confirm_without_a_package_is_sent_again() -> None:
+    waits = Transfer(FIRST, TransferState.WAIT_USER_CONFIRM)
+    bill = learned(submitted(), TransferState.WAIT_USER_CONFIRM).bills[0]
+    assert must_resend(replace(bill, package=""), waits, NOW)
+    assert not must_resend(replace(bill, package="package"), waits, NOW)
+    confirmed = Transfer(FIRST, TransferState.TRANSFERING)
+    assert not must_resend(replace(bill, package=""), confirmed, NOW)
 
 
 def test_only_a_body_that_wechat_pay_refused_and_does_not_have_is_replaced() -> None:

@@ -19,7 +19,7 @@ gen_test = pytest.mark.gen_test(timeout=30)
 
 
 @gen_test
-async def test_a_bill_after_an_unclear_answer_is_queried_and_not_sent_again(
+async def test_a_bill_after_an_unclear_answer_is_queried_and_then_sent_for_its_package(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -29,7 +29,11 @@ async def test_a_bill_after_an_unclear_answer_is_queried_and_not_sent_again(
     await fixture.sweep()
     stored = await fixture.stored(withdrawal.id)
     assert (stored.state, stored.bills[0].problem) == ("awaiting_user", "")
-    assert len(fixture.bank.sent) == 1
+    assert stored.package == f"package of {stored.bills[0].number}"
+    assert len(fixture.bank.sent) == 2
+    assert len({*fixture.bank.sent}) == 1
+    await fixture.sweep()
+    assert len(fixture.bank.sent) == 2, "the package is known"
 
 
 @pytest.mark.parametrize("failure", [LOST, "SYSTEM_ERROR"])
