@@ -1,0 +1,203 @@
+"""A refund case: one confirmed action from the recharge over gifts to the hosts' income.
+
+opened -> confirmed -> reversing -> refunding -> closed, or dropped before it is confirmed. Every
+change returns the new case; the service stores it in the transaction of its journal entry.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from ledger.recharge import Refund, RefundState
+from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
+
+CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
+OPEN_STATES: tuple[CaseState, ...] = ("opened", "confirmed", "reversing", "refunding")
+LOOK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
+HOURLY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCase:
+    """A case on orders of one user; `version` counts its stored changes."""
+
+    id: str
+    request_id: str
+    user_id: str
+    reason: str
+    opened_by: str
+    opened_at: datetime
+    orders: tuple[OrderStep, ...]
+    gifts: tuple[GiftStep, ...]
+    hosts: tuple[HostStep, ...]
+    unspent: int
+    """Gold of the orders that the user had not spent, at the time of the preview."""
+    state: CaseState = "opened"
+    decided_by: str = ""
+    """Who has confirmed or dropped it."""
+    decision_reason: str = ""
+    decided_at: datetime | None = None
+    closed_at: datetime | None = None
+    looks: int = 0
+    """Number of times that it was left waiting for a host's withdrawals or the provider."""
+    version: int = 0
+
+    @property
+    def gold(self) -> int:
+        return sum(order.gold for order in self.orders)
+
+    @property
+    def fen(self) -> int:
+        return sum(order.fen for order in self.orders)
+
+    @property
+    def uncovered(self) -> int:
+        """Gold that neither the user's balance nor the gifts cover: it is owed."""
+        return max(0, self.gold - self.unspent - sum(gift.gold for gift in self.gifts))
+
+    @property
+    def operators(self) -> str:
+        """Who answers for its entries in the journal; two names if two operators decided."""
+        alone = self.decided_by in ("", self.opened_by)
+        return self.opened_by if alone else f"{self.opened_by}+{self.decided_by}"
+
+    def asks_for(self, user_id: str, numbers: Collection[str]) -> bool:
+        """Whether a repeated request asks for the same refunds."""
+        return (self.user_id, {order.number for order in self.orders}) == (user_id, {*numbers})
+
+    # ---- the decision
+
+    def differs_from(self, plan: RefundPlan) -> bool:
+        """Whether the plan takes back something else than the preview has shown."""
+        return _content(self.orders, self.gifts) != _content(plan.orders, plan.gifts)
+
+    def with_plan(self, plan: RefundPlan) -> "RefundCase":
+        return replace(
+            self, orders=plan.orders, gifts=plan.gifts, hosts=plan.hosts, unspent=plan.unspent
+        )
+
+    def confirm(self, by: str, reason: str, at: datetime) -> "RefundCase":
+        """The gold of the orders is taken back in the same transaction."""
+        orders = tuple(replace(order, state="taken") for order in self.orders)
+        return replace(
+            self,
+            orders=orders,
+            state="confirmed",
+            decided_by=by,
+            decision_reason=reason,
+            decided_at=at,
+        )
+
+    def drop(self, by: str, reason: str, at: datetime) -> "RefundCase":
+        return replace(self, state="dropped", decided_by=by, decision_reason=reason, decided_at=at)
+
+    # ---- the chain
+
+    @property
+    def reached(self) -> CaseState:
+        """The state of a confirmed case, by its steps."""
+        if any(gift.state == "waiting" for gift in self.gifts):
+            return "reversing"
+        if self.hosts_to_resume or any(order.state != "refunded" for order in self.orders):
+            return "refunding"
+        return "closed"
+
+    def next_gift(self, blocked: Collection[str]) -> GiftStep | None:
+        """The newest gift that waits, but for those to `blocked` hosts."""
+        return next(
+            (it for it in self.gifts if it.state == "waiting" and it.host not in blocked), None
+        )
+
+    def reverse_gift(self, gift: GiftStep, taken: int, at: datetime) -> "RefundCase":
+        """`taken` is the income that the host had; the rest is owed."""
+        done = replace(gift, state="reversed", taken=taken, owed=gift.income - taken)
+        return self._with_gift(done, at)
+
+    def skip_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
+        """The gift was reversed elsewhere."""
+        return self._with_gift(replace(gift, state="elsewhere"), at)
+
+    def is_stopped(self, host: str) -> bool:
+        return any(it.stopped for it in self.hosts if it.user_id == host)
+
+    def stop_host(self, host: str, at: datetime) -> "RefundCase":
+        """From now on this case stops the host's withdrawals."""
+        return self._with_host(host, at, stopped=True)
+
+    def resume_host(self, host: str, at: datetime) -> "RefundCase":
+        return self._with_host(host, at, stopped=False)
+
+    @property
+    def hosts_to_resume(self) -> list[str]:
+        """Hosts whose withdrawals are stopped although all their gifts are reversed."""
+        waiting = {gift.host for gift in self.gifts if gift.state == "waiting"}
+        return [it.user_id for it in self.hosts if it.stopped and it.user_id not in waiting]
+
+    # ---- the money
+
+    @property
+    def orders_to_refund(self) -> list[OrderStep]:
+        """Orders whose provider has to be asked; none while gifts wait."""
+        if any(gift.state == "waiting" for gift in self.gifts):
+            return []
+        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "asked")]
+
+    def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
+        """The provider has answered our request for a refund."""
+        state: Literal["asked", "refunded"] = "refunded" if answer == "done" else "asked"
+        problem = "refund_failed" if answer == "failed" else ""
+        return self._with_order(number, lambda it: replace(it, state=state, problem=problem), at)
+
+    def note_problem(self, number: str, problem: str, at: datetime) -> "RefundCase":
+        """The provider has not answered, so that it has to be asked again."""
+        return self._with_order(number, lambda it: replace(it, problem=problem), at)
+
+    def waits_for(self, refund: Refund) -> bool:
+        """Whether one of its orders waits for this refund, or has had it."""
+        return any(order.is_paid_by(refund) for order in self.orders)
+
+    def learn(self, refund: Refund, at: datetime) -> "RefundCase":
+        """WeChat has notified us of the refund of an order that waits for it."""
+        return self._with_order(
+            refund.order,
+            lambda it: replace(it, state="refunded", problem="", provider_refund=refund.refund),
+            at,
+        )
+
+    def next_look(self, now: datetime) -> tuple["RefundCase", datetime]:
+        """The case left waiting, and when to look at it again: after 1, 5, 15 min, then hourly."""
+        after = LOOK_AFTER[self.looks] if self.looks < len(LOOK_AFTER) else HOURLY
+        return replace(self, looks=self.looks + 1), now + after
+
+    # ---- one step changed
+
+    def _with_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
+        gifts = tuple(gift if it.key == gift.key else it for it in self.gifts)
+        return self._moved(at, gifts=gifts)
+
+    def _with_host(self, host: str, at: datetime, *, stopped: bool) -> "RefundCase":
+        hosts = tuple(
+            replace(it, stopped=stopped) if it.user_id == host else it for it in self.hosts
+        )
+        return self._moved(at, hosts=hosts)
+
+    def _with_order(
+        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime
+    ) -> "RefundCase":
+        orders = tuple(change(it) if it.number == number else it for it in self.orders)
+        return self._moved(at, orders=orders)
+
+    def _moved(self, at: datetime, **changes: Any) -> "RefundCase":
+        """The case with these changes, in the state that its steps have reached."""
+        moved = replace(self, **changes)
+        state = moved.reached
+        if state == moved.state:
+            return moved
+        return replace(moved, state=state, looks=0, closed_at=at if state == "closed" else None)
+
+
+def _content(
+    orders: Sequence[OrderStep], gifts: Sequence[GiftStep]
+) -> tuple[list[tuple[str, int, int]], list[str]]:
+    return [(it.number, it.fen, it.gold) for it in orders], [gift.key for gift in gifts]

@@ -1,0 +1,186 @@
+"""What a refund case takes back: orders, the gifts that spent their gold, and hosts' income.
+
+The user's unspent gold goes first, then whole gifts, newest first, until the gold of the orders is
+covered. What the last gift brings too much stays the user's; what is not covered is owed.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from ledger.journal import (
+    JournalEntry,
+    Posting,
+    debt_account,
+    negate,
+    reversal_key,
+    user_account,
+)
+from ledger.recharge import Order, Refund, gold_to_reverse
+
+OrderStepState = Literal["waiting", "taken", "asked", "refunded"]
+"""One way: `taken` is the gold, `asked` the provider; `refunded` says WeChat."""
+GiftStepState = Literal["waiting", "reversed", "elsewhere"]
+"""`elsewhere`: an operator or another case had reversed the gift before."""
+BY_APPLE = ("xpay", "ios")
+"""Provider and system of an order that went through Apple's payment."""
+MAX_GIFTS = 2000
+"""Gifts of a case: bounds its document. Gold in older ones is owed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStep:
+    """An order to refund; `fen` and `gold` are what earlier refunds have left of it."""
+
+    number: str
+    provider: str
+    fen: int
+    gold: int
+    by_apple: bool
+    """Only Apple refunds it: we cannot ask for that, and wait for WeChat's notice."""
+    refund: str
+    """Our number of the refund, the same in every request."""
+    state: OrderStepState = "waiting"
+    problem: str = ""
+    """Why the last request to the provider did not succeed."""
+    provider_refund: str = ""
+    """The provider's refund id, of the notice that closed the step."""
+
+    def is_paid_by(self, refund: Refund) -> bool:
+        """Whether this is the refund that the step waits for, or has had.
+
+        One of the whole sum closes it under any number: Apple's, or one made by hand.
+        """
+        mine = (self.provider, self.number, self.fen)
+        if mine != (refund.provider, refund.order, refund.fen):
+            return False
+        if self.state == "refunded":
+            return refund.own == self.refund or self.provider_refund in ("", refund.refund)
+        return self.state != "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class GiftStep:
+    """A gift to reverse: `gold` that it took from its giver, `income` that it gave to `host`."""
+
+    key: str
+    at: datetime
+    host: str
+    gold: int
+    income: int
+    state: GiftStepState = "waiting"
+    taken: int = 0
+    """Income that the host still had."""
+    owed: int = 0
+    """Income that became a debt of the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostIncome:
+    """A host's income: in the balance, in open withdrawals, and paid out so far."""
+
+    free: int = 0
+    held: int = 0
+    paid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """A host whose `income` is taken back, and where it was at the time of the preview."""
+
+    user_id: str
+    income: int
+    free: int
+    held: int
+    paid: int
+    spent: int
+    """Neither free nor held nor paid out: given away in gifts."""
+    stopped: bool = False
+    """Whether this case stops the host's withdrawals."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPlan:
+    """The steps of a case; `unspent` gold of the user covers a part of the orders."""
+
+    orders: tuple[OrderStep, ...]
+    gifts: tuple[GiftStep, ...]
+    hosts: tuple[HostStep, ...]
+    unspent: int
+
+
+@dataclass(slots=True)
+class GiftSelection:
+    """Chooses the gifts to reverse among those offered newest first."""
+
+    gold: int
+    """Gold to cover."""
+    taken: Container[str] = ()
+    """Keys of gifts that another case reverses."""
+    chosen: list[GiftStep] = field(default_factory=list)
+    covered: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.covered >= self.gold or len(self.chosen) == MAX_GIFTS
+
+    def offer(self, gift: GiftStep) -> None:
+        if not self.is_complete and gift.gold and gift.key not in self.taken:
+            self.chosen.append(gift)
+            self.covered += gift.gold
+
+
+def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
+    """The step that refunds the rest of an order under our `number`; None if nothing is left."""
+    fen = order.fen - refunded
+    if fen <= 0:
+        return None
+    gold = gold_to_reverse(order, Refund(order.provider, order.number, number, fen), refunded)
+    by_apple = (order.provider, order.platform) == BY_APPLE
+    return OrderStep(order.number, order.provider, fen, gold, by_apple, number)
+
+
+def make_plan(
+    orders: Sequence[OrderStep],
+    available: int,
+    gifts: Sequence[GiftStep],
+    incomes: Mapping[str, HostIncome],
+) -> RefundPlan:
+    """The plan, for a user with `available` gold; `gifts` are the chosen ones."""
+    unspent = min(available, sum(order.gold for order in orders))
+    return RefundPlan(tuple(orders), tuple(gifts), tuple(_hosts(gifts, incomes)), unspent)
+
+
+def _hosts(gifts: Iterable[GiftStep], incomes: Mapping[str, HostIncome]) -> Iterable[HostStep]:
+    totals: dict[str, int] = {}
+    for gift in gifts:
+        totals[gift.host] = totals.get(gift.host, 0) + gift.income
+    for user_id, income in totals.items():
+        found = incomes.get(user_id, HostIncome())
+        free = min(income, found.free)
+        held = min(income - free, found.held)
+        paid = min(income - free - held, found.paid)
+        yield HostStep(user_id, income, free, held, paid, income - free - held - paid)
+
+
+def gift_reversal(
+    gift: JournalEntry, host: str, by: str, reason: str, *, debt: int, free: int
+) -> JournalEntry:
+    """Reversal of a gift whose giver owes `debt` gold and whose host has `free` income.
+
+    The gold pays the giver's debt first. Income that the host does not have becomes a debt.
+    """
+    lines: list[Posting] = []
+    for line in negate(gift.lines):
+        limit = 0
+        if line.account == user_account(gift.by) and line.unit == "gold":
+            limit = min(debt, line.amount)
+            lines.append(Posting(debt_account(gift.by), "gold", limit))
+        elif line.account == user_account(host) and line.amount < 0:
+            limit = min(0, line.amount + free)
+            lines.append(Posting(debt_account(host), line.unit, limit))
+        lines.append(line._replace(amount=line.amount - limit))
+    posted = tuple(line for line in lines if line.amount)
+    content = {"reverses": gift.key}
+    return JournalEntry(reversal_key(gift.key), "reversal", by, posted, content, content, reason)

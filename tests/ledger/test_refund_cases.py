@@ -1,0 +1,134 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.recharge import Refund
+from ledger.refund_cases import OPEN_STATES, RefundCase
+from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+ORDERS = tuple(
+    OrderStep(f"Q{n}", "xpay", 600, 60, by_apple=n == 2, refund=f"R10{n}") for n in (1, 2)
+)
+GIFTS = tuple(GiftStep(f"gift:anna:{host}", AT, host, 40, 20) for host in ("bert", "carl"))
+HOSTS = tuple(HostStep(host, 20, 20, 0, 0, 0) for host in ("bert", "carl"))
+OPENED = RefundCase("R1", "one", "anna", "a minor", "pavel", AT, ORDERS, GIFTS, HOSTS, 30)
+CONFIRMED = OPENED.confirm("olga", "seen", AT)
+
+
+def reversed_case() -> RefundCase:
+    case = CONFIRMED
+    for gift in GIFTS:
+        case = case.reverse_gift(gift, 20, AT)
+    return case
+
+
+def notice(number: int = 1) -> Refund:
+    return Refund("xpay", f"Q{number}", f"wx-{number}", 600)
+
+
+def test_a_case_sums_its_orders() -> None:
+    assert (OPENED.gold, OPENED.fen, OPENED.uncovered) == (120, 1200, 10)
+    assert replace(OPENED, unspent=60).uncovered == 0
+    assert OPENED.asks_for("anna", ["Q2", "Q1"])
+    assert not OPENED.asks_for("anna", ["Q1"])
+    assert not OPENED.asks_for("bert", ["Q1", "Q2"])
+
+
+def test_a_decision_names_its_operators() -> None:
+    assert OPENED.operators == "pavel"
+    assert CONFIRMED.operators == "pavel+olga"
+    assert OPENED.confirm("pavel", "seen", AT).operators == "pavel"
+    dropped = OPENED.drop("olga", "no proof", LATER)
+    assert (dropped.state, dropped.decided_by, dropped.decision_reason, dropped.decided_at) == (
+        *("dropped", "olga", "no proof", LATER),
+    )
+    assert dropped.state not in OPEN_STATES
+
+
+def test_the_preview_counts_as_changed_when_other_steps_would_be_taken() -> None:
+    plan = RefundPlan(ORDERS, GIFTS, (), 99)
+    assert not OPENED.differs_from(plan)
+    assert OPENED.differs_from(replace(plan, gifts=GIFTS[:1]))
+    assert OPENED.differs_from(replace(plan, orders=(ORDERS[0], replace(ORDERS[1], fen=1))))
+    assert OPENED.with_plan(plan) == replace(OPENED, hosts=(), unspent=99)
+
+
+def test_gifts_are_reversed_before_any_provider_is_asked() -> None:
+    assert [order.state for order in CONFIRMED.orders] == ["taken", "taken"]
+    assert (CONFIRMED.state, CONFIRMED.orders_to_refund) == ("confirmed", [])
+    assert CONFIRMED.next_gift(()) == GIFTS[0]
+    assert CONFIRMED.next_gift({"bert"}) == GIFTS[1]
+    assert CONFIRMED.next_gift({"bert", "carl"}) is None
+    case = CONFIRMED.reverse_gift(GIFTS[0], 5, AT)
+    assert (case.state, case.orders_to_refund) == ("reversing", [])
+    assert (case.gifts[0].taken, case.gifts[0].owed) == (5, 15)
+    case = case.skip_gift(GIFTS[1], AT)
+    assert [gift.state for gift in case.gifts] == ["reversed", "elsewhere"]
+    assert (case.state, case.next_gift(())) == ("refunding", None)
+    assert [order.number for order in case.orders_to_refund] == ["Q1"]
+
+
+def test_a_stopped_host_is_resumed_after_the_last_of_the_gifts() -> None:
+    case = CONFIRMED.stop_host("bert", AT)
+    assert (case.is_stopped("bert"), case.is_stopped("carl")) == (True, False)
+    assert case.hosts_to_resume == []
+    case = case.reverse_gift(GIFTS[0], 20, AT)
+    assert case.hosts_to_resume == ["bert"]
+    assert not case.resume_host("bert", AT).is_stopped("bert")
+
+
+def test_a_case_closes_when_every_order_is_refunded_and_no_host_is_stopped() -> None:
+    case = reversed_case().stop_host("carl", AT)
+    for number in (1, 2):
+        case = case.learn(notice(number), LATER)
+    assert (case.state, case.closed_at) == ("refunding", None)
+    case = case.resume_host("carl", LATER)
+    assert (case.state, case.closed_at) == ("closed", LATER)
+
+
+def test_a_notice_may_come_before_the_gifts_are_reversed() -> None:
+    case = CONFIRMED.learn(notice(2), AT)
+    assert case.state == "reversing"
+    for gift in GIFTS:
+        case = case.reverse_gift(gift, 20, AT)
+    assert case.learn(notice(), AT).state == "closed"
+
+
+def test_a_case_knows_its_refunds() -> None:
+    assert not OPENED.waits_for(notice())
+    assert CONFIRMED.waits_for(notice())
+    assert CONFIRMED.learn(notice(), AT).waits_for(notice())
+    assert not CONFIRMED.waits_for(replace(notice(), order="Q3"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "problem"),
+    [("pending", "asked", ""), ("done", "refunded", ""), ("failed", "asked", "refund_failed")],
+)
+def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> None:
+    case = reversed_case().note_answer("Q1", answer, AT)  # type: ignore[arg-type]
+    assert (case.orders[0].state, case.orders[0].problem) == (state, problem)
+    assert case.orders[1].state == "taken"
+
+
+def test_a_problem_is_forgotten_with_the_next_answer() -> None:
+    case = reversed_case().note_problem("Q1", "pay_away", AT)
+    assert (case.orders[0].state, case.orders[0].problem) == ("taken", "pay_away")
+    assert case.note_answer("Q1", "pending", AT).orders[0].problem == ""
+    assert case.learn(notice(), AT).orders[0].problem == ""
+
+
+def test_a_case_that_waits_is_looked_at_after_1_5_and_15_minutes_and_then_hourly() -> None:
+    case, minutes = CONFIRMED, list[float]()
+    for _ in range(5):
+        case, at = case.next_look(AT)
+        minutes.append((at - AT).total_seconds() / 60)
+    assert minutes == [1, 5, 15, 60, 60]
+    same_state = case.skip_gift(GIFTS[0], AT).next_look(AT)[0]
+    assert same_state.looks == 1
+    refunding = same_state.skip_gift(GIFTS[1], AT)
+    assert refunding.looks == 0
+    assert refunding.next_look(AT)[0].note_problem("Q1", "pay_away", AT).looks == 1

@@ -1,0 +1,209 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import refund_plan
+from ledger.gifts import gift_postings
+from ledger.journal import Balance, JournalEntry, Posting
+from ledger.recharge import Refund
+from ledger.refund_plan import (
+    GiftSelection,
+    GiftStep,
+    HostIncome,
+    HostStep,
+    OrderStep,
+    gift_reversal,
+    make_plan,
+    order_step,
+)
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.ledger import ORDER
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+STEP = OrderStep("Q1", "xpay", fen=600, gold=60, by_apple=False, refund="R100")
+REFUND = Refund("xpay", "Q1", "wx-1", 600, own="R100")
+
+
+def step(key: str, gold: int, host: str = "bert", income: int = 0) -> GiftStep:
+    return GiftStep(key, AT, host, gold, income)
+
+
+def select(gold: int, *gifts: GiftStep, taken: tuple[str, ...] = ()) -> list[str]:
+    selection = GiftSelection(gold, taken)
+    for gift in gifts:
+        selection.offer(gift)
+    return [gift.key for gift in selection.chosen]
+
+
+# ---- orders
+
+
+def test_an_order_is_refunded_for_what_earlier_refunds_have_left() -> None:
+    assert order_step(ORDER, 0, "R100") == STEP
+    assert order_step(ORDER, 450, "R100") == replace(STEP, fen=150, gold=15)
+    assert order_step(ORDER, 600, "R100") is None
+
+
+def test_an_order_of_ios_is_refunded_by_apple() -> None:
+    for provider, by_apple in (("xpay", True), ("jsapi", False)):
+        found = order_step(replace(ORDER, provider=provider, platform="ios"), 0, "R100")
+        assert found
+        assert found.by_apple == by_apple
+
+
+def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken() -> None:
+    by_hand = replace(REFUND, refund="wx-2", own="")
+    for state in ("taken", "asked"):
+        for refund in (REFUND, by_hand):
+            assert replace(STEP, state=state).is_paid_by(refund)
+    assert not STEP.is_paid_by(REFUND)
+
+
+@pytest.mark.parametrize("other", [{"fen": 599}, {"order": "Q2"}, {"provider": "jsapi"}])
+def test_a_notice_of_another_refund_closes_nothing(other: dict[str, object]) -> None:
+    refund = replace(REFUND, **other)  # type: ignore[arg-type]
+    for state in ("asked", "refunded"):
+        assert not replace(STEP, state=state).is_paid_by(refund)
+
+
+def test_a_repeated_notice_is_known_and_a_second_refund_is_not() -> None:
+    noticed = replace(STEP, state="refunded", provider_refund="wx-1")
+    assert noticed.is_paid_by(REFUND)
+    assert noticed.is_paid_by(replace(REFUND, own=""))
+    assert not noticed.is_paid_by(replace(REFUND, refund="wx-2", own=""))
+    queried = replace(STEP, state="refunded")
+    assert queried.is_paid_by(replace(REFUND, own=""))
+
+
+# ---- gifts
+
+
+def test_whole_gifts_are_chosen_in_the_order_offered_until_the_gold_is_covered() -> None:
+    gifts = step("c", 10), step("b", 0), step("a", 10), step("older", 10)
+    assert select(15, *gifts) == ["c", "a"]
+    assert select(20, *gifts) == ["c", "a"]
+    assert select(15, *gifts, taken=("c",)) == ["a", "older"]
+    assert select(0, *gifts) == []
+    assert select(100, *gifts) == ["c", "a", "older"]
+
+
+def test_a_case_has_a_most_number_of_gifts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refund_plan, "MAX_GIFTS", 2)
+    assert select(100, *(step(name, 1) for name in "abc")) == ["a", "b"]
+
+
+# ---- the plan
+
+
+def test_the_plan_shows_where_each_hosts_income_is() -> None:
+    gifts = step("a", 40, "bert", 20), step("b", 10, "carl", 5), step("c", 20, "bert", 10)
+    incomes = {"bert": HostIncome(free=12, held=8, paid=3), "carl": HostIncome(free=50, held=9)}
+    plan = make_plan([STEP, replace(STEP, number="Q2")], 50, gifts, incomes)
+    assert (plan.unspent, plan.gifts) == (50, gifts)
+    assert plan.hosts == (
+        HostStep("bert", 30, free=12, held=8, paid=3, spent=7),
+        HostStep("carl", 5, free=5, held=0, paid=0, spent=0),
+    )
+    assert make_plan([STEP], 500, (), {}).unspent == 60
+    [unknown] = make_plan([STEP], 0, gifts[1:2], {}).hosts
+    assert (unknown.free, unknown.spent) == (0, 5)
+
+
+AMOUNT = st.integers(0, 30)
+GIFTS = st.lists(st.builds(step, st.uuids().map(str), AMOUNT, st.sampled_from("bc"), AMOUNT))
+INCOME = st.builds(HostIncome, AMOUNT, AMOUNT, AMOUNT)
+
+
+@given(available=AMOUNT, gold=st.integers(1, 90), gifts=GIFTS, incomes=st.tuples(INCOME, INCOME))
+@example_settings(300)
+def test_a_plan_reverses_no_more_gifts_than_it_has_to(
+    available: int, gold: int, gifts: list[GiftStep], incomes: tuple[HostIncome, HostIncome]
+) -> None:
+    selection = GiftSelection(gold - available)
+    for gift in gifts:
+        selection.offer(gift)
+    chosen = selection.chosen
+    plan = make_plan(
+        [replace(STEP, gold=gold)], available, chosen, dict(zip("bc", incomes, strict=True))
+    )
+    covered = available + sum(gift.gold for gift in chosen)
+    if covered < gold:
+        assert chosen == [gift for gift in gifts if gift.gold]
+    elif chosen:
+        assert covered - chosen[-1].gold < gold
+    for host in plan.hosts:
+        parts = (host.free, host.held, host.paid, host.spent)
+        assert sum(parts) == host.income
+        assert min(parts) >= 0
+    assert sum(host.income for host in plan.hosts) == sum(gift.income for gift in chosen)
+
+
+# ---- reversals of gifts
+
+
+def gift_of(gold: int, income: int, received: int, host: str = "bert") -> JournalEntry:
+    lines = gift_postings("anna", host, Balance(gold, income), received)
+    return JournalEntry("gift:anna:1", "gift", "anna", lines, {"to": host})
+
+
+def reversal(gift: JournalEntry, host: str = "bert", *, debt: int, free: int) -> JournalEntry:
+    return gift_reversal(gift, host, "R1", "a minor", debt=debt, free=free)
+
+
+def test_a_reversed_gift_gives_gold_back_and_takes_income() -> None:
+    entry = reversal(gift_of(20, 0, 10), debt=0, free=10)
+    assert entry.lines == (
+        Posting("user:anna", "gold", 20),
+        Posting("house", "gold", -20),
+        Posting("user:bert", "income", -10),
+        Posting("house", "income", 10),
+    )
+    assert (entry.key, entry.kind, entry.by) == ("reversal:gift:anna:1", "reversal", "R1")
+    assert (entry.content, entry.note) == ({"reverses": "gift:anna:1"}, "a minor")
+
+
+def test_gold_that_comes_back_pays_the_givers_debt_and_missing_income_is_owed() -> None:
+    entry = reversal(gift_of(20, 4, 10), debt=15, free=7)
+    assert entry.lines == (
+        Posting("owed:anna", "gold", 15),
+        Posting("user:anna", "gold", 5),
+        Posting("house", "gold", -20),
+        Posting("user:anna", "income", 4),
+        Posting("house", "income", -4),
+        Posting("owed:bert", "income", -3),
+        Posting("user:bert", "income", -7),
+        Posting("house", "income", 10),
+    )
+    all_owed = reversal(gift_of(20, 0, 10), debt=99, free=0)
+    assert [line.account for line in all_owed.lines] == [
+        *("owed:anna", "house", "owed:bert", "house")
+    ]
+
+
+@given(
+    gold=st.integers(1, 40),
+    income=AMOUNT,
+    rate=st.integers(0, 100),
+    debt=AMOUNT,
+    free=AMOUNT,
+    host=st.sampled_from(["bert", "anna"]),
+)
+@example_settings(300)
+def test_a_reversal_undoes_all_postings_of_the_gift(
+    gold: int, income: int, rate: int, debt: int, free: int, host: str
+) -> None:
+    received = int((gold + income) * Decimal(rate) / 100)
+    gift = gift_of(gold, income, received, host)
+    entry = reversal(gift, host, debt=debt, free=free)
+    sums: dict[tuple[str, str], int] = {}
+    for line in (*gift.lines, *entry.lines):
+        key = (line.account.removeprefix("user:").removeprefix("owed:"), line.unit)
+        sums[key] = sums.get(key, 0) + line.amount
+    assert not any(sums.values())
+    owed = {line.unit: line.amount for line in entry.lines if line.account.startswith("owed:")}
+    assert owed.get("gold", 0) == min(debt, gold)
+    assert -owed.get("income", 0) == max(0, received - free)
