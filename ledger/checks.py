@@ -11,11 +11,12 @@ PostingSums = Mapping[tuple[str, Unit], int]
 
 @dataclass(frozen=True, slots=True)
 class StoredBalance:
-    """Balance and debt as stored with a user."""
+    """Balance and debts as stored with a user."""
 
     user_id: str
     balance: Balance
     owed: int = 0
+    owed_income: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,14 @@ def find_balance_problems(
             (user_account(balance.user_id), "gold"): balance.balance.gold,
             (user_account(balance.user_id), "income"): balance.balance.income,
             (debt_account(balance.user_id), "gold"): -balance.owed,
+            (debt_account(balance.user_id), "income"): -balance.owed_income,
         }
         for key, amount in stored.items():
             posted = unmatched.pop(key, 0)
             if posted != amount:
                 detail = f"{key[1]}: stored {amount}, journal {posted}"
                 problems.append(LedgerProblem("balance", key[0], detail))
-        if min(*balance.balance, balance.owed) < 0:
+        if min(*balance.balance, balance.owed, balance.owed_income) < 0:
             problems.append(LedgerProblem("negative", user_account(balance.user_id)))
     return problems + [
         LedgerProblem("stranger", name, f"{unit}: {amount}")

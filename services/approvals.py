@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from ledger.errors import RequestIdReused
-from ledger.journal import JsonObject
+from ledger.journal import JsonObject, Unit
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.ledger import InTransaction, LedgerService
 from services.roles import Access, Operator, Role
@@ -50,10 +50,20 @@ class ApprovalService:
         return await self._book_or_ask(request)
 
     async def settle_debt(
-        self, user_id: str, gold: int, reason: str, request_id: str, by: str, *, by_house: bool
+        self,
+        user_id: str,
+        gold: int,
+        reason: str,
+        request_id: str,
+        by: str,
+        *,
+        by_house: bool,
+        unit: Unit = "gold",
     ) -> JsonObject | Approval:
         """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
-        arguments = {"request_id": request_id, "by_house": by_house}
+        arguments: dict[str, Any] = {"request_id": request_id, "by_house": by_house}
+        if unit != "gold":  # requests of an earlier version have none
+            arguments["unit"] = unit
         request = _request("settle", f"settle:{request_id}", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
@@ -102,6 +112,19 @@ class ApprovalService:
         await self._approvals.decide(id_, "declined", by, reason)
         return await self._approvals.get(id_)
 
+    async def authorize(self, session: Any, requester: str, by: str, gold: int) -> None:
+        """Check that `by` may confirm in this transaction what `requester` has prepared.
+
+        Above the limit of a day another operator has to. Raises SecondPersonRequired,
+        RequesterNotAllowed.
+        """
+        if not self._limit:
+            return
+        if requester == by:
+            await self._check_limit(session, by, gold)
+        else:
+            await self._check_requester(requester)
+
     async def _check_requester(self, name: str) -> None:
         account = await self._operators.find(name)
         if (
@@ -127,12 +150,15 @@ class ApprovalService:
         """Raises SecondPersonRequired, and books nothing, beyond the limit."""
 
         async def check_limit(session: Any) -> None:
-            await self._operators.mark_booking(request.by, session)
-            since = datetime.now(UTC) - LIMIT_PERIOD
-            if await self._ledger.moved_by(request.by, since, session) + request.gold > self._limit:
-                raise SecondPersonRequired
+            await self._check_limit(session, request.by, request.gold)
 
         return await self._execute(request, request.by, check_limit)
+
+    async def _check_limit(self, session: Any, by: str, gold: int) -> None:
+        await self._operators.mark_booking(by, session)
+        since = datetime.now(UTC) - LIMIT_PERIOD
+        if await self._ledger.moved_by(by, since, session) + gold > self._limit:
+            raise SecondPersonRequired
 
     async def _execute(
         self, approval: Approval, by: str, in_transaction: InTransaction | None = None

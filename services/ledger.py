@@ -13,6 +13,7 @@ from ledger.journal import (
     JsonObject,
     Kind,
     Posting,
+    Unit,
     affected_users,
     debt_account,
     negate,
@@ -80,15 +81,18 @@ class LedgerService:
         by: str,
         *,
         by_house: bool,
+        unit: Unit = "gold",
         in_transaction: InTransaction | None = None,
     ) -> JsonObject:
         """Settle a user's debt from their balance or by the house; returns {"gold", "income"}.
 
+        `gold` is the amount, also of income.
+
         Raises DebtExceeded, InsufficientGold, RequestIdReused.
         """
         payer = HOUSE if by_house else user_account(user_id)
-        lines = (Posting(payer, "gold", -gold), Posting(debt_account(user_id), "gold", gold))
-        content = {"owed_by": user_id, "gold": gold, "by_house": by_house}
+        lines = (Posting(payer, unit, -gold), Posting(debt_account(user_id), unit, gold))
+        content = {"owed_by": user_id, unit: gold, "by_house": by_house}
         kind: Kind = "grant" if by_house else "reversal"
         entry = JournalEntry(f"settle:{request_id}", kind, by, lines, content, note=reason)
 

@@ -31,8 +31,8 @@ class LedgerAudit:
     """Checks the ledger and holds the result of the last check by any process.
 
     `last` has the number of problems (if that is UNKNOWN, `known` is the number found by the check
-    before), gold, income, owed, fen, at and full_at (unix seconds: start of the last check, and of
-    the last full one).
+    before), gold, income, owed, owed_income, fen, at and full_at (unix seconds: start of the last
+    check, and of the last full one).
     """
 
     job_leases: JobLeaseStore

@@ -6,10 +6,11 @@ few accounts and entries that ledger/checks.py then judges.
 
 from typing import Any
 
-from ledger.journal import HOUSE, debt_account, held_account, user_account
+from ledger.journal import HOUSE, Unit, debt_account, held_account, user_account
 from storage.database import Document
+from storage.ledger import DEBTS
 
-UNITS = ("gold", "income")
+UNITS: tuple[Unit, ...] = ("gold", "income")
 USER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 """User id of an unwound posting to a user's account or debt."""
 
@@ -28,9 +29,11 @@ def suspicious_accounts(limit: int) -> list[Document]:
     sums = {unit: _amount_of("$lines", unit) for unit in UNITS}
     other = {"$cond": [{"$in": ["$lines.unit", UNITS]}, 0, "$lines.amount"]}
     balance = {"gold": _minus("$gold"), "income": _minus("$income")}
-    lowest = {"$min": ["$gold", "$income", {"$ifNull": ["$owed", 0]}]}
+    debts: Document = {unit: {"$ifNull": [f"${DEBTS[unit]}", 0]} for unit in UNITS}
+    lowest = {"$min": ["$gold", "$income", *debts.values()]}
     users = {"_id": _account(user_account("")), **balance, "lowest": lowest}
-    debts = {"_id": _account(debt_account("")), "gold": "$owed"}
+    owing = {"$or": [{DEBTS[unit]: {"$nin": [0, None]}} for unit in UNITS]}
+    owed = {"_id": _account(debt_account("")), **debts}
     return [
         {"$unwind": "$lines"},
         {"$match": OF_USERS},
@@ -39,7 +42,7 @@ def suspicious_accounts(limit: int) -> list[Document]:
         {
             "$unionWith": {
                 "coll": "users",
-                "pipeline": [{"$match": {"owed": {"$nin": [0, None]}}}, {"$project": debts}],
+                "pipeline": [{"$match": owing}, {"$project": owed}],
             }
         },
         {

@@ -18,6 +18,7 @@ from ledger.journal import (
     JournalEntry,
     JsonObject,
     Posting,
+    Unit,
     debt_account,
     reversal_key,
     user_account,
@@ -34,6 +35,10 @@ T = TypeVar("T")
 MAX_GIFTS_READ = 2000
 """Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
 whose sum is a lower bound if there are more."""
+DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
+"""Where a user's debt in a unit is stored; absent for 0."""
+IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
+"""Users who owe gold or income."""
 
 
 class LedgerStore:
@@ -142,6 +147,11 @@ class LedgerStore:
             raise UserNotFound
         return Balance(row["gold"], row["income"])
 
+    async def debt(self, session: Session, user_id: str) -> int:
+        """Gold that the user owes."""
+        row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
+        return int((row or {}).get("owed", 0))
+
     async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
         """Apply the lines to balances and debts, each guarded against falling below zero.
 
@@ -152,9 +162,8 @@ class LedgerStore:
             if line.account.startswith(user_account("")):
                 deltas[line.account.removeprefix(user_account(""))][line.unit] += line.amount
             elif line.account.startswith(debt_account("")):
-                await self._add_debt(
-                    session, line.account.removeprefix(debt_account("")), -line.amount
-                )
+                user_id = line.account.removeprefix(debt_account(""))
+                await self._add_debt(session, user_id, DEBTS[line.unit], -line.amount)
         return {
             user_id: await self._add_balance(session, user_id, amounts)
             for user_id, amounts in sorted(deltas.items())
@@ -177,11 +186,11 @@ class LedgerStore:
         assert row is not None
         await self._ranks.add(map(RankingChange.negated, ranking_changes_in(row)), session)
 
-    async def _add_debt(self, session: Session, user_id: str, gold: int) -> None:
-        """Change the debt by `gold`; DebtExceeded if it would fall below zero."""
-        guard = {"owed": {"$gte": -gold}} if gold < 0 else {}
+    async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
+        """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
+        guard = {field: {"$gte": -amount}} if amount < 0 else {}
         result = await self._users.update_one(
-            {"_id": user_id, **guard}, {"$inc": {"owed": gold}}, session=session
+            {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
         )
         if not result.matched_count:
             raise DebtExceeded

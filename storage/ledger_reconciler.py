@@ -27,6 +27,8 @@ USERS_PER_QUERY = 500
 """Users whose lines are summed in one query."""
 ROOMS_PER_QUERY = 200
 """Rooms whose events are compared on one snapshot."""
+USER_SUMS = ("gold", "income", "owed", "owed_income")
+"""Amounts of a user that are sums of postings."""
 GIFT_ROWS = {
     "$filter": {"input": {"$objectToArray": "$log"}, "cond": {"$eq": ["$$this.v.type", "gift"]}}
 }
@@ -93,16 +95,17 @@ class LedgerReconciler:
             return new * FULL_CHECK_RATIO < await self._ledger.estimated_document_count()
 
     async def totals(self) -> dict[str, int]:
-        """Sums over all users: {"gold", "income", "owed"}, and "fen" paid less refunds.
+        """Sums over all users and orders.
 
-        Also the income "held" for withdrawals, and the "withdrawn_fen" paid by them.
+        {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
+        withdrawals, and the "withdrawn_fen" paid by them.
         """
         with self._database.slow_operation_timeout():
             return await self._totals()
 
     async def _totals(self) -> dict[str, int]:
-        sums: Document = {name: {"$sum": f"${name}"} for name in ("gold", "income", "owed")}
-        found = {"gold": 0, "income": 0, "owed": 0, "fen": 0}
+        sums: Document = {name: {"$sum": f"${name}"} for name in USER_SUMS}
+        found = dict.fromkeys((*USER_SUMS, "fen"), 0)
         async for row in await self._users.aggregate([{"$group": {"_id": None, **sums}}]):
             found |= {name: int(row[name]) for name in sums}
         net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
@@ -159,7 +162,7 @@ class LedgerReconciler:
         ]
         users: list[Document] = [
             {"$match": {"_id": {"$in": user_ids}}},
-            {"$project": {"gold": 1, "income": 1, "owed": 1}},
+            {"$project": dict.fromkeys(USER_SUMS, 1)},
         ]
         with self._database.slow_operation_timeout():
             async with self._snapshot() as session:
@@ -169,7 +172,10 @@ class LedgerReconciler:
                 }
                 balances = [
                     StoredBalance(
-                        row["_id"], Balance(row["gold"], row["income"]), row.get("owed", 0)
+                        row["_id"],
+                        Balance(row["gold"], row["income"]),
+                        row.get("owed", 0),
+                        row.get("owed_income", 0),
                     )
                     async for row in stream(self._users, users, session)
                 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.ranking import day_interval, day_scope
 from storage.database import Collection, Database, Document
+from storage.ledger import IS_DEBTOR
 
 RECENT, WEEK = timedelta(days=1), timedelta(days=7)
 
@@ -39,7 +40,7 @@ class OverviewStore:
             self._paid_orders(day),
             self._gift_sums(day),
             self._refused_webhooks(),
-            self._users.count_documents({"owed": {"$gt": 0}}),
+            self._users.count_documents(IS_DEBTOR),
             self._events(attention),
         )
         return dict(zip(names, found, strict=True))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from ledger.journal import user_account
+from ledger.journal import debt_account, user_account
 from storage.database import Collection, Database, Document, Session
 from storage.errors import UserNotFound
 
@@ -51,7 +51,9 @@ class PayeeStore:
         if read_until:
             at["$lt"] = read_until
         account = user_account(user_id)
-        where = {"lines.account": account, "kind": {"$in": ["gift", "reversal"]}, "at": at}
+        accounts = [account, debt_account(user_id)]  # a reversal may take nothing but a debt
+        where: Document = {"lines.account": {"$in": accounts}, "at": at}
+        where["kind"] = {"$in": ["gift", "reversal"]}
         is_gift = {"$eq": ["$kind", "gift"]}
         credit = _credit_of(account)
         steps: list[Document] = [

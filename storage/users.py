@@ -14,6 +14,7 @@ from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id
 from storage.errors import UserNotFound
+from storage.ledger import DEBTS, IS_DEBTOR
 from storage.members import MemberStore
 
 
@@ -35,6 +36,8 @@ class User:
     income: int = 0
     owed: int = 0
     """Gold still to be recovered for refunds, because the balance was too low."""
+    owed_income: int = 0
+    """Income still to be recovered for refunds; it cannot be withdrawn."""
     is_matchmaker: bool = False
     banned: bool = False
     ban_reason: str = ""
@@ -63,7 +66,8 @@ class UserStore:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
         await self._users.create_index("ban_queued", partialFilterExpression={"banned": True})
-        await self._users.create_index("owed", partialFilterExpression={"owed": {"$gt": 0}})
+        for debt in DEBTS.values():
+            await self._users.create_index(debt, partialFilterExpression={debt: {"$gt": 0}})
 
     async def create(self, app_id: str, openid: str, **fields: Any) -> tuple[User, bool]:
         """Insert the user of (app_id, openid), or return the existing one; True if inserted."""
@@ -113,9 +117,11 @@ class UserStore:
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
         """Users whose user_id or nickname starts with `text`, by user_id, after `after`.
 
-        `owing` limits them to users who owe gold.
+        `owing` limits them to users who owe gold or income.
         """
-        where: Document = {"_id": {"$gt": after}, **({"owed": {"$gt": 0}} if owing else {})}
+        where: Document = {"$and": [{"_id": {"$gt": after}}]}
+        if owing:
+            where["$and"].append(IS_DEBTOR)
         if text:
             prefix = {"$gte": text, "$lt": text + "\uffff"}
             where["$or"] = [{"_id": prefix}, {"nickname": prefix}]

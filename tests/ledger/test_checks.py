@@ -4,8 +4,9 @@ from ledger.journal import Balance
 
 def test_balances_equal_to_their_postings_are_correct() -> None:
     sums = {("user:anna", "gold"): 5, ("user:anna", "income"): 7, ("house", "gold"): -9}
-    sums |= {("owed:bert", "gold"): -4, ("user:gone", "gold"): 0}
-    balances = [StoredBalance("anna", Balance(5, 7)), StoredBalance("bert", Balance(0, 0), owed=4)]
+    sums |= {("owed:bert", "gold"): -4, ("owed:bert", "income"): -3, ("user:gone", "gold"): 0}
+    bert = StoredBalance("bert", Balance(0, 0), owed=4, owed_income=3)
+    balances = [StoredBalance("anna", Balance(5, 7)), bert]
     assert find_balance_problems(sums, balances) == []  # type: ignore[arg-type]
 
 
@@ -14,6 +15,7 @@ def test_every_wrong_balance_is_reported() -> None:
         StoredBalance("anna", Balance(5, 1)),
         StoredBalance("bert", Balance(-1, 0)),
         StoredBalance("carl", Balance(0, 0), 2),
+        StoredBalance("dora", Balance(0, 0), owed_income=-3),
     ]
     problems = find_balance_problems(
         {("user:anna", "gold"): 4, ("user:bert", "gold"): -1}, balances
@@ -23,6 +25,8 @@ def test_every_wrong_balance_is_reported() -> None:
         "balance: user:anna (income: stored 1, journal 0)",
         "negative: user:bert",
         "balance: owed:carl (gold: stored -2, journal 0)",
+        "balance: owed:dora (income: stored 3, journal 0)",
+        "negative: user:dora",
     ]
 
 

@@ -10,7 +10,7 @@ from ledger.errors import (
     NotReversible,
     RequestIdReused,
 )
-from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
+from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting, Unit
 from services.ledger import LedgerService
 from tests.support.ledger import TRANSFER
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks
@@ -38,10 +38,10 @@ class LedgerFixture:
         return await self.service.reverse(key, "by mistake", "ops")
 
     async def settle(
-        self, gold: int, request_id: str = "s1", *, by_house: bool = False
+        self, gold: int, request_id: str = "s1", *, by_house: bool = False, unit: Unit = "gold"
     ) -> JsonObject:
         return await self.service.settle_debt(
-            "bert", gold, "paid", request_id, "ops", by_house=by_house
+            "bert", gold, "paid", request_id, "ops", by_house=by_house, unit=unit
         )
 
     def race_next_find(self, call: Callable[[], Awaitable[JsonObject]]) -> list[JsonObject]:
@@ -227,6 +227,22 @@ async def test_the_house_settles_a_debt_and_can_reverse_that() -> None:
     assert entry.kind == "grant"
     await fixture.reverse("settle:s1")
     assert (fixture.store.balances["bert"], fixture.store.owed["bert"]) == (Balance(3, 5), 20)
+
+
+@gen_test
+async def test_income_that_is_owed_is_settled_in_the_same_way() -> None:
+    fixture = LedgerFixture(bert=(3, 30))
+    fixture.store.owed["bert"], fixture.store.owed_income["bert"] = 9, 20
+    assert await fixture.settle(15, unit="income") == {"gold": 3, "income": 15}
+    assert await fixture.settle(5, "s2", by_house=True, unit="income") == {"gold": 3, "income": 15}
+    assert (fixture.store.owed["bert"], fixture.store.owed_income["bert"]) == (9, 0)
+    entry = fixture.store.entries["settle:s1"]
+    assert entry.lines == (Posting("user:bert", "income", -15), Posting("owed:bert", "income", 15))
+    assert entry.content == {"owed_by": "bert", "income": 15, "by_house": False}
+    with pytest.raises(RequestIdReused):
+        await fixture.settle(15)
+    with pytest.raises(DebtExceeded):
+        await fixture.settle(1, "s3", unit="income")
 
 
 @pytest.mark.parametrize(

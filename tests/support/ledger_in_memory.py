@@ -23,13 +23,15 @@ class MemoryLedgerStore:
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
         self.balances = {user_id: Balance(*pair) for user_id, pair in balances.items()}
         self.owed: dict[str, int] = {}
+        self.owed_income: dict[str, int] = {}
         self.entries: dict[str, JournalEntry] = {}
         self.references: dict[str, tuple[datetime, EventReference | None]] = {}
         """(time of writing, room event) of each entry."""
         self.rankings: dict[tuple[str, str], tuple[int, int]] = {}
         """(gold, income) by (scope, user_id); without zeros."""
         self.tables: list[dict[Any, Any]] = [
-            *(self.balances, self.owed, self.entries, self.references, self.rankings)
+            *(self.balances, self.owed, self.owed_income),
+            *(self.entries, self.references, self.rankings),
         ]
 
     # ---- LedgerStore
@@ -67,8 +69,9 @@ class MemoryLedgerStore:
         for posting in postings:
             kind, _, user_id = posting.account.partition(":")
             if kind == "owed":
-                self.owed[user_id] = self.owed.get(user_id, 0) - posting.amount
-                if self.owed[user_id] < 0:
+                owed = self.owed if posting.unit == "gold" else self.owed_income
+                owed[user_id] = owed.get(user_id, 0) - posting.amount
+                if owed[user_id] < 0:
                     raise DebtExceeded
             elif kind == "user":
                 balance = self.balances[user_id]
