@@ -5,10 +5,13 @@ NotFound
 ├── GiftNotFound         no_such_gift
 ├── BlockNotFound        no_such_block
 ├── OperatorNotFound     no_such_operator
-└── ApprovalNotFound     no_such_approval
+├── ApprovalNotFound     no_such_approval
+├── OrderNotFound        no_such_order
+└── RefundCaseNotFound   no_such_refund
 StateConflict
 ├── OperatorExists       operator_exists
-└── AlreadyDecided       decided
+├── AlreadyDecided       decided
+└── OrderInRefund        order_in_refund: another refund case has the order
 Unavailable
 └── StorageUnavailable   storage_away
 """
@@ -43,6 +46,18 @@ class OperatorNotFound(NotFound):
 
 class ApprovalNotFound(NotFound):
     code, detail = "no_such_approval", "There is no such request."
+
+
+class OrderNotFound(NotFound):
+    code, detail = "no_such_order", "The user has no such order."
+
+
+class RefundCaseNotFound(NotFound):
+    code, detail = "no_such_refund", "There is no such refund case."
+
+
+class OrderInRefund(StateConflict):
+    code, detail = "order_in_refund", "Another refund case that is not closed has this order."
 
 
 class AlreadyDecided(StateConflict):

@@ -100,9 +100,9 @@ class OrderStore:
         row = await self._orders.find_one({"_id": number}, session=session)
         return order_from(row) if row else None
 
-    async def refunded_fen(self, number: str) -> int:
+    async def refunded_fen(self, number: str, session: Session | None = None) -> int:
         """The fen of an order that were paid back so far."""
-        row = await self._orders.find_one({"_id": number}, {"refunded": 1})
+        row = await self._orders.find_one({"_id": number}, {"refunded": 1}, session=session)
         return int((row or {}).get("refunded", 0))
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:

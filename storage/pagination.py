@@ -17,19 +17,25 @@ class InvalidCursor(ValueError):
 
 
 async def page(
-    rows: Collection, where: Mapping[str, Any], by: str, after: str, limit: int
+    rows: Collection,
+    where: Mapping[str, Any],
+    by: str,
+    after: str,
+    limit: int,
+    *,
+    fields: Mapping[str, int] | None = None,
 ) -> tuple[list[Document], str | None]:
     """A page of rows by the time in `by`, and the next cursor, None on the last page.
 
     `after` is a cursor, "" for the first page; raises InvalidCursor. An index that ends in `by` and
-    `_id`, both descending, avoids a sort in memory.
+    `_id`, both descending, avoids a sort in memory. `fields`: a projection.
     """
     query: Document = {"$and": [where]}
     if after:
         moment, row_id = _parse(after)
         older = [{by: {"$lt": moment}}, {by: moment, "_id": {"$lt": row_id}}]
         query["$and"].append({"$or": older})
-    found = await rows.find(query).sort([(by, -1), ("_id", -1)]).limit(limit + 1).to_list()
+    found = await rows.find(query, fields).sort([(by, -1), ("_id", -1)]).limit(limit + 1).to_list()
     last = found[limit - 1] if len(found) > limit else None
     return found[:limit], _cursor(last, by) if last else None
 

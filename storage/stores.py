@@ -31,10 +31,12 @@ from storage.payees import PayeeStore
 from storage.presence import PresenceStore
 from storage.ranking_reconciler import RankingReconciler
 from storage.rankings import RankingStore
+from storage.refund_cases import RefundCaseStore
 from storage.relay_cursors import RelayCursorStore
 from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.session_records import SessionRecordStore
+from storage.spent_gold import SpentGoldStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
 from storage.withdrawal_reports import WithdrawalReportStore
@@ -90,6 +92,8 @@ class Stores:
         self.withdrawals = WithdrawalStore(database)
         self.withdrawal_reports = WithdrawalReportStore(database)
         self.payees = PayeeStore(database)
+        self.refund_cases = RefundCaseStore(database)
+        self.spent_gold = SpentGoldStore(database)
         self.gift_batches = GiftBatchStore(database, self.rankings)
         self.job_leases = JobLeaseStore(database)
         self.overview = OverviewStore(database)
@@ -120,6 +124,7 @@ class Stores:
             self.audit,
             self.ledger,
             self.withdrawals,
+            self.refund_cases,
             self.rankings,
             self.outbox,
         )

@@ -31,7 +31,7 @@ NEW_INDEXES = {
     "inbox": ["event_1_received_at_-1__id_-1"],
     "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
     "rooms": ["group_id_1"],
-    "users": ["ban_queued_1"],
+    "users": ["ban_queued_1", "owed_income_1"],
 }
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
@@ -42,6 +42,10 @@ NEW_COLLECTIONS = {
     "schema": ["_id_"],
     "approvals": [
         *("_id_", "delete_at_1", "key_1", "made_at_-1__id_-1", "state_1_made_at_-1__id_-1"),
+    ],
+    "refund_cases": [
+        *("_id_", "due_at_1", "open_orders_1", "opened_at_-1__id_-1", "orders.number_1"),
+        *("request_id_1", "state_1_opened_at_-1__id_-1", "user_id_1_opened_at_-1__id_-1"),
     ],
     "withdrawal_days": ["_id_"],
     "withdrawals": [

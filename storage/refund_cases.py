@@ -1,0 +1,220 @@
+"""refund_cases: one document per refund case; `_id` begins the numbers of its refunds."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from ledger.refund_cases import OPEN_STATES, RefundCase
+from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from storage.database import Collection, Database, Document, Session
+from storage.errors import OrderInRefund, RefundCaseNotFound
+from storage.pagination import page
+
+Step = TypeVar("Step", OrderStep, GiftStep, HostStep)
+BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
+"""Earlier than any case: lower bound in the partial index, which leaves out unset times."""
+DUE: Document = {"due_at": {"$gt": BEFORE_ANY}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+"""Cases that are due by the database's clock, which all processes share."""
+STEPS = ("orders", "gifts", "hosts")
+IN_PROGRESS = ("confirmed", "reversing", "refunding")
+
+
+class RefundCaseChanged(Exception):
+    """The case was saved since it was read: read it again."""
+
+
+class RefundFigures(NamedTuple):
+    """Open cases by state, when the oldest was confirmed, and orders by their problem."""
+
+    states: Mapping[str, int]
+    oldest: Mapping[str, datetime]
+    problems: Mapping[str, int]
+
+
+class RefundCaseStore:
+    """Cases, changed under the guard of their version; only changed steps are written."""
+
+    def __init__(self, database: Database) -> None:
+        self._cases: Collection = database.collection("refund_cases")
+
+    async def make_indexes(self) -> None:
+        newest = [("opened_at", -1), ("_id", -1)]
+        await self._cases.create_index("request_id", unique=True)
+        await self._cases.create_index(
+            "open_orders", unique=True, partialFilterExpression={"open_orders": {"$exists": True}}
+        )
+        await self._cases.create_index("orders.number")
+        await self._cases.create_index(newest)
+        await self._cases.create_index([("state", 1), *newest])
+        await self._cases.create_index([("user_id", 1), *newest])
+        await self._cases.create_index(
+            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
+        )
+
+    async def add(self, case: RefundCase) -> RefundCase:
+        """Store a new case; if its request has one already, return that instead.
+
+        Raises OrderInRefund if another open case has one of the orders.
+        """
+        row = {name: getattr(case, name) for name in RefundCase.__slots__ if name not in STEPS}
+        row["_id"] = row.pop("id")
+        row |= {name: [asdict(step) for step in getattr(case, name)] for name in STEPS}
+        row["open_orders"] = [order.number for order in case.orders]
+        try:
+            await self._cases.insert_one(row)
+        except DuplicateKeyError:
+            if existing := await self.find_request(case.request_id):
+                return existing
+            raise OrderInRefund from None
+        return await self.get(case.id)
+
+    async def find_request(self, request_id: str) -> RefundCase | None:
+        row = await self._cases.find_one({"request_id": request_id})
+        return case_from(row) if row else None
+
+    async def get(self, id_: str, session: Session | None = None) -> RefundCase:
+        """Raises RefundCaseNotFound."""
+        row = await self._cases.find_one({"_id": id_}, session=session)
+        if row is None:
+            raise RefundCaseNotFound
+        return case_from(row)
+
+    async def public_state(self, id_: str) -> Document:
+        """What the audit log shows of a case; {} if there is none."""
+        row = await self._cases.find_one({"_id": id_}, {"_id": 0, "state": 1})
+        return row or {}
+
+    async def save(
+        self,
+        session: Session | None,
+        before: RefundCase,
+        after: RefundCase,
+        due_at: datetime | None = None,
+    ) -> RefundCase:
+        """Write what differs, unless the case was saved since `before`: RefundCaseChanged.
+
+        `due_at`: when the sweep looks at it again, if it is in progress.
+        """
+        changes = _changes(before, after)
+        changes["due_at"] = due_at if after.state in IN_PROGRESS else None
+        update: Document = {"$set": changes, "$inc": {"version": 1}}
+        if after.state in ("closed", "dropped"):
+            update["$unset"] = {"open_orders": ""}
+        where = {"_id": before.id, "version": before.version}
+        result = await self._cases.update_one(where, update, session=session)
+        if not result.matched_count:
+            raise RefundCaseChanged
+        return replace(after, version=before.version + 1)
+
+    async def claim(self, lease: timedelta) -> RefundCase | None:
+        """Lease the case that is due for the longest time, by the database's clock."""
+        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
+        row = await self._cases.find_one_and_update(
+            DUE,
+            [{"$set": {"due_at": until}}],
+            sort=[("due_at", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return case_from(row) if row else None
+
+    async def release(self, id_: str) -> None:
+        """End the lease at once, if the case is still in progress."""
+        await self._cases.update_one(
+            {"_id": id_, "due_at": {"$gt": BEFORE_ANY}}, [{"$set": {"due_at": "$$NOW"}}]
+        )
+
+    async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
+        """Keys of the gifts that confirmed cases of the user are about to reverse."""
+        where = {"user_id": user_id, "state": {"$in": [*IN_PROGRESS]}}
+        rows = await self._cases.find(where, {"gifts": 1}, session=session).to_list()
+        gifts = (gift for row in rows for gift in row["gifts"])
+        return {gift["key"] for gift in gifts if gift["state"] == "waiting"}
+
+    async def with_order(self, number: str) -> list[RefundCase]:
+        """Cases about an order, the latest first."""
+        rows = await self._cases.find({"orders.number": number}).sort("opened_at", -1).to_list()
+        return [case_from(row) for row in rows]
+
+    async def waits_for_refund(self, number: str) -> bool:
+        """Whether a case has taken the gold of an order that WeChat has not refunded yet."""
+        taken = {"number": number, "state": {"$in": ["taken", "asked"]}}
+        found = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"_id": 1})
+        return found is not None
+
+    async def details(self, id_: str) -> Document:
+        """What does not change of a case, for the audit log; {} if there is none."""
+        fields = {"_id": 0, "user_id": 1, "orders.number": 1}
+        return await self._cases.find_one({"_id": id_}, fields) or {}
+
+    async def figures(self) -> RefundFigures:
+        """Counts for the metrics; two queries that an index answers."""
+        by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": {"$min": "$decided_at"}}
+        is_open: Document = {"state": {"$in": [*OPEN_STATES]}}
+        steps: list[Document] = [{"$match": is_open}, {"$group": by_state}]
+        states = [row async for row in await self._cases.aggregate(steps)]
+        problems: list[Document] = [
+            {"$match": {"state": "refunding"}},
+            {"$unwind": "$orders"},
+            {"$match": {"orders.problem": {"$gt": ""}}},
+            {"$group": {"_id": "$orders.problem", "n": {"$sum": 1}}},
+        ]
+        return RefundFigures(
+            {row["_id"]: row["n"] for row in states},
+            {row["_id"]: row["oldest"] for row in states if row["oldest"]},
+            {row["_id"]: row["n"] async for row in await self._cases.aggregate(problems)},
+        )
+
+    async def page(
+        self, user_id: str, state: str, after: str, limit: int
+    ) -> tuple[list[RefundCase], str | None]:
+        """Cases for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        Without gifts and hosts, of which a case may have thousands.
+        """
+        where: Document = {"user_id": user_id} if user_id else {}
+        if state:
+            where["state"] = state
+        fields = {"gifts": 0, "hosts": 0}
+        rows, cursor = await page(self._cases, where, "opened_at", after, limit, fields=fields)
+        return [case_from(row) for row in rows], cursor
+
+
+def _changes(before: RefundCase, after: RefundCase) -> Document:
+    """Fields to set; of lists of the same length, only the elements that were replaced."""
+    changes: Document = {}
+    for name in RefundCase.__slots__:
+        old, new = getattr(before, name), getattr(after, name)
+        if name not in STEPS:
+            changes |= {name: new} if new != old and name != "version" else {}
+        elif len(new) == len(old):
+            steps = enumerate(zip(old, new, strict=True))
+            changes |= {f"{name}.{n}": asdict(it) for n, (was, it) in steps if it is not was}
+        else:
+            changes[name] = [asdict(it) for it in new]
+    return changes
+
+
+def case_from(row: Document) -> RefundCase:
+    """Parse a case; fields stored by a later version are ignored."""
+    fields = {name: row[name] for name in RefundCase.__slots__ if name in row}
+    fields |= {
+        "id": row["_id"],
+        "orders": tuple(_step(OrderStep, it) for it in row["orders"]),
+        "gifts": tuple(_step(GiftStep, it) for it in row.get("gifts", [])),
+        "hosts": tuple(_step(HostStep, it) for it in row.get("hosts", [])),
+    }
+    return RefundCase(**fields)
+
+
+def _step(kind: type[Step], row: Mapping[str, Any]) -> Step:
+    return kind(**{name: row[name] for name in kind.__slots__ if name in row})
+
+
+def new_id() -> str:
+    """29 of [0-9A-Za-z], so that a refund number has 31; not guessable (56 random bits)."""
+    return f"R{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"

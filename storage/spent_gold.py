@@ -1,0 +1,74 @@
+"""What became of a user's gold: gifts in `ledger`, and where their hosts' income is."""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+
+from ledger.journal import reversal_key, user_account
+from ledger.refund_plan import GiftStep, HostIncome
+from storage.database import Collection, Database, Document, Session
+
+GIFTS_PER_QUERY = 200
+FINAL = ("paid", "returned")
+"""States of a bill whose income is no longer held."""
+
+
+class SpentGoldStore:
+    """Reads `ledger`, `users` and `withdrawals` in the caller's transaction; writes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+        self._withdrawals: Collection = database.collection("withdrawals")
+
+    async def gifts(
+        self, session: Session, user_id: str, since: datetime
+    ) -> AsyncGenerator[GiftStep]:
+        """Gifts that the user gave since then, newest first, without reversed ones."""
+        given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
+        fields = {"by": 1, "at": 1, "lines": 1, "content": 1}
+        rows = self._ledger.find(given, fields, session=session, batch_size=GIFTS_PER_QUERY)
+        async with rows.sort("at", -1) as found:
+            while some := await found.to_list(GIFTS_PER_QUERY):
+                undone = await self._reversed([row["_id"] for row in some], session)
+                for row in some:
+                    if row["_id"] not in undone:
+                        yield _gift_from(row)
+
+    async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
+        """Where the income of these users is."""
+        of_hosts = {"_id": {"$in": [*hosts]}}
+        rows = await self._users.find(of_hosts, {"income": 1}, session=session).to_list()
+        steps: list[Document] = [
+            {"$match": {"user_id": {"$in": [*hosts]}}},
+            {"$unwind": "$bills"},
+            {
+                "$group": {
+                    "_id": {"user": "$user_id", "state": "$bills.state"},
+                    "income": {"$sum": "$bills.income"},
+                }
+            },
+        ]
+        sums = [it async for it in await self._withdrawals.aggregate(steps, session=session)]
+        return {row["_id"]: _income_from(row, sums) for row in rows}
+
+    async def _reversed(self, keys: Sequence[str], session: Session) -> set[str]:
+        """Which of these gifts were reversed."""
+        reversals = {reversal_key(key): key for key in keys}
+        where = {"_id": {"$in": [*reversals]}}
+        rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()
+        return {reversals[row["_id"]] for row in rows}
+
+
+def _gift_from(row: Document) -> GiftStep:
+    giver, host = user_account(row["by"]), user_account(row["content"]["to"])
+    gold = -sum(
+        it["amount"] for it in row["lines"] if (it["account"], it["unit"]) == (giver, "gold")
+    )
+    income = sum(it["amount"] for it in row["lines"] if it["account"] == host and it["amount"] > 0)
+    return GiftStep(row["_id"], row["at"], row["content"]["to"], gold, income)
+
+
+def _income_from(row: Document, sums: Sequence[Document]) -> HostIncome:
+    bills = {it["_id"]["state"]: it["income"] for it in sums if it["_id"]["user"] == row["_id"]}
+    held = sum(income for state, income in bills.items() if state not in FINAL)
+    return HostIncome(row["income"], held, bills.get("paid", 0))

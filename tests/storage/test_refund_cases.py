@@ -1,0 +1,173 @@
+"""Refund cases on a real MongoDB: guarded, listed, and written step by step."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from ledger.recharge import Refund
+from ledger.refund_cases import RefundCase
+from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from storage.errors import OrderInRefund, RefundCaseNotFound
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+from tests.support.storage import StoresFixture
+
+gen_test = pytest.mark.gen_test(timeout=60)
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def new_case(number: int, *orders: str, user_id: str = "anna") -> RefundCase:
+    steps = (OrderStep(it, "xpay", 600, 60, by_apple=False, refund=f"R{it}") for it in orders)
+    gifts = (GiftStep(f"gift:anna:{n}", AT, "bert", 20, 10) for n in range(3))
+    hosts = (HostStep("bert", 30, 30, 0, 0, 0),)
+    at = AT + number * MINUTE
+    return RefundCase(
+        *(f"R{number}", f"request {number}", user_id, "a minor", "olga", at),
+        *(tuple(steps), tuple(gifts), hosts, 0),
+    )
+
+
+@pytest.fixture
+def cases(io_loop: IOLoop, stores: StoresFixture) -> RefundCaseStore:
+    store = RefundCaseStore(stores.database)
+    io_loop.run_sync(store.make_indexes)
+    return store
+
+
+@gen_test
+async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:
+    case = new_case(1, "Q1", "Q2")
+    assert await cases.add(case) == case
+    assert await cases.get("R1") == await cases.find_request("request 1") == case
+    assert await cases.public_state("R1") == {"state": "opened"}
+    assert await cases.find_request("request 2") is None
+    assert await cases.public_state("R2") == {}
+    with pytest.raises(RefundCaseNotFound):
+        await cases.get("R2")
+
+
+@gen_test
+async def test_an_order_is_in_one_open_case(cases: RefundCaseStore) -> None:
+    first = await cases.add(new_case(1, "Q1", "Q2"))
+    with pytest.raises(OrderInRefund):
+        await cases.add(new_case(2, "Q3", "Q2"))
+    again = replace(new_case(3, "Q9"), request_id="request 1")
+    assert await cases.add(again) == first
+    await cases.save(None, first, first.drop("olga", "no", AT))
+    second = await cases.add(new_case(2, "Q3", "Q2"))
+    assert [case.id for case in await cases.with_order("Q2")] == ["R2", "R1"]
+    closed = replace(second, state="closed")
+    await cases.save(None, second, closed)
+    assert (await cases.add(new_case(4, "Q2"))).id == "R4"
+
+
+@gen_test
+async def test_only_the_steps_that_changed_are_written(
+    cases: RefundCaseStore, stores: StoresFixture
+) -> None:
+    case = await cases.add(new_case(1, "Q1"))
+    rows = stores.database.collection("refund_cases")
+    await rows.update_one({"_id": "R1"}, {"$set": {"gifts.0.later": "version"}})
+    confirmed = await cases.save(None, case, case.confirm("olga", "yes", AT), AT)
+    reversed_ = confirmed.reverse_gift(confirmed.gifts[1], 4, AT)
+    saved = await cases.save(None, confirmed, reversed_, AT)
+    assert await cases.get("R1") == saved
+    assert (saved.version, saved.gifts[1].owed) == (2, 6)
+    row = await rows.find_one({"_id": "R1"})
+    assert row
+    assert row["gifts"][0]["later"] == "version"
+    with pytest.raises(RefundCaseChanged):
+        await cases.save(None, confirmed, reversed_)
+    fewer = replace(saved, gifts=saved.gifts[:1])
+    assert (await cases.get("R1")).gifts != fewer.gifts
+    await cases.save(None, saved, fewer)
+    assert (await cases.get("R1")).gifts == fewer.gifts
+
+
+@gen_test
+async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseStore) -> None:
+    case = await cases.add(new_case(1, "Q1"))
+    now = datetime.now(UTC)
+    assert await cases.claim(MINUTE) is None
+    case = await cases.save(None, case, case.confirm("olga", "yes", AT), now - MINUTE)
+    assert await cases.claim(MINUTE) == case
+    assert await cases.claim(MINUTE) is None
+    await cases.release("R1")
+    assert await cases.claim(timedelta(0)) == case
+    await cases.save(None, case, replace(case, state="closed"), now - MINUTE)
+    await cases.release("R1")
+    assert await cases.claim(MINUTE) is None
+
+
+@gen_test
+async def test_an_order_waits_for_its_refund_from_the_decision_to_the_notice(
+    cases: RefundCaseStore,
+) -> None:
+    case = await cases.add(new_case(1, "Q1", "Q2"))
+    assert await cases.details("R1") == {
+        "user_id": "anna",
+        "orders": [{"number": "Q1"}, {"number": "Q2"}],
+    }
+    assert await cases.details("R2") == {}
+    assert not await cases.waits_for_refund("Q1")
+    case = await cases.save(None, case, case.confirm("olga", "yes", AT))
+    assert await cases.waits_for_refund("Q1")
+    await cases.save(None, case, case.learn(Refund("xpay", "Q1", "wx-1", 600), AT))
+    assert [await cases.waits_for_refund(it) for it in ("Q1", "Q2", "Q3")] == [False, True, False]
+
+
+@gen_test
+async def test_gifts_of_cases_in_progress_are_known(
+    cases: RefundCaseStore, stores: StoresFixture
+) -> None:
+    async def known(user_id: str = "anna") -> set[str]:
+        return await stores.ledger.run_transaction(lambda tx: cases.gifts_in_progress(user_id, tx))
+
+    case = await cases.add(new_case(1, "Q1"))
+    assert await known() == set()
+    case = await cases.save(None, case, case.confirm("olga", "yes", AT))
+    case = await cases.save(None, case, case.skip_gift(case.gifts[0], AT))
+    assert await known() == {"gift:anna:1", "gift:anna:2"}
+    assert await known("bert") == set()
+
+
+@gen_test
+async def test_cases_are_listed_newest_first(cases: RefundCaseStore) -> None:
+    for number, user_id in enumerate(("anna", "bert", "anna"), 1):
+        await cases.add(new_case(number, f"Q{number}", user_id=user_id))
+
+    async def listed(user_id: str = "", state: str = "") -> list[str]:
+        return [case.id for case in (await cases.page(user_id, state, "", 10))[0]]
+
+    assert await listed() == ["R3", "R2", "R1"]
+    assert await listed("anna", "opened") == ["R3", "R1"]
+    assert await listed("anna", "closed") == []
+    first, cursor = await cases.page("", "", "", 2)
+    assert cursor
+    assert (first[0].gifts, first[0].gold) == ((), 60)
+    rest, end = await cases.page("", "", cursor, 2)
+    assert ([case.id for case in (*first, *rest)], end) == (["R3", "R2", "R1"], None)
+
+
+@gen_test
+async def test_figures_count_open_cases_and_problems(cases: RefundCaseStore) -> None:
+    assert await cases.figures() == ({}, {}, {})
+    for number, days in ((1, 3), (2, 2), (3, 1)):
+        case = await cases.add(replace(new_case(number, f"Q{number}"), gifts=()))
+        if number < 3:
+            at = AT - timedelta(days=days)
+            case = await cases.save(None, case, case.confirm("olga", "yes", at))
+            await cases.save(None, case, case.note_problem(f"Q{number}", "pay_away", AT))
+    figures = await cases.figures()
+    assert figures.states == {"opened": 1, "refunding": 2}
+    assert figures.oldest == {"refunding": AT - timedelta(days=3)}
+    assert figures.problems == {"pay_away": 2}
+
+
+def test_numbers_of_refunds_fit_into_what_wechat_takes() -> None:
+    """Letters and digits, 8 to 32: the id and two digits."""
+    id_ = new_id()
+    assert id_.isalnum()
+    assert len(f"{id_}01") == 31
