@@ -66,17 +66,28 @@ def spent_of(credit: Credit, gifts: Sequence[GoldGift]) -> list[GoldGift]:
 
 
 def advise(
-    order: str, credit: Credit | None, gifts: Sequence[GoldGift], refunded_fen: int, fen: int
+    order: str,
+    credit: Credit | None,
+    gifts: Sequence[GoldGift],
+    refunded_fen: int,
+    fen: int,
+    *,
+    taken_back: bool = False,
 ) -> RefundAdvice:
     """Advice on the refund of an order of `fen`, of which `refunded_fen` were paid back before.
 
-    Spent gold is the only reason to advise against it: unspent gold can be taken back.
+    `taken_back`: a refund case has taken its gold, and waits for the refund. Spent gold is the only
+    reason to advise against it: unspent gold can be taken back.
     """
     if credit is None:
         return RefundAdvice(
             SUGGEST_REFUND, "未交付", f"订单{order}：账本中没有入账记录，金币未交付。"
         )
     credited = f"订单{order}：{_time(credit.at)}到账{credit.gold}金币"
+    if taken_back:
+        return RefundAdvice(
+            SUGGEST_REFUND, "已交付，已收回", f"{credited}，金币此后已收回，款项尚未退还。"
+        )
     if refunded_fen >= fen:
         return RefundAdvice(SUGGEST_REFUND, "已退款", f"{credited}，此后已全额退款。")
     spent = spent_of(credit, gifts)

@@ -8,6 +8,7 @@ from ledger.refund_advice import advise
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
+from storage.refund_cases import RefundCaseStore
 from tencent.errors import Unreadable
 from tencent.platform_events import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
 from tencent.xpay import PROVIDER as XPAY
@@ -19,9 +20,10 @@ COIN_MODE = "coin_mode"
 class PlatformEventService:
     """Decides what becomes of each event; the inbox keeps it, with the answer if there is one."""
 
-    def __init__(self, orders: OrderStore, ledger: LedgerStore) -> None:
+    def __init__(self, orders: OrderStore, ledger: LedgerStore, cases: RefundCaseStore) -> None:
         self._orders = orders
         self._ledger = ledger
+        self._cases = cases
 
     async def process(self, content: Mapping[str, Any]) -> CallbackOutcome:
         """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
@@ -36,7 +38,7 @@ class PlatformEventService:
         return DONE._replace(lasting=True, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any]) -> CallbackOutcome:
-        """Advice from orders and journal alone: no call to another service delays it."""
+        """Advice from our own collections alone: no call to another service delays it."""
         try:
             number = order_in_question(content)
         except Unreadable:
@@ -47,5 +49,6 @@ class PlatformEventService:
         credit = await self._ledger.credit_of(number)
         gifts = await self._ledger.gold_gifts(order.user_id, credit.at) if credit else []
         refunded_fen = await self._orders.refunded_fen(number)
-        advice = advise(number, credit, gifts, refunded_fen, order.fen)
+        taken_back = await self._cases.waits_for_refund(number)
+        advice = advise(number, credit, gifts, refunded_fen, order.fen, taken_back=taken_back)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())

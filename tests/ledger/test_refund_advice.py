@@ -67,6 +67,15 @@ def test_unspent_gold_suggests_a_refund() -> None:
     )
 
 
+def test_an_order_whose_gold_a_refund_case_has_taken_suggests_a_refund() -> None:
+    found = advise("T1", credit(), gifts(600), 6000, fen=6000, taken_back=True)
+    assert (found.result_code, found.result_info) == (SUGGEST_REFUND, "已交付，已收回")
+    assert found.evidence == (
+        "订单T1：2026-03-02 20:14:07到账600金币，金币此后已收回，款项尚未退还。"
+    )
+    assert advise("T1", None, [], 6000, 6000, taken_back=True).result_info == "未交付"
+
+
 def test_refunded_order_suggests_a_refund_whatever_was_spent() -> None:
     found = advice(credit(), gifts(600), refunded_fen=6000)
     assert (found.result_code, found.result_info) == (SUGGEST_REFUND, "已退款")
