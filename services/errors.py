@@ -11,6 +11,8 @@ QLiveError
 StateConflict
 ├── FirstLoginRequired   first_login: the operator has a one-time password
 ├── RequesterNotAllowed  requester_not_allowed: who made the request may do so no longer
+├── NotRefundable        not_refundable: the order was never paid, or is refunded already
+├── RefundChanged        refund_changed: the preview of a refund case no longer holds
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 ├── WithdrawOff          withdraw_off: withdrawals are not enabled
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
@@ -32,6 +34,15 @@ class SecondPersonRequired(PermissionDenied):
 class RequesterNotAllowed(StateConflict):
     code = "requester_not_allowed"
     detail = "Its operator is disabled or has lost the role for it: decline the request."
+
+
+class NotRefundable(StateConflict):
+    code, detail = "not_refundable", "The order was never paid, or is refunded already."
+
+
+class RefundChanged(StateConflict):
+    code = "refund_changed"
+    detail = "The user or the orders have changed: look at the new preview, then confirm again."
 
 
 class TooManyOrders(StateConflict):

@@ -10,6 +10,7 @@ from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
 from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
+from services.refund_cases import RefundCaseService
 from services.transfer_notices import TransferNoticeService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
@@ -41,6 +42,7 @@ class PaymentNotificationService:
         orders: OrderStore,
         payments: PaymentService,
         platform_events: PlatformEventService,
+        refund_cases: RefundCaseService,
         transfers: TransferNoticeService,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
@@ -50,6 +52,7 @@ class PaymentNotificationService:
         self._orders = orders
         self._payments = payments
         self._platform_events = platform_events
+        self._refund_cases = refund_cases
         self._transfers = transfers
         self._jsapi = jsapi
         self._xpay = xpay
@@ -58,6 +61,8 @@ class PaymentNotificationService:
         self, payment_event: Payment | Refund | None, ignore_reason: str
     ) -> CallbackOutcome:
         """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
+
+        A refund that a case has asked for was reversed before: it closes the step of the case.
 
         Raises TryAgain for a refund whose payment is not credited yet.
         """
@@ -70,8 +75,13 @@ class PaymentNotificationService:
                 return ignored(ignore_reason)
         except PaymentRefused as refusal:
             reason = refusal.reason
-            if isinstance(payment_event, Refund) and reason == RefusalReason.NOT_PAID:
-                raise TryAgain from None  # the payment's notification may still be on its way
+            if isinstance(payment_event, Refund):
+                if reason == RefusalReason.NOT_PAID:
+                    raise TryAgain from None  # the payment's notification may be on its way
+                # A refund case has taken all that was left of the order, so that nothing of the
+                # refund that it waits for can be booked.
+                if reason == RefusalReason.AMOUNT and await self._refund_cases.learn(payment_event):
+                    return DONE._replace(lasting=True)
             known = reason != RefusalReason.ORDER
             if known and payment_event:
                 await self._orders.mark_reported(payment_event.order)

@@ -31,6 +31,9 @@ from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
+from services.refund_cases import RefundCaseService
+from services.refund_planner import RefundPlanner
+from services.refund_sweep import RefundCaseSweep
 from services.retention import RetentionDays, RetentionSweep
 from services.room_access import RoomAccess
 from services.room_list import rooms_by_audience
@@ -169,6 +172,20 @@ class Services:
         )
         self.withdrawal_reports = WithdrawalReports(stores.withdrawal_reports, cipher)
         self.open_transfers = OpenTransferSweep(stores.withdrawals, bills)
+        planner = RefundPlanner(
+            stores.orders, stores.ledger, stores.spent_gold, stores.refund_cases
+        )
+        self.refund_cases = RefundCaseService(
+            stores.refund_cases, planner, stores.orders, stores.ledger, self.approvals, locks.hold
+        )
+        self.refund_sweep = RefundCaseSweep(
+            stores.refund_cases,
+            stores.orders,
+            stores.ledger,
+            self.withdrawals,
+            providers,
+            locks.hold,
+        )
         self.recharge = RechargeService(
             stores.orders,
             stores.blocks,
@@ -194,7 +211,8 @@ class Services:
             stores.inbox,
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger),
+            PlatformEventService(stores.orders, stores.ledger, stores.refund_cases),
+            self.refund_cases,
             self.transfer_notices,
             tencent.jsapi,
             tencent.xpay,

@@ -12,6 +12,8 @@ from devtools.simulator.simulator import Simulator
 from tencent.service_client import ServiceClient
 from tests.support import im_relay
 from tests.support.im_relay import RelayFixture
+from tests.support.refunds import RefundFixture
+from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 
 
@@ -34,3 +36,9 @@ def relays(
     io_loop.run_sync(fixture.store.make_indexes)
     yield fixture
     io_loop.run_sync(fixture.database.close)
+
+
+@pytest.fixture
+def refunds(io_loop: IOLoop, stores: StoresFixture) -> RefundFixture:
+    fixture: RefundFixture = io_loop.run_sync(lambda: RefundFixture.create(stores))
+    return fixture

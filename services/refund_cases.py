@@ -1,0 +1,155 @@
+"""Refund cases: opened with a preview, confirmed or dropped by operators, closed by WeChat."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from core.errors import TryAgain
+from ledger.errors import RequestIdReused
+from ledger.recharge import Refund, reversal_entry
+from ledger.refund_cases import RefundCase
+from ledger.refund_plan import OrderStep, RefundPlan
+from services.approvals import ApprovalService
+from services.errors import RefundChanged
+from services.ledger import LockUsers
+from services.refund_planner import RefundPlanner
+from storage.errors import AlreadyDecided
+from storage.ledger import LedgerStore
+from storage.orders import OrderStore
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+
+SAVES = 20
+"""Times that a notice is saved again after the sweep was faster."""
+
+
+class _PlanChanged(Exception):
+    def __init__(self, plan: RefundPlan) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+class RefundCaseService:
+    """Decisions and notices; services/refund_sweep.py carries confirmed cases on."""
+
+    def __init__(
+        self,
+        cases: RefundCaseStore,
+        planner: RefundPlanner,
+        orders: OrderStore,
+        ledger: LedgerStore,
+        approvals: ApprovalService,
+        hold: LockUsers,
+    ) -> None:
+        self._cases = cases
+        self._planner = planner
+        self._orders = orders
+        self._ledger = ledger
+        self._approvals = approvals
+        self._hold = hold
+
+    async def open(
+        self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
+    ) -> RefundCase:
+        """Open a case with its preview; nothing is moved. Repeated, the same case.
+
+        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused.
+        """
+        numbers, id_ = list(dict.fromkeys(orders)), new_id()
+        case = await self._cases.find_request(request_id)
+        if case is None:
+            plan = await self._ledger.run_transaction(
+                lambda tx: self._planner.plan(tx, id_, user_id, numbers)
+            )
+            new = RefundCase(
+                *(id_, request_id, user_id, reason, by, datetime.now(UTC)),
+                *(plan.orders, plan.gifts, plan.hosts, plan.unspent),
+            )
+            case = await self._cases.add(new)
+        if not case.asks_for(user_id, numbers):
+            raise RequestIdReused
+        return case
+
+    async def confirm(self, id_: str, by: str, reason: str) -> RefundCase:
+        """Take the gold of the orders back, and let the sweep do the rest. Idempotent.
+
+        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed; and
+        RefundChanged if the preview no longer holds: the case then has a new one.
+        """
+        case = await self._cases.get(id_)
+        try:
+            async with self._hold(case.user_id):
+                return await self._ledger.run_transaction(
+                    lambda tx: self._confirm(tx, id_, by, reason)
+                )
+        except _PlanChanged as changed:
+            await self._save_decision(case, case.with_plan(changed.plan))
+            raise RefundChanged from None
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefundCase:
+        """End a case that is not confirmed. Idempotent.
+
+        Raises RefundCaseNotFound, AlreadyDecided.
+        """
+        case = await self._cases.get(id_)
+        if (case.state, case.decided_by) == ("dropped", by):
+            return case
+        if case.state != "opened":
+            raise AlreadyDecided
+        return await self._save_decision(case, case.drop(by, reason, datetime.now(UTC)))
+
+    async def learn(self, refund: Refund) -> bool:
+        """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
+        for _ in range(SAVES):
+            cases = await self._cases.with_order(refund.order)
+            case = next((it for it in cases if it.waits_for(refund)), None)
+            if case is None:
+                return False
+            if any(it.state == "refunded" for it in case.orders if it.number == refund.order):
+                return True
+            now = datetime.now(UTC)
+            try:
+                await self._cases.save(None, case, case.learn(refund, now), now)
+            except RefundCaseChanged:
+                continue
+            return True
+        raise TryAgain
+
+    async def _confirm(self, tx: Any, id_: str, by: str, reason: str) -> RefundCase:
+        case = await self._cases.get(id_, tx)
+        if case.state not in ("opened", "dropped") and case.decided_by == by:
+            return case
+        if case.state != "opened":
+            raise AlreadyDecided
+        await self._approvals.authorize(tx, case.opened_by, by, case.gold)
+        numbers = [order.number for order in case.orders]
+        plan = await self._planner.plan(tx, id_, case.user_id, numbers)
+        if case.differs_from(plan):
+            raise _PlanChanged(plan)
+        now = datetime.now(UTC)
+        confirmed = case.with_plan(plan).confirm(by, reason, now)
+        for order in confirmed.orders:
+            await self._take(tx, confirmed, order)
+        return await self._cases.save(tx, case, confirmed, now)
+
+    async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
+        """Take the gold of an order back, before WeChat is asked to refund it."""
+        order = await self._orders.find(step.number, tx)
+        assert order is not None
+        refund = Refund(step.provider, step.number, step.refund, step.fen, own=step.refund)
+        await self._orders.refund(tx, step.number, refund)
+        available = (await self._ledger.balance(tx, case.user_id)).gold
+        entry = reversal_entry(order, refund, step.gold, available)
+        await self._ledger.move(tx, entry.lines)
+        answer = (await self._ledger.balance(tx, case.user_id))._asdict()
+        content = {**entry.content, "case": case.id}
+        written = replace(
+            entry, by=case.operators, content=content, answer=answer, note=case.reason
+        )
+        await self._ledger.write(tx, written, None)
+
+    async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
+        try:
+            return await self._cases.save(None, before, after)
+        except RefundCaseChanged:
+            raise AlreadyDecided from None

@@ -1,0 +1,203 @@
+"""Carries confirmed refund cases on: gifts, hosts' withdrawals, refunds at the providers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from core.errors import RateLimited, TryAgain, Unavailable
+from ledger.journal import reversal_key
+from ledger.recharge import Order, RefundState
+from ledger.refund_cases import RefundCase
+from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
+from services.ledger import LockUsers
+from storage.ledger import LedgerStore
+from storage.orders import OrderStore
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, RefundFigures
+from tencent.errors import RefundRefused, ServiceUnavailable
+
+log = structlog.get_logger("qlive.refunds")
+
+CLAIM_LEASE = timedelta(minutes=2)
+"""Renewed with every step; longer than a call to a provider takes with its retry."""
+FOR_HOSTS = "A refund concerns this income."
+"""Shown to hosts whose withdrawals are returned."""
+FOR_USERS = "退款"
+"""Shown by WeChat to the user whose order is refunded."""
+NO_PROVIDER = "no_provider"
+CALL_ERRORS = (RefundRefused, RateLimited, ServiceUnavailable)
+"""After each of them the provider is asked again, under the same number."""
+
+
+class RefundProvider(Protocol):
+    """API of a payment provider; calls raise one of CALL_ERRORS."""
+
+    async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
+        """Ask for a refund, or repeat the request: idempotent by our number."""
+
+    async def refund_state(self, order: Order, number: str) -> RefundState | None:
+        """What has become of a refund; None if the provider has none of this number."""
+
+
+class HostWithdrawals(Protocol):
+    """The part of WithdrawalService that holds back a host's income."""
+
+    async def stop(self, session: Any, user_id: str, case_id: str) -> None: ...
+
+    async def resume(self, user_id: str, case_id: str) -> None: ...
+
+    async def hold_back(self, user_id: str, reason: str) -> bool: ...
+
+
+class _IncomeMissing(Exception):
+    """The host has less free income than the gift gave, and may have open withdrawals."""
+
+
+class RefundCaseSweep:
+    """Each step is one transaction with its journal entry: a dead process loses none."""
+
+    def __init__(
+        self,
+        cases: RefundCaseStore,
+        orders: OrderStore,
+        ledger: LedgerStore,
+        withdrawals: HostWithdrawals,
+        providers: Mapping[str, RefundProvider],
+        hold: LockUsers,
+    ) -> None:
+        """`providers` by name, as stored in orders."""
+        self._cases = cases
+        self._orders = orders
+        self._ledger = ledger
+        self._withdrawals = withdrawals
+        self._providers = providers
+        self._hold = hold
+        self.figures = RefundFigures({}, {}, {})
+        """What `measure` found last."""
+
+    async def measure(self) -> None:
+        """Read the figures of /metrics."""
+        self.figures = await self._cases.figures()
+
+    def oldest_seconds(self) -> dict[str, float]:
+        """Time since the oldest case of each state was confirmed."""
+        return {state: (_now() - at).total_seconds() for state, at in self.figures.oldest.items()}
+
+    async def sweep(self) -> None:
+        """Carry on every case that is due and that no other process works on."""
+        while case := await self._cases.claim(CLAIM_LEASE):
+            try:
+                await self._carry_on(case)
+            except (RefundCaseChanged, TryAgain):  # a notice came, or another process has it
+                await self._cases.release(case.id)
+
+    async def _carry_on(self, case: RefundCase) -> None:
+        case = await self._reverse_gifts(case)
+        case = await self._resume_hosts(case)
+        for order in case.orders_to_refund:
+            case = await self._refund(case, order)
+        waiting, due_at = case.next_look(_now())
+        await self._cases.save(None, case, waiting, due_at)
+        log.info("refund_case_carried_on", case=case.id, state=case.state)
+
+    async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        if after == before:  # the provider has answered the same as before
+            return before
+        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+
+    # ---- gifts
+
+    async def _reverse_gifts(self, case: RefundCase) -> RefundCase:
+        """Reverse what can be reversed now; gifts to hosts with open withdrawals may wait."""
+        held_back, blocked = set[str](), set[str]()
+        while gift := case.next_gift(blocked):
+            try:
+                case = await self._reverse(case, gift, may_owe=gift.host in held_back)
+            except _IncomeMissing:
+                case = await self._stop(case, gift.host)
+                is_free = await self._hold_back(gift.host)
+                (held_back if is_free else blocked).add(gift.host)
+        return case
+
+    async def _reverse(self, case: RefundCase, gift: GiftStep, *, may_owe: bool) -> RefundCase:
+        async def work(tx: Any) -> RefundCase:
+            if await self._ledger.find(reversal_key(gift.key), tx):
+                return await self._save(tx, case, case.skip_gift(gift, _now()))
+            free = (await self._ledger.balance(tx, gift.host)).income
+            if free < gift.income and not may_owe:
+                raise _IncomeMissing
+            await self._book(tx, case, gift, free)
+            done = case.reverse_gift(gift, min(free, gift.income), _now())
+            return await self._save(tx, case, done)
+
+        async with self._hold(case.user_id, gift.host):
+            return await self._ledger.run_transaction(work)
+
+    async def _book(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
+        """Write the reversal, with the balances, debts and rankings that it changes."""
+        entry = await self._ledger.entry(gift.key)
+        assert entry is not None
+        debt = await self._ledger.debt(tx, case.user_id)
+        reversal = gift_reversal(
+            entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
+        )
+        await self._ledger.move(tx, reversal.lines)
+        await self._ledger.write(tx, reversal, None)
+        await self._ledger.subtract_from_rankings(tx, gift.key)
+
+    # ---- withdrawals of hosts
+
+    async def _stop(self, case: RefundCase, host: str) -> RefundCase:
+        """Stop new withdrawals of a host, together with the note that we have to resume them."""
+        if case.is_stopped(host):
+            return case
+
+        async def work(tx: Any) -> RefundCase:
+            await self._withdrawals.stop(tx, host, case.id)
+            return await self._save(tx, case, case.stop_host(host, _now()))
+
+        return await self._ledger.run_transaction(work)
+
+    async def _hold_back(self, host: str) -> bool:
+        """Whether no withdrawal of the host is open any more."""
+        try:
+            return await self._withdrawals.hold_back(host, FOR_HOSTS)
+        except Unavailable:
+            return False
+
+    async def _resume_hosts(self, case: RefundCase) -> RefundCase:
+        for host in case.hosts_to_resume:
+            await self._withdrawals.resume(host, case.id)
+            case = await self._save(None, case, case.resume_host(host, _now()))
+        return case
+
+    # ---- money
+
+    async def _refund(self, case: RefundCase, step: OrderStep) -> RefundCase:
+        """Ask the provider for a refund, or what has become of it."""
+        order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
+        assert order is not None
+        if provider is None:
+            return await self._note_problem(case, step, NO_PROVIDER)
+        try:
+            answer = await _ask(provider, order, step)
+        except CALL_ERRORS as error:
+            return await self._note_problem(case, step, error.code)
+        log.info("refund_answered", case=case.id, order=step.number, answer=answer)
+        return await self._save(None, case, case.note_answer(step.number, answer, _now()))
+
+    async def _note_problem(self, case: RefundCase, step: OrderStep, problem: str) -> RefundCase:
+        log.warning("refund_postponed", case=case.id, order=step.number, problem=problem)
+        return await self._save(None, case, case.note_problem(step.number, problem, _now()))
+
+
+async def _ask(provider: RefundProvider, order: Order, step: OrderStep) -> RefundState:
+    """What has become of a refund that was asked for; ask for it if the provider has none."""
+    if step.state == "asked" and (state := await provider.refund_state(order, step.refund)):
+        return state
+    return await provider.refund(order, step.refund, step.fen, FOR_USERS)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

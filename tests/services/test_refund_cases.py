@@ -1,0 +1,325 @@
+"""Refund cases from the preview to WeChat's notice, on a real MongoDB."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.errors import WithdrawalsStopped
+from ledger.withdrawals import WithdrawalState
+from services.errors import RefundChanged
+from storage.payees import PayeeStore
+from tests.support.refunds import RefundFixture, RefundProcess
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+# ---- unspent gold
+
+
+@gen_test
+async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: RefundFixture) -> None:
+    number = await refunds.recharge(60)
+    case = await refunds.open(number)
+    assert (case.state, case.gold, case.fen, case.unspent) == ("opened", 60, 600, 60)
+    assert (case.gifts, case.hosts, case.uncovered) == ((), (), 0)
+    assert (await refunds.balances())[0] == (60, 0, 0, 0)
+    confirmed = await refunds.confirm(case)
+    assert (confirmed.state, confirmed.orders[0].state) == ("confirmed", "taken")
+    assert (await refunds.balances())[0] == (0, 0, 0, 0)
+    assert refunds.desk.calls == []
+    [entry] = await refunds.stores.entries(kind="reversal")
+    assert (entry["_id"], entry["by"]) == (f"reversal:xpay:{case.id}01", "olga+pavel")
+    assert (entry["content"]["case"], entry["note"]) == (case.id, "a minor")
+    await refunds.sweep()
+    assert refunds.desk.refunds == {f"{case.id}01": (number, 600)}
+    assert (await refunds.get(case)).state == "refunding"
+    assert (await refunds.notice(case)).outcome == "done"
+    closed = await refunds.get(case)
+    assert (closed.state, closed.orders[0].provider_refund) == ("closed", "wx-0")
+    assert closed.closed_at
+    await refunds.check()
+
+
+@gen_test
+async def test_notices_may_be_doubled_late_and_different(refunds: RefundFixture) -> None:
+    case = await refunds.open(await refunds.recharge(), await refunds.recharge())
+    await refunds.confirm(case)
+    for fen in (599, 601):
+        outcome = await refunds.notice(case, fen=fen)
+        assert (outcome.outcome, outcome.reason) == ("refused", "amount")
+    assert (await refunds.notice(case, order="Q0")).reason == "order"
+    outcomes = await asyncio.gather(*(refunds.notice(case, n) for n in (0, 1, 0, 1)))
+    assert {it.outcome for it in outcomes} == {"done"}
+    await refunds.sweep()
+    assert (await refunds.get(case)).state == "closed"
+    assert refunds.desk.calls == []
+    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.notice(case, refund="wx-9", own="")).reason == "amount"
+    assert len(await refunds.stores.entries(kind="reversal")) == 2
+    await refunds.check()
+
+
+@gen_test
+async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -> None:
+    case = await refunds.open(await refunds.recharge())
+    await refunds.confirm(case)
+    for _ in range(2):
+        await refunds.sweep()
+    assert (await refunds.get(case)).state == "refunding"
+    refunds.desk.answer = "done"
+    await refunds.sweep()
+    assert refunds.desk.calls == ["refund", "query", "query"]
+    assert (await refunds.get(case)).state == "closed"
+    assert (await refunds.notice(case)).outcome == "done"
+
+
+@gen_test
+async def test_a_provider_that_is_away_or_refuses_is_asked_again(refunds: RefundFixture) -> None:
+    case = await refunds.open(await refunds.recharge())
+    await refunds.confirm(case)
+    refunds.desk.is_down = True
+    await refunds.sweep()
+    [order] = (await refunds.get(case)).orders
+    assert (order.state, order.problem) == ("taken", "pay_away")
+    refunds.desk.is_down, refunds.desk.refusal = False, "NOT_ENOUGH"
+    await refunds.sweep()
+    [order] = (await refunds.get(case)).orders
+    assert (order.state, order.problem) == ("taken", "NOT_ENOUGH")
+    refunds.desk.refusal, refunds.desk.answer = "", "failed"
+    await refunds.sweep()
+    [order] = (await refunds.get(case)).orders
+    assert (order.state, order.problem) == ("asked", "refund_failed")
+    by_hand = await refunds.notice(case, refund="wx-hand", own="from the console")
+    assert by_hand.outcome == "done"
+    assert (await refunds.get(case)).state == "closed"
+
+
+@gen_test
+async def test_a_refund_that_the_provider_does_not_know_is_asked_for_again(
+    refunds: RefundFixture,
+) -> None:
+    case = await refunds.open(await refunds.recharge())
+    await refunds.confirm(case)
+    await refunds.sweep()
+    refunds.desk.refunds.clear()
+    await refunds.sweep()
+    assert refunds.desk.calls == ["refund", "query", "refund"]
+    assert [*refunds.desk.refunds] == [f"{case.id}01"]
+
+
+@gen_test
+async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
+    case = await refunds.open(await refunds.recharge(platform="ios"), await refunds.recharge())
+    assert [order.by_apple for order in case.orders] == [True, False]
+    await refunds.confirm(case)
+    refunds.desk.answer = "done"
+    for _ in range(2):
+        await refunds.sweep()
+    assert [*refunds.desk.refunds] == [f"{case.id}02"]
+    waiting = await refunds.get(case)
+    assert (waiting.state, [it.state for it in waiting.orders]) == (
+        *("refunding", ["taken", "refunded"]),
+    )
+    await refunds.notice(case, own="")
+    assert (await refunds.get(case)).state == "closed"
+
+
+@gen_test
+async def test_an_order_without_a_client_of_its_provider_waits(refunds: RefundFixture) -> None:
+    number = await refunds.recharge()
+    orders = refunds.stores.database.collection("orders")
+    await orders.update_one({"_id": number}, {"$set": {"provider": "jsapi"}})
+    case = await refunds.open(number)
+    await refunds.confirm(case)
+    await refunds.sweep()
+    assert (await refunds.get(case)).orders[0].problem == "no_provider"
+
+
+# ---- gifts
+
+
+@gen_test
+async def test_the_newest_gifts_are_reversed_and_leave_the_rankings(
+    refunds: RefundFixture,
+) -> None:
+    bert, carl, _ = refunds.hosts
+    await refunds.recharge(10)
+    before = await refunds.give(bert, 10)
+    number = await refunds.recharge(60)
+    kept = await refunds.give(bert, 20)
+    reversed_gifts = [await refunds.give(carl, 10), await refunds.give(bert, 30)]
+    case = await refunds.open(number)
+    assert [gift.key for gift in case.gifts] == [*reversed(reversed_gifts), kept]
+    by_host = {host.user_id: (host.income, host.free, host.spent) for host in case.hosts}
+    assert by_host == {bert: (25, 25, 0), carl: (5, 5, 0)}
+    await refunds.confirm(case)
+    assert (await refunds.balances())[0] == (0, 0, 60, 0)
+    await refunds.sweep()
+    assert await refunds.balances() == [(0, 0, 0, 0), (0, 5, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0)]
+    assert await refunds.ranking() == {refunds.giver: (10, 0), bert: (0, 5)}
+    assert not await refunds.stores.entries(_id=f"reversal:{before}")
+    await refunds.check()
+
+
+@gen_test
+async def test_whole_gifts_are_reversed_and_the_rest_stays_the_users_gold(
+    refunds: RefundFixture,
+) -> None:
+    bert, *_ = refunds.hosts
+    first, second = await refunds.recharge(60), await refunds.recharge(60)
+    await refunds.give(bert, 100)
+    case = await refunds.open(first)
+    assert (case.unspent, [gift.gold for gift in case.gifts]) == (20, [100])
+    await refunds.confirm(case)
+    await refunds.sweep()
+    assert (await refunds.balances())[:2] == [(60, 0, 0, 0), (0, 0, 0, 0)]
+    await refunds.confirm(await refunds.open(second, request_id="two"))
+    assert (await refunds.balances())[0] == (0, 0, 0, 0)
+    await refunds.check()
+
+
+@gen_test
+async def test_gold_that_is_not_covered_is_owed(refunds: RefundFixture) -> None:
+    """A grant was spent before the recharge, and reversed at its expense."""
+    ledger = refunds.process.ledger_service
+    await ledger.grant(refunds.giver, 50, "a prize", "g", "ops")
+    await refunds.give(refunds.hosts[0], 50)
+    number = await refunds.recharge(60)
+    await ledger.reverse("grant:g", "by mistake", "ops")
+    case = await refunds.open(number)
+    assert (case.unspent, case.gifts, case.uncovered) == (10, (), 50)
+    await refunds.confirm(case)
+    assert (await refunds.balances())[0] == (0, 0, 50, 0)
+    await refunds.check()
+
+
+# ---- hosts' income
+
+
+@gen_test
+async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
+    refunds: RefundFixture,
+) -> None:
+    bert, carl, dora = refunds.hosts
+    number = await refunds.recharge(100)
+    for host in refunds.hosts:
+        await refunds.give(host, 30)
+    requested = await refunds.withdraw(bert, 15)
+    awaiting = await refunds.submit(carl, 10)
+    await refunds.pay_out(dora, 12)
+    case = await refunds.open(number)
+    where = {it.user_id: (it.income, it.free, it.held, it.paid) for it in case.hosts}
+    assert where == {bert: (15, 0, 15, 0), carl: (15, 5, 10, 0), dora: (15, 3, 0, 12)}
+    await refunds.confirm(case)
+    await refunds.sweep()
+    after = await refunds.get(case)
+    taken = {it.host: (it.state, it.taken, it.owed) for it in after.gifts}
+    assert taken == {
+        bert: ("reversed", 15, 0),
+        carl: ("reversed", 15, 0),
+        dora: ("reversed", 3, 12),
+    }
+    assert await refunds.balances() == [(0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 12)]
+    for withdrawal in (requested, awaiting):
+        found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+        assert found
+        assert found.state == WithdrawalState.RETURNED
+    assert not any(host.stopped for host in after.hosts)
+    payees, since = PayeeStore(refunds.stores.database), datetime.now(UTC) - timedelta(hours=1)
+    assert [await payees.recent_income(host, since) for host in refunds.hosts] == [0, 0, 0]
+    await refunds.check()
+
+
+@gen_test
+async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_gifts(
+    refunds: RefundFixture,
+) -> None:
+    bert, carl, _ = refunds.hosts
+    number = await refunds.recharge(60)
+    await refunds.give(bert, 30)
+    await refunds.give(carl, 30)
+    [bill] = (await refunds.submit(carl, 15)).bills
+    refunds.bank.cancels = False
+    case = await refunds.open(number)
+    await refunds.confirm(case)
+    await refunds.sweep()
+    waiting = await refunds.get(case)
+    assert {it.host: it.state for it in waiting.gifts} == {bert: "reversed", carl: "waiting"}
+    assert (waiting.state, refunds.desk.calls) == ("reversing", [])
+    with pytest.raises(WithdrawalsStopped):
+        await refunds.process.withdrawals.request(await refunds.stores.users.get(carl), 1, "w2")
+    refunds.bank.confirm(bill.number)  # the user was faster
+    await refunds.sweep()
+    assert (await refunds.get(case)).state == "refunding"
+    assert (await refunds.balances())[2] == (0, 0, 0, 15)
+    assert len(refunds.desk.refunds) == 1
+    await refunds.check()
+
+
+@gen_test
+async def test_a_host_with_enough_free_income_keeps_open_withdrawals(
+    refunds: RefundFixture,
+) -> None:
+    bert, *_ = refunds.hosts
+    await refunds.recharge(40)
+    await refunds.give(bert, 40)
+    number = await refunds.recharge(20)
+    await refunds.give(bert, 20)
+    withdrawal = await refunds.withdraw(bert, 20)
+    await refunds.confirm(await refunds.open(number))
+    await refunds.sweep()
+    assert (await refunds.balances())[1] == (0, 0, 0, 0)
+    found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+    assert found
+    assert found.is_open
+    await refunds.check()
+
+
+# ---- several cases, and other reversals
+
+
+@gen_test
+async def test_two_cases_at_once_share_no_gift(refunds: RefundFixture) -> None:
+    bert, *_ = refunds.hosts
+    numbers = [await refunds.recharge(60) for _ in range(2)]
+    gifts = [await refunds.give(bert, 60) for _ in range(2)]
+    cases = [await refunds.open(it, request_id=it) for it in numbers]
+    assert [case.gifts[0].key for case in cases] == [gifts[1]] * 2
+    others = [RefundProcess(refunds.stores, refunds.bank, refunds.desk) for _ in cases]
+    results = await asyncio.gather(
+        *(
+            other.service.confirm(case.id, "pavel", "yes")
+            for other, case in zip(others, cases, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(it, RefundChanged) for it in results) == 1
+    changed = next(
+        case for case, it in zip(cases, results, strict=True) if isinstance(it, RefundChanged)
+    )
+    previewed = await refunds.get(changed)
+    assert (previewed.state, [it.key for it in previewed.gifts]) == ("opened", [gifts[0]])
+    await refunds.confirm(previewed)
+    await asyncio.gather(*(other.sweep.sweep() for other in others))
+    await refunds.sweep()
+    assert (await refunds.balances())[:2] == [(0, 0, 0, 0), (0, 0, 0, 0)]
+    assert len(refunds.desk.refunds) == 2
+    await refunds.check()
+
+
+@gen_test
+async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(
+    refunds: RefundFixture,
+) -> None:
+    bert, *_ = refunds.hosts
+    number = await refunds.recharge(60)
+    gift = await refunds.give(bert, 60)
+    case = await refunds.open(number)
+    await refunds.confirm(case)
+    await refunds.process.ledger_service.reverse(gift, "by mistake", "ops")
+    await refunds.sweep()
+    [step] = (await refunds.get(case)).gifts
+    assert (step.state, step.taken) == ("elsewhere", 0)
+    assert (await refunds.balances())[:2] == [(60, 0, 60, 0), (0, 0, 0, 0)]
+    await refunds.check()

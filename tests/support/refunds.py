@@ -1,0 +1,293 @@
+"""Refund cases on a real MongoDB, with a bank for withdrawals and a desk for refunds."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from core.locks import NamedLocks
+from ledger.recharge import Order, Payment, Refund, RefundState
+from ledger.refund_cases import RefundCase
+from ledger.transfers import Transfer, TransferRequest, TransferState
+from ledger.withdrawal_requests import WithdrawalLimits
+from ledger.withdrawals import Withdrawal
+from realtime.bus import LocalBus
+from services.approvals import ApprovalService
+from services.bills import BillService
+from services.catalogue import Catalogue, CatalogueService
+from services.inbox import CallbackOutcome, InboxService
+from services.ledger import LedgerService
+from services.payment_notifications import PaymentNotificationService
+from services.payments import PaymentService
+from services.platform_events import PlatformEventService
+from services.refund_cases import RefundCaseService
+from services.refund_planner import RefundPlanner
+from services.refund_sweep import RefundCaseSweep
+from services.transfer_notices import TransferNoticeService
+from services.withdrawal_changes import WithdrawalChanges
+from services.withdrawals import WithdrawalConfig, WithdrawalService
+from storage.approvals import ApprovalStore
+from storage.field_cipher import FieldCipher
+from storage.inbox import InboxStore
+from storage.ledger import LedgerStore
+from storage.ledger_reconciler import LedgerReconciler
+from storage.operators import OperatorAccount, OperatorStore
+from storage.orders import new_number
+from storage.payees import PayeeStore
+from storage.refund_cases import RefundCaseStore
+from storage.spent_gold import SpentGoldStore
+from storage.withdrawals import WithdrawalStore
+from tencent.errors import RefundRefused, ServiceUnavailable
+from tests.support.storage import GiftProcess, StoresFixture, rose
+
+LIMIT = 100
+"""Gold that an operator moves alone in a day."""
+WITHDRAWALS = WithdrawalConfig(
+    enabled=True,
+    maturity=timedelta(0),
+    limits=WithdrawalLimits(
+        min_fen=1,
+        bill_fen=1000,
+        transfer_fen=10_000,
+        user_day_fen=10_000,
+        day_fen=10_000,
+        auto_fen=0,
+        second_person_fen=0,
+    ),
+)
+
+
+class Rates(CatalogueService):
+    """10 fen for each income."""
+
+    async def current(self) -> Catalogue:
+        return Catalogue({}, Decimal("0.5"), Decimal("0.1"))
+
+
+class Bank:
+    """Transfers that wait until their user confirms them."""
+
+    def __init__(self) -> None:
+        self.bills: dict[str, Transfer] = {}
+        self.cancels = True
+        """Whether a cancellation takes effect."""
+
+    def body(self, request: TransferRequest) -> str:
+        return json.dumps({"number": request.number, "fen": request.fen})
+
+    async def create(self, body: str) -> Transfer:
+        bill = json.loads(body)
+        state = TransferState.WAIT_USER_CONFIRM
+        return self.bills.setdefault(
+            bill["number"], Transfer(bill["number"], state, fen=bill["fen"], package="p")
+        )
+
+    async def query(self, number: str) -> Transfer | None:
+        return self.bills.get(number)
+
+    async def cancel(self, number: str) -> Transfer:
+        self._set(number, TransferState.CANCELLED if self.cancels else TransferState.CANCELING)
+        return self.bills[number]
+
+    def confirm(self, number: str) -> Transfer:
+        self._set(number, TransferState.SUCCESS)
+        return self.bills[number]
+
+    def _set(self, number: str, state: TransferState) -> None:
+        self.bills[number] = Transfer(number, state, fen=self.bills[number].fen)
+
+
+@dataclass
+class Desk:
+    """Refunds of orders; `answer` is that to every request."""
+
+    answer: RefundState = "pending"
+    is_down: bool = False
+    refusal: str = ""
+    refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Order number and fen by our number."""
+    calls: list[str] = field(default_factory=list)
+
+    async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
+        assert reason
+        self.calls.append("refund")
+        if self.is_down:
+            raise ServiceUnavailable("pay")
+        if self.refusal:
+            raise RefundRefused(self.refusal)
+        assert self.refunds.setdefault(number, (order.number, fen)) == (order.number, fen)
+        return self.answer
+
+    async def refund_state(self, order: Order, number: str) -> RefundState | None:
+        self.calls.append("query")
+        if self.is_down:
+            raise ServiceUnavailable("pay")
+        if number not in self.refunds:
+            return None
+        assert self.refunds[number][0] == order.number
+        return self.answer
+
+
+class RefundProcess:
+    """The services of one process."""
+
+    def __init__(
+        self,
+        stores: StoresFixture,
+        bank: Bank,
+        desk: Desk,
+        *,
+        ledger: LedgerStore | None = None,
+        cases: RefundCaseStore | None = None,
+    ) -> None:
+        database, hold = stores.database, NamedLocks().hold
+        ledger = ledger or stores.ledger
+        self.cases = cases or RefundCaseStore(database)
+        cipher, payees, withdrawals = (
+            FieldCipher("a key"),
+            PayeeStore(database),
+            WithdrawalStore(database),
+        )
+        changes = WithdrawalChanges(stores.ledger, withdrawals, hold)
+        self.bills = BillService(changes, payees, cipher, bank)
+        rates = Rates(stores.gifts, stores.configs, LocalBus())
+        self.withdrawals = WithdrawalService(
+            withdrawals,
+            payees,
+            stores.ledger,
+            changes,
+            self.bills,
+            rates,
+            cipher,
+            hold,
+            WITHDRAWALS,
+        )
+        self.ledger_service = LedgerService(stores.ledger, hold)
+        self.approvals = ApprovalService(
+            ApprovalStore(database), OperatorStore(database), self.ledger_service, LIMIT
+        )
+        self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        planner = RefundPlanner(stores.orders, ledger, SpentGoldStore(database), self.cases)
+        self.service = RefundCaseService(
+            self.cases, planner, stores.orders, ledger, self.approvals, hold
+        )
+        self.sweep = RefundCaseSweep(
+            self.cases, stores.orders, ledger, self.withdrawals, {"xpay": desk}, hold
+        )
+        inbox = InboxStore(database)
+        self.notifications = PaymentNotificationService(
+            InboxService(inbox),
+            inbox,
+            stores.orders,
+            self.payments,
+            PlatformEventService(stores.orders, stores.ledger, self.cases),
+            self.service,
+            TransferNoticeService(self.bills, None),
+            None,
+            None,  # type: ignore[arg-type] - no pushes here
+        )
+
+
+class RefundFixture:
+    """A giver without gold, and three hosts."""
+
+    def __init__(self, stores: StoresFixture, users: list[str]) -> None:
+        self.stores = stores
+        self.giver, *self.hosts = users
+        self.bank, self.desk = Bank(), Desk()
+        self.gifts = GiftProcess(stores)
+        self.process = RefundProcess(stores, self.bank, self.desk)
+        self._numbers = 0
+
+    @classmethod
+    async def create(cls, stores: StoresFixture) -> Self:
+        for store in (RefundCaseStore, WithdrawalStore, ApprovalStore, OperatorStore):
+            if hasattr(store, "make_indexes"):
+                await store(stores.database).make_indexes()
+        for name in ("olga", "pavel"):
+            await OperatorStore(stores.database).add(
+                OperatorAccount(name, "finance", "", "", name, None)
+            )
+        return cls(stores, await stores.create_users(*[(0, 0)] * 4))
+
+    def restart(self) -> None:
+        """A new process takes over, after the leases of the last one have lapsed."""
+        self.process = RefundProcess(self.stores, self.bank, self.desk)
+
+    # ---- before the case
+
+    async def recharge(self, gold: int = 60, platform: str = "") -> str:
+        """The number of a paid order of ten fen for each gold."""
+        number = new_number()
+        order = Order(
+            *(number, self.giver, "xpay", "wx1", "o1", ""), gold * 10, gold, platform=platform
+        )
+        await self.stores.orders.add(order, 1, 0)
+        await self.process.payments.credit(Payment("xpay", number, "42", gold * 10))
+        return number
+
+    async def give(self, host: str, gold: int) -> str:
+        """A gift of which the host earns half; returns its key."""
+        self._numbers += 1
+        transfer = rose(self.giver, host, f"g{self._numbers}", gold=gold)
+        await self.gifts.give(transfer)
+        return transfer.key
+
+    async def withdraw(self, host: str, income: int) -> Withdrawal:
+        """A withdrawal that waits for an operator."""
+        user = await self.stores.users.get(host)
+        return await self.process.withdrawals.request(user, income, "w1")
+
+    async def submit(self, host: str, income: int) -> Withdrawal:
+        """A withdrawal that waits for its user."""
+        withdrawal = await self.withdraw(host, income)
+        approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
+        return await self.process.bills.advance(approved)
+
+    async def pay_out(self, host: str, income: int) -> None:
+        for bill in (await self.submit(host, income)).bills:
+            await self.process.bills.learn(self.bank.confirm(bill.number))
+
+    # ---- the case
+
+    async def open(self, *orders: str, request_id: str = "one", by: str = "olga") -> RefundCase:
+        return await self.process.service.open(self.giver, orders, "a minor", request_id, by)
+
+    async def confirm(self, case: RefundCase, by: str = "pavel") -> RefundCase:
+        return await self.process.service.confirm(case.id, by, "seen the papers")
+
+    async def sweep(self) -> None:
+        """As if every case in progress were due, and no lease held."""
+        due = {"$set": {"due_at": datetime.now(UTC)}}
+        cases = self.stores.database.collection("refund_cases")
+        await cases.update_many({"due_at": {"$ne": None}}, due)
+        await self.process.sweep.sweep()
+
+    async def get(self, case: RefundCase) -> RefundCase:
+        return await self.process.cases.get(case.id)
+
+    async def notice(self, case: RefundCase, position: int = 0, **other: Any) -> CallbackOutcome:
+        """WeChat's notice about the refund of an order of the case."""
+        order = case.orders[position]
+        refund = Refund("xpay", order.number, f"wx-{position}", order.fen, own=order.refund)
+        fields = {name: getattr(refund, name) for name in Refund.__slots__} | other
+        return await self.process.notifications.book(Refund(**fields), "")
+
+    # ---- results
+
+    async def balances(self) -> list[tuple[int, int, int, int]]:
+        """(gold, income, owed gold, owed income) of the giver and the hosts."""
+        users = [await self.stores.users.get(it) for it in (self.giver, *self.hosts)]
+        return [(it.gold, it.income, it.owed, it.owed_income) for it in users]
+
+    async def check(self) -> None:
+        """Assert that journal, balances, withdrawals and rankings agree."""
+        problems = await LedgerReconciler(self.stores.database).problems()
+        assert not [str(problem) for problem in problems]
+
+    async def ranking(self) -> dict[str, tuple[int, int]]:
+        """(gold, income) of the day, by user; without zeros."""
+        rows = await self.stores.database.collection("ranks").find({}).to_list()
+        found = {row["user_id"]: (row["gold"], row["income"]) for row in rows}
+        return {user_id: sums for user_id, sums in found.items() if any(sums)}
