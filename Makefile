@@ -11,7 +11,8 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PURE := tests/rooms tests/ledger tests/realtime/test_wire*.py
 # Tests whose number of examples is configurable; see tests/support/hypothesis_profiles.py.
 SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
-  tests/ledger/test_withdrawal_properties.py tests/handlers/webhooks/test_transfers.py \
+  tests/ledger/test_withdrawal_properties.py tests/ledger/test_refund_properties.py \
+  tests/handlers/webhooks/test_transfers.py \
   tests/realtime/test_wire*.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
   tests/handlers/webhooks/test_payment_storm.py tests/handlers/test_mic.py tests/runtime/test_kill.py
 RULES := rooms/*,ledger/*,services/ledger.py,services/payments.py

@@ -1,0 +1,249 @@
+"""Refund cases beside gifts and withdrawals, under random sequences of operations.
+
+The services run on stores in memory. Gold and income are in one place, no gift is reversed and no
+order refunded twice. QLIVE_EXAMPLES=long tries 60,000 sequences.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from structlog.testing import capture_logs
+
+from core.errors import QLiveError
+from ledger.journal import JournalEntry
+from ledger.recharge import Order, Payment, Refund, recharge_entry
+from ledger.refund_cases import RefundCase
+from ledger.withdrawals import WithdrawalState
+from services.refund_cases import RefundCaseService
+from services.refund_planner import RefundPlanner
+from services.refund_sweep import RefundCaseSweep
+from storage.refund_cases import IN_PROGRESS
+from tests.ledger.test_withdrawal_properties import PICK, USER, State, WithdrawalMachine
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.ledger_in_memory import MemoryLocks
+from tests.support.refunds_in_memory import (
+    Books,
+    BooksCases,
+    BooksDesk,
+    BooksLedger,
+    BooksOrders,
+    BooksSpentGold,
+    run,
+)
+
+SETTINGS = example_settings(300, stateful_step_count=30)
+OPERATOR = st.sampled_from(["olga", "pavel"])
+
+
+class NoLimit:
+    """ApprovalService of a house where one operator is enough."""
+
+    async def authorize(self, *_arguments: Any) -> None:
+        """Everybody may."""
+
+
+class RefundMachine(WithdrawalMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = books = Books(self.balances, self.entries, withdrawals=self.withdrawals)
+        ledger: Any = BooksLedger(books, lambda: self.now)
+        orders: Any = BooksOrders(books)
+        self.cases: Any = BooksCases(books)
+        self.desk, locks = BooksDesk(), MemoryLocks()
+        spent_gold: Any = BooksSpentGold(books)
+        planner = RefundPlanner(orders, ledger, spent_gold, self.cases)
+        approvals: Any = NoLimit()
+        self.service = RefundCaseService(self.cases, planner, orders, ledger, approvals, locks)
+        self.refund_sweep = RefundCaseSweep(
+            self.cases, orders, ledger, self, {"xpay": self.desk}, locks
+        )
+
+    # ---- operations
+
+    @initialize(
+        gold=st.integers(50, 300),
+        given=st.integers(1, 300),
+        income=st.integers(10, 150),
+        fate=st.sampled_from(["requested", "submitted", "paid"]),
+    )
+    def start(self, gold: int, given: int, income: int, fate: str) -> None:
+        """Gold, gifts, and matured income of which a part may be held or paid: worth a refund."""
+        self.recharge("anna", gold)
+        self.recharge("bert", 50)
+        for receiver, part in (("bert", given), ("anna", 20), ("bert", 30)):
+            self.give("bert" if receiver == "anna" else "anna", receiver, part)
+        self.wait(170)
+        self.request("bert", income, "x")
+        if fate != "requested":
+            self.submit_first(is_paid=fate == "paid")
+
+    @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), sweeps=st.integers(0, 2))
+    def refund(self, user: str, picks: list[int], sweeps: int) -> None:
+        """Without anything in between."""
+        self.open_case(user, picks, "olga")
+        self.confirm_case(0, "pavel")
+        for _ in range(sweeps):
+            self.sweep_cases()
+
+    @rule(user=USER, gold=st.integers(1, 300), platform=st.sampled_from(["", "", "ios"]))
+    def recharge(self, user: str, gold: int, platform: str = "") -> None:
+        number = f"Q{len(self.books.orders)}"
+        order = Order(number, user, "xpay", "wx1", "o1", "", gold, gold, platform=platform)
+        self.books.orders[number] = order
+        self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+
+    @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
+    def request(self, user: str, income: int, request_id: str) -> None:
+        if not self.books.stopped[user]:
+            super().request(user, income, request_id)
+
+    @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), by=OPERATOR)
+    def open_case(self, user: str, picks: list[int], by: str) -> None:
+        numbers = [it.number for it in self.books.orders.values() if it.user_id == user]
+        if numbers:
+            chosen = [numbers[pick % len(numbers)] for pick in picks]
+            request_id = f"request {len(self.books.cases)}"
+            with suppress(QLiveError):
+                run(self.service.open(user, chosen, "a minor", request_id, by))
+
+    @rule(pick=PICK, by=OPERATOR)
+    def confirm_case(self, pick: int, by: str) -> None:
+        for case in self.picked_case(pick):
+            with suppress(QLiveError):
+                run(self.service.confirm(case.id, by, "yes"))
+
+    @rule(pick=PICK, by=OPERATOR)
+    def drop_case(self, pick: int, by: str) -> None:
+        for case in self.picked_case(pick):
+            with suppress(QLiveError):
+                run(self.service.drop(case.id, by, "no"))
+
+    @rule()
+    def sweep_cases(self) -> None:
+        self.cases.due = [it.id for it in self.cases.all if it.state in IN_PROGRESS]
+        run(self.refund_sweep.sweep())
+
+    @rule(pick=PICK, less=st.sampled_from([0, 0, 0, 1]))
+    def refund_notice(self, pick: int, less: int) -> None:
+        """WeChat's or Apple's, perhaps once more, or about another sum."""
+        for case in self.picked_case(pick):
+            order = case.orders[pick % len(case.orders)]
+            is_ours = not order.by_apple
+            if is_ours and order.refund not in self.desk.refunds:
+                return
+            own, id_ = order.refund if is_ours else "", f"wx-{order.refund}"
+            refund = Refund("xpay", order.number, id_, order.fen - less, own=own)
+            known = run(self.service.learn(refund))
+            assert known or less or case.state in ("opened", "dropped")
+            assert not (known and less)
+
+    def submit_first(self, *, is_paid: bool) -> None:
+        """Bring the first withdrawal to WeChat Pay, if there is one."""
+        for by in ("finn", "olga"):
+            self.approve(0, by)
+        for withdrawal in self.withdrawals[:1]:
+            for bill in withdrawal.bills:
+                self.submit(0, arrives=True)
+                self.move(bill.number, State.SUCCESS if is_paid else State.WAIT_USER_CONFIRM)
+        self.sweep(0)
+
+    # ---- HostWithdrawals
+
+    async def stop(self, _tx: Any, user: str, case_id: str) -> None:
+        self.books.stopped[user].add(case_id)
+
+    async def resume(self, user: str, case_id: str) -> None:
+        self.books.stopped[user].discard(case_id)
+
+    async def hold_back(self, user: str, reason: str) -> bool:
+        for index, withdrawal in enumerate(self.withdrawals):
+            if withdrawal.user_id == user and withdrawal.is_open:
+                self.apply(index, withdrawal.give_back("refund", reason, self.now))
+        return not any(it.is_open for it in self.withdrawals if it.user_id == user)
+
+    # ---- steps
+
+    def picked_case(self, pick: int) -> list[RefundCase]:
+        cases = self.cases.all
+        return [cases[-1 - pick % len(cases)]] if cases else []
+
+    def book(self, entry: JournalEntry) -> None:
+        self.books.book(entry, self.now)
+
+    # ---- invariants
+
+    @invariant()
+    def debts_are_those_of_the_journal(self) -> None:
+        sums = Counter[tuple[str, str]]()
+        for entry in self.books.entries.values():
+            for account, unit, amount in entry.lines:
+                kind, _, user = account.partition(":")
+                sums[user, unit] -= amount if kind == "owed" else 0
+        assert all(sums[key] == self.books.debts[key] >= 0 for key in {*sums, *self.books.debts})
+
+    @invariant()
+    def orders_are_refunded_once(self) -> None:
+        at_wechat = Counter[str]()
+        for number, fen in self.desk.refunds.values():
+            at_wechat[number] += fen
+        for number, order in self.books.orders.items():
+            assert at_wechat[number] <= self.books.refunded[number] <= order.fen
+
+    @invariant()
+    def a_case_has_an_entry_for_each_step(self) -> None:
+        for case in self.cases.all:
+            moved = case.state not in ("opened", "dropped")
+            for order in case.orders:
+                assert (f"reversal:xpay:{order.refund}" in self.books.entries) == moved
+            for gift in case.gifts:
+                if gift.state == "reversed":
+                    assert self.books.entries[f"reversal:{gift.key}"].by == case.id
+                    assert gift.taken + gift.owed == gift.income
+            if case.state == "closed":
+                assert {it.state for it in case.orders} == {"refunded"}
+                assert not any(it.state == "waiting" for it in case.gifts)
+        over = {it.id for it in self.cases.all if it.state in ("closed", "dropped", "opened")}
+        assert not any(by & over for by in self.books.stopped.values())
+
+
+def test_gold_and_income_are_in_one_place_after_random_refund_cases() -> None:
+    with capture_logs():
+        run_state_machine_as_test(RefundMachine, settings=SETTINGS)
+
+
+def test_the_state_machine_follows_a_recharge_to_income_that_was_paid() -> None:
+    """The properties are worth little if the rules never get that far."""
+    machine = RefundMachine()
+    machine.recharge("anna", 300)
+    machine.give("anna", "bert", 300)
+    machine.wait(170)
+    for request_id, income in (("a", 40), ("b", 60)):
+        machine.request("bert", income, request_id)
+    for pick in (0, 1):
+        for by in ("finn", "olga"):
+            machine.approve(pick, by)
+        for _ in machine.withdrawals[pick].bills:
+            machine.submit(pick, arrives=True)
+    paid = [bill.number for bill in machine.withdrawals[0].bills]
+    for number in paid:
+        machine.move(number, State.SUCCESS)
+    machine.sweep(0)
+    machine.open_case("anna", [0], "olga")
+    machine.confirm_case(0, "olga")
+    machine.sweep_cases()
+    [case] = machine.cases.all
+    assert (case.state, case.gifts[0].state) == ("reversing", "waiting")
+    machine.sweep(1)
+    machine.sweep(1)
+    machine.sweep_cases()
+    assert machine.withdrawals[1].state == WithdrawalState.RETURNED
+    for _ in range(2):
+        machine.refund_notice(0, 0)
+    machine.sweep_cases()
+    [case] = machine.cases.all
+    assert (case.state, case.gifts[0].owed) == ("closed", 40)
+    assert machine.books.debts == {("anna", "gold"): 0, ("bert", "income"): 40}
+    assert machine.balances["anna"] == (0, 0)
