@@ -40,6 +40,7 @@ def register(context: Context) -> None:
     counter("groups_replaced", description, lambda: context.services.groups.replaced)
     _register_ledger(context)
     _register_withdrawals(context)
+    _register_refunds(context)
     gauge("requests_under_way", "Requests in progress.", lambda: lifecycle.requests)
 
 
@@ -53,6 +54,7 @@ def _register_ledger(context: Context) -> None:
     last("gold", "gold", "Gold of all users.")
     last("income", "income", "Income of all users.")
     last("gold_owed", "owed", "Gold that users owe for refunds.")
+    last("income_owed", "owed_income", "Income that users owe for refunds.")
     last("paid_fen", "fen", "Payments minus refunds, in fen.")
     description = "Income held for withdrawals, which is in the balance of nobody."
     last("income_held", "held", description)
@@ -89,5 +91,30 @@ def _register_withdrawals(context: Context) -> None:
         "Open transfers whose last call to WeChat Pay failed, by its code.",
         "code",
         lambda: reports.open.problems,
+        combine="first",
+    )
+
+
+def _register_refunds(context: Context) -> None:
+    gauges, sweep = context.metrics.gauges, context.services.refund_sweep
+    gauges(
+        "refunds_open",
+        "Refund cases that are neither closed nor dropped, by state.",
+        "state",
+        lambda: sweep.figures.states,
+        combine="first",
+    )
+    gauges(
+        "oldest_refund_seconds",
+        "Time since the oldest refund case in progress was confirmed, by state.",
+        "state",
+        sweep.oldest_seconds,
+        combine="first",
+    )
+    gauges(
+        "refund_problems",
+        "Orders of refund cases whose provider has to be asked again, by problem.",
+        "problem",
+        lambda: sweep.figures.problems,
         combine="first",
     )

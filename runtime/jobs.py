@@ -54,6 +54,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     for lane in context.services.unpaid_orders.lanes:
         every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
     every(2, "open_transfers", context.services.open_transfers.sweep)
+    every(2, "refund_cases", context.services.refund_sweep.sweep)
+    every(10, "refund_figures", context.services.refund_sweep.measure)
     every(10, "withdrawal_figures", context.services.withdrawal_reports.measure)
     every(10, "retention", lambda: _delete_old_rows(context))
     every(1, "orphans", context.services.orphaned_transactions.check)

@@ -97,6 +97,15 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         "20m",
         {f"qlive_oldest_unpaid_order_seconds{{{TARGET}}}": "0+15x400"},
     ),
+    "QLiveRefundStuck": (
+        {f'qlive_refund_problems{{{TARGET},problem="NOT_ENOUGH"}}': "_x5 1x400"},
+        "30m",
+        {
+            f'qlive_refund_problems{{{TARGET},problem="pay_away"}}': "1x400",
+            f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "200000+15x400",
+            f'qlive_oldest_refund_seconds{{{TARGET},state="reversing"}}': "0+15x400",
+        },
+    ),
     "QLiveRequestsFail": (
         {
             f"qlive_server_info{{{TARGET}}}": "1x40",

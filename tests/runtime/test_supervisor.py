@@ -52,7 +52,7 @@ DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
 HEALTHZ = 'qlive_requests_total{method="GET",route="Healthz",status="200"}'
 NOT_HAPPENED = re.compile(
     r"ALERTS|status=\"503\"|requests_limited|closes|callbacks_refused|operator_reads|rows_deleted"
-    r"|withdrawal|transfer_problems"
+    r"|withdrawal|transfer_problems|refund"
     r"|xpay_rejections|platform_events"
 )
 programs_test = pytest.mark.gen_test(timeout=240)
