@@ -3,12 +3,11 @@
 import time
 from functools import partial
 
-from tencent.transfer_notifications import SOURCE
-
 from handlers.base import endpoint
 from handlers.errors import CallbackRefused
 from handlers.webhooks.wechat_pay import NoContentResponse, NoContentWebhookHandler
 from storage.inbox import InboxMessage
+from tencent.transfer_notifications import SOURCE
 
 
 class TransferWebhookHandler(NoContentWebhookHandler):
