@@ -13,6 +13,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "entry": "of /ops/api/ledger",
     "id": "of /ops/api/inbox",
     "approval_id": "0" * 24,
+    "case_id": "R" + "0" * 28,
     "withdrawal_id": "W" + "0" * 28,
 }
 """Placeholders for values known only at run time: user_ids are random, a code works once.
@@ -39,6 +40,7 @@ VALUES: dict[str, Any] = {
     "gold": 100,
     "request_id": "a-try-1",
     "paid_by": "house",
+    "orders": ["Q" + "0" * 30],
     "income": 100,
     "price": "6.00",
     "key": "A_TRY",

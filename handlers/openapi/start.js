@@ -7,6 +7,7 @@ const LISTS = {
   "/ops/api/ledger": "entry",
   "/ops/api/inbox": "id",
   "/ops/api/approvals": "approval_id",
+  "/ops/api/refunds": "case_id",
 }; // list endpoint -> the parameter that the `id` of its first item fills
 const latest = {}; // newest value by parameter name
 let me; // user_id of the current token
@@ -51,7 +52,7 @@ function fillAddress(text) {
     address.searchParams.set(name, fillValue(name, value));
   }
   const parts = address.pathname.split("/");
-  const names = { users: "user_id", rooms: "live_id", approvals: "approval_id" }; // path segment -> parameter after it
+  const names = { users: "user_id", rooms: "live_id", approvals: "approval_id", refunds: "case_id" }; // path segment -> parameter after it
   address.pathname = parts.map((part, i) => fillValue(names[parts[i - 1]], part)).join("/");
   return address.href;
 }

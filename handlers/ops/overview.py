@@ -46,6 +46,7 @@ class LedgerCheckResponse(Response):
     gold: int
     income: int
     owed: int
+    owed_income: int
     fen: int
     oldest_unpaid_seconds: float
 
@@ -116,6 +117,6 @@ class OpsOverviewHandler(OperatorHandler):
 
 
 UNKNOWN = {
-    **dict.fromkeys(("gold", "income", "owed", "fen"), 0),
+    **dict.fromkeys(("gold", "income", "owed", "owed_income", "fen"), 0),
     **dict.fromkeys(("problems", "at", "full_at")),
 }

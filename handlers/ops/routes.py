@@ -11,6 +11,7 @@ from handlers.ops import (
     ledger,
     login,
     overview,
+    refunds,
     rooms,
     sessions,
     users,
@@ -25,7 +26,7 @@ MODERATOR: Access = "moderator"
 FINANCE: Access = "finance"
 ADMIN: Access = "admin"
 USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
-APPROVAL = "approvals/([0-9a-f]+)"
+APPROVAL, REFUND = "approvals/([0-9a-f]+)", "refunds/([0-9A-Za-z]+)"
 WITHDRAWAL = "withdrawals/([0-9A-Za-z]{1,32})"
 
 OPS_ROUTES: list[Route] = [
@@ -88,6 +89,16 @@ OPS_ROUTES: list[Route] = [
         "ops.money.WithdrawalReport",
         FINANCE,
     ),
+    Route("refunds", refunds.OpsRefundsHandler, "ops.money.Refunds", FINANCE, FINANCE),
+    Route(REFUND, refunds.OpsRefundHandler, "ops.money.OneRefund", FINANCE),
+    Route(
+        f"{REFUND}/confirm",
+        refunds.OpsRefundConfirmHandler,
+        "ops.money.ConfirmRefund",
+        None,
+        FINANCE,
+    ),
+    Route(f"{REFUND}/drop", refunds.OpsRefundDropHandler, "ops.money.DropRefund", None, FINANCE),
     Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox", FINANCE),
     Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain", None, FINANCE),
     Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog", VIEWER),

@@ -12,7 +12,7 @@ from storage.approvals import Approval
 from storage.errors import UserNotFound
 from storage.users import User
 
-AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed")
+AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
 """Fields that operators change."""
 
 
@@ -76,7 +76,7 @@ class OpsGrantHandler(UserTargetHandler):
 
 
 class OpsDebtHandler(UserTargetHandler):
-    """Settle gold that a user owes; idempotent by `request_id`.
+    """Settle gold or income that a user owes; idempotent by `request_id`.
 
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
@@ -96,6 +96,7 @@ class OpsDebtHandler(UserTargetHandler):
             params.request_id,
             by=self.operator.name,
             by_house=params.paid_by == "house",
+            unit=params.unit,
         )
         return self.balance_or_waiting(answer)
 

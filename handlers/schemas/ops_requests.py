@@ -84,7 +84,7 @@ class SearchRequest(CursorRequest):
 
 
 class UserSearchRequest(SearchRequest):
-    """`owing`: only users who owe gold for a refund."""
+    """`owing`: only users who owe gold or income for a refund."""
 
     owing: bool = False
 
@@ -116,9 +116,13 @@ class GrantRequest(Request):
 
 
 class SettleRequest(GrantRequest):
-    """Payment of gold that a user owes, from the user's balance or by the house."""
+    """Payment of what a user owes, from the user's balance or by the house.
+
+    `gold` is the amount, of income if that is the `unit`.
+    """
 
     paid_by: Literal["user", "house"]
+    unit: Literal["gold", "income"] = "gold"
 
 
 class ApprovalSearchRequest(CursorRequest):
@@ -255,6 +259,26 @@ class InboxSearchRequest(IdSearchRequest):
 class ReversalRequest(Request):
     entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     reason: Reason
+
+
+RefundOrders = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]],
+    Field(min_length=1, max_length=20),
+]
+
+
+class RefundRequest(Request):
+    """`orders`: numbers of paid orders of the user, each of which is refunded whole."""
+
+    user_id: UserId
+    orders: RefundOrders
+    reason: Reason
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class RefundSearchRequest(CursorRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal["", "opened", "confirmed", "reversing", "refunding", "closed", "dropped"] = ""
 
 
 class RetryRequest(Request):

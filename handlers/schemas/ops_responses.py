@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field, GetPydanticSchema
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response
 from handlers.schemas.typed_dicts import pydantic_type
+from ledger.refund_cases import CaseState
+from ledger.refund_plan import GiftStepState, OrderStepState
 from ledger.withdrawals import WithdrawalState
 from rooms.members import Role
 from rooms.snapshot import Snapshot
@@ -55,6 +57,7 @@ class OpsUserResponse(Response):
     gold: int
     income: int
     owed: int
+    owed_income: int
     is_matchmaker: bool
     banned: bool
     ban_reason: str
@@ -298,6 +301,93 @@ class LedgerResponse(Response):
 
 class ReversedResponse(Response):
     reverses: str
+
+
+class RefundOrderView(Response):
+    """An order of a refund case; `fen` and `gold` are what earlier refunds have left of it.
+
+    `refund` is our number of the refund, `provider_refund` WeChat's. `by_apple`: only Apple refunds
+    it, on the user's request; the notice of it closes the step. `problem` is why the provider has
+    to be asked again.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: str
+    provider: str
+    refund: str
+    fen: int
+    gold: int
+    by_apple: bool
+    state: OrderStepState
+    problem: str
+    provider_refund: str
+
+
+class RefundGiftView(Response):
+    """A gift to reverse: `income` of `host`, of which `taken` was there and `owed` was not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str
+    at: datetime
+    host: str
+    gold: int
+    income: int
+    state: GiftStepState
+    taken: int
+    owed: int
+
+
+class RefundHostView(Response):
+    """A host whose `income` is taken back, and where it was when the preview was made.
+
+    `stopped`: the case stops the host's withdrawals.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    user_id: str
+    income: int
+    free: int
+    held: int
+    paid: int
+    spent: int
+    stopped: bool
+
+
+class RefundRowResponse(Response):
+    """A refund case. Of its `gold`, `unspent` was in the user's balance at the preview."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    user_id: str
+    reason: str
+    state: CaseState
+    opened_by: str
+    opened_at: datetime
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+    closed_at: datetime | None
+    fen: int
+    gold: int
+    unspent: int
+    orders: list[RefundOrderView]
+
+
+class RefundCaseResponse(RefundRowResponse):
+    """With all its steps; `uncovered` gold is in no gift either, so that the user owes it."""
+
+    uncovered: int
+    gifts: list[RefundGiftView]
+    hosts: list[RefundHostView]
+
+
+class RefundCasesResponse(Response):
+    items: list[RefundRowResponse]
+    next: str | None
 
 
 class InboxMessageResponse(Response):

@@ -232,12 +232,17 @@ SKIPPED_OPERATIONS = {
 }
 SUCCESS = (200, None)
 NO_OPERATOR, NO_APPROVAL = (401, "ops_login"), (404, "no_such_approval")
+NO_REFUND = (404, "no_such_refund")
 NO_WITHDRAWAL = (404, "no_such_withdrawal")
 EXPECTED_REFUSALS = {
     "ops.people.SettleDebt.post": (409, "not_owed"),  # no user has debts
     "ops.login.Login.post": NO_OPERATOR,
     "ops.money.Confirm.post": NO_APPROVAL,
     "ops.money.Decline.post": NO_APPROVAL,
+    "ops.money.Refunds.post": (404, "no_such_order"),
+    "ops.money.OneRefund.get": NO_REFUND,
+    "ops.money.ConfirmRefund.post": NO_REFUND,
+    "ops.money.DropRefund.post": NO_REFUND,
     "withdrawals.Withdraw.post": (409, "income_not_matured"),  # nobody has old income
     "withdrawals.CancelWithdrawal.post": NO_WITHDRAWAL,
     "ops.money.ApproveWithdrawal.post": NO_WITHDRAWAL,
@@ -291,6 +296,7 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
         "entry": entries[0]["id"],
         "id": notifications[0]["id"],
         "approval_id": 24 * "0",  # nothing waits
+        "case_id": f"R{28 * '0'}",  # nobody asked for a refund
         "withdrawal_id": f"W{28 * '0'}",  # nobody has matured income
     }
 

@@ -1,0 +1,99 @@
+"""Operators' endpoints for refund cases: from the recharge over gifts to the hosts' income."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.base import endpoint
+from handlers.ops.base import PAGE_SIZE, OperatorHandler
+from handlers.schemas import ops_requests, ops_responses
+from ledger.errors import RequestIdReused
+from services.errors import (
+    NotRefundable,
+    RefundChanged,
+    RequesterNotAllowed,
+    SecondPersonRequired,
+)
+from storage.errors import (
+    AlreadyDecided,
+    OrderInRefund,
+    OrderNotFound,
+    RefundCaseNotFound,
+    UserNotFound,
+)
+
+
+class OpsRefundsHandler(OperatorHandler):
+    """Refund cases, newest first. Opening one shows what it would take back, and moves nothing."""
+
+    @endpoint()
+    async def get(
+        self, params: ops_requests.RefundSearchRequest
+    ) -> ops_responses.RefundCasesResponse:
+        found, cursor = await self.context.stores.refund_cases.page(
+            params.user_id, params.state, params.after, PAGE_SIZE
+        )
+        items = [ops_responses.RefundRowResponse.model_validate(case) for case in found]
+        return ops_responses.RefundCasesResponse(items=items, next=cursor)
+
+    @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
+    async def post(self, params: ops_requests.RefundRequest) -> ops_responses.RefundCaseResponse:
+        case = await self.context.services.refund_cases.open(
+            params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
+        )
+        self.created = {"refund": case.id, "state": case.state}
+        return ops_responses.RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundHandler(OperatorHandler):
+    """One refund case with every step."""
+
+    @endpoint(errors=[RefundCaseNotFound])
+    async def get(self, case_id: str) -> ops_responses.RefundCaseResponse:
+        case = await self.context.stores.refund_cases.get(case_id)
+        return ops_responses.RefundCaseResponse.model_validate(case)
+
+
+class RefundTargetHandler(OperatorHandler):
+    """Base of the endpoints that decide a case."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.refund_cases.public_state(str(self.path_args[0]))
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """The case, so that the entry is found by its user and its orders."""
+        return {"refund": await self.context.stores.refund_cases.details(str(self.path_args[0]))}
+
+
+class OpsRefundConfirmHandler(RefundTargetHandler):
+    """Confirm a case, which is then carried out, once; nothing of it can be taken back.
+
+    Above `ops.second_person_gold` of one operator in 24 hours another one has to confirm. If the
+    preview no longer holds, the case gets a new one to look at.
+    """
+
+    @endpoint(
+        errors=[
+            *(RefundCaseNotFound, UserNotFound, OrderNotFound, AlreadyDecided),
+            *(SecondPersonRequired, RequesterNotAllowed, RefundChanged, NotRefundable),
+        ]
+    )
+    async def post(
+        self, case_id: str, params: ops_requests.DecisionRequest
+    ) -> ops_responses.RefundCaseResponse:
+        case = await self.context.services.refund_cases.confirm(
+            case_id, self.operator.name, params.reason
+        )
+        return ops_responses.RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundDropHandler(RefundTargetHandler):
+    """Drop a case that is not confirmed; its orders may get another one."""
+
+    @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
+    async def post(
+        self, case_id: str, params: ops_requests.DecisionRequest
+    ) -> ops_responses.RefundCaseResponse:
+        case = await self.context.services.refund_cases.drop(
+            case_id, self.operator.name, params.reason
+        )
+        return ops_responses.RefundCaseResponse.model_validate(case)

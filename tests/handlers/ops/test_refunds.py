@@ -1,0 +1,151 @@
+"""Refund cases over HTTP: opened, confirmed, carried on and closed."""
+
+from typing import Any
+
+import pytest
+
+from ledger.recharge import Refund
+from runtime.process import ServerProcess
+from tencent.platform_events import REFUND_QUESTION
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.gifts import CANDY, give
+from tests.support.operators import operator_as
+from tests.support.payments import gold_of, notification_statuses, pay_order
+
+async_test = pytest.mark.gen_test(timeout=30)
+YES = {"reason": "seen the papers"}
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"pay": {"provider": "xpay"}, "ops": {"second_person_gold": 50}}
+
+
+class MinorFixture:
+    """A user who has paid 60 gold, of which 50 went to a host in gifts."""
+
+    def __init__(self, api: ApiFixture, server: ServerProcess, user: ApiClient, order: str) -> None:
+        self.api = api
+        self.server = server
+        self.user = user
+        self.order = order
+
+    async def open(self, **changes: Any) -> Any:
+        """The reply to the request for a case."""
+        request = {"user_id": self.user.id, "orders": [self.order], "reason": "a minor"}
+        body = {**request, "request_id": "one", **changes}
+        return await self.api.ops("POST", "refunds", **body)
+
+    async def answer_to_apple(self) -> tuple[int, str]:
+        """(result_code, result_info) for Apple's question whether to refund the order."""
+        number, events = self.order, self.server.context.services.payment_notifications
+        content = {"Event": REFUND_QUESTION, "pay_order_id": number}
+        answer = (await events._platform_events.process(content)).answer
+        assert answer
+        return answer["result_code"], answer["result_info"]
+
+    async def notify(self, **changes: Any) -> str:
+        """WeChat's notice of a refund in the console or by Apple; returns its outcome."""
+        refund = {"provider": "xpay", "order": self.order, "refund": "wx-1", "fen": 600, **changes}
+        notifications = self.server.context.services.payment_notifications
+        return (await notifications.book(Refund(**refund), "")).outcome
+
+
+@pytest.fixture
+def minor(io_loop: Any, api: ApiFixture, server: ServerProcess) -> MinorFixture:
+    async def create() -> MinorFixture:
+        anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+        order = await anna.post("qlive_pay/", block_id=1, platform="ios")
+        number = (await pay_order(api, order.ok()["content"]))["order"]
+        await notification_statuses(server)
+        (await give(anna, bert.id, CANDY, 10)).ok()
+        return MinorFixture(api, server, anna, number)
+
+    fixture: MinorFixture = io_loop.run_sync(create)
+    return fixture
+
+
+@async_test
+async def test_a_case_is_confirmed_by_a_second_operator_and_closed_by_apples_notice(
+    minor: MinorFixture, api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    case = (await minor.open()).ok()
+    assert (case["state"], case["gold"], case["unspent"], case["uncovered"]) == (
+        "opened",
+        60,
+        10,
+        0,
+    )
+    [order], [gift], [host] = case["orders"], case["gifts"], case["hosts"]
+    assert (order["by_apple"], order["state"], order["fen"]) == (True, "waiting", 600)
+    assert (gift["gold"], gift["income"], host["free"]) == (50, 25, 25)
+    assert (await minor.open()).ok() == case
+    path = f"refunds/{case['id']}"
+    assert (await api.ops("POST", f"{path}/confirm", **YES)).refusal == (403, "second_person")
+    pavel = await operator_as(server, "pavel", "finance")
+    confirmed = await api.request("POST", f"/ops/api/{path}/confirm", headers=pavel, json=YES)
+    assert (confirmed.ok()["state"], confirmed.json["decided_by"]) == ("confirmed", "pavel")
+    assert gold_of(db, minor.user) == 0
+    await server.context.services.refund_sweep.sweep()
+    assert await minor.answer_to_apple() == (0, "已交付，已收回")
+    [row] = (await api.ops("GET", f"refunds?state=refunding&user_id={minor.user.id}")).ok()["items"]
+    assert (row["id"], [it["state"] for it in row["orders"]]) == (case["id"], ["taken"])
+    assert [await minor.notify() for _ in range(2)] == ["done", "done"]
+    closed = (await api.ops("GET", path)).ok()
+    assert (closed["state"], closed["orders"][0]["state"]) == ("closed", "refunded")
+    assert await minor.answer_to_apple() == (0, "已退款")
+    assert await server.context.services.ledger_audit.check() == []
+    audited = [
+        (row["who"], row["what"], row["before"], row["after"])
+        for row in (await api.ops("GET", f"audit?q={minor.user.id}&changes=true")).ok()["items"]
+        if "Refund" in row["what"] and row["done"]
+    ]
+    assert audited == [
+        ("pavel", "POST ConfirmRefund", {"state": "opened"}, {"state": "confirmed"}),
+        *([("demo", "POST Refunds", {}, {"refund": case["id"], "state": "opened"})] * 2),
+    ]
+
+
+@async_test
+async def test_refused_requests_say_why(
+    minor: MinorFixture, api: ApiFixture, server: ServerProcess
+) -> None:
+    for change, refusal in (
+        ({"user_id": "12345678"}, (404, "no_such_user")),
+        ({"orders": ["Q0"]}, (404, "no_such_order")),
+        ({"orders": []}, (400, "bad_parameter")),
+        ({"orders": ["Q 0"]}, (400, "bad_parameter")),
+    ):
+        assert (await minor.open(**change)).refusal == refusal
+    case = (await minor.open()).ok()
+    assert (await minor.open(request_id="two")).refusal == (409, "order_in_refund")
+    assert (await minor.open(orders=["Q0"])).refusal == (409, "request_id_reused")
+    path = f"refunds/{case['id']}"
+    (await give(minor.user, case["hosts"][0]["user_id"], CANDY, 1)).ok()
+    pavel = await operator_as(server, "pavel", "admin")
+    changed = await api.request("POST", f"/ops/api/{path}/confirm", headers=pavel, json=YES)
+    assert changed.refusal == (409, "refund_changed")
+    assert len((await api.ops("GET", path)).ok()["gifts"]) == 2
+    for _ in range(2):
+        assert (await api.ops("POST", f"{path}/drop", **YES)).ok()["state"] == "dropped"
+    assert (await api.ops("POST", f"{path}/confirm", **YES)).refusal == (409, "decided")
+    assert await minor.notify() == "done"
+    assert (await minor.open(request_id="two")).refusal == (409, "not_refundable")
+    for method, missing in (("GET", ""), ("POST", "/confirm"), ("POST", "/drop")):
+        reply = await api.ops(method, f"refunds/R0{missing}", **YES)
+        assert reply.refusal == (404, "no_such_refund")
+
+
+@async_test
+async def test_income_that_is_owed_is_listed_and_settled(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
+    db.users.update_one({"_id": anna.id}, {"$set": {"owed_income": 20, "income": 15}})
+    (debtor,) = (await api.ops("GET", "users?owing=true")).ok()["items"]
+    assert (debtor["id"], debtor["owed"], debtor["owed_income"]) == (anna.id, 0, 20)
+    settlement = {"reason": "as agreed", "paid_by": "user", "gold": 15, "unit": "income"}
+    path = f"users/{anna.id}/settle"
+    settled = await api.ops("POST", path, **settlement, request_id="s1")
+    assert settled.ok() == {"gold": 0, "income": 0}
+    rest = settlement | {"paid_by": "house", "gold": 5}
+    assert (await api.ops("POST", path, **rest, request_id="s2")).ok()["income"] == 0
+    assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []
