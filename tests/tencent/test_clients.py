@@ -56,6 +56,7 @@ def make_clients() -> Iterator[Callable[..., TencentClients]]:
             jsapi or JsapiConfig(url, "", "", {}, "", "", ""),
             XpayConfig("1", sandbox=False, app_key="key", push_token="", push_aes_key=""),
             TransferConfig("http://n", TransferScene()),
+            on_xpay_rejection=lambda *_: None,
         )
         made.append(clients)
         return clients
