@@ -8,6 +8,7 @@ import { phoneNetwork } from "/demo/network.js";
 import { ROLES, loginPage, signInAs } from "/demo/login.js";
 import { roomPage } from "/demo/room.js";
 import { PendingGifts } from "/demo/pending_gifts.js";
+import { walletPage } from "/demo/wallet.js";
 import { language, setLanguage, t } from "/demo/words.js";
 
 const phone = document.getElementById("phone");
@@ -93,6 +94,8 @@ const app = {
   },
 
   showList: () => app.show(listPage(app)),
+
+  showWallet: () => app.show(walletPage(app)),
 
   async startLive() {
     const { live_id } = await qlive.matchmakerEnter();

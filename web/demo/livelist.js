@@ -58,6 +58,7 @@ function welcome(app) {
     picture(me.face_url, me.nickname, "face large"),
     el("div", {}, el("b", {}, me.nickname || t("nameless")), el("p", {}, t(key))),
     me.is_matchmaker && button(t("open_room"), () => app.startLive(), { kind: "main", key: "open" }),
+    (me.is_matchmaker || me.income > 0) && button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
   ];
 }
 

@@ -13,10 +13,13 @@ import { inboxPage, ordersPage } from "/ops/payments.js";
 import { overviewPage } from "/ops/overview.js";
 import { peoplePage } from "/ops/people.js";
 import { personPage } from "/ops/person.js";
+import { refundCasePage } from "/ops/refund_case.js";
+import { refundsPage } from "/ops/refunds.js";
 import { roomPage } from "/ops/room.js";
 import { roomsPage } from "/ops/rooms.js";
 import { blocksPage, configsPage, giftsPage } from "/ops/catalogue.js";
 import { OverviewPoller } from "/ops/overview_poller.js";
+import { withdrawalsPage } from "/ops/withdrawals.js";
 
 // name, the operation that it needs, page and, for some, detail page
 const PAGES = [
@@ -24,6 +27,7 @@ const PAGES = [
   ["people", "GET Users", peoplePage, personPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
   ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
+  ["withdrawals", "GET Withdrawals", withdrawalsPage], ["refunds", "GET Refunds", refundsPage, refundCasePage],
   ["approvals", "GET Approvals", approvalsPage], ["inbox", "GET Inbox", inboxPage],
   ["audit", "GET AuditLog", auditPage],
 ];
@@ -36,7 +40,7 @@ function parseHash() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
   const entry = permittedPages().find(([known]) => known === name) ?? PAGES[0];
-  const detailPage = /^[0-9]+$/.test(id ?? "") ? entry[3] : undefined;
+  const detailPage = /^[0-9A-Za-z]+$/.test(id ?? "") ? entry[3] : undefined;
   return { name: entry[0], page: detailPage ?? entry[2], id: detailPage ? id : null, query: new URLSearchParams(query) };
 }
 

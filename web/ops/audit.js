@@ -51,6 +51,7 @@ const actionText = (action) => codeText("deed", action);
 function targetLink({ on: target, what }) {
   const id = target.split("/")[0];
   if (!id) return "–";
+  if (/Refund$/.test(what)) return el("a", { href: `#/refunds/${id}` }, el("code", {}, id));
   if (/User|Grant|Settle/.test(what)) return el("a", { href: `#/people/${id}` }, id);
   if (/Room|Live|PutOut|LetIn|Inside/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
   return target;

@@ -4,12 +4,12 @@ import { api, get, permitted } from "/ops/api.js";
 import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, showToast } from "/ops/dom.js";
-import { formatDateTime, formatInteger } from "/ops/format.js";
+import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list, searchFilter } from "/ops/list.js";
 
-const KINDS = ["recharge", "gift", "grant", "reversal"];
+const KINDS = ["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"];
 const USER = "user:";
 
 export function ledgerPage(container, _sources, _id, query) {
@@ -53,10 +53,12 @@ function postings(entry, user) {
 
 function accountLink(account) {
   const [kind, id] = account.split(":");
+  if (kind === "held") return el("span", {}, t("held_for"), " ", el("code", {}, id));
   return el("a", { href: `#/people/${id}` }, kind === "owed" ? `${t("owed")} ${id}` : id);
 }
 
 function actorLink(actor) {
+  if (/^R[0-9a-f]{28}$/.test(actor)) return el("a", { href: `#/refunds/${actor}` }, t("one_refunds"));
   return /^[0-9]{8}$/.test(actor) ? el("a", { href: `#/people/${actor}` }, actor) : codeText("source", actor);
 }
 
@@ -64,6 +66,7 @@ function contentText({ content, kind }) {
   if (kind === "gift") return t("gift_given", { id: content.gift_id, n: content.num });
   if (content.reverses) return el("code", {}, `↩ ${content.reverses}`);
   if (content.owed_by) return t("debt_settled");
+  if (content.bill) return [el("code", {}, content.bill), content.fen ? ` ${formatYuan(content.fen)}` : null];
   return content.transaction ? el("code", {}, content.transaction) : "–";
 }
 

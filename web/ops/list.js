@@ -115,13 +115,13 @@ export function searchFilter(name, label) {
   return { name, value: "", node };
 }
 
-/** choices: [[value, label]]. */
-export function choiceFilter(name, label, choices) {
-  const node = (onChange, value) => {
-    const options = choices.map(([key, text]) => el("option", { value: key, selected: key === value }, text));
+/** choices: [[value, label]]; `value` is the default. */
+export function choiceFilter(name, label, choices, value = "") {
+  const node = (onChange, chosen) => {
+    const options = choices.map(([key, text]) => el("option", { value: key, selected: key === chosen }, text));
     return el("select", { "aria-label": label, onchange: (event) => onChange(name, event.target.value) }, options);
   };
-  return { name, value: "", node };
+  return { name, value, node };
 }
 
 export function checkboxFilter(name, label, value = false) {

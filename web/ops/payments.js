@@ -1,20 +1,21 @@
 // Pages of payment orders and of the inbox of incoming notifications.
 
-import { api, get, permitted } from "/ops/api.js";
+import { api, get, may, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list, searchFilter } from "/ops/list.js";
+import { isRefundable, openCase } from "/ops/refunds.js";
 
 const ORDER_KINDS = { created: "warn", paid: "good", closed: "still" };
 const OUTCOME_KINDS = { received: "warn", done: "good", ignored: "still", refused: "bad" };
-const SOURCES = ["im", "live", "jsapi", "xpay"];
+const SOURCES = ["im", "live", "jsapi", "xpay", "transfer"];
 const EVENTS = [
   "xpay_subscribe_ios_refund_query_notify", "xpay_complaint_notify", "xpay_coin_pay_notify", "xpay_wxpay_callback_notify",
   "wxa_punish_event", "user_authorization_revoke", "user_authorization_cancellation",
 ];
-const RERUNNABLE = ["jsapi", "xpay"];
+const RERUNNABLE = ["jsapi", "xpay", "transfer"];
 
 const choices = (kind, allKey, codes) => [["", t(allKey)], ...codes.map((code) => [code, codeText(kind, code)])];
 
@@ -33,6 +34,8 @@ export function ordersPage(container, _sources, _id, query) {
     { head: t("transaction"), kind: "wide", cell: (order) => (order.transaction ? el("code", {}, order.transaction) : "–") },
     { head: t("refused_for"), cell: (order) => (order.refused ? statusDot("bad", order.refused) : "–") },
   ];
+  const refund = (order) => (isRefundable(order) ? button(t("refund"), () => openCase(order.user_id, [order])) : null);
+  if (may("POST Refunds")) columns.push({ head: t("actions"), kind: "acts", cell: refund });
   const rows = list({
     label: t("orders"), columns, empty: t("no_orders"),
     load: (filterValues, after) => get("orders", { ...filterValues, after }),

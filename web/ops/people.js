@@ -15,6 +15,9 @@ export function userBadges(user) {
   return badges.length ? badges : [el("span", { class: "still" }, t("member"))];
 }
 
+const owed = (user) =>
+  [formatInteger(user.owed), user.owed_income ? el("small", {}, `+ ${formatInteger(user.owed_income)} ${t("income")}`) : null];
+
 export function peoplePage(container, _sources, _id, query) {
   const columns = [
     { head: t("person"), cell: userLink },
@@ -23,7 +26,7 @@ export function peoplePage(container, _sources, _id, query) {
     { head: t("age"), kind: "number", cell: (user) => String(user.age || "–") },
     { head: t("gold"), kind: "number", cell: (user) => formatInteger(user.gold) },
     { head: t("income"), kind: "number", cell: (user) => formatInteger(user.income) },
-    { head: t("owed"), kind: "number", cell: (user) => formatInteger(user.owed) },
+    { head: t("owed"), kind: "number", cell: owed },
     { head: t("last_login"), cell: (user) => formatDateTime(user.last_login_time) },
     { head: t("actions"), kind: "acts", cell: (user) => [
       el("a", { class: "button", href: `#/people/${user.id}` }, t("open")),

@@ -1,6 +1,6 @@
 // User page: profile, actions, sessions and ledger history.
 
-import { api, get, newRequestId, permitted } from "/ops/api.js";
+import { api, get, may, newRequestId, permitted } from "/ops/api.js";
 import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { ban, promote, unban } from "/ops/ban.js";
@@ -10,6 +10,7 @@ import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 import { entryList } from "/ops/ledger.js";
 import { userBadges } from "/ops/people.js";
+import { openCaseOf } from "/ops/refunds.js";
 import { sessionCard } from "/ops/sessions.js";
 
 const MAX_GOLD = 1_000_000_000;
@@ -35,10 +36,13 @@ function userCard(user, reload) {
   const reloadAfter = (action) => async () => (await action(user)) && reload();
   const actions = [
     permitted("POST GrantGold", button(t("grant"), reloadAfter(grantGold), "main")),
-    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter(settleDebt))) : null,
+    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter((it) => settleDebt(it, "gold")))) : null,
+    user.owed_income ? permitted("POST SettleDebt", button(t("settle_income"), reloadAfter((it) => settleDebt(it, "income")))) : null,
+    permitted("POST Refunds", button(t("refund"), () => openCaseOf(user.id))),
     permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
     permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger")),
     el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
+    may("GET Withdrawals") ? el("a", { class: "button", href: `#/withdrawals?state=&user_id=${user.id}` }, t("withdrawals")) : null,
   ];
   return el("section", { class: "card person-head" },
     picture(user.face_url, user.nickname, "face large"),
@@ -50,6 +54,7 @@ function userCard(user, reload) {
         [t("gold"), el("b", {}, formatInteger(user.gold))],
         [t("income"), el("b", {}, formatInteger(user.income))],
         [t("owed"), formatInteger(user.owed)],
+        [t("owed_income"), formatInteger(user.owed_income)],
         [t("gender"), genderText(user.gender)],
         [t("age"), String(user.age || "–")],
         [t("area"), user.area || "–"],
@@ -78,22 +83,24 @@ function grantGold(user) {
   });
 }
 
-function settleDebt(user) {
-  const idempotency = { request_id: newRequestId() };
-  const payers = [["user", t("paid_by_user", { gold: formatInteger(user.gold) })], ["house", t("paid_by_house")]];
+/** `unit`: gold or income. */
+function settleDebt(user, unit) {
+  const idempotency = { request_id: newRequestId(), unit };
+  const owed = unit === "gold" ? user.owed : user.owed_income;
+  const amount = `${formatInteger(user[unit])} ${t(unit)}`;
   return openFormDialog({
     title: t("settle_title", { name: user.nickname || user.id }),
-    messages: [t("settle_says", { owed: formatInteger(user.owed) })],
+    messages: [t("settle_says", { owed: formatInteger(owed), unit: t(unit) })],
     fields: [
-      { name: "gold", label: t("gold"), kind: "number", required: true, value: user.owed, check: between(1, user.owed) },
-      { name: "paid_by", label: t("paid_by"), kind: "choice", choices: payers, value: "user" },
+      { name: "gold", label: t(unit), kind: "number", required: true, value: owed, check: between(1, owed) },
+      { name: "paid_by", label: t("paid_by"), kind: "choice", choices: [["user", t("paid_by_user", { amount })], ["house", t("paid_by_house")]], value: "user" },
       reasonField(),
     ],
     confirmLabel: t("settle_yes"),
     danger: true,
     async onConfirm(values) {
       const balance = await api("POST", `users/${user.id}/settle`, { ...values, ...idempotency });
-      showOutcome(balance, t("settle_done", { gold: formatInteger(values.gold) }));
+      showOutcome(balance, t("settle_done", { n: formatInteger(values.gold), unit: t(unit) }));
       return balance;
     },
   });

@@ -1,0 +1,169 @@
+// Wallet page: matured income, withdrawals, and the confirmation that a phone shows for each transfer.
+// What became of a transfer comes from the server's list: that a phone showed its page proves nothing.
+
+import { button, el, errorText, fill, renderIfChanged, showToast } from "/demo/dom.js";
+import { languageSwitch, panelSwitch } from "/demo/bar.js";
+import { confirmTransfer } from "/demo/transfer_sheet.js";
+import { language, t } from "/demo/words.js";
+
+const POLL_MS = 2000; // while a withdrawal is open
+const IDLE_MS = 10000;
+const FINAL = ["paid", "returned"];
+
+export function walletPage(app) {
+  const node = el("div", { class: "wallet" });
+  const head = el("div", {});
+  const funds = el("section", { class: "own funds", "aria-live": "polite" });
+  const form = withdrawForm(app, () => load());
+  const items = el("section", { class: "withdrawals", "aria-live": "polite" });
+  node.append(head, funds, form.node, items);
+  let shown = null;
+  let timer = null;
+
+  async function load() {
+    clearTimeout(timer);
+    try {
+      const [found] = await Promise.all([app.qlive.withdrawals({ page: 1 }), app.refresh()]);
+      if (!node.isConnected) return;
+      shown = found;
+      draw();
+    } catch (error) {
+      if (error.name !== "Unreachable") showToast(errorText(error), "bad");
+    }
+    if (!node.isConnected) return;
+    clearTimeout(timer); // two loads may overlap
+    const isOpen = shown?.items.some(({ state }) => !FINAL.includes(state));
+    timer = setTimeout(load, isOpen ? POLL_MS : IDLE_MS);
+  }
+
+  function draw() {
+    const back = () => button("‹", () => app.showList(), { kind: "round", key: "back", label: t("to_the_list") });
+    renderIfChanged(head, [], () => el("header", { class: "bar" }, back(), el("div", { class: "bar-title" }, el("h1", {}, t("wallet"))), languageSwitch(app), panelSwitch()));
+    renderIfChanged(funds, [shown?.matured, app.me.income], () => fundsView(shown?.matured, app.me.income));
+    form.draw(shown?.matured ?? 0);
+    renderIfChanged(items, shown?.items ?? null, () => list(app, shown?.items ?? null, load));
+  }
+
+  return {
+    kind: "light",
+    node,
+    draw() {
+      draw();
+      if (timer === null && shown === null) load();
+    },
+    close: () => clearTimeout(timer),
+  };
+}
+
+const fundsView = (matured, income) => [
+  el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured))),
+  el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(income))),
+  el("p", { class: "grows" }, t("wallet.matured_says")),
+];
+
+// ---- the request
+
+/** The form keeps its inputs while the list is polled; `onRequested` reads the list again. */
+function withdrawForm(app, onRequested) {
+  const node = el("section", { class: "withdraw" });
+  let form = null;
+  let attempt = null; // the last request, while it is unanswered: repeated with its request_id
+
+  async function submit() {
+    const income = Number(form.amount.value);
+    if (!/^[0-9]{1,9}$/.test(form.amount.value.trim()) || income < 1) {
+      showToast(t("wallet.amount_missing"), "bad");
+      form.amount.focus();
+      return;
+    }
+    if (attempt?.income !== income) attempt = { income, request_id: crypto.randomUUID() };
+    const name = form.realName.value.trim();
+    try {
+      const asked = await app.qlive.withdraw(name ? { ...attempt, real_name: name } : attempt);
+      form.amount.value = "";
+      showToast(t(`wallet.asked.${asked.state}`, { yuan: yuan(asked.fen), income: asked.income }));
+      attempt = null;
+      await onRequested();
+    } catch (error) {
+      if (error.name === "Refused" && error.status < 500) attempt = null;
+      if (error.code === "real_name_needed") askForName();
+      throw error;
+    }
+  }
+
+  function askForName() {
+    form.nameField.hidden = false;
+    form.realName.focus();
+  }
+
+  function draw(matured) {
+    renderIfChanged(node, [], () => {
+      form = formFields(form, submit);
+      return form.nodes;
+    });
+    form.all.disabled = !matured;
+    form.all.onclick = () => { form.amount.value = String(matured); };
+  }
+
+  return { node, draw };
+}
+
+/** `before`: the fields in the other language, whose values are kept. */
+function formFields(before, submit) {
+  const amount = el("input", { id: "amount", inputmode: "numeric", autocomplete: "off", maxlength: 9, value: before?.amount.value ?? "", "aria-describedby": "amount-says" });
+  const realName = el("input", { id: "real-name", autocomplete: "name", maxlength: 50, value: before?.realName.value ?? "", "aria-describedby": "name-says" });
+  const all = el("button", { type: "button", class: "small" }, t("wallet.all"));
+  const nameField = el("div", { class: "field", hidden: before ? before.nameField.hidden : true },
+    el("label", { for: "real-name" }, t("wallet.real_name")), realName,
+    el("p", { class: "hint", id: "name-says" }, t("wallet.real_name_says")));
+  const go = button(t("wallet.withdraw"), submit, { kind: "main", key: "withdraw" });
+  amount.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && go.click());
+  const amountField = el("div", { class: "field" },
+    el("label", { for: "amount" }, t("wallet.amount")), el("div", { class: "amount" }, amount, all),
+    el("p", { class: "hint", id: "amount-says" }, t("wallet.amount_says")));
+  return { amount, realName, all, nameField, nodes: [amountField, nameField, el("div", { class: "buttons" }, go)] };
+}
+
+// ---- the list
+
+function list(app, items, reload) {
+  if (items === null) return el("p", { class: "empty" }, t("looking"));
+  if (!items.length) return el("p", { class: "empty" }, t("wallet.none"));
+  return [el("h2", {}, t("wallet.list")), el("ul", {}, items.map((item) => el("li", {}, card(app, item, reload))))];
+}
+
+function card(app, item, reload) {
+  const { withdrawal_id: id, state, fen, income, package_info: transferPackage } = item;
+  const isFinal = FINAL.includes(state);
+  const paid = item.paid_fen && item.paid_fen !== fen ? t("wallet.paid_part", { yuan: yuan(item.paid_fen) }) : "";
+  return el("article", { class: `withdrawal ${state}` },
+    el("div", { class: "withdrawal-head" }, el("b", {}, `¥${yuan(fen)}`), el("span", { class: "tag" }, t(`wallet.state.${state}`))),
+    el("small", {}, t("wallet.of_income", { income, at: item.requested_at })),
+    el("p", {}, [t(`wallet.says.${state}`), paid, reasonText(item)].filter(Boolean).join(language() === "zh" ? "" : " ")),
+    isFinal ? null : el("div", { class: "buttons" },
+      button(t("wallet.cancel"), () => cancel(app, item, reload), { kind: "small", key: `cancel-${id}`, label: t("wallet.cancel_name", { yuan: yuan(fen) }) }),
+      transferPackage && button(t("wallet.confirm"), () => confirmTransfer(app, item, reload), { kind: "small main", key: `confirm-${id}`, label: t("wallet.confirm_name", { yuan: yuan(fen) }) })));
+}
+
+async function cancel(app, { withdrawal_id }, reload) {
+  const { state } = await app.qlive.cancelWithdrawal({ withdrawal_id });
+  showToast(t(state === "returned" ? "wallet.cancelled" : "wallet.cancelling"));
+  await reload();
+}
+
+/** Why a withdrawal was not paid: an operator's words, or WeChat's reason in the user's. */
+function reasonText({ reason, fail_reason: failReason }) {
+  if (failReason) return t(`wallet.fail.${failKind(failReason)}`, { code: failReason });
+  if (!reason || reason === "cancelled") return reason ? t("wallet.fail.cancelled") : "";
+  return t("wallet.reason", { reason });
+}
+
+function failKind(code) {
+  if (["NAME_NOT_CORRECT", "REAL_NAME_CHECK_FAIL"].includes(code)) return "name";
+  if (/_(QUOTA|COUNT)_EXCEED$|^BLOCK_B2C_/.test(code)) return "limit";
+  if (code === "OVERDUE_CLOSE") return "expired";
+  if (code === "MCH_CANCEL") return "cancelled";
+  return /^(PAYER|MERCHANT|PRODUCT)_/.test(code) ? "ours" : "other";
+}
+
+export const yuan = (fen) => (fen / 100).toFixed(2);
