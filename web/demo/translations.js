@@ -184,6 +184,7 @@ export const words = {
   "wallet.says.approved": ["已批准，马上提交给微信。", "It is about to be submitted to WeChat."],
   "wallet.says.submitted": ["已提交给微信，正在等待结果。", "WeChat has it; the result is not known yet."],
   "wallet.says.awaiting_user": ["请在微信的页面上确认收款，24 小时内有效。", "Confirm it on WeChat's page within 24 hours."],
+  "wallet.says.cancelling": ["正在取消，等待微信的结果。", "It is being cancelled; WeChat has not said so yet."],
   "wallet.says.paid": ["钱已付到微信零钱。", "The money is in the WeChat balance."],
   "wallet.says.returned": ["没有付款，收益已退回。", "Nothing was paid; the income is back."],
   "wallet.paid_part": ["其中 ¥{yuan} 已付，其余退回。", "¥{yuan} of it was paid, the rest is returned."],

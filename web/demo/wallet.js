@@ -135,12 +135,13 @@ function list(app, items, reload) {
 function card(app, item, reload) {
   const { withdrawal_id: id, state, fen, income, package_info: transferPackage } = item;
   const isFinal = FINAL.includes(state);
+  const isCancelling = !isFinal && item.reason !== "";
   const paid = item.paid_fen && item.paid_fen !== fen ? t("wallet.paid_part", { yuan: yuan(item.paid_fen) }) : "";
   return el("article", { class: `withdrawal ${state}` },
     el("div", { class: "withdrawal-head" }, el("b", {}, `¥${yuan(fen)}`), el("span", { class: "tag" }, t(`wallet.state.${state}`))),
-    el("small", {}, t("wallet.of_income", { income, at: item.requested_at })),
-    el("p", {}, [t(`wallet.says.${state}`), paid, reasonText(item)].filter(Boolean).join(language() === "zh" ? "" : " ")),
-    isFinal ? null : el("div", { class: "buttons" },
+    el("small", {}, t("wallet.of_income", { income, at: item.requested_at.replace("T", " ") })),
+    el("p", {}, [t(`wallet.says.${isCancelling ? "cancelling" : state}`), paid, reasonText(item)].filter(Boolean).join(language() === "zh" ? "" : " ")),
+    isFinal || isCancelling ? null : el("div", { class: "buttons" },
       button(t("wallet.cancel"), () => cancel(app, item, reload), { kind: "small", key: `cancel-${id}`, label: t("wallet.cancel_name", { yuan: yuan(fen) }) }),
       transferPackage && button(t("wallet.confirm"), () => confirmTransfer(app, item, reload), { kind: "small main", key: `confirm-${id}`, label: t("wallet.confirm_name", { yuan: yuan(fen) }) })));
 }
@@ -152,7 +153,8 @@ async function cancel(app, { withdrawal_id }, reload) {
 }
 
 /** Why a withdrawal was not paid: an operator's words, or WeChat's reason in the user's. */
-function reasonText({ reason, fail_reason: failReason }) {
+function reasonText({ state, reason, fail_reason: failReason }) {
+  if (!FINAL.includes(state)) return "";
   if (failReason) return t(`wallet.fail.${failKind(failReason)}`, { code: failReason });
   if (!reason || reason === "cancelled") return reason ? t("wallet.fail.cancelled") : "";
   return t("wallet.reason", { reason });

@@ -105,10 +105,10 @@ function progress({ state, gifts, orders }) {
 // ---- the steps
 
 function ordersCard({ orders }) {
-  const headings = [t("order"), t("state"), t("money"), t("gold"), t("provider"), t("refund_number"), t("provider_refund")];
+  const headings = [t("state"), t("money"), t("gold"), t("order"), t("provider"), t("refund_number"), t("provider_refund")];
   const rows = orders.map((order) => tableRow([
-    el("a", { href: `#/orders?q=${order.number}` }, el("code", {}, order.number)),
-    orderState(order), formatYuan(order.fen), formatInteger(order.gold), codeText("source", order.provider),
+    orderState(order), formatYuan(order.fen), formatInteger(order.gold),
+    el("a", { href: `#/orders?q=${order.number}` }, el("code", {}, order.number)), codeText("source", order.provider),
     order.by_apple ? "–" : el("code", {}, order.refund),
     order.provider_refund ? el("code", {}, order.provider_refund) : "–",
   ]));

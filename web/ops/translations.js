@@ -526,7 +526,6 @@ export const words = {
 
   // withdrawals
   comma: ["、", ", "],
-  requested_at: ["申请时间", "Requested"],
   approved_by: ["批准", "Approved by"],
   paid_out: ["已付", "Paid out"],
   transfers: ["转账", "Transfers"],

@@ -15,10 +15,9 @@ const UNSUBMITTED = ["requested", "approved"];
 
 export function withdrawalsPage(container, _sources, _id, query) {
   const columns = [
-    { head: t("requested_at"), cell: (withdrawal) => formatDateTime(withdrawal.requested_at) },
-    { head: t("person"), cell: ({ user_id: id }) => el("a", { href: `#/people/${id}` }, id) },
-    { head: t("state"), cell: ({ state }) => statusDot(STATE_KINDS[state], codeText("withdrawal", state)) },
+    { head: t("person"), cell: personAndTime },
     { head: t("money"), kind: "number", cell: money },
+    { head: t("state"), cell: ({ state }) => statusDot(STATE_KINDS[state], codeText("withdrawal", state)) },
     { head: t("approved_by"), cell: approvals },
     { head: t("paid_out"), kind: "number", cell: ({ paid_fen: fen }) => (fen ? formatYuan(fen) : "–") },
     { head: t("decision"), kind: "wide", cell: decision },
@@ -37,6 +36,9 @@ export function withdrawalsPage(container, _sources, _id, query) {
     card(t("sums_per_day"), permitted("GET WithdrawalReport", reportForm()), days.node));
   return rows.stop;
 }
+
+const personAndTime = ({ user_id: id, requested_at: at }) =>
+  [el("a", { href: `#/people/${id}` }, id), el("small", {}, formatDateTime(at))];
 
 const money = ({ fen, income, rate }) =>
   [formatYuan(fen), el("small", {}, t("income_at_rate", { income: formatInteger(income), rate: Number(rate) }))];
