@@ -63,10 +63,11 @@ function actorLink(actor) {
 }
 
 function contentText({ content, kind }) {
+  const paid = kind === "payout" ? ` ${formatYuan(content.fen)}` : null;
   if (kind === "gift") return t("gift_given", { id: content.gift_id, n: content.num });
   if (content.reverses) return el("code", {}, `↩ ${content.reverses}`);
   if (content.owed_by) return t("debt_settled");
-  if (content.bill) return [el("code", {}, content.bill), content.fen ? ` ${formatYuan(content.fen)}` : null];
+  if (content.bill) return [el("code", {}, content.bill), paid];
   return content.transaction ? el("code", {}, content.transaction) : "–";
 }
 

@@ -25,6 +25,8 @@ PAGES = [
     "configs",
     "orders",
     "ledger",
+    "withdrawals",
+    "refunds",
     "approvals",
     "inbox",
     "audit",

@@ -95,8 +95,12 @@ async def log_in_as(console: Console, server: ServerProcess, role: Access) -> No
 @pytest.mark.parametrize(
     ("role", "pages", "actions"),
     [
-        ("viewer", {"回调收件箱"}, {"发放金币", "设为红娘", "封禁", "结束全部登录"}),
-        ("moderator", {"回调收件箱"}, {"发放金币"}),
+        (
+            "viewer",
+            {"退款单", "回调收件箱"},
+            {"发放金币", "退款", "设为红娘", "封禁", "结束全部登录"},
+        ),
+        ("moderator", {"退款单", "回调收件箱"}, {"发放金币", "退款"}),
         ("finance", set(), {"设为红娘", "封禁", "结束全部登录"}),
     ],
 )
@@ -113,9 +117,9 @@ async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
     await log_in_as(console, server, role)
     await console.open(f"people/{anna.id}")
     await expect(console.user.sessions).to_have_count(1)
-    for name in ("发放金币", "设为红娘", "封禁", "结束全部登录"):
+    for name in ("发放金币", "退款", "设为红娘", "封禁", "结束全部登录"):
         await expect(console.button(name)).to_have_count(0 if name in actions else 1)
-    for name in ("概览", "账本", "回调收件箱"):
+    for name in ("概览", "账本", "退款单", "回调收件箱"):
         await expect(console.link(name)).to_have_count(0 if name in pages else 1)
     await console.go("gifts")
     await console.expect_content()

@@ -19,6 +19,7 @@ from tests.browser.pages.demo_pages import ROLES, DemoBar, DemoEntryPage, DemoRo
 from tests.browser.pages.demo_panel import DeveloperPanel
 from tests.browser.pages.demo_part import Language
 from tests.browser.pages.demo_room import DemoRoomPage
+from tests.browser.pages.demo_wallet import DemoWalletPage, TransferDialog
 from tests.browser.pages.screenshots import take_screenshot
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
@@ -57,6 +58,8 @@ class DemoWindow:
         self.audience = AudienceDialog(page, language)
         self.ranking = RankingDialog(page, language)
         self.end_live = EndLiveDialog(page, language)
+        self.wallet = DemoWalletPage(page, language)
+        self.transfer = TransferDialog(page, language)
         self.notice = page.locator("#said")
 
     async def resize(self, size: ViewportSize) -> None:

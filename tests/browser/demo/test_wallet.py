@@ -1,0 +1,165 @@
+"""A host's wallet in the demo room: withdrawals until they are paid, returned or refused."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Route, expect
+from pymongo.database import Database
+
+from runtime.process import ServerProcess
+from tests.browser.pages.accessibility import (
+    axe_violations,
+    press_enter_on,
+    wait_for_animations,
+)
+from tests.browser.pages.demo_window import NARROW, PHONE, DemoBrowser, DemoWindow
+from tests.support.api import ApiFixture
+from tests.support.gifts import CANDY, give
+from tests.support.income import NO_MATURITY
+from tests.support.payments import notification_statuses
+
+pytestmark = pytest.mark.programs
+
+POLL_MS = 2_000
+"""Interval at which web/demo/wallet.js reads the list while a withdrawal is open."""
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    large = {"bill_fen": 200_000, "second_person_fen": 0}
+    return {"withdraw": {**NO_MATURITY, **large}}
+
+
+async def _host_with_income(
+    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]], candies: int = 400
+) -> DemoWindow:
+    """The wallet of hongniang1, who was given candies: each is 2.5 income, 25 fen."""
+    host = await demo.open("/?as=host")
+    await expect(host.wallet.open_button).to_be_visible()
+    giver = await api.user("有钱人", 1)
+    db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5 * candies}})
+    (await give(giver, await host.session("user_id"), CANDY, candies)).ok()
+    await host.page.clock.install()
+    await host.wallet.open()
+    return host
+
+
+async def _approve_all(
+    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    for item in (await api.ops("GET", "withdrawals?state=requested")).ok()["items"]:
+        (await api.ops("POST", f"withdrawals/{item['id']}/approve", reason="checked")).ok()
+    db.withdrawals.update_many({"due_at": {"$ne": None}}, [{"$set": {"due_at": "$requested_at"}}])
+    await server.context.services.open_transfers.sweep()
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_alone(
+    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    host = await _host_with_income(demo, api, db)
+    page, wallet = host.page, host.wallet
+    await expect(wallet.funds).to_have_text(["1000", "1000"])
+    await press_enter_on(page, host.wallet.button("全部"))
+    await press_enter_on(page, wallet.amount_field)
+    await expect(wallet.items).to_contain_text(["¥100.00待审核"])
+    await expect(wallet.funds).to_have_text(["0", "0"])
+    await _approve_all(api, server, db)
+    await page.clock.run_for(POLL_MS)
+    await expect(wallet.items).to_contain_text(["待收款"])
+    await press_enter_on(page, wallet.confirm_button("100.00"))
+    await host.transfer.expect_text("手机显示成功不算到账")
+    await host.transfer.dismiss()
+
+    await wallet.confirm_button("100.00").click()
+    await host.transfer.receive("forged")
+    await expect(host.notice).to_have_text("手机已操作；是否到账，等服务器确认")
+    await notification_statuses(server)
+    await page.clock.run_for(POLL_MS)
+    await expect(wallet.items).to_contain_text(["待收款"])  # the forged notification was refused
+    await _approve_all(api, server, db)  # its sweep queries the transfer
+    await page.clock.run_for(POLL_MS)
+    await expect(wallet.items).to_contain_text(["¥100.00已到账"])
+    await expect(wallet.items.get_by_role("button")).to_have_count(0)
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_the_wallet_shows_what_was_cancelled_declined_or_not_paid(
+    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    host = await _host_with_income(demo, api, db)
+    wallet = host.wallet
+    await wallet.withdraw(1001)
+    await expect(host.notice).to_have_text("可提现的收益不足")
+    for income in (100, 200, 300):
+        await wallet.withdraw(income)
+        await expect(wallet.items.first).to_contain_text(f"¥{income / 10:.2f}")
+    await wallet.cancel("10.00")
+    await expect(wallet.items.last).to_contain_text("已退回")
+    declined = next(
+        item for item in (await api.ops("GET", "withdrawals")).ok()["items"] if item["fen"] == 2_000
+    )
+    path = f"withdrawals/{declined['id']}/decline"
+    (await api.ops("POST", path, reason="资料不全")).ok()
+    await _approve_all(api, server, db)
+    await host.page.clock.run_for(POLL_MS)
+    await wallet.confirm_button("30.00").click()
+    await host.transfer.receive("wrong_name")
+    await notification_statuses(server)
+    await host.page.clock.run_for(POLL_MS)
+    await expect(wallet.items).to_contain_text(["姓名与微信实名不符", "资料不全", "已取消"])
+    await expect(wallet.funds).to_have_text(["1000", "1000"])
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not_repeated(
+    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
+) -> None:
+    host = await _host_with_income(demo, api, db, candies=8_000)
+    wallet = host.wallet
+    await expect(wallet.name_field).to_be_hidden()
+    await wallet.withdraw(20_000)
+    await expect(host.notice).to_have_text("这笔金额需要真实姓名")
+    await expect(wallet.name_field).to_be_focused()
+    await wallet.name_field.fill("张三")
+    await host.page.route("**/qlive_pay/withdraw/", _lose_response)
+    await wallet.withdraw_button.click()
+    await expect(host.notice).to_have_text("没有网络，服务器没有回应")
+    await host.page.unroute_all(behavior="wait")
+    await wallet.withdraw_button.click()
+    await expect(wallet.items).to_contain_text(["¥2000.00待审核"])
+    assert db.withdrawals.count_documents({}) == 1
+
+
+async def _lose_response(route: Route) -> None:
+    """The server handles the request; the page gets a network error."""
+    await route.fetch()
+    await route.abort("internetdisconnected")
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_the_wallet_fits_a_phone_and_passes_axe_in_both_languages(
+    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    host = await _host_with_income(demo, api, db)
+    await host.wallet.withdraw(1000)
+    await expect(host.wallet.items).to_have_count(1)
+    await _approve_all(api, server, db)
+    await host.page.clock.run_for(POLL_MS)
+    await expect(host.wallet.confirm_button("100.00")).to_be_visible()
+    await host.wallet.amount_field.fill("12")
+    for language in ("en", "zh"):
+        await host.bar.switch_language(language)
+        await expect(host.wallet.amount_field).to_have_value("12")
+        for size in (NARROW, PHONE):
+            await host.resize(size)
+            assert await host.overflowing_elements() == [], language
+            assert await axe_violations(host.page) == [], language
+            await host.screenshot(f"demo-{size['width']}-wallet-{language}")
+        await host.wallet.confirm_button("100.00").click()
+        await wait_for_animations(host.page)
+        assert await axe_violations(host.page) == [], f"transfer in {language}"
+        await host.resize(NARROW)
+        assert await host.overflowing_elements() == [], f"transfer in {language}"
+        await host.screenshot(f"demo-360-transfer-{language}")
+        await host.transfer.dismiss()
