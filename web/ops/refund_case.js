@@ -156,7 +156,7 @@ function giftList(getGifts) {
       { head: t("state"), cell: ({ state }) => statusDot(GIFT_KINDS[state], codeText("refund_gift", state)) },
       { head: t("taken_back"), kind: "number", cell: (gift) => (gift.state === "reversed" ? formatInteger(gift.taken) : "–") },
       { head: t("owes"), kind: "number", cell: (gift) => (gift.state === "reversed" ? formatInteger(gift.owed) : "–") },
-      { head: t("entry"), kind: "wide", cell: (gift) => el("code", {}, gift.key) },
+      { head: t("entry"), cell: (gift) => el("code", {}, gift.key) },
     ],
     load: localPages(async () => ({ items: getGifts() }), () => true),
   });

@@ -9,7 +9,7 @@ import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list, searchFilter } from "/ops/list.js";
 
 const REFRESH_MS = 15_000;
-const STATE_KINDS = { opened: "warn", confirmed: "still", reversing: "still", refunding: "still", closed: "good", dropped: "bad" };
+const STATE_KINDS = { opened: "warn", confirmed: "still", reversing: "still", refunding: "still", closed: "good", dropped: "still" };
 
 export const caseState = ({ state }) => statusDot(STATE_KINDS[state], codeText("refund", state));
 
@@ -37,7 +37,8 @@ export function refundsPage(container, _sources, _id, query) {
 }
 
 /** How many orders of a case are refunded, what the provider refuses, and what is left to Apple. */
-function refundedOrders({ orders }) {
+function refundedOrders({ state, orders }) {
+  if (state === "dropped") return "–";
   const done = orders.filter((order) => order.state === "refunded").length;
   const byApple = orders.filter((order) => order.by_apple && order.state !== "refunded").length;
   const problems = [...new Set(orders.map((order) => order.problem).filter(Boolean))];
