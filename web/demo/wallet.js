@@ -40,7 +40,7 @@ export function walletPage(app) {
     const back = () => button("‹", () => app.showList(), { kind: "round", key: "back", label: t("to_the_list") });
     renderIfChanged(head, [], () => el("header", { class: "bar" }, back(), el("div", { class: "bar-title" }, el("h1", {}, t("wallet"))), languageSwitch(app), panelSwitch()));
     renderIfChanged(funds, [shown?.matured, app.me.income], () => fundsView(shown?.matured, app.me.income));
-    form.draw(shown?.matured ?? 0);
+    form.draw(shown?.matured ?? 0, shown?.items ?? []);
     renderIfChanged(items, shown?.items ?? null, () => list(app, shown?.items ?? null, load));
   }
 
@@ -96,11 +96,13 @@ function withdrawForm(app, onRequested) {
     form.realName.focus();
   }
 
-  function draw(matured) {
+  /** A name that WeChat has refused can be corrected. */
+  function draw(matured, items) {
     renderIfChanged(node, [], () => {
       form = formFields(form, submit);
       return form.nodes;
     });
+    if (items.some((item) => failKind(item.fail_reason) === "name")) form.nameField.hidden = false;
     form.all.disabled = !matured;
     form.all.onclick = () => { form.amount.value = String(matured); };
   }

@@ -601,6 +601,7 @@ export const words = {
   "refund_problem.pay_away": ["微信支付没有回应，会再试", "WeChat Pay does not respond; it is asked again"],
   "refund_problem.wechat_away": ["微信没有回应，会再试", "WeChat does not respond; it is asked again"],
   "refund_problem.too_many": ["请求太快，会再试", "too fast; it is asked again"],
+  "refund_problem.NOT_ENOUGH": ["商户余额不足：请充值，会再试", "the merchant's balance is too low: top it up; it is asked again"],
   "refund_problem.no_provider": ["没有配置这个支付渠道", "the settings of this provider are missing"],
   to_refund: ["退款金额", "To refund"],
   unspent: ["未花的金币", "Unspent gold"],

@@ -108,6 +108,7 @@ async def test_the_wallet_shows_what_was_cancelled_declined_or_not_paid(
     await notification_statuses(server)
     await host.page.clock.run_for(POLL_MS)
     await expect(wallet.items).to_contain_text(["姓名与微信实名不符", "资料不全", "已取消"])
+    await expect(wallet.name_field).to_be_visible()  # to correct it
     await expect(wallet.funds).to_have_text(["1000", "1000"])
 
 
