@@ -7,6 +7,7 @@ from typing import Any, Literal
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from ledger.journal import Unit
 from storage.database import Collection, Database, Document, Session
 from storage.errors import AlreadyDecided, ApprovalNotFound
 from storage.pagination import page
@@ -39,6 +40,12 @@ class Approval:
     decided_by: str = ""
     decision_reason: str = ""
     decided_at: datetime | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """Of the amount `gold`."""
+        unit: Unit = self.arguments.get("unit", "gold")
+        return unit
 
 
 class ApprovalStore:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, GetPydanticSchema
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response
 from handlers.schemas.typed_dicts import pydantic_type
+from ledger.journal import Unit
 from ledger.refund_cases import CaseState
 from ledger.refund_plan import GiftStepState, OrderStepState
 from ledger.withdrawals import WithdrawalState
@@ -99,7 +100,10 @@ class BalanceResponse(Response):
 
 
 class ApprovalResponse(Response):
-    """A request that waits for another operator until `expires_at`; `on` is a user or an entry."""
+    """A request that waits for another operator until `expires_at`; `on` is a user or an entry.
+
+    `gold` is the amount, of income if that is the `unit`.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -107,6 +111,7 @@ class ApprovalResponse(Response):
     kind: ApprovalKind
     on: str
     gold: int
+    unit: Unit
     reason: str
     by: str
     made_at: datetime

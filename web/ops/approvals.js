@@ -17,7 +17,7 @@ export function approvalsPage(container, _sources, _id, query) {
     { head: t("who"), cell: (request) => request.by },
     { head: t("deed"), cell: (request) => codeText("approval", request.kind) },
     { head: t("on"), cell: target },
-    { head: t("gold"), kind: "number", cell: (request) => formatInteger(request.gold) },
+    { head: t("amount"), kind: "number", cell: amount },
     { head: t("reason"), kind: "wide", cell: (request) => request.reason },
     { head: t("state"), cell: (request) => statusDot(STATE_KINDS[request.state], codeText("approval_state", request.state)) },
     { head: t("decision"), kind: "wide", cell: decision },
@@ -39,6 +39,8 @@ export function showOutcome(answer, doneMessage) {
   else showToast(t("approval_declined"), "bad");
 }
 
+const amount = ({ gold, unit }) => `${formatInteger(gold)} ${t(unit)}`;
+
 const target = ({ on: id, kind }) => (kind === "reverse" ? el("code", {}, id) : el("a", { href: `#/people/${id}` }, id));
 
 function decision(request) {
@@ -58,11 +60,11 @@ function actions(request, onDecided) {
 
 /** `word`: confirm, decline or withdraw; resolves with undefined if cancelled. */
 function decide(request, word) {
-  const { by, gold, id, kind, on, reason } = request;
+  const { by, id, kind, on, reason } = request;
   return openFormDialog({
     title: t(`${word}_title`, { by }),
     messages: [
-      t("approval_says", { kind: codeText("approval", kind), gold: formatInteger(gold), on }),
+      t("approval_says", { kind: codeText("approval", kind), amount: amount(request), on }),
       t("approval_reason", { reason }),
     ],
     fields: [reasonField()],

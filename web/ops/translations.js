@@ -498,6 +498,7 @@ export const words = {
   "deed.POST FirstLogin": ["首次登录", "first login"],
 
   // requests that wait for a second operator
+  amount: ["数额", "Amount"],
   approvals_note: ["大额的发放、结清和冲正要由另一位运营确认，一天内有效。", "Large grants, settlements and reversals need another operator's confirmation within a day."],
   no_approvals: ["没有申请", "No requests"],
   only_waiting: ["只看待确认", "Waiting only"],
@@ -516,7 +517,7 @@ export const words = {
   confirm_title: ["确认 {by} 的申请？", "Confirm the request of {by}?"],
   decline_title: ["拒绝 {by} 的申请？", "Decline the request of {by}?"],
   withdraw_title: ["撤回自己的申请？", "Withdraw your request?"],
-  approval_says: ["{kind}：{gold} 金币，{on}", "{kind}: {gold} gold, {on}"],
+  approval_says: ["{kind}：{amount}，{on}", "{kind}: {amount}, {on}"],
   approval_reason: ["原因：{reason}", "Reason: {reason}"],
   confirm_done: ["已确认并执行", "Confirmed and carried out"],
   decline_done: ["已拒绝", "Declined"],

@@ -98,7 +98,8 @@ async def test_debt_is_settled_and_markup_in_a_name_is_shown_as_text(
 ) -> None:
     anna, _ = await api.user("anna", 2), await api.user("bert", 1)
     name = "<img src=x onerror=alert(1)>"
-    db.users.update_one({"_id": anna.id}, {"$set": {"owed": 30, "nickname": name}})
+    debts = {"owed": 30, "owed_income": 7, "income": 9}
+    db.users.update_one({"_id": anna.id}, {"$set": {**debts, "nickname": name}})
     await console.open("people")
     await expect(console.page.get_by_role("row")).to_have_count(3)
     await console.page.get_by_label("只看欠款").check()
@@ -110,6 +111,12 @@ async def test_debt_is_settled_and_markup_in_a_name_is_shown_as_text(
     await console.dialog.submit("结清", 原因="找不到人了")
     await console.expect_done("已结清 30 金币")
     await expect(console.button("结清欠款")).to_have_count(0)
+    await console.button("结清收益欠款").click()
+    await console.dialog.expect_text("欠平台 7 收益")
+    await console.dialog.submit("结清", 原因="用礼物收益抵")
+    await console.expect_done("已结清 7 收益")
+    await expect(console.user.head).to_contain_text("收益2")
+    await expect(console.button("结清收益欠款")).to_have_count(0)
 
 
 @pytest.mark.gen_test(timeout=60)

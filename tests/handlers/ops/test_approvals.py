@@ -100,3 +100,16 @@ async def test_large_settlements_and_reversals_wait_as_well(
     assert kinds == [(202, "settle", 101), (202, "reverse", 101)]
     small = GRANT | {"gold": 100, "request_id": "two"}
     assert (await api.ops("POST", f"users/{anna.id}/grant", **small)).ok()["gold"] == 201
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_request_that_waits_names_the_unit_of_its_amount(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
+    owes = {"$set": {"owed_income": 200, "owed": 200}}
+    db.users.update_one({"_id": anna.id}, owes)
+    settlement = {"gold": 101, "reason": "as agreed", "paid_by": "house"}
+    path = f"users/{anna.id}/settle"
+    await api.ops("POST", path, **settlement, request_id="s1", unit="income")
+    await api.ops("POST", path, **settlement, request_id="s2")
+    listed = (await api.ops("GET", "approvals")).ok()["items"]
+    assert [(row["gold"], row["unit"]) for row in listed] == [(101, "gold"), (101, "income")]
