@@ -162,6 +162,7 @@ export const words = {
   wallet: ["我的钱包", "My wallet"],
   "wallet.open": ["钱包 · 提现", "Wallet"],
   "wallet.matured": ["可提现收益", "Can be withdrawn"],
+  "wallet.about": ["约 ¥{yuan}", "about ¥{yuan}"],
   "wallet.income": ["全部收益", "Income in all"],
   "wallet.matured_says": ["收到的礼物要过几天才能提现。", "Income of a gift can be withdrawn some days later."],
   "wallet.amount": ["提现多少收益", "Income to withdraw"],

@@ -39,7 +39,7 @@ export function walletPage(app) {
   function draw() {
     const back = () => button("‹", () => app.showList(), { kind: "round", key: "back", label: t("to_the_list") });
     renderIfChanged(head, [], () => el("header", { class: "bar" }, back(), el("div", { class: "bar-title" }, el("h1", {}, t("wallet"))), languageSwitch(app), panelSwitch()));
-    renderIfChanged(funds, [shown?.matured, app.me.income], () => fundsView(shown?.matured, app.me.income));
+    renderIfChanged(funds, [shown?.matured, app.me.income, app.me.rate], () => fundsView(shown?.matured, app.me));
     form.draw(shown?.matured ?? 0, shown?.items ?? []);
     renderIfChanged(items, shown?.items ?? null, () => list(app, shown?.items ?? null, load));
   }
@@ -55,8 +55,10 @@ export function walletPage(app) {
   };
 }
 
-const fundsView = (matured, income) => [
-  el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured))),
+/** `rate`: yuan for an income. */
+const fundsView = (matured, { income, rate }) => [
+  el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured)),
+    matured ? el("small", {}, ` ${t("wallet.about", { yuan: yuan(Math.round(matured * rate * 100)) })}`) : null),
   el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(income))),
   el("p", { class: "grows" }, t("wallet.matured_says")),
 ];

@@ -60,6 +60,7 @@ async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_al
     host = await _host_with_income(demo, api, db)
     page, wallet = host.page, host.wallet
     await expect(wallet.funds).to_have_text(["1000", "1000"])
+    await expect(page.locator(".funds")).to_contain_text("约 ¥100.00")
     await press_enter_on(page, host.wallet.button("全部"))
     await press_enter_on(page, wallet.amount_field)
     await expect(wallet.items).to_contain_text(["¥100.00待审核"])
