@@ -15,8 +15,7 @@ export const caseState = ({ state }) => statusDot(STATE_KINDS[state], codeText("
 
 export function refundsPage(container, _sources, _id, query) {
   const columns = [
-    { head: t("opened_at"), cell: (refundCase) => formatDateTime(refundCase.opened_at) },
-    { head: t("person"), cell: ({ user_id: id }) => el("a", { href: `#/people/${id}` }, id) },
+    { head: t("person"), cell: ({ user_id: id, opened_at: at }) => [el("a", { href: `#/people/${id}` }, id), el("small", {}, formatDateTime(at))] },
     { head: t("state"), cell: caseState },
     { head: t("money"), kind: "number", cell: ({ fen }) => formatYuan(fen) },
     { head: t("gold"), kind: "number", cell: ({ gold }) => formatInteger(gold) },

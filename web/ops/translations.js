@@ -572,7 +572,6 @@ export const words = {
   refund: ["退款", "Refund"],
   refunds_note: ["从充值、礼物到红娘收益一并追回，例如家长要求退还未成年人的钱。从用户页或订单页打开。", "Takes a recharge back together with the gifts and the hosts' income that it became, for example for a minor's parents. Opened from a user's page or from the orders."],
   no_refunds: ["没有退款单", "No refund cases"],
-  opened_at: ["打开时间", "Opened"],
   opened_by: ["打开人", "Opened by"],
   confirmed_by: ["确认人", "Confirmed by"],
   dropped_by: ["放弃人", "Dropped by"],
