@@ -79,7 +79,7 @@ class Lease:
         Other processes may have marked these members away during the lapse.
         """
         requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
-        report = self.report() if self.report else None
+        report = self._report_or_none()
         held = await self._storage.renew(self._process, self._seconds, report)
         previous, self._renewed_at = self._renewed_at, requested_at
         if previous is None or self._renewed_at - previous > self._seconds:
@@ -90,6 +90,14 @@ class Lease:
         if self._restamp_pending:
             await self._storage.claim_members(self._open_sockets(), self._process, now_ms())
             self._restamp_pending = False
+
+    def _report_or_none(self) -> ProcessReport | None:
+        """A report that fails must not cost the lease."""
+        try:
+            return self.report() if self.report else None
+        except Exception as error:
+            log.error("process_report_failed", exc_info=error)
+            return None
 
     async def sweep(self) -> None:
         """Mark the members of dead processes away, once the lease was held for a full term."""

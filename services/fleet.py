@@ -79,8 +79,8 @@ def _newest_starts(stored: Iterable[StoredProcess]) -> dict[object, datetime]:
     """When the newest process of each place started."""
     starts: dict[object, datetime] = {}
     for it in stored:
-        if it.report:
-            place, start = _place(it), it.report["started_at"]
+        if start := it.report.get("started_at"):
+            place = _place(it)
             starts[place] = max(start, starts.get(place, start))
     return starts
 
@@ -93,8 +93,8 @@ def _place(process: StoredProcess) -> object:
 def _state(process: StoredProcess, now: datetime, newest: dict[object, datetime]) -> State:
     if process.lease_until >= now:
         return "draining" if process.report.get("draining") else "serving"
-    start = newest.get(_place(process))
-    return "replaced" if start and start > process.report["started_at"] else "missing"
+    start, since = newest.get(_place(process)), process.report.get("started_at")
+    return "replaced" if start and since and start > since else "missing"
 
 
 def _order(process: FleetProcess) -> tuple[bool, str, str, int, bool, str]:
