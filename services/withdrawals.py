@@ -29,6 +29,7 @@ from services.bills import BillService
 from services.catalogue import CatalogueService
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.ledger import LockUsers
+from services.recent_income import RecentIncomeCache
 from services.withdrawal_changes import WithdrawalChanges
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
@@ -91,6 +92,7 @@ class WithdrawalService:
         self._cipher = cipher
         self._hold = hold
         self._config = config
+        self._recent_income = RecentIncomeCache(payees, config.maturity)
 
     # ---- the user
 
@@ -120,7 +122,10 @@ class WithdrawalService:
     async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
         """Page `number` (from 1) of the user's withdrawals, newest first."""
         found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
-        return WithdrawalPage(await self.matured(user_id), found, has_more)
+        funds = await self._payees.funds(user_id)
+        recent = await self._recent_income.of(user_id, funds.income)
+        matured = matured_income(funds.income, recent, funds.owed_income)
+        return WithdrawalPage(0 if funds.is_stopped else matured, found, has_more)
 
     async def matured(self, user_id: str) -> int:
         """Income that the user could withdraw now, before all limits; 0 while stopped."""

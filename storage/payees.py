@@ -1,5 +1,6 @@
 """What of a user's income can be withdrawn, from `users` and `ledger`, and the payee's name."""
 
+from contextlib import nullcontext
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class PayeeStore:
     """Income of users who withdraw; changed by nothing here."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._users: Collection = database.collection("users")
         self._ledger: Collection = database.collection("ledger")
 
@@ -47,6 +49,17 @@ class PayeeStore:
         are read, so that the long part can be summed before a transaction, and the rest in it. The
         sums of the parts add up.
         """
+        with nullcontext() if session else self._database.slow_operation_timeout():
+            return await self._recent_income(user_id, since, read_from, read_until, session)
+
+    async def _recent_income(
+        self,
+        user_id: str,
+        since: datetime,
+        read_from: datetime | None,
+        read_until: datetime | None,
+        session: Session | None,
+    ) -> int:
         at: Document = {"$gte": read_from or since}
         if read_until:
             at["$lt"] = read_until
