@@ -12,8 +12,8 @@ from storage.streaming import stream
 MAX_PROBLEMS = 100
 """Problems reported of each kind."""
 FINAL = [state.value for state in WithdrawalState if state.is_final]
-HELD: Document = {"$gte": held_account(""), "$lt": held_account("\uffff")}
-"""Condition on the name of an account."""
+HELD: Document = {"$regex": f"^{held_account('')}"}
+"""Condition on the name of an account: of an array, an index bounds a range on one side only."""
 
 
 class WithdrawalReconciler:

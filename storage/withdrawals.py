@@ -19,8 +19,8 @@ from storage.pagination import page
 
 BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any withdrawal: lower bound in the partial index, which leaves out unset times."""
-DUE: Document = {"due_at": {"$gt": BEFORE_ANY}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-"""Withdrawals that are due by the database's clock, which all processes share."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By at most this, the clock of a process and that of the database."""
 
 
 class WithdrawalStore:
@@ -95,7 +95,7 @@ class WithdrawalStore:
         """Lease the withdrawal that is due for the longest time, by the database's clock."""
         until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
         row = await self._withdrawals.find_one_and_update(
-            DUE,
+            _due(),
             [{"$set": {"due_at": until}}],
             sort=[("due_at", 1)],
             return_document=ReturnDocument.AFTER,
@@ -138,6 +138,15 @@ class WithdrawalStore:
             where["state"] = state
         rows, cursor = await page(self._withdrawals, where, "requested_at", after, limit)
         return [withdrawal_from(row) for row in rows], cursor
+
+
+def _due() -> Document:
+    """Withdrawals that are due by the database's clock, which all processes share.
+
+    The index bounds the others by the clock of this process.
+    """
+    bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
+    return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
 
 
 def _document_of(withdrawal: Withdrawal) -> Document:
