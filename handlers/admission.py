@@ -81,8 +81,8 @@ class Admission:
         """Let the refusal of this request by `slow_down` wait, among those of a user or address."""
         self._held = key
 
-    async def slow_down(self, error: QLiveError) -> None:
-        """Charge a client's error, and hold a refusal back.
+    async def slow_down(self, error: QLiveError, *, hold: bool = True) -> None:
+        """Charge a client's error, and hold a refusal back unless the process is draining.
 
         An address pays for refused logins only: what exceeds its limit comes from many phones.
         """
@@ -90,7 +90,7 @@ class Admission:
             self._limits.charge_error(*self._payer)
             if self._payer[0] == "address":
                 self.hold_refusal(self._address)
-        if self._held is not None:
+        if hold and self._held is not None:
             await self._delay.hold(self._held)
 
     def release(self) -> None:

@@ -54,7 +54,7 @@ def endpoint(
                 try:
                     await respond(self, path)
                 except QLiveError as error:
-                    await self.admission.slow_down(error)
+                    await self.admission.slow_down(error, hold=not self.context.lifecycle.draining)
                     raise
                 finally:
                     self.admission.release()

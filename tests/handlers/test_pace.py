@@ -204,3 +204,13 @@ async def test_login_without_a_turn_takes_no_token_of_its_address() -> None:
     limits = RequestLimits(LimitsSettings(login=Rate(0.001, 2), pace=Rate(0.001, 1)), Metrics())
     assert [await login_refused(limits) for _ in range(4)] == [False, True, True, True]
     assert limits.take_from_address("login", "198.51.100.7") == 0
+
+
+@async_test
+async def test_refusals_of_a_process_that_drains_are_not_held() -> None:
+    limits = RequestLimits(LimitsSettings(login=Rate(0.001, 1), pace=Rate(0, 0)), Metrics())
+    admission = Admission(limits, RefusalDelay(3600, 1))
+    admission.limit_address("login", "198.51.100.7")
+    with pytest.raises(RateLimited) as refused:
+        admission.limit_address("login", "198.51.100.7")
+    await admission.slow_down(refused.value, hold=False)
