@@ -45,6 +45,7 @@ FAULTS = {
     "QLiveOrdersUnqueried",
     "QLiveOutboxOld",
     "QLivePaymentsRefused",
+    "QLivePlatformEvent",
     "QLiveRatesMissing",
     "QLiveRequestsFail",
     "QLiveServiceDown",
@@ -299,6 +300,8 @@ class Faults:
 
     def __init__(self, api: ApiFixture, server: ServerProcess, db: Database[Document]) -> None:
         self.api, self.db, self.context = api, db, server.context
+        assert server.simulator_ref
+        self.wechat = server.simulator_ref.simulator.platform_events  # type: ignore[union-attr]
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
@@ -317,6 +320,12 @@ class Faults:
             headers = {"X-Forwarded-For": address}
             await self.api.request("POST", "/ops/api/login", json=body, headers=headers)
         await self.api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
+
+    async def complain(self) -> None:
+        """A user complains to WeChat."""
+        body = {"event": "xpay_complaint_notify"}
+        (await self.api.request("POST", "/sim/wechat_event", json=body)).ok()
+        await self.wechat.quiet()
 
     async def lose_tencent(self) -> None:
         """WeChat Pay is down with an old order, xpay rejects, a call waits, groups are gone."""
@@ -367,6 +376,7 @@ async def test_real_faults_fire_their_alerts(
     faults = Faults(api, server, db)
     scrapes = [await faults.scrape()]
     await faults.refuse()
+    await faults.complain()
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))
