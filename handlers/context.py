@@ -32,7 +32,7 @@ JOIN_QUEUE_SECONDS = 30.0
 
 REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
 """How long on average a request over its rate limit waits for the refusal, and how many do."""
-REPEATED_REFUSALS = Rate(1, 5)
+REPEATED_REFUSALS = Rate(0.5, 5)
 """Refusals of one user or address that wait no longer than that. A client with many connections
 would otherwise be refused on each of them every second."""
 
