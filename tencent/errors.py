@@ -82,7 +82,7 @@ class CssRejected(Exception):
 
 
 class TransferRefused(Exception):
-    """WeChat Pay refused a call about a transfer, with an error code and a verified answer.
+    """WeChat Pay refused a call about a transfer, with an error code; the answer may be unsigned.
 
     It does not say that the bill does not exist: the bill of a refused request may be kept
     (NOT_ENOUGH) or have been there before (INVALID_REQUEST). Only a query shows its state.

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from core.errors import RateLimited
 from tencent.errors import NotVerified, Reason
 from tencent.json_reader import object_or_none
-from tencent.pay_signatures import read_key, sign, sign_request, verify
+from tencent.pay_signatures import is_signed, read_key, sign, sign_request, verify
 from tencent.service_client import ServiceClient, ServiceResponse
 
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
@@ -89,15 +89,17 @@ class MerchantClient:
         self.verify(response)
 
     def refusal(self, response: ServiceResponse) -> str:
-        """The error code of a verified refusal, "" if it is none.
+        """The error code of a refusal, "" if it is none.
 
-        RateLimited for an answer that the request came too fast; NotVerified.
+        WeChat Pay promises a signature on successes only, so that a refusal without one counts as
+        well: it never says that money was moved. RateLimited for an answer that the request came
+        too fast; NotVerified for a wrong signature.
         """
         if response.status == 429:
             raise RateLimited(retry_after=1)
         code = code_of(response) if 400 <= response.status < 500 else ""
         try:
-            if code:
+            if code and is_signed(response.headers):
                 self.verify(response)
         except NotVerified as error:
             why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true

@@ -60,6 +60,11 @@ def sign_request(
     )
 
 
+def is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether a message has a signature, right or wrong."""
+    return any(name.lower() == "wechatpay-signature" for name in headers)
+
+
 def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], now: float) -> None:
     """Verify that WeChat Pay signed `body` within 5 minutes of `now`; NotVerified otherwise.
 

@@ -42,8 +42,9 @@ class TransferClient:
     A bill keeps its number for ever: after an unclear answer it is queried and then sent again as
     it was. Only a query or a notification that says FAIL or CANCELLED means that it is not paid.
 
-    Every call raises TransferRefused for a verified refusal, RateLimited if it came too fast (it
-    was not accepted), and ServiceUnavailable for anything unclear.
+    Every call raises TransferRefused for a refusal with a code, RateLimited if it came too fast (it
+    was not accepted), and ServiceUnavailable for anything unclear. States are read from signed
+    answers only; a refusal may have no signature.
     """
 
     def __init__(

@@ -27,7 +27,11 @@ Outcome = tuple[int, dict[str, Any]]
 
 
 class SimulatedMerchantApi:
-    """Verifies the requests of one merchant and signs the answers."""
+    """Verifies the requests of one merchant and signs the answers.
+
+    `signs_refusals`, for tests: whether answers of HTTP 400 and more are signed, too; WeChat Pay
+    promises it for successes only.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class SimulatedMerchantApi:
         self.app_ids = frozenset(app_ids)
         self.mchid = mchid
         self.now = now
+        self.signs_refusals = True
         self._serial = merchant_serial
         self._merchant = RSA.import_key(merchant_public_key)
         self._platform_id = platform_key_id
@@ -51,9 +56,11 @@ class SimulatedMerchantApi:
     def answer(
         self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
     ) -> SimulatorReply:
-        """The signed answer: that of `outcome` if the request is authentic."""
+        """The answer, signed: that of `outcome` if the request is authentic."""
         status, content = self._outcome(request, method, outcome)
         reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
+        if status >= 400 and not self.signs_refusals:
+            return reply
         return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
 
     def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:

@@ -127,8 +127,6 @@ async def test_other_answer_is_unclear(
     ("status", "content"),
     [
         (200, {"out_refund_no": NUMBER, "status": "SUCCESS"}),
-        (403, {"code": "NOT_ENOUGH"}),
-        (404, {"code": "RESOURCE_NOT_EXISTS"}),
         (404, {}),
         (500, {"code": "SYSTEM_ERROR"}),
     ],
@@ -141,6 +139,17 @@ async def test_unsigned_answer_is_unclear(
     for call in (pay.refund_state(ORDER, NUMBER), pay.refund(ORDER, NUMBER, 300, "")):
         with pytest.raises(ServiceUnavailable):
             await call
+
+
+@async_test
+async def test_refusal_counts_without_a_signature(
+    sim_url: str, simulator: Any, pay_at: MakePay
+) -> None:
+    simulator.merchant_api.signs_refusals = False
+    pay = pay_at(sim_url)
+    assert await pay.refund_state(ORDER, NUMBER) is None
+    with pytest.raises(RefundRefused, match="RESOURCE_NOT_EXISTS"):
+        await pay.refund(ORDER, NUMBER, 300, "")
 
 
 # ---- virtual payment

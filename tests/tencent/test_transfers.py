@@ -223,14 +223,13 @@ async def test_error_vectors_are_refused_with_their_code(
     "changes",
     [
         {"Wechatpay-Signature": "AAAA"},
-        {"Wechatpay-Signature": None},
         {"Wechatpay-Serial": "7777777777777777777777777777777777777777"},
         {"Wechatpay-Timestamp": "1749999000"},
         {"body": '{"code":"NOT_FOUND"}'},
     ],
 )
 @pytest.mark.parametrize("index", [0, 3])
-async def test_unverified_answer_is_unclear_also_if_it_refuses(
+async def test_wrongly_signed_answer_is_unclear_also_if_it_refuses(
     serve: Serve,
     scripted_service: Any,
     transfers_at: BuildClient,
@@ -244,6 +243,31 @@ async def test_unverified_answer_is_unclear_also_if_it_refuses(
         with pytest.raises(ServiceUnavailable) as failure:
             await call
         assert failure.value.code == "pay_away"
+
+
+@async_test
+async def test_success_without_a_signature_is_unclear(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    for index in (0, 1):
+        answer = reply_of(transfer_vectors["responses"][index], **{"Wechatpay-Signature": None})
+        client = transfers_at(serve(scripted_service(answer)))
+        for call in (client.create(client.body(REQUEST)), client.query(NUMBER)):
+            with pytest.raises(ServiceUnavailable):
+                await call
+
+
+@async_test
+async def test_refusal_counts_without_a_signature(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient
+) -> None:
+    missing = SimulatorReply(404, {}, b'{"code":"NOT_FOUND"}')
+    refused = SimulatorReply(403, {}, b'{"code":"NOT_ENOUGH"}')
+    client = transfers_at(serve(scripted_service(missing, refused)))
+    assert await client.query(NUMBER) is None
+    with pytest.raises(TransferRefused) as refusal:
+        await client.create(client.body(REQUEST))
+    assert refusal.value.code == "NOT_ENOUGH"
 
 
 @async_test
@@ -272,7 +296,8 @@ async def test_bill_is_sent_once_however_unclear_the_answer_is(
 async def test_code_of_an_unverified_refusal_is_logged(
     serve: Serve, scripted_service: Any, transfers_at: BuildClient
 ) -> None:
-    service = scripted_service(SimulatorReply(401, {}, b'{"code":"SIGN_ERROR"}'))
+    wrong = {"Wechatpay-Signature": "AAAA"}
+    service = scripted_service(SimulatorReply(401, wrong, b'{"code":"SIGN_ERROR"}'))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await transfers_at(serve(service)).query(NUMBER)
     (entry,) = [entry for entry in logs if entry["event"] == "transfer_unclear"]

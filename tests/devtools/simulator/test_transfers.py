@@ -139,6 +139,17 @@ async def test_bill_is_found_by_either_number(wallet: Wallet) -> None:
 
 
 @async_test
+async def test_refusals_without_a_signature_are_understood(wallet: Wallet) -> None:
+    wallet.simulator.merchant_api.signs_refusals = False
+    wallet.simulator.transfers.faults["NOT_ENOUGH"] = 1
+    assert await wallet.client.query(NUMBER) is None
+    body = wallet.client.body(REQUEST)
+    with pytest.raises(TransferRefused, match="NOT_ENOUGH"):
+        await wallet.client.create(body)
+    assert (await wallet.client.create(body)).state == TransferState.WAIT_USER_CONFIRM
+
+
+@async_test
 async def test_only_the_payee_confirms(wallet: Wallet) -> None:
     created = await wallet.client.create(wallet.client.body(REQUEST))
     refused = await wallet.call("confirm", package=created.package, openid=openid_of("bert"))
