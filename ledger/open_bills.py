@@ -18,8 +18,18 @@ STUCK_AFTER = CHECK_AFTER[-1]
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
 """Refusals after which WeChat Pay waits for the bill to be sent again, unless a query says more."""
-BODY_REFUSED = "PARAM_ERROR"
-"""WeChat Pay never takes this body: sent again, the bill gets a new one, under its number."""
+SETTING_REFUSALS = ("PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH")
+"""WeChat Pay does not take this body before a setting is corrected, here or there: sent again, the
+bill gets a new body, under its number."""
+CLEAR_REFUSALS = (*SETTING_REFUSALS, *NOT_TAKEN, "SIGN_ERROR")
+"""Answers to sending a bill by which WeChat Pay has not accepted it; others may mean anything."""
+MISSING_BEFORE_RETURN = 3
+RETURN_AFTER = timedelta(days=1)
+"""Time since a cancelled bill was last sent, in which no query found it, until it is returned:
+WeChat Pay closes the bills that it has within it."""
+MISS_INTERVAL = timedelta(seconds=45)
+"""A query that does not find a bill counts once within it, however often it is repeated: less than
+the shortest interval of the checks."""
 UNCLEAR = "UNCLEAR"
 """Problem of a call without an answer that can be trusted."""
 
@@ -40,12 +50,22 @@ def _next_check_of(bill: Bill, withdrawal: Withdrawal, now: datetime) -> datetim
     return next((at for at in later if at > now), now + CHECK_EVERY)
 
 
-def must_resend(bill: Bill, stated: Transfer | None, now: datetime) -> bool:
-    """Whether the same body is to be sent again, after a query has answered `stated`.
+def counts_as_missing(bill: Bill, now: datetime) -> bool:
+    """Whether a query that does not find the bill is another one, not the last one repeated."""
+    return bill.missed_at is None or now - bill.missed_at >= MISS_INTERVAL
+
+
+def must_resend(
+    bill: Bill, stated: Transfer | None, now: datetime, *, is_cancelling: bool = False
+) -> bool:
+    """Whether the bill is to be sent again, after a query has answered `stated`.
 
     Also for the package of a bill whose first answer was lost, or came before the funds were
-    locked: no query has it.
+    locked: no query has it. One that is to be cancelled is sent again only if WeChat Pay may or may
+    not have got it: its answer decides that.
     """
+    if is_cancelling and (stated is not None or bill.refusal):
+        return False
     if bill.state == WithdrawalState.AWAITING_USER and not bill.package:
         return stated is not None and stated.state == TransferState.WAIT_USER_CONFIRM
     if bill.state != WithdrawalState.SUBMITTED or bill.sent_at is None:
@@ -62,7 +82,19 @@ def must_rebuild(bill: Bill, stated: Transfer | None) -> bool:
 
     The number prevents that both bodies are paid.
     """
-    return stated is None and bill.problem == BODY_REFUSED
+    return stated is None and bill.refusal in SETTING_REFUSALS
+
+
+def must_return(bill: Bill, withdrawal: Withdrawal, now: datetime) -> bool:
+    """Whether a cancelled bill never reached WeChat Pay, after a query that did not find it.
+
+    It refused the bill clearly when it was last sent, has never stated anything about it, and has
+    not had it for a day. A lost answer is no refusal.
+    """
+    is_unknown = bill.state == WithdrawalState.SUBMITTED and not bill.wechat_number
+    if not (withdrawal.is_cancelling and is_unknown and bill.refusal and bill.last_sent_at):
+        return False
+    return bill.missing >= MISSING_BEFORE_RETURN and now - bill.last_sent_at >= RETURN_AFTER
 
 
 def must_cancel(bill: Bill, withdrawal: Withdrawal) -> bool:

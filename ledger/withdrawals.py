@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.errors import NotCancellable
 from ledger.journal import HOUSE, JournalEntry, Posting, held_account, user_account
@@ -80,8 +80,13 @@ class Bill:
     fail_reason: str = ""
     problem: str = ""
     """Code of the last call that was refused or unclear, "" once the bill has got further."""
+    refusal: str = ""
+    """Code with which the body was refused when it was last sent; "" if it was not."""
+    last_sent_at: datetime | None = None
     missing: int = 0
     """Queries since the body was last sent that did not find the bill."""
+    missed_at: datetime | None = None
+    """When the last of them was counted."""
 
 
 class WithdrawalChange(NamedTuple):
@@ -150,6 +155,8 @@ class Withdrawal:
     @property
     def package(self) -> str:
         """package_info of the first bill that the user has to confirm, else ""."""
+        if self.is_cancelling:
+            return ""
         waiting = (it for it in self.bills if it.state == WithdrawalState.AWAITING_USER)
         return next((bill.package for bill in waiting if bill.package), "")
 
@@ -203,19 +210,33 @@ class Withdrawal:
     def submit(self, number: str, body: str, now: datetime) -> "Withdrawal":
         """Keep the body before it is sent; only for an approved bill."""
         state = WithdrawalState.SUBMITTED
-        return self._update(number, lambda bill: replace(bill, state=state, body=body, sent_at=now))
+        return self._update(number, lambda bill: _sent(bill, body, now, state=state, sent_at=now))
 
-    def resend(self, number: str, body: str) -> "Withdrawal":
+    def resend(self, number: str, body: str, now: datetime) -> "Withdrawal":
         """Note that the bill is sent again: with its body, unless that must be another one."""
-        return self._update(number, lambda bill: replace(bill, body=body, missing=0))
+        return self._update(number, lambda bill: _sent(bill, body, now))
 
     def note_problem(self, number: str, problem: str) -> "Withdrawal":
         """Keep the code of a call that was refused or unclear."""
         return self._update(number, lambda bill: replace(bill, problem=problem))
 
-    def note_missing(self, number: str) -> "Withdrawal":
+    def note_refusal(self, number: str, code: str) -> "Withdrawal":
+        """Keep the code with which WeChat Pay has clearly refused the body just sent."""
+        return self._update(number, lambda bill: replace(bill, problem=code, refusal=code))
+
+    def note_missing(self, number: str, now: datetime) -> "Withdrawal":
         """Count a query that did not find the bill."""
-        return self._update(number, lambda bill: replace(bill, missing=bill.missing + 1))
+        return self._update(
+            number, lambda bill: replace(bill, missing=bill.missing + 1, missed_at=now)
+        )
+
+    def return_missing(self, number: str, now: datetime) -> WithdrawalChange:
+        """Return a bill that WeChat Pay refused and does not have; only if `must_return`."""
+        bill = self.bill(number)
+        finished = _finished(bill, WithdrawalState.RETURNED, now)
+        finished = replace(finished, fail_reason=bill.refusal)
+        entry = return_entry(self, finished, self.decided_by, self.reason)
+        return WithdrawalChange(self._with(finished), (entry,))
 
     def learn(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
         """Apply what WeChat Pay states about a bill; an older state changes nothing.
@@ -268,6 +289,13 @@ class Withdrawal:
     def _with(self, *changed: Bill) -> "Withdrawal":
         by_number = {bill.number: bill for bill in changed}
         return replace(self, bills=tuple(by_number.get(it.number, it) for it in self.bills))
+
+
+def _sent(bill: Bill, body: str, now: datetime, **changes: Any) -> Bill:
+    """The bill as its body is sent, before the answer."""
+    return replace(
+        bill, body=body, last_sent_at=now, missing=0, missed_at=None, refusal="", **changes
+    )
 
 
 def _finished(bill: Bill, state: WithdrawalState, now: datetime) -> Bill:

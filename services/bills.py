@@ -7,11 +7,14 @@ import structlog
 
 from core.errors import RateLimited
 from ledger.open_bills import (
+    CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
     UNCLEAR,
+    counts_as_missing,
     must_cancel,
     must_rebuild,
     must_resend,
+    must_return,
 )
 from ledger.transfers import Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import (
@@ -113,11 +116,17 @@ class BillService:
     async def _send(
         self, withdrawal: Withdrawal, number: str, transfers: TransferApi
     ) -> Withdrawal:
+        """Send the stored body; cancel the bill at once if that was decided meanwhile."""
         try:
             stated = await transfers.create(withdrawal.bill(number).body)
         except CALL_ERRORS as error:
-            return await self._note_problem(withdrawal, number, _problem_of(error))
-        return await self._apply(withdrawal, stated)
+            withdrawal = await self._note_refusal(withdrawal, number, _problem_of(error))
+        else:
+            withdrawal = await self._apply(withdrawal, stated)
+        bill = withdrawal.bill(number)
+        if must_cancel(bill, withdrawal) and not bill.refusal:
+            return await self._cancel(withdrawal, number, transfers)
+        return withdrawal
 
     async def _check(
         self, withdrawal: Withdrawal, number: str, transfers: TransferApi
@@ -130,14 +139,26 @@ class BillService:
         if stated:
             withdrawal = await self._apply(withdrawal, stated)
         else:
-            withdrawal = await self._changes.change(
-                withdrawal.id, lambda it: WithdrawalChange(it.note_missing(number))
-            )
-        if must_resend(withdrawal.bill(number), stated, datetime.now(UTC)):
-            withdrawal = await self._resend(withdrawal, number, stated, transfers)
-        if stated and must_cancel(withdrawal.bill(number), withdrawal):
+            withdrawal = await self._note_missing(withdrawal, number)
+        bill, now = withdrawal.bill(number), datetime.now(UTC)
+        if must_resend(bill, stated, now, is_cancelling=withdrawal.is_cancelling):
+            return await self._resend(withdrawal, number, stated, transfers)
+        if stated and must_cancel(bill, withdrawal):
             return await self._cancel(withdrawal, number, transfers)
         return withdrawal
+
+    async def _note_missing(self, withdrawal: Withdrawal, number: str) -> Withdrawal:
+        """Count a query that did not find the bill; return one that cannot be there any more."""
+        now = datetime.now(UTC)
+
+        def miss(it: Withdrawal) -> WithdrawalChange:
+            if counts_as_missing(it.bill(number), now):
+                it = it.note_missing(number, now)
+            if must_return(it.bill(number), it, now):
+                return it.return_missing(number, now)
+            return WithdrawalChange(it)
+
+        return await self._changes.change(withdrawal.id, miss)
 
     async def _resend(
         self,
@@ -151,8 +172,9 @@ class BillService:
         body = bill.body
         if must_rebuild(bill, stated):
             body = transfers.body(await self._request(withdrawal, bill))
+        now = datetime.now(UTC)
         withdrawal = await self._changes.change(
-            withdrawal.id, lambda it: WithdrawalChange(it.resend(number, body))
+            withdrawal.id, lambda it: WithdrawalChange(it.resend(number, body, now))
         )
         return await self._send(withdrawal, number, transfers)
 
@@ -174,6 +196,15 @@ class BillService:
         except TransferMismatch as mismatch:
             problem = f"MISMATCH_{mismatch.reason.name}"
             return await self._note_problem(withdrawal, stated.number, problem)
+
+    async def _note_refusal(self, withdrawal: Withdrawal, number: str, problem: str) -> Withdrawal:
+        """Keep the answer to a bill that was sent, if it is clear or not."""
+        if problem not in CLEAR_REFUSALS:
+            return await self._note_problem(withdrawal, number, problem)
+        log.warning("bill_call_failed", bill=number, problem=problem)
+        return await self._changes.change(
+            withdrawal.id, lambda it: WithdrawalChange(it.note_refusal(number, problem))
+        )
 
     async def _note_problem(self, withdrawal: Withdrawal, number: str, problem: str) -> Withdrawal:
         log.warning("bill_call_failed", bill=number, problem=problem)

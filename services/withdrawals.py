@@ -166,21 +166,21 @@ class WithdrawalService:
         return await self._changes.change(id_, approve)
 
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
-        """Return a withdrawal that is not submitted yet.
+        """Return what is not submitted yet, and have the rest cancelled at WeChat Pay.
 
         Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound,
-        AlreadyDecided.
+        AlreadyDecided, also for one that is final.
         """
         now = datetime.now(UTC)
 
         def decline(it: Withdrawal) -> WithdrawalChange:
-            if all(bill.state.is_unsubmitted for bill in it.bills):
+            if it.is_open and not it.decided_by:
                 return it.give_back(by, reason, now)
             if it.decided_by != by:
                 raise AlreadyDecided
             return WithdrawalChange(it)
 
-        return await self._changes.change(id_, decline)
+        return await self._advance_in_time(await self._changes.change(id_, decline))
 
     # ---- refund cases
 

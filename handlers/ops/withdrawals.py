@@ -72,8 +72,9 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
 
 
 class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
-    """Decline a withdrawal that is not submitted yet: its income is the user's again.
+    """Decline a withdrawal: its income is the user's again.
 
+    What is submitted already is cancelled at WeChat Pay first, unless the user has confirmed it.
     The user sees the reason.
     """
 

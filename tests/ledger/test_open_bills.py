@@ -5,9 +5,11 @@ import pytest
 
 from ledger.open_bills import (
     SUBMIT_AFTER,
+    counts_as_missing,
     must_cancel,
     must_rebuild,
     must_resend,
+    must_return,
     next_check_at,
 )
 from ledger.transfers import Transfer, TransferState
@@ -53,9 +55,17 @@ def test_a_bill_that_is_missing_is_sent_again_after_several_queries() -> None:
     outcomes = []
     for _ in range(3):
         outcomes.append(must_resend(withdrawal.bills[0], None, NOW))
-        withdrawal = withdrawal.note_missing(FIRST)
+        withdrawal = withdrawal.note_missing(FIRST, NOW)
     assert outcomes == [False, False, True]
-    assert not must_resend(withdrawal.resend(FIRST, "body").bills[0], None, NOW)
+    assert not must_resend(withdrawal.resend(FIRST, "body", NOW).bills[0], None, NOW)
+
+
+def test_a_repeated_query_that_does_not_find_a_bill_counts_once() -> None:
+    missed = submitted().note_missing(FIRST, NOW).bills[0]
+    assert [counts_as_missing(missed, after(seconds=wait)) for wait in (0, 44, 45)] == [
+        *(False, False, True),
+    ]
+    assert counts_as_missing(submitted().bills[0], NOW)
 
 
 def test_a_refused_bill_is_sent_again_once_a_query_finds_none() -> None:
@@ -91,9 +101,47 @@ def test_a_bill_that_the_user_cannot_confirm_without_a_package_is_sent_again() -
     assert not must_resend(replace(bill, package=""), confirmed, NOW)
 
 
-def test_only_a_body_that_wechat_pay_refused_and_does_not_have_is_replaced() -> None:
-    for problem, is_rebuilt in (("PARAM_ERROR", True), ("INVALID_REQUEST", False)):
-        bill = submitted().note_problem(FIRST, problem).bills[0]
+def test_a_cancelled_bill_is_sent_again_only_if_the_answer_was_lost() -> None:
+    missing = submitted().note_missing(FIRST, NOW).note_missing(FIRST, NOW)
+    assert must_resend(missing.bills[0], None, NOW, is_cancelling=True)
+    refused = missing.note_refusal(FIRST, "NO_AUTH").bills[0]
+    assert not must_resend(refused, None, NOW, is_cancelling=True)
+    processing, later = Transfer(FIRST, TransferState.PROCESSING), after(minutes=15)
+    assert must_resend(missing.bills[0], processing, later)
+    assert not must_resend(missing.bills[0], processing, later, is_cancelling=True)
+
+
+def test_a_cancelled_bill_that_wechat_pay_refused_and_does_not_have_is_returned_after_a_day() -> (
+    None
+):
+    refused, day = submitted().note_refusal(FIRST, "NO_AUTH"), after(days=1)
+    for hours in range(3):
+        assert not must_return(refused.bills[0], refused, day)
+        refused = refused.note_missing(FIRST, after(hours=hours))
+    assert not must_return(refused.bills[0], refused, day), "nobody has cancelled it"
+    cancelled = refused.give_back("finn", "why", NOW).withdrawal
+    bill = cancelled.bills[0]
+    assert must_return(bill, cancelled, day)
+    assert not must_return(bill, cancelled, day - timedelta(seconds=1))
+    for change in (
+        {"refusal": ""},  # the answer may be lost
+        {"wechat_number": "1330"},  # WeChat Pay had it once
+        {"state": "awaiting_user"},
+        {"last_sent_at": None},  # stored before that time was
+    ):
+        assert not must_return(replace(bill, **change), cancelled, day)
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_rebuilt"),
+    [("PARAM_ERROR", True), ("INVALID_REQUEST", True), ("NO_AUTH", True), ("NOT_ENOUGH", False)],
+)
+def test_only_a_body_that_wechat_pay_refused_and_does_not_have_is_replaced(
+    problem: str, is_rebuilt: bool
+) -> None:
+    for noted in (None, "UNCLEAR"):  # a query may have failed since
+        refused = submitted().note_refusal(FIRST, problem)
+        bill = (refused.note_problem(FIRST, noted) if noted else refused).bills[0]
         assert must_rebuild(bill, None) == is_rebuilt
         assert not must_rebuild(bill, Transfer(FIRST, TransferState.ACCEPTED))
 

@@ -19,7 +19,7 @@ from ledger.errors import IncomeNotMatured, NotCancellable
 from ledger.gift_batch import GiftBatch
 from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry
-from ledger.open_bills import must_cancel, must_resend
+from ledger.open_bills import must_cancel, must_resend, must_return
 from ledger.recharge import Order, Payment, recharge_entry
 from ledger.transfers import Transfer, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (
@@ -133,15 +133,17 @@ class WithdrawalMachine(RuleBasedStateMachine):
             with suppress(NotCancellable):
                 self.apply(index, withdrawal.give_back(by, "why", self.now))
 
-    @rule(pick=PICK, arrives=st.booleans())
-    def submit(self, pick: int, arrives: bool) -> None:
-        """The body is kept before it is sent, and may be lost on the way."""
+    @rule(pick=PICK, arrives=st.booleans(), refusal=st.sampled_from(["", "", "NO_AUTH"]))
+    def submit(self, pick: int, arrives: bool, refusal: str = "") -> None:
+        """The body is kept before it is sent, and may be lost on the way or refused."""
         for index, withdrawal in self.picked(pick):
             for bill in withdrawal.bills:
                 if bill.state == WithdrawalState.APPROVED:
                     changed = withdrawal.submit(bill.number, f"{self.now}", self.now)
                     self.withdrawals[index] = changed
-                    if arrives:
+                    if refusal:
+                        self.withdrawals[index] = changed.note_refusal(bill.number, refusal)
+                    elif arrives:
                         self.send(changed, bill.number)
                     break
 
@@ -155,13 +157,18 @@ class WithdrawalMachine(RuleBasedStateMachine):
                     continue
                 stated = self.newest(number)
                 if stated is None:
-                    self.withdrawals[index] = self.withdrawals[index].note_missing(number)
+                    self.miss(index, number)
                 else:
                     self.learn(stated)
                 withdrawal = self.withdrawals[index]
-                if must_resend(withdrawal.bill(number), stated, self.now):
+                if must_resend(
+                    withdrawal.bill(number),
+                    stated,
+                    self.now,
+                    is_cancelling=withdrawal.is_cancelling,
+                ):
                     self.withdrawals[index] = withdrawal.resend(
-                        number, withdrawal.bill(number).body
+                        number, withdrawal.bill(number).body, self.now
                     )
                     self.send(withdrawal, number)
                 if must_cancel(withdrawal.bill(number), withdrawal):
@@ -197,6 +204,13 @@ class WithdrawalMachine(RuleBasedStateMachine):
         assert self.withdrawals == before
 
     # ---- steps
+
+    def miss(self, index: int, number: str) -> None:
+        """A query does not find the bill, which may be one that WeChat Pay refused."""
+        withdrawal = self.withdrawals[index].note_missing(number, self.now)
+        self.withdrawals[index] = withdrawal
+        if must_return(withdrawal.bill(number), withdrawal, self.now):
+            self.apply(index, withdrawal.return_missing(number, self.now))
 
     def picked(self, pick: int) -> list[tuple[int, Withdrawal]]:
         if not self.withdrawals:

@@ -177,11 +177,11 @@ def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
 
 
 def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
-    withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST)
-    withdrawal = withdrawal.note_missing(FIRST)
+    withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST, NOW)
+    withdrawal = withdrawal.note_missing(FIRST, NOW)
     assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
-    again = withdrawal.resend(FIRST, "another body").bills[0]
-    assert (again.missing, again.body) == (0, "another body")
+    again = withdrawal.resend(FIRST, "another body", NOW).bills[0]
+    assert (again.missing, again.body, again.last_sent_at) == (0, "another body", NOW)
     bill = learned(withdrawal, State.PROCESSING).bills[0]
     assert (bill.problem, bill.missing) == ("NOT_ENOUGH", 0)
     bill = learned(withdrawal, State.WAIT_USER_CONFIRM).bills[0]
@@ -190,7 +190,29 @@ def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
 
 def test_an_answer_that_a_notice_has_overtaken_changes_nothing() -> None:
     paid = learned(submitted(), State.SUCCESS)
-    assert paid.note_problem(FIRST, "UNCLEAR") == paid.note_missing(FIRST) == paid
+    assert paid.note_problem(FIRST, "UNCLEAR") == paid.note_missing(FIRST, NOW) == paid
+
+
+def test_a_refusal_counts_until_the_body_is_sent_again() -> None:
+    refused = submitted().note_refusal(FIRST, "NO_AUTH")
+    assert (refused.bills[0].problem, refused.bills[0].refusal) == ("NO_AUTH", "NO_AUTH")
+    assert refused.resend(FIRST, "body", NOW).bills[0].refusal == ""
+
+
+def test_a_bill_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> None:
+    cancelled = submitted().note_refusal(FIRST, "NO_AUTH").give_back("finn", "why", NOW)
+    returned, (entry,) = cancelled.withdrawal.return_missing(FIRST, NOW)
+    assert (returned.state, returned.fail_reason, returned.held_income) == (
+        *("returned", "NO_AUTH", 0),
+    )
+    assert (entry.key, entry.by, entry.content["reason"]) == (f"return:{FIRST}", "finn", "why")
+
+
+def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
+    says = stated(State.WAIT_USER_CONFIRM, package="package")
+    waiting = submitted().learn(says, NOW).withdrawal
+    assert waiting.package == "package"
+    assert waiting.give_back("user", "cancelled", NOW).withdrawal.package == ""
 
 
 def test_a_bill_number_names_its_withdrawal() -> None:

@@ -13,6 +13,7 @@ from services.transfer_notices import TransferNoticeService
 from tencent.transfer_notifications import TransferNotifications
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
+from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 gen_test = pytest.mark.gen_test(timeout=30)
@@ -69,9 +70,69 @@ async def test_a_refused_bill_is_sent_again_under_its_number(
 
 
 @gen_test
-async def test_a_refused_body_is_replaced_under_the_same_number(stores: StoresFixture) -> None:
+async def test_a_bill_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_was_declined(
+    stores: StoresFixture,
+) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    fixture.bank.failures = ["PARAM_ERROR"]
+    fixture.bank.failures = ["NO_AUTH"] * 10
+    withdrawal = await fixture.submitted()
+    assert not await fixture.service.hold_back(fixture.user.user_id, "a minor")
+    await fixture.age(withdrawal.id, hours=23)
+    for _ in range(3):
+        await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).state == "submitted"
+    assert len(fixture.bank.sent) == 1, "a cancelled bill that was refused is not sent again"
+    await fixture.age(withdrawal.id, hours=1)
+    assert await fixture.service.hold_back(fixture.user.user_id, "a minor")
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, stored.fail_reason) == ("returned", "NO_AUTH")
+    assert (await fixture.income(), await fixture.day_fen()) == (1_000, [0])
+    await fixture.check()
+
+
+@gen_test
+async def test_a_lost_bill_that_is_cancelled_is_sent_again_and_cancelled_at_once(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = [LOST]
+    withdrawal = await fixture.submitted()
+    for _ in range(3):
+        cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
+        assert cancelled.bills[0].missing == 1, "repeated at once, they are one query"
+    assert len(fixture.bank.sent) == 1
+    await fixture.sweep()
+    stored = await fixture.stored(withdrawal.id)
+    assert (stored.state, len(fixture.bank.sent)) == ("returned", 2)
+    assert fixture.bank.cancelled == [withdrawal.bills[0].number]
+    await fixture.check()
+
+
+@gen_test
+async def test_a_bill_that_is_cancelled_while_it_is_sent_is_cancelled_after_the_answer(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    await fixture.service.approve(withdrawal.id, "finn")
+    fixture.bank.answers, other = asyncio.Event(), fixture.new_process()
+    sending = asyncio.create_task(fixture.sweep())
+    await until(lambda: fixture.bank.sent)
+    fixture.bank.down = True
+    await other.service.cancel(fixture.user.user_id, withdrawal.id)
+    fixture.bank.down = False
+    fixture.bank.answers.set()
+    await sending
+    assert (await fixture.stored(withdrawal.id)).state == "returned"
+
+
+@pytest.mark.parametrize("refusal", ["PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH"])
+@gen_test
+async def test_a_refused_body_is_replaced_under_the_same_number(
+    stores: StoresFixture, refusal: str
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    fixture.bank.failures = [refusal]
     withdrawal = await fixture.submitted()
     for _ in range(2):
         await fixture.sweep()

@@ -261,9 +261,23 @@ async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresF
 
 
 @gen_test
-async def test_a_submitted_withdrawal_cannot_be_declined(stores: StoresFixture) -> None:
+async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pay(
+    stores: StoresFixture,
+) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
+    declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
+    assert (declined.state, declined.reason) == ("returned", "no host")
+    assert fixture.bank.cancelled == [withdrawal.bills[0].number]
+    await fixture.check()
+
+
+@gen_test
+async def test_a_paid_withdrawal_cannot_be_declined(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.submitted()
+    fixture.bank.finish(withdrawal.bills[0].number, TransferState.SUCCESS)
+    await fixture.sweep()
     with pytest.raises(AlreadyDecided):
         await fixture.service.decline(withdrawal.id, "finn", "too late")
     for decide in (fixture.service.approve, fixture.service.cancel):

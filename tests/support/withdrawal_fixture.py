@@ -93,9 +93,13 @@ class WithdrawalFixture:
         return await self.stored(requested.id)
 
     async def sweep(self) -> None:
-        """The sweep, when everything that is open is due."""
-        open_ = {"due_at": {"$ne": None}}
-        due = {"$set": {"due_at": datetime.now(UTC) - timedelta(seconds=1)}}
+        """The sweep, when everything that is open is due, a minute after the last queries."""
+        open_, now = {"due_at": {"$ne": None}}, datetime.now(UTC)
+        earlier = {"bills.$[missed].missed_at": now - timedelta(minutes=1)}
+        await self._withdrawals.update_many(
+            open_, {"$set": earlier}, array_filters=[{"missed.missed_at": {"$ne": None}}]
+        )
+        due = {"$set": {"due_at": now - timedelta(seconds=1)}}
         await self._withdrawals.update_many(open_, due)
         await self.process.sweep.sweep()
 
@@ -127,8 +131,9 @@ class WithdrawalFixture:
         row = await self._withdrawals.find_one({"_id": id_})
         assert row
         for bill in row["bills"]:
-            if bill["sent_at"]:
-                bill["sent_at"] -= timedelta(**interval)
+            for name in ("sent_at", "last_sent_at", "missed_at"):
+                if bill[name]:
+                    bill[name] -= timedelta(**interval)
         await self._withdrawals.update_one({"_id": id_}, {"$set": {"bills": row["bills"]}})
 
     # ---- results

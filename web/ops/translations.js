@@ -555,6 +555,8 @@ export const words = {
   approve_waits: ["已记录，等待另一位运营批准", "Noted; another operator has to approve it"],
   decline_withdrawal_title: ["拒绝付给 {user} {fen}？", "Decline {fen} for {user}?"],
   decline_withdrawal_says: ["{income} 收益退回给用户。", "The {income} income is the user's again."],
+  decline_submitted_says: ["已提交微信：请微信撤销。用户可能已经确认收款；微信确认撤销后，收益才退回。微信若从未收到，一天后退回。", "It is submitted: WeChat is asked to cancel it. The user may have confirmed it already; the income is returned once WeChat says so, or after a day if WeChat never took it."],
+  decline_withdrawal_waits: ["已拒绝，等待微信撤销", "Declined; WeChat has to cancel it first"],
   decline_withdrawal_done: ["已拒绝，收益已退回", "Declined; the income is returned"],
   shown_to_user: ["用户会看到，也写入审计。", "Shown to the user, and written to the audit log."],
   sums_per_day: ["每日合计（中国时间）", "Sums per day (China time)"],

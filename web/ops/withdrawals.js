@@ -11,7 +11,7 @@ import { dayList, reportForm } from "/ops/withdrawal_sums.js";
 
 const REFRESH_MS = 15_000;
 const STATE_KINDS = { requested: "warn", approved: "still", submitted: "still", awaiting_user: "still", paid: "good", returned: "bad" };
-const UNSUBMITTED = ["requested", "approved"];
+const FINAL = ["paid", "returned"];
 
 export function withdrawalsPage(container, _sources, _id, query) {
   const columns = [
@@ -68,7 +68,7 @@ const formatFinished = ({ finished_at: at }) => (at ? formatDateTime(at) : "");
 
 function actions(withdrawal, onDecided) {
   const isApprovable = withdrawal.state === "requested" && !withdrawal.approvals.includes(session().name);
-  const isDeclinable = withdrawal.bills.every((bill) => UNSUBMITTED.includes(bill.state));
+  const isDeclinable = !FINAL.includes(withdrawal.state) && !withdrawal.decided_by;
   const decideBy = (decide) => async () => (await decide(withdrawal)) && onDecided();
   return [
     isApprovable ? permitted("POST ApproveWithdrawal", button(t("approve"), decideBy(approve), "main")) : null,
@@ -96,16 +96,18 @@ function approve(withdrawal) {
   });
 }
 
+const isSubmitted = ({ bills }) => bills.some((bill) => ["submitted", "awaiting_user"].includes(bill.state));
+
 function decline(withdrawal) {
   return openFormDialog({
     title: t("decline_withdrawal_title", { fen: formatYuan(withdrawal.fen), user: withdrawal.user_id }),
-    messages: [t("decline_withdrawal_says", { income: formatInteger(withdrawal.income) })],
+    messages: [t(isSubmitted(withdrawal) ? "decline_submitted_says" : "decline_withdrawal_says", { income: formatInteger(withdrawal.income) })],
     fields: [{ ...reasonField(), hint: t("shown_to_user") }],
     confirmLabel: t("decline"),
     danger: true,
     async onConfirm(values) {
       const decided = await api("POST", `withdrawals/${withdrawal.id}/decline`, values);
-      showToast(t("decline_withdrawal_done"));
+      showToast(t(decided.state === "returned" ? "decline_withdrawal_done" : "decline_withdrawal_waits"));
       return decided;
     },
   });
