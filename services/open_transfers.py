@@ -42,12 +42,18 @@ class OpenTransferSweep:
                 slots.release()
 
         async with asyncio.TaskGroup() as tasks:
-            await slots.acquire()
-            while claimed := await self._withdrawals.claim(CLAIM_LEASE):
-                tasks.create_task(carry_on(claimed))
-                await slots.acquire()
+            try:
+                while claimed := await self._claim(slots):
+                    tasks.create_task(carry_on(claimed))
+            except Exception as error:  # noqa: BLE001 - raised below; bills in progress finish
+                errors.append(error)
         if errors:
             raise errors[0]
+
+    async def _claim(self, slots: asyncio.Semaphore) -> Withdrawal | None:
+        """The next withdrawal, once there is a slot for it: its lease begins with its check."""
+        await slots.acquire()
+        return await self._withdrawals.claim(CLAIM_LEASE)
 
     async def _carry_on(self, withdrawal: Withdrawal) -> None:
         try:

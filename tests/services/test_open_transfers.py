@@ -3,11 +3,12 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from ledger.transfers import TransferState
-from ledger.withdrawals import WithdrawalState
+from ledger.withdrawals import Withdrawal, WithdrawalState
 from services import open_transfers
 from services.transfer_notices import TransferNoticeService
 from tencent.transfer_notifications import TransferNotifications
@@ -316,6 +317,29 @@ async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: Store
         await fixture.sweep()
     await fixture.sweep()
     assert (await fixture.stored(second.id)).state == WithdrawalState.PAID
+
+
+@gen_test
+async def test_a_failed_claim_does_not_interrupt_bills_in_progress(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    await fixture.service.approve(withdrawal.id, "finn")
+    fixture.bank.answers, claim = asyncio.Event(), fixture.process.store.claim
+
+    async def claim_once(lease: timedelta) -> Withdrawal | None:
+        if not fixture.bank.sent and (claimed := await claim(lease)):
+            return claimed
+        await until(lambda: fixture.bank.sent)
+        assert fixture.bank.answers
+        fixture.bank.answers.set()
+        raise RuntimeError("no database")
+
+    monkeypatch.setattr(fixture.process.store, "claim", claim_once)
+    with pytest.raises(RuntimeError, match="no database"):
+        await fixture.sweep()
+    assert (await fixture.stored(withdrawal.id)).package
 
 
 @gen_test
