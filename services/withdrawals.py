@@ -44,6 +44,8 @@ commit, by the clock of a process: by far less than this."""
 SUBMIT_SECONDS = 4.0
 """Longest wait of a request for WeChat Pay; the sweep continues after that. Less than the timeout
 of the lock, for which a repeated request waits."""
+STEP_SECONDS = 45.0
+"""Time limit of a step that the request no longer waits for: as that of the sweep."""
 USER, REFUND_CASE = "user", "refund_case"
 """`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
 CANCELLED = "cancelled"
@@ -93,6 +95,8 @@ class WithdrawalService:
         self._hold = hold
         self._config = config
         self._recent_income = RecentIncomeCache(payees, config.maturity)
+        self._steps = set[asyncio.Task[Withdrawal | None]]()
+        """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
 
     # ---- the user
 
@@ -216,11 +220,23 @@ class WithdrawalService:
         return await self._advance_in_time(withdrawal)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
-        """Take the next step at WeChat Pay; the stored state if that takes too long."""
+        """Take the next step at WeChat Pay; the stored state if that takes too long.
+
+        The step then goes on: only the answer to the first request has the package.
+        """
+        step = asyncio.create_task(self._advance(withdrawal))
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
+        stored = step.result() if done else None
+        return stored or await self._withdrawals.find(withdrawal.id) or withdrawal
+
+    async def _advance(self, withdrawal: Withdrawal) -> Withdrawal | None:
+        """None if it took longer than any call can; the sweep continues."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(SUBMIT_SECONDS):
+            async with asyncio.timeout(STEP_SECONDS):
                 return await self._bills.advance(withdrawal)
-        return await self._withdrawals.find(withdrawal.id) or withdrawal
+        return None
 
     async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
         """The withdrawal of an earlier request; raises RequestIdReused."""

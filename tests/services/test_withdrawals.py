@@ -22,6 +22,7 @@ from services.errors import SecondPersonRequired, WithdrawOff
 from storage.errors import AlreadyDecided
 from tests.support.bank import UNCLEAR
 from tests.support.storage import StoresFixture
+from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
 gen_test = pytest.mark.gen_test(timeout=30)
@@ -128,10 +129,25 @@ async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
     assert (await fixture.request(100)).state == "submitted"
     assert len(fixture.bank.sent) == 1
     fixture.bank.answers.set()
+
+    async def has_package() -> bool:
+        return bool((await fixture.request(100)).package)
+
+    await until(has_package)
+    assert len(fixture.bank.sent) == 1, "the answer that came late was kept"
+
+
+@gen_test
+async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawals, "STEP_SECONDS", 0.05)
+    fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
+    fixture.bank.answers = asyncio.Event()
+    assert (await fixture.request(100)).state == "submitted"
+    fixture.bank.answers = None
     await fixture.sweep()
-    repeated = await fixture.request(100)
-    assert (repeated.state, bool(repeated.package)) == ("awaiting_user", True)
-    assert len({*fixture.bank.sent}) == 1
+    assert (await fixture.stored((await fixture.request(100)).id)).package
 
 
 @gen_test
