@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Bill, Withdrawal, WithdrawalState
 
+PROBLEM_CHECK_EVERY = timedelta(minutes=5)
+"""Longest interval for a bill with a problem: a query that failed once is no problem for an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
 """When the sweep submits an approved bill: whoever approved it may be about to do it."""
 CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
@@ -47,7 +49,8 @@ def _next_check_of(bill: Bill, withdrawal: Withdrawal, now: datetime) -> datetim
         return None
     begin = max(bill.sent_at, withdrawal.decided_at or bill.sent_at)
     later = (begin + wait for wait in CHECK_AFTER)
-    return next((at for at in later if at > now), now + CHECK_EVERY)
+    regular = next((at for at in later if at > now), now + CHECK_EVERY)
+    return min(regular, now + PROBLEM_CHECK_EVERY) if bill.problem else regular
 
 
 def counts_as_missing(bill: Bill, now: datetime) -> bool:

@@ -45,6 +45,15 @@ def test_a_submitted_bill_is_queried_soon_and_then_every_hour(seconds: int, chec
         assert next_check_at(withdrawal, after(seconds=seconds)) == after(seconds=check_at)
 
 
+def test_a_bill_with_a_problem_is_queried_again_after_five_minutes() -> None:
+    waiting = learned(submitted(), TransferState.WAIT_USER_CONFIRM)
+    failed = waiting.note_problem(FIRST, "UNCLEAR")
+    assert next_check_at(failed, after(hours=3)) == after(hours=3, minutes=5)
+    assert next_check_at(failed, after(seconds=30)) == after(minutes=1)
+    answered = learned(failed, TransferState.WAIT_USER_CONFIRM)
+    assert next_check_at(answered, after(hours=3)) == after(hours=4)
+
+
 def test_a_cancellation_is_queried_soon_again() -> None:
     cancelled = submitted().give_back("user", "cancelled", after(hours=3)).withdrawal
     assert next_check_at(cancelled, after(hours=3)) == after(hours=3, minutes=1)
