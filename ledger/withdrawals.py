@@ -5,7 +5,7 @@ payout or a return takes income out of the hold of a withdrawal; the number of t
 so that one of the two happens, once. Every method returns a new value and changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -188,6 +188,10 @@ class Withdrawal:
             return replace(self, approvals=approvals)
         bills = tuple(replace(bill, state=WithdrawalState.APPROVED) for bill in self.bills)
         return replace(self, approvals=approvals, bills=bills)
+
+    def drop_approvals(self, names: Collection[str]) -> "Withdrawal":
+        """Forget approvals of these operators; only for one that is requested."""
+        return replace(self, approvals=tuple(it for it in self.approvals if it not in names))
 
     def give_back(self, by: str, reason: str, now: datetime) -> WithdrawalChange:
         """Decline or cancel it: return the bills that are not submitted yet.

@@ -125,13 +125,15 @@ class ApprovalService:
         else:
             await self._check_requester(requester)
 
-    async def _check_requester(self, name: str) -> None:
+    async def is_permitted(self, name: str) -> bool:
+        """Whether an operator still has the account and role that what they requested needs."""
         account = await self._operators.find(name)
-        if (
-            account is None
-            or account.disabled
-            or not Operator(name, cast(Role, account.role)).may(REQUIRED)
-        ):
+        if account is None or account.disabled:
+            return False
+        return Operator(name, cast(Role, account.role)).may(REQUIRED)
+
+    async def _check_requester(self, name: str) -> None:
+        if not await self.is_permitted(name):
             raise RequesterNotAllowed
 
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:

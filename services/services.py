@@ -166,6 +166,7 @@ class Services:
             cipher,
             locks.hold,
             withdrawal,
+            self.approvals.is_permitted,
         )
         self.transfer_notices = TransferNoticeService(
             bills, tencent.transfers.notifications if tencent.transfers else None

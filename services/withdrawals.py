@@ -1,6 +1,7 @@
 """Withdrawals: a host's income, held by the journal and paid to their WeChat balance."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -84,7 +85,9 @@ class WithdrawalService:
         cipher: FieldCipher,
         hold: LockUsers,
         config: WithdrawalConfig,
+        is_permitted: Callable[[str], Awaitable[bool]],
     ) -> None:
+        """`is_permitted`: whether an operator may still approve."""
         self._withdrawals = withdrawals
         self._payees = payees
         self._ledger = ledger
@@ -95,6 +98,7 @@ class WithdrawalService:
         self._hold = hold
         self._config = config
         self._recent_income = RecentIncomeCache(payees, config.maturity)
+        self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
 
@@ -154,12 +158,17 @@ class WithdrawalService:
     async def approve(self, id_: str, by: str) -> Withdrawal:
         """Approve a withdrawal, which is submitted soon once enough operators have.
 
-        Repeated by the same operator after it was approved, it changes nothing. Raises
-        WithdrawalNotFound, AlreadyDecided, SecondPersonRequired.
+        Earlier approvals of operators who no longer have the role do not count. Repeated by the
+        same operator after it was approved, it changes nothing. Raises WithdrawalNotFound,
+        AlreadyDecided, SecondPersonRequired.
         """
+        found = await self._withdrawals.find(id_)
+        earlier = {*found.approvals} - {by} if found else set()
+        left = {name for name in earlier if not await self._is_permitted(name)}
 
         def approve(it: Withdrawal) -> WithdrawalChange:
             if it.state == WithdrawalState.REQUESTED:
+                it = it.drop_approvals(left)
                 if by in it.approvals:
                     raise SecondPersonRequired
                 return WithdrawalChange(it.approve(by))

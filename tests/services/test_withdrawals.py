@@ -261,6 +261,19 @@ async def test_a_large_withdrawal_needs_two_different_operators(stores: StoresFi
 
 
 @gen_test
+async def test_an_approval_of_an_operator_who_has_left_does_not_count(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
+    withdrawal = await fixture.request()
+    await fixture.service.approve(withdrawal.id, "finn")
+    fixture.process.left.add("finn")
+    second = await fixture.service.approve(withdrawal.id, "olga")
+    assert (second.state, second.approvals) == ("requested", ("olga",))
+    assert (await fixture.service.approve(withdrawal.id, "mona")).state == "approved"
+
+
+@gen_test
 async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()

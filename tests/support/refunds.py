@@ -152,6 +152,10 @@ class RefundProcess:
         changes = WithdrawalChanges(stores.ledger, withdrawals, hold)
         self.bills = BillService(changes, payees, cipher, bank)
         rates = Rates(stores.gifts, stores.configs, LocalBus())
+        self.ledger_service = LedgerService(stores.ledger, hold)
+        self.approvals = ApprovalService(
+            ApprovalStore(database), OperatorStore(database), self.ledger_service, LIMIT
+        )
         self.withdrawals = WithdrawalService(
             withdrawals,
             payees,
@@ -162,10 +166,7 @@ class RefundProcess:
             cipher,
             hold,
             WITHDRAWALS,
-        )
-        self.ledger_service = LedgerService(stores.ledger, hold)
-        self.approvals = ApprovalService(
-            ApprovalStore(database), OperatorStore(database), self.ledger_service, LIMIT
+            self.approvals.is_permitted,
         )
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
         planner = RefundPlanner(stores.orders, ledger, SpentGoldStore(database), self.cases)

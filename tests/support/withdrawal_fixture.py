@@ -36,6 +36,8 @@ class WithdrawalProcess:
     def __init__(
         self, stores: StoresFixture, bank: BankInMemory | None, config: WithdrawalConfig
     ) -> None:
+        self.left = set[str]()
+        """Operators who no longer have the role."""
         database, cipher = stores.database, FieldCipher("key of the tests")
         ledger = LedgerStore(database, RankingStore(database))
         self.store, self.payees = WithdrawalStore(database), PayeeStore(database)
@@ -52,9 +54,14 @@ class WithdrawalProcess:
             cipher,
             locks.hold,
             config,
+            self._is_permitted,
         )
         self.notices = TransferNoticeService(self.bills, None)
         self.sweep = OpenTransferSweep(self.store, self.bills)
+
+
+    async def _is_permitted(self, name: str) -> bool:
+        return name not in self.left
 
 
 class WithdrawalFixture:
