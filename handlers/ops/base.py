@@ -36,6 +36,8 @@ class OperatorHandler(Handler):
     """What a POST has created, for its outcome; it had no state before."""
     requested: Mapping[str, Any] | None = None
     """The request for a second operator, for the outcome of a change that waits for one."""
+    audits_reads = False
+    """Whether a GET is audited like a change: of what leaves the system with personal data."""
     admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
@@ -60,7 +62,7 @@ class OperatorHandler(Handler):
         access = self._read if is_read else self._change
         if is_read:
             self.context.metrics.operator_reads.labels(self.label).inc()
-        else:
+        if self.audits_reads or not is_read:
             await self._begin_audit()
         if access is None or not self.operator.may(access):
             raise RoleRequired

@@ -477,6 +477,7 @@ export const words = {
   "deed.POST SettleDebt": ["结清欠款", "settle a debt"],
   "deed.POST Reverse": ["冲正", "reverse an entry"],
   "deed.POST ApproveWithdrawal": ["批准提现", "approve a withdrawal"],
+  "deed.GET WithdrawalReport": ["下载提现季报", "download the report of withdrawals"],
   "deed.POST DeclineWithdrawal": ["拒绝提现", "decline a withdrawal"],
   "deed.POST Refunds": ["打开退款单", "open a refund case"],
   "deed.POST ConfirmRefund": ["确认退款单", "confirm a refund case"],

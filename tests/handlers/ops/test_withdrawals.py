@@ -148,6 +148,12 @@ async def test_report_of_a_quarter_has_the_income_and_payouts_of_each_host(
     }
     assert (rows[other.id]["gross_income"], rows[other.id]["reversed_income"]) == ("10", "10")
     assert rows[other.id]["nickname"] == "'=1+1"
+    (entry,) = [
+        row
+        for row in (await api.ops("GET", "audit")).ok()["items"]
+        if row["what"] == "GET WithdrawalReport"
+    ]
+    assert (entry["who"], entry["asked"]) == ("demo", {"quarter": quarter})
     reply = await operator_request(api, "GET", "withdrawals/report.csv?quarter=2020Q1")
     assert len(reply.text.splitlines()) == 1
     reply = await operator_request(api, "GET", "withdrawals/report.csv?quarter=2020Q5")
