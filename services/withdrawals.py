@@ -112,17 +112,14 @@ class WithdrawalService:
         Raises WithdrawOff, TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured,
         WithdrawalsStopped, RequestIdReused.
         """
-        if not self._config.enabled:
-            raise WithdrawOff
-        if real_name:
-            sealed = self._cipher.encrypt(real_name, user.user_id)
-            await self._payees.store_real_name(user.user_id, sealed)
         async with self._hold(f"withdraw:{user.user_id}"):  # repetitions wait for WeChat's answer
             key = withdrawal_key(user.user_id, request_id)
             if stored := await self._ledger.find(key):
                 return await self._repeated(stored, income)
+            if not self._config.enabled:
+                raise WithdrawOff
             try:
-                withdrawal = await self._hold_income(user, income, request_id)
+                withdrawal = await self._hold_income(user, income, request_id, real_name)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
             return await self._advance_in_time(withdrawal)
@@ -256,8 +253,13 @@ class WithdrawalService:
         assert found is not None  # committed together with the entry
         return found
 
-    async def _hold_income(self, user: User, income: int, request_id: str) -> Withdrawal:
-        """Write the request; raises EntryExists for one that was made meanwhile."""
+    async def _hold_income(
+        self, user: User, income: int, request_id: str, real_name: str
+    ) -> Withdrawal:
+        """Write the request, and the name if there is one.
+
+        Raises EntryExists for a request that was made meanwhile.
+        """
         now, config = datetime.now(UTC), self._config
         rate = (await self._catalogue.current()).withdraw_rate or Decimal(0)
         payee = Payee(user.user_id, user.app_id, user.openid)
@@ -265,7 +267,9 @@ class WithdrawalService:
             new_id(), payee, request_id, income, rate, config.limits, now
         )
         entry = request_entry(withdrawal, income)
-        since, has_name = now - config.maturity, await self._has_real_name(user.user_id)
+        sealed = self._cipher.encrypt(real_name, user.user_id) if real_name else b""
+        has_name = bool(sealed) or await self._has_real_name(user.user_id)
+        since = now - config.maturity
         read_from = max(since, now - READ_IN_TRANSACTION)
         earlier = await self._payees.recent_income(user.user_id, since, read_until=read_from)
 
@@ -284,6 +288,8 @@ class WithdrawalService:
                 user_day_fen=await self._withdrawals.user_day_fen(tx, user.user_id, today),
                 has_real_name=has_name,
             )
+            if sealed:
+                await self._payees.store_real_name(user.user_id, sealed, tx)
             await self._ledger.move(tx, entry.lines)
             await self._ledger.write(tx, entry, None)
             await self._withdrawals.add(tx, withdrawal)

@@ -111,9 +111,10 @@ class PayeeStore:
 
     # ---- real name
 
-    async def store_real_name(self, user_id: str, sealed: bytes) -> None:
+    async def store_real_name(self, user_id: str, sealed: bytes, session: Session) -> None:
         """Store the user's real name, already encrypted."""
-        await self._users.update_one({"_id": user_id}, {"$set": {"real_name": sealed}})
+        change = {"$set": {"real_name": sealed}}
+        await self._users.update_one({"_id": user_id}, change, session=session)
 
     async def real_name(self, user_id: str) -> bytes:
         """The encrypted real name; empty if none is known."""

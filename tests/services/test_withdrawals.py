@@ -1,6 +1,7 @@
 """Requests, decisions and cancellations of withdrawals, on MongoDB and a bank in memory."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,7 +24,7 @@ from storage.errors import AlreadyDecided
 from tests.support.bank import UNCLEAR
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
-from tests.support.withdrawal_fixture import WithdrawalFixture
+from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 gen_test = pytest.mark.gen_test(timeout=30)
 
@@ -154,7 +155,28 @@ async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
 async def test_withdrawals_that_are_off_are_refused(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, enabled=False)
     with pytest.raises(WithdrawOff):
-        await fixture.request()
+        await fixture.request(real_name="张三")
+    assert not await fixture.process.payees.real_name(fixture.user.user_id)
+
+
+@gen_test
+async def test_a_repeated_request_is_answered_after_withdrawals_were_switched_off(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    withdrawal = await fixture.request()
+    config = replace(fixture.config, enabled=False)
+    service = WithdrawalProcess(stores, fixture.bank, config).service
+    assert (await service.request(fixture.user, 100, "r1")).id == withdrawal.id
+
+
+@gen_test
+async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    for income, refusal in ((1, TooLittle), (1_001, IncomeNotMatured)):
+        with pytest.raises(refusal):
+            await fixture.request(income, real_name="张三")
+    assert not await fixture.process.payees.real_name(fixture.user.user_id)
 
 
 @gen_test

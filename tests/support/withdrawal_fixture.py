@@ -59,7 +59,6 @@ class WithdrawalProcess:
         self.notices = TransferNoticeService(self.bills, None)
         self.sweep = OpenTransferSweep(self.store, self.bills)
 
-
     async def _is_permitted(self, name: str) -> bool:
         return name not in self.left
 
