@@ -87,7 +87,7 @@ function withdrawForm(app, onRequested) {
       attempt = null;
       await onRequested();
     } catch (error) {
-      if (error.name === "Refused" && error.status < 500) attempt = null;
+      if (error.name === "Refused" && error.status < 500 && error.status !== 429) attempt = null;
       if (error.code === "real_name_needed") askForName();
       throw error;
     }
