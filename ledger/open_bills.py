@@ -6,7 +6,7 @@ from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Bill, Withdrawal, WithdrawalState
 
 PROBLEM_CHECK_EVERY = timedelta(minutes=5)
-"""Longest interval for a bill with a problem: a query that failed once is no problem for an hour."""
+"""Longest interval for a bill with a problem, so that one failed query is not one for an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
 """When the sweep submits an approved bill: whoever approved it may be about to do it."""
 CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
