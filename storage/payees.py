@@ -18,7 +18,7 @@ class PayeeFunds(NamedTuple):
 
 
 class PayeeStore:
-    """Income of users who withdraw; changed by nothing here."""
+    """Income of users who withdraw, which is only read here; what stops them, and real names."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
