@@ -28,8 +28,9 @@ class OperatorHandler(Handler):
 
     After a change that succeeded, its outcome is written: what `target_state` returns that differs
     from before. Without an outcome the change was refused or interrupted. Reads are counted: the
-    console alone sends several a second, and their entries would hide the changes. Requests with a
-    wrong token are logged and not audited, changes that the role does not permit are.
+    console alone sends several a second, and their entries would hide the changes; only those with
+    `audits_reads` are audited as well. Requests with a wrong token are logged and not audited,
+    changes that the role does not permit are.
     """
 
     created: Mapping[str, Any] | None = None

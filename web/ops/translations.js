@@ -549,7 +549,7 @@ export const words = {
   approve: ["批准", "Approve"],
   approve_title: ["批准付给 {user} {fen}？", "Approve {fen} for {user}?"],
   withdrawal_says: ["{income} 收益，提现单 {id}", "{income} income, withdrawal {id}"],
-  approve_says: ["随即提交给微信，之后不能在这里撤回。", "It is submitted to WeChat at once, and cannot be taken back here."],
+  approve_says: ["随即提交给微信；用户确认收款之前还可以拒绝。", "It is submitted to WeChat at once, and can be declined until the user confirms it."],
   approve_says_first: ["大额提现：还要另一位运营批准才会提交。", "A large sum: it is submitted once another operator has approved it, too."],
   approved_before: ["已批准：{names}", "Approved by {names}"],
   approve_done: ["已批准，正在提交给微信", "Approved; it is being submitted to WeChat"],
