@@ -166,9 +166,13 @@ class RefundCase:
         )
 
     def next_look(self, now: datetime) -> tuple["RefundCase", datetime]:
-        """The case left waiting, and when to look at it again: after 1, 5, 15 min, then hourly."""
-        after = LOOK_AFTER[self.looks] if self.looks < len(LOOK_AFTER) else HOURLY
-        return replace(self, looks=self.looks + 1), now + after
+        """The case left waiting, and when to look at it again: after 1, 5, 15 min, then hourly.
+
+        It has the state that its steps have reached, also if none of them was left to take.
+        """
+        case = self._moved(now)
+        after = LOOK_AFTER[case.looks] if case.looks < len(LOOK_AFTER) else HOURLY
+        return replace(case, looks=case.looks + 1), now + after
 
     # ---- one step changed
 

@@ -99,7 +99,7 @@ class RefundCaseSweep:
             case = await self._refund(case, order)
         waiting, due_at = case.next_look(_now())
         await self._cases.save(None, case, waiting, due_at)
-        log.info("refund_case_carried_on", case=case.id, state=case.state)
+        log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
         if after == before:  # the provider has answered the same as before

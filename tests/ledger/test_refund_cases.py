@@ -114,6 +114,14 @@ def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> 
     assert case.orders[1].state == "taken"
 
 
+def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
+    apple = replace(OPENED, gifts=(), hosts=(), orders=ORDERS[1:]).confirm("olga", "seen", AT)
+    waiting, at = apple.next_look(AT)
+    assert (apple.state, waiting.state) == ("confirmed", "refunding")
+    assert (waiting.looks, at - AT) == (1, timedelta(minutes=1))
+    assert waiting.learn(notice(2), AT).state == "closed"
+
+
 def test_a_problem_is_forgotten_with_the_next_answer() -> None:
     case = reversed_case().note_problem("Q1", "pay_away", AT)
     assert (case.orders[0].state, case.orders[0].problem) == ("taken", "pay_away")
@@ -127,7 +135,8 @@ def test_a_case_that_waits_is_looked_at_after_1_5_and_15_minutes_and_then_hourly
         case, at = case.next_look(AT)
         minutes.append((at - AT).total_seconds() / 60)
     assert minutes == [1, 5, 15, 60, 60]
-    same_state = case.skip_gift(GIFTS[0], AT).next_look(AT)[0]
+    assert case.skip_gift(GIFTS[0], AT).looks == 5
+    same_state = CONFIRMED.skip_gift(GIFTS[0], AT).next_look(AT)[0]
     assert same_state.looks == 1
     refunding = same_state.skip_gift(GIFTS[1], AT)
     assert refunding.looks == 0

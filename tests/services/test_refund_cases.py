@@ -126,6 +126,18 @@ async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
 
 
 @gen_test
+async def test_a_case_of_ios_alone_with_unspent_gold_waits_for_apple(
+    refunds: RefundFixture,
+) -> None:
+    case = await refunds.confirm(await refunds.open(await refunds.recharge(platform="ios")))
+    await refunds.sweep()
+    assert (await refunds.get(case)).state == "refunding"
+    assert refunds.desk.calls == []
+    await refunds.notice(case, own="")
+    assert (await refunds.get(case)).state == "closed"
+
+
+@gen_test
 async def test_an_order_without_a_client_of_its_provider_waits(refunds: RefundFixture) -> None:
     number = await refunds.recharge()
     orders = refunds.stores.database.collection("orders")
