@@ -1,6 +1,7 @@
 """Carries confirmed refund cases on: gifts, hosts' withdrawals, refunds at the providers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -87,10 +88,10 @@ class RefundCaseSweep:
     async def sweep(self) -> None:
         """Carry on every case that is due and that no other process works on."""
         while case := await self._cases.claim(CLAIM_LEASE):
-            try:
+            # Who has saved it meanwhile, a notice or another process, has set when it is due. After
+            # TryAgain it is when the lease lapses, unless another process has it by then.
+            with suppress(RefundCaseChanged, TryAgain):
                 await self._carry_on(case)
-            except (RefundCaseChanged, TryAgain):  # a notice came, or another process has it
-                await self._cases.release(case.id)
 
     async def _carry_on(self, case: RefundCase) -> None:
         case = await self._reverse_gifts(case)
@@ -102,9 +103,11 @@ class RefundCaseSweep:
         log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        due_at = _now() + CLAIM_LEASE
         if after == before:  # the provider has answered the same as before
+            await self._cases.renew(before, due_at)
             return before
-        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+        return await self._cases.save(tx, before, after, due_at)
 
     # ---- gifts
 

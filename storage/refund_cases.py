@@ -122,11 +122,12 @@ class RefundCaseStore:
         )
         return case_from(row) if row else None
 
-    async def release(self, id_: str) -> None:
-        """End the lease at once, if the case is still in progress."""
-        await self._cases.update_one(
-            {"_id": id_, "due_at": {"$gt": BEFORE_ANY}}, [{"$set": {"due_at": "$$NOW"}}]
-        )
+    async def renew(self, case: RefundCase, due_at: datetime) -> None:
+        """Extend the lease of a case in progress; raises RefundCaseChanged as `save` does."""
+        where = {"_id": case.id, "version": case.version}
+        result = await self._cases.update_one(where, {"$set": {"due_at": due_at}})
+        if not result.matched_count:
+            raise RefundCaseChanged
 
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
         """Keys of the gifts that confirmed cases of the user are about to reverse."""

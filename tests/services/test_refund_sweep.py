@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -186,9 +186,47 @@ async def test_a_claimed_case_is_left_to_its_process(refunds: RefundFixture) -> 
     older = replace(claimed, version=claimed.version - 1)
     with pytest.raises(RefundCaseChanged):
         await refunds.process.cases.save(None, older, older)
-    await refunds.process.cases.release(claimed.id)
-    await refunds.process.sweep.sweep()
+    await refunds.sweep()
     assert refunds.desk.calls == ["refund"]
+
+
+@gen_test
+async def test_a_process_that_was_overtaken_leaves_the_case_alone(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has asked the provider, and set when it is asked again."""
+    await refunds.confirm(await refunds.open(await refunds.recharge()))
+    slow, ask = refunds.process, refunds.desk.refund
+
+    async def refund_beside_another_process(*arguments: Any) -> RefundState:
+        monkeypatch.setattr(refunds.desk, "refund", ask)
+        refunds.restart()
+        await refunds.sweep()
+        return await ask(*arguments)
+
+    monkeypatch.setattr(refunds.desk, "refund", refund_beside_another_process)
+    await slow.sweep.sweep()
+    assert refunds.desk.calls == ["refund", "refund"]
+
+
+@gen_test
+async def test_each_answer_of_a_provider_renews_the_lease(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that changes nothing: the next call may be slow, too."""
+    await refunds.confirm(await refunds.open(await refunds.recharge(), await refunds.recharge()))
+    await refunds.sweep()
+    query, claimed = refunds.desk.refund_state, list[RefundCase | None]()
+    cases = refunds.stores.database.collection("refund_cases")
+
+    async def outlast_the_lease(order: Order, number: str) -> RefundState | None:
+        claimed.append(await refunds.process.cases.claim(timedelta(minutes=1)))
+        await cases.update_one({}, {"$set": {"due_at": datetime.now(UTC)}})
+        return await query(order, number)
+
+    monkeypatch.setattr(refunds.desk, "refund_state", outlast_the_lease)
+    await refunds.sweep()
+    assert claimed == [None, None]
 
 
 @gen_test
