@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from core.errors import RateLimited, TryAgain, Unavailable
+from core.errors import RateLimited, TryAgain
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
@@ -22,6 +22,8 @@ log = structlog.get_logger("qlive.refunds")
 
 CLAIM_LEASE = timedelta(minutes=2)
 """Renewed with every step; longer than a call to a provider takes with its retry."""
+HOLD_BACKS = 3
+"""Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
 FOR_HOSTS = "A refund concerns this income."
 """Shown to hosts whose withdrawals are returned."""
 FOR_USERS = "退款"
@@ -163,11 +165,15 @@ class RefundCaseSweep:
         return await self._ledger.run_transaction(work)
 
     async def _hold_back(self, host: str) -> bool:
-        """Whether no withdrawal of the host is open any more."""
-        try:
-            return await self._withdrawals.hold_back(host, FOR_HOSTS)
-        except Unavailable:
-            return False
+        """Whether no withdrawal of the host is open any more; False if that is not known."""
+        for _ in range(HOLD_BACKS):
+            try:
+                return await self._withdrawals.hold_back(host, FOR_HOSTS)
+            except TryAgain:  # the host or a notice has changed one at the same time
+                continue
+            except ServiceUnavailable:
+                break
+        return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:
         for host in case.hosts_to_resume:

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from core.errors import TryAgain
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from storage.database import Document, Session
 from storage.ledger import LedgerStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from tencent.errors import ServiceUnavailable
 from tests.support.refunds import Desk, RefundFixture, RefundProcess
 from tests.support.storage import StoresFixture
 
@@ -207,6 +209,38 @@ async def test_a_process_that_was_overtaken_leaves_the_case_alone(
     monkeypatch.setattr(refunds.desk, "refund", refund_beside_another_process)
     await slow.sweep.sweep()
     assert refunds.desk.calls == ["refund", "refund"]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls", "state"),
+    [(TryAgain(), 2, "reversed"), (ServiceUnavailable("pay"), 1, "waiting")],
+)
+@gen_test
+async def test_withdrawals_that_change_meanwhile_are_held_back_at_once(
+    refunds: RefundFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    calls: int,
+    state: str,
+) -> None:
+    """With WeChat Pay away the case waits for its next turn instead."""
+    bert, *_ = refunds.hosts
+    number = await refunds.recharge(60)
+    await refunds.give(bert, 60)
+    await refunds.withdraw(bert, 30)
+    await refunds.confirm(await refunds.open(number))
+    hold_back, attempts = refunds.process.withdrawals.hold_back, list[str]()
+
+    async def fail_once(user_id: str, reason: str) -> bool:
+        attempts.append(user_id)
+        if len(attempts) == 1:
+            raise error
+        return await hold_back(user_id, reason)
+
+    monkeypatch.setattr(refunds.process.withdrawals, "hold_back", fail_once)
+    await refunds.sweep()
+    [case] = await refunds.process.cases.with_order(number)
+    assert (len(attempts), case.gifts[0].state) == (calls, state)
 
 
 @gen_test
