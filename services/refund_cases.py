@@ -105,7 +105,7 @@ class RefundCaseService:
             case = next((it for it in cases if it.waits_for(refund)), None)
             if case is None:
                 return False
-            if any(it.state == "refunded" for it in case.orders if it.number == refund.order):
+            if any(it.provider_refund for it in case.orders if it.number == refund.order):
                 return True
             now = datetime.now(UTC)
             try:
