@@ -24,8 +24,8 @@ CLAIM_LEASE = timedelta(minutes=2)
 """Renewed with every step; longer than a call to a provider takes with its retry."""
 HOLD_BACKS = 3
 """Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
-FOR_HOSTS = "A refund concerns this income."
-"""Shown to hosts whose withdrawals are returned."""
+FOR_HOSTS = "refund_case"
+"""The reason of a withdrawal that is returned: a code, for hosts in their language."""
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
 NO_PROVIDER = "no_provider"

@@ -239,7 +239,7 @@ async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
     for withdrawal in (requested, awaiting):
         found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
         assert found
-        assert found.state == WithdrawalState.RETURNED
+        assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
     payees, since = PayeeStore(refunds.stores.database), datetime.now(UTC) - timedelta(hours=1)
     assert [await payees.recent_income(host, since) for host in refunds.hosts] == [0, 0, 0]

@@ -545,6 +545,7 @@ export const words = {
   "decider.user": ["用户", "the user"],
   "decider.refund_case": ["退款单", "a refund case"],
   "withdrawal_reason.cancelled": ["已取消", "cancelled"],
+  "withdrawal_reason.refund_case": ["对应的充值正在退款", "a recharge behind it is refunded"],
   approve: ["批准", "Approve"],
   approve_title: ["批准付给 {user} {fen}？", "Approve {fen} for {user}?"],
   withdrawal_says: ["{income} 收益，提现单 {id}", "{income} income, withdrawal {id}"],
