@@ -14,7 +14,7 @@ from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
 OPEN_STATES: tuple[CaseState, ...] = ("opened", "confirmed", "reversing", "refunding")
-LOOK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
+CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
 HOURLY = timedelta(hours=1)
 
 
@@ -39,7 +39,7 @@ class RefundCase:
     decision_reason: str = ""
     decided_at: datetime | None = None
     closed_at: datetime | None = None
-    looks: int = 0
+    checks: int = 0
     """Number of times that it was left waiting for a host's withdrawals or the provider."""
     version: int = 0
 
@@ -116,7 +116,7 @@ class RefundCase:
 
     def skip_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
         """The gift was reversed elsewhere."""
-        return self._with_gift(replace(gift, state="elsewhere"), at)
+        return self._with_gift(replace(gift, state="already_reversed"), at)
 
     def is_stopped(self, host: str) -> bool:
         return any(it.stopped for it in self.hosts if it.user_id == host)
@@ -141,11 +141,11 @@ class RefundCase:
         """Orders whose provider has to be asked; none while gifts wait."""
         if any(gift.state == "waiting" for gift in self.gifts):
             return []
-        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "asked")]
+        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "requested")]
 
     def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
         """The provider has answered our request for a refund."""
-        state: Literal["asked", "refunded"] = "refunded" if answer == "done" else "asked"
+        state: Literal["requested", "refunded"] = "refunded" if answer == "done" else "requested"
         problem = "refund_failed" if answer == "failed" else ""
         return self._with_order(number, lambda it: replace(it, state=state, problem=problem), at)
 
@@ -165,14 +165,14 @@ class RefundCase:
             at,
         )
 
-    def next_look(self, now: datetime) -> tuple["RefundCase", datetime]:
-        """The case left waiting, and when to look at it again: after 1, 5, 15 min, then hourly.
+    def next_check(self, now: datetime) -> tuple["RefundCase", datetime]:
+        """The case left waiting, and when to check it again: after 1, 5, 15 min, then hourly.
 
         It has the state that its steps have reached, also if none of them was left to take.
         """
         case = self._moved(now)
-        after = LOOK_AFTER[case.looks] if case.looks < len(LOOK_AFTER) else HOURLY
-        return replace(case, looks=case.looks + 1), now + after
+        after = CHECK_AFTER[case.checks] if case.checks < len(CHECK_AFTER) else HOURLY
+        return replace(case, checks=case.checks + 1), now + after
 
     # ---- one step changed
 
@@ -198,7 +198,7 @@ class RefundCase:
         state = moved.reached
         if state == moved.state:
             return moved
-        return replace(moved, state=state, looks=0, closed_at=at if state == "closed" else None)
+        return replace(moved, state=state, checks=0, closed_at=at if state == "closed" else None)
 
 
 def _content(

@@ -19,10 +19,10 @@ from ledger.journal import (
 )
 from ledger.recharge import Order, Refund, gold_to_reverse
 
-OrderStepState = Literal["waiting", "taken", "asked", "refunded"]
-"""One way: `taken` is the gold, `asked` the provider; `refunded` says WeChat."""
-GiftStepState = Literal["waiting", "reversed", "elsewhere"]
-"""`elsewhere`: an operator or another case had reversed the gift before."""
+OrderStepState = Literal["waiting", "taken", "requested", "refunded"]
+"""One way: the gold is `taken` back, the refund `requested`; `refunded` is confirmed by WeChat."""
+GiftStepState = Literal["waiting", "reversed", "already_reversed"]
+"""`already_reversed`: an operator or another case had reversed the gift before."""
 BY_APPLE = ("xpay", "ios")
 """Provider and system of an order that went through Apple's payment."""
 MAX_GIFTS = 2000

@@ -100,7 +100,7 @@ class RefundCaseSweep:
         case = await self._resume_hosts(case)
         for order in case.orders_to_refund:
             case = await self._refund(case, order)
-        waiting, due_at = case.next_look(_now())
+        waiting, due_at = case.next_check(_now())
         await self._cases.save(None, case, waiting, due_at)
         log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
@@ -203,7 +203,7 @@ class RefundCaseSweep:
 
 async def _ask(provider: RefundProvider, order: Order, step: OrderStep) -> RefundState:
     """What has become of a refund that was asked for; ask for it if the provider has none."""
-    if step.state == "asked" and (state := await provider.refund_state(order, step.refund)):
+    if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state
     return await provider.refund(order, step.refund, step.fen, FOR_USERS)
 

@@ -98,7 +98,7 @@ class RefundCaseStore:
     ) -> RefundCase:
         """Write what differs, unless the case was saved since `before`: RefundCaseChanged.
 
-        `due_at`: when the sweep looks at it again, if it is in progress.
+        `due_at`: when the sweep carries it on again, if it is in progress.
         """
         changes = _changes(before, after)
         changes["due_at"] = due_at if after.state in IN_PROGRESS else None
@@ -143,7 +143,7 @@ class RefundCaseStore:
 
     async def waits_for_refund(self, number: str) -> bool:
         """Whether a case has taken the gold of an order that WeChat has not refunded yet."""
-        taken = {"number": number, "state": {"$in": ["taken", "asked"]}}
+        taken = {"number": number, "state": {"$in": ["taken", "requested"]}}
         found = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"_id": 1})
         return found is not None
 

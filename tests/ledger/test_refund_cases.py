@@ -66,7 +66,7 @@ def test_gifts_are_reversed_before_any_provider_is_asked() -> None:
     assert (case.state, case.orders_to_refund) == ("reversing", [])
     assert (case.gifts[0].taken, case.gifts[0].owed) == (5, 15)
     case = case.skip_gift(GIFTS[1], AT)
-    assert [gift.state for gift in case.gifts] == ["reversed", "elsewhere"]
+    assert [gift.state for gift in case.gifts] == ["reversed", "already_reversed"]
     assert (case.state, case.next_gift(())) == ("refunding", None)
     assert [order.number for order in case.orders_to_refund] == ["Q1"]
 
@@ -106,7 +106,11 @@ def test_a_case_knows_its_refunds() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "state", "problem"),
-    [("pending", "asked", ""), ("done", "refunded", ""), ("failed", "asked", "refund_failed")],
+    [
+        ("pending", "requested", ""),
+        ("done", "refunded", ""),
+        ("failed", "requested", "refund_failed"),
+    ],
 )
 def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> None:
     case = reversed_case().note_answer("Q1", answer, AT)  # type: ignore[arg-type]
@@ -116,9 +120,9 @@ def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> 
 
 def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
     apple = replace(OPENED, gifts=(), hosts=(), orders=ORDERS[1:]).confirm("olga", "seen", AT)
-    waiting, at = apple.next_look(AT)
+    waiting, at = apple.next_check(AT)
     assert (apple.state, waiting.state) == ("confirmed", "refunding")
-    assert (waiting.looks, at - AT) == (1, timedelta(minutes=1))
+    assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
     assert waiting.learn(notice(2), AT).state == "closed"
 
 
@@ -129,15 +133,15 @@ def test_a_problem_is_forgotten_with_the_next_answer() -> None:
     assert case.learn(notice(), AT).orders[0].problem == ""
 
 
-def test_a_case_that_waits_is_looked_at_after_1_5_and_15_minutes_and_then_hourly() -> None:
+def test_a_case_that_waits_is_checked_after_1_5_and_15_minutes_and_then_hourly() -> None:
     case, minutes = CONFIRMED, list[float]()
     for _ in range(5):
-        case, at = case.next_look(AT)
+        case, at = case.next_check(AT)
         minutes.append((at - AT).total_seconds() / 60)
     assert minutes == [1, 5, 15, 60, 60]
-    assert case.skip_gift(GIFTS[0], AT).looks == 5
-    same_state = CONFIRMED.skip_gift(GIFTS[0], AT).next_look(AT)[0]
-    assert same_state.looks == 1
+    assert case.skip_gift(GIFTS[0], AT).checks == 5
+    same_state = CONFIRMED.skip_gift(GIFTS[0], AT).next_check(AT)[0]
+    assert same_state.checks == 1
     refunding = same_state.skip_gift(GIFTS[1], AT)
-    assert refunding.looks == 0
-    assert refunding.next_look(AT)[0].note_problem("Q1", "pay_away", AT).looks == 1
+    assert refunding.checks == 0
+    assert refunding.next_check(AT)[0].note_problem("Q1", "pay_away", AT).checks == 1

@@ -92,7 +92,7 @@ async def test_a_provider_that_is_away_or_refuses_is_asked_again(refunds: Refund
     refunds.desk.refusal, refunds.desk.answer = "", "failed"
     await refunds.sweep()
     [order] = (await refunds.get(case)).orders
-    assert (order.state, order.problem) == ("asked", "refund_failed")
+    assert (order.state, order.problem) == ("requested", "refund_failed")
     by_hand = await refunds.notice(case, refund="wx-hand", own="from the console")
     assert by_hand.outcome == "done"
     assert (await refunds.get(case)).state == "closed"
@@ -335,6 +335,6 @@ async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(
     await refunds.process.ledger_service.reverse(gift, "by mistake", "ops")
     await refunds.sweep()
     [step] = (await refunds.get(case)).gifts
-    assert (step.state, step.taken) == ("elsewhere", 0)
+    assert (step.state, step.taken) == ("already_reversed", 0)
     assert (await refunds.balances())[:2] == [(60, 0, 60, 0), (0, 0, 0, 0)]
     await refunds.check()

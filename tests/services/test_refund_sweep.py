@@ -147,7 +147,7 @@ async def test_a_process_that_dies_after_each_step_leaves_the_same_end(
     refunds = await RefundFixture.create(stores)
     case = await chain(refunds)
     fuse = Fuse()
-    while (await refunds.get(case)).looks == 0:  # until a process left it waiting
+    while (await refunds.get(case)).checks == 0:  # until a process left it waiting
         refunds.process = fused_process(refunds, fuse)
         with pytest.raises(Killed):
             await refunds.sweep()

@@ -11,8 +11,8 @@ import { caseState } from "/ops/refunds.js";
 
 const REFRESH_MS = 3_000;
 const IN_PROGRESS = ["confirmed", "reversing", "refunding"];
-const ORDER_KINDS = { waiting: "still", taken: "warn", asked: "warn", refunded: "good" };
-const GIFT_KINDS = { waiting: "warn", reversed: "good", elsewhere: "still" };
+const ORDER_KINDS = { waiting: "still", taken: "warn", requested: "warn", refunded: "good" };
+const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "still" };
 
 export function refundCasePage(container, _sources, id) {
   let shown = null;
