@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 
@@ -66,6 +67,9 @@ class RefundCase:
         """Whether a repeated request asks for the same refunds."""
         return (self.user_id, {order.number for order in self.orders}) == (user_id, {*numbers})
 
+    def order(self, number: str) -> OrderStep | None:
+        return next((it for it in self.orders if it.number == number), None)
+
     # ---- the decision
 
     def differs_from(self, plan: RefundPlan) -> bool:
@@ -99,7 +103,7 @@ class RefundCase:
         """The state of a confirmed case, by its steps."""
         if any(gift.state == "waiting" for gift in self.gifts):
             return "reversing"
-        if self.hosts_to_resume or any(order.state != "refunded" for order in self.orders):
+        if self.hosts_to_resume or not all(it.is_final for it in self.orders):
             return "refunding"
         return "closed"
 
@@ -164,6 +168,14 @@ class RefundCase:
             lambda it: replace(it, state="refunded", problem="", provider_refund=refund.refund),
             at,
         )
+
+    def settle(self, number: str, by: str, reason: str, at: datetime) -> "RefundCase":
+        """An operator ends the step of an order; raises OrderNotSettleable."""
+        order = self.order(number)
+        if self.state != "refunding" or order is None or not order.can_be_settled:
+            raise OrderNotSettleable
+        settled = replace(order, state="settled", problem="", settled_by=by, settled_reason=reason)
+        return self._with_order(number, lambda _: settled, at)
 
     def next_check(self, now: datetime) -> tuple["RefundCase", datetime]:
         """The case left waiting, and when to check it again: after 1, 5, 15 min, then hourly.

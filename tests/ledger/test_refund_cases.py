@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
@@ -131,6 +132,26 @@ def test_a_problem_is_forgotten_with_the_next_answer() -> None:
     assert (case.orders[0].state, case.orders[0].problem) == ("taken", "pay_away")
     assert case.note_answer("Q1", "pending", AT).orders[0].problem == ""
     assert case.learn(notice(), AT).orders[0].problem == ""
+
+
+def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
+    for case in (CONFIRMED, reversed_case()):
+        with pytest.raises(OrderNotSettleable):
+            case.settle("Q1", "olga", "by bank transfer", AT)
+    case = reversed_case().note_problem("Q1", "NOT_ENOUGH", AT)
+    settled = case.settle("Q1", "olga", "by bank transfer", AT)
+    order = settled.order("Q1")
+    assert order
+    assert (order.state, order.problem) == ("settled", "")
+    assert (order.settled_by, order.settled_reason) == ("olga", "by bank transfer")
+    assert (settled.state, settled.orders_to_refund) == ("refunding", [])
+    for number in ("Q1", "Q3"):
+        with pytest.raises(OrderNotSettleable):
+            settled.settle(number, "olga", "again", AT)
+    closed = settled.settle("Q2", "olga", "Apple has declined", LATER)
+    assert (closed.state, closed.closed_at) == ("closed", LATER)
+    late = closed.learn(notice(2), LATER + timedelta(days=1))
+    assert (late.state, late.closed_at, late.orders[1].state) == ("closed", LATER, "refunded")
 
 
 def test_a_case_that_waits_is_checked_after_1_5_and_15_minutes_and_then_hourly() -> None:
