@@ -10,7 +10,8 @@ StateConflict
 ├── OverLimit          over_limit: `detail` names which: transfer, user_day or day
 ├── RealNameNeeded     real_name_needed
 ├── WithdrawalsStopped withdrawals_stopped: a refund case concerns the user's income
-└── NotCancellable     not_cancellable
+├── NotCancellable     not_cancellable
+└── OrderNotSettleable not_settleable: its provider may still refund it
 NotFound
 ├── EntryNotFound      no_such_entry
 └── WithdrawalNotFound no_such_withdrawal
@@ -38,6 +39,11 @@ class NotReversible(StateConflict):
 
 class DebtExceeded(StateConflict):
     code, detail = "not_owed", "The amount exceeds the debt."
+
+
+class OrderNotSettleable(StateConflict):
+    code = "not_settleable"
+    detail = "Only a refund that is left to Apple or has a problem can be settled, once it is due."
 
 
 class TooLittle(StateConflict):

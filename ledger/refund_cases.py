@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
 OPEN_STATES: tuple[CaseState, ...] = ("opened", "confirmed", "reversing", "refunding")
-LOOK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
+CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
 HOURLY = timedelta(hours=1)
 
 
@@ -39,7 +40,7 @@ class RefundCase:
     decision_reason: str = ""
     decided_at: datetime | None = None
     closed_at: datetime | None = None
-    looks: int = 0
+    checks: int = 0
     """Number of times that it was left waiting for a host's withdrawals or the provider."""
     version: int = 0
 
@@ -65,6 +66,9 @@ class RefundCase:
     def asks_for(self, user_id: str, numbers: Collection[str]) -> bool:
         """Whether a repeated request asks for the same refunds."""
         return (self.user_id, {order.number for order in self.orders}) == (user_id, {*numbers})
+
+    def order(self, number: str) -> OrderStep | None:
+        return next((it for it in self.orders if it.number == number), None)
 
     # ---- the decision
 
@@ -99,7 +103,7 @@ class RefundCase:
         """The state of a confirmed case, by its steps."""
         if any(gift.state == "waiting" for gift in self.gifts):
             return "reversing"
-        if self.hosts_to_resume or any(order.state != "refunded" for order in self.orders):
+        if self.hosts_to_resume or not all(it.is_final for it in self.orders):
             return "refunding"
         return "closed"
 
@@ -116,7 +120,7 @@ class RefundCase:
 
     def skip_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
         """The gift was reversed elsewhere."""
-        return self._with_gift(replace(gift, state="elsewhere"), at)
+        return self._with_gift(replace(gift, state="already_reversed"), at)
 
     def is_stopped(self, host: str) -> bool:
         return any(it.stopped for it in self.hosts if it.user_id == host)
@@ -141,11 +145,11 @@ class RefundCase:
         """Orders whose provider has to be asked; none while gifts wait."""
         if any(gift.state == "waiting" for gift in self.gifts):
             return []
-        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "asked")]
+        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "requested")]
 
     def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
         """The provider has answered our request for a refund."""
-        state: Literal["asked", "refunded"] = "refunded" if answer == "done" else "asked"
+        state: Literal["requested", "refunded"] = "refunded" if answer == "done" else "requested"
         problem = "refund_failed" if answer == "failed" else ""
         return self._with_order(number, lambda it: replace(it, state=state, problem=problem), at)
 
@@ -165,10 +169,22 @@ class RefundCase:
             at,
         )
 
-    def next_look(self, now: datetime) -> tuple["RefundCase", datetime]:
-        """The case left waiting, and when to look at it again: after 1, 5, 15 min, then hourly."""
-        after = LOOK_AFTER[self.looks] if self.looks < len(LOOK_AFTER) else HOURLY
-        return replace(self, looks=self.looks + 1), now + after
+    def settle(self, number: str, by: str, reason: str, at: datetime) -> "RefundCase":
+        """An operator ends the step of an order; raises OrderNotSettleable."""
+        order = self.order(number)
+        if self.state != "refunding" or order is None or not order.can_be_settled:
+            raise OrderNotSettleable
+        settled = replace(order, state="settled", problem="", settled_by=by, settled_reason=reason)
+        return self._with_order(number, lambda _: settled, at)
+
+    def next_check(self, now: datetime) -> tuple["RefundCase", datetime]:
+        """The case left waiting, and when to check it again: after 1, 5, 15 min, then hourly.
+
+        It has the state that its steps have reached, also if none of them was left to take.
+        """
+        case = self._moved(now)
+        after = CHECK_AFTER[case.checks] if case.checks < len(CHECK_AFTER) else HOURLY
+        return replace(case, checks=case.checks + 1), now + after
 
     # ---- one step changed
 
@@ -194,7 +210,7 @@ class RefundCase:
         state = moved.reached
         if state == moved.state:
             return moved
-        return replace(moved, state=state, looks=0, closed_at=at if state == "closed" else None)
+        return replace(moved, state=state, checks=0, closed_at=at if state == "closed" else None)
 
 
 def _content(

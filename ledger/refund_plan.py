@@ -19,10 +19,12 @@ from ledger.journal import (
 )
 from ledger.recharge import Order, Refund, gold_to_reverse
 
-OrderStepState = Literal["waiting", "taken", "asked", "refunded"]
-"""One way: `taken` is the gold, `asked` the provider; `refunded` says WeChat."""
-GiftStepState = Literal["waiting", "reversed", "elsewhere"]
-"""`elsewhere`: an operator or another case had reversed the gift before."""
+OrderStepState = Literal["waiting", "taken", "requested", "refunded", "settled"]
+"""One way: the gold is `taken` back, the refund `requested`; `refunded` is confirmed by WeChat.
+
+Or `settled` by an operator, who has refunded it otherwise, or knows that it never will be."""
+GiftStepState = Literal["waiting", "reversed", "already_reversed"]
+"""`already_reversed`: an operator or another case had reversed the gift before."""
 BY_APPLE = ("xpay", "ios")
 """Provider and system of an order that went through Apple's payment."""
 MAX_GIFTS = 2000
@@ -46,6 +48,18 @@ class OrderStep:
     """Why the last request to the provider did not succeed."""
     provider_refund: str = ""
     """The provider's refund id, of the notice that closed the step."""
+    settled_by: str = ""
+    settled_reason: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in ("refunded", "settled")
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether the provider, as far as we know, does not work on the refund."""
+        needs_person = self.by_apple or self.problem != ""
+        return self.state in ("taken", "requested") and needs_person
 
     def is_paid_by(self, refund: Refund) -> bool:
         """Whether this is the refund that the step waits for, or has had.

@@ -14,7 +14,7 @@ from services.approvals import ApprovalService
 from services.errors import RefundChanged
 from services.ledger import LockUsers
 from services.refund_planner import RefundPlanner
-from storage.errors import AlreadyDecided
+from storage.errors import AlreadyDecided, OrderNotFound
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
@@ -98,6 +98,16 @@ class RefundCaseService:
             raise AlreadyDecided
         return await self._save_decision(case, case.drop(by, reason, datetime.now(UTC)))
 
+    async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
+        """End the step of an order that was refunded otherwise, or never will be. Idempotent.
+
+        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, and
+        SecondPersonRequired as for `confirm`.
+        """
+        return await self._ledger.run_transaction(
+            lambda tx: self._settle(tx, id_, number, by, reason)
+        )
+
     async def learn(self, refund: Refund) -> bool:
         """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
         for _ in range(SAVES):
@@ -105,7 +115,7 @@ class RefundCaseService:
             case = next((it for it in cases if it.waits_for(refund)), None)
             if case is None:
                 return False
-            if any(it.state == "refunded" for it in case.orders if it.number == refund.order):
+            if any(it.provider_refund for it in case.orders if it.number == refund.order):
                 return True
             now = datetime.now(UTC)
             try:
@@ -131,6 +141,20 @@ class RefundCaseService:
         for order in confirmed.orders:
             await self._take(tx, confirmed, order)
         return await self._cases.save(tx, case, confirmed, now)
+
+    async def _settle(self, tx: Any, id_: str, number: str, by: str, reason: str) -> RefundCase:
+        case, now = await self._cases.get(id_, tx), datetime.now(UTC)
+        order = case.order(number)
+        if order is None:
+            raise OrderNotFound
+        if order.state == "settled":
+            if order.settled_by == by:
+                return case
+            raise AlreadyDecided
+        settled = case.settle(number, by, reason, now)
+        if by == case.opened_by:
+            await self._approvals.authorize(tx, by, by, order.gold)
+        return await self._cases.save(tx, case, settled, now)
 
     async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
         """Take the gold of an order back, before WeChat is asked to refund it."""

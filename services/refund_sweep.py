@@ -1,12 +1,13 @@
 """Carries confirmed refund cases on: gifts, hosts' withdrawals, refunds at the providers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
 
-from core.errors import RateLimited, TryAgain, Unavailable
+from core.errors import RateLimited, TryAgain
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
@@ -21,8 +22,10 @@ log = structlog.get_logger("qlive.refunds")
 
 CLAIM_LEASE = timedelta(minutes=2)
 """Renewed with every step; longer than a call to a provider takes with its retry."""
-FOR_HOSTS = "A refund concerns this income."
-"""Shown to hosts whose withdrawals are returned."""
+HOLD_BACKS = 3
+"""Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
+FOR_HOSTS = "refund_case"
+"""The reason of a withdrawal that is returned: a code, for hosts in their language."""
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
 NO_PROVIDER = "no_provider"
@@ -87,24 +90,26 @@ class RefundCaseSweep:
     async def sweep(self) -> None:
         """Carry on every case that is due and that no other process works on."""
         while case := await self._cases.claim(CLAIM_LEASE):
-            try:
+            # Who has saved it meanwhile, a notice or another process, has set when it is due. After
+            # TryAgain it is when the lease lapses, unless another process has it by then.
+            with suppress(RefundCaseChanged, TryAgain):
                 await self._carry_on(case)
-            except (RefundCaseChanged, TryAgain):  # a notice came, or another process has it
-                await self._cases.release(case.id)
 
     async def _carry_on(self, case: RefundCase) -> None:
         case = await self._reverse_gifts(case)
         case = await self._resume_hosts(case)
         for order in case.orders_to_refund:
             case = await self._refund(case, order)
-        waiting, due_at = case.next_look(_now())
+        waiting, due_at = case.next_check(_now())
         await self._cases.save(None, case, waiting, due_at)
-        log.info("refund_case_carried_on", case=case.id, state=case.state)
+        log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        due_at = _now() + CLAIM_LEASE
         if after == before:  # the provider has answered the same as before
+            await self._cases.renew(before, due_at)
             return before
-        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+        return await self._cases.save(tx, before, after, due_at)
 
     # ---- gifts
 
@@ -160,11 +165,15 @@ class RefundCaseSweep:
         return await self._ledger.run_transaction(work)
 
     async def _hold_back(self, host: str) -> bool:
-        """Whether no withdrawal of the host is open any more."""
-        try:
-            return await self._withdrawals.hold_back(host, FOR_HOSTS)
-        except Unavailable:
-            return False
+        """Whether no withdrawal of the host is open any more; False if that is not known."""
+        for _ in range(HOLD_BACKS):
+            try:
+                return await self._withdrawals.hold_back(host, FOR_HOSTS)
+            except TryAgain:  # the host or a notice has changed one at the same time
+                continue
+            except ServiceUnavailable:
+                break
+        return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:
         for host in case.hosts_to_resume:
@@ -194,7 +203,7 @@ class RefundCaseSweep:
 
 async def _ask(provider: RefundProvider, order: Order, step: OrderStep) -> RefundState:
     """What has become of a refund that was asked for; ask for it if the provider has none."""
-    if step.state == "asked" and (state := await provider.refund_state(order, step.refund)):
+    if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state
     return await provider.refund(order, step.refund, step.fen, FOR_USERS)
 

@@ -98,7 +98,7 @@ class RefundCaseStore:
     ) -> RefundCase:
         """Write what differs, unless the case was saved since `before`: RefundCaseChanged.
 
-        `due_at`: when the sweep looks at it again, if it is in progress.
+        `due_at`: when the sweep carries it on again, if it is in progress.
         """
         changes = _changes(before, after)
         changes["due_at"] = due_at if after.state in IN_PROGRESS else None
@@ -122,11 +122,12 @@ class RefundCaseStore:
         )
         return case_from(row) if row else None
 
-    async def release(self, id_: str) -> None:
-        """End the lease at once, if the case is still in progress."""
-        await self._cases.update_one(
-            {"_id": id_, "due_at": {"$gt": BEFORE_ANY}}, [{"$set": {"due_at": "$$NOW"}}]
-        )
+    async def renew(self, case: RefundCase, due_at: datetime) -> None:
+        """Extend the lease of a case in progress; raises RefundCaseChanged as `save` does."""
+        where = {"_id": case.id, "version": case.version}
+        result = await self._cases.update_one(where, {"$set": {"due_at": due_at}})
+        if not result.matched_count:
+            raise RefundCaseChanged
 
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
         """Keys of the gifts that confirmed cases of the user are about to reverse."""
@@ -142,7 +143,7 @@ class RefundCaseStore:
 
     async def waits_for_refund(self, number: str) -> bool:
         """Whether a case has taken the gold of an order that WeChat has not refunded yet."""
-        taken = {"number": number, "state": {"$in": ["taken", "asked"]}}
+        taken = {"number": number, "state": {"$in": ["taken", "requested"]}}
         found = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"_id": 1})
         return found is not None
 

@@ -8,6 +8,8 @@ from ledger.refund_plan import GiftStep, HostIncome
 from storage.database import Collection, Database, Document, Session
 
 GIFTS_PER_QUERY = 200
+MAX_READ = 20_000
+"""Gifts read for one plan: bounds its transaction, whatever gifts without gold there are."""
 FINAL = ("paid", "returned")
 """States of a bill whose income is no longer held."""
 
@@ -23,11 +25,14 @@ class SpentGoldStore:
     async def gifts(
         self, session: Session, user_id: str, since: datetime
     ) -> AsyncGenerator[GiftStep]:
-        """Gifts that the user gave since then, newest first, without reversed ones."""
+        """Gifts that the user gave since then, newest first, without reversed ones.
+
+        Only those among the newest MAX_READ.
+        """
         given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
         fields = {"by": 1, "at": 1, "lines": 1, "content": 1}
         rows = self._ledger.find(given, fields, session=session, batch_size=GIFTS_PER_QUERY)
-        async with rows.sort("at", -1) as found:
+        async with rows.sort("at", -1).limit(MAX_READ) as found:
             while some := await found.to_list(GIFTS_PER_QUERY):
                 undone = await self._reversed([row["_id"] for row in some], session)
                 for row in some:

@@ -6,7 +6,7 @@ from typing import Any
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_requests, ops_responses
-from ledger.errors import RequestIdReused
+from ledger.errors import OrderNotSettleable, RequestIdReused
 from services.errors import (
     NotRefundable,
     RefundChanged,
@@ -95,5 +95,28 @@ class OpsRefundDropHandler(RefundTargetHandler):
     ) -> ops_responses.RefundCaseResponse:
         case = await self.context.services.refund_cases.drop(
             case_id, self.operator.name, params.reason
+        )
+        return ops_responses.RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundSettleHandler(RefundTargetHandler):
+    """End the step of an order that was refunded otherwise, or that is finally not refunded.
+
+    Only while its provider needs a person: it is left to Apple, or has a `problem`. Its gold
+    stays taken back. Above `ops.second_person_gold` of one operator in 24 hours another one than
+    who has opened the case has to.
+    """
+
+    @endpoint(
+        errors=[
+            *(RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided),
+            SecondPersonRequired,
+        ]
+    )
+    async def post(
+        self, case_id: str, params: ops_requests.SettleRefundRequest
+    ) -> ops_responses.RefundCaseResponse:
+        case = await self.context.services.refund_cases.settle(
+            case_id, params.order, self.operator.name, params.reason
         )
         return ops_responses.RefundCaseResponse.model_validate(case)

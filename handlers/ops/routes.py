@@ -99,6 +99,9 @@ OPS_ROUTES: list[Route] = [
         FINANCE,
     ),
     Route(f"{REFUND}/drop", refunds.OpsRefundDropHandler, "ops.money.DropRefund", None, FINANCE),
+    Route(
+        f"{REFUND}/settle", refunds.OpsRefundSettleHandler, "ops.money.SettleRefund", None, FINANCE
+    ),
     Route("inbox", ledger.OpsInboxHandler, "ops.money.Inbox", FINANCE),
     Route("inbox/again", ledger.OpsInboxRetryHandler, "ops.money.RunAgain", None, FINANCE),
     Route("audit", audit.OpsAuditHandler, "ops.shelves.AuditLog", VIEWER),

@@ -261,10 +261,8 @@ class ReversalRequest(Request):
     reason: Reason
 
 
-RefundOrders = Annotated[
-    list[Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]],
-    Field(min_length=1, max_length=20),
-]
+OrderNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]
+RefundOrders = Annotated[list[OrderNumber], Field(min_length=1, max_length=20)]
 
 
 class RefundRequest(Request):
@@ -274,6 +272,13 @@ class RefundRequest(Request):
     orders: RefundOrders
     reason: Reason
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class SettleRefundRequest(Request):
+    """`reason`: how the order was refunded, or why it never will be."""
+
+    order: OrderNumber
+    reason: Reason
 
 
 class RefundSearchRequest(CursorRequest):

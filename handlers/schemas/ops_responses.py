@@ -327,6 +327,8 @@ class RefundOrderView(Response):
     state: OrderStepState
     problem: str
     provider_refund: str
+    settled_by: str
+    settled_reason: str
 
 
 class RefundGiftView(Response):

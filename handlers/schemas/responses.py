@@ -256,7 +256,8 @@ class WithdrawalResponse(Response):
     paid_fen: int
     requested_at: Time
     reason: str
-    """Why it was declined or cancelled."""
+    """Why it was declined, in the operator's words; or a code: `cancelled` by the user, or
+    `refund_case`, for the refund of an order that paid for gifts to the user."""
     fail_reason: str
     """Why WeChat Pay did not pay, in its words."""
     mch_id: str

@@ -107,6 +107,14 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
             f'qlive_oldest_refund_seconds{{{TARGET},state="reversing"}}': "0+15x400",
         },
     ),
+    "QLiveRefundUnfinished": (
+        {f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "259000+15x200"},
+        "25m",
+        {
+            f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "200000+15x200",
+            f'qlive_oldest_refund_seconds{{{TARGET},state="opened"}}': "300000+15x200",
+        },
+    ),
     "QLiveRequestsFail": (
         {
             f"qlive_server_info{{{TARGET}}}": "1x40",
@@ -254,6 +262,13 @@ def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> Non
         for series, values in harmless.items()
     }
     check_rule_tests(tmp_path, {**tests, "less": rule_test(less, "25m", [])})
+
+
+def test_every_alert_is_in_the_group_of_its_severity() -> None:
+    for group in rule_groups():
+        for rule in group["rules"]:
+            if "alert" in rule:
+                assert group["name"] == f"qlive-{rule['labels']['severity']}", rule["alert"]
 
 
 def test_every_alert_has_a_section_in_the_operations_page() -> None:

@@ -69,6 +69,7 @@ CONTRACT = {
     "not_refundable": 409,
     "order_in_refund": 409,
     "refund_changed": 409,
+    "not_settleable": 409,
     "withdraw_off": 409,
     "too_little": 409,
     "income_not_matured": 409,

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
@@ -66,7 +67,7 @@ def test_gifts_are_reversed_before_any_provider_is_asked() -> None:
     assert (case.state, case.orders_to_refund) == ("reversing", [])
     assert (case.gifts[0].taken, case.gifts[0].owed) == (5, 15)
     case = case.skip_gift(GIFTS[1], AT)
-    assert [gift.state for gift in case.gifts] == ["reversed", "elsewhere"]
+    assert [gift.state for gift in case.gifts] == ["reversed", "already_reversed"]
     assert (case.state, case.next_gift(())) == ("refunding", None)
     assert [order.number for order in case.orders_to_refund] == ["Q1"]
 
@@ -106,12 +107,24 @@ def test_a_case_knows_its_refunds() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "state", "problem"),
-    [("pending", "asked", ""), ("done", "refunded", ""), ("failed", "asked", "refund_failed")],
+    [
+        ("pending", "requested", ""),
+        ("done", "refunded", ""),
+        ("failed", "requested", "refund_failed"),
+    ],
 )
 def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> None:
     case = reversed_case().note_answer("Q1", answer, AT)  # type: ignore[arg-type]
     assert (case.orders[0].state, case.orders[0].problem) == (state, problem)
     assert case.orders[1].state == "taken"
+
+
+def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
+    apple = replace(OPENED, gifts=(), hosts=(), orders=ORDERS[1:]).confirm("olga", "seen", AT)
+    waiting, at = apple.next_check(AT)
+    assert (apple.state, waiting.state) == ("confirmed", "refunding")
+    assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
+    assert waiting.learn(notice(2), AT).state == "closed"
 
 
 def test_a_problem_is_forgotten_with_the_next_answer() -> None:
@@ -121,14 +134,35 @@ def test_a_problem_is_forgotten_with_the_next_answer() -> None:
     assert case.learn(notice(), AT).orders[0].problem == ""
 
 
-def test_a_case_that_waits_is_looked_at_after_1_5_and_15_minutes_and_then_hourly() -> None:
+def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
+    for case in (CONFIRMED, reversed_case()):
+        with pytest.raises(OrderNotSettleable):
+            case.settle("Q1", "olga", "by bank transfer", AT)
+    case = reversed_case().note_problem("Q1", "NOT_ENOUGH", AT)
+    settled = case.settle("Q1", "olga", "by bank transfer", AT)
+    order = settled.order("Q1")
+    assert order
+    assert (order.state, order.problem) == ("settled", "")
+    assert (order.settled_by, order.settled_reason) == ("olga", "by bank transfer")
+    assert (settled.state, settled.orders_to_refund) == ("refunding", [])
+    for number in ("Q1", "Q3"):
+        with pytest.raises(OrderNotSettleable):
+            settled.settle(number, "olga", "again", AT)
+    closed = settled.settle("Q2", "olga", "Apple has declined", LATER)
+    assert (closed.state, closed.closed_at) == ("closed", LATER)
+    late = closed.learn(notice(2), LATER + timedelta(days=1))
+    assert (late.state, late.closed_at, late.orders[1].state) == ("closed", LATER, "refunded")
+
+
+def test_a_case_that_waits_is_checked_after_1_5_and_15_minutes_and_then_hourly() -> None:
     case, minutes = CONFIRMED, list[float]()
     for _ in range(5):
-        case, at = case.next_look(AT)
+        case, at = case.next_check(AT)
         minutes.append((at - AT).total_seconds() / 60)
     assert minutes == [1, 5, 15, 60, 60]
-    same_state = case.skip_gift(GIFTS[0], AT).next_look(AT)[0]
-    assert same_state.looks == 1
+    assert case.skip_gift(GIFTS[0], AT).checks == 5
+    same_state = CONFIRMED.skip_gift(GIFTS[0], AT).next_check(AT)[0]
+    assert same_state.checks == 1
     refunding = same_state.skip_gift(GIFTS[1], AT)
-    assert refunding.looks == 0
-    assert refunding.next_look(AT)[0].note_problem("Q1", "pay_away", AT).looks == 1
+    assert refunding.checks == 0
+    assert refunding.next_check(AT)[0].note_problem("Q1", "pay_away", AT).checks == 1

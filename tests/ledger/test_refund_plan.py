@@ -57,7 +57,7 @@ def test_an_order_of_ios_is_refunded_by_apple() -> None:
 
 def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken() -> None:
     by_hand = replace(REFUND, refund="wx-2", own="")
-    for state in ("taken", "asked"):
+    for state in ("taken", "requested"):
         for refund in (REFUND, by_hand):
             assert replace(STEP, state=state).is_paid_by(refund)
     assert not STEP.is_paid_by(REFUND)
@@ -66,7 +66,7 @@ def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken() -> None:
 @pytest.mark.parametrize("other", [{"fen": 599}, {"order": "Q2"}, {"provider": "jsapi"}])
 def test_a_notice_of_another_refund_closes_nothing(other: dict[str, object]) -> None:
     refund = replace(REFUND, **other)  # type: ignore[arg-type]
-    for state in ("asked", "refunded"):
+    for state in ("requested", "refunded"):
         assert not replace(STEP, state=state).is_paid_by(refund)
 
 

@@ -71,7 +71,10 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     await refunds.sweep()
     assert refunds.desk.calls == ["refund", "query", "query"]
     assert (await refunds.get(case)).state == "closed"
-    assert (await refunds.notice(case)).outcome == "done"
+    for _ in range(2):
+        assert (await refunds.notice(case)).outcome == "done"
+    late = await refunds.get(case)
+    assert (late.state, late.orders[0].provider_refund) == ("closed", "wx-0")
 
 
 @gen_test
@@ -89,7 +92,7 @@ async def test_a_provider_that_is_away_or_refuses_is_asked_again(refunds: Refund
     refunds.desk.refusal, refunds.desk.answer = "", "failed"
     await refunds.sweep()
     [order] = (await refunds.get(case)).orders
-    assert (order.state, order.problem) == ("asked", "refund_failed")
+    assert (order.state, order.problem) == ("requested", "refund_failed")
     by_hand = await refunds.notice(case, refund="wx-hand", own="from the console")
     assert by_hand.outcome == "done"
     assert (await refunds.get(case)).state == "closed"
@@ -121,6 +124,18 @@ async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
     assert (waiting.state, [it.state for it in waiting.orders]) == (
         *("refunding", ["taken", "refunded"]),
     )
+    await refunds.notice(case, own="")
+    assert (await refunds.get(case)).state == "closed"
+
+
+@gen_test
+async def test_a_case_of_ios_alone_with_unspent_gold_waits_for_apple(
+    refunds: RefundFixture,
+) -> None:
+    case = await refunds.confirm(await refunds.open(await refunds.recharge(platform="ios")))
+    await refunds.sweep()
+    assert (await refunds.get(case)).state == "refunding"
+    assert refunds.desk.calls == []
     await refunds.notice(case, own="")
     assert (await refunds.get(case)).state == "closed"
 
@@ -224,7 +239,7 @@ async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
     for withdrawal in (requested, awaiting):
         found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
         assert found
-        assert found.state == WithdrawalState.RETURNED
+        assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
     payees, since = PayeeStore(refunds.stores.database), datetime.now(UTC) - timedelta(hours=1)
     assert [await payees.recent_income(host, since) for host in refunds.hosts] == [0, 0, 0]
@@ -320,6 +335,6 @@ async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(
     await refunds.process.ledger_service.reverse(gift, "by mistake", "ops")
     await refunds.sweep()
     [step] = (await refunds.get(case)).gifts
-    assert (step.state, step.taken) == ("elsewhere", 0)
+    assert (step.state, step.taken) == ("already_reversed", 0)
     assert (await refunds.balances())[:2] == [(60, 0, 60, 0), (0, 0, 0, 0)]
     await refunds.check()

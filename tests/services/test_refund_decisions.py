@@ -101,6 +101,35 @@ async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
 
 
 @gen_test
+async def test_an_order_that_its_provider_cannot_refund_is_settled(
+    refunds: RefundFixture,
+) -> None:
+    number = await refunds.recharge(LIMIT + 10)
+    case = await refunds.open(number, await refunds.recharge(10, platform="ios"))
+    settle, apple = refunds.process.service.settle, case.orders[1].number
+    with pytest.raises(OrderNotFound):
+        await settle(case.id, "Q0", "pavel", "?")
+    await refunds.confirm(case)
+    refunds.desk.refusal = "ORDER_CLOSED"
+    await refunds.sweep()
+    with pytest.raises(SecondPersonRequired):  # olga has opened the case
+        await settle(case.id, number, "olga", "by bank transfer")
+    for _ in range(2):
+        settled = await settle(case.id, number, "pavel", "by bank transfer")
+        assert (settled.state, settled.orders[0].state) == ("refunding", "settled")
+    with pytest.raises(AlreadyDecided):
+        await settle(case.id, number, "olga", "again")
+    await refunds.sweep()
+    assert refunds.desk.calls == ["refund"]
+    assert (await settle(case.id, apple, "olga", "Apple has declined")).state == "closed"
+    assert (await refunds.notice(case)).outcome == "done"
+    late = await refunds.get(case)
+    assert [it.state for it in late.orders] == ["refunded", "settled"]
+    assert len(await refunds.stores.entries(kind="reversal")) == 2
+    await refunds.check()
+
+
+@gen_test
 async def test_a_preview_that_no_longer_holds_is_shown_again(refunds: RefundFixture) -> None:
     bert, *_ = refunds.hosts
     case = await refunds.open(await refunds.recharge(60))

@@ -2,16 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
 
+from core.errors import TryAgain
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from storage.database import Document, Session
 from storage.ledger import LedgerStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from tencent.errors import ServiceUnavailable
 from tests.support.refunds import Desk, RefundFixture, RefundProcess
 from tests.support.storage import StoresFixture
 
@@ -145,7 +147,7 @@ async def test_a_process_that_dies_after_each_step_leaves_the_same_end(
     refunds = await RefundFixture.create(stores)
     case = await chain(refunds)
     fuse = Fuse()
-    while (await refunds.get(case)).looks == 0:  # until a process left it waiting
+    while (await refunds.get(case)).checks == 0:  # until a process left it waiting
         refunds.process = fused_process(refunds, fuse)
         with pytest.raises(Killed):
             await refunds.sweep()
@@ -186,9 +188,79 @@ async def test_a_claimed_case_is_left_to_its_process(refunds: RefundFixture) -> 
     older = replace(claimed, version=claimed.version - 1)
     with pytest.raises(RefundCaseChanged):
         await refunds.process.cases.save(None, older, older)
-    await refunds.process.cases.release(claimed.id)
-    await refunds.process.sweep.sweep()
+    await refunds.sweep()
     assert refunds.desk.calls == ["refund"]
+
+
+@gen_test
+async def test_a_process_that_was_overtaken_leaves_the_case_alone(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has asked the provider, and set when it is asked again."""
+    await refunds.confirm(await refunds.open(await refunds.recharge()))
+    slow, ask = refunds.process, refunds.desk.refund
+
+    async def refund_beside_another_process(*arguments: Any) -> RefundState:
+        monkeypatch.setattr(refunds.desk, "refund", ask)
+        refunds.restart()
+        await refunds.sweep()
+        return await ask(*arguments)
+
+    monkeypatch.setattr(refunds.desk, "refund", refund_beside_another_process)
+    await slow.sweep.sweep()
+    assert refunds.desk.calls == ["refund", "refund"]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls", "state"),
+    [(TryAgain(), 2, "reversed"), (ServiceUnavailable("pay"), 1, "waiting")],
+)
+@gen_test
+async def test_withdrawals_that_change_meanwhile_are_held_back_at_once(
+    refunds: RefundFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    calls: int,
+    state: str,
+) -> None:
+    """With WeChat Pay away the case waits for its next turn instead."""
+    bert, *_ = refunds.hosts
+    number = await refunds.recharge(60)
+    await refunds.give(bert, 60)
+    await refunds.withdraw(bert, 30)
+    await refunds.confirm(await refunds.open(number))
+    hold_back, attempts = refunds.process.withdrawals.hold_back, list[str]()
+
+    async def fail_once(user_id: str, reason: str) -> bool:
+        attempts.append(user_id)
+        if len(attempts) == 1:
+            raise error
+        return await hold_back(user_id, reason)
+
+    monkeypatch.setattr(refunds.process.withdrawals, "hold_back", fail_once)
+    await refunds.sweep()
+    [case] = await refunds.process.cases.with_order(number)
+    assert (len(attempts), case.gifts[0].state) == (calls, state)
+
+
+@gen_test
+async def test_each_answer_of_a_provider_renews_the_lease(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that changes nothing: the next call may be slow, too."""
+    await refunds.confirm(await refunds.open(await refunds.recharge(), await refunds.recharge()))
+    await refunds.sweep()
+    query, claimed = refunds.desk.refund_state, list[RefundCase | None]()
+    cases = refunds.stores.database.collection("refund_cases")
+
+    async def outlast_the_lease(order: Order, number: str) -> RefundState | None:
+        claimed.append(await refunds.process.cases.claim(timedelta(minutes=1)))
+        await cases.update_one({}, {"$set": {"due_at": datetime.now(UTC)}})
+        return await query(order, number)
+
+    monkeypatch.setattr(refunds.desk, "refund_state", outlast_the_lease)
+    await refunds.sweep()
+    assert claimed == [None, None]
 
 
 @gen_test

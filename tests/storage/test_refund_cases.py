@@ -94,10 +94,11 @@ async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseSto
     case = await cases.save(None, case, case.confirm("olga", "yes", AT), now - MINUTE)
     assert await cases.claim(MINUTE) == case
     assert await cases.claim(MINUTE) is None
-    await cases.release("R1")
+    await cases.renew(case, now - MINUTE)
     assert await cases.claim(timedelta(0)) == case
+    with pytest.raises(RefundCaseChanged):
+        await cases.renew(replace(case, version=case.version - 1), now)
     await cases.save(None, case, replace(case, state="closed"), now - MINUTE)
-    await cases.release("R1")
     assert await cases.claim(MINUTE) is None
 
 

@@ -194,6 +194,7 @@ export const words = {
   "wallet.fail.limit": ["超过了微信的收款限额，请明天或下月再试。", "A limit of the WeChat account is exceeded; try tomorrow or next month."],
   "wallet.fail.expired": ["超过 24 小时没有确认，可以重新提现。", "It was not confirmed within 24 hours; withdraw again."],
   "wallet.fail.cancelled": ["已取消。", "It was cancelled."],
+  "wallet.fail.refund_case": ["有礼物对应的充值正在退款，这笔提现已退回。", "A recharge that paid for gifts to you is being refunded, so that this was returned."],
   "wallet.fail.ours": ["平台暂时不能付款，请联系客服。", "The platform could not pay; contact support."],
   "wallet.fail.other": ["微信没有付款（{code}），请联系客服。", "WeChat did not pay ({code}); contact support."],
   "wallet.cancel": ["取消", "Cancel"],

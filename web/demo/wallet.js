@@ -161,7 +161,7 @@ function reasonText({ state, reason, fail_reason: failReason }) {
   if (!FINAL.includes(state)) return "";
   if (failReason) return t(`wallet.fail.${failKind(failReason)}`, { code: failReason });
   if (!reason || reason === "cancelled") return reason ? t("wallet.fail.cancelled") : "";
-  return t("wallet.reason", { reason });
+  return reason === "refund_case" ? t("wallet.fail.refund_case") : t("wallet.reason", { reason });
 }
 
 function failKind(code) {

@@ -11,8 +11,9 @@ import { caseState } from "/ops/refunds.js";
 
 const REFRESH_MS = 3_000;
 const IN_PROGRESS = ["confirmed", "reversing", "refunding"];
-const ORDER_KINDS = { waiting: "still", taken: "warn", asked: "warn", refunded: "good" };
-const GIFT_KINDS = { waiting: "warn", reversed: "good", elsewhere: "still" };
+const ORDER_KINDS = { waiting: "still", taken: "warn", requested: "warn", refunded: "good", settled: "good" };
+const FINAL_ORDERS = ["refunded", "settled"];
+const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "still" };
 
 export function refundCasePage(container, _sources, id) {
   let shown = null;
@@ -27,7 +28,7 @@ export function refundCasePage(container, _sources, id) {
       const found = await get(`refunds/${id}`);
       if (JSON.stringify(found) === JSON.stringify(shown)) return;
       shown = found;
-      fill(head, summaryCard(shown, load), ordersCard(shown), hostsCard(shown));
+      fill(head, summaryCard(shown, load), ordersCard(shown, load), hostsCard(shown));
       giftCard.hidden = !shown.gifts.length;
       gifts.reload();
     } catch (error) {
@@ -77,7 +78,7 @@ function decisionFacts({ state, decided_by: by, decided_at: at, decision_reason:
 /** What the case waits for, and what the operator has to know before confirming it. */
 function notes(refundCase) {
   const { state, orders, hosts } = refundCase;
-  const apple = orders.filter((order) => order.by_apple && order.state !== "refunded");
+  const apple = orders.filter((order) => order.by_apple && !FINAL_ORDERS.includes(order.state));
   const waitsFor = hosts.filter((host) => host.stopped).map((host) => host.user_id);
   return [
     state === "opened" ? t("refund_preview_says") : null,
@@ -93,7 +94,7 @@ function progress({ state, gifts, orders }) {
   const stages = [
     ["opened", ""], ["confirmed", ""],
     ["reversing", gifts.length ? done(gifts, (gift) => gift.state !== "waiting") : ""],
-    ["refunding", done(orders, (order) => order.state === "refunded")],
+    ["refunding", done(orders, (order) => FINAL_ORDERS.includes(order.state))],
     ["closed", ""],
   ];
   const reached = stages.findIndex(([name]) => name === state);
@@ -104,15 +105,24 @@ function progress({ state, gifts, orders }) {
 
 // ---- the steps
 
-function ordersCard({ orders }) {
+function ordersCard(refundCase, reload) {
+  const { orders } = refundCase;
   const headings = [t("state"), t("money"), t("gold"), t("order"), t("provider"), t("refund_number"), t("provider_refund")];
   const rows = orders.map((order) => tableRow([
-    orderState(order), formatYuan(order.fen), formatInteger(order.gold),
+    [orderState(order), settleButton(refundCase, order, reload)], formatYuan(order.fen), formatInteger(order.gold),
     el("a", { href: `#/orders?q=${order.number}` }, el("code", {}, order.number)), codeText("source", order.provider),
     order.by_apple ? "–" : el("code", {}, order.refund),
     order.provider_refund ? el("code", {}, order.provider_refund) : "–",
   ]));
   return card(t("orders"), scrollTable(t("orders"), headings, rows));
+}
+
+/** Shown while the provider of the order needs a person, as the server decides it. */
+function settleButton(refundCase, order, reload) {
+  const needsPerson = !FINAL_ORDERS.includes(order.state) && (order.by_apple || order.problem !== "");
+  if (refundCase.state !== "refunding" || !needsPerson) return null;
+  const settleIt = async () => (await settle(refundCase, order)) && reload();
+  return permitted("POST SettleRefund", button(t("settle_refund"), settleIt, "danger"));
 }
 
 function orderState(order) {
@@ -121,6 +131,7 @@ function orderState(order) {
   return [
     statusDot(ORDER_KINDS[order.state], text),
     order.by_apple && !waitsForApple ? el("small", {}, t("by_apple")) : null,
+    order.settled_by ? el("small", {}, `${order.settled_by} · ${order.settled_reason}`) : null,
     order.problem ? el("small", { class: "trouble" }, codeText("refund_problem", order.problem)) : null,
   ];
 }
@@ -196,6 +207,20 @@ function drop(refundCase) {
     async onConfirm(values) {
       await api("POST", `refunds/${refundCase.id}/drop`, values);
       showToast(t("drop_refund_done"));
+    },
+  });
+}
+
+function settle(refundCase, { number }) {
+  return openFormDialog({
+    title: t("settle_refund_title", { order: number }),
+    messages: [t("settle_refund_says"), t("second_person_says")],
+    fields: [reasonField()],
+    confirmLabel: t("settle_refund"),
+    danger: true,
+    async onConfirm(values) {
+      await api("POST", `refunds/${refundCase.id}/settle`, { order: number, ...values });
+      showToast(t("settle_refund_done"));
     },
   });
 }

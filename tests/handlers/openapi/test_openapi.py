@@ -243,6 +243,7 @@ EXPECTED_REFUSALS = {
     "ops.money.OneRefund.get": NO_REFUND,
     "ops.money.ConfirmRefund.post": NO_REFUND,
     "ops.money.DropRefund.post": NO_REFUND,
+    "ops.money.SettleRefund.post": NO_REFUND,
     "withdrawals.Withdraw.post": (409, "income_not_matured"),  # nobody has old income
     "withdrawals.CancelWithdrawal.post": NO_WITHDRAWAL,
     "ops.money.ApproveWithdrawal.post": NO_WITHDRAWAL,

@@ -46,6 +46,7 @@ MATRIX = {
             "POST users/N/grant",
         ),
         *("POST refunds", "POST refunds/N/confirm", "POST refunds/N/drop"),
+        "POST refunds/N/settle",
         *("POST users/N/settle", "GET withdrawals", "GET withdrawals/days"),
         *("GET withdrawals/report.csv", "POST withdrawals/N/approve"),
         "POST withdrawals/N/decline",

@@ -107,6 +107,28 @@ async def test_a_case_is_confirmed_by_a_second_operator_and_closed_by_apples_not
 
 
 @async_test
+async def test_an_order_that_apple_does_not_refund_is_settled(
+    minor: MinorFixture, api: ApiFixture, server: ServerProcess
+) -> None:
+    path = f"refunds/{(await minor.open()).ok()['id']}"
+    settle = {"order": minor.order, "reason": "Apple has declined"}
+    assert (await api.ops("POST", f"{path}/settle", **settle)).refusal == (409, "not_settleable")
+    pavel = await operator_as(server, "pavel", "finance")
+    (await api.request("POST", f"/ops/api/{path}/confirm", headers=pavel, json=YES)).ok()
+    await server.context.services.refund_sweep.sweep()
+    assert (await api.ops("POST", f"{path}/settle", **settle)).refusal == (403, "second_person")
+    reply = await api.request("POST", f"/ops/api/{path}/settle", headers=pavel, json=settle)
+    [order] = reply.ok()["orders"]
+    assert (reply.json["state"], order["state"], order["settled_by"]) == (
+        *("closed", "settled", "pavel"),
+    )
+    [row, _] = (await api.ops("GET", f"audit?q={minor.order}&changes=true&who=pavel")).ok()["items"]
+    assert (row["what"], row["before"], row["after"]) == (
+        *("POST SettleRefund", {"state": "refunding"}, {"state": "closed"}),
+    )
+
+
+@async_test
 async def test_refused_requests_say_why(
     minor: MinorFixture, api: ApiFixture, server: ServerProcess
 ) -> None:
