@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -132,12 +133,13 @@ def test_a_cancelled_bill_that_wechat_pay_refused_and_does_not_have_is_returned_
     bill = cancelled.bills[0]
     assert must_return(bill, cancelled, day)
     assert not must_return(bill, cancelled, day - timedelta(seconds=1))
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"refusal": ""},  # the answer may be lost
         {"wechat_number": "1330"},  # WeChat Pay had it once
         {"state": "awaiting_user"},
         {"last_sent_at": None},  # stored before that time was
-    ):
+    ]
+    for change in changes:
         assert not must_return(replace(bill, **change), cancelled, day)
 
 
