@@ -54,7 +54,7 @@ function approvals({ approvals: names, operators_needed: needed, state }) {
 
 const decision = ({ decided_by: by, reason }) => (by ? [codeText("decider", by), el("small", {}, codeText("withdrawal_reason", reason))] : "–");
 
-/** Transfers at WeChat Pay; one that does not get on shows its problem without being opened. */
+/** Transfers at WeChat Pay; one that makes no progress shows its problem without being opened. */
 function transfers({ bills }) {
   const problems = [...new Set(bills.map((bill) => bill.problem || bill.fail_reason).filter(Boolean))];
   return el("details", {},
