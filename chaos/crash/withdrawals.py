@@ -81,6 +81,15 @@ class Withdrawals:
             )
         self.answers[request_id] = response.json
 
+    async def hold(self, user: EnvironmentUser, income: int) -> str:
+        """Request a withdrawal; returns its id."""
+        request_id = self.new_request_id("made")
+        params: dict[str, Any] = {"income": income, "request_id": request_id}
+        response = await user.post("qlive_pay/withdraw/", **params)
+        self.record(request_id, response)
+        id_: str = response.json["withdrawal_id"]
+        return id_
+
     # ---- withdrawals in a certain state, which no sweep touches yet
 
     async def approved(self) -> str:
@@ -162,12 +171,7 @@ class Withdrawals:
             self.env.violations.add("withdrawals_unsettled", f"{left} withdrawals")
 
     async def _request(self, income: int) -> str:
-        user, request_id = await self.payees.next(), self.new_request_id("made")
-        params: dict[str, Any] = {"income": income, "request_id": request_id}
-        response = await user.post("qlive_pay/withdraw/", **params)
-        self.record(request_id, response)
-        id_: str = response.json["withdrawal_id"]
-        return id_
+        return await self.hold(await self.payees.next(), income)
 
     async def _set_aside(self, id_: str) -> str:
         await self.make_due(id_, NEVER)
