@@ -26,10 +26,12 @@ from chaos.scenarios import (
     once,
     orphans,
     out,
+    questions,
     redis,
     resume,
     rolling,
     stalled,
+    withdraw,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -43,7 +45,9 @@ SCENARIOS: dict[str, Scenario] = {
     "ban": ban.SCENARIO,
     "hostile": hostile.SCENARIO,
     "gold": gold.SCENARIO,
+    "questions": questions.SCENARIO,
     "once": once.SCENARIO,
+    "withdraw": withdraw.SCENARIO,
     "failover": failover.SCENARIO,
     "orphans": orphans.SCENARIO,
     "crash": crash.SCENARIO,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
-from chaos.crash.marked_sweeps import NO_SWEEPS, SWEEPS, leave_out_sweeps, mark_sweep
+from chaos.crash.marked_sweeps import INTERVALS, SWEEPS, mark_sweep, set_interval
 from core import batching
 from core.batching import RequestBatcher
 from handlers.base import Handler
@@ -83,8 +83,8 @@ def install(recorder: CallRecorder) -> None:
         mark_sweep(recorder, SWEEPS[path])
     elif path == "batch":
         _mark_batch(recorder, lambda request_id: request_id == target)
-    elif path == NO_SWEEPS:
-        leave_out_sweeps()
+    elif path in INTERVALS:
+        set_interval(INTERVALS[path])
 
 
 def _record_commands(recorder: CallRecorder) -> None:

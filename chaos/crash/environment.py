@@ -16,7 +16,6 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from chaos.crash.children import ForkServer
 from chaos.crash.exit_plans import ExitPlan
-from chaos.crash.marked_sweeps import NO_SWEEPS
 from chaos.fleet import free_ports
 from chaos.http_client import BASE, ApiResponse
 from chaos.mongod import KillableMongod
@@ -80,9 +79,12 @@ class CrashEnvironment:
             sock.close()
 
     @contextlib.asynccontextmanager
-    async def stable_server(self, *, sweeps: bool = True) -> AsyncIterator[None]:
-        """A server without an exit plan, which runs during the block."""
-        await self.fork_server.start_child(ExitPlan("" if sweeps else NO_SWEEPS))
+    async def stable_server(self, kind: str = "") -> AsyncIterator[None]:
+        """A server without an exit plan, which runs during the block.
+
+        `kind`: no_sweeps or fast_sweeps, see marked_sweeps.py.
+        """
+        await self.fork_server.start_child(ExitPlan(kind))
         try:
             yield
         finally:

@@ -15,8 +15,8 @@ DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: a document with this `due_at` is due."""
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """`due_at` of documents that no sweep must process yet."""
-NO_SWEEPS = "no_sweeps"
-"""Path of an exit plan: a server that leaves everything that is due."""
+INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2}
+"""By path of an exit plan: seconds between two sweeps of a server, None for never."""
 WECHAT_SECONDS = 0.1
 """Pause between two sweeps of a target: more than the simulator takes to cancel or to refund."""
 Work = Callable[[], Awaitable[object]]
@@ -46,8 +46,9 @@ def mark_sweep(recorder: CallRecorder, sweep: MarkedSweep) -> None:
     _replace_jobs(lambda tasks, context: _MarkedTasks(tasks, context, recorder, sweep))
 
 
-def leave_out_sweeps() -> None:
-    _replace_jobs(lambda tasks, _context: _NoSweeps(tasks))
+def set_interval(seconds: float | None) -> None:
+    """Have all sweeps run so often; None: never."""
+    _replace_jobs(lambda tasks, _context: _OtherIntervals(tasks, seconds))
 
 
 def _replace_jobs(replace: Callable[[PeriodicTasks, Context], Any]) -> None:
@@ -90,13 +91,14 @@ class _MarkedTasks:
         await self._targets.update_one(due, {"$set": {"due_at": DUE}})
 
 
-class _NoSweeps:
-    """Periodic tasks without sweeps."""
+class _OtherIntervals:
+    """Periodic tasks whose sweeps run more often, or never."""
 
-    def __init__(self, tasks: PeriodicTasks) -> None:
+    def __init__(self, tasks: PeriodicTasks, interval: float | None) -> None:
         self.until_stopped = tasks.until_stopped
-        self._tasks = tasks
+        self._tasks, self._interval = tasks, interval
 
     def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
-        if name not in JOBS:
-            self._tasks.every(seconds, name, work, **options)
+        interval = self._interval if name in JOBS else seconds
+        if interval is not None:
+            self._tasks.every(interval, name, work, **options)

@@ -13,7 +13,7 @@ from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
 from chaos.crash.refund_paths import RefundConfirmPath, RefundSweepPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.withdrawal_paths import TransferNoticePath, TransferSweepPath, WithdrawalPath
-from chaos.crash.withdrawals import Withdrawals
+from chaos.crash.withdrawals import STOCK, Withdrawals
 from chaos.run import GOLD
 
 
@@ -75,19 +75,20 @@ class GiftGroup:
 class MoneyGroup:
     """Withdrawals and refund cases."""
 
-    def __init__(self, env: CrashEnvironment) -> None:
+    def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
+        """`stock`: targets of a path that are prepared at once."""
         self._env = env
-        self.withdrawals = withdrawals = Withdrawals(env)
-        self.cases = cases = RefundCases(env, withdrawals)
+        self.withdrawals = made = Withdrawals(env)
+        self.cases = cases = RefundCases(env, made)
         self.paths: list[CrashPath] = [
-            WithdrawalPath(withdrawals),
-            TransferNoticePath("transfer_notice", withdrawals, "success"),
-            TransferNoticePath("transfer_return", withdrawals, "failed"),
-            TransferSweepPath("transfer_submit", withdrawals, withdrawals.approved),
-            TransferSweepPath("transfer_query", withdrawals, withdrawals.confirmed),
-            TransferSweepPath("transfer_resend", withdrawals, withdrawals.not_taken),
-            RefundConfirmPath(cases),
-            RefundSweepPath(cases),
+            WithdrawalPath(made, stock),
+            TransferNoticePath("transfer_notice", made, "success", stock),
+            TransferNoticePath("transfer_return", made, "failed", stock),
+            TransferSweepPath("transfer_submit", made, made.approved, stock),
+            TransferSweepPath("transfer_query", made, made.confirmed, stock),
+            TransferSweepPath("transfer_resend", made, made.not_taken, stock),
+            RefundConfirmPath(cases, stock),
+            RefundSweepPath(cases, stock),
         ]
 
     async def settle(self) -> None:

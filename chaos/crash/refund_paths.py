@@ -3,18 +3,16 @@
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
 
-STOCK = 10
-
 
 class RefundConfirmPath:
     """An operator repeats each confirmation until it is acknowledged."""
 
     name = "refund_confirm"
 
-    def __init__(self, cases: RefundCases) -> None:
+    def __init__(self, cases: RefundCases, stock: int) -> None:
         self.acknowledged_at_once = 0
         self._env = cases.env
-        self._stock = Stock(cases.env, cases.opened, STOCK)
+        self._stock = Stock(cases.env, cases.opened, stock)
         self._pending = ""
 
     async def prepare(self) -> str:
@@ -46,9 +44,9 @@ class RefundSweepPath:
 
     name = "refund_case"
 
-    def __init__(self, cases: RefundCases) -> None:
+    def __init__(self, cases: RefundCases, stock: int) -> None:
         self._cases = cases
-        self._stock = Stock(cases.env, cases.confirmed, STOCK)
+        self._stock = Stock(cases.env, cases.confirmed, stock)
         self._pending: list[str] = []
         """Cases that earlier crashes left, one or two steps from their end."""
 

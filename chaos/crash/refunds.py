@@ -7,15 +7,12 @@ from typing import Any
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
 from chaos.crash.marked_sweeps import DUE, NEVER, WECHAT_SECONDS
 from chaos.crash.withdrawals import SETTLE_SECONDS, Withdrawals
-from chaos.http_client import BASE
+from chaos.xpay_orders import add_paid_order, delivery_push
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
-from ledger.recharge import Order
-from storage.orders import OrderStore, new_number
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
-GOLD, FEN = 60, 600
 HELD_INCOME = 20
 """More than the host of the newest gift can miss, but for the income of this withdrawal."""
 
@@ -27,7 +24,6 @@ class RefundCases:
         self.env = env
         self._withdrawals = withdrawals
         self._cases = env.database.collection("refund_cases")
-        self._orders = OrderStore(env.database)
         self._number = 0
         self._host: EnvironmentUser | None = None
         _hurry(env)
@@ -83,7 +79,7 @@ class RefundCases:
         deadline = time.monotonic() + SETTLE_SECONDS
         while (left := await self.unfinished(ids)) and time.monotonic() < deadline:
             await self.make_due(left)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
         if left:
             self.env.violations.add("refund_cases_unsettled", f"{len(left)}: {left[:3]}")
         for number in [*self.env.simulator.refunds.refunds]:
@@ -111,19 +107,9 @@ class RefundCases:
         return number
 
     async def _xpay_order(self, buyer: EnvironmentUser) -> str:
-        """Servers of the run sell over jsapi: the order is stored, and paid, from here."""
-        simulator, number = self.env.simulator, new_number()
-        row = await self.env.database.collection("users").find_one({"_id": buyer.id})
-        assert row
-        user = (buyer.id, "xpay", row["app_id"], row["openid"])
-        await self._orders.add(Order(number, *user, "gold", FEN, GOLD), 2, 1)
-        purchase = {"productId": "gold", "buyQuantity": 1, "goodsPrice": FEN}
-        paid = simulator.xpay.take({**purchase, "outTradeNo": number}, row["openid"])
-        address = f"{self.env.address}{BASE}qlive_pay/xpay_notify/"
-        content = simulator.xpay.delivery(paid)
-        simulator.delivery.start(
-            lambda mode: simulator.pushes.report(address, content, mode), "once"
-        )
+        env, simulator = self.env, self.env.simulator
+        number = await add_paid_order(env.database, simulator, buyer.id)
+        simulator.delivery.start(lambda _: delivery_push(simulator, number, env.address), "once")
         await simulator.delivery.quiet()
         return number
 

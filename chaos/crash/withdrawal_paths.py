@@ -16,11 +16,11 @@ class WithdrawalPath:
 
     name = "withdrawal"
 
-    def __init__(self, withdrawals: Withdrawals) -> None:
+    def __init__(self, withdrawals: Withdrawals, stock: int) -> None:
         self.acknowledged_at_once = 0
         """Requests that were answered although their server crashed."""
         self._withdrawals = withdrawals
-        self._payees = Stock(withdrawals.env, withdrawals.payees.next)
+        self._payees = Stock(withdrawals.env, withdrawals.payees.next, stock)
         self._payee: EnvironmentUser
         self._pending = ""
 
@@ -58,7 +58,7 @@ class WithdrawalPath:
 class TransferNoticePath(NoticePath):
     """Notices of withdrawals that their users have confirmed."""
 
-    def __init__(self, name: str, withdrawals: Withdrawals, outcome: str) -> None:
+    def __init__(self, name: str, withdrawals: Withdrawals, outcome: str, stock: int) -> None:
         """`outcome`: success or failed."""
 
         async def make() -> SimulatedNotification:
@@ -66,18 +66,18 @@ class TransferNoticePath(NoticePath):
             await withdrawals.finish(id_, outcome)
             return withdrawals.env.simulator.transfers.notice(withdrawals.bill(id_), "once")
 
-        super().__init__(name, withdrawals.env, Stock(withdrawals.env, make).take)
+        super().__init__(name, withdrawals.env, Stock(withdrawals.env, make, stock).take)
 
 
 class TransferSweepPath:
     """The server carries a withdrawal on by itself, and again once it is due again."""
 
     def __init__(
-        self, name: str, withdrawals: Withdrawals, make: Callable[[], Awaitable[str]]
+        self, name: str, withdrawals: Withdrawals, make: Callable[[], Awaitable[str]], stock: int
     ) -> None:
         """`make` returns the id of a withdrawal in the state that this path starts from."""
         self.name = name
-        self._withdrawals, self._stock = withdrawals, Stock(withdrawals.env, make)
+        self._withdrawals, self._stock = withdrawals, Stock(withdrawals.env, make, stock)
         self._pending = ""
 
     async def prepare(self) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment, EnvironmentUser
 from chaos.crash.marked_sweeps import DUE, NEVER
-from chaos.crash.stock import STOCK
 from chaos.http_client import ApiResponse
 from chaos.run import GOLD
 from devtools.simulator.bills import OPEN, SimulatedBill
@@ -19,6 +18,8 @@ FEN_PER_INCOME = 10
 AUTO_INCOME = AUTO_FEN // FEN_PER_INCOME
 MANUAL_INCOME = AUTO_INCOME + 10
 """Withdrawals of so much income wait for an operator."""
+STOCK = 25
+"""Withdrawals of a payee, and those that a path prepares at once."""
 SETTLE_SECONDS = 120.0
 CONSTANT = ("withdrawal_id", "income", "fen", "requested_at", "mch_id", "app_id")
 """Fields that each answer to a request has, whatever has become of the withdrawal."""
@@ -166,7 +167,7 @@ class Withdrawals:
     async def _wait_until_none(self, count: Callable[[], Awaitable[int]]) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS
         while (left := await count()) and time.monotonic() < deadline:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
         if left:
             self.env.violations.add("withdrawals_unsettled", f"{left} withdrawals")
 

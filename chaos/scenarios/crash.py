@@ -91,7 +91,7 @@ class CrashMatrix:
         """
         await self._env.abort_transactions()
         await add_ledger_problems(self._env)
-        async with self._env.stable_server():
+        async with self._env.stable_server("fast_sweeps"):
             for path in self._paths.values():
                 await path.settle()
             for group in groups:
