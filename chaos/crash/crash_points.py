@@ -77,6 +77,8 @@ def install(recorder: CallRecorder) -> None:
     for method in ("get", "post"):
         _record_requests(recorder, method)
     path, target = recorder.plan.path, recorder.plan.target
+    if path == "withdrawal":
+        set_interval(INTERVALS["fast_sweeps"])
     if path in HANDLERS:
         _mark_handler(recorder, HANDLERS[path], target)
     elif path in SWEEPS:

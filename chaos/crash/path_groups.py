@@ -10,7 +10,7 @@ from chaos.crash.gift_paths import GiftPath, RoomGiftPath
 from chaos.crash.invariants import check_crash_invariants
 from chaos.crash.money_invariants import check_money_invariants
 from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
-from chaos.crash.refund_paths import RefundConfirmPath, RefundSweepPath
+from chaos.crash.refund_paths import RefundConfirmPath, RefundNoticePath, RefundSweepPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.withdrawal_paths import TransferNoticePath, TransferSweepPath, WithdrawalPath
 from chaos.crash.withdrawals import STOCK, Withdrawals
@@ -89,6 +89,7 @@ class MoneyGroup:
             TransferSweepPath("transfer_resend", made, made.not_taken, stock),
             RefundConfirmPath(cases, stock),
             RefundSweepPath(cases, stock),
+            RefundNoticePath(cases, stock),
         ]
 
     async def settle(self) -> None:
@@ -102,7 +103,7 @@ class MoneyGroup:
 GIFT_PATHS = ("gift", "gift_outside", "batch", "notification", "sweep")
 MONEY_PATHS = (
     *("withdrawal", "transfer_notice", "transfer_return", "transfer_submit", "transfer_query"),
-    *("transfer_resend", "refund_confirm", "refund_case"),
+    *("transfer_resend", "refund_confirm", "refund_case", "refund_notice"),
 )
 PATHS = (*GIFT_PATHS, *MONEY_PATHS)
 

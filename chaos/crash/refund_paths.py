@@ -1,5 +1,6 @@
 """The paths of a refund case: an operator's confirmation, and the sweep that carries it on."""
 
+from chaos.crash.notice_path import NoticePath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
 
@@ -37,6 +38,14 @@ class RefundConfirmPath:
 
     async def settle(self) -> None:
         await self.repair()
+
+
+class RefundNoticePath(NoticePath):
+    """Notices of refunds for which cases wait."""
+
+    def __init__(self, cases: RefundCases, stock: int) -> None:
+        notices = Stock(cases.env, cases.notice, stock, "fast_sweeps")
+        super().__init__("refund_notice", cases.env, notices.take)
 
 
 class RefundSweepPath:

@@ -10,6 +10,7 @@ from chaos.crash.withdrawals import SETTLE_SECONDS, Withdrawals
 from chaos.xpay_orders import add_paid_order, delivery_push
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
+from devtools.simulator.reports import SimulatedNotification
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
@@ -56,6 +57,21 @@ class RefundCases:
         await self.make_due([id_], NEVER)
         return id_
 
+    async def notice(self) -> SimulatedNotification:
+        """The notice of WeChat Pay's refund, for which a case waits; needs sweeps."""
+        refunds = self.env.simulator.refunds
+        refunds.outcome = "held"
+        id_ = await self.opened()
+        await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
+        not_asked = {"orders": {"$elemMatch": {"state": {"$ne": "asked"}}}}
+        while await self._cases.count_documents({"_id": id_, **not_asked}):
+            await self.make_due([id_])
+            await asyncio.sleep(WECHAT_SECONDS)
+        await self.make_due([id_], NEVER)
+        refund, refunds.outcome = refunds.refunds[f"{id_}01"], "success"
+        refund.state = "done"
+        return refund.finish(refund)("once")
+
     async def make_due(self, ids: list[str], at: Any = DUE) -> None:
         """Set `due_at` of those in progress; waits long, as for withdrawals."""
         due = {"_id": {"$in": ids}, "due_at": {"$ne": None}}
@@ -73,6 +89,7 @@ class RefundCases:
         Notices of refunds that are known for long change nothing any more.
         """
         self.env.simulator.refunds.mode = self.env.simulator.transfers.close_mode = "twice"
+        await self._notify_all()
         for row in await self._cases.find({"state": "opened"}).to_list():
             await self.env.ops_request("POST", f"refunds/{row['_id']}/confirm", reason="chaos")
         ids = [row["_id"] for row in await self._cases.find({}, {"_id": 1}).to_list()]
@@ -82,6 +99,10 @@ class RefundCases:
             await asyncio.sleep(0.2)
         if left:
             self.env.violations.add("refund_cases_unsettled", f"{len(left)}: {left[:3]}")
+        await self._notify_all()
+
+    async def _notify_all(self) -> None:
+        """WeChat ends the refunds that it holds, and notifies of all."""
         for number in [*self.env.simulator.refunds.refunds]:
             await self.env.simulate("/refund/end", refund=number, report="once")
             await self.env.simulator.delivery.quiet()

@@ -32,13 +32,13 @@ class WithdrawalPath:
     async def repair(self) -> None:
         """Repeat the previous request, which may be lost, and once more for an equal answer.
 
-        The next sweep that comes submits what is not submitted.
+        A repeated request waits for a sweep, which submits what the dead server has not.
         """
+        if self._pending:
+            await self._withdrawals.make_due(self._pending)
         for _ in range(REPEATS if self._pending else 0):
             response = await self._payee.post("qlive_pay/withdraw/", **self._params(self._pending))
             self._withdrawals.record(self._pending, response)
-        if answer := self._withdrawals.answers.get(self._pending):
-            await self._withdrawals.make_due(answer["withdrawal_id"])
 
     async def attempt(self, target: str) -> None:
         """Send the request once; its server crashes meanwhile."""

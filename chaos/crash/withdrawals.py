@@ -130,14 +130,15 @@ class Withdrawals:
 
     # ---- the end
 
-    async def make_due(self, id_: str, at: datetime = DUE) -> None:
-        """Set `due_at`, unless the withdrawal is final.
+    async def make_due(self, name: str, at: datetime = DUE) -> None:
+        """Set `due_at` of the withdrawal with this id or request_id, unless it is final.
 
         Waits long, since a dead server's transaction may hold it until MongoDB aborts that.
         """
         with self.env.database.slow_operation_timeout():
             await self._rows.update_one(
-                {"_id": id_, "due_at": {"$ne": None}}, {"$set": {"due_at": at}}
+                {"$or": [{"_id": name}, {"request_id": name}], "due_at": {"$ne": None}},
+                {"$set": {"due_at": at}},
             )
 
     async def settle(self) -> None:

@@ -13,7 +13,7 @@ from chaos.report import RunReport, in_ms, make_report
 from chaos.run import Run, started_run
 from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import gold
-from chaos.xpay_orders import add_paid_order, delivery_push, push_address
+from chaos.xpay_orders import GOLD, add_paid_order, delivery_push, push_address
 from devtools.simulator.reports import post_for_reply
 from storage.database import Database
 from tencent.platform_events import REFUND_QUESTION
@@ -45,6 +45,7 @@ class AppleQuestions:
                 self._orders.append(number)
         finally:
             await database.close()
+        self._run.gold_received += GOLD
 
     async def ask_for(self, seconds: float) -> None:
         """Returns once every question is answered."""

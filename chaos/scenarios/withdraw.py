@@ -74,7 +74,7 @@ async def _request_all(run: Run, ids: int) -> int:
 
 async def _create_payees(run: Run) -> list[ApiUser]:
     """Users with income."""
-    giver = run.rooms[0].guests[-1]  # the last guest has gold
+    giver = await run.create_user("giver", 1)
     grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
     await run.api.ops_request("POST", f"users/{giver.id}/grant", **grant)
     payees = [await run.create_user(f"payee{number}", 2) for number in range(PAYEES)]
