@@ -146,9 +146,7 @@ class CrashEnvironment:
         return {"body": json.dumps(body), "headers": headers}
 
     async def create_user(self, name: str, gender: int) -> "EnvironmentUser":
-        login = json.dumps({"name": name, "gender": gender})
-        code = await self.request("POST", "/sim/phone/login", body=login, headers=JSON)
-        body = json.dumps(code.json)
+        body = json.dumps(await self.simulate("/phone/login", name=name, gender=gender))
         account = await self.request("POST", f"{BASE}qlive_user/", body=body, headers=JSON)
         return EnvironmentUser(self, account.json)
 

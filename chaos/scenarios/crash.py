@@ -180,7 +180,7 @@ SIZE = RunSize(
 SCENARIO = Scenario(
     crash,
     "kill -9 at each step of gift, batch, notification, sweep, withdrawal and refund case",
-    (SIZE, 1),
-    (SIZE, 140),
+    (SIZE, 2),
+    (SIZE, 200),
     700,
 )
