@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from chaos import storm
+from chaos.crash.path_groups import PATHS
 from chaos.report import RunReport, table
 from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import (
@@ -25,10 +26,12 @@ from chaos.scenarios import (
     once,
     orphans,
     out,
+    questions,
     redis,
     resume,
     rolling,
     stalled,
+    withdraw,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -42,7 +45,9 @@ SCENARIOS: dict[str, Scenario] = {
     "ban": ban.SCENARIO,
     "hostile": hostile.SCENARIO,
     "gold": gold.SCENARIO,
+    "questions": questions.SCENARIO,
     "once": once.SCENARIO,
+    "withdraw": withdraw.SCENARIO,
     "failover": failover.SCENARIO,
     "orphans": orphans.SCENARIO,
     "crash": crash.SCENARIO,
@@ -87,6 +92,7 @@ def repeat_command(name: str, config: RunConfig, *, full: bool) -> str:
     size = config.size
     options = f"--seed {config.seed} --seconds {config.seconds:g}"
     options += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
+    options += f" --paths {','.join(config.paths)}" if config.paths else ""
     return f"python -m chaos {name} {options}{' --full' if full else ''}"
 
 
@@ -113,7 +119,7 @@ def _config(name: str, seed: int, args: argparse.Namespace) -> RunConfig:
     size = replace(size, **{key: value for key, value in options.items() if value})
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    return RunConfig(folder, size, args.seconds or seconds, seed)
+    return RunConfig(folder, size, args.seconds or seconds, seed, args.paths)
 
 
 def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:
@@ -145,8 +151,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--clients", type=int)
         command.add_argument("--rooms", type=int)
         command.add_argument("--processes", type=int)
+        command.add_argument("--paths", type=_paths, default=(), help="crash: only some paths")
         command.add_argument("--full", action="store_true", help="the size of the stated goals")
     return parser
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    """Names of crash paths, separated by commas."""
+    names = tuple(text.split(","))
+    if unknown := {*names} - {*PATHS}:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: use {', '.join(PATHS)}")
+    return names
 
 
 if __name__ == "__main__":

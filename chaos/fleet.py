@@ -66,14 +66,15 @@ class Fleet:
         replicated: bool = False,
         seed: int = 0,
     ) -> None:
-        """`extra`: additional environment variables of the servers; `replicated`: MongoDB has
-        three members, to which the servers connect without a proxy."""
+        """`extra`: additional environment variables of the servers; `proxied`: with proxies before
+        servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy."""
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
         self.replica_set = ReplicaSet(folder, free_ports(MEMBERS)) if replicated else None
         self.mongo_proxy = Proxy(mongo_port, f"{seed}:mongodb")
         self.redis = _redis(folder, redis_port)
+        self._redis_own_port = redis_port
         self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
         self.nodes = [
             Node(n, Program([], folder, {}, folder), Proxy(port, f"{seed}:{n}"), port)
@@ -179,11 +180,9 @@ class Fleet:
             **inherited,
             **NO_LIMITS_ENVIRONMENT,
             "QLIVE_SERVER__PORT": str(port),
-            "QLIVE_MONGODB__URI": (
-                self.replica_set.uri if self.replica_set else uri_of(self.mongo_proxy.port)
-            ),
+            "QLIVE_MONGODB__URI": self._mongo_uri(),
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
-            "QLIVE_REDIS__URL": f"redis://127.0.0.1:{self.redis_proxy.port}/0",
+            "QLIVE_REDIS__URL": f"redis://127.0.0.1:{self._redis_port()}/0",
             "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
             "QLIVE_MICRO__REMOVED_SECONDS": "0",  # guests are taken off the mic all the time
             "QLIVE_LOGGING__JSON": "true",
@@ -191,6 +190,14 @@ class Fleet:
             "PYTHONDONTWRITEBYTECODE": "1",
             **self._extra,
         }
+
+    def _mongo_uri(self) -> str:
+        if self.replica_set:
+            return self.replica_set.uri
+        return uri_of(self.mongo_proxy.port) if self._proxied else self.mongod.uri
+
+    def _redis_port(self) -> int:
+        return self.redis_proxy.port if self._proxied else self._redis_own_port
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from chaos import operations
 from chaos.actors import GIVERS
 from chaos.room_state_check import room_state_violations
-from chaos.run import GOLD, Run
+from chaos.run import Run
 from chaos.server_logs import unexpected_errors
 from chaos.timeline import content_of
 from tests.support.room_screen import comparable
@@ -104,13 +104,13 @@ async def _unsettled(run: Run) -> list[tuple[str, str]]:
 
 
 async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
-    """A giver's balance is the granted gold less the gifts in the room events."""
+    """A giver's balance is the gold received less the gifts in the room events."""
     givers = [giver for room in run.rooms for giver in room.guests[-GIVERS:]]
     gold: dict[str, Any] = {}
     for giver in givers:
         gold[giver.name] = (await run.api.ops_request("GET", f"users/{giver.id}")).json["gold"]
     spent = operations.gold_spent(run.timelines.by_session.values())
-    expected = {giver.name: GOLD - spent[giver.id] for giver in givers}
+    expected = {giver.name: run.gold_received - spent[giver.id] for giver in givers}
     return [
         ("wrong_balance", f"{name}: {gold[name]} instead of {expected[name]}")
         for name in gold

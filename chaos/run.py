@@ -66,6 +66,8 @@ class Run:
         self.timelines = Timelines()
         self.api = ApiClient(self.fleet, self.metrics, self.violations, self.rng("network"))
         self.rooms: list[RoomLoad] = []
+        self.gold_received = GOLD
+        """What each giver has received."""
         self.settled_after: float | None = None
         self.actors: list[asyncio.Task[None]] = []
         self._watchdog: asyncio.Task[None] | None = None

@@ -17,6 +17,8 @@ class RunConfig:
     size: RunSize
     seconds: float
     seed: int = 1
+    paths: tuple[str, ...] = ()
+    """For `crash`: the paths to crash on; all if empty."""
 
 
 @dataclass(frozen=True)

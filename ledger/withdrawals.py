@@ -139,6 +139,14 @@ class Withdrawal:
         return bool(self.decided_by) and self.is_open
 
     @property
+    def is_being_submitted(self) -> bool:
+        """Whether the request for it may still wait for WeChat Pay's answer."""
+        waits = (WithdrawalState.APPROVED, WithdrawalState.SUBMITTED)
+        return not self.operators_needed and any(
+            bill.state in waits and not bill.problem for bill in self.bills
+        )
+
+    @property
     def held_income(self) -> int:
         """Income in its held account: that of the bills that are not final."""
         return sum(bill.income for bill in self.bills if not bill.state.is_final)

@@ -47,6 +47,9 @@ SUBMIT_SECONDS = 4.0
 of the lock, for which a repeated request waits."""
 STEP_SECONDS = 45.0
 """Time limit of a step that the request no longer waits for: as that of the sweep."""
+SUBMIT_PERIOD = timedelta(seconds=SUBMIT_SECONDS)
+POLL_SECONDS = 0.05
+"""Interval at which a repeated request looks for the answer that another process waits for."""
 USER, REFUND_CASE = "user", "refund_case"
 """`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
 CANCELLED = "cancelled"
@@ -251,7 +254,17 @@ class WithdrawalService:
             raise RequestIdReused
         found = await self._withdrawals.find(answer["withdrawal_id"])
         assert found is not None  # committed together with the entry
-        return found
+        return await self._submitted(found)
+
+    async def _submitted(self, withdrawal: Withdrawal) -> Withdrawal:
+        """Wait for another process that may be submitting a new withdrawal: one answer for all."""
+        age = datetime.now(UTC) - withdrawal.requested_at
+        for _ in range(int(SUBMIT_SECONDS / POLL_SECONDS) if age < SUBMIT_PERIOD else 0):
+            if not withdrawal.is_being_submitted:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+            withdrawal = await self._withdrawals.find(withdrawal.id) or withdrawal
+        return withdrawal
 
     async def _hold_income(
         self, user: User, income: int, request_id: str, real_name: str

@@ -1,36 +1,73 @@
-"""Instruments a server: marks where paths begin and end, and records their calls."""
+"""Instruments a server: marks where paths begin and end, and records their calls.
+
+The paths that begin in a periodic job are marked in marked_sweeps.py.
+"""
 
 import asyncio
 import functools
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context as Contextvars
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
+from chaos.crash.marked_sweeps import INTERVALS, SWEEPS, mark_sweep, set_interval
 from core import batching
 from core.batching import RequestBatcher
 from handlers.base import Handler
-from handlers.context import Context
 from handlers.gifts import PushGiftHandler
-from handlers.webhooks.base import WebhookHandler
+from handlers.ops.refunds import OpsRefundConfirmHandler
+from handlers.webhooks.transfers import TransferWebhookHandler
 from handlers.webhooks.wechat_pay import JsapiWebhookHandler
-from runtime import container, jobs
-from runtime.periodic import PeriodicTasks
+from handlers.withdrawals import WithdrawHandler
+from runtime import container
 from storage.command_latency import CommandLatency
 from storage.group_commit import GroupCommit
 from storage.rooms import RoomStore
 from tencent.service_client import ServiceClient
 
-DUE = datetime(2001, 1, 1, tzinfo=UTC)
-"""Any time in the past: an order with this `due_at` is due."""
-Work = Callable[[], Awaitable[object]]
 BATCH_SIZE, BATCH_ROOMS = 30, 5
 """Changes of a batch, and the rooms that they change."""
 RECORDED_RESPONSES = (1, BATCH_SIZE // 2, BATCH_SIZE)
+
+
+class MarkedHandler(NamedTuple):
+    """The path begins with `method` of `handler`, if `names` finds its target in the request."""
+
+    handler: type[Any]
+    method: str
+    names: Callable[[Any, str], bool]
+
+
+def _in_query(handler: Any, target: str) -> bool:
+    return target in handler.request.query
+
+
+def _in_address(handler: Any, target: str) -> bool:
+    return target in handler.request.path
+
+
+def _in_body(handler: Any, target: str) -> bool:
+    return target.encode() in handler.body
+
+
+def _in_request_id(handler: Any, target: str) -> bool:
+    return bool(handler.parameters().get("request_id") == target)
+
+
+HANDLERS = {
+    "gift": MarkedHandler(PushGiftHandler, "get", _in_query),
+    "gift_outside": MarkedHandler(PushGiftHandler, "get", _in_query),
+    "notification": MarkedHandler(JsapiWebhookHandler, "post", _in_body),
+    "withdrawal": MarkedHandler(WithdrawHandler, "post", _in_request_id),
+    "transfer_notice": MarkedHandler(TransferWebhookHandler, "post", _in_body),
+    "transfer_return": MarkedHandler(TransferWebhookHandler, "post", _in_body),
+    "refund_confirm": MarkedHandler(OpsRefundConfirmHandler, "post", _in_address),
+    "refund_notice": MarkedHandler(JsapiWebhookHandler, "post", _in_body),
+}
+"""By path."""
 
 
 def install(recorder: CallRecorder) -> None:
@@ -39,24 +76,17 @@ def install(recorder: CallRecorder) -> None:
     _follow_into_batches()
     for method in ("get", "post"):
         _record_requests(recorder, method)
-    target = recorder.plan.target
-    match recorder.plan.path:
-        case "gift" | "gift_outside":
-            _mark_handler(
-                recorder, PushGiftHandler, "get", lambda handler: target in handler.request.query
-            )
-        case "notification":
-            _mark_handler(
-                recorder, JsapiWebhookHandler, "post", lambda handler: _has(handler, target)
-            )
-        case "batch":
-            _mark_batch(recorder, lambda request_id: request_id == target)
-        case "sweep":
-            _mark_sweep(recorder)
-
-
-def _has(handler: WebhookHandler, target: str) -> bool:
-    return target.encode() in handler.body
+    path, target = recorder.plan.path, recorder.plan.target
+    if path == "withdrawal":
+        set_interval(INTERVALS["fast_sweeps"])
+    if path in HANDLERS:
+        _mark_handler(recorder, HANDLERS[path], target)
+    elif path in SWEEPS:
+        mark_sweep(recorder, SWEEPS[path])
+    elif path == "batch":
+        _mark_batch(recorder, lambda request_id: request_id == target)
+    elif path in INTERVALS:
+        set_interval(INTERVALS[path])
 
 
 def _record_commands(recorder: CallRecorder) -> None:
@@ -109,15 +139,14 @@ def _record_requests(recorder: CallRecorder, method: str) -> None:
     setattr(ServiceClient, method, recorded)
 
 
-def _mark_handler(
-    recorder: CallRecorder, handler: type[Any], method: str, matches: Callable[[Any], bool]
-) -> None:
+def _mark_handler(recorder: CallRecorder, mark: MarkedHandler, target: str) -> None:
     """The path begins with the handler's method and ends when its response is sent."""
-    original, write_model = getattr(handler, method), handler.write_model
+    handler: Any = mark.handler
+    original, write_model = getattr(handler, mark.method), handler.write_model
 
     @functools.wraps(original)
     async def marked(self: Any, *path: str) -> None:
-        ON_PATH.set(matches(self))
+        ON_PATH.set(mark.names(self, target))
         await original(self, *path)
 
     def write(self: Any, model: Any) -> None:
@@ -126,7 +155,7 @@ def _mark_handler(
         recorder.end(self)
         recorder.finish()
 
-    setattr(handler, method, marked)
+    setattr(handler, mark.method, marked)
     handler.write_model = write
 
 
@@ -201,35 +230,3 @@ def _mark_responses(recorder: CallRecorder, belongs: Callable[[Any], bool]) -> N
 
     handler: Any = Handler
     handler.finish = finish
-
-
-def _mark_sweep(recorder: CallRecorder) -> None:
-    """The path is a second sweep: the first one processes what earlier crashes left."""
-    original = jobs.start_jobs
-
-    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-        marked: Any = _MarkedTasks(tasks, context, recorder)
-        original(marked, context)
-
-    jobs.start_jobs = start_jobs
-
-
-class _MarkedTasks:
-    """Periodic tasks whose sweep of orders is replaced."""
-
-    def __init__(self, tasks: PeriodicTasks, context: Context, recorder: CallRecorder) -> None:
-        self.until_stopped = tasks.until_stopped
-        self._tasks, self._context, self._recorder = tasks, context, recorder
-
-    def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
-        if name == "orders_jsapi":
-            work = functools.partial(self._sweep, work)
-        self._tasks.every(seconds, name, work, **options)
-
-    async def _sweep(self, work: Work) -> None:
-        await work()
-        orders = self._context.database.collection("orders")
-        await orders.update_one({"_id": self._recorder.plan.target}, {"$set": {"due_at": DUE}})
-        ON_PATH.set(True)
-        await work()
-        self._recorder.finish()

@@ -24,6 +24,7 @@ from chaos.violations import Violations
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
+from devtools.simulator.wire import SimulatorRequest
 from runtime.listeners import address_of, listen
 from storage.database import Database
 from storage.replica_set import uri_of
@@ -36,6 +37,10 @@ HOST, JSON = "127.0.0.1", {"Content-Type": "application/json"}
 ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
 MAX_CLIENTS = 64
 """Concurrent requests: more than a batch has."""
+TOKEN_SECONDS = 600.0
+"""Age of an operator's token until another one is requested: sessions end when idle."""
+AUTO_FEN = 500
+"""Withdrawals up to this are submitted by the request itself; above, an operator approves."""
 
 
 class CrashEnvironment:
@@ -54,6 +59,7 @@ class CrashEnvironment:
         self._tencent = SharedTencent(self.settings, dev, self.address)
         self.simulator = self._tencent.simulator
         self._sockets = sockets
+        self._ops_token, self._ops_token_until = "", 0.0
         variables = self._variables()
         self.fork_server = ForkServer(sockets, self._tencent.root, variables, self.log)
         # Tornado's client keeps no connections and, unlike aiohttp, never retries by itself.
@@ -73,9 +79,12 @@ class CrashEnvironment:
             sock.close()
 
     @contextlib.asynccontextmanager
-    async def stable_server(self) -> AsyncIterator[None]:
-        """A server without an exit plan, which runs during the block."""
-        await self.fork_server.start_child(ExitPlan())
+    async def stable_server(self, kind: str = "") -> AsyncIterator[None]:
+        """A server without an exit plan, which runs during the block.
+
+        `kind`: no_sweeps or fast_sweeps, see marked_sweeps.py.
+        """
+        await self.fork_server.start_child(ExitPlan(kind))
         try:
             yield
         finally:
@@ -111,15 +120,33 @@ class CrashEnvironment:
 
     async def ops_request(self, method: str, path: str, **body: Any) -> ApiResponse:
         """Call the operators' API, as the demo operator."""
-        login = await self.request("POST", "/sim/operator/login", body="")
-        headers = {"Authorization": f"Bearer {login.json['token']}", **JSON}
-        body_text = json.dumps(body)
-        return await self.request(method, f"/ops/api/{path}", body=body_text, headers=headers)
+        options = await self._ops_options(body)
+        return await self.request(method, f"/ops/api/{path}", **options)
+
+    async def ops_request_once(self, method: str, path: str, **body: Any) -> ApiResponse:
+        """Make one attempt, as `request_once`; the operator must have logged in before."""
+        return await self.request_once(method, f"/ops/api/{path}", **await self._ops_options(body))
+
+    async def log_in_operator(self) -> None:
+        """Get a token, unless there is a recent one; needs a server that does not crash."""
+        if time.monotonic() > self._ops_token_until:
+            login = await self.request("POST", "/sim/operator/login", body="")
+            self._ops_token = login.json["token"]
+            self._ops_token_until = time.monotonic() + TOKEN_SECONDS
+
+    async def simulate(self, path: str, **params: Any) -> Any:
+        """Call the simulator, in this process; returns its answer."""
+        body = json.dumps(params).encode()
+        reply = await self.simulator.answer(SimulatorRequest("POST", path, {}, {}, body))
+        return json.loads(reply.body)
+
+    async def _ops_options(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        await self.log_in_operator()
+        headers = {"Authorization": f"Bearer {self._ops_token}", **JSON}
+        return {"body": json.dumps(body), "headers": headers}
 
     async def create_user(self, name: str, gender: int) -> "EnvironmentUser":
-        login = json.dumps({"name": name, "gender": gender})
-        code = await self.request("POST", "/sim/phone/login", body=login, headers=JSON)
-        body = json.dumps(code.json)
+        body = json.dumps(await self.simulate("/phone/login", name=name, gender=gender))
         account = await self.request("POST", f"{BASE}qlive_user/", body=body, headers=JSON)
         return EnvironmentUser(self, account.json)
 
@@ -132,6 +159,9 @@ class CrashEnvironment:
             "QLIVE_MONGODB__URI": self._uri,
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
             "QLIVE_LOGGING__LEVEL": "warning",
+            "QLIVE_WITHDRAW__MATURITY_DAYS": "0",
+            "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
+            "QLIVE_WITHDRAW__DAY_FEN": str(10**10),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
@@ -149,8 +179,9 @@ class EnvironmentUser:
         headers = {**self._headers, **({BATCH_HEADER: batch} if batch else {})}
         return await self._env.request_once("GET", _url(path, params), headers=headers)
 
-    async def post_once(self, path: str, *, batch: str, **params: Any) -> ApiResponse:
-        headers, body = {**self._headers, **JSON, BATCH_HEADER: batch}, json.dumps(params)
+    async def post_once(self, path: str, *, batch: str = "", **params: Any) -> ApiResponse:
+        headers = {**self._headers, **JSON, **({BATCH_HEADER: batch} if batch else {})}
+        body = json.dumps(params)
         return await self._env.request_once("POST", BASE + path, body=body, headers=headers)
 
     async def get(self, path: str, **params: Any) -> ApiResponse:

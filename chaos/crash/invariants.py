@@ -10,6 +10,7 @@ from chaos.crash.environment import CrashEnvironment
 from chaos.crash.gift_paths import GiftPath, RoomEvents
 from chaos.crash.payment_paths import NotificationPath, PaidOrders
 from chaos.server_logs import unexpected_errors
+from ledger.journal import user_account
 from ledger.recharge import recharge_key
 from storage.ledger_reconciler import LedgerReconciler
 from tencent.pay_notifications import PROVIDER as JSAPI
@@ -23,7 +24,6 @@ Found = Iterator[tuple[str, str]]
 class StoredState:
     """The documents in the database at the end."""
 
-    problems: list[str]
     ledger: Sequence[Row]
     orders: Sequence[Row]
     """The orders that must be credited."""
@@ -33,11 +33,32 @@ class StoredState:
 
     @property
     def recharges(self) -> list[Row]:
-        return [row for row in self.ledger if row["kind"] == "recharge"]
+        """Entries of recharges of the buyer."""
+        account = user_account(str(self.buyer["_id"]))
+        return [
+            row
+            for row in self.ledger
+            if row["kind"] == "recharge" and account in {line["account"] for line in row["lines"]}
+        ]
 
     def gifts_of(self, giver: str) -> list[Row]:
         """Gift entries of one giver, by time."""
         return [row for row in self.ledger if row["kind"] == "gift" and row["by"] == giver]
+
+
+async def check_logs_and_ledger(env: CrashEnvironment) -> dict[str, int]:
+    """Add unexpected errors and problems of the ledger to the violations; returns the metrics."""
+    for error in unexpected_errors(env.log):
+        env.violations.add("unexpected_error", error)
+    return {"ledger_problems": await add_ledger_problems(env)}
+
+
+async def add_ledger_problems(env: CrashEnvironment) -> int:
+    """Add what `check-ledger` finds to the violations; returns the number of problems."""
+    problems = await LedgerReconciler(env.database).problems()
+    for problem in problems:
+        env.violations.add("ledger_problem", str(problem))
+    return len(problems)
 
 
 async def check_crash_invariants(
@@ -55,7 +76,6 @@ async def check_crash_invariants(
         for room in rooms
     }
     found = [
-        *(("ledger_problem", problem) for problem in stored.problems),
         *(
             it
             for path, rows in gifts.items()
@@ -67,7 +87,6 @@ async def check_crash_invariants(
             for it in event_violations(rows, room.names, stored.rooms[room.live_id])
         ),
         *order_violations(stored.orders, stored.recharges, stored.buyer),
-        *(("unexpected_error", error) for error in unexpected_errors(env.log)),
     ]
     for kind, detail in found:
         env.violations.add(kind, detail)
@@ -83,14 +102,12 @@ async def check_crash_invariants(
         "orders_credited": len(stored.recharges),
         "notifications": len(notifications.ids),
         "notifications_done": stored.notifications_done,
-        "ledger_problems": len(stored.problems),
     }
 
 
 async def _load(env: CrashEnvironment, orders: PaidOrders) -> StoredState:
     collection = env.database.collection
     return StoredState(
-        [str(problem) for problem in await LedgerReconciler(env.database).problems()],
         await collection("ledger").find({}).sort("at", 1).to_list(),
         await collection("orders").find({"_id": {"$in": orders.taken}}).to_list(),
         {row["_id"]: row for row in await collection("rooms").find({}, {"log": 0}).to_list()},

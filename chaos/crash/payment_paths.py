@@ -1,22 +1,17 @@
 """The paths of a payment: WeChat Pay's notification, and the server's own order sweep."""
 
 import asyncio
-import json
 import time
 from collections import deque
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from chaos.crash.crash_points import DUE
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
-from chaos.http_client import BASE
+from chaos.crash.marked_sweeps import DUE, NEVER
+from chaos.crash.notice_path import NoticePath
 from devtools.simulator.reports import SimulatedNotification, SimulatedNotifications
-from devtools.simulator.wire import SimulatorRequest
 
 STOCK = 50
 BLOCK_ID = 1
-NEVER = datetime(2100, 1, 1, tzinfo=UTC)
-"""`due_at` of orders that the sweep must not process yet."""
 SETTLE_SECONDS = 60.0
 
 
@@ -58,59 +53,29 @@ class PaidOrders:
 
     async def _order(self) -> str:
         created = await self.buyer.post("qlive_pay/", block_id=BLOCK_ID)
-        params = {"content": created.json["content"], "report": "never"}
-        body = json.dumps(params).encode()
-        paid = await self.env.simulator.answer(SimulatorRequest("POST", "/phone/pay", {}, {}, body))
-        number: str = json.loads(paid.body)["order"]
+        content = created.json["content"]
+        paid = await self.env.simulate("/phone/pay", content=content, report="never")
+        number: str = paid["order"]
         await self.make_due(number, NEVER)
         # As for a credited order: the next request must create another one.
         await self._orders.update_one({"_id": number}, {"$unset": {"open_keys": ""}})
         return number
 
 
-class NotificationPath:
-    """Sends each notification, byte for byte the same, until it is acknowledged."""
-
-    name = "notification"
+class NotificationPath(NoticePath):
+    """Notifications of payments."""
 
     def __init__(self, orders: PaidOrders) -> None:
         settings, pay = orders.env.settings, orders.env.simulator.pay
-        self._orders, self._env, self._pay = orders, orders.env, pay
         signed = orders.env.simulator.merchant_api.signed
-        self._notifications = SimulatedNotifications(settings.pay.apiv3_key, signed, time.time)
-        self.ids: list[str] = []
-        self.acknowledged_at_once = 0
-        self._next: SimulatedNotification | None = None
-        self._pending: SimulatedNotification | None = None
+        notifications = SimulatedNotifications(settings.pay.apiv3_key, signed, time.time)
 
-    async def prepare(self) -> str:
-        """Returns the id of the next notification."""
-        number = await self._orders.take()
-        address, paid = self._pay.orders[number]["notify_url"], self._pay.paid[number]
-        self._next = self._notifications.report(address, "TRANSACTION.SUCCESS", paid, "once")
-        self.ids.append(json.loads(self._next.body)["id"])
-        return self.ids[-1]
+        async def take() -> SimulatedNotification:
+            number = await orders.take()
+            address, paid = pay.orders[number]["notify_url"], pay.paid[number]
+            return notifications.report(address, "TRANSACTION.SUCCESS", paid, "once")
 
-    async def repair(self) -> None:
-        if self._pending:
-            await self._env.request("POST", self._path(self._pending), **_content(self._pending))
-            self._pending = None
-
-    async def attempt(self, target: str) -> None:  # noqa: ARG002 - it is in the notification
-        assert self._next
-        report, self._next = self._next, None
-        response = await self._env.request_once("POST", self._path(report), **_content(report))
-        if response.status == 204:
-            self.acknowledged_at_once += 1
-        else:
-            self._pending = report
-
-    async def settle(self) -> None:
-        await self.repair()
-
-    def _path(self, report: SimulatedNotification) -> str:
-        assert report.address.startswith(self._env.address + BASE)
-        return report.address.removeprefix(self._env.address)
+        super().__init__("notification", orders.env, take)
 
 
 class SweepPath:
@@ -145,7 +110,3 @@ class SweepPath:
     async def _make_due(self) -> None:
         if self._pending:
             await self._orders.make_due(self._pending)
-
-
-def _content(report: SimulatedNotification) -> dict[str, Any]:
-    return {"body": report.body, "headers": dict(report.headers)}

@@ -1,16 +1,13 @@
-"""kill -9 of a server at every step of gifts, batches of changes, payments and the order sweep."""
+"""kill -9 of a server at every step of gifts, batches, payments, withdrawals and refund cases."""
 
-import asyncio
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from chaos.crash.batch_path import BATCH, BatchPath, BatchRoom
 from chaos.crash.crash_points import BATCH_SIZE, RECORDED_RESPONSES
-from chaos.crash.environment import CrashEnvironment, EnvironmentUser, open_environment
+from chaos.crash.environment import CrashEnvironment, open_environment
 from chaos.crash.exit_plans import (
     CrashStep,
     ExitPlan,
@@ -19,12 +16,11 @@ from chaos.crash.exit_plans import (
     shuffled,
     steps_of,
 )
-from chaos.crash.gift_paths import GiftPath, RoomGiftPath
-from chaos.crash.invariants import check_crash_invariants
-from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
+from chaos.crash.invariants import add_ledger_problems, check_logs_and_ledger
+from chaos.crash.path_groups import PATHS, CrashPath, PathGroup, create_groups
 from chaos.metrics import percentile
 from chaos.report import RunReport, in_ms
-from chaos.run import GOLD, RunSize
+from chaos.run import RunSize
 from chaos.scenario import RunConfig, Scenario
 
 RECORDINGS = 3
@@ -32,27 +28,14 @@ RECORDINGS = 3
 NOT_ABORTED = 0.02
 """Share of crashes after which MongoDB has to detect by itself that a transaction's client died."""
 KILLED = -9
-ACKNOWLEDGED = ("gift", "gift_outside", "notification")
-"""Paths that end with a response."""
+AGREEMENTS = {
+    "gift_events": "room_gifts",
+    "orders_credited": "orders",
+    "notifications_done": "notifications",
+    "fen_in_journal": "fen_paid",
+}
+"""Metrics that must be at least as large as others."""
 PROGRESS_EVERY = 1_000
-
-
-class CrashPath(Protocol):
-    """A path of a server on which it crashes, and the repair of what the crash left."""
-
-    name: str
-
-    async def prepare(self) -> str:
-        """Returns the next target; called before the server for it is started."""
-
-    async def repair(self) -> None:
-        """Complete the previous attempt, on the next server."""
-
-    async def attempt(self, target: str) -> None:
-        """Send the target to a server that crashes."""
-
-    async def settle(self) -> None:
-        """Complete everything at the end, on a server that does not crash."""
 
 
 class CrashMatrix:
@@ -101,12 +84,18 @@ class CrashMatrix:
         else:
             self._env.violations.add("step_not_reached", f"{step}: {report}")
 
-    async def settle(self) -> None:
-        """Complete all paths on a server that does not crash."""
+    async def settle(self, groups: Sequence[PathGroup] = ()) -> None:
+        """Complete all paths on a server that does not crash.
+
+        The ledger is consistent before that, too, while bills and cases are open.
+        """
         await self._env.abort_transactions()
-        async with self._env.stable_server():
+        await add_ledger_problems(self._env)
+        async with self._env.stable_server("fast_sweeps"):
             for path in self._paths.values():
                 await path.settle()
+            for group in groups:
+                await group.settle()
 
     async def _trial(self, name: str, plan_for: Callable[[str], ExitPlan]) -> ExitReport:
         path = self._paths[name]
@@ -120,72 +109,46 @@ class CrashMatrix:
 
 
 async def crash(config: RunConfig) -> RunReport:
-    """`config.seconds`: the number of crashes at each step."""
+    """`config.seconds`: the number of crashes at each step; `config.paths`: of which paths."""
+    names = set(config.paths or PATHS)
     async with open_environment(config.folder) as env:
         started, times = time.monotonic(), int(config.seconds)
-        inside, outside, orders = await _create_users(env)
-        batch, notifications = await create_batch(env), NotificationPath(orders)
-        paths = (inside, outside, batch, notifications, SweepPath(orders))
+        groups = await create_groups(env, names)
+        paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(config.seed))
         steps = await matrix.steps()
         (config.folder / "steps.txt").write_text("".join(f"{step}\n" for step in steps))
         await matrix.crash_at_all(shuffled(steps, times, random.Random(config.seed)))
-        await matrix.settle()
-        givers = (inside, outside, *batch.givers)
-        rooms = (inside.room_events, *(room.events for room in batch.rooms))
-        counts = await check_crash_invariants(env, givers, rooms, orders, notifications)
+        await matrix.settle(groups)
+        counts = await check_logs_and_ledger(env)
+        for group in groups:
+            counts |= await group.check()
         report = _report(config, env, matrix, time.monotonic() - started)
-        at_once = sum(path.acknowledged_at_once for path in (inside, outside, notifications))
-        report.metrics |= {"steps": len(steps), "acknowledged_at_once": at_once, **counts}
-        report.metrics["batch_acknowledged"] = batch.acknowledged_at_once
-        report.require("kills", len(steps) * times, at_least=True)
-        expected = len(ACKNOWLEDGED) * (RECORDINGS + times)
-        report.require("acknowledged_at_once", expected, at_least=True)
-        expected = RECORDINGS * BATCH_SIZE + times * sum(RECORDED_RESPONSES)
-        report.require("batch_acknowledged", expected, at_least=True)
-        report.require("gift_events", counts["room_gifts"], at_least=True)
-        report.require("orders_credited", counts["orders"], at_least=True)
-        report.require("notifications_done", counts["notifications"], at_least=True)
+        report.metrics |= {"steps": len(steps), **counts}
+        report.metrics |= {f"acknowledged_{name}": n for name, n in acknowledged(paths).items()}
+        _require(report, steps, times)
         return report
 
 
-async def _create_users(env: CrashEnvironment) -> tuple[RoomGiftPath, GiftPath, PaidOrders]:
-    """Create a host whose room is live, a giver in it, a giver outside of it, and a buyer."""
-    async with env.stable_server():
-        host, live_id = await _open_room(env, "host")
-        inside, outside = await _create_giver(env, "inside"), await _create_giver(env, "outside")
-        await inside.get("get_playurl/", live_id=live_id)
-        buyer = await env.create_user("buyer", 1)
-    room_gifts = RoomGiftPath(env, inside, host, live_id)
-    return room_gifts, GiftPath(env, "gift_outside", outside, buyer), PaidOrders(env, buyer)
+def acknowledged(paths: Sequence[CrashPath]) -> dict[str, int]:
+    """By path: responses of servers that crashed, of the paths that end with one."""
+    counts = {path.name: getattr(path, "acknowledged_at_once", None) for path in paths}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
-async def create_batch(env: CrashEnvironment) -> BatchPath:
-    """Create rooms with a host each, and as many users in them as a batch has changes."""
-    rooms = []
-    async with env.stable_server():
-        for number, (givers, applicants, refused) in enumerate(BATCH):
-            host, live_id = await _open_room(env, f"host-{number}")
-            names = [f"user-{number}-{n}" for n in range(givers + applicants + refused)]
-            users = [await _create_giver(env, name) for name in names]
-            await asyncio.gather(*(user.get("get_playurl/", live_id=live_id) for user in users))
-            rooms.append(BatchRoom(env, host, live_id, users, givers, applicants))
-    return BatchPath(rooms)
-
-
-async def _open_room(env: CrashEnvironment, name: str) -> tuple[EnvironmentUser, int]:
-    """The host, and the live_id."""
-    host = await env.create_user(name, 2)
-    await env.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
-    return host, (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
-
-
-async def _create_giver(env: CrashEnvironment, name: str) -> EnvironmentUser:
-    """A user with gold."""
-    giver = await env.create_user(name, 1)
-    grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
-    await env.ops_request("POST", f"users/{giver.id}/grant", **grant)
-    return giver
+def _require(report: RunReport, steps: Sequence[CrashStep], times: int) -> None:
+    counts = report.metrics
+    report.require("kills", len(steps) * times, at_least=True)
+    for name in {step.path for step in steps}:
+        if name == "batch":
+            expected = RECORDINGS * BATCH_SIZE + times * sum(RECORDED_RESPONSES)
+        else:
+            expected = RECORDINGS + times
+        if f"acknowledged_{name}" in counts:
+            report.require(f"acknowledged_{name}", expected, at_least=True)
+    for name, total in AGREEMENTS.items():
+        if total in counts:
+            report.require(name, counts[total], at_least=True)
 
 
 def _report(
@@ -213,11 +176,11 @@ def _report(
 SIZE = RunSize(
     clients=3, rooms=1, processes=1, proxied=False, gifts_and_renames=False, rejoins=False
 )
-# The timeout allows one second per step and crash, of which there are about 175 steps.
+# The timeout allows one second per step and crash, of which there are about 700 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, batch, notification and sweep",
+    "kill -9 at each step of gift, batch, notification, sweep, withdrawal and refund case",
     (SIZE, 2),
-    (SIZE, 140),
-    175,
+    (SIZE, 200),
+    700,
 )

@@ -93,20 +93,20 @@ class SimulatedTransfers:
 
     def notify(self, bill: SimulatedBill, mode: str) -> None:
         """Sends the notification of a finished bill, in one of MODES."""
+        if bill.request.get("notify_url"):
+            self._delivery.start(lambda mode: self.notice(bill, mode), mode)
+
+    def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
+        """A new notification of a finished bill, to be sent to its notify_url."""
         content = {
             **self._statement(bill),
             "mch_id": self._api.mchid,
             "transfer_amount": bill.fen,
             "openid": bill.openid,
         }
-
-        def build(mode: str) -> SimulatedNotification:
-            altered = _alter(content, mode)
-            return self._notices.report(address, EVENT, altered, mode, original="mch_payment")
-
-        address = str(bill.request.get("notify_url", ""))
-        if address:
-            self._delivery.start(build, mode)
+        altered = _alter(content, mode)
+        address = str(bill.request["notify_url"])
+        return self._notices.report(address, EVENT, altered, mode, original="mch_payment")
 
     def close_overdue(self) -> None:
         """Closes the bills that have not been confirmed for a day."""

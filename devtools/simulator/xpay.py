@@ -93,6 +93,10 @@ class SimulatedXpay:
             return "signature"
         if (purchase.get("offerId"), purchase.get("env")) != (self._offer_id, self._env):
             return "offerId"
+        return self.take(purchase, openid)
+
+    def take(self, purchase: Mapping[str, Any], openid: str) -> dict[str, Any]:
+        """Pay the order of a purchase; the order as query_order shows it."""
         fee = purchase["goodsPrice"] * purchase["buyQuantity"]
         return self.orders.setdefault(
             purchase["outTradeNo"],

@@ -28,8 +28,9 @@ from chaos.crash.invariants import (
     gift_violations,
     order_violations,
 )
+from chaos.crash.path_groups import create_batch, create_users
 from chaos.crash.payment_paths import NotificationPath
-from chaos.scenarios.crash import CrashMatrix, _create_users, create_batch
+from chaos.scenarios.crash import CrashMatrix
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -225,7 +226,7 @@ async def test_gifts_and_batches_are_saved_once_wherever_their_server_crashes(
     tmp_path: Path,
 ) -> None:
     async with open_environment(tmp_path) as env:
-        inside, outside, orders = await _create_users(env)
+        inside, outside, orders = await create_users(env)
         batch = await create_batch(env)
         matrix = CrashMatrix(env, [inside, batch], random.Random(1))
         steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}

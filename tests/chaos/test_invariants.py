@@ -32,6 +32,7 @@ class FakeRun:
         self.api = self
         self.rooms = [SimpleNamespace(guests=[SimpleNamespace(name="giver", id="2")])]
         self.gold = GOLD - 15
+        self.gold_received = GOLD
         self.log = [stored(event(seq)) for seq in (2, 3, 4)]
         self.timelines.of(1, "a").events = {seq: event(seq) for seq in (1, 2, 3)}
 

@@ -87,3 +87,12 @@ def test_the_repeat_command_includes_defaults(monkeypatch: pytest.MonkeyPatch) -
     assert command.repeat_command("storm", config, full=False) == (
         "python -m chaos storm --seed 4 --seconds 60 --clients 6 --rooms 2 --processes 1"
     )
+
+
+def test_crash_paths_are_selected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    config = RunConfig(Path(), SIZE, 2, 4, ("withdrawal", "refund_case"))
+    repeat = command.repeat_command("crash", config, full=False)
+    assert repeat.endswith(" --paths withdrawal,refund_case")
+    with pytest.raises(SystemExit):
+        command.main(["crash", "--paths", "withdrawal,refund"])
+    assert "refund: use gift, gift_outside" in capsys.readouterr().err

@@ -217,3 +217,14 @@ def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
 
 def test_a_bill_number_names_its_withdrawal() -> None:
     assert withdrawal_of(SECOND) == ID
+
+
+def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_answered() -> None:
+    assert not requested().is_being_submitted
+    approved = requested(auto_fen=1_000)
+    sent = approved.submit(FIRST, "{}", NOW)
+    assert approved.is_being_submitted
+    assert sent.is_being_submitted
+    assert not sent.note_problem(FIRST, "UNCLEAR").is_being_submitted
+    waiting = sent.learn(stated(TransferState.WAIT_USER_CONFIRM), NOW).withdrawal
+    assert not waiting.is_being_submitted

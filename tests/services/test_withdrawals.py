@@ -86,7 +86,7 @@ async def test_repeated_requests_in_several_processes_are_one_withdrawal(
             for _ in range(5)
         )
     )
-    assert len({(it.request_id, it.id, it.income, it.fen) for it in answers}) == 2
+    assert len({(it.request_id, it.id, it.income, it.fen, it.package) for it in answers}) == 2
     assert len(fixture.bank.bills) == len(fixture.bank.sent) == 2
     assert await fixture.income() == 800
     await fixture.check()

@@ -24,8 +24,8 @@ from tests.support.income import (
 )
 from tests.support.payments import notification_statuses
 
-REPETITIONS = repetitions(10)
-"""Of each kind of notification for each bill; 70 in `long`."""
+REPETITIONS = repetitions(2)
+"""Of each kind of notification for each bill; tests/services/test_transfer_notices.py has more."""
 CONCURRENCY = 10
 
 

@@ -1,0 +1,112 @@
+"""Checks after the crashes: what the bank has paid and refunded is what the journal says, once."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaos.crash.environment import CrashEnvironment
+from chaos.crash.invariants import Found, Row
+from chaos.crash.withdrawals import Withdrawals
+from ledger.journal import reversal_key
+
+Refunded = tuple[str, str, int, str]
+"""A refund at its provider: order, our number, fen, state."""
+FINAL = ("paid", "returned")
+OUTCOMES = {"paid": "payout", "returned": "return"}
+"""Kind of the only journal entry that ends a bill, by the bill's state."""
+
+
+async def check_money_invariants(env: CrashEnvironment, withdrawals: Withdrawals) -> dict[str, int]:
+    """Add every violated invariant to the violations; returns the metrics."""
+    rows = await env.database.collection("withdrawals").find({}).to_list()
+    cases = await env.database.collection("refund_cases").find({}).to_list()
+    journal = await env.database.collection("ledger").find({"kind": {"$ne": "gift"}}).to_list()
+    stopped = await env.database.collection("users").count_documents(
+        {"withdrawals_stopped": {"$nin": [None, []]}}
+    )
+    bank, refunds = env.simulator.transfers.bills, env.simulator.refunds.refunds
+    paid = {number: bill.fen for number, bill in bank.items() if bill.state == "SUCCESS"}
+    refunded = [(it.order, it.number, it.fen, it.state) for it in refunds.values()]
+    for kind, detail in [
+        *request_violations(withdrawals.answers, rows),
+        *outcome_violations(rows, journal),
+        *bank_violations(paid, journal),
+        *refund_violations(cases, refunded, journal),
+        *([("withdrawals_stopped", f"{stopped} users")] if stopped else []),
+    ]:
+        env.violations.add(kind, detail)
+    return {
+        "withdrawals": len(rows),
+        "bills_at_bank": len(bank),
+        "bills_paid": len(paid),
+        "fen_paid": sum(paid.values()),
+        "fen_in_journal": sum(row["content"]["fen"] for row in journal if row["kind"] == "payout"),
+        "refund_cases": len(cases),
+        "refunds": len(refunded),
+    }
+
+
+def request_violations(answers: Mapping[str, Any], rows: Sequence[Row]) -> Found:
+    """`answers` has the latest answer by request_id, `rows` the stored withdrawals."""
+    stored = {row["request_id"]: row["_id"] for row in rows}
+    for request_id, count in Counter(row["request_id"] for row in rows).items():
+        if count > 1:
+            yield "duplicate_withdrawal", f"{request_id}: {count}"
+    for request_id in answers.keys() ^ stored.keys():
+        yield "withdrawal_lost_or_not_acknowledged", request_id
+    for request_id in answers.keys() & stored.keys():
+        if answers[request_id]["withdrawal_id"] != stored[request_id]:
+            yield "conflicting_responses", f"{request_id}: {answers[request_id]}"
+
+
+def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:
+    """Each bill has one outcome, once in the journal: paid or returned."""
+    ended = Counter(
+        (row["content"]["bill"], row["kind"]) for row in journal if row["kind"] in OUTCOMES.values()
+    )
+    for withdrawal in rows:
+        for bill in withdrawal["bills"]:
+            found = {kind: ended.pop((bill["number"], kind), 0) for kind in OUTCOMES.values()}
+            expected = {kind: int(OUTCOMES.get(bill["state"]) == kind) for kind in found}
+            if found != expected or bill["state"] not in FINAL:
+                yield "outcome", f"{bill['number']} {bill['state']}: {found}"
+    for number, kind in ended:
+        yield "outcome", f"{kind} of {number}, which is no bill"
+
+
+def bank_violations(paid: Mapping[str, int], journal: Sequence[Row]) -> Found:
+    """`paid` has the fen of each bill that the bank has paid, by number."""
+    booked = Counter[str]()
+    for row in journal:
+        if row["kind"] == "payout":
+            booked[row["content"]["bill"]] += row["content"]["fen"]
+    for number in paid.keys() | booked.keys():
+        if paid.get(number, 0) != booked[number]:
+            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {booked[number]}"
+
+
+def refund_violations(
+    cases: Sequence[Row], refunded: Sequence[Refunded], journal: Sequence[Row]
+) -> Found:
+    """Each order of a case is reversed and refunded once, and each of its gifts reversed once."""
+    keys = {row["_id"] for row in journal}
+    orders = [order for case in cases for order in case["orders"]]
+    expected = {
+        **{f"case {it['_id']} closed": it["state"] == "closed" for it in cases},
+        **{order_reversal_key(it): order_reversal_key(it) in keys for it in orders},
+        **{
+            reversal_key(it["key"]): it["state"] == "reversed" and reversal_key(it["key"]) in keys
+            for case in cases
+            for it in case["gifts"]
+        },
+    }
+    yield from (("refund_step_missing", name) for name, done in expected.items() if not done)
+    wanted = Counter((it["number"], it["refund"], it["fen"], "done") for it in orders)
+    found = Counter(refunded)
+    for refund in wanted.keys() | found.keys():
+        if wanted[refund] != found[refund]:
+            yield "refund", f"{refund}: {found[refund]} instead of {wanted[refund]}"
+
+
+def order_reversal_key(order: Row) -> str:
+    return f"reversal:{order['provider']}:{order['refund']}"

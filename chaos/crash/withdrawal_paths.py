@@ -1,0 +1,100 @@
+"""The paths of a withdrawal: its request, WeChat Pay's notice, and the server's own sweep."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chaos.crash.environment import EnvironmentUser
+from chaos.crash.gift_paths import REPEATS
+from chaos.crash.notice_path import NoticePath
+from chaos.crash.stock import Stock
+from chaos.crash.withdrawals import AUTO_INCOME, Withdrawals
+from devtools.simulator.reports import SimulatedNotification
+
+
+class WithdrawalPath:
+    """Requests that need no approval, so that they are submitted to WeChat Pay at once."""
+
+    name = "withdrawal"
+
+    def __init__(self, withdrawals: Withdrawals, stock: int) -> None:
+        self.acknowledged_at_once = 0
+        """Requests that were answered although their server crashed."""
+        self._withdrawals = withdrawals
+        self._payees = Stock(withdrawals.env, withdrawals.payees.next, stock)
+        self._payee: EnvironmentUser
+        self._pending = ""
+
+    async def prepare(self) -> str:
+        """Returns the next request_id."""
+        self._next = await self._payees.take()
+        return self._withdrawals.new_request_id(self.name)
+
+    async def repair(self) -> None:
+        """Repeat the previous request, which may be lost, and once more for an equal answer.
+
+        A repeated request waits for a sweep, which submits what the dead server has not.
+        """
+        if self._pending:
+            await self._withdrawals.make_due(self._pending)
+        for _ in range(REPEATS if self._pending else 0):
+            response = await self._payee.post("qlive_pay/withdraw/", **self._params(self._pending))
+            self._withdrawals.record(self._pending, response)
+
+    async def attempt(self, target: str) -> None:
+        """Send the request once; its server crashes meanwhile."""
+        self._payee, self._pending = self._next, target
+        response = await self._payee.post_once("qlive_pay/withdraw/", **self._params(target))
+        if response.status:
+            self.acknowledged_at_once += 1
+            self._withdrawals.record(target, response)
+
+    async def settle(self) -> None:
+        await self.repair()
+
+    def _params(self, request_id: str) -> dict[str, Any]:
+        return {"income": AUTO_INCOME, "request_id": request_id}
+
+
+class TransferNoticePath(NoticePath):
+    """Notices of withdrawals that their users have confirmed."""
+
+    def __init__(self, name: str, withdrawals: Withdrawals, outcome: str, stock: int) -> None:
+        """`outcome`: success or failed."""
+
+        async def make() -> SimulatedNotification:
+            id_ = await withdrawals.awaiting_user()
+            await withdrawals.finish(id_, outcome)
+            return withdrawals.env.simulator.transfers.notice(withdrawals.bill(id_), "once")
+
+        super().__init__(name, withdrawals.env, Stock(withdrawals.env, make, stock).take)
+
+
+class TransferSweepPath:
+    """The server carries a withdrawal on by itself, and again once it is due again."""
+
+    def __init__(
+        self, name: str, withdrawals: Withdrawals, make: Callable[[], Awaitable[str]], stock: int
+    ) -> None:
+        """`make` returns the id of a withdrawal in the state that this path starts from."""
+        self.name = name
+        self._withdrawals, self._stock = withdrawals, Stock(withdrawals.env, make, stock)
+        self._pending = ""
+
+    async def prepare(self) -> str:
+        """Returns the next id; makes the previous withdrawal due, as time would."""
+        await self._make_due()
+        id_: str = await self._stock.take()
+        return id_
+
+    async def repair(self) -> None:
+        """Nothing to do: the server's first sweep repairs; see marked_sweeps.py."""
+
+    async def attempt(self, target: str) -> None:
+        self._pending = target
+
+    async def settle(self) -> None:
+        await self._make_due()
+
+    async def _make_due(self) -> None:
+        if self._pending:
+            await self._withdrawals.make_due(self._pending)

@@ -1,0 +1,110 @@
+"""Crashes within withdrawals and refund cases, and what is checked afterwards."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.crash.environment import open_environment
+from chaos.crash.money_invariants import (
+    bank_violations,
+    outcome_violations,
+    refund_violations,
+    request_violations,
+)
+from chaos.crash.path_groups import MoneyGroup
+from chaos.scenarios import crash
+from chaos.scenarios.crash import CrashMatrix, check_logs_and_ledger
+
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
+PAYOUT = {"_id": "payout:W101", "kind": "payout", "content": {"bill": "W101", "fen": 500}}
+RETURN = {"_id": "return:W101", "kind": "return", "content": {"bill": "W101", "fen": 500}}
+
+
+def withdrawal(state: str, request_id: str = "r1") -> dict[str, Any]:
+    return {"_id": "W1", "request_id": request_id, "bills": [{"number": "W101", "state": state}]}
+
+
+def kinds(found: Any) -> list[str]:
+    return sorted({kind for kind, _ in found})
+
+
+def test_lost_and_duplicate_withdrawals_are_found() -> None:
+    answers = {"r1": {"withdrawal_id": "W1"}}
+    assert kinds(request_violations(answers, [withdrawal("paid")])) == []
+    assert kinds(request_violations(answers, [])) == ["withdrawal_lost_or_not_acknowledged"]
+    assert kinds(request_violations(answers, [withdrawal("paid")] * 2)) == ["duplicate_withdrawal"]
+    other = {"r1": {"withdrawal_id": "W2"}}
+    assert kinds(request_violations(other, [withdrawal("paid")])) == ["conflicting_responses"]
+
+
+@pytest.mark.parametrize(
+    ("state", "journal", "is_right"),
+    [
+        ("paid", [PAYOUT], True),
+        ("returned", [RETURN], True),
+        ("paid", [], False),
+        ("paid", [PAYOUT, PAYOUT], False),
+        ("paid", [PAYOUT, RETURN], False),
+        ("returned", [PAYOUT], False),
+        ("awaiting_user", [], False),
+    ],
+)
+def test_a_bill_without_exactly_one_outcome_is_found(
+    state: str, journal: list[Any], *, is_right: bool
+) -> None:
+    assert (
+        kinds(outcome_violations([withdrawal(state)], journal)) == [] if is_right else ["outcome"]
+    )
+
+
+def test_what_the_bank_pays_besides_the_journal_is_found() -> None:
+    assert kinds(bank_violations({"W101": 500}, [PAYOUT])) == []
+    for paid in ({}, {"W101": 501}, {"W101": 500, "W102": 500}):
+        assert kinds(bank_violations(paid, [PAYOUT])) == ["bank"]
+
+
+def test_steps_of_a_refund_case_that_are_missing_or_doubled_are_found() -> None:
+    order = {"number": "Q1", "provider": "jsapi", "refund": "R101", "fen": 600}
+    gift = {"key": "gift:anna:1", "state": "reversed"}
+    case = {"_id": "R1", "state": "closed", "orders": [order], "gifts": [gift]}
+    journal = [{"_id": "reversal:jsapi:R101"}, {"_id": "reversal:gift:anna:1"}]
+    refund = ("Q1", "R101", 600, "done")
+    assert kinds(refund_violations([case], [refund], journal)) == []
+    assert kinds(refund_violations([case], [refund], journal[:1])) == ["refund_step_missing"]
+    assert kinds(refund_violations([case], [refund], journal[1:])) == ["refund_step_missing"]
+    still_open = case | {"state": "refunding"}
+    assert kinds(refund_violations([still_open], [refund], journal)) == ["refund_step_missing"]
+    for refunds in ([], [refund] * 2, [refund, ("Q1", "R102", 600, "done")]):
+        assert kinds(refund_violations([case], refunds, journal)) == ["refund"]
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_money_is_paid_and_refunded_once_wherever_a_server_crashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crash, "RECORDINGS", 1)
+    names = ("withdrawal", "transfer_notice", "transfer_resend", "refund_case")
+    async with open_environment(tmp_path) as env:
+        group = MoneyGroup(env, stock=3)
+        paths = [path for path in group.paths if path.name in names]
+        matrix = CrashMatrix(env, paths, random.Random(1))
+        steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
+        for step in (
+            ("withdrawal", "during", "insert withdrawals *"),
+            ("withdrawal", "after", "post pay"),
+            ("transfer_notice", "before", "commitTransaction *"),
+            ("transfer_notice", "before", "update inbox"),
+            ("transfer_resend", "after", "post pay"),
+            ("refund_case", "during", "post pay"),
+            ("refund_case", "after", "post xpay"),
+        ):
+            await matrix.crash_at(steps[step])
+        await matrix.settle([group])
+        counts = await check_logs_and_ledger(env) | await group.check()
+        assert not env.violations, env.violations.examples
+        assert matrix.counts["kills"] == 7
+        assert counts["fen_in_journal"] == counts["fen_paid"] > 0
+        assert counts["refunds"] == 2 * counts["refund_cases"] > 0

@@ -1,0 +1,139 @@
+"""Notices of WeChat Pay about transfers, 100 times each and in any order: one effect."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from devtools.simulator.reports import SimulatedNotifications
+from devtools.simulator.simulator import Simulator
+from ledger.transfers import TransferState
+from services.inbox import InboxService
+from storage.inbox import InboxMessage, InboxStore
+from tencent.pay_signatures import read_key
+from tencent.transfer_notifications import (
+    FINISHED,
+    SOURCE,
+    TransferNotification,
+    TransferNotifications,
+)
+from tests.support.storage import StoresFixture
+from tests.support.tencent import Clock
+from tests.support.withdrawal_fixture import WithdrawalFixture
+
+REPETITIONS = 100
+AT_ONCE = 40
+NOTHING: Mapping[str, Any] = {}
+FORGED = ("forged", "unsigned", "probe", "stale")
+ALTERED: dict[str, dict[str, Any]] = {
+    "amount": {"transfer_amount": 1_001},
+    "payee": {"openid": "oSomebodyElse"},
+    "merchant": {"mch_id": "1900000999"},
+    "not_final": {"state": "TRANSFERING"},
+    "bill": {"out_bill_no": "W202603011200000a1b2c3d4e5f6001"},
+}
+"""Changes that make a signed notice wrong, by the reason of its refusal."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Parsed once: that is the slow part, and the same for each repetition."""
+
+    body: str
+    parsed: TransferNotification
+
+
+class NoticeFixture:
+    """Notices about the bills of withdrawals, signed as WeChat Pay's."""
+
+    def __init__(
+        self, withdrawals: WithdrawalFixture, simulator: Simulator, keys: dict[str, Any], now: Clock
+    ) -> None:
+        self.withdrawals = withdrawals
+        self.outcomes = Counter[str]()
+        self._mchid, self._now = keys["mchid"], now
+        self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
+        platform = keys["platform"]
+        platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
+        self._received = TransferNotifications(self._mchid, platform_keys, keys["apiv3_key"])
+        self._inbox = InboxService(InboxStore(withdrawals.database))
+
+    def notice(
+        self, bill: str, state: str, mode: str = "once", changes: Mapping[str, Any] = NOTHING
+    ) -> Notice:
+        content = {
+            "out_bill_no": bill,
+            "transfer_bill_no": f"13300{bill}",
+            "state": state,
+            "mch_id": self._mchid,
+            "transfer_amount": 1_000,
+            "openid": self.withdrawals.user.openid,
+            **({"fail_reason": "OVERDUE_CLOSE"} if state == "FAIL" else {}),
+            **changes,
+        }
+        sent = self._sent.report("", FINISHED, content, mode, original="mch_payment")
+        return Notice(sent.body.decode(), self._received.read(sent.headers, sent.body, self._now()))
+
+    def notices(self, bill: str, state: str) -> Iterable[Notice]:
+        """Two genuine ones, and one of each kind that must have no effect."""
+        yield from (self.notice(bill, state) for _ in range(2))
+        yield from (self.notice(bill, state, mode) for mode in FORGED)
+        yield from (self.notice(bill, state, changes=changes) for changes in ALTERED.values())
+
+    async def receive_all(self, notices: Iterable[Notice]) -> None:
+        """Receive each REPETITIONS times, shuffled, as the webhook does."""
+        repeated = [*notices] * REPETITIONS
+        random.Random(7).shuffle(repeated)
+        for start in range(0, len(repeated), AT_ONCE):
+            await asyncio.gather(*map(self._receive, repeated[start : start + AT_ONCE]))
+
+    async def _receive(self, notice: Notice) -> None:
+        parsed = notice.parsed
+        message = InboxMessage(SOURCE, parsed.id, "", notice.body)
+        book = partial(self.withdrawals.process.notices.book, parsed.transfer, parsed.ignored)
+        outcome = await self._inbox.receive(message, parsed.refused, book)
+        self.outcomes[outcome.reason if outcome else ""] += 1
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
+    stores: StoresFixture, simulator: Simulator, merchant: dict[str, Any], clock: Clock
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    notices = NoticeFixture(fixture, simulator, merchant, clock)
+    paid, returned = await fixture.submitted(100, "r1"), await fixture.submitted(100, "r2")
+    fixture.bank.finish(paid.bills[0].number, TransferState.SUCCESS)
+    fixture.bank.finish(returned.bills[0].number, TransferState.FAIL, "OVERDUE_CLOSE")
+    await notices.receive_all(
+        [
+            *notices.notices(paid.bills[0].number, "SUCCESS"),
+            *notices.notices(returned.bills[0].number, "FAIL"),
+        ]
+    )
+    for id_, state in ((paid.id, "paid"), (returned.id, "returned")):
+        assert (await fixture.stored(id_)).state == state
+    assert Counter(await fixture.kinds()) == {"withdrawal": 2, "payout": 1, "return": 1}
+    assert await fixture.income() == 900
+    refused = {"sign": 4, "probe": 2, "stale": 2, "": 4} | dict.fromkeys(ALTERED, 2)
+    assert notices.outcomes == {reason: n * REPETITIONS for reason, n in refused.items()}
+    await fixture.check()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_notices_that_contradict_each_other_have_one_effect(
+    stores: StoresFixture, simulator: Simulator, merchant: dict[str, Any], clock: Clock
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    notices = NoticeFixture(fixture, simulator, merchant, clock)
+    number = (await fixture.submitted()).bills[0].number
+    contradicting = [notices.notice(number, state) for state in ("SUCCESS", "FAIL", "CANCELLED")]
+    await notices.receive_all(contradicting)
+    ended = [kind for kind in await fixture.kinds() if kind != "withdrawal"]
+    assert len(ended) == 1
+    assert notices.outcomes["state"] > 0
+    assert await fixture.income() == (900 if ended == ["payout"] else 1_000)
