@@ -17,7 +17,7 @@ NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """`due_at` of documents that no sweep must process yet."""
 INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2}
 """By path of an exit plan: seconds between two sweeps of a server, None for never."""
-WECHAT_SECONDS = 0.05
+WECHAT_SECONDS = 0.15
 """Pause between two sweeps of a target: more than the simulator takes to cancel or to refund."""
 Work = Callable[[], Awaitable[object]]
 

@@ -28,6 +28,7 @@ SIZE = RunSize(
     clients=8,
     rooms=2,
     processes=4,
+    proxied=False,
     gifts_and_renames=False,
     rejoins=False,
     settings={"QLIVE_WITHDRAW__MATURITY_DAYS": "0", "QLIVE_WITHDRAW__AUTO_FEN": str(FEN)},
