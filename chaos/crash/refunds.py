@@ -139,5 +139,5 @@ def _hurry(env: CrashEnvironment) -> None:
     """Simulated WeChat cancels and refunds at once, and does not notify the server of it."""
     transfers: Any = simulated_transfers
     refunds: Any = simulated_refunds
-    transfers.CANCEL_SECONDS = refunds.REFUND_SECONDS = WECHAT_SECONDS / 10
+    transfers.CANCEL_SECONDS = refunds.REFUND_SECONDS = WECHAT_SECONDS / 3
     env.simulator.refunds.mode = env.simulator.transfers.close_mode = "never"
