@@ -3,6 +3,7 @@
 from chaos.crash.notice_path import NoticePath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
+from devtools.simulator.reports import SimulatedNotification
 
 
 class RefundConfirmPath:
@@ -44,8 +45,14 @@ class RefundNoticePath(NoticePath):
     """Notices of refunds for which cases wait."""
 
     def __init__(self, cases: RefundCases, stock: int) -> None:
-        notices = Stock(cases.env, cases.notice, stock, "fast_sweeps")
-        super().__init__("refund_notice", cases.env, notices.take)
+        refunds = Stock(cases.env, cases.refund, stock, "fast_sweeps")
+
+        async def take() -> SimulatedNotification:
+            refund = await refunds.take()
+            notice: SimulatedNotification = refund.finish(refund)("once")
+            return notice
+
+        super().__init__("refund_notice", cases.env, take)
 
 
 class RefundSweepPath:

@@ -10,7 +10,7 @@ from chaos.crash.withdrawals import SETTLE_SECONDS, Withdrawals
 from chaos.xpay_orders import add_paid_order, delivery_push
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.refunds import SimulatedRefund
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
@@ -57,8 +57,8 @@ class RefundCases:
         await self.make_due([id_], NEVER)
         return id_
 
-    async def notice(self) -> SimulatedNotification:
-        """The notice of WeChat Pay's refund, for which a case waits; needs sweeps."""
+    async def refund(self) -> SimulatedRefund:
+        """WeChat Pay's refund, for whose notice a case waits; needs sweeps."""
         refunds = self.env.simulator.refunds
         refunds.outcome = "held"
         id_ = await self.opened()
@@ -70,7 +70,7 @@ class RefundCases:
         await self.make_due([id_], NEVER)
         refund, refunds.outcome = refunds.refunds[f"{id_}01"], "success"
         refund.state = "done"
-        return refund.finish(refund)("once")
+        return refund
 
     async def make_due(self, ids: list[str], at: Any = DUE) -> None:
         """Set `due_at` of those in progress; waits long, as for withdrawals."""

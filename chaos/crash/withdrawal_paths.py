@@ -61,12 +61,18 @@ class TransferNoticePath(NoticePath):
     def __init__(self, name: str, withdrawals: Withdrawals, outcome: str, stock: int) -> None:
         """`outcome`: success or failed."""
 
-        async def make() -> SimulatedNotification:
+        async def make() -> str:
             id_ = await withdrawals.awaiting_user()
             await withdrawals.finish(id_, outcome)
-            return withdrawals.env.simulator.transfers.notice(withdrawals.bill(id_), "once")
+            return id_
 
-        super().__init__(name, withdrawals.env, Stock(withdrawals.env, make, stock).take)
+        ids = Stock(withdrawals.env, make, stock)
+
+        async def take() -> SimulatedNotification:
+            bill = withdrawals.bill(await ids.take())
+            return withdrawals.env.simulator.transfers.notice(bill, "once")
+
+        super().__init__(name, withdrawals.env, take)
 
 
 class TransferSweepPath:
