@@ -23,7 +23,12 @@ LIMIT = 100
 
 @pytest.fixture
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
-    io_loop.run_sync(ApprovalStore(stores.database).make_indexes)
+
+    async def make_indexes() -> None:
+        with stores.database.slow_operation_timeout():
+            await ApprovalStore(stores.database).make_indexes()
+
+    io_loop.run_sync(make_indexes)
     ledger = LedgerService(stores.ledger, NamedLocks().hold)
     operators = OperatorStore(stores.database)
     io_loop.run_sync(lambda: operators.add(OperatorAccount("olga", "finance", "", "", "", None)))
