@@ -16,7 +16,7 @@ from services.ledger import LedgerService
 from storage.approvals import Approval, ApprovalStore
 from storage.errors import AlreadyDecided
 from storage.operators import OperatorAccount, OperatorStore
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, build_indexes
 
 LIMIT = 100
 
@@ -24,11 +24,7 @@ LIMIT = 100
 @pytest.fixture
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
 
-    async def make_indexes() -> None:
-        with stores.database.slow_operation_timeout():
-            await ApprovalStore(stores.database).make_indexes()
-
-    io_loop.run_sync(make_indexes)
+    build_indexes(io_loop, stores.database, ApprovalStore(stores.database))
     ledger = LedgerService(stores.ledger, NamedLocks().hold)
     operators = OperatorStore(stores.database)
     io_loop.run_sync(lambda: operators.add(OperatorAccount("olga", "finance", "", "", "", None)))

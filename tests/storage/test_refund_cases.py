@@ -11,7 +11,7 @@ from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, build_indexes
 
 gen_test = pytest.mark.gen_test(timeout=60)
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def new_case(number: int, *orders: str, user_id: str = "anna") -> RefundCase:
 @pytest.fixture
 def cases(io_loop: IOLoop, stores: StoresFixture) -> RefundCaseStore:
     store = RefundCaseStore(stores.database)
-    io_loop.run_sync(store.make_indexes)
+    build_indexes(io_loop, stores.database, store)
     return store
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
@@ -297,3 +297,20 @@ def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> 
         io_loop.run_sync(fixture.make_indexes)
         indexed_databases.add(NAME)
     return fixture
+
+
+class HasIndexes(Protocol):
+    """A store."""
+
+    async def make_indexes(self) -> None:
+        """Build its indexes."""
+
+
+def build_indexes(io_loop: IOLoop, database: Database, store: HasIndexes) -> None:
+    """Build a store's indexes as a server does: with the time limit of slow operations."""
+
+    async def build() -> None:
+        with database.slow_operation_timeout():
+            await store.make_indexes()
+
+    io_loop.run_sync(build)
