@@ -40,6 +40,7 @@ VALUES: dict[str, Any] = {
     "gold": 100,
     "request_id": "a-try-1",
     "paid_by": "house",
+    "order": "Q" + "0" * 30,
     "orders": ["Q" + "0" * 30],
     "income": 100,
     "price": "6.00",
