@@ -8,7 +8,7 @@ from ledger.withdrawals import Bill, Withdrawal, WithdrawalState
 PROBLEM_CHECK_EVERY = timedelta(minutes=5)
 """Longest interval for a bill with a problem, so that one failed query is not one for an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
-"""When the sweep submits an approved bill: whoever approved it may be about to do it."""
+"""When the sweep submits an approved bill: the request that created it may be doing so."""
 CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
 """Times after a bill was sent, or its cancellation requested, at which WeChat Pay is queried."""
 CHECK_EVERY = timedelta(hours=1)
@@ -29,6 +29,8 @@ MISSING_BEFORE_RETURN = 3
 RETURN_AFTER = timedelta(days=1)
 """Time since a cancelled bill was last sent, in which no query found it, until it is returned:
 WeChat Pay closes the bills that it has within it."""
+QUERYABLE_FOR = timedelta(days=30)
+"""Age up to which WeChat Pay answers queries of a bill: later, "not found" says nothing."""
 MISS_INTERVAL = timedelta(seconds=45)
 """A query that does not find a bill counts once within it, however often it is repeated: less than
 the shortest interval of the checks."""
@@ -92,12 +94,13 @@ def must_return(bill: Bill, withdrawal: Withdrawal, now: datetime) -> bool:
     """Whether a cancelled bill never reached WeChat Pay, after a query that did not find it.
 
     It refused the bill clearly when it was last sent, has never stated anything about it, and has
-    not had it for a day. A lost answer is no refusal.
+    not had it for a day, nor is the bill too old for a query. A lost answer is no refusal.
     """
     is_unknown = bill.state == WithdrawalState.SUBMITTED and not bill.wechat_number
     if not (withdrawal.is_cancelling and is_unknown and bill.refusal and bill.last_sent_at):
         return False
-    return bill.missing >= MISSING_BEFORE_RETURN and now - bill.last_sent_at >= RETURN_AFTER
+    is_conclusive = RETURN_AFTER <= now - bill.last_sent_at < QUERYABLE_FOR
+    return bill.missing >= MISSING_BEFORE_RETURN and is_conclusive
 
 
 def must_cancel(bill: Bill, withdrawal: Withdrawal) -> bool:

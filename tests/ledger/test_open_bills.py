@@ -133,6 +133,7 @@ def test_a_cancelled_bill_that_wechat_pay_refused_and_does_not_have_is_returned_
     bill = cancelled.bills[0]
     assert must_return(bill, cancelled, day)
     assert not must_return(bill, cancelled, day - timedelta(seconds=1))
+    assert not must_return(bill, cancelled, day + timedelta(days=29)), "no query finds it then"
     changes: list[dict[str, Any]] = [
         {"refusal": ""},  # the answer may be lost
         {"wechat_number": "1330"},  # WeChat Pay had it once
