@@ -251,7 +251,7 @@ class LimitsSettings(SettingsSection):
     like: RateLimit = Rate(1, 10)
     login: RateLimit = Rate(5, 20)
     ops_login: RateLimit = Rate(0.2, 10)
-    pace: RateLimit = Rate(10, 5)
+    pace: RateLimit = Rate(5, 5)
 
 
 class PagesSettings(SettingsSection):
