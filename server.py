@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,16 @@ import uvloop
 from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
-from runtime import gc_tuning, load_test, operator_commands, worker
-from runtime.commands import add_commands
-from runtime.process import ServerProcess
-from runtime.supervisor import Supervisor
-from storage.errors import storage_error
+from runtime import gc_tuning, worker
 from telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
+# What a command alone needs is imported by it: a supervisor starts in a third of the time that
+# the rest of the server takes to be imported.
+# ruff: noqa: PLC0415
+COMMANDS = ("runtime.commands", "runtime.load_test", "runtime.operator_commands")
 log = structlog.get_logger("qlive")
 
 
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
     0 success, 1 refused or failed, 2 wrong arguments or settings.
     """
     gc.enable()
-    args = _parser().parse_args(arguments)
+    args = parse(arguments)
     if args.standalone:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return int(runner.run(args.standalone(args)))
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
     configure_logging(settings.logging.level, as_json=settings.logging.as_json)
     dev = None
     if settings.environment == "development":
-        from runtime.development import fill_in  # noqa: PLC0415 - production must not import it
+        from runtime.development import fill_in
 
         settings, dev = fill_in(settings)
     try:
@@ -64,6 +65,8 @@ def main(arguments: list[str]) -> int:
     except (StartupError, QLiveError, OSError) as failure:
         return _fail(settings, str(failure))
     except Exception as failure:
+        from storage.errors import storage_error
+
         if storage_error(failure) is None:
             raise
         return _fail(settings, "MongoDB is unavailable; check mongodb.uri.")
@@ -78,29 +81,38 @@ def _fail(settings: Settings, why: str) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
-    parser.add_argument(
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The parsed arguments, with the function that carries them out; SystemExit if wrong.
+
+    The operators' commands are imported unless a server is to be started.
+    """
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
+    parser = argparse.ArgumentParser(prog="server.py", description=__doc__, parents=[options])
     parser.set_defaults(run=_serve, standalone=None)
     commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
-    add_commands(commands)
-    load_test.add_command(commands)
-    operator_commands.add_commands(commands)
+    if options.parse_known_args(arguments)[1][:1] not in ([], ["serve"], ["worker"]):
+        for module in COMMANDS:
+            import_module(module).add_commands(commands)
     worker_parser = commands.add_parser("worker")  # started by the supervisor, not by users
     worker.add_arguments(worker_parser)
     worker_parser.set_defaults(run=_run_worker)
-    return parser
+    return parser.parse_args(arguments)
 
 
 async def _serve(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
     # In production even one worker has a supervisor, which replaces it while the port stays open.
     server = settings.server
     if server.workers > 1 or server.worker_ports or settings.environment == "production":
+        from runtime.supervisor import Supervisor
+
         supervisor = Supervisor(settings, dev, args.settings)
         return await supervisor.run(lambda address: _print_welcome(settings, dev, address))
+    from runtime.process import ServerProcess
+
     process, stopping = ServerProcess(settings, dev), asyncio.Event()
     _stop_on_signal(stopping)
     await process.start()
@@ -115,6 +127,8 @@ async def _run_worker(
     settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace
 ) -> int:
     """Runs one worker until a signal, or until its supervisor is gone."""
+    from runtime.process import ServerProcess
+
     inherited, stopping = worker.worker_args(args), asyncio.Event()
     process = ServerProcess(settings, dev, inherited)
     _stop_on_signal(stopping)
@@ -141,7 +155,7 @@ def _stop_on_signal(stopping: asyncio.Event) -> None:
 
 def _print_welcome(settings: Settings, dev: "DevSecrets | None", address: str) -> None:
     if dev:
-        from runtime.development import welcome  # noqa: PLC0415 - production must not import it
+        from runtime.development import welcome
 
         print(welcome(settings, address), flush=True)
 

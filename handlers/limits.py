@@ -29,8 +29,8 @@ ids, gifts without gold and made-up codes consist of those; a user's phone meets
 CONCURRENT_REQUESTS = 2
 """Requests of a user in progress; further ones wait until one of them is answered."""
 PATIENCE_SECONDS = 5.0
-"""Longest wait of a request for its turn: 25 requests at the default pace. Further ones are refused,
-and counted as the class `pace`."""
+"""Longest wait of a request for its turn: that of 25 requests at the default pace. Further ones are
+refused, and counted as the class `pace`."""
 LOG_SECONDS = 10.0
 """Least interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")

@@ -205,9 +205,9 @@ async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse
     """Print the API description, in development including the simulator's calls."""
     extension = None
     if dev:
-        from runtime import development  # noqa: PLC0415 - production must not import it
+        from runtime.development_pages import EXTENSION  # noqa: PLC0415 - not in production
 
-        extension = development.EXTENSION
+        extension = EXTENSION
     print(openapi_text(ROUTES, extension))
     return 0
 

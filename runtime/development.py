@@ -1,21 +1,19 @@
-"""Development only: the only module of the runtime that imports devtools/."""
+"""Development only: generated secrets, the embedded mongod and the simulator.
+
+With development_pages.py the only module of the runtime that imports devtools/. Without the pages a
+supervisor does not import what serves requests.
+"""
 
 import json
-from typing import Any
 
 from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
 from devtools import demo
-from devtools.demo_operator import DemoOperatorLoginHandler
-from devtools.demo_pages import demo_routes
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod, uri_of_running
 from devtools.simulator.factory import make_simulator
-from devtools.simulator.relay import RemoteSimulator
-from devtools.simulator_endpoints import EXTENSION
-from devtools.simulator_handler import SimulatorHandler, SimulatorRef, simulator_application
-from handlers.context import Context
+from devtools.simulator_application import simulator_application
 from runtime.listeners import address_of, listen
 
 PAGES = {
@@ -25,44 +23,12 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
-__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "SimulatorRef", "uri_of_running"]
+__all__ = ["DevSecrets", "EmbeddedMongod", "uri_of_running"]
 
 
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
     """Complete the settings with generated secrets, which are stored beside the data."""
     return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
-
-
-def open_simulator(
-    settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
-) -> SimulatorRef:
-    """Connect to the simulator at `simulator_at`, or create one in this process."""
-    if simulator_at:
-        return SimulatorRef(RemoteSimulator(simulator_at))
-    return SimulatorRef(make_simulator(settings, secrets, address))
-
-
-def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
-    """Routes of /sim and the demo room."""
-    shared = {"context": context, "label": "Sim"}
-    return [
-        (r"/sim/operator/login/?", DemoOperatorLoginHandler, shared),
-        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator_ref": simulator_ref}),
-        *demo_routes(),
-    ]
-
-
-async def store_demo_data(context: Context, address: str) -> None:
-    settings, stores = context.settings, context.stores
-    await demo.store_demo_data(
-        stores.users,
-        stores.gifts,
-        stores.blocks,
-        stores.defaults,
-        stores.outbox,
-        next(iter(settings.wechat.apps)),
-        settings.server.public_url or address,
-    )
 
 
 def start_simulator(

@@ -21,7 +21,7 @@ FIRST_LINES, PROGRESS_SECONDS = 3, 5.0
 """Lines that are printed at once where there is no terminal, and seconds between later ones."""
 
 
-def add_command(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Add the command to argparse's subparsers; it needs no settings."""
     parser = commands.add_parser("load-test", help="send load to your own deployment")
     options.add_arguments(parser)

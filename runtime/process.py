@@ -24,7 +24,8 @@ from storage.mongodb_checks import warn_of_mongodb_risks
 from telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
+    from runtime.development import DevSecrets, EmbeddedMongod
+    from runtime.development_pages import SimulatorRef
 
 log = structlog.get_logger("qlive")
 
@@ -131,7 +132,7 @@ class ServerProcess:
         await context.stores.make_indexes()
         await store_default_configs(context.stores.defaults, context.stores.configs)
         if self._dev:
-            await _development().store_demo_data(context, self.address)
+            await _development_pages().store_demo_data(context, self.address)
 
     def _simulator_url(self) -> str:
         if not self._dev:
@@ -145,25 +146,25 @@ class ServerProcess:
     def _application(self, context: Context) -> Any:
         if not self._dev:
             return application(context)
-        development = _development()
-        self.simulator_ref = development.open_simulator(
+        pages = _development_pages()
+        self.simulator_ref = pages.open_simulator(
             self.settings, self._dev, self.address, self._simulator_at()
         )
-        return application(
-            context, development.routes(context, self.simulator_ref), development.EXTENSION
-        )
+        return application(context, pages.routes(context, self.simulator_ref), pages.EXTENSION)
 
     async def _start_mongod(self) -> str:
-        self._mongod = mongod = _development().EmbeddedMongod(self.settings.mongodb.data_dir)
-        uri: str = await mongod.start()
+        from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
+
+        self._mongod = mongod = EmbeddedMongod(self.settings.mongodb.data_dir)
+        uri = await mongod.start()
         self._mongod_watch = asyncio.create_task(mongod.watch())
         return uri
 
 
-def _development() -> ModuleType:
-    from runtime import development  # noqa: PLC0415 - production must not import it
+def _development_pages() -> ModuleType:
+    from runtime import development_pages  # noqa: PLC0415 - production must not import it
 
-    return development
+    return development_pages
 
 
 async def _on_mic(context: Context) -> set[str]:

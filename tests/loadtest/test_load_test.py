@@ -21,7 +21,7 @@ from loadtest.options import LoadOptions, Mix
 from rooms.errors import NotAMember
 from runtime.load_test import load_test
 from runtime.process import ServerProcess
-from server import _parser
+from server import parse
 from services.room_access import RoomAccess
 from tests.support.api import ApiFixture
 from tests.support.server_program import ServerProgram
@@ -214,7 +214,7 @@ async def test_ctrl_c_ends_the_test_with_a_report(server: ServerProcess, data_fo
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    return _parser().parse_args(["load-test", *arguments])
+    return parse(["load-test", *arguments])
 
 
 def test_the_hosts_of_a_development_server_are_the_demo_matchmakers() -> None:

@@ -6,13 +6,13 @@ import pytest
 from core.errors import StartupError
 from loadtest.options import LoadOptions, Mix, options_from
 from runtime.load_test import load_test
-from server import _parser
+from server import parse
 
 HERE = "http://127.0.0.1:8000"
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    return _parser().parse_args(["load-test", HERE, *arguments])
+    return parse(["load-test", HERE, *arguments])
 
 
 def options(tokens: str, *arguments: str) -> LoadOptions:
@@ -86,7 +86,7 @@ def test_a_wrong_argument_is_refused(
 async def test_a_url_that_is_no_deployment_or_another_machine_is_refused(
     url: str, problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await load_test(_parser().parse_args(["load-test", url])) == 2
+    assert await load_test(parse(["load-test", url])) == 2
     assert problem in capsys.readouterr().err
 
 

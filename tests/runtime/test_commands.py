@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect
 
 from config.settings import Settings
 from runtime import commands
-from server import _parser
+from server import parse
 from services.ledger import LedgerService
 from tests.support.api import ApiFixture
 
@@ -17,7 +17,7 @@ Configured = tuple[Settings, Any]
 
 
 def grant_args(*more: str) -> argparse.Namespace:
-    return _parser().parse_args(["grant", *more, "--reason", "test"])
+    return parse(["grant", *more, "--reason", "test"])
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -58,7 +58,7 @@ async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
 ) -> None:
     anna = await api.user("anna", 2)
     monkeypatch.setenv("SUDO_USER", "olga")
-    args = _parser().parse_args(["matchmaker", anna.id])
+    args = parse(["matchmaker", anna.id])
     assert await commands.matchmaker(*settings, args) == 0
     entry, outcome = db.audit.find().sort("seq", 1)
     assert (entry["what"], entry["on"], entry["who"]) == ("matchmaker", anna.id, "command line")
@@ -78,7 +78,7 @@ async def test_check_audit_prints_the_end_of_the_chain_or_the_first_wrong_row(
     api: ApiFixture, settings: Configured, db: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def check(*arguments: str) -> tuple[int, list[str]]:
-        parsed = _parser().parse_args(["check-audit", *arguments])
+        parsed = parse(["check-audit", *arguments])
         capsys.readouterr()
         status = await commands.check_audit(*settings, parsed)
         return status, capsys.readouterr().out.splitlines()
@@ -108,7 +108,7 @@ async def test_check_audit_prints_the_end_of_the_chain_or_the_first_wrong_row(
 def test_a_noted_end_has_a_number_and_a_hash() -> None:
     for invalid in ("", "6", "x:" + "0" * 64, "6:" + "0" * 63):
         with pytest.raises(SystemExit):
-            _parser().parse_args(["check-audit", "--noted", invalid])
+            parse(["check-audit", "--noted", invalid])
 
 
 def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:

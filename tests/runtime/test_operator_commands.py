@@ -7,7 +7,7 @@ import pytest
 from config.settings import Settings
 from core.errors import TryAgain
 from runtime.process import ServerProcess
-from server import _parser
+from server import parse
 from services.second_factor import STEP_SECONDS, code_of
 from storage.audit import AuditStore
 from storage.errors import OperatorNotFound
@@ -16,7 +16,7 @@ Configured = tuple[Settings, Any]
 
 
 async def operator(settings: Configured, *arguments: str) -> int:
-    args = _parser().parse_args(["operator", *arguments])
+    args = parse(["operator", *arguments])
     status: int = await args.run(*settings, args)
     return status
 
@@ -81,4 +81,4 @@ async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_aud
 )
 def test_an_invalid_or_reserved_name_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(SystemExit):
-        _parser().parse_args(["operator", "add", name, "--role", "viewer"])
+        parse(["operator", "add", name, "--role", "viewer"])

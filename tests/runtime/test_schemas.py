@@ -18,7 +18,7 @@ from core.errors import StartupError
 from devtools.development_secrets import DevSecrets
 from runtime import commands
 from runtime.process import ServerProcess
-from server import _parser
+from server import parse
 from storage.migrations.steps import SCHEMA
 from tests.support import openapi_checks
 from tests.support.api import ApiClient, ApiFixture
@@ -180,7 +180,7 @@ async def test_migrate_prints_what_it_applied(
     restore(empty, json_util.loads(BEFORE_SCHEMAS.read_text()))
     empty.members.update_one({}, {"$unset": {"stream": ""}})
     ready = f"The database is ready for servers of schema {SCHEMA}.\n"
-    args = _parser().parse_args(["migrate"])
+    args = parse(["migrate"])
     assert await args.run(*settings, args) == 0
     applied = "Applied migration 1 (presence_fields): 1 documents changed.\n"
     assert applied in (printed := capsys.readouterr().out)
@@ -197,6 +197,6 @@ async def test_no_command_runs_on_a_schema_that_excludes_it(
     newer = {"_id": "schema", "version": SCHEMA + 2, "oldest": SCHEMA + 1}
     empty.schema.insert_one(newer)
     with pytest.raises(StartupError, match="start a newer release"):
-        await commands.check_ledger(*settings, _parser().parse_args(["check-ledger"]))
+        await commands.check_ledger(*settings, parse(["check-ledger"]))
     assert empty.list_collection_names() == ["schema"]
     assert empty.schema.find_one() == newer

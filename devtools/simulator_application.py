@@ -1,0 +1,56 @@
+"""The simulator as an application of its own, which the workers of a supervisor call."""
+
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from devtools.simulator.simulator import Simulator
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from handlers.parameters import texts
+
+_BODILESS = (204, 304)
+
+
+class StandaloneSimulatorHandler(RequestHandler):
+    """SimulatorHandler for a standalone application that only workers call.
+
+    Does not check the body size: workers do before they forward a request.
+    """
+
+    def initialize(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def get(self, path: str) -> None:
+        await self._forward(path)
+
+    async def post(self, path: str) -> None:
+        await self._forward(path)
+
+    async def _forward(self, path: str) -> None:
+        query = texts(self.request.query_arguments)
+        request = simulator_request(self, path, query, self.request.body)
+        await write_reply(self, await self._simulator.answer(request))
+
+
+def simulator_application(simulator: Simulator) -> Application:
+    """Tornado application of the simulator alone, for the workers of a supervisor."""
+    arguments = {"simulator": simulator}
+    return Application(
+        [(r"/sim(/.*)", StandaloneSimulatorHandler, arguments)], log_function=lambda _handler: None
+    )
+
+
+def simulator_request(
+    handler: RequestHandler, path: str, query: dict[str, Any], body: bytes
+) -> SimulatorRequest:
+    request = handler.request
+    return SimulatorRequest(request.method or "", path, query, request.headers, body)
+
+
+async def write_reply(handler: RequestHandler, reply: SimulatorReply) -> None:
+    handler.set_status(reply.status)
+    for name, value in reply.headers.items():
+        handler.set_header(name, value)
+    if reply.status in _BODILESS:
+        handler.clear_header("Content-Type")
+    await handler.finish(None if reply.status in _BODILESS else reply.body)
