@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from Crypto.PublicKey import RSA
 from tornado.ioloop import IOLoop
 
 import rooms.keeper
+import services.passwords
 import storage.database
 import storage.ledger
 from core.batching import RequestBatcher
@@ -36,6 +38,7 @@ structlog.configure(
 
 TIMEOUT_SECONDS = 3_600.0 if LONG_PROFILE else 180.0
 RETRY_SECONDS = 60.0
+OPERATION_MS = 30_000
 PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 
 pytest_plugins = [
@@ -114,11 +117,23 @@ def cached_rsa_keys() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def quick_password_hashes() -> Iterator[None]:
+    """Hashes passwords in a millisecond instead of 100; test_passwords.py tests real hashes."""
+    hasher = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services.passwords, "PasswordHasher", hasher)
+        patch.setattr(services.passwords, "UNKNOWN", hasher().hash("no password"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def long_retries() -> Iterator[None]:
-    """A busy machine must not cause `try_again`; tests of that error set their own timeouts."""
+    """A busy machine must not cause `try_again`; tests of that error set their own timeouts, or
+    have a server in a program of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rooms.keeper, "RETRY_TIMEOUT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "RETRY_SECONDS", RETRY_SECONDS)
+        patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
         patch.setattr(storage.ledger, "RETRY_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))

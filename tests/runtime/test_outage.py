@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+import storage.database
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
@@ -19,6 +20,9 @@ from tests.support.api import ApiFixture
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
+
+OPERATION_MS = 3_000
+"""As in production; other tests wait longer for a busy MongoDB."""
 
 
 @pytest.fixture
@@ -30,7 +34,13 @@ def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[EmbeddedMongod]:
 
 
 @pytest.fixture
-def server(io_loop: IOLoop, mongod: EmbeddedMongod, secrets_file: Path) -> Iterator[ServerProcess]:
+def server(
+    io_loop: IOLoop,
+    mongod: EmbeddedMongod,
+    secrets_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[ServerProcess]:
+    monkeypatch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
     uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
     values: dict[str, Any] = {
         "server": {"port": 0},
