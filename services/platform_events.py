@@ -1,10 +1,11 @@
 """Processes WeChat's events that move no gold; answers Apple's refund questions."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from ledger.recharge import RefusalReason
-from ledger.refund_advice import advise
+from ledger.refund_advice import Credit, GoldGift, advise
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
@@ -46,9 +47,17 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        credit = await self._ledger.credit_of(number)
-        gifts = await self._ledger.gold_gifts(order.user_id, credit.at) if credit else []
-        refunded_fen = await self._orders.refunded_fen(number)
-        taken_back = await self._cases.waits_for_refund(number)
+        (credit, gifts), refunded_fen, taken_back = await asyncio.gather(
+            self._spending_since(number, order.user_id),
+            self._orders.refunded_fen(number),
+            self._cases.waits_for_refund(number),
+        )
         advice = advise(number, credit, gifts, refunded_fen, order.fen, taken_back=taken_back)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
+
+    async def _spending_since(
+        self, number: str, user_id: str
+    ) -> tuple[Credit | None, list[GoldGift]]:
+        """The credit of an order, and the user's gifts since then."""
+        credit = await self._ledger.credit_of(number)
+        return credit, await self._ledger.gold_gifts(user_id, credit.at) if credit else []

@@ -229,7 +229,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
     "QLiveFlood": (
         {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+150x40"},
         "6m",
-        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+10x40"},
+        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+5x40"},
     ),
     "QLiveGroupsReplaced": (
         {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 5x20"},
