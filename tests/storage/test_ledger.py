@@ -9,7 +9,8 @@ import pytest
 from core.errors import TryAgain
 from core.locks import NamedLocks
 from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
-from ledger.journal import Balance, EventReference, JournalEntry, postings_for
+from ledger.journal import Balance, EventReference, JournalEntry, postings_for, user_account
+from ledger.refund_plan import gift_reversal
 from services.ledger import LedgerService
 from storage import ledger as module
 from storage.database import Document, Session
@@ -174,6 +175,25 @@ async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
     assert await stores.database.collection("ranks").count_documents({}) == 0
     entries = await stores.entries()
     assert [change for entry in entries for change in ranking_changes_in(entry)] == []
+
+
+@gen_test
+async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: StoresFixture) -> None:
+    anna, bert = await stores.create_users((40, 30), (0, 0))
+    process = GiftProcess(stores)
+    for request_id in ("to anna", "to her debt", "kept", "half of income", "of income"):
+        gold = 20 if request_id == "half of income" else 10
+        await process.give(rose(anna, bert, request_id, gold=gold))
+    (ledger_service,) = ledger_services(stores, 1)
+    await ledger_service.reverse(f"gift:{anna}:to anna", "by mistake", "ops")
+    gift = await stores.ledger.entry(f"gift:{anna}:to her debt")
+    assert gift
+    reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
+    assert user_account(anna) not in {line.account for line in reversal.lines}
+    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal, None))
+    found = await stores.ledger.gold_gifts(anna, datetime(2026, 1, 1, tzinfo=UTC))
+    assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
+    assert await stores.ledger.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
 
 
 # ---- search
