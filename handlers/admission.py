@@ -4,9 +4,10 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Awaitable
 
 from core.errors import QLiveError, RateLimited
-from core.limits import ConcurrencyLimit, RefusalDelay
+from core.limits import RefusalDelay
 from handlers.errors import status_of
 from handlers.limits import PATIENCE_SECONDS, Bucket, LimitClass, RequestLimits
 
@@ -31,8 +32,8 @@ class Admission:
         """The user or address among whose refusals that of this request waits."""
         self._payer: tuple[Bucket, str] | None = None
         """Who pays for an error."""
-        self._slot: ConcurrencyLimit | None = None
-        """Of the user's requests in progress, while this is one of them."""
+        self._has_slot = False
+        """Whether this is one of the user's requests in progress."""
 
     def limit_address(self, limit: LimitClass, address: str) -> None:
         """Take a token from the bucket of `remote.limit_key`; RateLimited when there is none."""
@@ -45,7 +46,8 @@ class Admission:
         """Wait for the turn of a request without a user among those of its address."""
         if self._class:
             self._payer = "address", self._address
-            await self._wait_for_turn(self._class, "address", self._address)
+            if seconds := self._take_turn(self._class, "address", self._address):
+                await _wait_for_turn(seconds)
 
     async def limit_user(self, user_id: str) -> bool:
         """Take a token from the user's bucket, and wait for the request's turn among the user's.
@@ -59,13 +61,12 @@ class Admission:
         if seconds := self._limits.take_from_user(self._class, user_id):
             self._limits.give_back(self._class, self._address)
             self.raise_if_limited(seconds)
-        started = time.monotonic()
-        had_to_wait = await self._wait_for_turn(self._class, "user", user_id)
-        slot = self._limits.in_progress.of(user_id)
-        had_to_wait |= await slot.acquire()
-        self._slot = slot
-        self.waited_seconds = time.monotonic() - started
-        return had_to_wait
+        if turn := self._take_turn(self._class, "user", user_id):
+            await self._timed(_wait_for_turn(turn))
+        if is_late := not self._limits.in_progress.take(user_id):
+            await self._timed(self._limits.in_progress.wait(user_id))
+        self._has_slot = True
+        return turn > 0 or is_late
 
     def raise_if_limited(self, seconds: float, address: str = "") -> None:
         """Raise RateLimited unless `seconds` until a token is 0.
@@ -95,17 +96,24 @@ class Admission:
 
     def release(self) -> None:
         """The request is answered."""
-        if self._slot:
-            self._slot.release()
+        if self._has_slot:
+            self._limits.in_progress.release(self._user_id)
 
-    async def _wait_for_turn(self, limit: LimitClass, by: Bucket, key: str) -> bool:
-        """Whether it had to; RateLimited when too many of the user or the address wait already."""
+    def _take_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
+        """Seconds to wait; RateLimited when too many of the user or the address wait already."""
         seconds = self._limits.take_turn(by, key)
         if seconds > PATIENCE_SECONDS:
             self._limits.give_back(limit, self._address)
             self._payer = None  # the request took no turn
             self.raise_if_limited(seconds - PATIENCE_SECONDS)
-        if seconds:
-            # The turns of floods that began together would otherwise come together.
-            await asyncio.sleep(seconds + random.uniform(0, JITTER_SECONDS))
-        return seconds > 0
+        return seconds
+
+    async def _timed(self, wait: Awaitable[None]) -> None:
+        started = time.monotonic()
+        await wait
+        self.waited_seconds += time.monotonic() - started
+
+
+async def _wait_for_turn(seconds: float) -> None:
+    """The turns of floods that began together would otherwise come together."""
+    await asyncio.sleep(seconds + random.uniform(0, JITTER_SECONDS))

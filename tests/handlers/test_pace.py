@@ -57,16 +57,15 @@ async def test_request_beyond_those_in_progress_waits_and_its_user_is_read_after
     api: ApiFixture, db: Any, server: ServerProcess
 ) -> None:
     host, anna = await api.host(), await api.user("anna", 2)
-    slots = server.context.request_limits.in_progress.of(anna.id)
-    for _ in range(CONCURRENT_REQUESTS):
-        await slots.acquire()
+    in_progress = server.context.request_limits.in_progress
+    assert all(in_progress.take(anna.id) for _ in range(CONCURRENT_REQUESTS))
     apply = asyncio.ensure_future(anna.post("qlive_room/apply_micro/", live_id=host.live_id))
     reads = [asyncio.ensure_future(anna.get("get_configs/")) for _ in range(2)]
-    await until(lambda: slots.waiting == 3)
+    await until(lambda: in_progress.waiting(anna.id) == 3)
     assert (await host.get("get_configs/")).status == 200
     assert not apply.done()
     db.users.update_one({"_id": anna.id}, {"$set": {"banned": True}})
-    slots.release()
+    in_progress.release(anna.id)
     assert (await apply).refusal == (403, "banned")
     assert {(await read).status for read in reads} == {403}
 
@@ -88,15 +87,14 @@ async def test_logout_that_waited_is_not_carried_out_again(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     host, anna = await api.host(), await api.user("anna", 2)
-    slots = server.context.request_limits.in_progress.of(anna.id)
-    for _ in range(CONCURRENT_REQUESTS):
-        await slots.acquire()
+    in_progress = server.context.request_limits.in_progress
+    assert all(in_progress.take(anna.id) for _ in range(CONCURRENT_REQUESTS))
     logouts = [asyncio.ensure_future(anna.get("qlive_user/logout/")) for _ in range(2)]
-    await until(lambda: slots.waiting == 2)
-    slots.release()
+    await until(lambda: in_progress.waiting(anna.id) == 2)
+    in_progress.release(anna.id)
     await asyncio.wait(logouts, return_when=asyncio.FIRST_COMPLETED)
     anna = await api.guest("anna", 2, host.live_id)
-    slots.release()
+    in_progress.release(anna.id)
     assert {(await logout).status for logout in logouts} == {200}
     assert (await anna.get("get_playurl/", live_id=host.live_id)).status == 200
     assert await server.context.stores.members.get(anna.id), "still in the room"
