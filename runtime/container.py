@@ -16,7 +16,7 @@ from realtime.redis_bus import RedisBus
 from rooms.presence import GracePolicy
 from runtime.tracing_hooks import TracingHooks
 from services.group_repairs import GroupRepairs
-from services.im_relay import ImRelay
+from services.im_relay import ImRelay, RelaySpan
 from services.relayed_rooms import relayed_rooms
 from services.retention import RetentionDays
 from services.room_access import RoomAccess
@@ -72,7 +72,7 @@ def build(
     fanout = _fanout(settings, metrics, tracing)
     hub = Hub(stores.rooms, room_access.load_room, bus, fanout, tracing.traceparent)
     group_repairs = GroupRepairs(stores.outbox)
-    im_relay = _im_relay(settings, stores, tencent, group_repairs)
+    im_relay = _im_relay(settings, stores, tencent, group_repairs, tracing.relay_span)
     keeper = tracing.keeper(stores.rooms, RoomListeners(hub, im_relay))
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
@@ -178,12 +178,16 @@ def _retention(settings: Settings) -> RetentionDays:
 
 
 def _im_relay(
-    settings: Settings, stores: Stores, tencent: TencentClients, repairs: GroupRepairs
+    settings: Settings,
+    stores: Stores,
+    tencent: TencentClients,
+    repairs: GroupRepairs,
+    span: RelaySpan,
 ) -> ImRelay | None:
     if not settings.im.relay:
         return None
     load = relayed_rooms(stores.rooms, stores.members, tencent.stream_urls)
-    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs, span=span)
 
 
 def _tencent(

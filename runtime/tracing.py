@@ -11,6 +11,7 @@ from runtime.tracing_hooks import TracingHooks
 from services.traced_rooms import TracedKeeper
 from storage.command_spans import CommandSpans
 from storage.outbox import OutboxMessage
+from storage.relay_cursors import RelayClaim
 from telemetry.traces import Traces, Values, open_traces
 
 
@@ -28,6 +29,7 @@ def hooks(endpoint: str, share: float, process_id: str) -> TracingHooks:
         outgoing=traces.outgoing,
         join_span=functools.partial(traced_join, traces),
         delivery_span=functools.partial(_delivery_span, traces),
+        relay_span=functools.partial(_relay_span, traces),
     )
 
 
@@ -43,3 +45,12 @@ def _delivery_span(traces: Traces, message: OutboxMessage) -> AbstractContextMan
         "qlive.tries": message.tries,
     }
     return traces.job("outbox.deliver", fields)
+
+
+def _relay_span(traces: Traces, claim: RelayClaim) -> AbstractContextManager[object]:
+    fields: Values = {
+        "qlive.live_id": claim.live_id,
+        "qlive.seq": claim.seq,
+        "qlive.tries": claim.tries,
+    }
+    return traces.job("im.relay", fields)

@@ -10,6 +10,7 @@ from handlers.context import JoinSpan, no_join_span
 from realtime.fanout import StartSpan
 from realtime.hub import no_traceparent
 from rooms.keeper import Keeper, RoomListener, RoomStorage
+from services.im_relay import RelaySpan, no_relay_span
 from services.outbox_worker import DeliverySpan, no_delivery_span
 from storage.database import JointSpan, Listener, no_span
 from telemetry.outgoing import OutgoingSpan, untraced
@@ -33,3 +34,4 @@ class TracingHooks:
     outgoing: OutgoingSpan = untraced
     join_span: JoinSpan = no_join_span
     delivery_span: DeliverySpan = no_delivery_span
+    relay_span: RelaySpan = no_relay_span

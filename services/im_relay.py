@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -34,6 +35,14 @@ RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
 LONGEST_BACKOFF = 60.0  # seconds
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
+RelaySpan = Callable[[RelayClaim], AbstractContextManager[object]]
+"""Opened around each round of a room."""
+
+
+def no_relay_span(_claim: RelayClaim) -> AbstractContextManager[object]:
+    """Traces are off."""
+    return nullcontext()
+
 
 class ImRelay(LeasedWorker[RelayClaim]):
     """Subscribes to the keeper with `publish` and `mark_audience_changed`; `run` does the rest.
@@ -49,6 +58,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         load_room: LoadRelayedRoom,
         repairs: GroupRepairs,
         *,
+        span: RelaySpan = no_relay_span,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -70,6 +80,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         self._publisher = ImPublisher(
             store, room_log, im, load_room, repairs, now=now, clock=clock, sleep=sleep
         )
+        self._span = span
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
         self._audience_changed: set[int] = set()
@@ -143,7 +154,8 @@ class ImRelay(LeasedWorker[RelayClaim]):
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
         try:
-            await self._publisher.relay(claim)
+            with self._span(claim):
+                await self._publisher.relay(claim)
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
         except GroupMissing:

@@ -41,8 +41,8 @@ class Traces:
     """Starts spans and sends sampled ones in a thread of its own; nothing waits for the collector.
 
     The current span is a context variable: tasks inherit it. A span without a sampled parent costs
-    one look at it and is not recorded; only requests, joins of
-    sockets, deliveries of the outbox and calls to other services begin a trace.
+    one look at it and is not recorded; only requests, joins of sockets, deliveries of the outbox,
+    rounds of the relay and calls to other services begin a trace.
     """
 
     def __init__(self, exporter: SpanExporter, share: float, process_id: str) -> None:

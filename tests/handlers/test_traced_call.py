@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
 from tests.support.chat import until_delivered
-from tests.support.collector import Collector
+from tests.support.collector import Collector, ReceivedSpan
 from tests.support.waiting import until
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -146,3 +146,28 @@ async def test_a_delivery_of_the_outbox_is_a_trace_with_its_request_to_tencent(
     [sent] = collector.named("tencent.im", delivery.trace)
     assert collector.path_to(sent) == ["outbox.deliver", "tencent.im"]
     assert anna.id not in str(delivery.fields)
+
+
+# ---- relay
+
+
+@async_test
+async def test_a_round_of_the_relay_is_a_trace_with_its_requests_to_tencent(
+    api: ApiFixture, collector: Collector
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await bert.post("qlive_room/apply_micro/", live_id=host.live_id)
+
+    def rounds() -> list[ReceivedSpan]:
+        """Those that sent something."""
+        sent = {it.trace for it in collector.named("tencent.im")}
+        return [it for it in collector.named("im.relay") if it.trace in sent]
+
+    relayed = (await until(rounds))[0]
+    assert relayed.parent == ""
+    assert (relayed.fields["qlive.live_id"], relayed.fields["qlive.tries"]) == (host.live_id, 0)
+    sent = collector.named("tencent.im", relayed.trace)[0]
+    assert collector.path_to(sent) == ["im.relay", "tencent.im"]
+    assert collector.named("mongodb.update", relayed.trace)
+    assert bert.id not in str(relayed.fields)
