@@ -22,6 +22,7 @@ from bench.calls import case as calls
 from bench.calls import changes
 from bench.fanout import case as fanout
 from bench.joins import case as joins
+from bench.overhead import case as overhead
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
 from chaos.redis_program import RedisNotInstalled, find_redis
@@ -62,9 +63,14 @@ async def _joins(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path)
     await joins.run(report, uri, folder)
 
 
+async def _overhead(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
+    await overhead.run(report, uri, folder)
+
+
 CASES: dict[str, RunCase] = {
     "fanout": fanout.run,
     "calls": calls.run,
+    "overhead": _overhead,
     "growth": _growth,
     "placement": _placement,
     "joins": _joins,

@@ -17,13 +17,10 @@ from bench.report import BenchmarkReport, ratios, spread
 
 HERE = Path(__file__).parent
 CONNECTIONS, SECONDS, RUNS = 64, 1.5, 5
-LIMIT_RUNS = 20
-"""The cost of the rate limits is smaller than the spread between runs."""
 WARM_UP_SECONDS = 1.0
 ROOMS = 8
 """Rooms in the benchmark of reads, with eight guests each."""
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
-LIMITED = "QLive with rate limits"
 BARE_TORNADO = "bare commands in plain Tornado handlers"
 BARE_FASTAPI = "bare commands in FastAPI"
 COLUMN_DIGITS = {"rate": 0, "p50": 1, "p99": 1}
@@ -61,28 +58,12 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> 
             with report.timed(f"calls: {call}"):
                 reads[call] = await compare(load, servers, request_file)
     _report_reads(report, reads)
-    with report.timed("calls: rate limits"):
-        limits = await _measure_limits(load, uri, folder)
-    _report_limits(report, limits)
 
 
-async def _measure_limits(load: Path, uri: str, folder: Path) -> dict[str, LoadRuns]:
-    """Measure get_user_state without rate limits and with limits that are never reached."""
-    database, request_file = "bench_limits", folder / "limits"
-    guests = await create_guests(uri, database, ROOMS, CONNECTIONS)
-    path = READS["get_user_state"]
-    write_request_file(request_file, [read_request(path, guest) for guest in guests])
-    modules = {QLIVE: "qlive", LIMITED: "qlive_limited"}
-    async with running_servers(modules, uri, dict.fromkeys(modules, database), folder) as servers:
-        return await compare(load, servers, request_file, LIMIT_RUNS)
-
-
-async def compare(
-    load: Path, servers: Servers, request_file: Path, run_count: int = RUNS
-) -> dict[str, LoadRuns]:
+async def compare(load: Path, servers: Servers, request_file: Path) -> dict[str, LoadRuns]:
     """By server: responses per second, and p50 and p99 of the latency in ms."""
     runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in servers.ports}
-    for number in range(run_count + 1):  # run 0 is the warm-up
+    for number in range(RUNS + 1):  # run 0 is the warm-up
         seconds = SECONDS if number else WARM_UP_SECONDS
         for name in servers.ports:
             with servers.running(name) as port:
@@ -142,14 +123,3 @@ def add_table(report: BenchmarkReport, runs_by_name: Mapping[str, LoadRuns]) -> 
         for name, runs in runs_by_name.items()
     ]
     report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
-
-
-def _report_limits(report: BenchmarkReport, by_server: Mapping[str, LoadRuns]) -> None:
-    report.subsection(
-        "Rate limits",
-        f"get_user_state, {LIMIT_RUNS} alternating runs. With limits, each request takes a token "
-        "of its address and one of its user; none is refused.",
-    )
-    add_table(report, by_server)
-    ratio = ratios(by_server[LIMITED]["rate"], by_server[QLIVE]["rate"])
-    report.paragraph(f"With limits : without: {spread(ratio, 3)}.")

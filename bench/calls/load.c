@@ -1,6 +1,7 @@
 /* HTTP/1.1 load generator in one thread, which uses less CPU than any server it measures.
  *
  *   load PORT CONNECTIONS SECONDS FILE [PAUSE]
+ *   load PORT CONNECTIONS blocks FILE
  *
  * FILE has complete requests, each after a line with its length in bytes. Connection i sends the
  * requests i, i + CONNECTIONS, ... of them in a loop, each PAUSE ms (or at once) after the response
@@ -8,11 +9,15 @@
  * SECONDS are awaited but not counted. Every response must have a Content-Length. The result is one
  * line of JSON: the number of responses, how many of them are errors (not 200), and the percentiles
  * of their latency in ms.
+ *
+ * With `blocks`, each line of standard input is a number of requests. They are sent over the same
+ * connections, and the result follows when all of them are answered; then nothing is sent.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,6 +47,7 @@ static struct request *requests;
 static struct connection *connections;
 static int request_count, connection_count, epoll_fd, pending, is_over;
 static long responses, errors;
+static long unsent = LONG_MAX; /* requests left to send */
 static double pause_ms;
 static double *latencies;
 
@@ -70,6 +76,8 @@ static void read_requests(const char *name) {
 }
 
 static void send_request(struct connection *c) {
+    if (!unsent) return;
+    unsent--;
     struct request *r = &requests[c->next_request];
     c->next_request = (c->next_request + connection_count) % request_count;
     c->received = 0;
@@ -122,16 +130,7 @@ static void receive_once(void) {
     for (int i = 0; i < n; i++) receive(events[i].data.ptr);
 }
 
-int main(int argc, char **argv) {
-    if (argc != 5 && argc != 6) return 2;
-    int port = atoi(argv[1]);
-    connection_count = atoi(argv[2]);
-    double seconds = atof(argv[3]);
-    read_requests(argv[4]);
-    pause_ms = argc == 6 ? atof(argv[5]) : 0;
-    connections = calloc(connection_count, sizeof *connections);
-    latencies = malloc(MAX_LATENCIES * sizeof *latencies);
-    epoll_fd = epoll_create1(0);
+static void connect_all(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
     for (int i = 0; i < connection_count; i++) {
@@ -146,6 +145,29 @@ int main(int argc, char **argv) {
         if (pause_ms) c->due_at = now_ms() + pause_ms * (i + 1) / connection_count;
         else send_request(c);
     }
+}
+
+static void print_result(double ms) {
+    long n = responses < MAX_LATENCIES ? responses : MAX_LATENCIES;
+    qsort(latencies, n, sizeof *latencies, compare_doubles);
+    printf("{\"responses\": %ld, \"errors\": %ld, \"seconds\": %.6f, \"p50\": %.3f, "
+           "\"p99\": %.3f, \"max\": %.3f}\n",
+           responses, errors, ms / 1e3, latencies[n / 2], latencies[(long)(n * 0.99)],
+           latencies[n - 1]);
+    fflush(stdout);
+}
+
+static void run_blocks(void) {
+    while (scanf("%ld", &unsent) == 1) {
+        responses = errors = 0;
+        double started_at = now_ms();
+        for (int i = 0; i < connection_count; i++) send_request(&connections[i]);
+        while (pending) receive_once();
+        print_result(now_ms() - started_at);
+    }
+}
+
+static void run_seconds(double seconds) {
     double started_at = now_ms(), now;
     while ((now = now_ms()) < started_at + seconds * 1e3) {
         receive_once();
@@ -153,11 +175,21 @@ int main(int argc, char **argv) {
     }
     is_over = 1;
     while (pending) receive_once();
-    long n = responses < MAX_LATENCIES ? responses : MAX_LATENCIES;
-    qsort(latencies, n, sizeof *latencies, compare_doubles);
-    printf("{\"responses\": %ld, \"errors\": %ld, \"seconds\": %.6f, \"p50\": %.3f, \"p99\": %.3f, "
-           "\"max\": %.3f}\n",
-           responses, errors, (now - started_at) / 1e3, latencies[n / 2],
-           latencies[(long)(n * 0.99)], latencies[n - 1]);
+    print_result(now - started_at);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 5 && argc != 6) return 2;
+    int in_blocks = !strcmp(argv[3], "blocks");
+    connection_count = atoi(argv[2]);
+    read_requests(argv[4]);
+    pause_ms = argc == 6 ? atof(argv[5]) : 0;
+    if (in_blocks) unsent = 0;
+    connections = calloc(connection_count, sizeof *connections);
+    latencies = malloc(MAX_LATENCIES * sizeof *latencies);
+    epoll_fd = epoll_create1(0);
+    connect_all(atoi(argv[1]));
+    if (in_blocks) run_blocks();
+    else run_seconds(atof(argv[3]));
     return 0;
 }

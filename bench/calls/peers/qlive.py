@@ -18,7 +18,16 @@ from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 
 
-async def main(uri: str, database: str, folder: str, limits: Mapping[str, str] = NO_LIMITS) -> None:
+async def main(uri: str, database: str, folder: str) -> None:
+    server = await start(uri, database, folder)
+    print(server.address.rpartition(":")[2], flush=True)
+    await asyncio.Event().wait()
+
+
+async def start(
+    uri: str, database: str, folder: str, limits: Mapping[str, str] = NO_LIMITS
+) -> ServerProcess:
+    """A server that listens on a free port; `limits` is that section of the settings."""
     configure_logging("info", as_json=True)
     tencent = os.environ[TENCENT]
     overrides: dict[str, Any] = {
@@ -33,8 +42,7 @@ async def main(uri: str, database: str, folder: str, limits: Mapping[str, str] =
     )
     await server.start()
     gc_tuning.freeze_startup_objects()
-    print(server.address.rpartition(":")[2], flush=True)
-    await asyncio.Event().wait()
+    return server
 
 
 if __name__ == "__main__":
