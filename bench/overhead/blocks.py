@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from bench.calls.servers import ROOT, TENCENT, simulated_tencent
 
-WARM_UP, BLOCK = 160, 480
+WARM_UP, BLOCK = 128, 256
 """Requests after each change of the variant that are not measured, and those that are."""
 
 

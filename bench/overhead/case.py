@@ -64,9 +64,10 @@ async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
         "connections. One process, the full server, changes between two variants: blocks of "
         f"{BLOCK} requests in the order a b b a or b a a b, at random, each after {WARM_UP} that "
         f"are not measured; {SERVERS * ROUNDS} times for each comparison, in {SERVERS} processes. "
-        "Since the cost of a request varies by more than what is measured, each request does it "
-        "many times, and the difference is divided by that. Medians of CPU of the process, and "
-        "of the time to serve a request, with the 95 % interval of the median (bootstrap).",
+        "The cost of a request varies by more than what is measured: so each request does that "
+        "many times, and the difference is divided by their number. Medians of the CPU of the "
+        "process and of the time for a request, in µs and in percent of a request as shipped, "
+        "with the 95 % interval of the median (bootstrap).",
     )
     try:
         load = compile_c(calls.HERE / "load.c", folder / "load")
@@ -97,7 +98,8 @@ def _report(report: BenchmarkReport, results: Results) -> None:
     cpu = statistics.median(cost.cpu for cost in shipped)
     seconds = statistics.median(cost.seconds for cost in shipped)
     rows = []
-    for comparison, costs in results.items():
+    for comparison in COMPARISONS:
+        costs = results[comparison]
         extra_cpu = [(more.cpu - less.cpu) / comparison.times for more, less in costs]
         extra = [(more.seconds - less.seconds) / comparison.times for more, less in costs]
         rows.append(

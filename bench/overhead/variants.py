@@ -19,7 +19,7 @@ from handlers.limits import RequestLimits
 from handlers.traced_call import TracedCall
 from telemetry.traces import Traces
 
-LIMIT_REPEATS, TRACE_REPEATS = 20, 100
+LIMIT_REPEATS, TRACE_REPEATS = 200, 1000
 SHIPPED = "shipped"
 """With rate limits that no request reaches, and with traces off."""
 UNLIMITED = "unlimited"
