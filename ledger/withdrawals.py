@@ -19,6 +19,7 @@ from ledger.transfers import (
     REAL_NAME_FEN,
     MismatchReason,
     Transfer,
+    TransferBody,
     TransferMismatch,
     TransferState,
 )
@@ -71,6 +72,8 @@ class Bill:
     state: WithdrawalState = WithdrawalState.REQUESTED
     body: str = ""
     """The request as it was sent: repeated byte by byte, since WeChat refuses another body."""
+    serial: str = ""
+    """Names the key that encrypted the real name in the body, whatever the key is now."""
     sent_at: datetime | None = None
     """When the body was sent first."""
     finished_at: datetime | None = None
@@ -87,6 +90,11 @@ class Bill:
     """Queries since the body was last sent that did not find the bill."""
     missed_at: datetime | None = None
     """When the last of them was counted."""
+
+    @property
+    def sent_body(self) -> TransferBody:
+        """What is sent again."""
+        return TransferBody(self.body, self.serial)
 
 
 class WithdrawalChange(NamedTuple):
@@ -219,12 +227,12 @@ class Withdrawal:
 
     # ---- WeChat Pay
 
-    def submit(self, number: str, body: str, now: datetime) -> "Withdrawal":
+    def submit(self, number: str, body: TransferBody, now: datetime) -> "Withdrawal":
         """Keep the body before it is sent; only for an approved bill."""
         state = WithdrawalState.SUBMITTED
         return self._update(number, lambda bill: _sent(bill, body, now, state=state, sent_at=now))
 
-    def resend(self, number: str, body: str, now: datetime) -> "Withdrawal":
+    def resend(self, number: str, body: TransferBody, now: datetime) -> "Withdrawal":
         """Note that the bill is sent again: with its body, unless that must be another one."""
         return self._update(number, lambda bill: _sent(bill, body, now))
 
@@ -303,10 +311,17 @@ class Withdrawal:
         return replace(self, bills=tuple(by_number.get(it.number, it) for it in self.bills))
 
 
-def _sent(bill: Bill, body: str, now: datetime, **changes: Any) -> Bill:
+def _sent(bill: Bill, body: TransferBody, now: datetime, **changes: Any) -> Bill:
     """The bill as its body is sent, before the answer."""
     return replace(
-        bill, body=body, last_sent_at=now, missing=0, missed_at=None, refusal="", **changes
+        bill,
+        body=body.text,
+        serial=body.serial,
+        last_sent_at=now,
+        missing=0,
+        missed_at=None,
+        refusal="",
+        **changes,
     )
 
 

@@ -16,7 +16,7 @@ from ledger.open_bills import (
     must_resend,
     must_return,
 )
-from ledger.transfers import Transfer, TransferMismatch, TransferRequest
+from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferRequest
 from ledger.withdrawals import (
     Bill,
     Withdrawal,
@@ -38,10 +38,10 @@ CALL_ERRORS = (TransferRefused, RateLimited, ServiceUnavailable)
 class TransferApi(Protocol):
     """Transfers at WeChat Pay; calls raise one of CALL_ERRORS."""
 
-    def body(self, request: TransferRequest) -> str:
+    def body(self, request: TransferRequest) -> TransferBody:
         """The request as it will be sent; two calls may give two texts."""
 
-    async def create(self, body: str) -> Transfer:
+    async def create(self, body: TransferBody) -> Transfer:
         """Send a bill, the first time or again."""
 
     async def query(self, number: str) -> Transfer | None:
@@ -118,7 +118,7 @@ class BillService:
     ) -> Withdrawal:
         """Send the stored body; cancel the bill at once if that was decided meanwhile."""
         try:
-            stated = await transfers.create(withdrawal.bill(number).body)
+            stated = await transfers.create(withdrawal.bill(number).sent_body)
         except CALL_ERRORS as error:
             withdrawal = await self._note_refusal(withdrawal, number, _problem_of(error))
         else:
@@ -169,7 +169,7 @@ class BillService:
     ) -> Withdrawal:
         log.info("bill_sent_again", bill=number)
         bill = withdrawal.bill(number)
-        body = bill.body
+        body = bill.sent_body
         if must_rebuild(bill, stated):
             body = transfers.body(await self._request(withdrawal, bill))
         now = datetime.now(UTC)

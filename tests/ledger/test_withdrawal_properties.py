@@ -21,7 +21,7 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_bills import must_cancel, must_resend, must_return
 from ledger.recharge import Order, Payment, recharge_entry
-from ledger.transfers import Transfer, TransferMismatch, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (
     check_request,
     matured_income,
@@ -139,7 +139,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         for index, withdrawal in self.picked(pick):
             for bill in withdrawal.bills:
                 if bill.state == WithdrawalState.APPROVED:
-                    changed = withdrawal.submit(bill.number, f"{self.now}", self.now)
+                    changed = withdrawal.submit(bill.number, TransferBody(f"{self.now}"), self.now)
                     self.withdrawals[index] = changed
                     if refusal:
                         self.withdrawals[index] = changed.note_refusal(bill.number, refusal)
@@ -168,7 +168,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
                     is_cancelling=withdrawal.is_cancelling,
                 ):
                     self.withdrawals[index] = withdrawal.resend(
-                        number, withdrawal.bill(number).body, self.now
+                        number, withdrawal.bill(number).sent_body, self.now
                     )
                     self.send(withdrawal, number)
                 if must_cancel(withdrawal.bill(number), withdrawal):

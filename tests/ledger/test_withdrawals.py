@@ -2,7 +2,7 @@ import pytest
 
 from ledger.errors import NotCancellable
 from ledger.journal import Posting
-from ledger.transfers import TransferMismatch, TransferState
+from ledger.transfers import TransferBody, TransferMismatch, TransferState
 from ledger.withdrawals import (
     Withdrawal,
     WithdrawalChange,
@@ -162,7 +162,7 @@ def test_an_unsubmitted_withdrawal_is_returned_at_once() -> None:
 
 
 def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
-    withdrawal = requested(4_000).approve("finn").submit(FIRST, "body", NOW)
+    withdrawal = requested(4_000).approve("finn").submit(FIRST, TransferBody("body"), NOW)
     back, (entry,) = withdrawal.give_back("user", "cancelled", NOW)
     assert entry.key == f"return:{SECOND}"
     assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 2_000, True)
@@ -180,8 +180,9 @@ def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
     withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST, NOW)
     withdrawal = withdrawal.note_missing(FIRST, NOW)
     assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
-    again = withdrawal.resend(FIRST, "another body", NOW).bills[0]
-    assert (again.missing, again.body, again.last_sent_at) == (0, "another body", NOW)
+    other = TransferBody("another body", "PUB_KEY_ID_2")
+    again = withdrawal.resend(FIRST, other, NOW).bills[0]
+    assert (again.missing, again.sent_body, again.last_sent_at) == (0, other, NOW)
     bill = learned(withdrawal, State.PROCESSING).bills[0]
     assert (bill.problem, bill.missing) == ("NOT_ENOUGH", 0)
     bill = learned(withdrawal, State.WAIT_USER_CONFIRM).bills[0]
@@ -196,7 +197,7 @@ def test_an_answer_that_a_notice_has_overtaken_changes_nothing() -> None:
 def test_a_refusal_counts_until_the_body_is_sent_again() -> None:
     refused = submitted().note_refusal(FIRST, "NO_AUTH")
     assert (refused.bills[0].problem, refused.bills[0].refusal) == ("NO_AUTH", "NO_AUTH")
-    assert refused.resend(FIRST, "body", NOW).bills[0].refusal == ""
+    assert refused.resend(FIRST, TransferBody("body"), NOW).bills[0].refusal == ""
 
 
 def test_a_bill_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> None:
@@ -222,7 +223,7 @@ def test_a_bill_number_names_its_withdrawal() -> None:
 def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_answered() -> None:
     assert not requested().is_being_submitted
     approved = requested(auto_fen=1_000)
-    sent = approved.submit(FIRST, "{}", NOW)
+    sent = approved.submit(FIRST, TransferBody("{}"), NOW)
     assert approved.is_being_submitted
     assert sent.is_being_submitted
     assert not sent.note_problem(FIRST, "UNCLEAR").is_being_submitted

@@ -9,7 +9,7 @@ from typing import Any, Self
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
-from ledger.transfers import Transfer, TransferRequest, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
 from ledger.withdrawal_requests import WithdrawalLimits
 from ledger.withdrawals import Withdrawal
 from realtime.bus import LocalBus
@@ -73,11 +73,11 @@ class Bank:
         self.cancels = True
         """Whether a cancellation takes effect."""
 
-    def body(self, request: TransferRequest) -> str:
-        return json.dumps({"number": request.number, "fen": request.fen})
+    def body(self, request: TransferRequest) -> TransferBody:
+        return TransferBody(json.dumps({"number": request.number, "fen": request.fen}))
 
-    async def create(self, body: str) -> Transfer:
-        bill = json.loads(body)
+    async def create(self, body: TransferBody) -> Transfer:
+        bill = json.loads(body.text)
         state = TransferState.WAIT_USER_CONFIRM
         return self.bills.setdefault(
             bill["number"], Transfer(bill["number"], state, fen=bill["fen"], package="p")
