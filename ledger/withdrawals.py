@@ -129,6 +129,8 @@ class Withdrawal:
     decided_at: datetime | None = None
     reason: str = ""
     """Why it was declined or cancelled."""
+    state_since: datetime | None = None
+    """When it entered its state; None: when it was requested, or not known."""
     version: int = 0
     """Number of changes; guards the stored document."""
 
@@ -184,6 +186,10 @@ class Withdrawal:
     @property
     def needs_real_name(self) -> bool:
         return any(bill.fen >= REAL_NAME_FEN for bill in self.bills)
+
+    def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":
+        """Keep the time of its change from `before`, if that had another state."""
+        return self if self.state == before.state else replace(self, state_since=now)
 
     def bill(self, number: str) -> Bill:
         """The bill with this number; raises TransferMismatch."""
