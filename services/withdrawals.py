@@ -146,11 +146,14 @@ class WithdrawalService:
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return what is not submitted yet, and ask WeChat Pay to cancel the rest.
 
-        Raises WithdrawalNotFound, NotCancellable.
+        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
+        NotCancellable.
         """
         found = await self._withdrawals.find(id_)
         if found is None or found.user_id != user_id:
             raise WithdrawalNotFound
+        if found.is_cancelling:
+            return found
         return await self._take_back(id_, USER, CANCELLED)
 
     # ---- operators

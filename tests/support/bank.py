@@ -46,6 +46,7 @@ class BankInMemory:
     first_state: TransferState = TransferState.WAIT_USER_CONFIRM
     before_query: Callable[[], object] | None = None
     down: bool = False
+    queries: int = 0
     answers: asyncio.Event | None = None
     """If set, a call to create is carried out and then waits for it."""
 
@@ -81,6 +82,7 @@ class BankInMemory:
         return number
 
     async def query(self, number: str) -> Transfer | None:
+        self.queries += 1
         if self.before_query:
             self.before_query()
         if self.down:
