@@ -6,20 +6,16 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
+from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.pagination import page
 
 Step = TypeVar("Step", OrderStep, GiftStep, HostStep)
-BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Earlier than any case: lower bound in the partial index, which leaves out unset times."""
-DUE: Document = {"due_at": {"$gt": BEFORE_ANY}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-"""Cases that are due by the database's clock, which all processes share."""
 STEPS = ("orders", "gifts", "hosts")
 IN_PROGRESS = ("confirmed", "reversing", "refunding")
 
@@ -52,9 +48,7 @@ class RefundCaseStore:
         await self._cases.create_index(newest)
         await self._cases.create_index([("state", 1), *newest])
         await self._cases.create_index([("user_id", 1), *newest])
-        await self._cases.create_index(
-            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
-        )
+        await make_due_index(self._cases)
 
     async def add(self, case: RefundCase) -> RefundCase:
         """Store a new case; if its request has one already, return that instead.
@@ -113,13 +107,7 @@ class RefundCaseStore:
 
     async def claim(self, lease: timedelta) -> RefundCase | None:
         """Lease the case that is due for the longest time, by the database's clock."""
-        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
-        row = await self._cases.find_one_and_update(
-            DUE,
-            [{"$set": {"due_at": until}}],
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
+        row = await claim_due(self._cases, lease)
         return case_from(row) if row else None
 
     async def renew(self, case: RefundCase, due_at: datetime) -> None:
