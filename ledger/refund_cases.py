@@ -167,7 +167,7 @@ class RefundCase:
         """Whether one of its orders waits for this refund, or has had it."""
         return any(order.is_paid_by(refund) for order in self.orders)
 
-    def learn(self, refund: Refund, at: datetime) -> "RefundCase":
+    def apply(self, refund: Refund, at: datetime) -> "RefundCase":
         """WeChat has notified us of the refund of an order that waits for it."""
         return self._with_order(
             refund.order,

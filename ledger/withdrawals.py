@@ -264,7 +264,7 @@ class Withdrawal:
         entry = return_entry(self, finished, self.decided_by, self.reason)
         return WithdrawalChange(self._with(finished), (entry,))
 
-    def learn(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
+    def apply(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
         """Apply what WeChat Pay states about a bill; an older state changes nothing.
 
         A final state counts only together with the amount, which a query and a notice have.

@@ -82,13 +82,13 @@ class BillService:
                 withdrawal = await self._check(withdrawal, bill.number, self._transfers)
         return withdrawal
 
-    async def learn(self, transfer: Transfer) -> Withdrawal:
+    async def apply(self, transfer: Transfer) -> Withdrawal:
         """Apply a verified statement of WeChat Pay about a bill.
 
         Raises TransferMismatch, WithdrawalNotFound.
         """
         id_, now = withdrawal_of(transfer.number), datetime.now(UTC)
-        return await self._changes.change(id_, lambda it: it.learn(transfer, now))
+        return await self._changes.change(id_, lambda it: it.apply(transfer, now))
 
     async def _submit(
         self, withdrawal: Withdrawal, bill: Bill, transfers: TransferApi
@@ -122,7 +122,7 @@ class BillService:
         except CALL_ERRORS as error:
             withdrawal = await self._note_refusal(withdrawal, number, _problem_of(error))
         else:
-            withdrawal = await self._apply(withdrawal, stated)
+            withdrawal = await self._apply_answer(withdrawal, stated)
         bill = withdrawal.bill(number)
         if must_cancel(bill, withdrawal) and not bill.refusal:
             return await self._cancel(withdrawal, number, transfers)
@@ -137,7 +137,7 @@ class BillService:
         except CALL_ERRORS as error:
             return await self._note_problem(withdrawal, number, _problem_of(error))
         if stated:
-            withdrawal = await self._apply(withdrawal, stated)
+            withdrawal = await self._apply_answer(withdrawal, stated)
         else:
             withdrawal = await self._note_missing(withdrawal, number)
         bill, now = withdrawal.bill(number), datetime.now(UTC)
@@ -187,12 +187,12 @@ class BillService:
             stated = await transfers.query(number)
         except CALL_ERRORS as error:
             return await self._note_problem(withdrawal, number, _problem_of(error))
-        return await self._apply(withdrawal, stated) if stated else withdrawal
+        return await self._apply_answer(withdrawal, stated) if stated else withdrawal
 
-    async def _apply(self, withdrawal: Withdrawal, stated: Transfer) -> Withdrawal:
+    async def _apply_answer(self, withdrawal: Withdrawal, stated: Transfer) -> Withdrawal:
         """Apply the answer to a call; one that does not match is a problem of the bill."""
         try:
-            return await self.learn(stated)
+            return await self.apply(stated)
         except TransferMismatch as mismatch:
             problem = f"MISMATCH_{mismatch.reason.name}"
             return await self._note_problem(withdrawal, stated.number, problem)

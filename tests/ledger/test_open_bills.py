@@ -23,7 +23,7 @@ def after(**interval: float) -> datetime:
 
 
 def learned(withdrawal: Withdrawal, state: TransferState) -> Withdrawal:
-    return withdrawal.learn(stated(state), NOW).withdrawal
+    return withdrawal.apply(stated(state), NOW).withdrawal
 
 
 def test_a_withdrawal_that_waits_for_an_operator_needs_no_check() -> None:
@@ -163,5 +163,5 @@ def test_only_bills_at_wechat_pay_are_cancelled_there() -> None:
     assert not must_cancel(withdrawal.bills[0], withdrawal)
     cancelled = withdrawal.give_back("user", "cancelled", NOW).withdrawal
     assert must_cancel(cancelled.bills[0], cancelled)
-    paid = cancelled.learn(stated(TransferState.SUCCESS, fen=20_000), NOW).withdrawal
+    paid = cancelled.apply(stated(TransferState.SUCCESS, fen=20_000), NOW).withdrawal
     assert [must_cancel(bill, paid) for bill in paid.bills] == [False, True]

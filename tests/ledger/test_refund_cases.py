@@ -108,24 +108,24 @@ def test_a_stopped_host_is_resumed_after_the_last_of_the_gifts() -> None:
 def test_a_case_closes_when_every_order_is_refunded_and_no_host_is_stopped() -> None:
     case = reversed_case().stop_host("carl", AT)
     for number in (1, 2):
-        case = case.learn(notice(number), LATER)
+        case = case.apply(notice(number), LATER)
     assert (case.state, case.closed_at) == ("refunding", None)
     case = case.resume_hosts(["carl"], LATER)
     assert (case.state, case.closed_at) == ("closed", LATER)
 
 
 def test_a_notice_may_come_before_the_gifts_are_reversed() -> None:
-    case = CONFIRMED.learn(notice(2), AT)
+    case = CONFIRMED.apply(notice(2), AT)
     assert case.state == "reversing"
     for position in case.waiting_gifts:
         case = case.reverse_gift(position, 20, AT)
-    assert case.learn(notice(), AT).state == "closed"
+    assert case.apply(notice(), AT).state == "closed"
 
 
 def test_a_case_knows_its_refunds() -> None:
     assert not OPENED.waits_for(notice())
     assert CONFIRMED.waits_for(notice())
-    assert CONFIRMED.learn(notice(), AT).waits_for(notice())
+    assert CONFIRMED.apply(notice(), AT).waits_for(notice())
     assert not CONFIRMED.waits_for(replace(notice(), order="Q3"))
 
 
@@ -148,14 +148,14 @@ def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
     waiting, at = apple.next_check(AT)
     assert (apple.state, waiting.state) == ("confirmed", "refunding")
     assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
-    assert waiting.learn(notice(2), AT).state == "closed"
+    assert waiting.apply(notice(2), AT).state == "closed"
 
 
 def test_a_problem_is_forgotten_with_the_next_answer() -> None:
     case = reversed_case().note_problem("Q1", "pay_away", AT)
     assert (case.orders[0].state, case.orders[0].problem) == ("taken", "pay_away")
     assert case.note_answer("Q1", "pending", AT).orders[0].problem == ""
-    assert case.learn(notice(), AT).orders[0].problem == ""
+    assert case.apply(notice(), AT).orders[0].problem == ""
 
 
 def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
@@ -174,7 +174,7 @@ def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
             settled.settle(number, "olga", "again", AT)
     closed = settled.settle("Q2", "olga", "Apple has declined", LATER)
     assert (closed.state, closed.closed_at) == ("closed", LATER)
-    late = closed.learn(notice(2), LATER + timedelta(days=1))
+    late = closed.apply(notice(2), LATER + timedelta(days=1))
     assert (late.state, late.closed_at, late.orders[1].state) == ("closed", LATER, "refunded")
 
 

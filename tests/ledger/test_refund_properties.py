@@ -140,7 +140,7 @@ class RefundMachine(WithdrawalMachine):
                 return
             own, id_ = order.refund if is_ours else "", f"wx-{order.refund}"
             refund = Refund("xpay", order.number, id_, order.fen - less, own=own)
-            known = run(self.service.learn(refund))
+            known = run(self.service.apply(refund))
             assert known or less or case.state in ("opened", "dropped")
             assert not (known and less)
 

@@ -235,7 +235,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         for index, withdrawal in enumerate(self.withdrawals):
             if stated.number.startswith(withdrawal.id):
                 with suppress(TransferMismatch):
-                    self.apply(index, withdrawal.learn(stated, self.now))
+                    self.apply(index, withdrawal.apply(stated, self.now))
 
     def apply(self, index: int, change: WithdrawalChange) -> None:
         before = self.withdrawals[index]

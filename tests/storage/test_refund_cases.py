@@ -118,7 +118,7 @@ async def test_an_order_waits_for_its_refund_from_the_decision_to_the_notice(
     assert not await cases.waits_for_refund("Q1")
     case = await cases.save(None, case, case.confirm("olga", "yes", AT))
     assert await cases.waits_for_refund("Q1")
-    await cases.save(None, case, case.learn(Refund("xpay", "Q1", "wx-1", 600), AT))
+    await cases.save(None, case, case.apply(Refund("xpay", "Q1", "wx-1", 600), AT))
     assert [await cases.waits_for_refund(it) for it in ("Q1", "Q2", "Q3")] == [False, True, False]
 
 

@@ -248,7 +248,7 @@ class RefundFixture:
 
     async def pay_out(self, host: str, income: int) -> None:
         for bill in (await self.submit(host, income)).bills:
-            await self.process.bills.learn(self.bank.confirm(bill.number))
+            await self.process.bills.apply(self.bank.confirm(bill.number))
 
     # ---- the case
 
