@@ -45,6 +45,8 @@ class BankInMemory:
     cancelled: list[str] = field(default_factory=list)
     first_state: TransferState = TransferState.WAIT_USER_CONFIRM
     before_query: Callable[[], object] | None = None
+    cancels: bool = True
+    """Whether a cancellation takes effect at once."""
     down: bool = False
     queries: int = 0
     answers: asyncio.Event | None = None
@@ -97,7 +99,7 @@ class BankInMemory:
             TransferState.WAIT_USER_CONFIRM,
         ):
             raise TransferRefused("INVALID_REQUEST")
-        bill.state = TransferState.CANCELLED
+        bill.state = TransferState.CANCELLED if self.cancels else TransferState.CANCELING
         return Transfer(number, TransferState.CANCELING)
 
     def statement(self, number: str) -> Transfer:
