@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 
 from core.errors import RateLimited
+from ledger.bills import Bill, WithdrawalState, withdrawal_of
 from ledger.open_bills import (
     CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
@@ -17,13 +18,7 @@ from ledger.open_bills import (
     must_return,
 )
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferRequest
-from ledger.withdrawals import (
-    Bill,
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_of,
-)
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from services.withdrawal_changes import WithdrawalChanges
 from storage.field_cipher import FieldCipher
 from storage.payees import PayeeStore

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from ledger.bills import WithdrawalState
 from ledger.errors import (
     EntryExists,
     NotCancellable,
@@ -17,6 +18,7 @@ from ledger.errors import (
 )
 from ledger.journal import JsonObject
 from ledger.ranking import day_interval, day_of
+from ledger.withdrawal_entries import withdrawal_key
 from ledger.withdrawal_requests import (
     Payee,
     WithdrawalLimits,
@@ -25,7 +27,7 @@ from ledger.withdrawal_requests import (
     request_entry,
     request_withdrawal,
 )
-from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState, withdrawal_key
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from services.bills import BillService
 from services.catalogue import CatalogueService
 from services.errors import SecondPersonRequired, WithdrawOff

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from ledger.bills import OPEN_STATES
 from ledger.ranking import day_interval
-from ledger.withdrawals import OPEN_STATES
 from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document
 from storage.streaming import stream

@@ -10,10 +10,11 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from core.errors import WriteConflict
+from ledger.bills import OPEN_STATES, Bill, WithdrawalState
 from ledger.errors import OverLimit
 from ledger.open_bills import next_check_at
 from ledger.ranking import day_of
-from ledger.withdrawals import OPEN_STATES, Bill, Withdrawal, WithdrawalState
+from ledger.withdrawals import Withdrawal
 from storage.database import Collection, Database, Document, Session
 from storage.due import BEFORE_ANY, claim_due, make_due_index
 from storage.pagination import page

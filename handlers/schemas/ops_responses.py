@@ -9,10 +9,10 @@ from pydantic import ConfigDict, Field, GetPydanticSchema
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response
 from handlers.schemas.typed_dicts import pydantic_type
+from ledger.bills import WithdrawalState
 from ledger.journal import Unit
 from ledger.refund_cases import CaseState
 from ledger.refund_plan import GiftStepState, OrderStepState
-from ledger.withdrawals import WithdrawalState
 from rooms.members import Role
 from rooms.snapshot import Snapshot
 from services.roles import Access

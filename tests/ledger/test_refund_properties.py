@@ -16,10 +16,10 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from structlog.testing import capture_logs
 
 from core.errors import QLiveError
+from ledger.bills import WithdrawalState
 from ledger.journal import JournalEntry
 from ledger.recharge import Order, Payment, Refund, recharge_entry
 from ledger.refund_cases import RefundCase
-from ledger.withdrawals import WithdrawalState
 from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep

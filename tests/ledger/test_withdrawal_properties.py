@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from core.errors import QLiveError
+from ledger.bills import WithdrawalState
 from ledger.errors import IncomeNotMatured, NotCancellable
 from ledger.gift_batch import GiftBatch
 from ledger.gifts import GiftTransfer
@@ -22,18 +23,14 @@ from ledger.journal import Balance, JournalEntry
 from ledger.open_bills import must_cancel, must_resend, must_return
 from ledger.recharge import Order, Payment, recharge_entry
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
+from ledger.withdrawal_entries import withdrawal_key
 from ledger.withdrawal_requests import (
     check_request,
     matured_income,
     request_entry,
     request_withdrawal,
 )
-from ledger.withdrawals import (
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_key,
-)
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.withdrawals import LIMITS, NOW, PAYEE
 

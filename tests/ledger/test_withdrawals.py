@@ -1,14 +1,10 @@
 import pytest
 
+from ledger.bills import WithdrawalState
 from ledger.errors import NotCancellable
 from ledger.journal import Posting
 from ledger.transfers import TransferBody, TransferMismatch, TransferState
-from ledger.withdrawals import (
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_of,
-)
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from tests.support.withdrawals import FIRST, ID, NOW, SECOND, requested, stated, submitted
 
 State = TransferState
@@ -214,10 +210,6 @@ def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
     waiting = submitted().apply(says, NOW).withdrawal
     assert waiting.package == "package"
     assert waiting.give_back("user", "cancelled", NOW).withdrawal.package == ""
-
-
-def test_a_bill_number_names_its_withdrawal() -> None:
-    assert withdrawal_of(SECOND) == ID
 
 
 def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_answered() -> None:

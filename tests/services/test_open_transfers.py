@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from ledger.bills import WithdrawalState
 from ledger.transfers import TransferBody, TransferState
-from ledger.withdrawals import Withdrawal, WithdrawalState
+from ledger.withdrawals import Withdrawal
 from services import open_transfers
 from services.transfer_notices import TransferNoticeService
 from tencent.transfer_notifications import TransferNotifications

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.bills import WithdrawalState
 from ledger.errors import WithdrawalsStopped
 from ledger.transfers import TransferState
-from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from storage.payees import PayeeStore
 from tests.support.refunds import RefundFixture, RefundProcess
