@@ -24,8 +24,9 @@ from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.transfer_notices import TransferNoticeService
+from services.withdrawable_income import WithdrawalConfig
 from services.withdrawal_changes import WithdrawalChanges
-from services.withdrawals import WithdrawalConfig, WithdrawalService
+from services.withdrawals import WithdrawalService
 from storage.approvals import ApprovalStore
 from storage.field_cipher import FieldCipher
 from storage.inbox import InboxStore
