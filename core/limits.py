@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, Self
@@ -209,19 +209,26 @@ class RefusalDelay:
     """
 
     def __init__(self, seconds: float, most: int, repeated: Rate = NO_LIMIT) -> None:
-        """`seconds`: the mean; `most`: requests held at the same time, further ones are refused at
-        once; `repeated`: how many refusals of one key are answered without a further wait."""
+        """`seconds`: the mean; `most`: requests held at the same time, half of them of one key;
+        further ones are refused at once. `repeated`: how many refusals of one key are answered
+        without a further wait."""
         self._seconds = seconds
         self._free = most
+        self._most_of_key = max(1, most // 2)
+        self._held: Counter[str] = Counter()
         self._turns = TokenBuckets(repeated)
 
     async def hold(self, key: str) -> None:
         """Hold a refusal of `key`, a user or an address."""
-        if not self._free:
+        if not self._free or self._held[key] >= self._most_of_key:
             return
         turn = min(self._turns.take(key, time.monotonic(), MAX_REFUSAL_TURN), MAX_REFUSAL_TURN)
         self._free -= 1
+        self._held[key] += 1
         try:
             await asyncio.sleep(random.uniform(0.5, 1.5) * self._seconds + turn)
         finally:
             self._free += 1
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,30 @@ class ProcessReport:
     draining: bool
     """It finishes its requests and stops."""
     readings: Readings
+
+
+def read_report(stored: object) -> dict[str, Any]:
+    """The known fields of a stored report that have the declared type; others are left out.
+
+    A process of another release may have stored fewer, more, or other ones under the same name.
+    """
+    if not isinstance(stored, dict):
+        return {}
+    readings = stored.get("readings")
+    nested = {"readings": _typed(Readings, readings)} if isinstance(readings, dict) else {}
+    return _typed(ProcessReport, stored) | nested
+
+
+def _typed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {
+        name: stored[name]
+        for name, hint in hints.items()
+        if name in stored and _has_type(stored[name], hint)
+    }
+
+
+def _has_type(value: object, hint: Any) -> bool:
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)

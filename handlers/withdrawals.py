@@ -62,7 +62,8 @@ class CancelWithdrawalHandler(ActiveUserHandler):
     A transfer that WeChat Pay already has is cancelled there, unless the user confirms it first.
     """
 
-    @endpoint(limit="order", errors=[WithdrawalNotFound, NotCancellable])
+    # Not order: it is possible whatever the user has ordered before, and asks WeChat Pay once.
+    @endpoint(limit="read", errors=[WithdrawalNotFound, NotCancellable])
     async def post(self, params: requests.CancelWithdrawalRequest) -> responses.WithdrawResponse:
         withdrawal = await self.context.services.withdrawals.cancel(
             self.user_id, params.withdrawal_id

@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from ledger.bills import Bill, WithdrawalState
 from ledger.transfers import Transfer, TransferState
-from ledger.withdrawals import Bill, Withdrawal, WithdrawalState
+from ledger.withdrawals import Withdrawal
 
 PROBLEM_CHECK_EVERY = timedelta(minutes=5)
 """Longest interval for a bill with a problem, so that one failed query is not one for an hour."""

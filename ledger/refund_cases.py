@@ -101,36 +101,42 @@ class RefundCase:
     @property
     def reached(self) -> CaseState:
         """The state of a confirmed case, by its steps."""
-        if any(gift.state == "waiting" for gift in self.gifts):
+        if self.has_waiting_gifts:
             return "reversing"
         if self.hosts_to_resume or not all(it.is_final for it in self.orders):
             return "refunding"
         return "closed"
 
-    def next_gift(self, blocked: Collection[str]) -> GiftStep | None:
-        """The newest gift that waits, but for those to `blocked` hosts."""
-        return next(
-            (it for it in self.gifts if it.state == "waiting" and it.host not in blocked), None
-        )
+    @property
+    def has_waiting_gifts(self) -> bool:
+        """Looked for from the end, since gifts are reversed from the beginning."""
+        return any(gift.state == "waiting" for gift in reversed(self.gifts))
 
-    def reverse_gift(self, gift: GiftStep, taken: int, at: datetime) -> "RefundCase":
+    @property
+    def waiting_gifts(self) -> list[int]:
+        """Positions of the gifts that wait, newest first."""
+        return [n for n, gift in enumerate(self.gifts) if gift.state == "waiting"]
+
+    def reverse_gift(self, position: int, taken: int, at: datetime) -> "RefundCase":
         """`taken` is the income that the host had; the rest is owed."""
+        gift = self.gifts[position]
         done = replace(gift, state="reversed", taken=taken, owed=gift.income - taken)
-        return self._with_gift(done, at)
+        return self._with_gift(position, done, at)
 
-    def skip_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
+    def skip_gift(self, position: int, at: datetime) -> "RefundCase":
         """The gift was reversed elsewhere."""
-        return self._with_gift(replace(gift, state="already_reversed"), at)
+        done = replace(self.gifts[position], state="already_reversed")
+        return self._with_gift(position, done, at)
 
     def is_stopped(self, host: str) -> bool:
         return any(it.stopped for it in self.hosts if it.user_id == host)
 
     def stop_host(self, host: str, at: datetime) -> "RefundCase":
         """From now on this case stops the host's withdrawals."""
-        return self._with_host(host, at, stopped=True)
+        return self._with_hosts({host}, at, stopped=True)
 
-    def resume_host(self, host: str, at: datetime) -> "RefundCase":
-        return self._with_host(host, at, stopped=False)
+    def resume_hosts(self, hosts: Collection[str], at: datetime) -> "RefundCase":
+        return self._with_hosts({*hosts}, at, stopped=False)
 
     @property
     def hosts_to_resume(self) -> list[str]:
@@ -143,7 +149,7 @@ class RefundCase:
     @property
     def orders_to_refund(self) -> list[OrderStep]:
         """Orders whose provider has to be asked; none while gifts wait."""
-        if any(gift.state == "waiting" for gift in self.gifts):
+        if self.has_waiting_gifts:
             return []
         return [it for it in self.orders if not it.by_apple and it.state in ("taken", "requested")]
 
@@ -161,7 +167,7 @@ class RefundCase:
         """Whether one of its orders waits for this refund, or has had it."""
         return any(order.is_paid_by(refund) for order in self.orders)
 
-    def learn(self, refund: Refund, at: datetime) -> "RefundCase":
+    def apply(self, refund: Refund, at: datetime) -> "RefundCase":
         """WeChat has notified us of the refund of an order that waits for it."""
         return self._with_order(
             refund.order,
@@ -188,13 +194,13 @@ class RefundCase:
 
     # ---- one step changed
 
-    def _with_gift(self, gift: GiftStep, at: datetime) -> "RefundCase":
-        gifts = tuple(gift if it.key == gift.key else it for it in self.gifts)
+    def _with_gift(self, position: int, gift: GiftStep, at: datetime) -> "RefundCase":
+        gifts = (*self.gifts[:position], gift, *self.gifts[position + 1 :])
         return self._moved(at, gifts=gifts)
 
-    def _with_host(self, host: str, at: datetime, *, stopped: bool) -> "RefundCase":
+    def _with_hosts(self, users: set[str], at: datetime, *, stopped: bool) -> "RefundCase":
         hosts = tuple(
-            replace(it, stopped=stopped) if it.user_id == host else it for it in self.hosts
+            replace(it, stopped=stopped) if it.user_id in users else it for it in self.hosts
         )
         return self._moved(at, hosts=hosts)
 

@@ -5,6 +5,7 @@ Source: WeChat Pay v3, merchant transfer (商家转账), form of 2025.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class TransferState(StrEnum):
@@ -33,6 +34,14 @@ class TransferRequest:
     fen: int
     real_name: str = ""
     """WeChat checks it against the user's; needed from REAL_NAME_FEN, "" sends none."""
+
+
+class TransferBody(NamedTuple):
+    """The request of a bill as it is sent, the first time and again."""
+
+    text: str
+    serial: str = ""
+    """Names the key that encrypted the real name; "" if there is none, or it was not stored."""
 
 
 @dataclass(frozen=True, slots=True)

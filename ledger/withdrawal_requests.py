@@ -6,9 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from ledger.bills import Bill, WithdrawalState
 from ledger.errors import IncomeNotMatured, OverLimit, RealNameNeeded, TooLittle
 from ledger.journal import JournalEntry, Posting, held_account, user_account
-from ledger.withdrawals import Bill, Withdrawal, WithdrawalState, withdrawal_key
+from ledger.withdrawal_entries import withdrawal_key
+from ledger.withdrawals import Withdrawal
 
 MAX_BILLS = 99
 """Bills of a withdrawal: a bill number is the id and two digits."""

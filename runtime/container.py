@@ -22,7 +22,7 @@ from services.retention import RetentionDays
 from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
 from services.services import PaymentConfig, Services
-from services.withdrawals import WithdrawalConfig
+from services.withdrawable_income import WithdrawalConfig
 from storage.command_latency import CommandLatency
 from storage.database import Database
 from storage.stores import Stores

@@ -81,7 +81,7 @@ def _register_withdrawals(context: Context) -> None:
     )
     gauges(
         "oldest_withdrawal_seconds",
-        "Age of the oldest open withdrawal, by state.",
+        "Longest time that an open withdrawal has been in its state, by state.",
         "state",
         reports.oldest_seconds,
         combine="first",

@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 
 from core.errors import RateLimited
+from ledger.bills import Bill, WithdrawalState, withdrawal_of
 from ledger.open_bills import (
     CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
@@ -16,14 +17,8 @@ from ledger.open_bills import (
     must_resend,
     must_return,
 )
-from ledger.transfers import Transfer, TransferMismatch, TransferRequest
-from ledger.withdrawals import (
-    Bill,
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_of,
-)
+from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferRequest
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from services.withdrawal_changes import WithdrawalChanges
 from storage.field_cipher import FieldCipher
 from storage.payees import PayeeStore
@@ -38,10 +33,10 @@ CALL_ERRORS = (TransferRefused, RateLimited, ServiceUnavailable)
 class TransferApi(Protocol):
     """Transfers at WeChat Pay; calls raise one of CALL_ERRORS."""
 
-    def body(self, request: TransferRequest) -> str:
+    def body(self, request: TransferRequest) -> TransferBody:
         """The request as it will be sent; two calls may give two texts."""
 
-    async def create(self, body: str) -> Transfer:
+    async def create(self, body: TransferBody) -> Transfer:
         """Send a bill, the first time or again."""
 
     async def query(self, number: str) -> Transfer | None:
@@ -82,13 +77,13 @@ class BillService:
                 withdrawal = await self._check(withdrawal, bill.number, self._transfers)
         return withdrawal
 
-    async def learn(self, transfer: Transfer) -> Withdrawal:
+    async def apply(self, transfer: Transfer) -> Withdrawal:
         """Apply a verified statement of WeChat Pay about a bill.
 
         Raises TransferMismatch, WithdrawalNotFound.
         """
         id_, now = withdrawal_of(transfer.number), datetime.now(UTC)
-        return await self._changes.change(id_, lambda it: it.learn(transfer, now))
+        return await self._changes.change(id_, lambda it: it.apply(transfer, now))
 
     async def _submit(
         self, withdrawal: Withdrawal, bill: Bill, transfers: TransferApi
@@ -118,11 +113,11 @@ class BillService:
     ) -> Withdrawal:
         """Send the stored body; cancel the bill at once if that was decided meanwhile."""
         try:
-            stated = await transfers.create(withdrawal.bill(number).body)
+            stated = await transfers.create(withdrawal.bill(number).sent_body)
         except CALL_ERRORS as error:
             withdrawal = await self._note_refusal(withdrawal, number, _problem_of(error))
         else:
-            withdrawal = await self._apply(withdrawal, stated)
+            withdrawal = await self._apply_answer(withdrawal, stated)
         bill = withdrawal.bill(number)
         if must_cancel(bill, withdrawal) and not bill.refusal:
             return await self._cancel(withdrawal, number, transfers)
@@ -137,7 +132,7 @@ class BillService:
         except CALL_ERRORS as error:
             return await self._note_problem(withdrawal, number, _problem_of(error))
         if stated:
-            withdrawal = await self._apply(withdrawal, stated)
+            withdrawal = await self._apply_answer(withdrawal, stated)
         else:
             withdrawal = await self._note_missing(withdrawal, number)
         bill, now = withdrawal.bill(number), datetime.now(UTC)
@@ -169,7 +164,7 @@ class BillService:
     ) -> Withdrawal:
         log.info("bill_sent_again", bill=number)
         bill = withdrawal.bill(number)
-        body = bill.body
+        body = bill.sent_body
         if must_rebuild(bill, stated):
             body = transfers.body(await self._request(withdrawal, bill))
         now = datetime.now(UTC)
@@ -187,12 +182,12 @@ class BillService:
             stated = await transfers.query(number)
         except CALL_ERRORS as error:
             return await self._note_problem(withdrawal, number, _problem_of(error))
-        return await self._apply(withdrawal, stated) if stated else withdrawal
+        return await self._apply_answer(withdrawal, stated) if stated else withdrawal
 
-    async def _apply(self, withdrawal: Withdrawal, stated: Transfer) -> Withdrawal:
+    async def _apply_answer(self, withdrawal: Withdrawal, stated: Transfer) -> Withdrawal:
         """Apply the answer to a call; one that does not match is a problem of the bill."""
         try:
-            return await self.learn(stated)
+            return await self.apply(stated)
         except TransferMismatch as mismatch:
             problem = f"MISMATCH_{mismatch.reason.name}"
             return await self._note_problem(withdrawal, stated.number, problem)

@@ -80,7 +80,7 @@ class PaymentNotificationService:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has taken all that was left of the order, so that nothing of the
                 # refund that it waits for can be booked.
-                if reason == RefusalReason.AMOUNT and await self._refund_cases.learn(payment_event):
+                if reason == RefusalReason.AMOUNT and await self._refund_cases.apply(payment_event):
                     return DONE._replace(lasting=True)
             known = reason != RefusalReason.ORDER
             if known and payment_event:

@@ -108,7 +108,7 @@ class RefundCaseService:
             lambda tx: self._settle(tx, id_, number, by, reason)
         )
 
-    async def learn(self, refund: Refund) -> bool:
+    async def apply(self, refund: Refund) -> bool:
         """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
         for _ in range(SAVES):
             cases = await self._cases.with_order(refund.order)
@@ -119,7 +119,7 @@ class RefundCaseService:
                 return True
             now = datetime.now(UTC)
             try:
-                await self._cases.save(None, case, case.learn(refund, now), now)
+                await self._cases.save(None, case, case.apply(refund, now), now)
             except RefundCaseChanged:
                 continue
             return True

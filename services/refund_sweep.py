@@ -116,24 +116,33 @@ class RefundCaseSweep:
     async def _reverse_gifts(self, case: RefundCase) -> RefundCase:
         """Reverse what can be reversed now; gifts to hosts with open withdrawals may wait."""
         held_back, blocked = set[str](), set[str]()
-        while gift := case.next_gift(blocked):
+        for position in case.waiting_gifts:
+            host = case.gifts[position].host
+            if host in blocked:
+                continue
             try:
-                case = await self._reverse(case, gift, may_owe=gift.host in held_back)
+                case = await self._reverse(case, position, may_owe=host in held_back)
+                continue
             except _IncomeMissing:
-                case = await self._stop(case, gift.host)
-                is_free = await self._hold_back(gift.host)
-                (held_back if is_free else blocked).add(gift.host)
+                case = await self._stop(case, host)
+            if await self._hold_back(host):
+                held_back.add(host)
+                case = await self._reverse(case, position, may_owe=True)
+            else:
+                blocked.add(host)
         return case
 
-    async def _reverse(self, case: RefundCase, gift: GiftStep, *, may_owe: bool) -> RefundCase:
+    async def _reverse(self, case: RefundCase, position: int, *, may_owe: bool) -> RefundCase:
+        gift = case.gifts[position]
+
         async def work(tx: Any) -> RefundCase:
             if await self._ledger.find(reversal_key(gift.key), tx):
-                return await self._save(tx, case, case.skip_gift(gift, _now()))
+                return await self._save(tx, case, case.skip_gift(position, _now()))
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
             await self._book(tx, case, gift, free)
-            done = case.reverse_gift(gift, min(free, gift.income), _now())
+            done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)
 
         async with self._hold(case.user_id, gift.host):
@@ -176,10 +185,10 @@ class RefundCaseSweep:
         return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:
-        for host in case.hosts_to_resume:
+        hosts = case.hosts_to_resume
+        for host in hosts:
             await self._withdrawals.resume(host, case.id)
-            case = await self._save(None, case, case.resume_host(host, _now()))
-        return case
+        return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
 
     # ---- money
 

@@ -43,9 +43,10 @@ from services.sign_in import SignInService
 from services.token_cache import TokenCache
 from services.transfer_notices import TransferNoticeService
 from services.unpaid_orders import UnpaidOrderSweep
+from services.withdrawable_income import WithdrawalConfig
 from services.withdrawal_changes import WithdrawalChanges
 from services.withdrawal_reports import WithdrawalReports
-from services.withdrawals import WithdrawalConfig, WithdrawalService
+from services.withdrawals import WithdrawalService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from tencent.clients import TencentClients

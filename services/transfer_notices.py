@@ -20,7 +20,7 @@ class TransferNoticeService:
         if transfer is None:
             return ignored(ignore_reason)
         try:
-            await self._bills.learn(transfer)
+            await self._bills.apply(transfer)
         except WithdrawalNotFound:
             return refused(MismatchReason.BILL.value)
         except TransferMismatch as mismatch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.errors import WithdrawalNotFound
@@ -36,8 +37,9 @@ class WithdrawalChanges:
             change = rule(withdrawal)
             if change.withdrawal == withdrawal:
                 return withdrawal
-            await self._write(tx, withdrawal, change)
-            return replace(change.withdrawal, version=withdrawal.version + 1)
+            changed = change.withdrawal.note_state_change(withdrawal, datetime.now(UTC))
+            await self._write(tx, withdrawal, WithdrawalChange(changed, change.entries))
+            return replace(changed, version=withdrawal.version + 1)
 
         async with self._hold(found.user_id):
             return await self._ledger.run_transaction(work)

@@ -33,7 +33,7 @@ class WithdrawalReports:
         self.open = await self._store.open_withdrawals()
 
     def oldest_seconds(self) -> dict[str, float]:
-        """Age of the oldest open withdrawal, by state."""
+        """Longest time that an open withdrawal has been in its state, by state."""
         now = datetime.now(UTC)
         return {state: (now - at).total_seconds() for state, at in self.open.oldest.items()}
 

@@ -3,45 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ledger.errors import (
-    EntryExists,
-    NotCancellable,
-    RequestIdReused,
-    WithdrawalNotFound,
-    WithdrawalsStopped,
-)
+from ledger.bills import WithdrawalState
+from ledger.errors import EntryExists, NotCancellable, RequestIdReused, WithdrawalNotFound
 from ledger.journal import JsonObject
-from ledger.ranking import day_interval, day_of
-from ledger.withdrawal_requests import (
-    Payee,
-    WithdrawalLimits,
-    check_request,
-    matured_income,
-    request_entry,
-    request_withdrawal,
-)
-from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState, withdrawal_key
+from ledger.withdrawal_entries import withdrawal_key
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from services.bills import BillService
 from services.catalogue import CatalogueService
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.ledger import LockUsers
-from services.recent_income import RecentIncomeCache
+from services.withdrawable_income import WithdrawableIncome, WithdrawalConfig
 from services.withdrawal_changes import WithdrawalChanges
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.users import User
-from storage.withdrawals import WithdrawalStore, new_id
+from storage.withdrawals import WithdrawalStore
 
-READ_IN_TRANSACTION = timedelta(minutes=1)
-"""Age up to which gifts are read inside the transaction. Their entries have a time before their
-commit, by the clock of a process: by far less than this."""
 SUBMIT_SECONDS = 4.0
 """Longest wait of a request for WeChat Pay; the sweep continues after that. Less than the timeout
 of the lock, for which a repeated request waits."""
@@ -53,17 +35,6 @@ POLL_SECONDS = 0.05
 USER, REFUND_CASE = "user", "refund_case"
 """`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
 CANCELLED = "cancelled"
-THE_DAY = "withdrawals of the day"
-"""Name of the lock of the house's sum."""
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawalConfig:
-    """Whether new withdrawals are taken, when income matures, and the limits."""
-
-    enabled: bool
-    maturity: timedelta
-    limits: WithdrawalLimits
 
 
 class WithdrawalPage(NamedTuple):
@@ -96,11 +67,11 @@ class WithdrawalService:
         self._ledger = ledger
         self._changes = changes
         self._bills = bills
-        self._catalogue = catalogue
-        self._cipher = cipher
         self._hold = hold
-        self._config = config
-        self._recent_income = RecentIncomeCache(payees, config.maturity)
+        self._is_enabled = config.enabled
+        self._income = WithdrawableIncome(
+            withdrawals, payees, ledger, catalogue, cipher, hold, config
+        )
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
@@ -119,10 +90,10 @@ class WithdrawalService:
             key = withdrawal_key(user.user_id, request_id)
             if stored := await self._ledger.find(key):
                 return await self._repeated(stored, income)
-            if not self._config.enabled:
+            if not self._is_enabled:
                 raise WithdrawOff
             try:
-                withdrawal = await self._hold_income(user, income, request_id, real_name)
+                withdrawal = await self._income.hold(user, income, request_id, real_name)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
             return await self._advance_in_time(withdrawal)
@@ -130,27 +101,23 @@ class WithdrawalService:
     async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
         """Page `number` (from 1) of the user's withdrawals, newest first."""
         found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
-        funds = await self._payees.funds(user_id)
-        recent = await self._recent_income.of(user_id, funds.income)
-        matured = matured_income(funds.income, recent, funds.owed_income)
-        return WithdrawalPage(0 if funds.is_stopped else matured, found, has_more)
+        return WithdrawalPage(await self._income.shown(user_id), found, has_more)
 
     async def matured(self, user_id: str) -> int:
         """Income that the user could withdraw now, before all limits; 0 while stopped."""
-        funds = await self._payees.funds(user_id)  # first: later gifts only make it less
-        since = datetime.now(UTC) - self._config.maturity
-        recent = await self._payees.recent_income(user_id, since)
-        matured = matured_income(funds.income, recent, funds.owed_income)
-        return 0 if funds.is_stopped else matured
+        return await self._income.of(user_id)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return what is not submitted yet, and ask WeChat Pay to cancel the rest.
 
-        Raises WithdrawalNotFound, NotCancellable.
+        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
+        NotCancellable.
         """
         found = await self._withdrawals.find(id_)
         if found is None or found.user_id != user_id:
             raise WithdrawalNotFound
+        if found.is_cancelling:
+            return found
         return await self._take_back(id_, USER, CANCELLED)
 
     # ---- operators
@@ -265,61 +232,3 @@ class WithdrawalService:
             await asyncio.sleep(POLL_SECONDS)
             withdrawal = await self._withdrawals.find(withdrawal.id) or withdrawal
         return withdrawal
-
-    async def _hold_income(
-        self, user: User, income: int, request_id: str, real_name: str
-    ) -> Withdrawal:
-        """Write the request, and the name if there is one.
-
-        Raises EntryExists for a request that was made meanwhile.
-        """
-        now, config = datetime.now(UTC), self._config
-        rate = (await self._catalogue.current()).withdraw_rate or Decimal(0)
-        payee = Payee(user.user_id, user.app_id, user.openid)
-        withdrawal = request_withdrawal(
-            new_id(), payee, request_id, income, rate, config.limits, now
-        )
-        entry = request_entry(withdrawal, income)
-        sealed = self._cipher.encrypt(real_name, user.user_id) if real_name else b""
-        has_name = bool(sealed) or await self._has_real_name(user.user_id)
-        since = now - config.maturity
-        read_from = max(since, now - READ_IN_TRANSACTION)
-        earlier = await self._payees.recent_income(user.user_id, since, read_until=read_from)
-
-        async def write(tx: Any) -> Withdrawal:
-            if await self._ledger.find(entry.key, tx):
-                raise EntryExists(entry.key)
-            late = await self._payees.recent_income(
-                user.user_id, since, read_from=read_from, session=tx
-            )
-            matured = await self._matured(tx, user.user_id, earlier + late)
-            today = day_interval(day_of(now))[0]
-            check_request(
-                withdrawal,
-                config.limits,
-                matured=matured,
-                user_day_fen=await self._withdrawals.user_day_fen(tx, user.user_id, today),
-                has_real_name=has_name,
-            )
-            if sealed:
-                await self._payees.store_real_name(user.user_id, sealed, tx)
-            await self._ledger.move(tx, entry.lines)
-            await self._ledger.write(tx, entry, None)
-            await self._withdrawals.add(tx, withdrawal)
-            await self._withdrawals.add_to_day(tx, now, withdrawal.fen, config.limits.day_fen)
-            return withdrawal
-
-        # All requests change the house's sum of the day: without its lock they conflict.
-        async with self._hold(user.user_id, THE_DAY):
-            return await self._ledger.run_transaction(write)
-
-    async def _matured(self, tx: Any, user_id: str, recent: int) -> int:
-        """Income that can be withdrawn; raises WithdrawalsStopped."""
-        funds = await self._payees.funds(user_id, tx)
-        if funds.is_stopped:
-            raise WithdrawalsStopped
-        return matured_income(funds.income, recent, funds.owed_income)
-
-    async def _has_real_name(self, user_id: str) -> bool:
-        sealed = await self._payees.real_name(user_id)
-        return bool(sealed) and self._cipher.decrypt(sealed, user_id) is not None

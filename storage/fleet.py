@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.process_report import read_report
 from storage.database import Collection, Database, Document
 from storage.outbox import NORMAL, URGENT, OutboxStore
 
@@ -15,8 +16,8 @@ MAX_COUNT = 10_000
 class StoredProcess:
     """A lease; one that was not released is kept for an hour after it has lapsed.
 
-    `report` is a stored ProcessReport: {} of a process of a release before reports, and that of
-    another release may lack fields or have more.
+    `report` has the fields of a ProcessReport that are known: {} of a process of a release before
+    reports, and that of another release may lack some.
     """
 
     id: str
@@ -53,7 +54,7 @@ class FleetStore:
         fields = dict.fromkeys(("expires_at", "renewed_at", "report"), 1)
         return [
             StoredProcess(
-                row["_id"], row["expires_at"], row.get("renewed_at"), row.get("report", {})
+                row["_id"], row["expires_at"], row.get("renewed_at"), read_report(row.get("report"))
             )
             async for row in self._processes.find({}, fields)
         ]

@@ -1,26 +1,29 @@
 """refund_cases: one document per refund case; `_id` begins the numbers of its refunds."""
 
+import asyncio
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from itertools import compress, count
+from operator import is_not
+from typing import Any, NamedTuple
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
+from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.pagination import page
 
-Step = TypeVar("Step", OrderStep, GiftStep, HostStep)
-BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Earlier than any case: lower bound in the partial index, which leaves out unset times."""
-DUE: Document = {"due_at": {"$gt": BEFORE_ANY}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-"""Cases that are due by the database's clock, which all processes share."""
-STEPS = ("orders", "gifts", "hosts")
+Step = OrderStep | GiftStep | HostStep
+STEPS: Mapping[str, type[Step]] = {
+    "orders": OrderStep,
+    "gifts": GiftStep,
+    "hosts": HostStep,
+}
 IN_PROGRESS = ("confirmed", "reversing", "refunding")
 
 
@@ -52,9 +55,7 @@ class RefundCaseStore:
         await self._cases.create_index(newest)
         await self._cases.create_index([("state", 1), *newest])
         await self._cases.create_index([("user_id", 1), *newest])
-        await self._cases.create_index(
-            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
-        )
+        await make_due_index(self._cases)
 
     async def add(self, case: RefundCase) -> RefundCase:
         """Store a new case; if its request has one already, return that instead.
@@ -63,8 +64,9 @@ class RefundCaseStore:
         """
         row = {name: getattr(case, name) for name in RefundCase.__slots__ if name not in STEPS}
         row["_id"] = row.pop("id")
-        row |= {name: [asdict(step) for step in getattr(case, name)] for name in STEPS}
+        row |= {name: [_step_row(step) for step in getattr(case, name)] for name in STEPS}
         row["open_orders"] = [order.number for order in case.orders]
+        await asyncio.sleep(0)  # encoding thousands of steps takes as long as making their rows
         try:
             await self._cases.insert_one(row)
         except DuplicateKeyError:
@@ -75,14 +77,14 @@ class RefundCaseStore:
 
     async def find_request(self, request_id: str) -> RefundCase | None:
         row = await self._cases.find_one({"request_id": request_id})
-        return case_from(row) if row else None
+        return await _parse(row) if row else None
 
     async def get(self, id_: str, session: Session | None = None) -> RefundCase:
         """Raises RefundCaseNotFound."""
         row = await self._cases.find_one({"_id": id_}, session=session)
         if row is None:
             raise RefundCaseNotFound
-        return case_from(row)
+        return await _parse(row)
 
     async def public_state(self, id_: str) -> Document:
         """What the audit log shows of a case; {} if there is none."""
@@ -113,14 +115,8 @@ class RefundCaseStore:
 
     async def claim(self, lease: timedelta) -> RefundCase | None:
         """Lease the case that is due for the longest time, by the database's clock."""
-        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
-        row = await self._cases.find_one_and_update(
-            DUE,
-            [{"$set": {"due_at": until}}],
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return case_from(row) if row else None
+        row = await claim_due(self._cases, lease)
+        return await _parse(row) if row else None
 
     async def renew(self, case: RefundCase, due_at: datetime) -> None:
         """Extend the lease of a case in progress; raises RefundCaseChanged as `save` does."""
@@ -132,14 +128,16 @@ class RefundCaseStore:
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
         """Keys of the gifts that confirmed cases of the user are about to reverse."""
         where = {"user_id": user_id, "state": {"$in": [*IN_PROGRESS]}}
-        rows = await self._cases.find(where, {"gifts": 1}, session=session).to_list()
+        fields = {"gifts.key": 1, "gifts.state": 1}
+        rows = await self._cases.find(where, fields, session=session).to_list()
         gifts = (gift for row in rows for gift in row["gifts"])
         return {gift["key"] for gift in gifts if gift["state"] == "waiting"}
 
     async def with_order(self, number: str) -> list[RefundCase]:
-        """Cases about an order, the latest first."""
-        rows = await self._cases.find({"orders.number": number}).sort("opened_at", -1).to_list()
-        return [case_from(row) for row in rows]
+        """Confirmed cases about an order, the latest first."""
+        where = {"orders.number": number, "state": {"$in": [*IN_PROGRESS, "closed"]}}
+        rows = await self._cases.find(where).sort("opened_at", -1).to_list()
+        return [await _parse(row) for row in rows]
 
     async def waits_for_refund(self, number: str) -> bool:
         """Whether a case has taken the gold of an order that WeChat has not refunded yet."""
@@ -190,29 +188,57 @@ def _changes(before: RefundCase, after: RefundCase) -> Document:
     changes: Document = {}
     for name in RefundCase.__slots__:
         old, new = getattr(before, name), getattr(after, name)
+        if new is old or name == "version":
+            continue
         if name not in STEPS:
-            changes |= {name: new} if new != old and name != "version" else {}
+            changes |= {name: new} if new != old else {}
         elif len(new) == len(old):
-            steps = enumerate(zip(old, new, strict=True))
-            changes |= {f"{name}.{n}": asdict(it) for n, (was, it) in steps if it is not was}
+            changes |= {f"{name}.{n}": _step_row(new[n]) for n in _replaced(old, new)}
         else:
-            changes[name] = [asdict(it) for it in new]
+            changes[name] = [_step_row(it) for it in new]
     return changes
+
+
+def _replaced(old: Sequence[object], new: Sequence[object]) -> Iterator[int]:
+    """Positions at which they differ: 0.1 ms for 2,000 steps of which one was replaced."""
+    candidates = compress(count(), map(is_not, old, new))
+    return (position for position in candidates if old[position] != new[position])
+
+
+def _step_row(step: Step) -> Document:
+    """As `asdict`, which takes fifteen times as long."""
+    return {name: getattr(step, name) for name in step.__slots__}
+
+
+async def _parse(row: Document) -> RefundCase:
+    """As `case_from`; other tasks run before and after each kind: 2,000 steps may take 10 ms."""
+    steps = {}
+    for name in STEPS:
+        await asyncio.sleep(0)
+        steps[name] = _steps(row, name)
+    await asyncio.sleep(0)
+    return _case_from(row, steps)
 
 
 def case_from(row: Document) -> RefundCase:
     """Parse a case; fields stored by a later version are ignored."""
+    return _case_from(row, {name: _steps(row, name) for name in STEPS})
+
+
+def _case_from(row: Document, steps: Mapping[str, tuple[Any, ...]]) -> RefundCase:
     fields = {name: row[name] for name in RefundCase.__slots__ if name in row}
-    fields |= {
-        "id": row["_id"],
-        "orders": tuple(_step(OrderStep, it) for it in row["orders"]),
-        "gifts": tuple(_step(GiftStep, it) for it in row.get("gifts", [])),
-        "hosts": tuple(_step(HostStep, it) for it in row.get("hosts", [])),
-    }
-    return RefundCase(**fields)
+    return RefundCase(**{**fields, "id": row["_id"], **steps})
+
+
+def _steps(row: Document, name: str) -> tuple[Step, ...]:
+    """Steps of a kind; none if they were not read."""
+    return tuple(_step(STEPS[name], it) for it in row.get(name, []))
 
 
 def _step(kind: type[Step], row: Mapping[str, Any]) -> Step:
+    """Fields stored by a later version are ignored."""
+    if row.keys() <= kind.__dataclass_fields__.keys():  # twice as fast as the general way
+        return kind(**row)
     return kind(**{name: row[name] for name in kind.__slots__ if name in row})
 
 

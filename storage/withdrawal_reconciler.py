@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from ledger.bills import WithdrawalState
 from ledger.checks import LedgerProblem, find_held_problems
 from ledger.journal import held_account
-from ledger.withdrawals import WithdrawalState, payout_key
+from ledger.withdrawal_entries import payout_key
 from storage.database import Collection, Database, Document, Session
 from storage.streaming import stream
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from ledger.bills import OPEN_STATES
 from ledger.ranking import day_interval
-from ledger.withdrawals import OPEN_STATES
 from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document
 from storage.streaming import stream
@@ -48,7 +48,7 @@ class HostQuarter(NamedTuple):
 class OpenWithdrawals(NamedTuple):
     """Open withdrawals by state, and their bills with a problem by its code.
 
-    `oldest`: when the oldest of a state was submitted, or requested if it is not yet.
+    `oldest`: since when the one that has been in a state for the longest time has been in it.
     """
 
     states: Mapping[str, int]
@@ -145,7 +145,9 @@ class WithdrawalReportStore:
     async def open_withdrawals(self) -> OpenWithdrawals:
         """Counts for the metrics."""
         where = {"state": {"$in": [*OPEN_STATES]}}
-        oldest = {"$min": {"$ifNull": [{"$min": "$bills.sent_at"}, "$requested_at"]}}
+        # The latest that is known: some have no state_since, or one of before a rolling upgrade.
+        since = {"$max": ["$state_since", {"$min": "$bills.sent_at"}, "$requested_at"]}
+        oldest = {"$min": since}
         by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": oldest}
         states = [
             row

@@ -10,17 +10,14 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from core.errors import WriteConflict
+from ledger.bills import OPEN_STATES, Bill, WithdrawalState
 from ledger.errors import OverLimit
 from ledger.open_bills import next_check_at
 from ledger.ranking import day_of
-from ledger.withdrawals import OPEN_STATES, Bill, Withdrawal, WithdrawalState
+from ledger.withdrawals import Withdrawal
 from storage.database import Collection, Database, Document, Session
+from storage.due import BEFORE_ANY, claim_due, make_due_index
 from storage.pagination import page
-
-BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Earlier than any withdrawal: lower bound in the partial index, which leaves out unset times."""
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""By at most this, the clock of a process and that of the database."""
 
 
 class WithdrawalStore:
@@ -36,9 +33,7 @@ class WithdrawalStore:
         await self._withdrawals.create_index([("user_id", 1), *newest])
         await self._withdrawals.create_index([("state", 1), *newest])
         await self._withdrawals.create_index(newest)
-        await self._withdrawals.create_index(
-            "due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}}
-        )
+        await make_due_index(self._withdrawals)
         await self._days.create_index("_id")  # creates the collection: no transaction has to
         await self._withdrawals.create_index(
             "bills.finished_at", partialFilterExpression={"bills.finished_at": {"$gt": BEFORE_ANY}}
@@ -93,13 +88,7 @@ class WithdrawalStore:
 
     async def claim(self, lease: timedelta) -> Withdrawal | None:
         """Lease the withdrawal that is due for the longest time, by the database's clock."""
-        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
-        row = await self._withdrawals.find_one_and_update(
-            _due(),
-            [{"$set": {"due_at": until}}],
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
+        row = await claim_due(self._withdrawals, lease)
         return withdrawal_from(row) if row else None
 
     async def postpone(self, withdrawal: Withdrawal, now: datetime) -> None:
@@ -138,15 +127,6 @@ class WithdrawalStore:
             where["state"] = state
         rows, cursor = await page(self._withdrawals, where, "requested_at", after, limit)
         return [withdrawal_from(row) for row in rows], cursor
-
-
-def _due() -> Document:
-    """Withdrawals that are due by the database's clock, which all processes share.
-
-    The index bounds the others by the clock of this process.
-    """
-    bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
-    return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
 
 
 def _document_of(withdrawal: Withdrawal) -> Document:

@@ -11,7 +11,7 @@ from Crypto.Hash import SHA1
 from Crypto.PublicKey.RSA import RsaKey
 from Crypto.Random import get_random_bytes
 
-from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferRequest
+from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
 from tencent.json_reader import object_or_none, read_object
 from tencent.merchant import MerchantClient, json_text
@@ -57,12 +57,12 @@ class TransferClient:
         self._notify_url = notify_url
         self._scene = scene
 
-    def body(self, request: TransferRequest) -> str:
+    def body(self, request: TransferRequest) -> TransferBody:
         """The JSON of a bill, to be stored before it is sent and then sent unchanged.
 
         Encrypting a name again gives another text, which WeChat Pay may take for another bill.
         """
-        named = request.real_name and request.fen >= MIN_NAMED_FEN
+        named = bool(request.real_name) and request.fen >= MIN_NAMED_FEN
         content: dict[str, Any] = {
             "appid": request.app_id,
             "out_bill_no": request.number,
@@ -77,15 +77,16 @@ class TransferClient:
                 {"info_type": "报酬说明", "info_content": self._scene.remark},
             ],
         }
-        return json_text(content)
+        serial = self._merchant.encryption_serial if named else ""
+        return TransferBody(json_text(content), serial)
 
-    async def create(self, body: str) -> Transfer:
+    async def create(self, body: TransferBody) -> Transfer:
         """Sends a bill, the first time or again; the answer to the first one has the package."""
-        number = str(read_object(body)["out_bill_no"])
-        # Names the key that encrypted the user's name.
-        serial = {"Wechatpay-Serial": self._merchant.encryption_serial}
+        number = str(read_object(body.text)["out_bill_no"])
+        # With a name, WeChat Pay decrypts it by the key of this serial, also after a new one.
+        serial = {"Wechatpay-Serial": body.serial or self._merchant.encryption_serial}
         # Not repeated here: after an unclear answer a query comes first.
-        response = await self._merchant.post(BILLS_PATH, body, serial, safe_to_repeat=False)
+        response = await self._merchant.post(BILLS_PATH, body.text, serial, safe_to_repeat=False)
         return self._read(response, number)
 
     async def query(self, number: str) -> Transfer | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests
 from ledger.errors import (
     DebtExceeded,
     EntryNotFound,
@@ -24,14 +24,12 @@ class OpsApprovalsHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(
-        self, params: ops_requests.ApprovalSearchRequest
-    ) -> ops_responses.ApprovalsResponse:
+    async def get(self, params: ops_requests.ApprovalSearchRequest) -> ops_money.ApprovalsResponse:
         found, cursor = await self.context.stores.approvals.page(
             params.after, PAGE_SIZE, waiting=params.waiting
         )
-        items = [ops_responses.ApprovalResponse.model_validate(it) for it in found]
-        return ops_responses.ApprovalsResponse(items=items, next=cursor)
+        items = [ops_money.ApprovalResponse.model_validate(it) for it in found]
+        return ops_money.ApprovalsResponse(items=items, next=cursor)
 
 
 class ApprovalTargetHandler(OperatorHandler):
@@ -67,11 +65,11 @@ class OpsConfirmHandler(ApprovalTargetHandler):
     )
     async def post(
         self, approval_id: str, params: ops_requests.DecisionRequest
-    ) -> ops_responses.ApprovalResponse:
+    ) -> ops_money.ApprovalResponse:
         approval = await self.context.services.approvals.confirm(
             approval_id, self.operator.name, params.reason
         )
-        return ops_responses.ApprovalResponse.model_validate(approval)
+        return ops_money.ApprovalResponse.model_validate(approval)
 
 
 class OpsDeclineHandler(ApprovalTargetHandler):
@@ -80,8 +78,8 @@ class OpsDeclineHandler(ApprovalTargetHandler):
     @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
     async def post(
         self, approval_id: str, params: ops_requests.DecisionRequest
-    ) -> ops_responses.ApprovalResponse:
+    ) -> ops_money.ApprovalResponse:
         approval = await self.context.services.approvals.decline(
             approval_id, self.operator.name, params.reason
         )
-        return ops_responses.ApprovalResponse.model_validate(approval)
+        return ops_money.ApprovalResponse.model_validate(approval)

@@ -11,7 +11,7 @@ from handlers.base import Handler
 from handlers.context import Context
 from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.remote import limit_key
-from handlers.schemas import ops_responses
+from handlers.schemas import ops_money
 from services.roles import Access, Operator
 from storage.approvals import Approval
 from storage.operator_sessions import SESSION_TOKEN
@@ -78,10 +78,10 @@ class OperatorHandler(Handler):
             self._entry, before, after or await self.target_state()
         )
 
-    def waiting(self, approval: Approval) -> ops_responses.ApprovalResponse:
+    def waiting(self, approval: Approval) -> ops_money.ApprovalResponse:
         """The answer to a change that waits for a second operator, which is its outcome, too."""
         self.requested = {"approval": approval.id, "state": approval.state}
-        return ops_responses.ApprovalResponse.model_validate(approval)
+        return ops_money.ApprovalResponse.model_validate(approval)
 
     @property
     def token(self) -> str:

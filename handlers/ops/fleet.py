@@ -34,7 +34,7 @@ class FleetProcessResponse(Response):
 
     `missing`: it has not renewed its lease, nor released it as a stopping process does. `replaced`:
     the same, and another process has started in its place. Other fields are null if the process is
-    of a release that does not report them.
+    of a release that does not report them, or in another form.
     """
 
     id: str

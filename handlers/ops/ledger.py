@@ -6,7 +6,7 @@ from typing import Any
 from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import reversal_key
 from storage.approvals import Approval
@@ -20,12 +20,12 @@ class OpsOrdersHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.OrderSearchRequest) -> ops_responses.OrdersResponse:
+    async def get(self, params: ops_requests.OrderSearchRequest) -> ops_money.OrdersResponse:
         rows, cursor = await self.context.stores.orders.page(
             params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
         )
-        return ops_responses.OrdersResponse(
-            items=[ops_responses.OpsOrderResponse.model_validate(row) for row in rows], next=cursor
+        return ops_money.OrdersResponse(
+            items=[ops_money.OpsOrderResponse.model_validate(row) for row in rows], next=cursor
         )
 
 
@@ -36,12 +36,12 @@ class OpsLedgerHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.LedgerSearchRequest) -> ops_responses.LedgerResponse:
+    async def get(self, params: ops_requests.LedgerSearchRequest) -> ops_money.LedgerResponse:
         rows, cursor = await self.context.stores.ledger.page(
             params.user_id, params.kind, params.after, PAGE_SIZE, search=params.q
         )
-        return ops_responses.LedgerResponse(
-            items=[ops_responses.EntryResponse.model_validate(row) for row in rows], next=cursor
+        return ops_money.LedgerResponse(
+            items=[ops_money.EntryResponse.model_validate(row) for row in rows], next=cursor
         )
 
 
@@ -57,17 +57,17 @@ class OpsReversalHandler(OperatorHandler):
 
     @endpoint(
         errors=[EntryNotFound, InsufficientGold, NotReversible],
-        accepted=ops_responses.ApprovalResponse,
+        accepted=ops_money.ApprovalResponse,
     )
     async def post(
         self, params: ops_requests.ReversalRequest
-    ) -> ops_responses.ReversedResponse | ops_responses.ApprovalResponse:
+    ) -> ops_money.ReversedResponse | ops_money.ApprovalResponse:
         answer = await self.context.services.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
         if isinstance(answer, Approval):
             return self.waiting(answer)
-        return ops_responses.ReversedResponse.model_validate(answer)
+        return ops_money.ReversedResponse.model_validate(answer)
 
 
 class OpsInboxHandler(OperatorHandler):
@@ -78,7 +78,7 @@ class OpsInboxHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.InboxSearchRequest) -> ops_responses.InboxPageResponse:
+    async def get(self, params: ops_requests.InboxSearchRequest) -> ops_money.InboxPageResponse:
         rows, cursor = await self.context.stores.inbox.page(
             params.source,
             params.outcome,
@@ -87,8 +87,8 @@ class OpsInboxHandler(OperatorHandler):
             search=params.q,
             event=params.event,
         )
-        items = [ops_responses.InboxMessageResponse.model_validate(row) for row in rows]
-        return ops_responses.InboxPageResponse(items=items, next=cursor)
+        items = [ops_money.InboxMessageResponse.model_validate(row) for row in rows]
+        return ops_money.InboxPageResponse(items=items, next=cursor)
 
 
 class OpsInboxRetryHandler(OperatorHandler):
@@ -99,6 +99,6 @@ class OpsInboxRetryHandler(OperatorHandler):
         return {"outcome": message["outcome"], "reason": message["reason"]} if message else {}
 
     @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
-    async def post(self, params: ops_requests.RetryRequest) -> ops_responses.OutcomeResponse:
+    async def post(self, params: ops_requests.RetryRequest) -> ops_money.OutcomeResponse:
         result = await self.context.services.payment_notifications.reprocess(params.id)
-        return ops_responses.OutcomeResponse(outcome=result.outcome, reason=result.reason)
+        return ops_money.OutcomeResponse(outcome=result.outcome, reason=result.reason)

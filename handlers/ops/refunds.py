@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests
 from ledger.errors import OrderNotSettleable, RequestIdReused
 from services.errors import (
     NotRefundable,
@@ -26,31 +26,29 @@ class OpsRefundsHandler(OperatorHandler):
     """Refund cases, newest first. Opening one shows what it would take back, and moves nothing."""
 
     @endpoint()
-    async def get(
-        self, params: ops_requests.RefundSearchRequest
-    ) -> ops_responses.RefundCasesResponse:
+    async def get(self, params: ops_requests.RefundSearchRequest) -> ops_money.RefundCasesResponse:
         found, cursor = await self.context.stores.refund_cases.page(
             params.user_id, params.state, params.after, PAGE_SIZE
         )
-        items = [ops_responses.RefundRowResponse.model_validate(case) for case in found]
-        return ops_responses.RefundCasesResponse(items=items, next=cursor)
+        items = [ops_money.RefundRowResponse.model_validate(case) for case in found]
+        return ops_money.RefundCasesResponse(items=items, next=cursor)
 
     @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
-    async def post(self, params: ops_requests.RefundRequest) -> ops_responses.RefundCaseResponse:
+    async def post(self, params: ops_requests.RefundRequest) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.open(
             params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
         )
         self.created = {"refund": case.id, "state": case.state}
-        return ops_responses.RefundCaseResponse.model_validate(case)
+        return ops_money.RefundCaseResponse.model_validate(case)
 
 
 class OpsRefundHandler(OperatorHandler):
     """One refund case with every step."""
 
     @endpoint(errors=[RefundCaseNotFound])
-    async def get(self, case_id: str) -> ops_responses.RefundCaseResponse:
+    async def get(self, case_id: str) -> ops_money.RefundCaseResponse:
         case = await self.context.stores.refund_cases.get(case_id)
-        return ops_responses.RefundCaseResponse.model_validate(case)
+        return ops_money.RefundCaseResponse.model_validate(case)
 
 
 class RefundTargetHandler(OperatorHandler):
@@ -79,11 +77,11 @@ class OpsRefundConfirmHandler(RefundTargetHandler):
     )
     async def post(
         self, case_id: str, params: ops_requests.DecisionRequest
-    ) -> ops_responses.RefundCaseResponse:
+    ) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.confirm(
             case_id, self.operator.name, params.reason
         )
-        return ops_responses.RefundCaseResponse.model_validate(case)
+        return ops_money.RefundCaseResponse.model_validate(case)
 
 
 class OpsRefundDropHandler(RefundTargetHandler):
@@ -92,11 +90,11 @@ class OpsRefundDropHandler(RefundTargetHandler):
     @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
     async def post(
         self, case_id: str, params: ops_requests.DecisionRequest
-    ) -> ops_responses.RefundCaseResponse:
+    ) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.drop(
             case_id, self.operator.name, params.reason
         )
-        return ops_responses.RefundCaseResponse.model_validate(case)
+        return ops_money.RefundCaseResponse.model_validate(case)
 
 
 class OpsRefundSettleHandler(RefundTargetHandler):
@@ -115,8 +113,8 @@ class OpsRefundSettleHandler(RefundTargetHandler):
     )
     async def post(
         self, case_id: str, params: ops_requests.SettleRefundRequest
-    ) -> ops_responses.RefundCaseResponse:
+    ) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.settle(
             case_id, params.order, self.operator.name, params.reason
         )
-        return ops_responses.RefundCaseResponse.model_validate(case)
+        return ops_money.RefundCaseResponse.model_validate(case)

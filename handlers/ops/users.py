@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests, ops_responses
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
 from ledger.journal import JsonObject
 from storage.approvals import Approval
@@ -37,10 +37,10 @@ class UserTargetHandler(OperatorHandler):
 
     def balance_or_waiting(
         self, answer: JsonObject | Approval
-    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
+    ) -> ops_money.BalanceResponse | ops_money.ApprovalResponse:
         if isinstance(answer, Approval):
             return self.waiting(answer)
-        return ops_responses.BalanceResponse.model_validate(answer)
+        return ops_money.BalanceResponse.model_validate(answer)
 
 
 class OpsUserHandler(UserTargetHandler):
@@ -64,10 +64,10 @@ class OpsGrantHandler(UserTargetHandler):
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
-    @endpoint(errors=[UserNotFound, RequestIdReused], accepted=ops_responses.ApprovalResponse)
+    @endpoint(errors=[UserNotFound, RequestIdReused], accepted=ops_money.ApprovalResponse)
     async def post(
         self, user_id: str, params: ops_requests.GrantRequest
-    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
+    ) -> ops_money.BalanceResponse | ops_money.ApprovalResponse:
         await self.context.stores.users.get(user_id)
         answer = await self.context.services.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
@@ -83,11 +83,11 @@ class OpsDebtHandler(UserTargetHandler):
 
     @endpoint(
         errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
-        accepted=ops_responses.ApprovalResponse,
+        accepted=ops_money.ApprovalResponse,
     )
     async def post(
         self, user_id: str, params: ops_requests.SettleRequest
-    ) -> ops_responses.BalanceResponse | ops_responses.ApprovalResponse:
+    ) -> ops_money.BalanceResponse | ops_money.ApprovalResponse:
         await self.context.stores.users.get(user_id)
         answer = await self.context.services.approvals.settle_debt(
             user_id,

@@ -10,7 +10,7 @@ from handlers.base import endpoint
 from handlers.ops.audit import CsvFileResponse
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.ops.csv_text import BYTE_ORDER_MARK, cell, csv_lines
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests
 from ledger.errors import WithdrawalNotFound
 from ledger.ranking import day_of
 from ledger.withdrawals import Withdrawal
@@ -30,12 +30,12 @@ class OpsWithdrawalsHandler(OperatorHandler):
     @endpoint()
     async def get(
         self, params: ops_requests.WithdrawalSearchRequest
-    ) -> ops_responses.OpsWithdrawalsResponse:
+    ) -> ops_money.OpsWithdrawalsResponse:
         found, cursor = await self.context.stores.withdrawals.page(
             params.user_id, params.state, params.after, PAGE_SIZE
         )
-        return ops_responses.OpsWithdrawalsResponse(
-            items=[ops_responses.OpsWithdrawalResponse.model_validate(it) for it in found],
+        return ops_money.OpsWithdrawalsResponse(
+            items=[ops_money.OpsWithdrawalResponse.model_validate(it) for it in found],
             next=cursor,
         )
 
@@ -64,7 +64,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
         self,
         withdrawal_id: str,
         params: ops_requests.DecisionRequest,  # noqa: ARG002 - the audit log has the reason
-    ) -> ops_responses.OpsWithdrawalResponse:
+    ) -> ops_money.OpsWithdrawalResponse:
         withdrawal = await self.context.services.withdrawals.approve(
             withdrawal_id, self.operator.name
         )
@@ -81,7 +81,7 @@ class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
     @endpoint(errors=[WithdrawalNotFound, AlreadyDecided])
     async def post(
         self, withdrawal_id: str, params: ops_requests.DecisionRequest
-    ) -> ops_responses.OpsWithdrawalResponse:
+    ) -> ops_money.OpsWithdrawalResponse:
         withdrawal = await self.context.services.withdrawals.decline(
             withdrawal_id, self.operator.name, params.reason
         )
@@ -94,12 +94,12 @@ class OpsWithdrawalDaysHandler(OperatorHandler):
     @endpoint()
     async def get(
         self, params: ops_requests.WithdrawalDaySearchRequest
-    ) -> ops_responses.WithdrawalDaysResponse:
+    ) -> ops_money.WithdrawalDaysResponse:
         tomorrow = day_of(datetime.now(UTC)) + timedelta(days=1)
         before = date.fromisoformat(params.after) if params.after else tomorrow
         days, older = await self.context.stores.withdrawal_reports.days(before, DAYS_PER_PAGE)
-        return ops_responses.WithdrawalDaysResponse(
-            items=[ops_responses.WithdrawalDayResponse(**day._asdict()) for day in days],
+        return ops_money.WithdrawalDaysResponse(
+            items=[ops_money.WithdrawalDayResponse(**day._asdict()) for day in days],
             next=older.isoformat() if older else None,
         )
 
@@ -128,5 +128,5 @@ class OpsWithdrawalReportHandler(OperatorHandler):
         self.finish()
 
 
-def _view(withdrawal: Withdrawal) -> ops_responses.OpsWithdrawalResponse:
-    return ops_responses.OpsWithdrawalResponse.model_validate(withdrawal)
+def _view(withdrawal: Withdrawal) -> ops_money.OpsWithdrawalResponse:
+    return ops_money.OpsWithdrawalResponse.model_validate(withdrawal)

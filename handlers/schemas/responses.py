@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
 
 from core.clock import CHINA_TZ
-from ledger.withdrawals import WithdrawalState
+from ledger.bills import WithdrawalState
 
 Time = Annotated[
     datetime,

@@ -6,7 +6,6 @@ from functools import partial
 from handlers.base import endpoint
 from handlers.errors import CallbackRefused
 from handlers.webhooks.wechat_pay import NoContentResponse, NoContentWebhookHandler
-from storage.inbox import InboxMessage
 from tencent.transfer_notifications import SOURCE
 
 
@@ -15,17 +14,11 @@ class TransferWebhookHandler(NoContentWebhookHandler):
 
     @endpoint()
     async def post(self) -> NoContentResponse:
-        context = self.context
-        if context.tencent.transfers is None:
+        client = self.context.tencent.transfers
+        if client is None:
             raise CallbackRefused
-        notification = context.tencent.transfers.notifications.read(
-            self.request.headers, self.body, time.time()
+        found = client.notifications.read(self.request.headers, self.body, time.time())
+        book = self.context.services.transfer_notices.book
+        return await self.receive_notification(
+            SOURCE, found, partial(book, found.transfer, found.ignored)
         )
-        message = InboxMessage(SOURCE, notification.id, "", self.body.decode(errors="replace"))
-        book = context.services.transfer_notices.book
-        await self.receive(
-            message,
-            notification.refused,
-            partial(book, notification.transfer, notification.ignored),
-        )
-        return NoContentResponse()

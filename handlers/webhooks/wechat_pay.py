@@ -5,6 +5,7 @@ Gold is credited only by these and by the order query.
 
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -18,13 +19,16 @@ from handlers.base import endpoint
 from handlers.errors import CallbackRefused
 from handlers.schemas.responses import Response
 from handlers.webhooks.base import WebhookHandler
+from services.inbox import CallbackOutcome
 from services.payment_notifications import ENCRYPTED
 from storage.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MessagePush
 from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.pay_notifications import PaymentNotification
 from tencent.platform_events import IDENTITY_FIELDS as PLATFORM_IDENTITY_FIELDS
 from tencent.platform_events import REFUND_QUESTION, event_name
+from tencent.transfer_notifications import TransferNotification
 from tencent.xpay import DELIVERED, REFUNDED
 from tencent.xpay import PROVIDER as XPAY
 
@@ -78,6 +82,17 @@ class XpayReplyResponse(RootModel[XpayAckResponse | RefundAdviceResponse | Encry
 class NoContentWebhookHandler(WebhookHandler):
     """Base of the webhooks that answer 204; any other status makes WeChat Pay retry."""
 
+    async def receive_notification(
+        self,
+        source: str,
+        notification: PaymentNotification | TransferNotification,
+        carry_out: Callable[[], Awaitable[CallbackOutcome]],
+    ) -> NoContentResponse:
+        """Store a notification and carry it out, as `receive` does."""
+        message = InboxMessage(source, notification.id, "", self.body.decode(errors="replace"))
+        await self.receive(message, notification.refused, carry_out)
+        return NoContentResponse()
+
     def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - the body is empty
         self.set_status(204)
         self.clear_header("Content-Type")
@@ -89,20 +104,14 @@ class JsapiWebhookHandler(NoContentWebhookHandler):
 
     @endpoint()
     async def post(self) -> NoContentResponse:
-        context = self.context
-        if context.tencent.jsapi is None:
+        client = self.context.tencent.jsapi
+        if client is None:
             raise CallbackRefused
-        notification = context.tencent.jsapi.notifications.read(
-            self.request.headers, self.body, time.time()
+        found = client.notifications.read(self.request.headers, self.body, time.time())
+        book = self.context.services.payment_notifications.book
+        return await self.receive_notification(
+            JSAPI, found, partial(book, found.event, found.ignored)
         )
-        message = InboxMessage(JSAPI, notification.id, "", self.body.decode(errors="replace"))
-        book = context.services.payment_notifications.book
-        await self.receive(
-            message,
-            notification.refused,
-            partial(book, notification.event, notification.ignored),
-        )
-        return NoContentResponse()
 
 
 class XpayWebhookHandler(WebhookHandler):

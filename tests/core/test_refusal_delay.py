@@ -10,9 +10,9 @@ async_test = pytest.mark.gen_test(timeout=20)
 @async_test
 async def test_a_refused_request_waits_unless_too_many_do() -> None:
     delay = RefusalDelay(3600, most=2)
-    held = [asyncio.ensure_future(delay.hold("anna")) for _ in range(2)]
+    held = [asyncio.ensure_future(delay.hold(user)) for user in ("anna", "bert")]
     await asyncio.sleep(0)
-    await delay.hold("anna")
+    await delay.hold("carl")
     assert not any(task.done() for task in held)
     held[0].cancel()
     await asyncio.wait([held[0]])
@@ -21,6 +21,25 @@ async def test_a_refused_request_waits_unless_too_many_do() -> None:
     assert not held[2].done(), "there was room for one more"
     for task in held:
         task.cancel()
+    await asyncio.wait(held)
+
+
+@async_test
+async def test_one_address_takes_half_of_the_places_at_most() -> None:
+    delay = RefusalDelay(3600, most=4)
+    held = [asyncio.ensure_future(delay.hold("flood")) for _ in range(2)]
+    await asyncio.sleep(0)
+    await delay.hold("flood")
+    held.append(asyncio.ensure_future(delay.hold("anna")))
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in held)
+    for task in held:
+        task.cancel()
+    await asyncio.wait(held)
+    held = [asyncio.ensure_future(delay.hold("flood"))]
+    await asyncio.sleep(0)
+    assert not held[0].done(), "its places are free again"
+    held[0].cancel()
     await asyncio.wait(held)
 
 

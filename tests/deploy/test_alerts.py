@@ -157,7 +157,9 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         {
             oldest_withdrawal("submitted"): "0+15x100",
             oldest_withdrawal("awaiting_user"): "90000+15x100",
-            f'qlive_withdrawals_open{{{TARGET},state="approved"}}': "1x40 0x60",
+            # a steady queue, each of them for a few seconds
+            oldest_withdrawal("approved"): "5x100",
+            f'qlive_withdrawals_open{{{TARGET},state="approved"}}': "3x100",
         },
     ),
     "QLiveWithdrawalsWait": (
@@ -262,6 +264,15 @@ def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> Non
         for series, values in harmless.items()
     }
     check_rule_tests(tmp_path, {**tests, "less": rule_test(less, "25m", [])})
+
+
+def test_a_withdrawal_is_stuck_in_each_state_after_a_time_of_its_own(tmp_path: Path) -> None:
+    stuck = {"approved": "0+15x100", "submitted": "7300x100", "awaiting_user": "108100x100"}
+    tests = {
+        state: rule_test({oldest_withdrawal(state): values}, "21m", ["QLiveWithdrawalStuck"])
+        for state, values in stuck.items()
+    }
+    check_rule_tests(tmp_path, tests)
 
 
 def test_every_alert_is_in_the_group_of_its_severity() -> None:

@@ -193,6 +193,14 @@ async def test_endpoints_that_answer_refusals_with_200_answer_429_over_the_limit
 
 
 @async_test
+async def test_a_withdrawal_can_be_cancelled_after_too_many_orders(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    assert (await statuses(ORDERS + 1, anna, "qlive_pay/", block_id=1))[-1] == 429
+    reply = await anna.post("qlive_pay/withdraw/cancel/", withdrawal_id="W" + "0" * 28)
+    assert reply.refusal == (404, "no_such_withdrawal")
+
+
+@async_test
 async def test_bogus_logins_of_an_address_do_not_reach_wechat(
     api: ApiFixture, server: ServerProcess
 ) -> None:

@@ -13,7 +13,7 @@ from ledger.open_bills import (
     must_return,
     next_check_at,
 )
-from ledger.transfers import Transfer, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferState
 from ledger.withdrawals import Withdrawal
 from tests.support.withdrawals import FIRST, NOW, requested, stated, submitted
 
@@ -23,7 +23,7 @@ def after(**interval: float) -> datetime:
 
 
 def learned(withdrawal: Withdrawal, state: TransferState) -> Withdrawal:
-    return withdrawal.learn(stated(state), NOW).withdrawal
+    return withdrawal.apply(stated(state), NOW).withdrawal
 
 
 def test_a_withdrawal_that_waits_for_an_operator_needs_no_check() -> None:
@@ -33,7 +33,7 @@ def test_a_withdrawal_that_waits_for_an_operator_needs_no_check() -> None:
 
 def test_an_approved_withdrawal_is_due_at_once() -> None:
     assert next_check_at(requested().approve("finn"), NOW) == NOW + SUBMIT_AFTER
-    half = requested(4_000).approve("finn").submit(FIRST, "body", NOW)
+    half = requested(4_000).approve("finn").submit(FIRST, TransferBody("body"), NOW)
     assert next_check_at(half, NOW) == NOW + SUBMIT_AFTER
 
 
@@ -67,7 +67,7 @@ def test_a_bill_that_is_missing_is_sent_again_after_several_queries() -> None:
         outcomes.append(must_resend(withdrawal.bills[0], None, NOW))
         withdrawal = withdrawal.note_missing(FIRST, NOW)
     assert outcomes == [False, False, True]
-    assert not must_resend(withdrawal.resend(FIRST, "body", NOW).bills[0], None, NOW)
+    assert not must_resend(withdrawal.resend(FIRST, TransferBody("body"), NOW).bills[0], None, NOW)
 
 
 def test_a_repeated_query_that_does_not_find_a_bill_counts_once() -> None:
@@ -163,5 +163,5 @@ def test_only_bills_at_wechat_pay_are_cancelled_there() -> None:
     assert not must_cancel(withdrawal.bills[0], withdrawal)
     cancelled = withdrawal.give_back("user", "cancelled", NOW).withdrawal
     assert must_cancel(cancelled.bills[0], cancelled)
-    paid = cancelled.learn(stated(TransferState.SUCCESS, fen=20_000), NOW).withdrawal
+    paid = cancelled.apply(stated(TransferState.SUCCESS, fen=20_000), NOW).withdrawal
     assert [must_cancel(bill, paid) for bill in paid.bills] == [False, True]

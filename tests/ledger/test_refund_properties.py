@@ -16,10 +16,10 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from structlog.testing import capture_logs
 
 from core.errors import QLiveError
+from ledger.bills import WithdrawalState
 from ledger.journal import JournalEntry
 from ledger.recharge import Order, Payment, Refund, recharge_entry
 from ledger.refund_cases import RefundCase
-from ledger.withdrawals import WithdrawalState
 from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
@@ -140,7 +140,7 @@ class RefundMachine(WithdrawalMachine):
                 return
             own, id_ = order.refund if is_ours else "", f"wx-{order.refund}"
             refund = Refund("xpay", order.number, id_, order.fen - less, own=own)
-            known = run(self.service.learn(refund))
+            known = run(self.service.apply(refund))
             assert known or less or case.state in ("opened", "dropped")
             assert not (known and less)
 

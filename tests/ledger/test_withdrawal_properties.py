@@ -15,25 +15,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from core.errors import QLiveError
+from ledger.bills import WithdrawalState
 from ledger.errors import IncomeNotMatured, NotCancellable
 from ledger.gift_batch import GiftBatch
 from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_bills import must_cancel, must_resend, must_return
 from ledger.recharge import Order, Payment, recharge_entry
-from ledger.transfers import Transfer, TransferMismatch, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
+from ledger.withdrawal_entries import withdrawal_key
 from ledger.withdrawal_requests import (
     check_request,
     matured_income,
     request_entry,
     request_withdrawal,
 )
-from ledger.withdrawals import (
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_key,
-)
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.withdrawals import LIMITS, NOW, PAYEE
 
@@ -139,7 +136,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         for index, withdrawal in self.picked(pick):
             for bill in withdrawal.bills:
                 if bill.state == WithdrawalState.APPROVED:
-                    changed = withdrawal.submit(bill.number, f"{self.now}", self.now)
+                    changed = withdrawal.submit(bill.number, TransferBody(f"{self.now}"), self.now)
                     self.withdrawals[index] = changed
                     if refusal:
                         self.withdrawals[index] = changed.note_refusal(bill.number, refusal)
@@ -168,7 +165,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
                     is_cancelling=withdrawal.is_cancelling,
                 ):
                     self.withdrawals[index] = withdrawal.resend(
-                        number, withdrawal.bill(number).body, self.now
+                        number, withdrawal.bill(number).sent_body, self.now
                     )
                     self.send(withdrawal, number)
                 if must_cancel(withdrawal.bill(number), withdrawal):
@@ -235,7 +232,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         for index, withdrawal in enumerate(self.withdrawals):
             if stated.number.startswith(withdrawal.id):
                 with suppress(TransferMismatch):
-                    self.apply(index, withdrawal.learn(stated, self.now))
+                    self.apply(index, withdrawal.apply(stated, self.now))
 
     def apply(self, index: int, change: WithdrawalChange) -> None:
         before = self.withdrawals[index]

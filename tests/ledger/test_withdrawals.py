@@ -1,14 +1,10 @@
 import pytest
 
+from ledger.bills import WithdrawalState
 from ledger.errors import NotCancellable
 from ledger.journal import Posting
-from ledger.transfers import TransferMismatch, TransferState
-from ledger.withdrawals import (
-    Withdrawal,
-    WithdrawalChange,
-    WithdrawalState,
-    withdrawal_of,
-)
+from ledger.transfers import TransferBody, TransferMismatch, TransferState
+from ledger.withdrawals import Withdrawal, WithdrawalChange
 from tests.support.withdrawals import FIRST, ID, NOW, SECOND, requested, stated, submitted
 
 State = TransferState
@@ -19,7 +15,7 @@ SUBMITTED, AWAITING, PAID, RETURNED = [
 
 def learned(withdrawal: Withdrawal, *states: TransferState) -> Withdrawal:
     for state in states:
-        withdrawal = withdrawal.learn(stated(state), NOW).withdrawal
+        withdrawal = withdrawal.apply(stated(state), NOW).withdrawal
     return withdrawal
 
 
@@ -45,12 +41,12 @@ def test_a_large_withdrawal_waits_for_a_second_operator() -> None:
 def test_a_split_withdrawal_has_the_state_of_its_least_advanced_bill() -> None:
     withdrawal = submitted(4_000)
     assert (len(withdrawal.bills), withdrawal.state) == (2, "submitted")
-    ahead = withdrawal.learn(stated(State.SUCCESS, fen=20_000), NOW).withdrawal
+    ahead = withdrawal.apply(stated(State.SUCCESS, fen=20_000), NOW).withdrawal
     assert (ahead.state, ahead.held_income, ahead.paid_fen) == ("submitted", 2_000, 20_000)
     rest = stated(State.FAIL, SECOND, fen=20_000)
-    over = ahead.learn(rest, NOW).withdrawal
+    over = ahead.apply(rest, NOW).withdrawal
     assert (over.state, over.held_income, over.counted_fen) == ("paid", 0, 20_000)
-    nothing = withdrawal.learn(rest, NOW).withdrawal.learn(stated(State.CANCELLED, fen=20_000), NOW)
+    nothing = withdrawal.apply(rest, NOW).withdrawal.apply(stated(State.CANCELLED, fen=20_000), NOW)
     assert nothing.withdrawal.state == "returned"
 
 
@@ -78,7 +74,7 @@ def test_state_of_a_bill_follows_wechat_pay_and_never_goes_back(
 
 
 def test_a_paid_bill_leaves_the_hold_for_the_house_once() -> None:
-    paid, entries = submitted().learn(stated(State.SUCCESS, wechat_number="13300"), NOW)
+    paid, entries = submitted().apply(stated(State.SUCCESS, wechat_number="13300"), NOW)
     (entry,) = entries
     assert (entry.key, entry.kind, entry.by) == (f"payout:{FIRST}", "payout", "wechat")
     assert entry.lines == (Posting(f"held:{ID}", "income", -100), Posting("house", "income", 100))
@@ -89,11 +85,11 @@ def test_a_paid_bill_leaves_the_hold_for_the_house_once() -> None:
         "wechat_number": "13300",
     }
     assert (paid.paid_fen, paid.bills[0].finished_at) == (1_000, NOW)
-    assert paid.learn(stated(State.SUCCESS), NOW) == WithdrawalChange(paid)
+    assert paid.apply(stated(State.SUCCESS), NOW) == WithdrawalChange(paid)
 
 
 def test_a_failed_bill_goes_back_to_the_user_once() -> None:
-    failed, entries = submitted().learn(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
+    failed, entries = submitted().apply(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
     (entry,) = entries
     assert (entry.key, entry.kind, entry.by) == (f"return:{FIRST}", "return", "wechat")
     assert entry.lines == (
@@ -101,26 +97,26 @@ def test_a_failed_bill_goes_back_to_the_user_once() -> None:
         Posting("user:anna", "income", 100),
     )
     assert entry.content["reason"] == failed.fail_reason == "OVERDUE_CLOSE"
-    assert failed.learn(stated(State.CANCELLED), NOW) == WithdrawalChange(failed)
+    assert failed.apply(stated(State.CANCELLED), NOW) == WithdrawalChange(failed)
     assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
 
 
 def test_a_bill_without_income_of_its_own_moves_nothing() -> None:
     withdrawal = submitted(1, min_fen=1, bill_fen=5)
     assert [bill.income for bill in withdrawal.bills] == [0, 1]
-    paid, (entry,) = withdrawal.learn(stated(State.SUCCESS, fen=5), NOW)
+    paid, (entry,) = withdrawal.apply(stated(State.SUCCESS, fen=5), NOW)
     assert (entry.lines, paid.held_income) == ((), 1)
 
 
 def test_a_final_state_without_its_amount_changes_nothing() -> None:
     withdrawal = submitted()
     for state in (State.SUCCESS, State.FAIL, State.CANCELLED):
-        assert withdrawal.learn(stated(state, fen=None), NOW) == WithdrawalChange(withdrawal)
+        assert withdrawal.apply(stated(state, fen=None), NOW) == WithdrawalChange(withdrawal)
 
 
 def test_the_package_of_the_first_answer_is_kept() -> None:
     first = stated(State.WAIT_USER_CONFIRM, fen=None, openid=None, package="ABBQ")
-    waiting = submitted().learn(first, NOW).withdrawal
+    waiting = submitted().apply(first, NOW).withdrawal
     assert waiting.package == "ABBQ"
     assert learned(waiting, State.WAIT_USER_CONFIRM, State.TRANSFERING).package == "ABBQ"
     assert learned(waiting, State.SUCCESS).package == ""
@@ -143,7 +139,7 @@ def test_a_statement_that_does_not_match_is_refused(
     withdrawal: Withdrawal, fields: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(TransferMismatch, match=reason):
-        withdrawal.learn(stated(**{"state": State.SUCCESS, **fields}), NOW)
+        withdrawal.apply(stated(**{"state": State.SUCCESS, **fields}), NOW)
 
 
 # ---- back to the user
@@ -162,14 +158,14 @@ def test_an_unsubmitted_withdrawal_is_returned_at_once() -> None:
 
 
 def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
-    withdrawal = requested(4_000).approve("finn").submit(FIRST, "body", NOW)
+    withdrawal = requested(4_000).approve("finn").submit(FIRST, TransferBody("body"), NOW)
     back, (entry,) = withdrawal.give_back("user", "cancelled", NOW)
     assert entry.key == f"return:{SECOND}"
     assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 2_000, True)
     assert back.give_back("refund_case", "minor", NOW) == WithdrawalChange(back), (
         "the first decision stays"
     )
-    over = back.learn(stated(State.CANCELLED, fen=20_000), NOW).withdrawal
+    over = back.apply(stated(State.CANCELLED, fen=20_000), NOW).withdrawal
     assert (over.state, over.is_cancelling) == ("returned", False)
 
 
@@ -180,8 +176,9 @@ def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
     withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST, NOW)
     withdrawal = withdrawal.note_missing(FIRST, NOW)
     assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
-    again = withdrawal.resend(FIRST, "another body", NOW).bills[0]
-    assert (again.missing, again.body, again.last_sent_at) == (0, "another body", NOW)
+    other = TransferBody("another body", "PUB_KEY_ID_2")
+    again = withdrawal.resend(FIRST, other, NOW).bills[0]
+    assert (again.missing, again.sent_body, again.last_sent_at) == (0, other, NOW)
     bill = learned(withdrawal, State.PROCESSING).bills[0]
     assert (bill.problem, bill.missing) == ("NOT_ENOUGH", 0)
     bill = learned(withdrawal, State.WAIT_USER_CONFIRM).bills[0]
@@ -196,7 +193,7 @@ def test_an_answer_that_a_notice_has_overtaken_changes_nothing() -> None:
 def test_a_refusal_counts_until_the_body_is_sent_again() -> None:
     refused = submitted().note_refusal(FIRST, "NO_AUTH")
     assert (refused.bills[0].problem, refused.bills[0].refusal) == ("NO_AUTH", "NO_AUTH")
-    assert refused.resend(FIRST, "body", NOW).bills[0].refusal == ""
+    assert refused.resend(FIRST, TransferBody("body"), NOW).bills[0].refusal == ""
 
 
 def test_a_bill_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> None:
@@ -210,21 +207,17 @@ def test_a_bill_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> 
 
 def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
     says = stated(State.WAIT_USER_CONFIRM, package="package")
-    waiting = submitted().learn(says, NOW).withdrawal
+    waiting = submitted().apply(says, NOW).withdrawal
     assert waiting.package == "package"
     assert waiting.give_back("user", "cancelled", NOW).withdrawal.package == ""
-
-
-def test_a_bill_number_names_its_withdrawal() -> None:
-    assert withdrawal_of(SECOND) == ID
 
 
 def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_answered() -> None:
     assert not requested().is_being_submitted
     approved = requested(auto_fen=1_000)
-    sent = approved.submit(FIRST, "{}", NOW)
+    sent = approved.submit(FIRST, TransferBody("{}"), NOW)
     assert approved.is_being_submitted
     assert sent.is_being_submitted
     assert not sent.note_problem(FIRST, "UNCLEAR").is_being_submitted
-    waiting = sent.learn(stated(TransferState.WAIT_USER_CONFIRM), NOW).withdrawal
+    waiting = sent.apply(stated(TransferState.WAIT_USER_CONFIRM), NOW).withdrawal
     assert not waiting.is_being_submitted

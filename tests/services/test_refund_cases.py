@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.bills import WithdrawalState
 from ledger.errors import WithdrawalsStopped
-from ledger.withdrawals import WithdrawalState
+from ledger.transfers import TransferState
 from services.errors import RefundChanged
 from storage.payees import PayeeStore
 from tests.support.refunds import RefundFixture, RefundProcess
@@ -264,7 +265,7 @@ async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_g
     assert (waiting.state, refunds.desk.calls) == ("reversing", [])
     with pytest.raises(WithdrawalsStopped):
         await refunds.process.withdrawals.request(await refunds.stores.users.get(carl), 1, "w2")
-    refunds.bank.confirm(bill.number)  # the user was faster
+    refunds.bank.finish(bill.number, TransferState.SUCCESS)  # the user was faster
     await refunds.sweep()
     assert (await refunds.get(case)).state == "refunding"
     assert (await refunds.balances())[2] == (0, 0, 0, 15)

@@ -259,7 +259,7 @@ async def test_a_large_transfer_waits_for_the_real_name_and_carries_it(
     for name in ("finn", "olga"):
         await fixture.service.approve(withdrawal.id, name)
     await fixture.sweep()
-    assert '"real_name": "\\u5f20\\u4e09"' in fixture.bank.sent[0]
+    assert '"real_name": "\\u5f20\\u4e09"' in fixture.bank.sent[0].text
     stored = await fixture.process.payees.real_name(fixture.user.user_id)
     assert stored
     assert "张三".encode() not in stored

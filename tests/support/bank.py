@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.errors import RateLimited
-from ledger.transfers import FINAL_STATES, Transfer, TransferRequest, TransferState
+from ledger.transfers import (
+    FINAL_STATES,
+    Transfer,
+    TransferBody,
+    TransferRequest,
+    TransferState,
+)
 from tencent.errors import ServiceUnavailable, TransferRefused
 
 UNCLEAR, LOST, TOO_FAST = "unclear", "lost", "too fast"
@@ -32,21 +38,26 @@ class BankInMemory:
 
     bills: dict[str, BankBill] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-    sent: list[str] = field(default_factory=list)
+    sent: list[TransferBody] = field(default_factory=list)
     """Bodies of all calls to create."""
+    serial: str = ""
+    """Names the key that encrypts names now."""
     cancelled: list[str] = field(default_factory=list)
     first_state: TransferState = TransferState.WAIT_USER_CONFIRM
     before_query: Callable[[], object] | None = None
+    cancels: bool = True
+    """Whether a cancellation takes effect at once."""
     down: bool = False
+    queries: int = 0
     answers: asyncio.Event | None = None
     """If set, a call to create is carried out and then waits for it."""
 
-    def body(self, request: TransferRequest) -> str:
+    def body(self, request: TransferRequest) -> TransferBody:
         """Unique like one with an encrypted name."""
         fields = {name: getattr(request, name) for name in TransferRequest.__slots__}
-        return json.dumps({**fields, "nonce": len(self.sent)})
+        return TransferBody(json.dumps({**fields, "nonce": len(self.sent)}), self.serial)
 
-    async def create(self, body: str) -> Transfer:
+    async def create(self, body: TransferBody) -> Transfer:
         self.sent.append(body)
         failure = self.failures.pop(0) if self.failures else ""
         if failure == TOO_FAST:
@@ -55,7 +66,7 @@ class BankInMemory:
             raise ServiceUnavailable("pay")
         if failure not in ("", UNCLEAR):
             raise TransferRefused(failure)
-        number = self._take(body)
+        number = self._take(body.text)
         if self.answers:
             await self.answers.wait()
         if failure == UNCLEAR:
@@ -73,6 +84,7 @@ class BankInMemory:
         return number
 
     async def query(self, number: str) -> Transfer | None:
+        self.queries += 1
         if self.before_query:
             self.before_query()
         if self.down:
@@ -87,7 +99,7 @@ class BankInMemory:
             TransferState.WAIT_USER_CONFIRM,
         ):
             raise TransferRefused("INVALID_REQUEST")
-        bill.state = TransferState.CANCELLED
+        bill.state = TransferState.CANCELLED if self.cancels else TransferState.CANCELING
         return Transfer(number, TransferState.CANCELING)
 
     def statement(self, number: str) -> Transfer:

@@ -1,6 +1,5 @@
 """Refund cases on a real MongoDB, with a bank for withdrawals and a desk for refunds."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +8,7 @@ from typing import Any, Self
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
-from ledger.transfers import Transfer, TransferRequest, TransferState
+from ledger.transfers import TransferState
 from ledger.withdrawal_requests import WithdrawalLimits
 from ledger.withdrawals import Withdrawal
 from realtime.bus import LocalBus
@@ -25,8 +24,9 @@ from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.transfer_notices import TransferNoticeService
+from services.withdrawable_income import WithdrawalConfig
 from services.withdrawal_changes import WithdrawalChanges
-from services.withdrawals import WithdrawalConfig, WithdrawalService
+from services.withdrawals import WithdrawalService
 from storage.approvals import ApprovalStore
 from storage.field_cipher import FieldCipher
 from storage.inbox import InboxStore
@@ -39,6 +39,7 @@ from storage.refund_cases import RefundCaseStore
 from storage.spent_gold import SpentGoldStore
 from storage.withdrawals import WithdrawalStore
 from tencent.errors import RefundRefused, ServiceUnavailable
+from tests.support.bank import BankInMemory
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
 LIMIT = 100
@@ -63,39 +64,6 @@ class Rates(CatalogueService):
 
     async def current(self) -> Catalogue:
         return Catalogue({}, Decimal("0.5"), Decimal("0.1"))
-
-
-class Bank:
-    """Transfers that wait until their user confirms them."""
-
-    def __init__(self) -> None:
-        self.bills: dict[str, Transfer] = {}
-        self.cancels = True
-        """Whether a cancellation takes effect."""
-
-    def body(self, request: TransferRequest) -> str:
-        return json.dumps({"number": request.number, "fen": request.fen})
-
-    async def create(self, body: str) -> Transfer:
-        bill = json.loads(body)
-        state = TransferState.WAIT_USER_CONFIRM
-        return self.bills.setdefault(
-            bill["number"], Transfer(bill["number"], state, fen=bill["fen"], package="p")
-        )
-
-    async def query(self, number: str) -> Transfer | None:
-        return self.bills.get(number)
-
-    async def cancel(self, number: str) -> Transfer:
-        self._set(number, TransferState.CANCELLED if self.cancels else TransferState.CANCELING)
-        return self.bills[number]
-
-    def confirm(self, number: str) -> Transfer:
-        self._set(number, TransferState.SUCCESS)
-        return self.bills[number]
-
-    def _set(self, number: str, state: TransferState) -> None:
-        self.bills[number] = Transfer(number, state, fen=self.bills[number].fen)
 
 
 @dataclass
@@ -135,7 +103,7 @@ class RefundProcess:
     def __init__(
         self,
         stores: StoresFixture,
-        bank: Bank,
+        bank: BankInMemory,
         desk: Desk,
         *,
         ledger: LedgerStore | None = None,
@@ -196,7 +164,7 @@ class RefundFixture:
     def __init__(self, stores: StoresFixture, users: list[str]) -> None:
         self.stores = stores
         self.giver, *self.hosts = users
-        self.bank, self.desk = Bank(), Desk()
+        self.bank, self.desk = BankInMemory(), Desk()
         self.gifts = GiftProcess(stores)
         self.process = RefundProcess(stores, self.bank, self.desk)
         self._numbers = 0
@@ -248,7 +216,7 @@ class RefundFixture:
 
     async def pay_out(self, host: str, income: int) -> None:
         for bill in (await self.submit(host, income)).bills:
-            await self.process.bills.learn(self.bank.confirm(bill.number))
+            await self.process.bills.apply(self.bank.finish(bill.number, TransferState.SUCCESS))
 
     # ---- the case
 

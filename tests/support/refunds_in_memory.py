@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from ledger.bills import WithdrawalState
 from ledger.journal import Balance, JournalEntry, reversal_key, user_account
 from ledger.recharge import Order, Refund, RefundState, recharge_key
 from ledger.refund_advice import Credit
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
-from ledger.withdrawals import Withdrawal, WithdrawalState
+from ledger.withdrawals import Withdrawal
 from storage.errors import OrderInRefund
 from storage.refund_cases import IN_PROGRESS, RefundCaseChanged
 

@@ -13,8 +13,9 @@ from services.bills import BillService
 from services.catalogue import CatalogueService
 from services.open_transfers import OpenTransferSweep
 from services.transfer_notices import TransferNoticeService
+from services.withdrawable_income import WithdrawalConfig
 from services.withdrawal_changes import WithdrawalChanges
-from services.withdrawals import WithdrawalConfig, WithdrawalService
+from services.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from ledger.transfers import Transfer, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferState
 from ledger.withdrawal_requests import Payee, WithdrawalLimits, request_withdrawal
 from ledger.withdrawals import Withdrawal
 
@@ -38,7 +38,7 @@ def submitted(income: int = 100, **limits: int) -> Withdrawal:
     while withdrawal.state == "requested":
         withdrawal = withdrawal.approve(f"operator {len(withdrawal.approvals) + 1}")
     for bill in withdrawal.bills:
-        withdrawal = withdrawal.submit(bill.number, f"body of {bill.number}", NOW)
+        withdrawal = withdrawal.submit(bill.number, TransferBody(f"body of {bill.number}"), NOW)
     return withdrawal
 
 

@@ -114,7 +114,7 @@ async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possibl
     assert clients.jsapi
     assert clients.transfers
     assert clients.transfers.mchid == transfer_vectors["client_call"]["mchId"]
-    body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)))
+    body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)).text)
     assert (body["notify_url"], body["transfer_scene_id"]) == ("http://n", "1005")
 
 

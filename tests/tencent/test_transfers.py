@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
-from ledger.transfers import Transfer, TransferRequest, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
 from tencent.errors import ServiceUnavailable, TransferRefused
 from tencent.merchant import MerchantClient
 from tencent.pay_signatures import read_key, sign, sign_request
@@ -97,18 +97,18 @@ def test_request_signature_vectors_match(transfer_vectors: Vectors) -> None:
 def test_body_equals_the_vectors(transfers_at: BuildClient, transfer_vectors: Vectors) -> None:
     named, unnamed = (case["body"] for case in transfer_vectors["requests"][:2])
     client = transfers_at()
-    content = json.loads(client.body(REQUEST))
+    content = json.loads(client.body(REQUEST).text)
     content["user_name"] = transfer_vectors["oaep"]["cases"][0]["ciphertext"]
     assert json.dumps(content, ensure_ascii=False, separators=(",", ":")) == named
     second = replace(REQUEST, number="W20250615230640002", fen=2500, real_name="")
-    content = json.loads(client.body(second))
+    content = json.loads(client.body(second).text)
     assert content.pop("notify_url")
     assert json.dumps(content, ensure_ascii=False, separators=(",", ":")) == unnamed
 
 
 def test_name_is_left_out_where_wechat_takes_none(transfers_at: BuildClient) -> None:
     client = transfers_at()
-    bodies = [json.loads(client.body(replace(REQUEST, fen=fen))) for fen in (29, 30)]
+    bodies = [json.loads(client.body(replace(REQUEST, fen=fen)).text) for fen in (29, 30)]
     assert ["user_name" in body for body in bodies] == [False, True]
     assert None not in bodies[0].values()
 
@@ -150,7 +150,7 @@ def test_openssl_decrypts_the_name(
     key.write_text(transfer_vectors["platform"]["private_key_pem"])
     padding = ("rsa_padding_mode:oaep", "rsa_oaep_md:sha1", "rsa_mgf1_md:sha1")
     options = [word for option in padding for word in ("-pkeyopt", option)]
-    names = [json.loads(transfers_at().body(REQUEST))["user_name"] for _ in range(2)]
+    names = [json.loads(transfers_at().body(REQUEST).text)["user_name"] for _ in range(2)]
     assert names[0] != names[1]
     opened = subprocess.run(
         [openssl, "pkeyutl", "-decrypt", "-inkey", str(key), *options],
@@ -173,9 +173,24 @@ async def test_bill_is_sent_as_stored_and_its_package_returned(
     body = client.body(REQUEST)
     assert await client.create(body) == CREATED
     (request,) = service.requests
-    assert (request.method, request.path, request.body.decode()) == ("POST", BILLS, body)
+    assert (request.method, request.path, request.body.decode()) == ("POST", BILLS, body.text)
     assert request.header("Content-Type") == request.header("Accept") == "application/json"
     assert request.header("Wechatpay-Serial") == transfer_vectors["platform"]["public_key_id"]
+
+
+@async_test
+async def test_bill_is_sent_with_the_serial_of_the_key_that_encrypted_its_name(
+    serve: Serve, scripted_service: Any, transfers_at: BuildClient, transfer_vectors: Vectors
+) -> None:
+    service = scripted_service(*[reply_of(transfer_vectors["responses"][0])] * 3)
+    client, current = transfers_at(serve(service)), transfer_vectors["platform"]["public_key_id"]
+    named, unnamed = client.body(REQUEST), client.body(replace(REQUEST, real_name=""))
+    assert (named.serial, unnamed.serial) == (current, "")
+    before = TransferBody(named.text, "PUB_KEY_ID_0")  # stored before the key was replaced
+    for body in (before, unnamed, TransferBody(named.text)):
+        await client.create(body)
+    sent = [request.header("Wechatpay-Serial") for request in service.requests]
+    assert sent == ["PUB_KEY_ID_0", current, current]
 
 
 @async_test

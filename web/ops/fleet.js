@@ -82,9 +82,12 @@ function row(process, { at, versions_differ: differ }, namesPorts) {
 
 function workerName({ address, worker }, namesPorts) {
   if (!address) return t("process");
-  const port = worker === null || namesPorts ? t("port_n", { port: new URL(address).port }) : "";
+  const port = worker === null || namesPorts ? t("port_n", { port: portOf(address) }) : "";
   return [worker === null ? "" : t("worker_n", { n: worker }), port].filter(Boolean).join(" · ");
 }
+
+/** The whole address if it has another form: another release may report it. */
+const portOf = (address) => /^https?:.*:([0-9]+)\/?$/.exec(address)?.[1] ?? address;
 
 function lease({ lease_age_seconds: age, lease_until: until }, at) {
   const left = (new Date(until) - new Date(at)) / 1000;

@@ -60,6 +60,10 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     await page.clock.run_for(10_000)
     await expect(rows).to_have_count(1)
     assert await sheet.evaluate(IS_SCROLLED), "a poll keeps the focus and the position"
+    other_form = {"report.address": "10.0.0.12", "report.version": 2, "report.readings": None}
+    db.processes.update_one({"_id": "serves"}, {"$set": {**other_form, "report.worker": None}})
+    await page.clock.run_for(10_000)
+    await expect(rows).to_have_text(re.compile("端口 10.0.0.12.*服务中.*未知.*–"))
     db.processes.delete_one({"_id": "serves"})
     await page.clock.run_for(10_000)
     await expect(second).to_have_count(0)

@@ -83,6 +83,35 @@ async def test_processes_of_other_machines_and_releases_are_shown_beside_it(
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_fields_of_another_form_are_shown_as_unknown(
+    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    """Each of them would make sorting, comparing or the answer fail."""
+    own = db.processes.find_one({"_id": server.context.process_id})
+    assert own
+    wrong = {"worker": "first", "pid": "4711", "version": 2, "started_at": "now"}
+    readings = own["report"]["readings"] | {"sockets": "many", "rooms": 1.5}
+    reports: list[Any] = [
+        own["report"] | wrong | {"readings": readings},
+        own["report"] | {"machine": {"name": "qlive-a"}, "address": 8000, "readings": 7},
+        ["qlive-a"],
+    ]
+    db.processes.insert_many(
+        {"_id": f"{n}", "expires_at": own["expires_at"], "report": it}
+        for n, it in enumerate(reports)
+    )
+    found = await fleet(api, server)
+    assert [it["machine"] for it in found["machines"]] == ["qlive-a", None]
+    processes = {it["id"]: it for machine in found["machines"] for it in machine["processes"]}
+    assert {name: processes["0"][name] for name in wrong} == dict.fromkeys(wrong)
+    assert processes["0"]["readings"] == readings | {"sockets": None, "rooms": None}
+    assert (processes["1"]["pid"], processes["1"]["address"]) == (os.getpid(), None)
+    assert set(processes["1"]["readings"].values()) == {None}
+    assert processes["2"]["version"] is None
+    assert found["versions"] == [build()]
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_queues_of_the_database_are_shown_once_for_all_processes(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:

@@ -1,0 +1,285 @@
+"""Response models of the operators' API: orders, the ledger, refunds, withdrawals, the inbox."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from handlers.schemas.responses import Response
+from ledger.bills import WithdrawalState
+from ledger.journal import Unit
+from ledger.refund_cases import CaseState
+from ledger.refund_plan import GiftStepState, OrderStepState
+from storage.approvals import ApprovalKind, ApprovalState
+
+
+class BalanceResponse(Response):
+    gold: int
+    income: int
+
+
+class ApprovalResponse(Response):
+    """A request that waits for another operator until `expires_at`; `on` is a user or an entry.
+
+    `gold` is the amount, of income if that is the `unit`.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    kind: ApprovalKind
+    on: str
+    gold: int
+    unit: Unit
+    reason: str
+    by: str
+    made_at: datetime
+    expires_at: datetime
+    state: ApprovalState
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+
+
+class ApprovalsResponse(Response):
+    items: list[ApprovalResponse]
+    next: str | None
+
+
+class OpsOrderResponse(Response):
+    """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back.
+
+    `platform`: the buyer's system, "" if the client did not name it.
+    """
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    user_id: str
+    provider: str
+    product: str
+    fen: int
+    gold: int
+    state: str
+    sandbox: bool
+    platform: str = ""
+    transaction: str = ""
+    refused: str = ""
+    """Reason why a reported payment was not accepted."""
+    refunded: int = 0
+    asked: int
+    created_at: datetime
+    paid_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class OrdersResponse(Response):
+    items: list[OpsOrderResponse]
+    next: str | None
+
+
+class PostingResponse(Response):
+    account: str
+    unit: str
+    amount: int
+
+
+class EntryResponse(Response):
+    id: Annotated[str, Field(validation_alias="_id")]
+    kind: str
+    at: datetime
+    by: str
+    lines: list[PostingResponse]
+    content: dict[str, Any]
+    answer: dict[str, Any]
+    note: str
+    live_id: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+
+
+class LedgerResponse(Response):
+    items: list[EntryResponse]
+    next: str | None
+
+
+class ReversedResponse(Response):
+    reverses: str
+
+
+class RefundOrderView(Response):
+    """An order of a refund case; `fen` and `gold` are what earlier refunds have left of it.
+
+    `refund` is our number of the refund, `provider_refund` WeChat's. `by_apple`: only Apple refunds
+    it, on the user's request; the notice of it closes the step. `problem` is why the provider has
+    to be asked again.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: str
+    provider: str
+    refund: str
+    fen: int
+    gold: int
+    by_apple: bool
+    state: OrderStepState
+    problem: str
+    provider_refund: str
+    settled_by: str
+    settled_reason: str
+
+
+class RefundGiftView(Response):
+    """A gift to reverse: `income` of `host`, of which `taken` was there and `owed` was not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str
+    at: datetime
+    host: str
+    gold: int
+    income: int
+    state: GiftStepState
+    taken: int
+    owed: int
+
+
+class RefundHostView(Response):
+    """A host whose `income` is taken back, and where it was when the preview was made.
+
+    `stopped`: the case stops the host's withdrawals.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    user_id: str
+    income: int
+    free: int
+    held: int
+    paid: int
+    spent: int
+    stopped: bool
+
+
+class RefundRowResponse(Response):
+    """A refund case. Of its `gold`, `unspent` was in the user's balance at the preview."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    user_id: str
+    reason: str
+    state: CaseState
+    opened_by: str
+    opened_at: datetime
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+    closed_at: datetime | None
+    fen: int
+    gold: int
+    unspent: int
+    orders: list[RefundOrderView]
+
+
+class RefundCaseResponse(RefundRowResponse):
+    """With all its steps; `uncovered` gold is in no gift either, so that the user owes it."""
+
+    uncovered: int
+    gifts: list[RefundGiftView]
+    hosts: list[RefundHostView]
+
+
+class RefundCasesResponse(Response):
+    items: list[RefundRowResponse]
+    next: str | None
+
+
+class InboxMessageResponse(Response):
+    """A stored webhook message; `genuine`: verified, `times`: number of deliveries.
+
+    `event`: name of an event of WeChat that moves no gold, `answer`: what it was answered.
+    """
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    source: str
+    query: str
+    raw: str
+    genuine: bool
+    outcome: str
+    reason: str
+    times: int
+    received_at: datetime
+    event: str = ""
+    answer: dict[str, Any] | None = None
+
+
+class InboxPageResponse(Response):
+    items: list[InboxMessageResponse]
+    next: str | None
+
+
+class BillResponse(Response):
+    """A transfer at WeChat Pay; `problem`: code of the last call, "" if it succeeded."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: str
+    fen: int
+    income: int
+    state: WithdrawalState
+    sent_at: datetime | None
+    finished_at: datetime | None
+    wechat_number: str
+    fail_reason: str
+    problem: str
+
+
+class OpsWithdrawalResponse(Response):
+    """A withdrawal of `income` for `fen`; `approvals`: of `operators_needed` operators."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    user_id: str
+    request_id: str
+    state: WithdrawalState
+    income: int
+    fen: int
+    paid_fen: int
+    rate: Decimal
+    requested_at: datetime
+    operators_needed: int
+    approvals: list[str]
+    decided_by: str
+    """Who declined it; `user` or `refund_case` if it was cancelled."""
+    decided_at: datetime | None
+    reason: str
+    bills: list[BillResponse]
+
+
+class OpsWithdrawalsResponse(Response):
+    items: list[OpsWithdrawalResponse]
+    next: str | None
+
+
+class WithdrawalDayResponse(Response):
+    """What happened on a day in China; `requested` counts withdrawals, the others transfers."""
+
+    day: date
+    requested_fen: int
+    requested: int
+    paid_fen: int
+    paid: int
+    returned_fen: int
+    returned: int
+
+
+class WithdrawalDaysResponse(Response):
+    items: list[WithdrawalDayResponse]
+    next: str | None
+
+
+class OutcomeResponse(Response):
+    outcome: str
+    reason: str
