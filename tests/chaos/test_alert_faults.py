@@ -1,15 +1,18 @@
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from chaos import hurried_server
 from chaos.__main__ import SCENARIOS
-from chaos.hurried_server import INTERVALS
-from chaos.scenario import RunConfig
 from chaos.scenarios import alerts
-from chaos.scenarios.alerts import FAULTS, waiting_seconds
+from chaos.scenarios.alerts import FAULTS, AlertFault, Phases, waiting_seconds
 from tests.support.paths import ROOT
 from tests.support.promtool import alert_names
 
@@ -37,28 +40,45 @@ def test_a_fault_lasts_for_the_time_of_its_rule() -> None:
     assert waiting_seconds("QLivePlatformEvent") == 0
 
 
-def test_only_jobs_that_exist_are_hurried() -> None:
-    text = (ROOT / "runtime" / "jobs.py").read_text()
-    names = {*re.findall(r'"(\w+)",', text), "orders_jsapi", "orders_xpay"}
-    assert INTERVALS.keys() <= names
-    assert 'f"orders_{lane}"' in text
+class FakeScraper:
+    """One server, whose counter of wrong operators' tokens is set."""
+
+    refused = 0
+
+    async def scrape(self) -> list[dict[str, str]]:
+        return [{"qlive_operator_tokens_refused_total": str(self.refused)}]
 
 
 @pytest.mark.programs
-@pytest.mark.linux
-@pytest.mark.usefixtures("file_limit")
-@pytest.mark.gen_test(timeout=120)
-async def test_a_fault_that_fires_another_alert_than_its_own_fails_the_run(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.gen_test(timeout=20)
+async def test_a_phase_with_another_alert_than_that_of_its_fault_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own, *_ = (fault for fault in FAULTS if fault.alert == "QLiveOperatorTokensRefused")
-    other = replace(own, alert="QLiveFlood", words="a flood")
-    monkeypatch.setattr(alerts, "FAULTS", (own, other))
-    monkeypatch.setattr(alerts, "ALERTS", (own.alert,))
-    monkeypatch.setattr(alerts, "QUIET_SCRAPES", 1)
-    size = replace(alerts.SIZE, clients=5, rooms=1, processes=1)
-    report = await alerts.alerts(RunConfig(folder, size, seconds=0))
-    assert report.metrics["alerts"] == [own.alert]
-    assert report.metrics["other_alerts"] == {"a flood": [own.alert]}
-    assert not report.violations, report.line()
-    assert report.missed == ["phases_with_other_alerts 1, at most 0"]
+    scraper: Any = FakeScraper()
+    monkeypatch.setattr(alerts, "QUIET_SCRAPES", 4)
+
+    @asynccontextmanager
+    async def wrong_tokens(_env: Any) -> AsyncIterator[None]:
+        scraper.refused += 8
+        yield
+
+    phases, own = Phases(), "QLiveOperatorTokensRefused"
+    phases.add("quiet", (), await alerts._quiet(scraper, 0))
+    for words, alert in (("wrong tokens", own), ("a flood", "QLiveFlood")):
+        fault = AlertFault(alert, words, wrong_tokens, pause=0)
+        phases.add(words, (alert,), await alerts._inject(scraper, scraper, fault))
+    assert await phases.fired() == ({own}, {"a flood": [own]})
+
+
+def test_only_jobs_that_exist_are_hurried() -> None:
+    text = (ROOT / "runtime" / "jobs.py").read_text()
+    names = {*re.findall(r'"(\w+)",', text), "orders_jsapi", "orders_xpay"}
+    assert hurried_server.INTERVALS.keys() <= names
+    assert 'f"orders_{lane}"' in text
+
+
+def test_the_hurried_server_has_the_command_line_of_the_server() -> None:
+    environment = {**os.environ, **hurried_server.ENVIRONMENT}
+    command = [sys.executable, alerts.SIZE.program, "--help"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "server for live matchmaking rooms" in done.stdout, done.stderr
