@@ -28,7 +28,7 @@ help:
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make check      make lint; coverage of the last make test COVER=1"
 	@echo "make test-long  property tests with 16,000 to 100,000 examples each, longer storm tests"
-	@echo "make chaos      20 storms and fifteen other fault scenarios: about 65 min; fails if a guarantee is violated"
+	@echo "make chaos      20 storms and sixteen other fault scenarios: about 70 min; fails if a guarantee is violated"
 	@echo "make bench      compare with other servers, as ratios within one run: 25 min; writes docs/benchmarks.md"
 	@echo "  ONLY=fanout   event deliveries, compared with the limit and nine servers: 11 min; writes nothing"
 	@echo "  ONLY=calls    HTTP reads: 2 min"

@@ -17,6 +17,7 @@ from chaos.crash.path_groups import PATHS
 from chaos.report import RunReport, table
 from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import (
+    alerts,
     ban,
     crash,
     failover,
@@ -44,6 +45,7 @@ SCENARIOS: dict[str, Scenario] = {
     "out": out.SCENARIO,
     "ban": ban.SCENARIO,
     "hostile": hostile.SCENARIO,
+    "alerts": alerts.SCENARIO,
     "gold": gold.SCENARIO,
     "questions": questions.SCENARIO,
     "once": once.SCENARIO,

@@ -1,49 +1,42 @@
 """Which alerts of deploy/alerts.yml a run would have fired.
 
-The servers are scraped every second, and each scrape is taken for one of a Prometheus, which are
-INTERVAL seconds apart: a scenario's faults last for seconds where an alert waits for minutes.
+Each scrape is taken for one of a Prometheus, which are INTERVAL seconds apart: a scenario's faults
+last for seconds where an alert waits for minutes.
 """
 
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
 
-from chaos.fleet import Fleet
 from chaos.report import RunReport
 from chaos.run import Run
+from chaos.scrapes import CHECKED_AT, RULES, Scrape, Scraper
 
-RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 INTERVAL = 15
-TIMEOUT_SECONDS = 1.0
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
-USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) - {"qlive_ledger_checked_at"}
-"""Metrics of the rules, without the one that is compared with the present time."""
 
 
 class AlertCheck:
-    """Records the scrapes of a fleet; `fired` evaluates the rules on them."""
+    """Records scrapes of a fleet; `fired` evaluates the rules on them.
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self._scrapes: list[list[dict[str, str] | None]] = []
-        """Each time, by server: values by series, None if it did not answer."""
+    The last ledger check is as long ago as in the servers, by the clock of the evaluation.
+    """
 
-    async def record(self, seconds: float) -> None:
-        """Scrape all servers every `seconds` until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        connector = aiohttp.TCPConnector(force_close=True)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-            while True:
-                ports = [node.server_port for node in self._fleet.nodes]
-                self._scrapes.append(await asyncio.gather(*(_scrape(http, it) for it in ports)))
-                await asyncio.sleep(seconds)
+    def __init__(self, scraper: Scraper) -> None:
+        self._scraper = scraper
+        self._scrapes: list[Scrape] = []
+
+    async def record(self, seconds: float, times: int | None = None) -> None:
+        """Scrape all servers every `seconds`, `times` times or until cancelled."""
+        while times is None or times > 0:
+            self._scrapes.append(await self._scraper.scrape())
+            times = None if times is None else times - 1
+            await asyncio.sleep(seconds)
 
     async def fired(self) -> set[str]:
         """Names of the alerts that have fired at some time."""
@@ -57,7 +50,8 @@ class AlertCheck:
                 for series, value in {**(values or {}), **up}.items():
                     row = found.setdefault(_labelled(series, number), [])
                     row += ["_"] * (moment - len(row))
-                    row.append(value)
+                    at = moment * INTERVAL
+                    row.append(f"{at + float(value):.3f}" if series == CHECKED_AT else value)
         # A series without a sample ends at once, as in Prometheus, instead of after five minutes.
         return {series: _stale(row, len(self._scrapes)) for series, row in found.items()}
 
@@ -65,14 +59,15 @@ class AlertCheck:
 @asynccontextmanager
 async def alerts_checked(run: Run, seconds: float = 1.0) -> AsyncIterator[AlertCheck]:
     """Records while the block runs."""
-    check = AlertCheck(run.fleet)
-    task = asyncio.create_task(check.record(seconds))
-    try:
-        yield check
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    async with Scraper(run.fleet) as scraper:
+        check = AlertCheck(scraper)
+        task = asyncio.create_task(check.record(seconds))
+        try:
+            yield check
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def require_alerts(report: RunReport, check: AlertCheck, *expected: str) -> None:
@@ -106,22 +101,6 @@ async def fired_by(series: Mapping[str, str], seconds: int) -> set[str]:
     if not found:
         raise RuntimeError(output)
     return set(re.findall(r'alertname="(\w+)"', got))
-
-
-async def _scrape(http: aiohttp.ClientSession, port: int) -> dict[str, str] | None:
-    try:
-        async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
-            text = await answer.text()
-    except (aiohttp.ClientError, TimeoutError):
-        return None
-    return dict(_used(text.splitlines()))
-
-
-def _used(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for line in lines:
-        series, _, value = line.rpartition(" ")
-        if series.partition("{")[0] in USED:
-            yield series, value
 
 
 def _labelled(series: str, server: int) -> str:

@@ -23,6 +23,7 @@ from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from storage.replica_set import uri_of
 
 ROOT = Path(__file__).parents[1]
+SERVER = "server.py"
 READY_SECONDS = 60.0
 MAX_STARTS = 40
 """Starts of one server in a run; each start while MongoDB is down fails."""
@@ -47,6 +48,11 @@ class Node:
         self.killed_at = 0.0
         """Time of the last kill, by the event loop's clock."""
 
+    @property
+    def address(self) -> str:
+        """Base URL of the server, past its proxy."""
+        return f"http://127.0.0.1:{self.server_port}"
+
     def kill(self) -> None:
         """kill -9; it stays down until `program.release`."""
         self.killed_at = asyncio.get_running_loop().time()
@@ -65,9 +71,11 @@ class Fleet:
         proxied: bool = True,
         replicated: bool = False,
         seed: int = 0,
+        program: str = SERVER,
     ) -> None:
         """`extra`: additional environment variables of the servers; `proxied`: with proxies before
-        servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy."""
+        servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy;
+        `program`: the file that starts a server."""
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
@@ -83,6 +91,7 @@ class Fleet:
         self.ops_token = self.database = ""
         self._extra = extra
         self._proxied = proxied
+        self._program = program
         self._tencent: SharedTencent | None = None
 
     @property
@@ -112,7 +121,7 @@ class Fleet:
         settings, dev = await asyncio.to_thread(
             fill_in_secrets, Settings(), self.folder / "dev-secrets.json"
         )
-        self._tencent = SharedTencent(settings, dev)
+        self._tencent = SharedTencent(settings, dev, self.nodes[0].address)
         self.database = settings.mongodb.database
         for proxy in self.proxies:
             await proxy.start()
@@ -122,7 +131,7 @@ class Fleet:
             node.port = node.proxy.port if self._proxied else node.server_port
             log = self.folder / f"server{node.number}.log"
             environment = self._environment(node.server_port)
-            command = [sys.executable, "server.py"]
+            command = [sys.executable, self._program]
             node.program = Program(
                 command, ROOT, environment, log, ready_marker=b'"server_listening"'
             )
@@ -134,7 +143,7 @@ class Fleet:
 
     async def _log_in_operator(self) -> str:
         """The token of the demo operator, an admin."""
-        address = f"http://127.0.0.1:{self.nodes[0].server_port}/sim/operator/login"
+        address = f"{self.nodes[0].address}/sim/operator/login"
         async with aiohttp.ClientSession() as http, http.post(address) as response:
             response.raise_for_status()
             return str((await response.json())["token"])
@@ -151,7 +160,7 @@ class Fleet:
 
     async def wait_ready(self, node: Node) -> None:
         """Wait for 200 from /readyz; ServerNotReady after READY_SECONDS or MAX_STARTS."""
-        address = f"http://127.0.0.1:{node.server_port}/readyz"
+        address = f"{node.address}/readyz"
         timeout = aiohttp.ClientTimeout(total=3)
         try:
             async with (

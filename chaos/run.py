@@ -11,7 +11,7 @@ from typing import Any
 
 from chaos.actors import GIVERS, REJOINERS, gift_and_profile_actors, mic_actors
 from chaos.event_check import EventChecker
-from chaos.fleet import Fleet, raise_file_limit
+from chaos.fleet import SERVER, Fleet, raise_file_limit
 from chaos.http_client import ApiClient, ApiUser, sign_in
 from chaos.membership_changes import leave_and_rejoin
 from chaos.metrics import RunMetrics
@@ -47,6 +47,8 @@ class RunSize:
     silence_timeout: float = 40.0
     """Seconds without data after which clients reconnect."""
     settings: Mapping[str, str] = field(default_factory=dict)
+    program: str = SERVER
+    """The file that starts a server."""
 
 
 class Run:
@@ -61,6 +63,7 @@ class Run:
             proxied=size.proxied,
             replicated=size.replicated,
             seed=seed,
+            program=size.program,
         )
         self.metrics, self.violations = RunMetrics(), Violations()
         self.timelines = Timelines()

@@ -33,3 +33,5 @@ class Scenario:
     quick: tuple[RunSize, float]
     full: tuple[RunSize, float]
     rounds: int = 1
+    alerts: tuple[str, ...] = ()
+    """Of deploy/alerts.yml: those that a run has to fire; no other scenario lists them."""

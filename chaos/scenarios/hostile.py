@@ -25,6 +25,7 @@ from chaos.seated_guest import seat_guest, seconds_until
 from config.sections import LimitsSettings
 from devtools.no_limits import NO_LIMITS, limits_environment
 
+ALERTS = ("QLiveFlood",)
 ATTACKERS = 5
 PHASES = 3
 """Pairs of phases, without and with the flood in turn, so that drift affects both alike."""
@@ -87,7 +88,7 @@ async def hostile(config: RunConfig) -> RunReport:
         await run.settle()
         await check_invariants(run)
         report = _report(run, without, with_, cuts, floods, time.monotonic() - started)
-        await require_alerts(report, alerts, "QLiveFlood")
+        await require_alerts(report, alerts, *ALERTS)
         return report
 
 
@@ -238,4 +239,5 @@ SCENARIO = Scenario(
     (SIZE, PHASE_SECONDS),
     (SIZE, PHASE_SECONDS),
     rounds=2 * PHASES + 1,
+    alerts=ALERTS,
 )

@@ -10,6 +10,7 @@ from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 
+ALERTS = ("QLiveMongoDBDown",)
 BEFORE_SECONDS, AFTER_SECONDS = 10.0, 25.0
 RECOVERY_SECONDS = 12.0
 NOTICE_SECONDS = 1.0
@@ -47,7 +48,7 @@ async def mongodb(config: RunConfig) -> RunReport:
         report.require("rejected_while_down", 1, at_least=True)
         report.require("unanswered_while_down", 0)
         report.require("recovered_after", RECOVERY_SECONDS)
-        await require_alerts(report, alerts, "QLiveMongoDBDown")
+        await require_alerts(report, alerts, *ALERTS)
         return report
 
 
@@ -63,4 +64,4 @@ def _last_failure_after(run: Run, returned_at: float) -> float:
 
 
 # Down for longer than a client's request timeout, so that a request that hangs is detected.
-SCENARIO = Scenario(mongodb, "MongoDB killed and restarted", (QUICK, 15), (FULL, 20))
+SCENARIO = Scenario(mongodb, "MongoDB killed and restarted", (QUICK, 15), (FULL, 20), alerts=ALERTS)

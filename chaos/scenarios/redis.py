@@ -13,6 +13,7 @@ from chaos.report import RunReport, delivery_metrics, make_report
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 
+ALERTS = ("QLiveRedisDown",)
 BEFORE_SECONDS = AFTER_SECONDS = 15.0
 NOTICE_SECONDS = 5.0
 """Maximum delay until /readyz reports that Redis went down or came back."""
@@ -54,7 +55,7 @@ async def redis(config: RunConfig) -> RunReport:
         report.require("after_ms_p99", NORMAL_MS)
         report.require("ready_after", NOTICE_SECONDS)
         report.require("silence_timeouts", 0)
-        await require_alerts(report, alerts, "QLiveRedisDown")
+        await require_alerts(report, alerts, *ALERTS)
         return report
 
 
@@ -97,4 +98,4 @@ async def health(node: Node, path: str) -> tuple[int, Any]:
         return 0, ""
 
 
-SCENARIO = Scenario(redis, "Redis down under load", (QUICK, 20), (FULL, 60))
+SCENARIO = Scenario(redis, "Redis down under load", (QUICK, 20), (FULL, 60), alerts=ALERTS)

@@ -10,6 +10,7 @@ from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 
+ALERTS = ("QLiveDown",)
 WARM_UP_SECONDS = 5.0
 PEAK_RATIO = 2.5
 """Maximum reconnects in the busiest second of a drain, relative to an even spread."""
@@ -51,7 +52,7 @@ async def rolling(config: RunConfig) -> RunReport:
         report.require("peak_ratio", PEAK_RATIO)
         report.require("slowest_stop", drain + STOP_SECONDS)
         report.require("silence_timeouts", 0)
-        await require_alerts(report, alerts, "QLiveDown")
+        await require_alerts(report, alerts, *ALERTS)
         return report
 
 
@@ -66,5 +67,10 @@ def _reconnects_by_second(run: Run, restarts: list[float]) -> Counter[int]:
 
 
 SCENARIO = Scenario(
-    rolling, "a rolling restart of all processes", (QUICK, 10), (FULL, 25), rounds=QUICK.processes
+    rolling,
+    "a rolling restart of all processes",
+    (QUICK, 10),
+    (FULL, 25),
+    rounds=QUICK.processes,
+    alerts=ALERTS,
 )

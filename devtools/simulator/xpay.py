@@ -17,7 +17,7 @@ PAID, DELIVERED = 2, 4
 
 
 class SimulatedXpay:
-    """Paid orders; `orders` (by OutTradeNo, as in query_order) is for tests."""
+    """Paid orders; `orders` (by OutTradeNo, as in query_order) and `app_key` are for tests."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class SimulatedXpay:
         self._access = access
         self._codes = codes
         self._offer_id = offer_id
-        self._app_key = app_key
+        self.app_key = app_key
         self._env = env
         self._now = now
         self._refunds = refunds
@@ -46,7 +46,7 @@ class SimulatedXpay:
         if self._access.app_of(request.query.get("access_token", "")) is None:
             return _error(BAD_TOKEN, "invalid credential")
         text = f"{request.path}&{request.body.decode(errors='replace')}"
-        if not self._check(self._app_key, text, request.query.get("pay_sig", "")):
+        if not self._check(self.app_key, text, request.query.get("pay_sig", "")):
             return _error(BAD_SIGNATURE, "pay_sig")
         if content is None or content.get("env") != self._env:
             return _error(BAD_PARAMETER, "env")
@@ -86,7 +86,7 @@ class SimulatedXpay:
             purchase = json.loads(sign_data)
         except ValueError:
             return "signData"
-        if not self._check(self._app_key, f"requestVirtualPayment&{sign_data}", call.get("paySig")):
+        if not self._check(self.app_key, f"requestVirtualPayment&{sign_data}", call.get("paySig")):
             return "paySig"
         openid = self._codes.signer(sign_data, str(call.get("signature", "")))
         if openid is None:

@@ -5,14 +5,19 @@ import pytest
 
 from chaos.alerts import AlertCheck, alerts_checked, fired_by, require_alerts
 from chaos.report import RunReport
+from chaos.scrapes import CHECKED_AT, Scraper
 from tests.support.waiting import until
 
 UP = 'up{job="qlive",instance="0"}'
 
 
+def fleet_of(*ports: int) -> Any:
+    addresses = [f"http://127.0.0.1:{port}" for port in ports]
+    return SimpleNamespace(nodes=[SimpleNamespace(address=address) for address in addresses])
+
+
 def check_of(*ports: int) -> AlertCheck:
-    fleet: Any = SimpleNamespace(nodes=[SimpleNamespace(server_port=port) for port in ports])
-    return AlertCheck(fleet)
+    return AlertCheck(Scraper(fleet_of(*ports)))
 
 
 @pytest.mark.programs
@@ -41,10 +46,17 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
     }
 
 
+def test_the_last_ledger_check_is_as_long_ago_at_the_time_of_the_evaluation() -> None:
+    check = check_of(1)
+    check._scrapes = [[{CHECKED_AT: "-1900.5"}], [{CHECKED_AT: "-1.25"}]]
+    series = f'{CHECKED_AT}{{job="qlive",instance="0"}}'
+    assert check._series()[series] == "-1900.500 13.750"
+
+
 @pytest.mark.programs
 @pytest.mark.gen_test(timeout=60)
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
-    run: Any = SimpleNamespace(fleet=check_of(1)._fleet)  # nothing listens there
+    run: Any = SimpleNamespace(fleet=fleet_of(1))  # nothing listens there
     async with alerts_checked(run, 0.01) as check:
         await until(lambda: len(check._scrapes) > 6)
     report = RunReport("scenario", 1, "", 1.0)

@@ -1,0 +1,64 @@
+"""Scrapes of the servers' /metrics, reduced to the metrics of the alert rules."""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from chaos.fleet import Fleet, Node
+
+RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
+TIMEOUT_SECONDS = 1.0
+CHECKED_AT = "qlive_ledger_checked_at"
+"""A scrape has the time since then instead, as a negative number: see `AlertCheck`."""
+PROCESS_ID = "qlive_process_id"
+USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) | {PROCESS_ID}
+"""Metrics of the rules, and which worker has answered."""
+
+Scrape = list[dict[str, str] | None]
+"""By server: values by series, None if it did not answer."""
+
+
+class Scraper:
+    """Scrapes all servers of a fleet; an async context manager.
+
+    Like a Prometheus it keeps its connections, and so the workers that answer, or opens new ones.
+    """
+
+    def __init__(
+        self, fleet: Fleet, *, keeps_connections: bool = False, timeout: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._fleet = fleet
+        self._force_close = not keeps_connections
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(force_close=self._force_close)
+        self._http = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._http.close()
+
+    async def scrape(self) -> Scrape:
+        return list(await asyncio.gather(*map(self._scrape_one, self._fleet.nodes)))
+
+    async def _scrape_one(self, node: Node) -> dict[str, str] | None:
+        try:
+            async with self._http.get(f"{node.address}/metrics") as answer:
+                text = await answer.text()
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        return dict(_used(text))
+
+
+def _used(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        name = series.partition("{")[0]
+        if name in USED:
+            yield series, f"{float(value) - time.time():.3f}" if name == CHECKED_AT else value
