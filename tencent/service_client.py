@@ -2,17 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from telemetry.outgoing import OutgoingSpan, untraced
+from tencent.connections import KeptConnections, ServiceResponse
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")
@@ -22,21 +23,13 @@ MAX_CLIENTS = 100
 # would only time out one after the other, so they fail at once.
 MAX_QUEUED = 400
 MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
+USER_AGENT = "qlive"
 
 FRESH_SECONDS = 240.0
 """How long a state shows whether the service answers; less than an alert waits, so that a single
 failure fires none."""
 
 State = Literal["unknown", "ok", "down"]
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceResponse:
-    """A response below HTTP 500; `headers` are case-insensitive."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class ServiceClient:
@@ -72,12 +65,14 @@ class ServiceClient:
         self._last_ended: float | None = None
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
+        self._base_path = urlsplit(self._base_url).path
         self._timeout = timeout
         self._pause = pause
         self._in_flight = 0
         self._client = AsyncHTTPClient(
             force_instance=True, max_clients=MAX_CLIENTS, max_body_size=MAX_BODY_BYTES
         )
+        self._kept = KeptConnections(self._base_url, MAX_CLIENTS, MAX_BODY_BYTES)
 
     @property
     def is_fresh(self) -> bool:
@@ -86,6 +81,7 @@ class ServiceClient:
 
     def close(self) -> None:
         self._client.close()
+        self._kept.close()
 
     async def get(
         self,
@@ -129,36 +125,45 @@ class ServiceClient:
         safe_to_repeat: bool,
     ) -> ServiceResponse:
         with self._span(f"tencent.{self.name}") as trace:
-            request = self._http_request(method, path, query, body, {**headers, **trace})
-            response = await self._attempt(request, path)
+            fetch = self._fetch_kept if safe_to_repeat else self._fetch
+            target = path + ("?" + urlencode(query) if query else "")
+            send = partial(fetch, method, target, {**headers, **trace}, body)
+            response = await self._attempt(send, path)
             if response is None and safe_to_repeat:
                 jitter = random.uniform(0.5, 1.5)
                 await asyncio.sleep(self._pause * jitter)
-                response = await self._attempt(request, path)
+                response = await self._attempt(send, path)
             if response is None:
                 raise ServiceUnavailable(self.service)
             return response
 
-    def _http_request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | None,
-        headers: dict[str, str],
-    ) -> HTTPRequest:
-        return HTTPRequest(
-            self._base_url + path + ("?" + urlencode(query) if query else ""),
+    async def _fetch(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> ServiceResponse:
+        """Sends on a new connection: a request that must not be sent twice."""
+        request = HTTPRequest(
+            self._base_url + target,
             method=method,
             body=body,
-            headers=headers,
+            headers=dict(headers),
             connect_timeout=self._timeout,
             request_timeout=self._timeout,
             follow_redirects=False,
-            user_agent="qlive",
+            user_agent=USER_AGENT,
         )
+        response = await self._client.fetch(request, raise_error=False)
+        return ServiceResponse(response.code, response.headers, response.body)
 
-    async def _attempt(self, request: HTTPRequest, path: str) -> ServiceResponse | None:
+    async def _fetch_kept(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> ServiceResponse:
+        sent = {"User-Agent": USER_AGENT, **headers}
+        async with asyncio.timeout(self._timeout):
+            return await self._kept.fetch(method, self._base_path + target, sent, body)
+
+    async def _attempt(
+        self, send: Callable[[], Awaitable[ServiceResponse]], path: str
+    ) -> ServiceResponse | None:
         if self._in_flight >= MAX_CLIENTS + MAX_QUEUED:
             # Caused by our own load: it shows nothing about the service, whose state stays.
             log.warning("service_queue_full", service=self.name, path=path)
@@ -166,17 +171,17 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            response = await self._client.fetch(request, raise_error=False)
+            response = await send()
         except (HTTPClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
         finally:
             self._in_flight -= 1
-        if response.code >= 500:
-            self._record("down", started, path, f"HTTP {response.code}")
+        if response.status >= 500:
+            self._record("down", started, path, f"HTTP {response.status}")
             return None
         self._record("ok", started, path, "")
-        return ServiceResponse(response.code, response.headers, response.body)
+        return response
 
     def _record(self, state: State, started: float, path: str, failure: str) -> None:
         self._last_ended = monotonic()
