@@ -17,7 +17,7 @@ from rooms.presence import GracePolicy
 from runtime.tracing_hooks import TracingHooks
 from services.group_repairs import GroupRepairs
 from services.im_relay import ImRelay
-from services.relayed_rooms import relayed_rooms
+from services.relayed_rooms import StoredRooms
 from services.retention import RetentionDays
 from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
@@ -182,8 +182,8 @@ def _im_relay(
 ) -> ImRelay | None:
     if not settings.im.relay:
         return None
-    load = relayed_rooms(stores.rooms, stores.members, tencent.stream_urls)
-    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs)
+    rooms = StoredRooms(stores.rooms, stores.members, tencent.stream_urls)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, repairs)
 
 
 def _tencent(

@@ -16,7 +16,7 @@ from services.im_publisher import LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from services.leased_worker import backoff
 from storage.relay_cursors import RelayCursorStore
-from tencent.errors import ImRejected
+from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
 
@@ -117,6 +117,25 @@ async def test_publishing_never_waits_and_pending_wakes_are_bounded(
     relay.mark_audience_changed(1)
     relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
     assert relay._pending[1]
+
+
+@gen_test
+async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
+    send_text, failures = relays.im.send_text, [ServiceUnavailable("im")]
+
+    async def fail_once(*message) -> None:
+        if failures:
+            raise failures.pop()
+        await send_text(*message)
+
+    relays.im.send_text = fail_once
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
+        await relays.until_postponed()
+        relays.clock.now += 60
+        await relays.until_idle(relay)
+    assert relays.types == ["reset", "num"]
+    assert len(relays.simulator.log) == 2
 
 
 @gen_test
@@ -228,11 +247,11 @@ async def test_another_process_continues_after_a_crash_without_duplicates(
     sent = asyncio.Event()
     advance = relays.store.advance
 
-    async def hang_before_the_third(claim, epoch, seq, until, *, over) -> bool:
-        if seq == 3:
+    async def hang_before_the_third(claim, position, until) -> bool:
+        if position.seq == 3:
             sent.set()
             await asyncio.Event().wait()
-        return await advance(claim, epoch, seq, until, over=over)
+        return await advance(claim, position, until)
 
     async def fail(*_args) -> None:
         raise ConnectionError("killed")
