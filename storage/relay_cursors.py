@@ -71,7 +71,7 @@ class RelayCursorStore:
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
         """Claim at most `limit` rooms until `until`, those that have been due the longest."""
         where = {"due_at": {"$lte": now}, "claimed_until": {"$lte": now}}
-        rows = await self._relays.find(where).sort("due_at", 1).to_list(limit)
+        rows = await self._relays.find(where).sort("due_at", 1).limit(limit).to_list()
         if not rows:
             return []
         change = {"$set": {"claimed_until": until, "claim": secrets.token_bytes(8)}}
