@@ -254,27 +254,3 @@ async def test_a_traced_request_takes_the_trace_with_it(serve: Any, scripted_ser
     await css.drop("room_1")
     await css.drop("room_2")
     assert [it.header("traceparent") for it in service.requests] == ["the-span", ""]
-
-
-@async_test
-async def test_a_drop_on_a_connection_that_was_closed_is_sent_on_a_new_one() -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-    body = json.dumps(SUCCESS).encode()
-    connections, drops = [], []
-
-    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        request = await reader.readuntil(b"\r\n\r\n")
-        size = int(request.lower().partition(b"content-length: ")[2].split()[0])
-        drops.append(json.loads(await reader.readexactly(size))["StreamName"])
-        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        writer.close()  # without having said so in a header
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        css = CssClient(f"http://127.0.0.1:{port}", "AKIDTEST", "SECRETTEST", "push.example.com")
-        for stream in ("room_1", "room_2"):
-            await css.drop(stream)
-    assert drops == ["room_1", "room_2"]
-    assert len(connections) == 2
