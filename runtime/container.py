@@ -109,7 +109,7 @@ def build(
 
 async def close(context: Context) -> None:
     await context.realtime.bus.close()
-    context.tencent.close()
+    await context.tencent.close()
     await context.database.close()
     if context.traces:
         await context.traces.close()

@@ -8,11 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from core.errors import RateLimited
-from tencent.connections import ServiceResponse
 from tencent.errors import NotVerified, Reason
 from tencent.json_reader import object_or_none
 from tencent.pay_signatures import is_signed, read_key, sign, sign_request, verify
-from tencent.service_client import ServiceClient
+from tencent.service_client import ServiceClient, ServiceResponse
 
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 

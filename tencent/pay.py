@@ -9,11 +9,11 @@ import structlog
 from core.clock import CHINA_TZ
 from core.errors import RateLimited
 from ledger.recharge import Order, Payment, RefundState
-from tencent.connections import ServiceResponse
 from tencent.errors import NotVerified, Reason, RefundRefused, ServiceUnavailable
 from tencent.json_reader import object_or_none
 from tencent.merchant import MerchantClient, code_of, json_text
 from tencent.pay_notifications import EVER_PAID, PaymentNotifications, payment_of
+from tencent.service_client import ServiceResponse
 
 log = structlog.get_logger("tencent.pay")
 

@@ -3,27 +3,30 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from typing import Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+import aiohttp
 import structlog
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from yarl import URL
 
 from telemetry.outgoing import OutgoingSpan, untraced
-from tencent.connections import KeptConnections, ServiceResponse
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")
 
 MAX_CLIENTS = 100
-# Tornado limits how long a request may queue, but not how many queue. Requests beyond this many
+# aiohttp limits how long a request may queue, but not how many queue. Requests beyond this many
 # would only time out one after the other, so they fail at once.
 MAX_QUEUED = 400
 MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
-USER_AGENT = "qlive"
+IDLE_SECONDS = 10.0
+"""A connection that was idle for longer is closed: the service is about to do so by itself."""
+HEADERS = {"User-Agent": "qlive", "Content-Type": "application/json"}
 
 FRESH_SECONDS = 240.0
 """How long a state shows whether the service answers; less than an alert waits, so that a single
@@ -32,11 +35,21 @@ failure fires none."""
 State = Literal["unknown", "ok", "down"]
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceResponse:
+    """A response below HTTP 500; `headers` are case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class ServiceClient:
     """Client of the service `name` ("wechat", "im", "pay", "xpay") at a base URL.
 
     Each has its own connections and queue, also where several call the same `service`, which is
-    named in errors.
+    named in errors. Only requests that are safe to repeat share connections: one that is sent while
+    the service closes its connection fails, perhaps after it was carried out.
 
     Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
     /readyz reports `state`, `since` and `latency_ms` (of the last request).
@@ -65,23 +78,20 @@ class ServiceClient:
         self._last_ended: float | None = None
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
-        self._base_path = urlsplit(self._base_url).path
         self._timeout = timeout
         self._pause = pause
         self._in_flight = 0
-        self._client = AsyncHTTPClient(
-            force_instance=True, max_clients=MAX_CLIENTS, max_body_size=MAX_BODY_BYTES
-        )
-        self._kept = KeptConnections(self._base_url, MAX_CLIENTS, MAX_BODY_BYTES)
+        self._kept = self._open_session(keep=True)
+        self._single = self._open_session(keep=False)
 
     @property
     def is_fresh(self) -> bool:
         """`state` is from the last FRESH_SECONDS."""
         return self._last_ended is not None and monotonic() - self._last_ended < FRESH_SECONDS
 
-    def close(self) -> None:
-        self._client.close()
-        self._kept.close()
+    async def close(self) -> None:
+        await self._kept.close()
+        await self._single.close()
 
     async def get(
         self,
@@ -125,9 +135,10 @@ class ServiceClient:
         safe_to_repeat: bool,
     ) -> ServiceResponse:
         with self._span(f"tencent.{self.name}") as trace:
-            fetch = self._fetch_kept if safe_to_repeat else self._fetch
-            target = path + ("?" + urlencode(query) if query else "")
-            send = partial(fetch, method, target, {**headers, **trace}, body)
+            fetch = self._fetch_kept if safe_to_repeat else partial(self._fetch, self._single)
+            # Encoded by us: signatures cover the query.
+            url = URL(self._base_url + path + _suffix(query), encoded=True)
+            send = partial(fetch, method, url, {**headers, **trace}, body)
             response = await self._attempt(send, path)
             if response is None and safe_to_repeat:
                 jitter = random.uniform(0.5, 1.5)
@@ -137,29 +148,36 @@ class ServiceClient:
                 raise ServiceUnavailable(self.service)
             return response
 
-    async def _fetch(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> ServiceResponse:
-        """Sends on a new connection: a request that must not be sent twice."""
-        request = HTTPRequest(
-            self._base_url + target,
-            method=method,
-            body=body,
-            headers=dict(headers),
-            connect_timeout=self._timeout,
-            request_timeout=self._timeout,
-            follow_redirects=False,
-            user_agent=USER_AGENT,
+    def _open_session(self, *, keep: bool) -> aiohttp.ClientSession:
+        idle = {"keepalive_timeout": IDLE_SECONDS} if keep else {"force_close": True}
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **idle),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
         )
-        response = await self._client.fetch(request, raise_error=False)
-        return ServiceResponse(response.code, response.headers, response.body)
 
     async def _fetch_kept(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
     ) -> ServiceResponse:
-        sent = {"User-Agent": USER_AGENT, **headers}
-        async with asyncio.timeout(self._timeout):
-            return await self._kept.fetch(method, self._base_path + target, sent, body)
+        """Sends again if the service was closing the connection."""
+        try:
+            return await self._fetch(self._kept, method, url, headers, body)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
+            return await self._fetch(self._kept, method, url, headers, body)
+
+    async def _fetch(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> ServiceResponse:
+        async with session.request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            return ServiceResponse(response.status, response.headers, await _read_body(response))
 
     async def _attempt(
         self, send: Callable[[], Awaitable[ServiceResponse]], path: str
@@ -172,7 +190,7 @@ class ServiceClient:
         started = monotonic()
         try:
             response = await send()
-        except (HTTPClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
         finally:
@@ -192,3 +210,16 @@ class ServiceClient:
             log.info("service_state_changed", service=self.name, before=self.state, now=state)
             self.state = state
             self.since = datetime.now(UTC)
+
+
+def _suffix(query: Mapping[str, str]) -> str:
+    return "?" + urlencode(query) if query else ""
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise aiohttp.ClientPayloadError("too long")
+    return bytes(body)

@@ -12,10 +12,10 @@ from Crypto.PublicKey.RSA import RsaKey
 from Crypto.Random import get_random_bytes
 
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferRequest
-from tencent.connections import ServiceResponse
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
 from tencent.json_reader import object_or_none, read_object
 from tencent.merchant import MerchantClient, json_text
+from tencent.service_client import ServiceResponse
 from tencent.transfer_notifications import TransferNotifications, check_merchant, transfer_of
 
 log = structlog.get_logger("tencent.transfers")

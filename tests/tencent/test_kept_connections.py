@@ -1,7 +1,8 @@
 """Connections that are kept open: reuse, loss, and limits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -9,8 +10,9 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.tcpserver import TCPServer
 from tornado.testing import bind_unused_port
 
-from tencent import connections as module
-from tencent.connections import KeptConnections
+from tencent import service_client as module
+from tencent.errors import ServiceUnavailable
+from tencent.service_client import ServiceClient
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
@@ -22,6 +24,7 @@ class LineServer(TCPServer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.port = 0
         self.streams: list[IOStream] = []
         self.requests: list[bytes] = []
         self.headers = OK
@@ -47,6 +50,8 @@ class LineServer(TCPServer):
 @pytest.fixture
 def server(io_loop: IOLoop) -> Iterator[LineServer]:
     server = LineServer()
+    listener, server.port = bind_unused_port()
+    server.add_socket(listener)
     yield server
     server.stop()
     server.close_all()
@@ -54,35 +59,31 @@ def server(io_loop: IOLoop) -> Iterator[LineServer]:
 
 
 @pytest.fixture
-def connect(io_loop: IOLoop, server: LineServer) -> Iterator[Callable[..., KeptConnections]]:
-    """Creates clients of `server` that are closed after the test."""
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    clients: list[KeptConnections] = []
-
-    def build(max_connections: int = 10) -> KeptConnections:
-        clients.append(KeptConnections(f"http://127.0.0.1:{port}", max_connections, 1024))
-        return clients[-1]
-
-    yield build
-    for client in clients:
-        client.close()
+def client(server: LineServer, make_service_client: Any) -> ServiceClient:
+    client: ServiceClient = make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=2)
+    return client
 
 
-async def body_of(client: KeptConnections, target: str) -> str:
-    return (await client.fetch("GET", target, {}, None)).body.decode()
+async def body_of(client: ServiceClient, target: str, *, safe_to_repeat: bool = True) -> str:
+    return (await client.post(target, {}, b"", safe_to_repeat=safe_to_repeat)).body.decode()
 
 
 @gen_test
-async def test_requests_in_turn_share_a_connection(server, connect) -> None:
-    client = connect()
+async def test_requests_in_turn_share_a_connection(server, client) -> None:
     assert [await body_of(client, target) for target in ("/1", "/2", "/3")] == ["/1", "/2", "/3"]
     assert len(server.streams) == 1
 
 
 @gen_test
-async def test_requests_at_once_have_a_connection_each(server, connect) -> None:
-    client = connect()
+async def test_requests_that_must_not_be_repeated_have_a_connection_each(server, client) -> None:
+    for target in ("/1", "/2"):
+        assert await body_of(client, target, safe_to_repeat=False) == target
+    assert len(server.streams) == 2
+    assert all(b"Connection: close" in request for request in server.requests)
+
+
+@gen_test
+async def test_requests_at_once_have_a_connection_each(server, client) -> None:
     for _ in range(2):
         bodies = await asyncio.gather(*(body_of(client, f"/{n}") for n in range(4)))
         assert bodies == ["/0", "/1", "/2", "/3"]
@@ -90,40 +91,50 @@ async def test_requests_at_once_have_a_connection_each(server, connect) -> None:
 
 
 @gen_test
-async def test_a_request_on_a_closed_connection_is_sent_on_a_new_one(server, connect) -> None:
-    client = connect()
+async def test_a_request_on_a_closed_connection_is_sent_on_a_new_one(server, client) -> None:
     await body_of(client, "/1")
     server.close_all()  # the client has not noticed yet
     assert await body_of(client, "/2") == "/2"
     assert len(server.streams) == 2
+    assert client.state == "ok"
 
 
 @gen_test
-async def test_a_service_that_closes_every_connection_is_an_error(server, connect) -> None:
-    client = connect()
+async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_again(
+    server, client
+) -> None:
     await body_of(client, "/1")
-    server.headers = b""
+    server.answering.clear()
+    request = asyncio.ensure_future(body_of(client, "/2"))
+    while len(server.requests) < 2:
+        await asyncio.sleep(0.001)
+    server.close_all()
+    server.answering.set()
+    assert await request == "/2"
+    assert client.state == "ok"
+
+
+@gen_test
+async def test_a_service_that_closes_every_connection_is_unavailable(server, client) -> None:
+    await body_of(client, "/1")
     server.answering.clear()
     request = asyncio.ensure_future(body_of(client, "/2"))
     while not request.done():
         server.close_all()
         await asyncio.sleep(0.001)
-    with pytest.raises(StreamClosedError):
+    with pytest.raises(ServiceUnavailable):
         await request
-    assert len(server.streams) == 2
 
 
 @gen_test
-async def test_a_connection_that_the_service_ends_is_not_used_again(server, connect) -> None:
-    client = connect()
+async def test_a_connection_that_the_service_ends_is_not_used_again(server, client) -> None:
     server.headers = OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n")
     assert [await body_of(client, target) for target in ("/1", "/2")] == ["/1", "/2"]
     assert len(server.streams) == 2
 
 
 @gen_test
-async def test_a_cancelled_request_takes_its_connection_with_it(server, connect) -> None:
-    client = connect()
+async def test_a_cancelled_request_takes_its_connection_with_it(server, client) -> None:
     await body_of(client, "/1")
     server.answering.clear()
     with pytest.raises(TimeoutError):
@@ -134,27 +145,7 @@ async def test_a_cancelled_request_takes_its_connection_with_it(server, connect)
 
 
 @gen_test
-async def test_a_connection_that_was_idle_for_long_is_closed(
-    server, connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = connect()
-    await asyncio.gather(body_of(client, "/1"), body_of(client, "/2"))
-    monkeypatch.setattr(module, "IDLE_SECONDS", -1.0)
-    await body_of(client, "/3")
-    assert len(server.streams) == 3
-    with pytest.raises(StreamClosedError):
-        await server.streams[0].read_bytes(1)
-
-
-@gen_test
-async def test_requests_wait_for_a_connection(server, connect) -> None:
-    client = connect(max_connections=1)
-    assert await asyncio.gather(*(body_of(client, f"/{n}") for n in range(3))) == ["/0", "/1", "/2"]
-    assert len(server.streams) == 1
-
-
-@gen_test
-async def test_too_long_a_body_is_an_error(server, connect) -> None:
-    server.headers = OK.replace(b"2\r\n", b"2000\r\n")
-    with pytest.raises(StreamClosedError):
-        await body_of(connect(), "/1")
+async def test_too_long_a_body_is_unavailable(server, client, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_BODY_BYTES", 1)
+    with pytest.raises(ServiceUnavailable):
+        await body_of(client, "/1")
