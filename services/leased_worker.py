@@ -87,12 +87,12 @@ class LeasedWorker(Generic[C]):
                 now, limit = self._now(), self._concurrency - len(self._in_progress)
                 claims = await self._claim(now, now + self._lease, limit)
                 self._note_store(None)
+                if not claims:
+                    return
                 for claim in claims:
                     task = asyncio.create_task(self._process(claim))
                     self._in_progress.add(task)
                     task.add_done_callback(self._finish)
-                if len(claims) < limit:
-                    return
         except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
             self._note_store(error)
 
