@@ -9,7 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
-from typing import Generic, TypeVar
+from operator import itemgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from core.errors import TryAgain
 
@@ -71,7 +72,7 @@ class BatchLoader(Generic[T]):
         that key, an exception raised to all callers."""
         self._load = load
         self._when_cancelled = when_cancelled
-        self._requested: dict[Hashable, list[asyncio.Future[T | None]]] = {}
+        self._requested: list[_Request] = []
         self._loading: set[asyncio.Task[None]] = set()
         self._context = Context()
         """Of the first request for the next query, to which log lines and spans belong."""
@@ -79,20 +80,32 @@ class BatchLoader(Generic[T]):
     def get(self, key: Hashable) -> "asyncio.Future[T | None]":
         """The value for `key`, or None. Others may receive the same object: do not change it.
 
-        A future, so that `gather` needs no task for each key (5 µs).
+        A future, so that `gather` needs no task for each of its reads (5 µs).
         """
+        return self._request((key,), itemgetter(0))
+
+    def get_many(self, keys: Sequence[Hashable]) -> "asyncio.Future[list[T | None]]":
+        """As `get`, for several keys in order: a future for each would take 2 µs a key."""
+        return self._request(keys, list)
+
+    def _request(
+        self, keys: Sequence[Hashable], select: Callable[[list[T | None]], A]
+    ) -> "asyncio.Future[A]":
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T | None] = loop.create_future()
+        answer: asyncio.Future[A] = loop.create_future()
+        if not keys:
+            answer.set_result(select([]))
+            return answer
         if not self._requested:
             self._context = copy_context()
             loop.call_soon(self._start)
-        self._requested.setdefault(key, []).append(answer)
+        self._requested.append(_Request(keys, select, answer))
         return answer
 
     def _start(self) -> None:
         if not self._requested or len(self._loading) >= CONCURRENT_LOADS:
             return
-        requested, self._requested = self._requested, {}
+        requested, self._requested = self._requested, []
         task = asyncio.get_running_loop().create_task(
             self._answer(requested), context=self._context
         )
@@ -103,21 +116,28 @@ class BatchLoader(Generic[T]):
         self._loading.discard(task)
         self._start()
 
-    async def _answer(self, requested: dict[Hashable, list[asyncio.Future[T | None]]]) -> None:
+    async def _answer(self, requested: Sequence["_Request"]) -> None:
         error = self._when_cancelled()
         try:
-            loaded = await self._load([*requested])
-            for key, answers in requested.items():
-                value = loaded.get(key)
-                if isinstance(value, Exception):
-                    _fail(answers, value)
+            loaded = await self._load([*{key: None for it in requested for key in it.keys}])
+            for it in requested:
+                values = [loaded.get(key) for key in it.keys]
+                if failed := [value for value in values if isinstance(value, Exception)]:
+                    _fail([it.answer], failed[0])
                 else:
-                    _resolve(answers, value)
+                    _resolve([it.answer], it.select(values))
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            for answers in requested.values():
-                _fail(answers, error)
+            _fail([it.answer for it in requested], error)
+
+
+class _Request(NamedTuple):
+    """Keys that a BatchLoader loads for one caller, and how they answer it."""
+
+    keys: Sequence[Hashable]
+    select: Callable[[list[Any]], Any]
+    answer: asyncio.Future[Any]
 
 
 class RequestBatcher(Generic[A, B]):

@@ -1,12 +1,18 @@
 """Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    format_timestamp,
+)
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -26,6 +32,12 @@ from handlers.parameters import parameters, read
 
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
+HEADERS = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every response, unless a handler replaces them."""
 log = structlog.get_logger("qlive.http")
 Method = Callable[..., Awaitable[BaseModel]]
 
@@ -124,12 +136,12 @@ class Handler(RequestHandler):
         self.admission = Admission(context.request_limits, context.refusal_delay)
         self.label = label or self.default_label or type(self).__name__
 
-    def set_default_headers(self) -> None:
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("X-Request-Id", self.request_id)
-        self.clear_header("Server")
+    def clear(self) -> None:
+        """Reset the response, as Tornado does. It formats a date and checks each header (8 µs)."""
+        id_and_date = {"X-Request-Id": self.request_id, "Date": _http_date(int(time.time()))}
+        self._headers = HTTPHeaders({**HEADERS, **id_and_date})
+        self._write_buffer = []
+        self.set_status(200)
 
     def prepare(self) -> None:
         structlog.contextvars.clear_contextvars()
@@ -252,6 +264,12 @@ class NotFoundHandler(Handler):
         raise NotFound("There is no such path.")
 
     get = head = post = delete = patch = put = options = _not_found
+
+
+@functools.lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    """The Date header of all responses of a second."""
+    return format_timestamp(second)
 
 
 async def exception_of(work: Awaitable[object]) -> Exception | None:

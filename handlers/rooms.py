@@ -23,6 +23,7 @@ from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from services.errors import AccountBanned
 from storage.errors import UserNotFound
+from storage.users import User
 from tencent.errors import ServiceUnavailable
 
 
@@ -72,12 +73,19 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
     read_only = True
 
+    async def admit(self) -> None:
+        """Leaves the user to `get`, which reads it together with the room."""
+        await self.admit_cached_token()
+
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: requests.UsersInfoRequest) -> responses.UsersInRoomResponse:
-        context, size = self.context, self.context.settings.pages.size
-        member, room = await asyncio.gather(
-            context.stores.members.get(self.user.user_id), context.stores.rooms.read(params.live_id)
+        stores, size = self.context.stores, self.context.settings.pages.size
+        user, member, room = await asyncio.gather(
+            stores.users.find(self.user_id),
+            stores.members.get(self.user_id),
+            stores.rooms.read(params.live_id),
         )
+        await self.active(user)
         if room is None:
             raise RoomNotFound
         if member is None or room.role_in(member) is None:
@@ -87,11 +95,10 @@ class GetUsersInfoHandler(ActiveUserHandler):
         users = [_user_in_room(person, 1) for person in applicants[offset : offset + size]]
         if remaining := size - len(users):
             skip = max(0, offset - len(applicants))
-            ids = await context.stores.members.viewers(
+            ids = await stores.members.viewers(
                 room.live_id, room.epoch, params.gender, skip, remaining
             )
-            viewers = [user.person() for user in await context.stores.users.find_many(ids)]
-            users += [_user_in_room(person, 0) for person in viewers]
+            users += [_user_in_room(it, 0) for it in await stores.users.find_many(ids)]
         return responses.UsersInRoomResponse(users)
 
 
@@ -168,7 +175,7 @@ def _live_room(room: Room, counts: MemberCounts) -> responses.LiveRoomResponse:
     )
 
 
-def _user_in_room(person: Person, state: Literal[0, 1]) -> responses.UserInRoomResponse:
+def _user_in_room(person: Person | User, state: Literal[0, 1]) -> responses.UserInRoomResponse:
     return responses.UserInRoomResponse(
         user_id=person.user_id,
         face_url=person.face_url,

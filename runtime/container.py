@@ -17,7 +17,7 @@ from rooms.presence import GracePolicy
 from runtime.tracing_hooks import TracingHooks
 from services.group_repairs import GroupRepairs
 from services.im_relay import ImRelay, RelaySpan
-from services.relayed_rooms import relayed_rooms
+from services.relayed_rooms import StoredRooms
 from services.retention import RetentionDays
 from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
@@ -109,7 +109,7 @@ def build(
 
 async def close(context: Context) -> None:
     await context.realtime.bus.close()
-    context.tencent.close()
+    await context.tencent.close()
     await context.database.close()
     if context.traces:
         await context.traces.close()
@@ -186,8 +186,8 @@ def _im_relay(
 ) -> ImRelay | None:
     if not settings.im.relay:
         return None
-    load = relayed_rooms(stores.rooms, stores.members, tencent.stream_urls)
-    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, load, repairs, span=span)
+    rooms = StoredRooms(stores.rooms, stores.members, tencent.stream_urls)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, repairs, span=span)
 
 
 def _tencent(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,7 +18,8 @@ from services.im_messages import (
     messages_for,
     on_mic_messages,
 )
-from storage.relay_cursors import RelayClaim, RelayCursorStore
+from services.recent_events import RecentEvents
+from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 from storage.rooms import RoomStore
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
@@ -47,12 +48,17 @@ class RelayedRoom:
     epoch: str
     version: int
     live: bool
-    num_list: Sequence[int]
     on_mic: Sequence[Mapping[str, Any]] = ()
 
 
-LoadRelayedRoom = Callable[[int], Awaitable[RelayedRoom | None]]
-"""The present room of a live_id; None when there is none."""
+class RelayedRooms(Protocol):
+    """Loads rooms in the form that the relay needs."""
+
+    async def load(self, live_id: int) -> RelayedRoom | None:
+        """The present room; None when there is none."""
+
+    async def num_list(self, live_id: int, epoch: str) -> Sequence[int]:
+        """The present user counts of a live session."""
 
 
 class ClaimLost(Exception):
@@ -64,7 +70,7 @@ class GroupMissing(Exception):
 
 
 class ImPublisher:
-    """Sends events in order and moves the cursor after each.
+    """Sends events in order, and moves the cursor before the next message or with the release.
 
     After a crash the next worker repeats the last event with the same Random, and IM drops it.
     """
@@ -74,18 +80,20 @@ class ImPublisher:
         store: RelayCursorStore,
         room_log: RoomStore,
         im: ImClient,
-        load_room: LoadRelayedRoom,
+        rooms: RelayedRooms,
+        recent: RecentEvents,
         repairs: GroupRepairs,
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`clock` and `sleep` in seconds."""
+        """`recent`: what this process has saved; `clock` and `sleep` in seconds."""
         self._store = store
         self._room_log = room_log
         self._im = im
-        self._load_room = load_room
+        self._rooms = rooms
+        self._recent = recent
         self._repairs = repairs
         self._now = now
         self._clock = clock
@@ -97,51 +105,52 @@ class ImPublisher:
         ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error: the cursor
         stays.
         """
-        room = await self._load_room(claim.live_id)
+        room = await self._rooms.load(claim.live_id)
         if room is None:
-            await self._finish(claim, claim.num_at, None, counts_due=False)
+            await self._release(claim, None, claim.num_at, None, counts_due=False)
             return
         seq = _first_seq(claim, room)
         events = await self._missed(claim, room, seq)
         if events is None:
-            more, counts_due = await self._reset(claim, room), room.live
+            more, position, counts_due = await self._reset(claim, room), None, room.live
         else:
-            more = await self._backfill(claim, room, events, seq)
+            more, position = await self._backfill(claim, room, events, seq)
             counts_due = claim.num_due and room.live
-        await self._send_counts(claim, room, more=more, counts_due=counts_due)
+        await self._finish(claim, room, position, more=more, counts_due=counts_due)
 
     async def _missed(
         self, claim: RelayClaim, room: RelayedRoom, seq: int
     ) -> list[NumberedEvent] | None:
         if seq == room.version:
             return []
-        return await self._room_log.log_since(claim.live_id, room.epoch, seq)
+        recent = self._recent.take(claim.live_id, room.epoch, seq, room.version)
+        return recent or await self._room_log.log_since(claim.live_id, room.epoch, seq)
 
     async def _backfill(
         self, claim: RelayClaim, room: RelayedRoom, events: list[NumberedEvent], seq: int
-    ) -> bool:
-        """Sends `events`, which follow `seq`; True when some are left."""
+    ) -> tuple[bool, RelayPosition | None]:
+        """Sends `events`, which follow `seq`; whether some are left, and where the cursor is to
+        move."""
         kept = drop_excess_gifts(events, PER_SECOND)
         if dropped := len(events) - len(kept):
             log.info("relay_gifts_dropped", live_id=claim.live_id, gifts=dropped)
         oldest = (claim.since - FIRST_AGE).timestamp() * 1000
-        started = self._clock()
+        started, sent = self._clock(), None
         for event in kept:
             if self._clock() - started >= STRETCH_SECONDS:
-                return True
+                return True, sent
             now_ms = int(self._now().timestamp() * 1000)
             messages = messages_for(event, room.group_id, now_ms) if event.ts >= oldest else []
+            if messages and sent:
+                await self._move(claim, sent)
             for message in messages:
                 await self._send(claim, room, message)
             if messages:
-                await self._move(
-                    claim, room.epoch, event.seq, is_over=event.type == LAST_EVENT_TYPE
-                )
-        last = events[-1].seq if events else seq
-        if (room.epoch, last) != (claim.epoch, claim.seq):
-            is_over = bool(events) and events[-1].type == LAST_EVENT_TYPE
-            await self._move(claim, room.epoch, last, is_over=is_over)
-        return False
+                sent = _position(room, event)
+        if events:
+            return False, _position(room, events[-1])
+        is_moved = (room.epoch, seq) != (claim.epoch, claim.seq)
+        return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
 
     async def _reset(self, claim: RelayClaim, room: RelayedRoom) -> bool:
         """The log no longer has all missed events: sends the present guests, then the latest
@@ -149,28 +158,38 @@ class ImPublisher:
         log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
         if not room.live:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
-            await self._move(claim, room.epoch, room.version, is_over=True)
+            await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
             return False
         for message in on_mic_messages(room.epoch, room.version, room.on_mic):
             await self._send(claim, room, message)
-            await self._move(claim, claim.epoch, claim.seq, is_over=False)  # renews the lease
+            await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)
-        await self._move(claim, room.epoch, latest, is_over=False)
+        await self._move(claim, RelayPosition(room.epoch, latest, over=False))
         return True
 
-    async def _send_counts(
-        self, claim: RelayClaim, room: RelayedRoom, *, more: bool, counts_due: bool
+    async def _finish(
+        self,
+        claim: RelayClaim,
+        room: RelayedRoom,
+        position: RelayPosition | None,
+        *,
+        more: bool,
+        counts_due: bool,
     ) -> None:
         """Sends the user counts if their time has come, and ends the claim."""
         now, counts_at = self._now(), claim.num_at
         if counts_due and counts_at <= now:
-            message = counts_message(
-                room.host_id, room.group_id, room.num_list, room.epoch, claim.woken
-            )
-            await self._send(claim, room, message)
+            if position:
+                await self._move(claim, position)
+            await self._send_counts(claim, room)
             counts_due, counts_at = False, now + COUNTS_EVERY
         due_at = now if more else counts_at if counts_due else None
-        await self._finish(claim, counts_at, due_at, counts_due=counts_due)
+        await self._release(claim, position, counts_at, due_at, counts_due=counts_due)
+
+    async def _send_counts(self, claim: RelayClaim, room: RelayedRoom) -> None:
+        num_list = await self._rooms.num_list(claim.live_id, room.epoch)
+        message = counts_message(room.host_id, room.group_id, num_list, room.epoch, claim.woken)
+        await self._send(claim, room, message)
 
     async def _send(self, claim: RelayClaim, room: RelayedRoom, message: ImMessage) -> None:
         """Sends at most PER_SECOND to the group; what IM rejects is skipped.
@@ -202,15 +221,22 @@ class ImPublisher:
         if not message.to:
             await self._sleep(max(0.0, started + SPACING - self._clock()))
 
-    async def _move(self, claim: RelayClaim, epoch: str, seq: int, *, is_over: bool) -> None:
-        until = self._now() + LEASE
-        if not await self._store.advance(claim, epoch, seq, until, over=is_over):
+    async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
+        if not await self._store.advance(claim, position, self._now() + LEASE):
             raise ClaimLost
 
-    async def _finish(
-        self, claim: RelayClaim, counts_at: datetime, due_at: datetime | None, *, counts_due: bool
+    async def _release(
+        self,
+        claim: RelayClaim,
+        position: RelayPosition | None,
+        counts_at: datetime,
+        due_at: datetime | None,
+        *,
+        counts_due: bool,
     ) -> None:
-        await self._store.release(claim, self._now(), counts_at, due_at, num_due=counts_due)
+        now, release = self._now(), self._store.release
+        if not await release(claim, position, now, counts_at, due_at, num_due=counts_due):
+            raise ClaimLost
 
 
 def _first_seq(claim: RelayClaim, room: RelayedRoom) -> int:
@@ -218,3 +244,8 @@ def _first_seq(claim: RelayClaim, room: RelayedRoom) -> int:
     if claim.epoch == room.epoch:
         return claim.seq
     return 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
+
+
+def _position(room: RelayedRoom, event: NumberedEvent) -> RelayPosition:
+    """The cursor after an event."""
+    return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)

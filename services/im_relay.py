@@ -17,8 +17,9 @@ from core.errors import QLiveError
 from rooms.events import NumberedEvent
 from services.group_repairs import GroupRepairs
 from services.im_messages import COUNT_EVENTS
-from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, LoadRelayedRoom
+from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RelayedRooms
 from services.leased_worker import LeasedWorker, backoff
+from services.recent_events import RecentEvents
 from storage.errors import storage_error
 from storage.relay_cursors import RelayClaim, RelayCursorStore
 from storage.rooms import RoomStore
@@ -55,7 +56,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         store: RelayCursorStore,
         room_log: RoomStore,
         im: ImClient,
-        load_room: LoadRelayedRoom,
+        rooms: RelayedRooms,
         repairs: GroupRepairs,
         *,
         span: RelaySpan = no_relay_span,
@@ -77,8 +78,9 @@ class ImRelay(LeasedWorker[RelayClaim]):
         )
         self._store = store
         self._room_log = room_log
+        self._recent = RecentEvents()
         self._publisher = ImPublisher(
-            store, room_log, im, load_room, repairs, now=now, clock=clock, sleep=sleep
+            *(store, room_log, im, rooms, self._recent, repairs), now=now, clock=clock, sleep=sleep
         )
         self._span = span
         self._clock = clock
@@ -91,6 +93,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         """The room has saved these events. Never waits, never raises."""
         if events and self._has_capacity(live_id):
+            self._recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
             self.nudge()
 

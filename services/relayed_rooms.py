@@ -1,22 +1,29 @@
 """Loads rooms in the form that the IM relay needs."""
 
+from collections.abc import Sequence
+
 from core.clock import now_ms
 from rooms.events import MicroAccept
 from rooms.room import Seat
-from services.im_publisher import LoadRelayedRoom, RelayedRoom
+from services.im_publisher import RelayedRoom
 from storage.members import MemberStore
 from storage.rooms import RoomStore
 from tencent.stream_urls import StreamUrls
 
 
-def relayed_rooms(
-    rooms: RoomStore, members: MemberStore, stream_urls: StreamUrls
-) -> LoadRelayedRoom:
-    async def load(live_id: int) -> RelayedRoom | None:
-        room = await rooms.load(live_id)
+class StoredRooms:
+    """Rooms and their user counts, as MongoDB has them."""
+
+    def __init__(self, rooms: RoomStore, members: MemberStore, stream_urls: StreamUrls) -> None:
+        self._rooms = rooms
+        self._members = members
+        self._stream_urls = stream_urls
+
+    async def load(self, live_id: int) -> RelayedRoom | None:
+        """The present room; None when there is none."""
+        room = await self._rooms.read(live_id)
         if room is None:
             return None
-        counts = await members.count(live_id, room.epoch)
         seats = [seat for seat in (room.male, room.female) if seat]
         now = now_ms() // 1000
         return RelayedRoom(
@@ -25,11 +32,12 @@ def relayed_rooms(
             epoch=room.epoch,
             version=room.version,
             live=room.live,
-            num_list=counts.num_list,
-            on_mic=[_accepted(seat, stream_urls.play(seat.stream, now)) for seat in seats],
+            on_mic=[_accepted(it, self._stream_urls.play(it.stream, now)) for it in seats],
         )
 
-    return load
+    async def num_list(self, live_id: int, epoch: str) -> Sequence[int]:
+        """The present user counts of a live session."""
+        return (await self._members.count(live_id, epoch)).num_list
 
 
 def _accepted(seat: Seat, play_url: str) -> MicroAccept:

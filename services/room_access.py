@@ -13,7 +13,7 @@ from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.room import Room
 from rooms.snapshot import Snapshot, snapshot
 from services.errors import AccountBanned, NotAuthenticated
-from storage.errors import storage_error
+from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
 from tencent.stream_urls import StreamUrls
 
@@ -58,7 +58,9 @@ class RoomAccess:
 
     async def _authorize(self, live_id: int, user_id: str) -> tuple[Room, RoomView]:
         stores = self._stores
-        user, member = await asyncio.gather(stores.users.get(user_id), stores.members.get(user_id))
+        user, member = await asyncio.gather(stores.users.find(user_id), stores.members.get(user_id))
+        if user is None:
+            raise UserNotFound
         if user.banned:
             raise AccountBanned
         # Read after the membership: a user removed in between is already banned in the room.

@@ -1,7 +1,6 @@
 """members: one document per user who is in a room; `_id` is the user_id."""
 
-import asyncio
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from typing import Any
 
 from core.batching import BatchLoader
@@ -35,12 +34,12 @@ class MemberStore:
             [("live_id", 1), ("epoch", 1), ("gender", 1), ("role", 1), ("entered_at", 1)]
         )
 
-    async def get(self, user_id: str) -> Member | None:
-        return await self._by_id.get(user_id)
+    def get(self, user_id: str) -> Awaitable[Member | None]:
+        return self._by_id.get(user_id)
 
     async def shared(self, *user_ids: str) -> int | None:
         """live_id of the room that all these users are in, in one live session; else None."""
-        members = await asyncio.gather(*map(self._by_id.get, user_ids))
+        members = await self._by_id.get_many(user_ids)
         sessions = {(member.live_id, member.epoch) if member else None for member in members}
         session = sessions.pop()
         return session[0] if session and not sessions else None

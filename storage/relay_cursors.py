@@ -1,14 +1,26 @@
 """relays: each room's relay cursor towards Tencent IM, and the claim on it."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from pymongo import UpdateOne
 
+from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document
+
+MAX_UPDATES = 100
+"""Rows of claimed rooms that are updated by one command."""
+
+
+class RelayPosition(NamedTuple):
+    """Events of `epoch` up to `seq` have been relayed; `over`: the live session has ended."""
+
+    epoch: str
+    seq: int
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class RelayCursorStore:
 
     def __init__(self, database: Database) -> None:
         self._relays: Collection = database.collection("relays")
+        self._updates: RequestBatcher[UpdateOne, bool] = RequestBatcher(self._update, MAX_UPDATES)
 
     async def make_indexes(self) -> None:
         await self._relays.create_index("due_at", sparse=True)
@@ -58,7 +71,7 @@ class RelayCursorStore:
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
         """Claim at most `limit` rooms until `until`, those that have been due the longest."""
         where = {"due_at": {"$lte": now}, "claimed_until": {"$lte": now}}
-        rows = await self._relays.find(where).sort("due_at", 1).to_list(limit)
+        rows = await self._relays.find(where).sort("due_at", 1).limit(limit).to_list()
         if not rows:
             return []
         change = {"$set": {"claimed_until": until, "claim": secrets.token_bytes(8)}}
@@ -70,36 +83,42 @@ class RelayCursorStore:
             rows = [row for row in rows if row["_id"] in claimed]
         return [_claim_from({**row, "claims": row["claims"] + 1}) for row in rows]
 
-    async def advance(
-        self, claim: RelayClaim, epoch: str, seq: int, until: datetime, *, over: bool
-    ) -> bool:
-        """Move the cursor and extend the claim to `until`; False if the claim is lost.
-
-        `over`: this was the last event of the live session.
-        """
-        return await self._set(claim, epoch=epoch, seq=seq, over=over, tries=0, claimed_until=until)
+    async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> bool:
+        """Move the cursor and extend the claim to `until`; False if the claim is lost."""
+        fields = {**position._asdict(), "tries": 0, "claimed_until": until}
+        return await self._update_claimed(claim, {"$set": fields})
 
     async def release(
         self,
         claim: RelayClaim,
+        position: RelayPosition | None,
         now: datetime,
         num_at: datetime,
         due_at: datetime | None,
         *,
         num_due: bool,
-    ) -> None:
-        """Release a claim after success: due at `due_at`, or at once if woken meanwhile."""
-        released = {"tries": 0, "num_at": num_at, "claimed_until": now}
-        update: Document = {"$set": {**released, "num_due": num_due}, "$unset": {"due_at": ""}}
-        if due_at:
-            update = {"$set": {**released, "num_due": num_due, "due_at": due_at}}
-        where = {**_unless_reclaimed(claim), "woken": claim.woken}
-        if not (await self._relays.update_one(where, update)).matched_count:
-            await self._set(claim, **released)
+    ) -> bool:
+        """Release a claim after success: due at `due_at`, or at once if woken meanwhile.
+
+        Moves the cursor to `position`, if there is one. False if the claim is lost.
+        """
+        woken: Document = {"$ne": ["$woken", claim.woken]}
+        fields = {
+            **(position._asdict() if position else {}),
+            "tries": 0,
+            "num_at": num_at,
+            "claimed_until": now,
+            "num_due": {"$cond": [woken, "$num_due", num_due]},
+            "due_at": {"$cond": [woken, "$due_at", due_at or "$$REMOVE"]},
+        }
+        return await self._update_claimed(claim, [{"$set": fields}])
 
     async def postpone(self, claim: RelayClaim, at: datetime) -> None:
-        """Back off after a failure: the room cannot be claimed before `at`, even if woken."""
-        change = {"$set": {"claimed_until": at}, "$inc": {"tries": 1}}
+        """Back off after a failure: the room cannot be claimed before `at`, even if woken.
+
+        Ends the claim: an update of it that still waits for its turn finds nothing.
+        """
+        change = {"$set": {"claimed_until": at}, "$inc": {"tries": 1, "claims": 1}}
         await self._relays.update_one(_unless_reclaimed(claim), change)
 
     async def cursors(self) -> dict[int, tuple[str, int]]:
@@ -107,9 +126,18 @@ class RelayCursorStore:
         found = self._relays.find({"over": False}, {"epoch": 1, "seq": 1})
         return {row["_id"]: (row["epoch"], row["seq"]) async for row in found}
 
-    async def _set(self, claim: RelayClaim, **fields: Any) -> bool:
-        result = await self._relays.update_one(_unless_reclaimed(claim), {"$set": fields})
-        return result.matched_count == 1
+    async def _update_claimed(
+        self, claim: RelayClaim, change: Document | Sequence[Document]
+    ) -> bool:
+        """False if the claim is lost."""
+        return await self._updates.submit(0, UpdateOne(_unless_reclaimed(claim), change))
+
+    async def _update(self, _name: int, updates: Sequence[UpdateOne]) -> list[bool]:
+        """Whether each update has found its row. To repeat one changes nothing."""
+        result = await self._relays.bulk_write(updates)
+        if result.matched_count == len(updates):
+            return [True] * len(updates)
+        return [(await self._relays.bulk_write([it])).matched_count == 1 for it in updates]
 
 
 def _wake(live_id: int, now: datetime, *, num: bool) -> UpdateOne:

@@ -1,7 +1,7 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 import structlog
@@ -67,9 +67,9 @@ class RoomStore:
             document = await self._create(host)
         return document["_id"], document["group_id"], document["group_ready"]
 
-    async def read(self, live_id: int) -> Room | None:
+    def read(self, live_id: int) -> Awaitable[Room | None]:
         """The room without memberships, read-only: concurrent callers share the object."""
-        return await self._by_id.get(live_id)
+        return self._by_id.get(live_id)
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """The room without its log, with the memberships of `user_ids`.

@@ -1,6 +1,5 @@
 """users: one document per user; `_id` is the 8-digit user_id."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -94,8 +93,8 @@ class UserStore:
         row = await self._users.find_one({"app_id": app_id, "openid": openid})
         return user_from(row) if row else None
 
-    async def find(self, user_id: str) -> User | None:
-        return await self._by_id.get(user_id)
+    def find(self, user_id: str) -> Awaitable[User | None]:
+        return self._by_id.get(user_id)
 
     async def get(self, user_id: str) -> User:
         """The user; raises UserNotFound."""
@@ -105,8 +104,7 @@ class UserStore:
 
     async def find_many(self, user_ids: list[str]) -> list[User]:
         """The existing users among `user_ids`, in the same order."""
-        found = await asyncio.gather(*map(self._by_id.get, user_ids))
-        return [user for user in found if user]
+        return [user for user in await self._by_id.get_many(user_ids) if user]
 
     async def shown_in_rankings(self, user_ids: list[str]) -> list[User]:
         """The users among `user_ids` who agreed to be shown, in the same order."""

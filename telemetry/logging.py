@@ -1,6 +1,7 @@
 """Structured logging: one line per event, without secrets."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -12,16 +13,18 @@ import structlog
 
 log = structlog.get_logger("qlive")
 
-SECRET_NAMES = (
-    "token",
-    "code",
-    "session_key",
-    "key",
-    "secret",
-    "sig",
-    "sign",
-    "signature",
-    "password",
+SECRET_NAMES = frozenset(
+    {
+        "token",
+        "code",
+        "session_key",
+        "key",
+        "secret",
+        "sig",
+        "sign",
+        "signature",
+        "password",
+    }
 )
 
 
@@ -77,7 +80,9 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     if as_json:
         shared.append(structlog.processors.format_exc_info)
         shared.append(_add_pid)
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        # `json.dumps` makes an encoder for each line (3 µs).
+        encoder = json.JSONEncoder(ensure_ascii=False, default=repr)
+        renderer = structlog.processors.JSONRenderer(lambda event, **_: encoder.encode(event))
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),

@@ -140,9 +140,9 @@ class TencentClients:
             xpay.push_token, xpay.push_aes_key, next(iter(wechat.secrets), "")
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for service in self.services:
-            service.close()
+            await service.close()
 
 
 def _merchant(client: ServiceClient, config: JsapiConfig) -> MerchantClient:

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Literal
 from urllib.parse import urlencode
 
+import aiohttp
 import structlog
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from yarl import URL
 
 from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.errors import ServiceUnavailable
@@ -18,10 +20,13 @@ from tencent.errors import ServiceUnavailable
 log = structlog.get_logger("tencent.service_client")
 
 MAX_CLIENTS = 100
-# Tornado limits how long a request may queue, but not how many queue. Requests beyond this many
+# aiohttp limits how long a request may queue, but not how many queue. Requests beyond this many
 # would only time out one after the other, so they fail at once.
 MAX_QUEUED = 400
 MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
+IDLE_SECONDS = 10.0
+"""A connection that was idle for longer is closed: the service is about to do so by itself."""
+HEADERS = {"User-Agent": "qlive", "Content-Type": "application/json"}
 
 FRESH_SECONDS = 240.0
 """How long a state shows whether the service answers; less than an alert waits, so that a single
@@ -43,7 +48,8 @@ class ServiceClient:
     """Client of the service `name` ("wechat", "im", "pay", "xpay") at a base URL.
 
     Each has its own connections and queue, also where several call the same `service`, which is
-    named in errors.
+    named in errors. Only requests that are safe to repeat share connections: one that is sent while
+    the service closes its connection fails, perhaps after it was carried out.
 
     Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
     /readyz reports `state`, `since` and `latency_ms` (of the last request).
@@ -75,17 +81,17 @@ class ServiceClient:
         self._timeout = timeout
         self._pause = pause
         self._in_flight = 0
-        self._client = AsyncHTTPClient(
-            force_instance=True, max_clients=MAX_CLIENTS, max_body_size=MAX_BODY_BYTES
-        )
+        self._kept = self._open_session(keep=True)
+        self._single = self._open_session(keep=False)
 
     @property
     def is_fresh(self) -> bool:
         """`state` is from the last FRESH_SECONDS."""
         return self._last_ended is not None and monotonic() - self._last_ended < FRESH_SECONDS
 
-    def close(self) -> None:
-        self._client.close()
+    async def close(self) -> None:
+        await self._kept.close()
+        await self._single.close()
 
     async def get(
         self,
@@ -129,36 +135,53 @@ class ServiceClient:
         safe_to_repeat: bool,
     ) -> ServiceResponse:
         with self._span(f"tencent.{self.name}") as trace:
-            request = self._http_request(method, path, query, body, {**headers, **trace})
-            response = await self._attempt(request, path)
+            fetch = self._fetch_kept if safe_to_repeat else partial(self._fetch, self._single)
+            # Encoded by us: signatures cover the query.
+            url = URL(self._base_url + path + _suffix(query), encoded=True)
+            send = partial(fetch, method, url, {**headers, **trace}, body)
+            response = await self._attempt(send, path)
             if response is None and safe_to_repeat:
                 jitter = random.uniform(0.5, 1.5)
                 await asyncio.sleep(self._pause * jitter)
-                response = await self._attempt(request, path)
+                response = await self._attempt(send, path)
             if response is None:
                 raise ServiceUnavailable(self.service)
             return response
 
-    def _http_request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | None,
-        headers: dict[str, str],
-    ) -> HTTPRequest:
-        return HTTPRequest(
-            self._base_url + path + ("?" + urlencode(query) if query else ""),
-            method=method,
-            body=body,
-            headers=headers,
-            connect_timeout=self._timeout,
-            request_timeout=self._timeout,
-            follow_redirects=False,
-            user_agent="qlive",
+    def _open_session(self, *, keep: bool) -> aiohttp.ClientSession:
+        idle = {"keepalive_timeout": IDLE_SECONDS} if keep else {"force_close": True}
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **idle),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
         )
 
-    async def _attempt(self, request: HTTPRequest, path: str) -> ServiceResponse | None:
+    async def _fetch_kept(
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
+    ) -> ServiceResponse:
+        """Sends again if the service was closing the connection."""
+        try:
+            return await self._fetch(self._kept, method, url, headers, body)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
+            return await self._fetch(self._kept, method, url, headers, body)
+
+    async def _fetch(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> ServiceResponse:
+        async with session.request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            return ServiceResponse(response.status, response.headers, await _read_body(response))
+
+    async def _attempt(
+        self, send: Callable[[], Awaitable[ServiceResponse]], path: str
+    ) -> ServiceResponse | None:
         if self._in_flight >= MAX_CLIENTS + MAX_QUEUED:
             # Caused by our own load: it shows nothing about the service, whose state stays.
             log.warning("service_queue_full", service=self.name, path=path)
@@ -166,17 +189,17 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            response = await self._client.fetch(request, raise_error=False)
-        except (HTTPClientError, OSError) as error:
+            response = await send()
+        except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
         finally:
             self._in_flight -= 1
-        if response.code >= 500:
-            self._record("down", started, path, f"HTTP {response.code}")
+        if response.status >= 500:
+            self._record("down", started, path, f"HTTP {response.status}")
             return None
         self._record("ok", started, path, "")
-        return ServiceResponse(response.code, response.headers, response.body)
+        return response
 
     def _record(self, state: State, started: float, path: str, failure: str) -> None:
         self._last_ended = monotonic()
@@ -187,3 +210,16 @@ class ServiceClient:
             log.info("service_state_changed", service=self.name, before=self.state, now=state)
             self.state = state
             self.since = datetime.now(UTC)
+
+
+def _suffix(query: Mapping[str, str]) -> str:
+    return "?" + urlencode(query) if query else ""
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise aiohttp.ClientPayloadError("too long")
+    return bytes(body)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rooms.events import NumberedEvent
 from services import im_relay as module
 from services.im_publisher import PER_SECOND, RelayedRoom
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
@@ -39,7 +40,7 @@ async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture
 
 @gen_test
 async def test_the_host_receives_the_counts_after_an_application(relays: RelayFixture) -> None:
-    relays.rooms.num_list = [1, 2, 0, 0]
+    relays.rooms.counts = [1, 2, 0, 0]
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
         await relays.until_idle(relay)
@@ -57,7 +58,7 @@ async def test_the_host_receives_the_latest_counts_at_most_once_a_second(
         relay.mark_audience_changed(1)
         await relays.until_sent(1)
         for n in range(1, 5):
-            relays.rooms.num_list = [0, n, 0, 0]
+            relays.rooms.counts = [0, n, 0, 0]
             relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
             await relays.until_only_counts_wait(relay)
         assert len(relays.texts) == 1
@@ -71,7 +72,7 @@ async def test_equal_counts_are_sent_again(relays: RelayFixture) -> None:
     relays.rooms.open(1, "e1")
     async with relays.running() as relay:
         for n in (1, 2, 1):
-            relays.rooms.num_list = [0, n, 0, 0]
+            relays.rooms.counts = [0, n, 0, 0]
             relay.mark_audience_changed(1)
             await relays.until_idle(relay)
             relays.clock.now += 1
@@ -170,7 +171,8 @@ async def test_events_during_a_reset_are_not_lost(
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload("1")))
         await relays.until_idle(relay)
-        relay.publish(1, relays.rooms.add_gifts(1, LOG_SIZE))
+        relays.rooms.add_gifts(1, LOG_SIZE - 1)  # by another process
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
     seats = [text["content"] for text in relays.texts if text["type"] == "reset"]
     assert (seats[-1]["content_type"], seats[-1]["user_id"]) == ("off", "1")
@@ -197,6 +199,28 @@ async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> 
         relays.clock.now += module.RECONCILE_SECONDS
         await relays.until_sent(2)
     assert relays.types == ["gift", "over"]
+
+
+@gen_test
+async def test_events_that_this_process_has_saved_are_not_read_again(
+    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    log_since = relays.rooms.log_since
+
+    async def read(live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        reads.append(seq)
+        return await log_since(live_id, epoch, seq)
+
+    monkeypatch.setattr(relays.rooms, "log_since", read)
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        await relays.until_idle(relay)
+        relays.rooms.add_gifts(1, 1)  # by another process
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2, 3, 4]
+    assert reads == [2]
 
 
 # ---- pacing

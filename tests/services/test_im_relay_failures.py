@@ -145,6 +145,25 @@ async def test_publishing_never_waits_and_pending_wakes_are_bounded(
 
 
 @gen_test
+async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
+    send_text, failures = relays.im.send_text, [ServiceUnavailable("im")]
+
+    async def fail_once(*message) -> None:
+        if failures:
+            raise failures.pop()
+        await send_text(*message)
+
+    relays.im.send_text = fail_once
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
+        await relays.until_postponed()
+        relays.clock.now += 60
+        await relays.until_idle(relay)
+    assert relays.types == ["reset", "num"]
+    assert len(relays.simulator.log) == 2
+
+
+@gen_test
 async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) -> None:
     send_group_msg = relays.im.send_group_msg
 
@@ -253,11 +272,11 @@ async def test_another_process_continues_after_a_crash_without_duplicates(
     sent = asyncio.Event()
     advance = relays.store.advance
 
-    async def hang_before_the_third(claim, epoch, seq, until, *, over) -> bool:
-        if seq == 3:
+    async def hang_before_the_third(claim, position, until) -> bool:
+        if position.seq == 3:
             sent.set()
             await asyncio.Event().wait()
-        return await advance(claim, epoch, seq, until, over=over)
+        return await advance(claim, position, until)
 
     async def fail(*_args) -> None:
         raise ConnectionError("killed")

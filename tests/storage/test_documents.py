@@ -26,7 +26,7 @@ class LoaderFixture:
         await self.collection.insert_many([{"_id": 1, "name": "one"}, {"_id": 2, "name": "two"}])
         self.commands.clear()
 
-    def request(self, *keys: object) -> list[asyncio.Task[Document | None]]:
+    def request(self, *keys: object) -> list[asyncio.Future[Document | None]]:
         """Requests all keys in the same turn of the event loop."""
         return [asyncio.ensure_future(self.loader.get(key)) for key in keys]
 
@@ -102,7 +102,7 @@ async def test_requests_during_two_queries_wait_and_share_the_third(
         await read(requests)
 
     monkeypatch.setattr(fixture.loader, "_answer", read_slowly)
-    requests: list[asyncio.Task[Document | None]] = []
+    requests: list[asyncio.Future[Document | None]] = []
     for key in (1, 2, 1, 3, 2):  # each in a turn of the loop of its own
         requests += fixture.request(key)
         for _ in range(3):
@@ -155,3 +155,35 @@ async def test_conversion_error_reaches_only_requests_for_that_document(
     requests = [asyncio.ensure_future(loader.get(key)) for key in (1, 2, 3, 2, 1)]
     results = await asyncio.gather(*requests, return_exceptions=True)
     assert [type(it) for it in results] == [str, KeyError, type(None), KeyError, str]
+
+
+@gen_test
+async def test_several_documents_are_read_in_order_with_those_of_others(
+    fixture: LoaderFixture,
+) -> None:
+    answers = asyncio.gather(
+        fixture.loader.get_many([2, 3, 1]), fixture.loader.get(1), fixture.loader.get_many([])
+    )
+    several, one, none = await answers
+    assert names(several) == ["two", None, "one"]
+    assert one is several[2]
+    assert none == []
+    assert fixture.commands == ["find"]
+
+
+@gen_test
+async def test_no_document_needs_no_query(fixture: LoaderFixture) -> None:
+    assert await fixture.loader.get_many([]) == []
+    assert fixture.commands == []
+
+
+@gen_test
+async def test_conversion_error_of_one_document_fails_those_who_read_it_with_others(
+    fixture: LoaderFixture,
+) -> None:
+    loader = documents_by_id(fixture.collection, lambda row: {1: "one"}[row["_id"]])
+    results = await asyncio.gather(
+        loader.get_many([1, 2]), loader.get_many([1, 3]), return_exceptions=True
+    )
+    assert isinstance(results[0], KeyError)
+    assert results[1] == ["one", None]

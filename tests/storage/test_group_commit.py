@@ -9,9 +9,9 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
-from storage import group_commit
+from storage import database, group_commit
 from storage.database import Database
-from storage.group_commit import GroupCommit
+from storage.group_commit import MIN_EARLY, GroupCommit
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
@@ -74,6 +74,36 @@ async def test_commits_behind_one_in_flight_share_a_transaction(
     await asyncio.gather(*tasks)
     assert commands.count("commitTransaction") == 2
     assert sorted(await fixture.ids()) == [*range(1, 34)]
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["many", "few"])
+@gen_test
+async def test_many_commits_begin_while_those_before_are_committed(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str], early: bool
+) -> None:
+    fixture, commit = CommitFixture(stores), database._commit
+    committing, over = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_first(session: Any) -> None:
+        if not committing.is_set():
+            committing.set()
+            await over.wait()
+        await commit(session)
+
+    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(database, "_commit", hold_the_first)
+    await fixture.rows.insert_one({"_id": 0})  # the collection exists
+    commands.clear()
+    first = fixture.commit(1)
+    others = [fixture.commit(2 + n) for n in range(MIN_EARLY - (not early))]
+    await committing.wait()
+    if early:
+        await asyncio.gather(*others)
+        assert not first.done()
+    over.set()
+    await asyncio.gather(first, *others)
+    in_turn = ["insert", "commitTransaction"] * 2
+    assert commands == (["insert"] * 2 + ["commitTransaction"] * 2 if early else in_turn)
 
 
 @pytest.mark.parametrize("conflicting", [0, 1, 2])

@@ -5,7 +5,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from storage.database import Database
-from storage.relay_cursors import RelayClaim, RelayCursorStore
+from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -35,7 +35,7 @@ async def claim_due(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClai
 async def release(
     cursors: RelayCursorStore, claimed: RelayClaim, due_at: datetime | None = None
 ) -> None:
-    await cursors.release(claimed, NOW, claimed.num_at, due_at, num_due=False)
+    await cursors.release(claimed, None, NOW, claimed.num_at, due_at, num_due=False)
 
 
 @gen_test
@@ -104,7 +104,7 @@ async def test_counts_stay_due_after_a_wake_without_counts(cursors: RelayCursorS
 async def test_released_room_is_not_claimed_until_it_is_woken(cursors: RelayCursorStore) -> None:
     await cursors.wake(7, NOW, num=True)
     claimed = await claim_due(cursors)
-    assert await cursors.advance(claimed, "e1", 5, NOW + LEASE, over=False)
+    assert await cursors.advance(claimed, RelayPosition("e1", 5, over=False), NOW + LEASE)
     await release(cursors, claimed)
     assert await claim(cursors, NOW + 9 * LEASE) is None
     await cursors.wake(7, NOW, num=False)
@@ -129,7 +129,7 @@ async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> Non
 async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCursorStore) -> None:
     await cursors.wake(7, NOW, num=True)
     claimed, soon = await claim_due(cursors), NOW + A_SECOND
-    await cursors.release(claimed, NOW, soon, soon, num_due=True)
+    await cursors.release(claimed, None, NOW, soon, soon, num_due=True)
     assert await claim(cursors) is None
     again = await claim_due(cursors, soon)
     assert (again.num_due, again.num_at) == (True, soon)
@@ -152,7 +152,7 @@ async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> N
     await cursors.wake(7, NOW, num=False)
     await cursors.postpone(await claim_due(cursors), NOW)
     claimed = await claim_due(cursors)
-    await cursors.advance(claimed, "e1", 1, NOW, over=False)
+    await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW)
     assert (await claim_due(cursors)).tries == 0
 
 
@@ -160,7 +160,7 @@ async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> N
 async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
     await cursors.wake(7, NOW, num=False)
     claimed = await claim_due(cursors)
-    assert await cursors.advance(claimed, "e1", 1, NOW + 2 * LEASE, over=False)
+    assert await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW + 2 * LEASE)
     assert await claim(cursors, NOW + LEASE) is None
     assert (await claim_due(cursors, NOW + 2 * LEASE)).seq == 1
 
@@ -170,10 +170,9 @@ async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorSto
     await cursors.wake(7, NOW, num=False)
     slow = await claim_due(cursors)
     later = NOW + LEASE
-    assert await cursors.advance(
-        await claim_due(cursors, later), "e1", 4, later + LEASE, over=False
-    )
-    assert not await cursors.advance(slow, "e1", 2, NOW, over=False)
+    position = RelayPosition("e1", 4, over=False)
+    assert await cursors.advance(await claim_due(cursors, later), position, later + LEASE)
+    assert not await cursors.advance(slow, RelayPosition("e1", 2, over=False), NOW)
     await release(cursors, slow)
     await cursors.postpone(slow, NOW)
     assert await claim(cursors, later) is None
@@ -184,7 +183,8 @@ async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorSto
 async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> None:
     for live_id, over in ((1, False), (2, True)):
         await cursors.wake(live_id, NOW, num=False)
-        assert await cursors.advance(await claim_due(cursors), "e1", 3, NOW + LEASE, over=over)
+        position = RelayPosition("e1", 3, over)
+        assert await cursors.advance(await claim_due(cursors), position, NOW + LEASE)
     await cursors.wake(3, NOW, num=False)
     assert await cursors.cursors() == {1: ("e1", 3), 3: ("", 0)}
 
@@ -194,3 +194,39 @@ async def test_polled_fields_are_indexed(cursors: RelayCursorStore, database: Da
     await cursors.make_indexes()  # idempotent
     found = await database.collection("relays").index_information()
     assert {index["key"][0][0] for index in found.values()} == {"_id", "due_at", "over"}
+
+
+@gen_test
+async def test_release_moves_the_cursor(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=True)
+    claimed, position = await claim_due(cursors), RelayPosition("e1", 5, over=False)
+    await cursors.wake(7, NOW, num=False)  # meanwhile
+    await cursors.release(claimed, position, NOW, NOW, None, num_due=False)
+    again = await claim_due(cursors)
+    assert (again.epoch, again.seq, again.num_due) == ("e1", 5, True)
+
+
+@gen_test
+async def test_of_cursors_that_are_moved_together_lost_claims_stay(
+    cursors: RelayCursorStore,
+) -> None:
+    for live_id in range(5):
+        await cursors.wake(live_id, NOW, num=False)
+    claims = await cursors.claim(NOW, NOW, 5)
+    await cursors.claim(NOW, NOW, 2)
+    position = RelayPosition("e1", 3, over=False)
+    moved = await asyncio.gather(*(cursors.advance(it, position, NOW) for it in claims))
+    assert sorted(moved) == [False, False, True, True, True]
+    lost = {claim.live_id for claim, is_moved in zip(claims, moved, strict=True) if not is_moved}
+    assert {live_id: seq for live_id, (_, seq) in (await cursors.cursors()).items()} == {
+        live_id: 0 if live_id in lost else 3 for live_id in range(5)
+    }
+
+
+@gen_test
+async def test_postponement_ends_the_claim(cursors: RelayCursorStore) -> None:
+    await cursors.wake(7, NOW, num=False)
+    claimed = await claim_due(cursors)
+    await cursors.postpone(claimed, NOW)
+    assert not await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW + LEASE)
+    assert (await claim_due(cursors)).seq == 0

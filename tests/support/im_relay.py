@@ -43,7 +43,7 @@ class MemoryRoomLogs:
         self.logs: dict[int, list[NumberedEvent]] = {}
         self.epochs: dict[int, str] = {}
         self.group_ids = {live_id: f"qlive{live_id}" for live_id in range(1, 41)}
-        self.num_list = [0, 0, 0, 0]
+        self.counts = [0, 0, 0, 0]
         self.on_mic: list[Payload] = []
 
     def open(self, live_id: int, epoch: str) -> None:
@@ -85,7 +85,10 @@ class MemoryRoomLogs:
         live = not (log and log[-1].type == "live_end")
         epoch, guests = self.epochs[live_id], self.on_mic
         group_id = self.group_ids[live_id]
-        return RelayedRoom(group_id, HOST, epoch, len(log), live, list(self.num_list), guests)
+        return RelayedRoom(group_id, HOST, epoch, len(log), live, guests)
+
+    async def num_list(self, _live_id: int, _epoch: str) -> Sequence[int]:
+        return list(self.counts)
 
 
 class RelayFixture:
@@ -117,7 +120,7 @@ class RelayFixture:
             "store": self.store,
             "room_log": self.rooms,
             "im": self.im,
-            "load_room": self.rooms.load,
+            "rooms": self.rooms,
             "repairs": GroupRepairs(OutboxStore(self.database), clock=self.clock),
         }
         times = {"now": self.now, "clock": self.clock, "sleep": self.sleep, "idle": 0.01}

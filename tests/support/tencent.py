@@ -115,12 +115,17 @@ def make_service_client(io_loop: IOLoop) -> Iterator[Callable[..., ServiceClient
     clients: list[ServiceClient] = []
 
     def build(name: str, url: str, **options: float) -> ServiceClient:
-        clients.append(ServiceClient(name, url, **{"pause": 0.001, **options}))
+        def open_client() -> None:
+            clients.append(ServiceClient(name, url, **{"pause": 0.001, **options}))
+
+        # It needs a running loop.
+        is_running = io_loop.asyncio_loop.is_running()  # type: ignore[attr-defined]
+        open_client() if is_running else io_loop.run_sync(open_client)
         return clients[-1]
 
     yield build
     for client in clients:
-        client.close()
+        io_loop.run_sync(client.close)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.recharge import Order
@@ -45,7 +46,7 @@ class SlowLogins:
 
 
 @pytest.fixture
-def make_clients() -> Iterator[Callable[..., TencentClients]]:
+def make_clients(io_loop: IOLoop) -> Iterator[Callable[..., TencentClients]]:
     made: list[TencentClients] = []
 
     def build(url: str, jsapi: JsapiConfig | None = None) -> TencentClients:
@@ -63,7 +64,7 @@ def make_clients() -> Iterator[Callable[..., TencentClients]]:
 
     yield build
     for clients in made:
-        clients.close()
+        io_loop.run_sync(clients.close)
 
 
 @pytest.mark.gen_test(timeout=20)
