@@ -169,5 +169,5 @@ async def test_a_round_of_the_relay_is_a_trace_with_its_requests_to_tencent(
     assert (relayed.fields["qlive.live_id"], relayed.fields["qlive.tries"]) == (host.live_id, 0)
     sent = collector.named("tencent.im", relayed.trace)[0]
     assert collector.path_to(sent) == ["im.relay", "tencent.im"]
-    assert collector.named("mongodb.update", relayed.trace)
+    assert collector.named("mongodb.find", relayed.trace)
     assert bert.id not in str(relayed.fields)
