@@ -97,6 +97,7 @@ class Admission:
     def release(self) -> None:
         """The request is answered."""
         if self._has_slot:
+            self._has_slot = False
             self._limits.in_progress.release(self._user_id)
 
     def _take_turn(self, limit: LimitClass, by: Bucket, key: str) -> float:
@@ -110,8 +111,10 @@ class Admission:
 
     async def _timed(self, wait: Awaitable[None]) -> None:
         started = time.monotonic()
-        await wait
-        self.waited_seconds += time.monotonic() - started
+        try:
+            await wait
+        finally:
+            self.waited_seconds += time.monotonic() - started
 
 
 async def _wait_for_turn(seconds: float) -> None:

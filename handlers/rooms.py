@@ -74,7 +74,8 @@ class GetUsersInfoHandler(ActiveUserHandler):
     read_only = True
 
     async def admit(self) -> None:
-        """Leaves the user to `get`, which reads it together with the room."""
+        """Leaves the user to `get`, which reads it together with the room: a banned one is refused
+        after wrong parameters are."""
         await self.admit_cached_token()
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from socket import socket
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,15 @@ class ServerProcess:
             self._simulator_url(),
             Metrics(args.metrics_file if args else None),
         )
+        try:
+            await self._serve(context, sockets)
+        except BaseException:
+            await container.close(context)
+            raise
+
+    async def _serve(self, context: Context, sockets: list[socket]) -> None:
+        """Returns once requests are answered; a failure leaves closing to the caller."""
+        args = self._args
         await context.database.check()
         await context.stores.migrator.run()
         if args is None or args.first:

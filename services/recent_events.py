@@ -32,4 +32,5 @@ class RecentEvents:
         if later := [event for event in known if event.epoch == epoch and event.seq > version]:
             self.add(live_id, later)
         found = [event for event in known if event.epoch == epoch and seq < event.seq <= version]
-        return found if len(found) == version - seq else None
+        is_complete = [event.seq for event in found] == [*range(seq + 1, version + 1)]
+        return found if is_complete else None

@@ -35,6 +35,10 @@ failure fires none."""
 State = Literal["unknown", "ok", "down"]
 
 
+class ConnectionLost(aiohttp.ClientError):
+    """The service may or may not have carried out the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceResponse:
     """A response below HTTP 500; `headers` are case-insensitive."""
@@ -154,7 +158,8 @@ class ServiceClient:
             connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **idle),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
+            timeout=aiohttp.ClientTimeout(total=None),  # that of an attempt includes a repetition
+            middlewares=(_once,),
         )
 
     async def _fetch_kept(
@@ -163,7 +168,7 @@ class ServiceClient:
         """Sends again if the service was closing the connection."""
         try:
             return await self._fetch(self._kept, method, url, headers, body)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
+        except ConnectionLost:
             return await self._fetch(self._kept, method, url, headers, body)
 
     async def _fetch(
@@ -189,7 +194,8 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            response = await send()
+            async with asyncio.timeout(self._timeout):
+                response = await send()
         except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
@@ -210,6 +216,19 @@ class ServiceClient:
             log.info("service_state_changed", service=self.name, before=self.state, now=state)
             self.state = state
             self.since = datetime.now(UTC)
+
+
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Middleware: aiohttp would send a GET again whose connection was lost, also one that must not
+    be repeated."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLost(str(error)) from error
 
 
 def _suffix(query: Mapping[str, str]) -> str:

@@ -59,7 +59,7 @@ UNTRACED_CODE: tuple[Code, ...] = (
     (Handler, "prepare", ((f"        {BEGIN}\n", ""),)),
     (Handler, "on_finish", ((f"        {END}\n", ""),)),
     (remote, "request_id", ((" or trace_id or ", " or "),)),
-    (BatchLoader, "get", ((f"            {CONTEXT}\n", ""),)),
+    (BatchLoader, "_request", ((f"            {CONTEXT}\n", ""),)),
     (BatchLoader, "_start", ((", context=self._context", ""),)),
 )
 """Where traces enter the path of a read."""
@@ -131,5 +131,5 @@ def _repeated(body: Callable[[str], str]) -> list[Patch]:
         Patch(Handler, "__init__", (replacement(CALL, f"{CALL}\n        {TRACE_ID}"),)),
         Patch(Handler, "prepare", (replacement(BEGIN),)),
         Patch(Handler, "on_finish", (replacement(END),)),
-        Patch(BatchLoader, "get", (replacement(CONTEXT, indent=" " * 12),)),
+        Patch(BatchLoader, "_request", (replacement(CONTEXT, indent=" " * 12),)),
     ]

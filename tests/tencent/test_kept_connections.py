@@ -115,6 +115,22 @@ async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_a
 
 
 @gen_test
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_a_request_that_must_not_be_repeated_is_sent_once(server, client, method) -> None:
+    server.answering.clear()
+    request = asyncio.ensure_future(
+        client.get("/1", {}) if method == "get" else client.post("/1", {}, b"")
+    )
+    while not server.requests:
+        await asyncio.sleep(0.001)
+    server.close_all()
+    server.answering.set()
+    with pytest.raises(ServiceUnavailable):
+        await request
+    assert len(server.requests) == 1
+
+
+@gen_test
 async def test_a_service_that_closes_every_connection_is_unavailable(server, client) -> None:
     await body_of(client, "/1")
     server.answering.clear()
