@@ -32,7 +32,7 @@ help:
 	@echo "make bench      compare with other servers, as ratios within one run: 25 min; writes docs/benchmarks.md"
 	@echo "  ONLY=fanout   event deliveries, compared with the limit and nine servers: 11 min; writes nothing"
 	@echo "  ONLY=calls    HTTP reads: 2 min"
-	@echo "  ONLY=overhead cost of rate limits, and of traces that are off: 1.5 min"
+	@echo "  ONLY=overhead cost of rate limits, and of traces that are off: 6 min"
 	@echo "  ONLY=growth   scaling with rooms and processes: 2.5 min"
 	@echo "  ONLY=placement  sockets of a room on one worker, or on any: 3.5 min"
 	@echo "  ONLY=joins    sockets opened, 10,000 clients after a kill: 2.5 min"

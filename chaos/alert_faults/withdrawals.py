@@ -40,6 +40,8 @@ async def withdrawal_not_queried(env: AlertEnvironment) -> AsyncIterator[None]:
     await env.set_fields(
         "withdrawals",
         {"_id": id_},
+        requested_at=long_ago,
+        state_since=long_ago,
         bills__0__sent_at=long_ago,
         bills__0__last_sent_at=long_ago,
         due_at=later,
