@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from bson import ObjectId
 
-from chaos.alert_faults.environment import PAST, AlertEnvironment, ago, none, some
+from chaos.alert_faults.environment import PAST, AlertEnvironment, ago, every, none, some
 from chaos.http_client import BASE, from_address
 from chaos.room_load import RoomLoad
 from chaos.seated_guest import seat_guest
@@ -47,9 +47,8 @@ async def wechat_down(env: AlertEnvironment) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pay_down(env: AlertEnvironment) -> AsyncIterator[None]:
-    buyer = await env.create_user("buyer")
-
     async def order() -> None:
+        buyer = await env.create_user("buyer")  # the same one would get the open order
         await env.send_as(buyer, "POST", "qlive_pay/", block_id=1)
 
     async with _outage(env, "pay", order):
@@ -71,7 +70,7 @@ async def im_down(env: AlertEnvironment) -> AsyncIterator[None]:
 async def _outage(
     env: AlertEnvironment, service: str, use: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[None]:
-    """Answers of 503, until every worker that uses the service has had one; then a good one."""
+    """Answers of 503, until every worker that uses the service has had one; then good ones."""
     series = f'qlive_dependency_up{{dependency="{service}"'
 
     async def until(holds: Callable[[list[float]], bool]) -> None:
@@ -85,7 +84,7 @@ async def _outage(
     await until(none(1))
     yield
     del env.simulator.outage[service]
-    await until(some(1))
+    await until(every(1))
 
 
 # ---- calls to Tencent that wait
