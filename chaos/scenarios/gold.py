@@ -46,6 +46,17 @@ class GiftLoad:
             await asyncio.sleep(0.005)
         await asyncio.gather(*self._in_flight)
 
+    async def audit(self, seconds: float) -> dict[str, Any]:
+        """Check the run after `seconds` of gifts; the figures of its report."""
+        await self.run.settle()
+        await check_invariants(self.run)
+        booked = await audit_gifts(self.run, self.acknowledged)
+        return {
+            "gifts_acknowledged": len(self.acknowledged),
+            "gifts_per_second": round(len(self.acknowledged) / seconds, 1),
+            "gifts_booked": booked,
+        }
+
     def _start(self, number: int) -> None:
         room, giver = self._givers[number % len(self._givers)]
         task = asyncio.ensure_future(self._give(room, giver, f"gift{number}"))
@@ -75,18 +86,13 @@ async def gold(config: RunConfig) -> RunReport:
         giving = asyncio.ensure_future(load.give_for(config.seconds))
         kills = await _kill_repeatedly(run, config.seconds)
         await giving
-        load_seconds = time.monotonic() - started
-        await run.settle()
-        await check_invariants(run)
-        booked = await audit_gifts(run, load.acknowledged)
+        figures = await load.audit(time.monotonic() - started)
         report = make_report(
             run,
             "gold",
             time.monotonic() - started,
             kills=kills,
-            gifts_acknowledged=len(load.acknowledged),
-            gifts_per_second=round(len(load.acknowledged) / load_seconds, 1),
-            gifts_booked=booked,
+            **figures,
             outcomes=dict(load.outcomes),
         )
         report.require("gifts_per_second", 0.85 * PER_SECOND, at_least=True)

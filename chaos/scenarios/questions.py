@@ -1,14 +1,10 @@
 """Apple asks whether to refund orders of users who give gifts meanwhile: each question in time."""
 
 import asyncio
-import secrets
 import time
 from dataclasses import replace
-from typing import Any
 
 from chaos.http_client import ApiUser
-from chaos.invariants import check_invariants
-from chaos.ledger_audit import audit_gifts
 from chaos.metrics import percentile
 from chaos.report import RunReport, in_ms, make_report
 from chaos.run import Run, started_run
@@ -59,7 +55,8 @@ class AppleQuestions:
         await asyncio.gather(*asked)
 
     async def _ask(self, number: int) -> None:
-        content = _question(self._orders[number % len(self._orders)])
+        order = self._orders[number % len(self._orders)]
+        content = self._simulator.platform_events.contents({"order": order})[REFUND_QUESTION]
         push = self._simulator.pushes.report(push_address(self._server(number)), content, "once")
         started = time.monotonic()
         status, body = await post_for_reply(push, QUESTION_SECONDS)
@@ -73,28 +70,6 @@ class AppleQuestions:
         return f"http://127.0.0.1:{nodes[number % len(nodes)].port}"
 
 
-def _question(order: str) -> dict[str, Any]:
-    """A new question, which has no stored answer yet."""
-    return {
-        "ToUserName": "gh_simulator",
-        "FromUserName": "oSimulated",
-        "CreateTime": int(time.time()),
-        "MsgType": "event",
-        "Event": REFUND_QUESTION,
-        "refund_time": str(time.time()),
-        "order_time": str(int(time.time())),
-        "channel_bill": secrets.token_hex(8),
-        "bundleid": "com.tencent.xin",
-        "product_id": "gold",
-        "p_count": "1",
-        "service_type": "unipdt",
-        "refund_request_reason": "UNINTENDED_PURCHASE",
-        "provide_status": "0",
-        "consumption_status": "0",
-        "pay_order_id": order,
-    }
-
-
 async def questions(config: RunConfig) -> RunReport:
     """`config.seconds`: how long gifts are given and questions asked."""
     async with started_run(config.folder, config.size, config.seed) as run:
@@ -103,17 +78,12 @@ async def questions(config: RunConfig) -> RunReport:
         await apple.add_orders([guest for room in run.rooms for guest in room.guests])
         started = time.monotonic()
         await asyncio.gather(load.give_for(config.seconds), apple.ask_for(config.seconds))
-        load_seconds = time.monotonic() - started
-        await run.settle()
-        await check_invariants(run)
-        booked = await audit_gifts(run, load.acknowledged)
+        figures = await load.audit(time.monotonic() - started)
         report = make_report(
             run,
             "questions",
             time.monotonic() - started,
-            gifts_acknowledged=len(load.acknowledged),
-            gifts_per_second=round(len(load.acknowledged) / load_seconds, 1),
-            gifts_booked=booked,
+            **figures,
             questions=len(apple.seconds),
             question_ms_p50=in_ms(percentile(apple.seconds, 0.5)),
             question_ms_p99=in_ms(percentile(apple.seconds, 0.99)),

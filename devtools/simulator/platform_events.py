@@ -107,7 +107,7 @@ class SimulatedPlatformEvents:
             return json_reply({"items": items})
         params = request.json_object() or {}
         mode = params.get("report", "once")
-        events = self._contents(params)
+        events = self.contents(params)
         content = events.get(str(params.get("event")))
         if content is None or mode not in MODES:
             return bad_request(
@@ -140,7 +140,7 @@ class SimulatedPlatformEvents:
             if answer or status < 500:
                 return
 
-    def _contents(self, params: Content) -> dict[str, dict[str, Any]]:
+    def contents(self, params: Content) -> dict[str, dict[str, Any]]:
         """Every event, filled with the request's order and user."""
         now, openid = int(self._now()), str(params.get("openid", "oSimulated"))
         values = {

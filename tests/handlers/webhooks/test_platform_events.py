@@ -105,7 +105,7 @@ async def test_repeated_question_gets_the_first_answer_whatever_was_spent_meanwh
 ) -> None:
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     order = await recharge(api, server, anna)
-    question = wechat._contents({"order": order})[REFUND_QUESTION]
+    question = wechat.contents({"order": order})[REFUND_QUESTION]
     await wechat._send_as(question, "twice")
     (await give(anna, bert.id, CANDY)).ok()
     await wechat._send_as({**question, "CreateTime": question["CreateTime"] + 60}, "once")
