@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from handlers.websocket.connection import ConnectRequest
     from telemetry.traces import Traces
 
-CONCURRENT_JOINS = 64
-"""Sockets that join at the same time. A thousand phones that reconnect together would otherwise
-take every connection to MongoDB, and calls would time out behind them."""
+CONCURRENT_JOINS = 256
+"""Sockets that join at the same time, so that calls do not wait for queries about thousands. All
+queries of a join are shared with others: more joins at a time need fewer of them, and none waits
+for a connection to MongoDB."""
 JOIN_QUEUE_SECONDS = 30.0
 """Longest wait to join: 10,000 clients of a process that has died, on a slow machine."""
 

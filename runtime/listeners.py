@@ -9,8 +9,9 @@ BACKLOG = 4096
 """Connections that wait to be accepted, of which Linux allows as many: all clients of a process
 that has died reconnect within a second. Those that find no place try again after 1, 3 and 7 s."""
 
-ACCEPTS_AT_ONCE = 16
-"""New connections that are accepted before others are served. Tornado would accept 128."""
+ACCEPTS_AT_ONCE = 4
+"""New connections that are accepted before others are served. Tornado would accept 128. A call
+takes dozens of turns of the event loop, and each turn has the handshakes of these connections."""
 
 
 class PacedListener(socket.socket):

@@ -5,13 +5,13 @@
 the database's clock, which all processes share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
-from core.batching import RequestBatcher
+from core.batching import BatchLoader, RequestBatcher
 from core.process_report import ProcessReport
 from rooms.members import ON_MIC
 from rooms.presence import (
@@ -23,6 +23,7 @@ from rooms.presence import (
     SessionState,
 )
 from storage.database import Collection, Database, Document
+from storage.errors import StorageUnavailable
 from storage.migrations.steps import SCHEMA
 
 CLAIM_MS = 5_000
@@ -63,6 +64,7 @@ class PresenceStore:
         self._registrar: RequestBatcher[Registration, Arrival | None] = RequestBatcher(
             self._register_sockets, BULK_SIZE
         )
+        self._socket_ages = BatchLoader(self._load_socket_ages, StorageUnavailable)
 
     async def make_indexes(self) -> None:
         await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
@@ -170,14 +172,18 @@ class PresenceStore:
             async for it in found
         }
 
-    async def opened_within(self, user_id: str, ms: int) -> bool:
-        """Whether the user has opened a socket within the last `ms`.
+    async def socket_age_ms(self, user_id: str) -> int | None:
+        """Time since the user opened their newest socket; None without one.
 
         By the database's clock, which numbers the sockets: this process's may be wrong.
         """
-        since = {"$subtract": [{"$toLong": "$$NOW"}, ms]}
-        where = {"_id": user_id, "$expr": {"$gt": ["$socket", since]}}
-        return await self._members.find_one(where, {"_id": 1}) is not None
+        return await self._socket_ages.get(user_id)
+
+    async def _load_socket_ages(self, user_ids: Sequence[Hashable]) -> dict[Hashable, int]:
+        age = {"$subtract": [{"$toLong": "$$NOW"}, "$socket"]}
+        with_socket = {"_id": {"$in": [*user_ids]}, "socket": {"$gt": 0}}
+        rows = await self._members.find(with_socket, {"age": age}).to_list()
+        return {row["_id"]: row["age"] for row in rows}
 
     async def on_mic(self, process: str) -> list[str]:
         """user_ids on mic that are served by this process."""

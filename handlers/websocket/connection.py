@@ -29,7 +29,7 @@ AUTH_SECONDS = 5
 BAD_FRAMES = 3
 """Invalid frames until the connection is closed."""
 READ_BYTES = 4096
-SUPERSEDE_CHECK_MS = 1_000
+SUPERSEDE_CHECK_SECONDS = 1.0
 """Queueing time from which on a join checks for a newer connection of the same user."""
 log = structlog.get_logger("qlive.socket")
 
@@ -222,10 +222,10 @@ class Connection:
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
         """Whether the user has opened another socket while this one was queued."""
-        queued_ms = int((time.monotonic() - queued_at) * 1000)
-        if queued_ms < SUPERSEDE_CHECK_MS:
+        if time.monotonic() - queued_at < SUPERSEDE_CHECK_SECONDS:
             return False
-        return await self._context.stores.presence.opened_within(user_id, queued_ms)
+        age_ms = await self._context.stores.presence.socket_age_ms(user_id)
+        return age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000
 
     async def _register(self, user_id: str, live_id: int) -> MemberSocket:
         """Register the socket of a member; for others `authorize` raises the precise error."""

@@ -10,6 +10,7 @@ from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import SessionState
 from tests.support.keeper import RecordingListener
+from tests.support.query_profile import profile_queries
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
@@ -268,18 +269,24 @@ async def test_returning_user_on_mic_is_due_at_once(stores: StoresFixture, sourc
 
 
 @gen_test
-async def test_a_socket_opened_within_a_time_is_found_by_the_database_clock(
-    stores: StoresFixture,
-) -> None:
+async def test_age_of_a_socket_is_by_the_database_clock(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
-    assert not await stores.presence.opened_within(BERT.user_id, 60_000), "it has none"
+    assert await stores.presence.socket_age_ms(BERT.user_id) is None
     await register_socket(stores, BERT, live_id)
-    assert await stores.presence.opened_within(BERT.user_id, 60_000)
     earlier = {"$inc": {"socket": -60_000}}
     await stores.database.collection("members").update_one({"_id": BERT.user_id}, earlier)
-    assert not await stores.presence.opened_within(BERT.user_id, 60_000)
-    assert await stores.presence.opened_within(BERT.user_id, 120_000)
-    assert not await stores.presence.opened_within("unknown", 60_000)
+    age = await stores.presence.socket_age_ms(BERT.user_id)
+    assert age is not None
+    assert 60_000 <= age < 120_000
+    assert await stores.presence.socket_age_ms("unknown") is None
+
+
+@gen_test
+async def test_ages_of_many_sockets_are_read_together(stores: StoresFixture) -> None:
+    """Thousands are asked for while the clients of a killed process reconnect."""
+    async with profile_queries(stores.database, "members") as examined:
+        await asyncio.gather(*(stores.presence.socket_age_ms(str(n)) for n in range(100)))
+    assert len(examined) == 1
 
 
 @pytest.mark.parametrize("skew_ms", [-3_600_000, 3_600_000])

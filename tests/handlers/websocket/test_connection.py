@@ -164,7 +164,7 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that changes networks reconnects before the server notices the loss."""
-    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_MS", 0)
+    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_SECONDS", 0)
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)
@@ -185,7 +185,7 @@ async def test_socket_that_waited_for_a_slot_is_not_restarted_by_a_clock_that_is
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sockets are numbered by the database's clock, not by the server's."""
-    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_MS", 0)
+    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_SECONDS", 0)
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     await (await guest.connect()).next("snapshot")
