@@ -25,8 +25,13 @@ from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import until_delivered
 from tests.support.gifts import CANDY, ROSE, give
+from tests.support.income import NO_MATURITY, confirm, withdraw, withdrawals_of
 from tests.support.mic import take_seat
+from tests.support.operators import operator_as
 from tests.support.payments import create_order, notification_statuses, pay_order
+from tests.support.waiting import until
+
+SETTINGS: dict[str, Any] = {"withdraw": NO_MATURITY, "ops": {"second_person_gold": 10_000}}
 
 
 async def play(api: ApiFixture, server: ServerProcess) -> dict[str, Any]:
@@ -34,13 +39,14 @@ async def play(api: ApiFixture, server: ServerProcess) -> dict[str, Any]:
 
     A live room has a man on mic, a woman who applies, a viewer with a socket and a ban; another
     live has ended. There are a paid and an open order, gifts, a grant, a reversal, a like, and a
-    banned user.
+    banned user. Of the withdrawals one is paid and one waits for an operator, as do a grant for a
+    second one and a refund case. The server must have SETTINGS.
     """
     host, other_host = await api.host("host"), await api.host("other host")
     man = await api.guest("man", 1, host.live_id)
     woman = await api.guest("woman", 2, host.live_id, gold=70)
     await _fill_room(api, host, man, woman)
-    await _pay(api, server, man)
+    order = await _pay(api, server, man)
     for number, gift_id in enumerate((ROSE, CANDY), 1):
         terms = {"live_id": host.live_id, "request_id": f"gift-{number}"}
         (await give(man, host.id, gift_id, **terms)).ok()
@@ -48,11 +54,13 @@ async def play(api: ApiFixture, server: ServerProcess) -> dict[str, Any]:
     (await woman.post("qlive_like/", user_id=man.id, like_state=1)).ok()
     (await other_host.post("qlive_room/live_end/", live_id=other_host.live_id)).ok()
     await _moderate(api, man)
+    await _withdraw(api, server, host)
+    case_id = await _ask_for_a_second_operator(api, server, man, order)
     await until_delivered(server)
     users = {"host": host, "man": man, "woman": woman}
     ids = {f"{name}_id": client.id for name, client in users.items()}
     tokens = {name: client.token for name, client in users.items()}
-    return {**tokens, **ids, "live_id": host.live_id}
+    return {**tokens, **ids, "live_id": host.live_id, "case_id": case_id}
 
 
 async def _fill_room(api: ApiFixture, host: ApiClient, man: ApiClient, woman: ApiClient) -> None:
@@ -64,10 +72,12 @@ async def _fill_room(api: ApiFixture, host: ApiClient, man: ApiClient, woman: Ap
     (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=removed.id)).ok()
 
 
-async def _pay(api: ApiFixture, server: ServerProcess, client: ApiClient) -> None:
-    await pay_order(api, await create_order(client, 1))
+async def _pay(api: ApiFixture, server: ServerProcess, client: ApiClient) -> str:
+    """The number of the order that is paid."""
+    paid = await pay_order(api, await create_order(client, 1))
     await notification_statuses(server)
     await create_order(client, 2)
+    return str(paid["order"])
 
 
 async def _moderate(api: ApiFixture, man: ApiClient) -> None:
@@ -77,6 +87,36 @@ async def _moderate(api: ApiFixture, man: ApiClient) -> None:
     (await api.ops("POST", f"users/{man.id}/grant", **mistake)).ok()
     rows = (await api.ops("GET", f"ledger?user_id={man.id}&kind=grant")).ok()["items"]
     (await api.ops("POST", "ledger/reverse", entry=rows[0]["id"], reason="a mistake")).ok()
+
+
+async def _withdraw(api: ApiFixture, server: ServerProcess, host: ApiClient) -> None:
+    giver = await api.user("giver", 1, gold=200)
+    (await give(giver, host.id, CANDY, 40)).ok()
+    paid = (await withdraw(host, 50, "paid"))["withdrawal_id"]
+    finance = await operator_as(server, "olga", "finance")
+    path, reason = f"/ops/api/withdrawals/{paid}/approve", {"reason": "checked"}
+    (await api.request("POST", path, json=reason, headers=finance)).ok()
+    packages = await until(lambda: _packages(host))
+    await confirm(api, packages[0])
+    await notification_statuses(server)
+    await withdraw(host, 30, "waiting")
+
+
+async def _packages(host: ApiClient) -> list[str]:
+    return [it["package_info"] for it in await withdrawals_of(host) if it["package_info"]]
+
+
+async def _ask_for_a_second_operator(
+    api: ApiFixture, server: ServerProcess, man: ApiClient, order: str
+) -> str:
+    """A large grant is requested, and a refund case opened, whose id is returned."""
+    grant = {"gold": 20_000, "reason": "a prize", "request_id": "prize"}
+    assert (await api.ops("POST", f"users/{man.id}/grant", **grant)).status == 202
+    moderator = await operator_as(server, "misha", "moderator")
+    refused = await api.request("POST", "/ops/api/refunds", json={}, headers=moderator)
+    assert refused.status == 403
+    case = {"user_id": man.id, "orders": [order], "reason": "a minor", "request_id": "minor"}
+    return str((await api.ops("POST", "refunds", **case)).ok()["id"])
 
 
 # ---- dump and restore
@@ -123,6 +163,7 @@ async def main(folder: Path) -> None:
             "server": {"port": 0, "drain_seconds": 1},
             "mongodb": {"data_dir": f"{data}/mongo"},
             "limits": NO_LIMITS,
+            **SETTINGS,
         }
         settings, dev = fill_in_secrets(Settings.model_validate(given), Path(data) / "secrets.json")
         server = ServerProcess(settings, dev)
