@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from chaos.fleet import Node
 from chaos.http_client import BASE, ApiUser
 from chaos.invariants import check_invariants
 from chaos.report import RunReport, make_report, rounded
@@ -15,6 +16,9 @@ from chaos.seated_guest import seat_guest, seconds_until
 WITHIN_SECONDS = 2.0
 ROUNDS = 5
 """Guests who are banned, and as many who are put out."""
+ENTER, READS = "get_playurl/", ("get_livelist/", "qlive_user/get_userinfo/")
+"""What a removed guest may not do, and a banned user neither."""
+REFUSED = (401, 403)
 REMOVALS: dict[str, Removal] = {"ban": ban, "put_out": put_out}
 QUICK = RunSize(clients=96, rooms=4, pause=0.3, rejoins=False)
 FULL = RunSize(clients=200, rooms=8, pause=0.3, rejoins=False)
@@ -48,6 +52,9 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     client.start()
     try:
         await run.wait_until(lambda: client.connected, 10)
+        for node in nodes:  # each of them keeps the token's owner for half a minute
+            for path in READS:
+                await _status(run, guest, path, node)
         response = await REMOVALS[name](run, room.host, guest, nodes[number % len(nodes)])
         if not response.ok:
             run.violations.add("unexpected_response", f"{name}: {response}")
@@ -56,7 +63,8 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
             "stream": lambda: stream in run.fleet.tencent.simulator.live.dropped,
             **_in_im(run, name, guest, group_id),
         }
-        rest = asyncio.create_task(_refused_everywhere(run, guest))
+        paths = (ENTER, *READS) if name == "ban" else (ENTER,)
+        rest = asyncio.create_task(_refused_everywhere(run, guest, paths))
         return {**await _delays(channels), "rest": await rest}
     finally:
         client.stop()
@@ -74,14 +82,19 @@ def _in_im(run: Run, name: str, guest: ApiUser, group_id: str) -> dict[str, Call
     return {**muted, "kick": lambda: guest.id in sanctions.kicked} if name == "ban" else muted
 
 
-async def _refused_everywhere(run: Run, guest: ApiUser) -> float:
-    """Seconds until every server refuses to let the guest enter the room."""
+async def _refused_everywhere(run: Run, guest: ApiUser, paths: Sequence[str]) -> float:
+    """Seconds until every server refuses these calls."""
     started = time.monotonic()
-    path, room = f"{BASE}get_playurl/", {"live_id": guest.live_id}
-    for node in run.fleet.nodes:
-        while (await run.api.request("GET", path, room, guest.headers, node)).status != 403:
-            await asyncio.sleep(0.01)
+    for path in paths:
+        for node in run.fleet.nodes:
+            while await _status(run, guest, path, node) not in REFUSED:
+                await asyncio.sleep(0.01)
     return time.monotonic() - started
+
+
+async def _status(run: Run, guest: ApiUser, path: str, node: Node) -> int:
+    room = {"live_id": guest.live_id}
+    return (await run.api.request("GET", BASE + path, room, guest.headers, node)).status
 
 
 SCENARIO = Scenario(
