@@ -9,6 +9,7 @@ from handlers.schemas.responses import Response
 from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 State = Literal["ok", "down", "unknown"]
 
 
@@ -59,7 +60,7 @@ class MetricsHandler(Handler):
     """Prometheus metrics of all workers of this supervisor, whichever of them answers."""
 
     async def get(self) -> None:
-        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.set_header("Content-Type", METRICS_TYPE)
         await self.finish(await self.context.metrics.page())
 
 

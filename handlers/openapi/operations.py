@@ -15,6 +15,7 @@ from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
 from handlers.ops.audit import CsvFileResponse
 from handlers.ops.base import OperatorHandler
+from handlers.ops.metrics import MetricsResponse
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay
 from handlers.websocket.handshake import RoomSocketHandler
@@ -24,6 +25,10 @@ TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
 CSV = "text/csv"
 TEXT_SCHEMA: Json = {"type": "string"}
+METRICS: Json = {
+    "description": "Prometheus text format.",
+    "content": {TEXT: {"schema": TEXT_SCHEMA}},
+}
 
 TAG_BY_MODULE = {
     "users": "people",
@@ -182,6 +187,7 @@ def _example(model: Json) -> Json:
 def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     special = {
         wechat_pay.NoContentResponse: {"204": {"description": "Accepted."}},
+        MetricsResponse: {"200": METRICS},
         CsvFileResponse: {"200": _content(CSV, TEXT_SCHEMA, "The file.")},
         wechat_pay.EchoResponse: {"200": _content(TEXT, TEXT_SCHEMA, "The value of `echostr`.")},
     }
@@ -203,7 +209,7 @@ def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
 def _special_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     """Responses of the three endpoints whose models do not cover them."""
     if endpoint.handler is MetricsHandler:
-        return {"200": _content(TEXT, TEXT_SCHEMA, "Prometheus text format.")}
+        return {"200": METRICS}
     if endpoint.handler is RoomSocketHandler:
         return {
             "101": {

@@ -1,4 +1,7 @@
 import asyncio
+import json
+import re
+import runpy
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -9,13 +12,16 @@ import pytest
 import yaml
 
 from config.settings import Settings
-from tests.support.api import ApiFixture
+from tests.support import prometheus
+from tests.support.api import ApiFixture, Reply
 from tests.support.filled_settings import fill_in, filled_secrets
 from tests.support.nginx import nginx_in_front
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
+from tests.support.prometheus import Prometheus
 from tests.support.release import install, switch
 from tests.support.room_traffic import PATIENCE, RoomTraffic
+from tests.support.scrapes import counters
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.supervised_program import (
     HealthPoller,
@@ -27,23 +33,34 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
+NOT_HAPPENED = re.compile(
+    r"ALERTS|status=\"503\"|requests_limited|closes|callbacks_refused|operator_reads|rows_deleted"
+    r"|withdrawal|transfer_problems|refund"
+    r"|xpay_rejections|platform_events"
+)
 starts_processes = pytest.mark.gen_test(timeout=180)
 
 
 @starts_processes
 async def test_reload_behind_nginx_applies_a_new_token_and_loses_nothing(
-    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    data_folder: Path,
+    shared_settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """`systemctl reload` rereads the settings file; no request fails, no event is lost."""
+    """`systemctl reload` rereads the settings file; no request fails, no event is lost.
+
+    A Prometheus that scrapes meanwhile sees no counter fall.
+    """
     program = SupervisedProgram(data_folder, **shared_settings)
 
     def set_token(token: str) -> None:
         settings = yaml.safe_load((ROOT / "settings.yaml").read_text())
         program.settings_file.write_text(yaml.safe_dump({**settings, "ops": {"token": token}}))
 
-    async def overview(api: ApiFixture, token: str) -> int:
+    async def metrics(api: ApiFixture, token: str) -> Reply:
         headers = {"Authorization": f"Bearer {token}"}
-        return (await api.request("GET", "/ops/api/overview", headers=headers)).status
+        return await api.request("GET", "/ops/api/metrics", headers=headers)
 
     set_token("old")
     async with program.serving() as (process, address):
@@ -52,16 +69,48 @@ async def test_reload_behind_nginx_applies_a_new_token_and_loses_nothing(
             direct_api = ApiFixture(address)
             traffic = await RoomTraffic.create(direct_api, front_api)
             await direct_api.close()
-            async with traffic.running():
+            async with (
+                prometheus.scraping(tmp_path, address) as scraping_server,
+                traffic.running(),
+            ):
                 set_token("new")
                 process.send_signal(signal.SIGHUP)
                 await until(lambda: program.log_events("workers_renewed"), PATIENCE)
-                assert await overview(front_api, "new") == 200
+                page = await metrics(front_api, "new")
+                assert page.status == 200
+                await check_scrapes(scraping_server, page.text)
+                await check_dashboard(scraping_server, page.text)
             assert any(listener.resumed for listener in traffic.listeners)
             assert set(front_api.statuses) == {200}, front_api.statuses
-            assert await overview(front_api, "old") == 401
+            assert (await metrics(front_api, "old")).status == 401
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+
+
+async def check_scrapes(server: Prometheus, scrape: str) -> None:
+    """No scrape has failed, no counter has fallen, no alert has fired."""
+    assert await server.value('min_over_time(up{job="qlive"}[1h])') == 1
+    known = 0
+    for name in counters(scrape):
+        for row in await server.query(f"resets({name}[1h])"):
+            known += 1
+            assert row["value"][1] == "0", row
+    assert known > 200
+    assert await server.value("max_over_time(qlive_sockets[1h])") >= 3
+    assert await server.value('sum(qlive_requests_total{route="PushGift",status="200"})') > 3
+    assert await server.query('ALERTS{alertstate="firing"}') == []
+
+
+async def check_dashboard(server: Prometheus, scrape: str) -> None:
+    """Each query of the dashboard has a result, unless it is about what has not happened."""
+    module = runpy.run_path(str(ROOT / "deploy" / "grafana.py"))
+    assert module["dashboard"]() == json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    exported = set(re.findall(r"^# TYPE (\w+)", scrape, re.MULTILINE))
+    for query in module["queries"]():
+        named = re.findall(r"qlive_\w+?(?=_bucket|\b)", query)
+        assert set(named) <= exported, query
+        if not await server.query(query):
+            assert NOT_HAPPENED.search(query), query
 
 
 async def worker_statuses(address: str) -> Counter[str]:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import socket
@@ -28,9 +27,8 @@ from tests.support import prometheus
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, free_ports
-from tests.support.prometheus import Prometheus
 from tests.support.promtool import check_rule_tests, rule_test
-from tests.support.scrapes import Scraper, counters
+from tests.support.scrapes import Scraper
 from tests.support.server_program import EXIT_SECONDS, exit_status
 from tests.support.supervised_program import (
     NO_REDIS,
@@ -50,11 +48,6 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
 HEALTHZ = 'qlive_requests_total{method="GET",route="Healthz",status="200"}'
-NOT_HAPPENED = re.compile(
-    r"ALERTS|status=\"503\"|requests_limited|closes|callbacks_refused|operator_reads|rows_deleted"
-    r"|withdrawal|transfer_problems|refund"
-    r"|xpay_rejections|platform_events"
-)
 programs_test = pytest.mark.gen_test(timeout=240)
 
 
@@ -322,20 +315,14 @@ async def test_restart_delay_grows_while_a_worker_fails_repeatedly(
 
 @programs_test
 async def test_sighup_renews_every_worker_and_no_request_fails(
-    cluster: SupervisedCluster, tmp_path: Path
+    cluster: SupervisedCluster,
 ) -> None:
     poller, old = HealthPoller(cluster.address), cluster.serving_pids()
     scraper = Scraper(cluster.address)
     before = await scraper.settled(HEALTHZ)
-    async with (
-        prometheus.scraping(tmp_path, cluster.address) as server,
-        poller.polling(),
-        scraper.scraping(),
-    ):
+    async with poller.polling(), scraper.scraping():
         cluster.process.send_signal(signal.SIGHUP)
         await until(lambda: cluster.log_events("workers_renewed"))
-        await check_scrapes(server, scraper.text)
-        await check_dashboard(server, scraper.text)
     assert set(poller.outcomes) == {"200"}, poller.outcomes
     new = cluster.serving_pids()
     assert not set(new) & set(old)
@@ -346,30 +333,6 @@ async def test_sighup_renews_every_worker_and_no_request_fails(
     assert len(scraper.pids) == 4
     counted = await scraper.settled(HEALTHZ) - before
     assert 0 <= counted - poller.outcomes["200"] <= POLLERS, "each request is counted once"
-
-
-async def check_scrapes(server: Prometheus, scrape: str) -> None:
-    """No scrape has failed, no counter has fallen, no alert has fired."""
-    assert await server.value('min_over_time(up{job="qlive"}[1h])') == 1
-    known = 0
-    for name in counters(scrape):
-        for row in await server.query(f"resets({name}[1h])"):
-            known += 1
-            assert row["value"][1] == "0", row
-    assert known > 200
-    assert await server.query('ALERTS{alertstate="firing"}') == []
-
-
-async def check_dashboard(server: Prometheus, scrape: str) -> None:
-    """Each query of the dashboard has a result, unless it is about what has not happened."""
-    module = runpy.run_path(str(ROOT / "deploy" / "grafana.py"))
-    assert module["dashboard"]() == json.loads((ROOT / "deploy" / "grafana.json").read_text())
-    exported = set(re.findall(r"^# TYPE (\w+)", scrape, re.MULTILINE))
-    for query in module["queries"]():
-        named = re.findall(r"qlive_\w+?(?=_bucket|\b)", query)
-        assert set(named) <= exported, query
-        if not await server.query(query):
-            assert NOT_HAPPENED.search(query), query
 
 
 @pytest.mark.gen_test(timeout=20)

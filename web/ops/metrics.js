@@ -1,4 +1,4 @@
-// Samples of /metrics, taken every five seconds and kept for half an hour.
+// Samples of the metrics, taken every five seconds and kept for half an hour.
 //
 // A response has the sum over all workers of a server. Behind a load balancer several servers share
 // the address: rates are computed per server, and the shown value is the sum over those seen in the

@@ -154,7 +154,7 @@ export const words = {
   fleet_note: ["各进程每次续租时（约 5 秒）报告的数值；队列为全体共用。未正常退出的进程保留一小时。", "Values that each process reports with the renewal of its lease, about every 5 s; the queues are shared by all. A process that did not stop properly is kept for an hour."],
   machines: ["机器", "Machines"],
   machine_unknown: ["未知机器（旧版本）", "Unknown machine (older version)"],
-  processes_n: ["{n} 个进程持有租约", "{n} processes with a lease"],
+  processes_n: ["{n} 个进程持有租约", "processes with a lease: {n}"],
   processes_of: ["{machine} 的进程", "Processes of {machine}"],
   missing_processes: ["失联进程", "Missing processes"],
   missing_note: ["租约已失效，无人接替", "lease lapsed, not replaced"],

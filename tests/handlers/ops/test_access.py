@@ -15,7 +15,7 @@ from tests.support.operators import operator_as
 
 MACHINE_TOKEN = "machine"
 MATRIX = {
-    "machine": {"GET fleet", "GET overview"},
+    "machine": {"GET fleet", "GET metrics", "GET overview"},
     "viewer": {
         *(
             "DELETE session",
