@@ -64,4 +64,5 @@ class ActiveUserHandler(Handler):
 def bearer_token(request: HTTPServerRequest) -> str:
     """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "qlivetoken" else ""
+    # Not strip(): nginx.conf knows no other white space.
+    return token.strip(" \t") if kind.lower() == "qlivetoken" else ""

@@ -14,6 +14,8 @@ from storage.errors import StorageUnavailable
 from storage.users import User, user_from
 
 MAX_PER_USER = 5
+USER_DIGITS = 8
+"""Those at the start of a token that all tokens of its user share."""
 _RENEW_AFTER = timedelta(hours=1)
 _ENDED: Document = {"revoked": True, "settled": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
@@ -32,7 +34,11 @@ class UserSession:
 
 class TokenStore:
     """Tokens of 40 hex digits that expire `days` after their last use, at latest `session_days`
-    after they were issued."""
+    after they were issued.
+
+    The first USER_DIGITS are the same for all tokens of a user, by which a balancer recognizes them
+    (deploy/nginx.conf); the others are random.
+    """
 
     def __init__(self, database: Database, days: int, session_days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
@@ -47,7 +53,7 @@ class TokenStore:
 
     async def issue(self, user_id: str) -> tuple[str, list[str]]:
         """A new token, and the ids of the tokens deleted for it: the oldest beyond MAX_PER_USER."""
-        token = secrets.token_hex(20)
+        token = _user_digits(user_id) + secrets.token_hex(16)
         now = datetime.now(UTC)
         row = {"user_id": user_id, "made_at": now, **self._used(now, made_at=now)}
         await self._tokens.insert_one({"_id": token_id(token), **row})
@@ -168,6 +174,10 @@ def _used_at(row: Document) -> datetime:
     """Missing in rows of an earlier version until their next use."""
     used_at: datetime = row.get("used_at") or row["made_at"]
     return used_at
+
+
+def _user_digits(user_id: str) -> str:
+    return hashlib.sha256(user_id.encode()).hexdigest()[:USER_DIGITS]
 
 
 def token_id(token: str) -> str:

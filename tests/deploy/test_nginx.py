@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+import secrets
 import signal
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -48,6 +49,10 @@ async def test_two_servers_behind_nginx_share_rooms_over_https(
         audit = await front_api.request("GET", "/ops/api/audit", headers=operator)
         [entry] = [row for row in audit.ok()["items"] if row["who"] == "anna"]
         assert entry["address"] == "127.0.0.1"
+
+        # The console's charts need the metrics.
+        charts = await front_api.request("GET", "/ops/api/metrics", headers=operator)
+        assert (charts.status, "qlive_sockets " in charts.text) == (200, True)
 
         # Internal paths are not reachable from outside; /sim exists in development only.
         session = front_api._http
@@ -191,6 +196,43 @@ async def test_sockets_of_a_room_share_a_server_and_move_together_when_it_is_los
             assert rooms_of(second)[-len(ROOMS) :] == [*ROOMS]
 
 
+USERS = range(20)
+
+
+async def call(front_api: NginxApi, user: int, scheme: str = "QLiveToken ") -> None:
+    """A request with a new token of the user."""
+    request = f"GET {BASE}get_livelist/?page={user} HTTP/1.1"
+    token = f"Authorization: {scheme}{user:08x}{secrets.token_hex(16)}"
+    response = await front_api.send_raw(request, "Host: qlive", "Connection: close", token)
+    assert response.startswith(b"HTTP/1.1 200 "), response
+
+
+def users_of(upstream: ClosingUpstream) -> set[int]:
+    return {int(line.partition("page=")[2]) for line in upstream.request_lines}
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_requests_of_a_user_go_to_one_server_and_to_the_other_when_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rate limits are those of a process."""
+    first, second = ClosingUpstream(OK), ClosingUpstream(OK)
+    async with AsyncExitStack() as life_of_first, second.running() as second_port:
+        first_port = await life_of_first.enter_async_context(first.running())
+        ports = first_port, second_port
+        async with nginx_in_front(tmp_path, *ports, monkeypatch) as (_, front_api):
+            for scheme in ("QLiveToken ", "QLiveToken ", "qlivetoken \t "):
+                for user in USERS:
+                    await call(front_api, user, scheme)
+            assert users_of(first) | users_of(second) == {*USERS}
+            assert min(len(users_of(first)), len(users_of(second))) > 0
+            assert not users_of(first) & users_of(second)
+            await life_of_first.aclose()
+            for user in USERS:
+                await call(front_api, user)
+            assert users_of(second) == {*USERS}
+
+
 @pytest.mark.gen_test(timeout=90)
 async def test_members_of_a_room_resume_together_at_another_server(
     data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -279,8 +321,8 @@ FEW = {
     # Rates and bursts so low that a test exceeds them; each zone is changed on its own.
     "address": {"zone=address:10m rate=500r/s": "zone=address:10m rate=1r/m"}
     | {"zone=address burst=1000": "zone=address burst=2"},
-    "token": {"zone=token:10m rate=50r/s": "zone=token:10m rate=1r/m"}
-    | {"zone=token burst=200": "zone=token burst=2"},
+    "user": {"zone=user:10m rate=50r/s": "zone=user:10m rate=1r/m"}
+    | {"zone=user burst=200": "zone=user burst=2"},
     "login": {"zone=login:10m rate=50r/s": "zone=login:10m rate=1r/m"}
     | {"zone=login burst=200": "zone=login burst=2"},
     "handshake": {"zone=handshake:10m rate=200r/s": "zone=handshake:10m rate=1r/m"}
@@ -337,13 +379,13 @@ async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_do
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_flood_with_one_token_gets_429_and_other_tokens_do_not(
+async def test_a_flood_of_one_user_gets_429_and_other_users_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream, path = ClosingUpstream(OK), f"{BASE}get_livelist/"
     async with (
         upstream.running() as port,
-        nginx_in_front(tmp_path, port, port, monkeypatch, FEW["token"]) as (_, front_api),
+        nginx_in_front(tmp_path, port, port, monkeypatch, FEW["user"]) as (_, front_api),
     ):
         assert await statuses(front_api, path, ANNA) == [200] * 3 + [429] * 2
         assert await statuses(front_api, path, BERT, count=3) == [200] * 3

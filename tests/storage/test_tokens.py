@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage.tokens import MAX_PER_USER, token_id
+from storage.tokens import MAX_PER_USER, USER_DIGITS, token_id
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -33,7 +33,16 @@ async def test_token_identifies_its_user(stores: StoresFixture) -> None:
     token = await issue(stores, "anna")
     assert re.fullmatch("[0-9a-f]{40}", token)
     assert await stores.tokens.user_id_of(token) == "anna"
-    assert await issue(stores, "anna") != token
+
+
+@gen_test
+async def test_tokens_of_a_user_share_their_first_digits_and_no_others(
+    stores: StoresFixture,
+) -> None:
+    first, second = await issue(stores, "anna"), await issue(stores, "anna")
+    assert first[:USER_DIGITS] == second[:USER_DIGITS]
+    assert first[USER_DIGITS:] != second[USER_DIGITS:]
+    assert (await issue(stores, "bert"))[:USER_DIGITS] != first[:USER_DIGITS]
 
 
 @gen_test
