@@ -1,7 +1,7 @@
 """Listening sockets, of one process alone or shared by several with SO_REUSEPORT."""
 
 import socket
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tornado.netutil import bind_sockets
 
@@ -41,6 +41,45 @@ class PacedListener(socket.socket):
         except BlockingIOError:
             self._left = ACCEPTS_AT_ONCE
             raise
+
+
+class WorkerSockets:
+    """The listening sockets of a worker slot, which can be closed and bound again."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self.open = sockets
+        self._places = [_place_of(sock) for sock in sockets]
+
+    def close(self) -> None:
+        """Refuse connections from now on, and those that nobody has accepted."""
+        for sock in self.open:
+            sock.close()
+        self.open = []
+
+    def bind(self) -> None:
+        """Open them again, unless they are; OSError if a port has been taken meanwhile."""
+        if not self.open:
+            self.open = [sock for place in self._places for sock in _listen_at(place)]
+
+
+class _Place(NamedTuple):
+    """Where a socket listens, and whether others may as well."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+    reuse_port: bool
+
+
+def _place_of(sock: socket.socket) -> _Place:
+    host, port = sock.getsockname()[:2]
+    shared = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+    return _Place(sock.family, host, port, shared)
+
+
+def _listen_at(place: _Place) -> list[socket.socket]:
+    family, host, port, reuse_port = place
+    return bind_sockets(port, host, family, backlog=BACKLOG, reuse_port=reuse_port)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from runtime.listeners import WorkerSockets
 from runtime.worker import Worker
 
 log = structlog.get_logger("qlive.supervisor")
@@ -17,6 +19,9 @@ INDEXES_SECONDS = 660.0
 MIN_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds between restarts of a worker that keeps dying; one that lived for longer than MAX_BACKOFF
 is restarted at once."""
+MAX_QUEUED_SECONDS = 2.0
+"""Longest wait for a restart with open sockets. Connections queue in them meanwhile; when it takes
+longer, they are refused, so that a proxy turns to another worker."""
 StartWorker = Callable[[int, list[socket.socket]], Awaitable[Worker]]
 """Starts the worker process of a slot, given its number and sockets."""
 
@@ -28,7 +33,7 @@ class WorkerSlot:
         self, number: int, sockets: list[socket.socket], start: StartWorker, drain_seconds: float
     ) -> None:
         self._number = number
-        self._sockets = sockets
+        self._sockets = WorkerSockets(sockets)
         self._start_worker = start
         self._drain_seconds = drain_seconds
         self._worker: Worker | None = None
@@ -68,22 +73,19 @@ class WorkerSlot:
         """Stop all workers of this slot, with time to drain."""
         self._stopping = True
         if not self._lock.locked():
-            self._close_sockets()  # else the kernel would accept connections that nothing serves
+            self._sockets.close()  # else the kernel would accept connections that nothing serves
         await asyncio.gather(*map(self._end, list(self._alive)))
         async with self._lock:  # waits for a worker that is being started
             for task in self._watchers:
                 task.cancel()
-        self._close_sockets()
-
-    def _close_sockets(self) -> None:
-        for sock in self._sockets:
-            sock.close()
+        self._sockets.close()
 
     async def _fill(self) -> bool:
         if self._stopping:
             return False
         try:
-            worker = await self._start_worker(self._number, self._sockets)
+            self._sockets.bind()
+            worker = await self._start_worker(self._number, self._sockets.open)
         except OSError as failure:
             log.error("worker_start_failed", slot=self._number, why=str(failure))
             return False
@@ -114,10 +116,15 @@ class WorkerSlot:
         if worker.age > MAX_BACKOFF:
             self._backoff = 0.0
         while self._needs_replacement(worker):
-            await asyncio.sleep(self._next_backoff())
+            await self._rest(self._next_backoff())
             async with self._lock:
                 if self._needs_replacement(worker):
                     await self._fill()
+
+    async def _rest(self, seconds: float) -> None:
+        if seconds > MAX_QUEUED_SECONDS:
+            self._sockets.close()
+        await sleep(seconds)
 
     def _needs_replacement(self, worker: Worker) -> bool:
         """Whether a dead worker is still the slot's; False once it has another or stops."""

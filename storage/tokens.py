@@ -15,7 +15,7 @@ from storage.users import User, user_from
 
 MAX_PER_USER = 5
 USER_DIGITS = 8
-"""Those at the start of a token that all tokens of its user share."""
+"""Hex digits at the start of a token, the same for all tokens of a user."""
 _RENEW_AFTER = timedelta(hours=1)
 _ENDED: Document = {"revoked": True, "settled": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
@@ -36,8 +36,8 @@ class TokenStore:
     """Tokens of 40 hex digits that expire `days` after their last use, at latest `session_days`
     after they were issued.
 
-    The first USER_DIGITS are the same for all tokens of a user, by which a balancer recognizes them
-    (deploy/nginx.conf); the others are random.
+    The first USER_DIGITS are the same for all tokens of a user, so that nginx.conf can send
+    the user's requests to one worker; the others are random.
     """
 
     def __init__(self, database: Database, days: int, session_days: int) -> None:

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from config.sections import RealtimeSettings
+from storage.tokens import USER_DIGITS
 from tests.support.api import BASE, ApiFixture
 from tests.support.nginx import DEPLOY, ClosingUpstream, NginxApi, nginx_in_front
 from tests.support.ports import free_port
@@ -197,40 +198,59 @@ async def test_sockets_of_a_room_share_a_server_and_move_together_when_it_is_los
 
 
 USERS = range(20)
+CALLS = ("GET get_livelist/?", "GET qlive_gift/push_gift/?request_id=a1&", "POST qlive_like/?")
+CALLS += ("GET qlive_gift/push_gift/?",)  # not retried
 
 
-async def call(front_api: NginxApi, user: int, scheme: str = "QLiveToken ") -> None:
+async def call(front_api: NginxApi, line: str, user: int, before_token: str) -> None:
     """A request with a new token of the user."""
-    request = f"GET {BASE}get_livelist/?page={user} HTTP/1.1"
-    token = f"Authorization: {scheme}{user:08x}{secrets.token_hex(16)}"
-    response = await front_api.send_raw(request, "Host: qlive", "Connection: close", token)
+    method, path = line.split()
+    request = f"{method} {BASE}{path}user={user} HTTP/1.1"
+    token = f"Authorization:{before_token}{user:0{USER_DIGITS}x}{secrets.token_hex(16)}"
+    response = await front_api.send_raw(
+        request, "Host: qlive", "Connection: close", "Content-Length: 0", token
+    )
     assert response.startswith(b"HTTP/1.1 200 "), response
 
 
 def users_of(upstream: ClosingUpstream) -> set[int]:
-    return {int(line.partition("page=")[2]) for line in upstream.request_lines}
+    return {int(line.partition("user=")[2]) for line in upstream.request_lines}
 
 
 @pytest.mark.gen_test(timeout=30)
 async def test_requests_of_a_user_go_to_one_server_and_to_the_other_when_it_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rate limits are those of a process."""
+    """Rate limits are those of a process: no form of a token may choose another."""
     first, second = ClosingUpstream(OK), ClosingUpstream(OK)
     async with AsyncExitStack() as life_of_first, second.running() as second_port:
         first_port = await life_of_first.enter_async_context(first.running())
         ports = first_port, second_port
         async with nginx_in_front(tmp_path, *ports, monkeypatch) as (_, front_api):
-            for scheme in ("QLiveToken ", "QLiveToken ", "qlivetoken \t "):
-                for user in USERS:
-                    await call(front_api, user, scheme)
+            for user in USERS:
+                for line in CALLS:
+                    await call(front_api, line, user, " QLiveToken ")
+                await call(front_api, CALLS[0], user, "\t qlivetoken \t ")
             assert users_of(first) | users_of(second) == {*USERS}
             assert min(len(users_of(first)), len(users_of(second))) > 0
             assert not users_of(first) & users_of(second)
             await life_of_first.aclose()
             for user in USERS:
-                await call(front_api, user)
+                for line in CALLS[:-1]:
+                    await call(front_api, line, user, " QLiveToken ")
             assert users_of(second) == {*USERS}
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_tokens_of_other_forms_go_to_one_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ClosingUpstream(OK), ClosingUpstream(OK)
+    async with first.running() as one, second.running() as other:
+        async with nginx_in_front(tmp_path, one, other, monkeypatch) as (_, front_api):
+            for user in USERS:
+                await call(front_api, CALLS[0], user, f" QLiveToken\v{user:02x}")
+        assert {len(users_of(first)), len(users_of(second))} == {0, len(USERS)}
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -321,8 +341,8 @@ FEW = {
     # Rates and bursts so low that a test exceeds them; each zone is changed on its own.
     "address": {"zone=address:10m rate=500r/s": "zone=address:10m rate=1r/m"}
     | {"zone=address burst=1000": "zone=address burst=2"},
-    "user": {"zone=user:10m rate=50r/s": "zone=user:10m rate=1r/m"}
-    | {"zone=user burst=200": "zone=user burst=2"},
+    "token": {"zone=token:10m rate=50r/s": "zone=token:10m rate=1r/m"}
+    | {"zone=token burst=200": "zone=token burst=2"},
     "login": {"zone=login:10m rate=50r/s": "zone=login:10m rate=1r/m"}
     | {"zone=login burst=200": "zone=login burst=2"},
     "handshake": {"zone=handshake:10m rate=200r/s": "zone=handshake:10m rate=1r/m"}
@@ -330,7 +350,9 @@ FEW = {
     "ops": {"zone=ops:1m rate=10r/s": "zone=ops:1m rate=1r/m"}
     | {"zone=ops burst=50": "zone=ops burst=2", "allow 127.0.0.1;": "allow 127.0.0.0/8;"},
 }
-ANNA, BERT = "Authorization: QLiveToken anna", "Authorization: QLiveToken bert"
+ANNA, OTHER_OF_ANNA, BERT = (
+    f"Authorization: QLiveToken {digits:040x}" for digits in (1, 2, 16**32 + 1)
+)
 
 
 async def statuses(front_api: NginxApi, path: str, *headers: str, count: int = 5) -> list[int]:
@@ -379,16 +401,17 @@ async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_do
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_flood_of_one_user_gets_429_and_other_users_do_not(
+async def test_a_flood_with_one_token_gets_429_and_other_tokens_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream, path = ClosingUpstream(OK), f"{BASE}get_livelist/"
     async with (
         upstream.running() as port,
-        nginx_in_front(tmp_path, port, port, monkeypatch, FEW["user"]) as (_, front_api),
+        nginx_in_front(tmp_path, port, port, monkeypatch, FEW["token"]) as (_, front_api),
     ):
         assert await statuses(front_api, path, ANNA) == [200] * 3 + [429] * 2
         assert await statuses(front_api, path, BERT, count=3) == [200] * 3
+        assert await statuses(front_api, path, OTHER_OF_ANNA, count=3) == [200] * 3
         assert await statuses(front_api, path) == [200] * 5
         front_api.local_address = "127.0.0.2"
         assert await statuses(front_api, path, ANNA, count=1) == [429]
