@@ -1,9 +1,11 @@
 """Caches gifts and exchange rates, and invalidates the cache when an operator changes them."""
 
+import asyncio
 import time
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from core.batching import SingleFlight
 from realtime.bus import Bus, BusMessage, CatalogueChanged
 from services.errors import RateRequired
 from storage.configs import ConfigStore
@@ -31,7 +33,8 @@ class Catalogue(NamedTuple):
 class CatalogueService:
     """Reads the catalogue through a cache, and changes gifts and configs.
 
-    Read again after a change in any process, and whenever the bus may have lost one.
+    Read again after a change in any process, and whenever the bus may have lost one. Callers that
+    need a read at the same time share it, except with a read from before a change.
     """
 
     def __init__(self, gifts: GiftStore, configs: ConfigStore, bus: Bus) -> None:
@@ -40,19 +43,11 @@ class CatalogueService:
         self._bus = bus
         self._edits = 0
         self._cached: tuple[Catalogue, tuple[int, int], float] | None = None
+        self._reads = SingleFlight(self._read)
         bus.subscribe(self._on_message)
 
     async def current(self) -> Catalogue:
-        now, version = time.monotonic(), (self._edits, self._bus.gaps)
-        if self._cached and self._bus.healthy:
-            catalogue, cached_version, read_at = self._cached
-            if cached_version == version and now - read_at < TTL_SECONDS:
-                return catalogue
-        gifts = {row["id"]: row for row in await self._gifts.all()}
-        rate = self._configs.rate
-        catalogue = Catalogue(gifts, await rate("EXCHANGE_RATE"), await rate("WITHDRAW_RATE"))
-        self._cached = catalogue, version, now  # an edit meanwhile invalidates this version
-        return catalogue
+        return self._valid() or await self._reads.get(self._edits, self._bus.gaps)
 
     async def add_gift(self, **fields: Any) -> Document:
         row = await self._gifts.add(**fields)
@@ -96,6 +91,25 @@ class CatalogueService:
         stays = new["enabled"] and new["key"] == old["key"]
         if not stays and await self._configs.is_only_rate(old):
             raise RateRequired
+
+    def _valid(self) -> Catalogue | None:
+        """The cached catalogue, unless it has expired or may have changed."""
+        if self._cached is None or not self._bus.healthy:
+            return None
+        catalogue, version, read_at = self._cached
+        is_current = version == (self._edits, self._bus.gaps)
+        return catalogue if is_current and time.monotonic() - read_at < TTL_SECONDS else None
+
+    async def _read(self, edits: int, gaps: int) -> Catalogue:
+        """Read the catalogue for callers at this version, which an edit meanwhile makes invalid."""
+        if valid := self._valid():  # cached by a read that was under way when the callers came
+            return valid
+        read_at = time.monotonic()
+        rows, rates = await asyncio.gather(self._gifts.all(), self._configs.rates())
+        gifts = {row["id"]: row for row in rows}
+        catalogue = Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])
+        self._cached = catalogue, (edits, gaps), read_at
+        return catalogue
 
     def _invalidate(self) -> None:
         """Invalidate the cache of every process, including this one."""

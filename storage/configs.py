@@ -37,14 +37,11 @@ class ConfigStore(CatalogueStore):
                 configs[row["key"]] = row["value"]
         return configs
 
-    async def rate(self, key: str) -> Decimal | None:
-        """EXCHANGE_RATE or WITHDRAW_RATE; None if it is missing, disabled, or no number from 0."""
-        row = await self._rows.find_one({"key": key, "enabled": True}, sort=[("_id", -1)])
-        try:
-            rate = Decimal(str(json.loads(row["value"]))) if row else None
-        except InvalidOperation:
-            return None
-        return rate if rate is not None and rate.is_finite() and rate >= 0 else None
+    async def rates(self) -> dict[str, Decimal | None]:
+        """The RATE_KEYS; None for one that is missing, disabled, or no number from 0."""
+        found = self._rows.find({"key": {"$in": [*RATE_KEYS]}, "enabled": True}).sort("_id", 1)
+        newest = {row["key"]: row["value"] async for row in found}
+        return {key: _rate_from(newest[key]) if key in newest else None for key in RATE_KEYS}
 
     async def is_only_rate(self, config: Document) -> bool:
         """Whether this config is the only enabled one of a rate."""
@@ -52,3 +49,11 @@ class ConfigStore(CatalogueStore):
             return False
         other = {"key": config["key"], "enabled": True, "_id": {"$ne": config["id"]}}
         return await self._rows.find_one(other, {"_id": 1}) is None
+
+
+def _rate_from(value: str) -> Decimal | None:
+    try:
+        rate = Decimal(str(json.loads(value)))
+    except InvalidOperation:
+        return None
+    return rate if rate.is_finite() and rate >= 0 else None

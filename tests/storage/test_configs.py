@@ -59,13 +59,17 @@ async def test_rate_is_exact_and_missing_when_invalid(
 ) -> None:
     await add(stores, "EXCHANGE_RATE", value)
     expected = None if rate is None else Decimal(rate)
-    assert await stores.configs.rate("EXCHANGE_RATE") == expected
+    assert await stores.configs.rates() == {"EXCHANGE_RATE": expected, "WITHDRAW_RATE": None}
 
 
 @gen_test
 async def test_newest_enabled_rate_applies_and_none_is_missing(stores: StoresFixture) -> None:
-    assert await stores.configs.rate("EXCHANGE_RATE") is None
+    assert await stores.configs.rates() == {"EXCHANGE_RATE": None, "WITHDRAW_RATE": None}
+    await add(stores, "WITHDRAW_RATE", 0.1)
     await add(stores, "EXCHANGE_RATE", 0.3)
     await add(stores, "EXCHANGE_RATE", 0.4)
     await add(stores, "EXCHANGE_RATE", 0.5, enabled=False)
-    assert await stores.configs.rate("EXCHANGE_RATE") == Decimal("0.4")
+    assert await stores.configs.rates() == {
+        "EXCHANGE_RATE": Decimal("0.4"),
+        "WITHDRAW_RATE": Decimal("0.1"),
+    }
