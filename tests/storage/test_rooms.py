@@ -116,6 +116,18 @@ async def test_rooms_that_are_loaded_at_once_do_not_share_bans_and_removals(
 
 
 @gen_test
+async def test_rooms_that_are_loaded_at_once_are_one_query(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    hosts = [Person(f"4000{n:04d}", f"host{n}", "", 1) for n in range(16)]
+    hosted = [(await open_room(stores, host=host), host.user_id) for host in hosts]
+    commands.clear()
+    rooms = await asyncio.gather(*(load_room(stores, *it) for it in hosted))
+    assert [(room.live_id, *room.members) for room in rooms] == hosted
+    assert commands == ["aggregate"]
+
+
+@gen_test
 async def test_membership_in_another_room_is_loaded(stores: StoresFixture) -> None:
     first, second = await open_room(stores, BERT), await open_room(stores, host=ANNA)
     room = await load_room(stores, second, BERT.user_id)
