@@ -17,7 +17,14 @@ from rooms import streams
 from rooms.errors import NotAMember, RoomNotFound
 from rooms.keeper import Keeper
 from rooms.members import ON_MIC
-from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket, PendingAbsence
+from rooms.presence import (
+    Arrival,
+    GracePolicy,
+    Membership,
+    MemberSocket,
+    PendingAbsence,
+    is_known_present,
+)
 from rooms.room import Room
 
 log = structlog.get_logger("qlive.presence")
@@ -104,10 +111,16 @@ class Presence:
         """Record a closed socket in memory; `flush` stores it, however long MongoDB is down."""
         self._disconnected.append(socket)
 
-    async def seen(self, user_id: str, live_id: int) -> None:
-        """Record that a user entered by an HTTP call, perhaps without any socket."""
-        if await self._storage.seen(user_id, now_ms()):
-            await self._mark_returned(live_id, user_id)
+    async def seen(self, user_id: str, room: Room) -> None:
+        """Record that a user entered by an HTTP call, perhaps without any socket.
+
+        `room` is as loaded by the entry: usually it shows that there is nothing to store.
+        """
+        now, member = now_ms(), room.members.get(user_id)
+        if member and is_known_present(member, now):
+            return
+        if await self._storage.seen(user_id, now):
+            await self._mark_returned(room.live_id, user_id)
 
     # ---- periodic jobs
 

@@ -3,7 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from rooms.members import ON_MIC, Role
+from rooms.members import ON_MIC, Member, Role
+
+ACTIVITY_INTERVAL_MS = 60_000
+"""Minimum interval between stored signs of life of a user who is not away."""
+
+
+def is_known_present(member: Member, now: int) -> bool:
+    """Whether a sign of life at `now` would change nothing in this membership.
+
+    A member whose newest socket is not lost is connected, and a new membership is a sign of life
+    itself. An absence that is stored after `member` was read starts a grace period of its own.
+    """
+    if member.away_at is not None:
+        return False
+    return member.socket > 0 or member.entered_at >= now - ACTIVITY_INTERVAL_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class LiveRoomService:
         """Make the user a member of the room."""
         room = await self._keeper.enter(live_id, user.person())
         await self._recheck(user.user_id, token)
-        await self._presence.seen(user.user_id, live_id)
+        await self._presence.seen(user.user_id, room)
         return room
 
     async def open(self, user: User, token: str) -> Room:
@@ -70,7 +70,7 @@ class LiveRoomService:
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
             await self._keeper.leave_all(host.user_id, "operator")
             raise NotMatchmaker
-        await self._presence.seen(host.user_id, live_id)
+        await self._presence.seen(host.user_id, room)
         return room
 
     async def _recheck(self, user_id: str, token: str) -> User:

@@ -15,6 +15,7 @@ from core.batching import BatchLoader, RequestBatcher
 from core.process_report import ProcessReport
 from rooms.members import ON_MIC
 from rooms.presence import (
+    ACTIVITY_INTERVAL_MS,
     Arrival,
     GracePolicy,
     Membership,
@@ -32,9 +33,6 @@ LEASE_TTL_SECONDS = 3_600
 """TTL of a lease after its expiry."""
 BULK_SIZE = 500
 """Memberships updated by one command, well within its timeout."""
-ACTIVITY_INTERVAL_MS = 60_000
-"""Minimum interval between stored signs of life of a user who is not away."""
-
 
 ARRIVAL_FIELDS = {"live_id": 1, "process": 1, "socket": 1, "epoch": 1, "role": 1}
 

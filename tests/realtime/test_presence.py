@@ -10,7 +10,7 @@ from realtime.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS
 from rooms.errors import NotAMember
 from rooms.members import Person
 from rooms.presence import GracePolicy, MemberSocket
-from tests.support.presence import ANNA, BERT, HOST, PresenceFixture, Process
+from tests.support.presence import ANNA, BERT, GRACE, HOST, PresenceFixture, Process
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
 
@@ -209,8 +209,41 @@ async def test_inactive_member_without_a_socket_is_marked_away(
         True,
         False,
     )
-    await process.presence.seen(BERT.user_id, presence_fixture.live_id)
+    await presence_fixture.see(process, BERT)
     assert not await presence_fixture.is_away(BERT)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_entry_by_http_restarts_the_grace_period_of_a_lost_socket(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    socket = await presence_fixture.connect(process, BERT)
+    await presence_fixture.see(process, BERT)
+    assert not await presence_fixture.is_away(BERT)
+    await disconnect_ago(process, socket, 50_000)
+    entered_at = now_ms()
+    await presence_fixture.see(process, BERT)
+    row = await presence_fixture.row(BERT)
+    assert row["away_at"] >= entered_at
+    assert row["due_at"] == row["away_at"] + GRACE.viewer
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_socket_lost_after_the_entry_has_loaded_the_room_starts_its_own_grace_period(
+    presence_fixture: PresenceFixture,
+) -> None:
+    await presence_fixture.enter(BERT)
+    process = await presence_fixture.process("one")
+    socket = await presence_fixture.connect(process, BERT)
+    loaded = await presence_fixture.load(BERT)
+    closed = closed_ago(socket, 0)
+    process.presence.disconnect(closed)
+    await process.presence.flush()
+    await process.presence.seen(BERT.user_id, loaded)
+    row = await presence_fixture.row(BERT)
+    assert (row["away_at"], row["due_at"]) == (closed.at, closed.at + GRACE.viewer)
 
 
 # ---- reports from Tencent; the return value is the outcome

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rooms.presence import Membership
-from storage.presence import ACTIVITY_INTERVAL_MS
+from rooms.presence import ACTIVITY_INTERVAL_MS, Membership, is_known_present
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
     LATER,
+    PROCESS,
     closed,
     disconnect,
     find_membership,
@@ -17,7 +17,7 @@ from tests.support.stored_members import (
     register_socket,
     stream_state,
 )
-from tests.support.stored_rooms import accept_user, change_room, open_room
+from tests.support.stored_rooms import accept_user, change_room, load_room, open_room
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -75,6 +75,53 @@ async def test_frequent_signs_of_life_are_stored_once(stores: StoresFixture) -> 
         NOW + ACTIVITY_INTERVAL_MS + 1,
         None,
     )
+
+
+async def take_step(stores: StoresFixture, live_id: int, step: str) -> None:
+    match step:
+        case "connect":
+            await register_socket(stores, BERT, live_id)
+        case "lose_socket":
+            await disconnect(stores, BERT, live_id)
+        case "lose_process":
+            await stores.presence.mark_members_away(PROCESS, LATER)
+        case "accept":
+            await accept_user(stores, live_id, BERT)
+        case "report_away" | "report_back":
+            membership = await find_membership(stores, BERT)
+            present = step == "report_back"
+            await stores.presence.record_report(
+                BERT.user_id, membership, present=present, now=LATER
+            )
+
+
+@pytest.mark.parametrize(
+    ("steps", "silent_ms", "is_known"),
+    [
+        ([], ACTIVITY_INTERVAL_MS, True),
+        ([], ACTIVITY_INTERVAL_MS + 1, False),
+        (["connect"], 10**9, True),
+        (["accept", "connect"], 10**9, True),
+        (["lose_socket"], 0, False),
+        (["lose_socket", "accept"], 0, False),
+        (["lose_socket", "connect"], 10**9, True),
+        (["connect", "lose_process"], 0, False),
+        (["report_away"], 0, False),
+        (["report_away", "report_back"], ACTIVITY_INTERVAL_MS, True),
+    ],
+)
+@gen_test
+async def test_sign_of_life_of_a_known_present_user_would_write_nothing(
+    stores: StoresFixture, steps: list[str], silent_ms: int, is_known: bool
+) -> None:
+    live_id = await open_room(stores, BERT)
+    for step in steps:
+        await take_step(stores, live_id, step)
+    before = await member_row(stores, BERT)
+    member = (await load_room(stores, live_id, BERT.user_id)).members[BERT.user_id]
+    assert is_known_present(member, NOW + silent_ms) == is_known
+    await stores.presence.seen(BERT.user_id, NOW + silent_ms)
+    assert (await member_row(stores, BERT) == before) == is_known
 
 
 @gen_test

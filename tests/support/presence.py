@@ -17,6 +17,7 @@ from rooms.events import NumberedEvent
 from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket
+from rooms.room import Room
 from storage.counters import CounterStore
 from storage.database import Database
 from storage.members import MemberStore
@@ -172,6 +173,16 @@ class PresenceFixture:
     async def connect(self, process: Process, person: Person) -> MemberSocket:
         process.sockets.append(await process.presence.connect(person.user_id, self.live_id))
         return process.sockets[-1]
+
+    async def see(self, process: Process, person: Person) -> None:
+        """A sign of life by an HTTP call, which has just loaded the room."""
+        await process.presence.seen(person.user_id, await self.load(person))
+
+    async def load(self, person: Person) -> Room:
+        """The room with this person's membership."""
+        room = await self.rooms.load(self.live_id, [person.user_id])
+        assert room is not None
+        return room
 
     async def row(self, person: Person) -> dict[str, Any]:
         """The stored membership; {} if there is none."""
