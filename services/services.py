@@ -36,7 +36,7 @@ from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.retention import RetentionDays, RetentionSweep
 from services.room_access import RoomAccess
-from services.room_list import rooms_by_audience
+from services.room_list import RoomList
 from services.sanction_actions import sanction_actions
 from services.sessions import SessionService
 from services.sign_in import SignInService
@@ -142,7 +142,7 @@ class Services:
             stores, keeper, realtime.presence, groups, group_repairs, tencent.stream_urls
         )
         self.room_access = room_access
-        self.room_list = rooms_by_audience(stores.rooms, stores.members)
+        self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
         self.gifts = GiftService(
             stores.gift_batches, stores.members, keeper, locks.hold, self.catalogue
