@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core.batching import BatchLoader
+from pymongo import UpdateOne
+
+from core.batching import BatchLoader, RequestBatcher
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, parsed
 from storage.errors import StorageUnavailable
@@ -17,6 +19,8 @@ MAX_PER_USER = 5
 USER_DIGITS = 8
 """Hex digits at the start of a token, the same for all tokens of a user."""
 _RENEW_AFTER = timedelta(hours=1)
+_MAX_USES = 500
+"""Uses stored by one command, well within its timeout."""
 _ENDED: Document = {"revoked": True, "settled": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
 
@@ -44,6 +48,9 @@ class TokenStore:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
         self._with_user = BatchLoader(self._load_with_users, StorageUnavailable)
+        self._uses: RequestBatcher[tuple[str, Document], bool] = RequestBatcher(
+            self._store_uses, _MAX_USES
+        )
         self._unused_lifetime = timedelta(days=days)
         self._lifetime = timedelta(days=session_days)
 
@@ -145,8 +152,20 @@ class TokenStore:
         used = self._used(now, made_at=row["made_at"])
         extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
         if extends or _used_at(row) < now - _RENEW_AFTER:
-            await self._tokens.update_one({"_id": row["_id"]}, {"$set": used})
+            return await self._uses.submit(0, (row["_id"], used))
         return True
+
+    async def _store_uses(self, _queue: int, uses: Sequence[tuple[str, Document]]) -> list[bool]:
+        """Store the fields of used tokens, by id; False for a token that has ended meanwhile.
+
+        The clients of a killed process reconnect together, most of them with tokens to extend.
+        """
+        updates = [UpdateOne({"_id": id_, "revoked": None}, {"$set": used}) for id_, used in uses]
+        result = await self._tokens.bulk_write(updates, ordered=False)
+        if result.matched_count == len(uses):
+            return [True] * len(uses)
+        ended = await self.invalid([id_ for id_, _ in uses])
+        return [id_ not in ended for id_, _ in uses]
 
     def _is_valid(self, row: Document, now: datetime) -> bool:
         """Checks the lifetime as well: workers of an earlier version renew without limit."""

@@ -1,11 +1,15 @@
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from storage.tokens import MAX_PER_USER, USER_DIGITS, token_id
-from tests.support.storage import StoresFixture
+from tests.support.database import blocked_writes
+from tests.support.storage import NAME, StoresFixture
+from tests.support.waiting import until
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -176,6 +180,42 @@ async def test_use_of_a_fresh_token_writes_nothing(stores: StoresFixture) -> Non
     before = await rows(stores)
     await stores.tokens.user_id_of(token)
     assert await rows(stores) == before
+
+
+@gen_test
+async def test_uses_at_the_same_time_are_stored_together(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    """The clients of a killed process reconnect within seconds."""
+    user_ids = [f"user{n}" for n in range(50)]
+    tokens = [await issue(stores, user_id) for user_id in user_ids]
+    past = datetime.now(UTC) - timedelta(hours=2)
+    aged = {"$set": {"used_at": past, "expires_at": past + timedelta(days=30)}}
+    await stores.database.collection("tokens").update_many({}, aged)
+    commands.clear()
+    assert await asyncio.gather(*map(stores.tokens.user_id_of, tokens)) == user_ids
+    assert commands.count("update") <= 2
+    assert all(
+        row["used_at"] > past and row["expires_at"] > past + timedelta(days=30)
+        for row in await rows(stores)
+    )
+
+
+@gen_test
+async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_extended(
+    stores: StoresFixture, mongo: MongoClient[Any]
+) -> None:
+    valid, waiting, revoked = [await issue(stores, name) for name in ("anna", "bert", "carl")]
+    await shift(stores, used_at=-timedelta(hours=2))
+    with blocked_writes(mongo[NAME].tokens, token_id(valid)):
+        uses = [asyncio.ensure_future(stores.tokens.user_id_of(valid))]
+        await until(lambda: stores.tokens._uses._queues)
+        uses += [asyncio.ensure_future(stores.tokens.user_id_of(it)) for it in (waiting, revoked)]
+        await until(lambda: len(stores.tokens._uses._queues[0]) == 2)
+        await stores.tokens.revoke(revoked)
+    assert await asyncio.gather(*uses) == ["anna", "bert", None]
+    ends = {row["user_id"]: row["expires_at"] for row in await rows(stores)}
+    assert ends["carl"] < datetime.now(UTC) + timedelta(days=1, minutes=1) < ends["bert"]
 
 
 @gen_test

@@ -4,11 +4,13 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient, WriteConcern
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from devtools.embedded_mongod import EmbeddedMongod
@@ -73,3 +75,14 @@ def clear_database(mongo: MongoClient[Any], database: str) -> None:
 def db(server: ServerProcess, mongo: MongoClient[Any]) -> Database[dict[str, Any]]:
     """The database of `server`, read directly."""
     return mongo[server.settings.mongodb.database]
+
+
+@contextmanager
+def blocked_writes(collection: Collection[dict[str, Any]], id_: str) -> Iterator[None]:
+    """Other writes to a document wait for the end of the block: a transaction has written to it."""
+    with collection.database.client.start_session() as session:
+        session.start_transaction()
+        written = collection.update_one({"_id": id_}, {"$set": {"blocked": True}}, session=session)
+        assert written.matched_count == 1
+        yield
+        session.abort_transaction()
