@@ -23,7 +23,9 @@ MAX_READS = 20
 class EventLog(Protocol):
     """Stored room events, from which the hub reads what it missed."""
 
-    async def log_since(self, live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None: ...
+    async def log_since(
+        self, live_id: int, epoch: str, seq: int
+    ) -> Sequence[NumberedEvent] | None: ...
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]: ...
 

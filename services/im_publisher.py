@@ -120,14 +120,14 @@ class ImPublisher:
 
     async def _missed(
         self, claim: RelayClaim, room: RelayedRoom, seq: int
-    ) -> list[NumberedEvent] | None:
+    ) -> Sequence[NumberedEvent] | None:
         if seq == room.version:
             return []
         recent = self._recent.take(claim.live_id, room.epoch, seq, room.version)
         return recent or await self._room_log.log_since(claim.live_id, room.epoch, seq)
 
     async def _backfill(
-        self, claim: RelayClaim, room: RelayedRoom, events: list[NumberedEvent], seq: int
+        self, claim: RelayClaim, room: RelayedRoom, events: Sequence[NumberedEvent], seq: int
     ) -> tuple[bool, RelayPosition | None]:
         """Sends `events`, which follow `seq`; whether some are left, and where the cursor is to
         move."""

@@ -8,7 +8,7 @@ import structlog
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from core.batching import BatchLoader
+from core.batching import BatchLoader, SingleFlight
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
@@ -52,6 +52,7 @@ class RoomStore:
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many, StorageUnavailable)
         self._load_numbers = itertools.count()
+        self._log_reads = SingleFlight(self._read_events_since)
         self._commits = GroupCommit(database)
         self.drops_streams = drops_streams
 
@@ -140,8 +141,17 @@ class RoomStore:
     async def membership_of(self, user_id: str) -> Member | None:
         return await self._members.get(user_id)
 
-    async def log_since(self, live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
-        """All events of a live session after `seq`, in order; None if the log lacks some."""
+    async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
+        """All events of a live session after `seq`, in order; None if the log lacks some.
+
+        Callers at the same time share a read that begins after their calls: clients that reconnect
+        together have mostly missed the same events.
+        """
+        return await self._log_reads.get(live_id, epoch, seq)
+
+    async def _read_events_since(
+        self, live_id: int, epoch: str, seq: int
+    ) -> Sequence[NumberedEvent] | None:
         slots = [f"log.{n % LOG_SIZE}" for n in range(seq + 1, seq + 1 + TAIL_EVENTS)]
         room = await self._read_log(live_id, *slots)  # usually only one or two events are missing
         if room and room["epoch"] == epoch and seq + TAIL_EVENTS < room["version"]:

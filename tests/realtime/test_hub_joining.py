@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from core.batching import SingleFlight
 from core.errors import TryAgain
 from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
@@ -146,3 +147,25 @@ async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -
     outbox = await hub_fixture.join(since=ResumePosition("a", 1))
     assert outbox.received_events == [("resumed", 4), *profile_events(2, 4)]
     assert outbox.received[0]["replayed"] == 3
+
+
+@pytest.mark.gen_test
+async def test_sockets_that_share_a_read_of_the_log_receive_events_published_after_it(
+    hub_fixture: HubFixture,
+) -> None:
+    hub_fixture.store_and_publish("profile", "profile")
+    log_since = hub_fixture.stored.log_since
+
+    async def read_and_publish(live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        events = await log_since(live_id, epoch, seq)
+        if len(hub_fixture.stored.log) < 6:
+            hub_fixture.store_and_publish()
+        return events
+
+    hub_fixture.stored.log_since = SingleFlight(read_and_publish).get  # type: ignore[assignment]
+    outboxes = await asyncio.gather(
+        *(hub_fixture.join(OutboxSpy(str(n)), ResumePosition("a", 1)) for n in range(20))
+    )
+    hub_fixture.store_and_publish()
+    for outbox in outboxes:
+        assert outbox.received_events[1:] == profile_events(2, 7)

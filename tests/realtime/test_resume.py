@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,9 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from realtime import channel
+from realtime.channel import Channel
+from realtime.fanout import FanoutConfig
+from realtime.resume import Resume, ResumePosition, RoomView
 from rooms.events import NumberedEvent
 from rooms.keeper import Keeper
 from rooms.members import Person
@@ -14,6 +18,9 @@ from rooms.room import Room
 from runtime.process import ServerProcess
 from storage import rooms
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.hub import no_data
+from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import change_profile, open_room
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of, invite_repeatedly, next_events
 
@@ -237,3 +244,29 @@ async def test_open_sockets_of_a_room_that_fell_behind_get_one_snapshot(
     assert (event["type"], event["seq"]) == ("micro_invite", missed + 1)
     resumed = await scenario.reconnect(scenario.anna, missed)
     assert (await resumed.frame())["replayed"] == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_sockets_that_resume_together_share_the_reads_of_the_log(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    """As after a restart: the process has no frame in memory, and every client has missed one."""
+    live_id = await open_room(stores)
+    await change_profile(stores, live_id, 2)
+    room, position = Channel(live_id, FanoutConfig()), ResumePosition("e1", 1)
+
+    async def load_view() -> RoomView:
+        return RoomView("e1", 2, no_data)
+
+    async def load_room(_live_id: int) -> RoomView:
+        return await load_view()
+
+    commands.clear()
+    reads = [
+        Resume(room, stores.rooms, load_room, str(n), position).read(load_view) for n in range(50)
+    ]
+    (resumed, event), *others = await asyncio.gather(*reads)
+    assert b'"replayed":1' in resumed
+    assert b'"nickname":"n1"' in event
+    assert others == [[resumed, event]] * 49
+    assert len(commands) <= 2

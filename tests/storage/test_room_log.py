@@ -36,6 +36,19 @@ async def test_log_returns_missed_events_in_order(stores: StoresFixture) -> None
 
 
 @gen_test
+async def test_reads_of_the_same_events_at_the_same_time_are_one_query(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    live_id = await open_room(stores)
+    await change_profile(stores, live_id, 3)
+    commands.clear()
+    read = [stores.rooms.log_since(live_id, "e1", seq) for seq in (2, 2, 1, 2)]
+    logs = [[event.seq for event in log or ()] for log in await asyncio.gather(*read)]
+    assert logs == [[3], [3], [2, 3], [3]]
+    assert commands == ["find", "find"], "one for each position"
+
+
+@gen_test
 async def test_log_of_another_epoch_or_a_future_seq_is_none(stores: StoresFixture) -> None:
     live_id = await open_room(stores)
     await change_profile(stores, live_id, 2)
