@@ -5,7 +5,8 @@
 the database's clock, which all processes share.
 """
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,9 +48,14 @@ class Registration:
     now: int
 
     @property
-    def member(self) -> Document:
-        """Filter for the user's membership of this room."""
-        return {"_id": self.user_id, "live_id": self.live_id}
+    def member(self) -> tuple[str, int]:
+        """The user and the room."""
+        return self.user_id, self.live_id
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Sockets of the same key are registered by one update."""
+        return self.user_id, self.live_id, self.process
 
 
 class PresenceStore:
@@ -76,45 +82,53 @@ class PresenceStore:
     ) -> Arrival | None:
         """Register a member's new socket; None if the user is not a member of this room.
 
-        Its number is at least the database's time in ms, and so higher than that of any earlier
-        socket of the user in this room, even from before the user left and re-entered. Sockets that
-        arrive while others are being registered share a bulk write, acknowledged by a majority.
+        The number of a member's newest socket is at least the database's time in ms, and so higher
+        than that of any earlier socket of the user in this room, even from before the user left and
+        re-entered. Sockets that arrive while others are being registered share a bulk write,
+        acknowledged by a majority; those of one member get successive numbers.
         """
         return await self._registrar.submit(0, Registration(user_id, live_id, process, now))
 
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
     ) -> list[Arrival | None]:
-        """Register the first socket of each user together, then any others one by one."""
-        first = {it.user_id: it for it in reversed(registrations)}
-        await self._members.bulk_write(
-            [UpdateOne(it.member, self._registration(it)) for it in first.values()], ordered=False
-        )
-        rows = await self._members.find({"_id": {"$in": [*first]}}, ARRIVAL_FIELDS).to_list()
-        members = {row["_id"]: row for row in rows}
+        """Register sockets in order; those that another process has overtaken, once more."""
+        rows = await self._write_registrations(registrations)
+        overtaken = [it for it in registrations if _is_overtaken(it, rows)]
+        repeated = iter(await self._register_sockets(0, overtaken) if overtaken else ())
+        newer = Counter(it.key for it in registrations)
         arrivals: list[Arrival | None] = []
         for it in registrations:
-            row = members.get(it.user_id)
-            if row is None or row["live_id"] != it.live_id:
+            newer[it.key] -= 1
+            if it.member not in rows:
                 arrivals.append(None)
-            elif first[it.user_id] is it and row["process"] == it.process:
-                arrivals.append(_arrival(row))
-            else:  # a second socket in this batch, or another process has registered one meanwhile
-                arrivals.append(await self._register_alone(it))
+            elif _is_overtaken(it, rows):
+                arrivals.append(next(repeated))
+            else:
+                arrivals.append(_arrival(rows[it.member], newer[it.key]))
         return arrivals
 
-    async def _register_alone(self, registration: Registration) -> Arrival | None:
-        row = await self._members.find_one_and_update(
-            registration.member,
-            self._registration(registration),
-            projection=ARRIVAL_FIELDS,
-            return_document=ReturnDocument.AFTER,
-        )
-        return _arrival(row) if row else None
+    async def _write_registrations(
+        self, registrations: Sequence[Registration]
+    ) -> dict[tuple[str, int], Document]:
+        """One update for all sockets of a member; returns the memberships after that."""
+        sockets = Counter(it.key for it in registrations)
+        newest = {it.key: it for it in registrations}
+        updates = [
+            UpdateOne(
+                {"_id": it.user_id, "live_id": it.live_id}, self._registration(it, sockets[key])
+            )
+            for key, it in newest.items()
+        ]
+        await self._members.bulk_write(updates, ordered=False)
+        user_ids = {it.user_id for it in registrations}
+        rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
+        return {(row["_id"], row["live_id"]): row for row in rows}
 
-    def _registration(self, registration: Registration) -> list[Document]:
-        next_number = {"$add": ["$socket", 1]}
-        fields = self._connected(registration.process, registration.now)
+    def _registration(self, newest: Registration, sockets: int) -> list[Document]:
+        """Stores the newest of the member's `sockets`, and leaves numbers for the older ones."""
+        next_number = {"$add": ["$socket", sockets]}
+        fields = self._connected(newest.process, newest.now)
         return [{"$set": {**fields, "socket": {"$max": [next_number, {"$toLong": "$$NOW"}]}}}]
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
@@ -335,8 +349,15 @@ class PresenceStore:
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
 
 
-def _arrival(row: Document) -> Arrival:
-    return Arrival(row["epoch"], row["role"], int(row["socket"]))
+def _is_overtaken(registration: Registration, rows: Mapping[tuple[str, int], Document]) -> bool:
+    """Whether another process has registered the member meanwhile, or the member has re-entered."""
+    row = rows.get(registration.member)
+    return row is not None and row["process"] != registration.process
+
+
+def _arrival(row: Document, newer: int) -> Arrival:
+    """The member's newest socket, or an older one: that many have been registered after it."""
+    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 
 def _socket_filter(socket: MemberSocket) -> Document:

@@ -1,18 +1,21 @@
 """Members' sockets and who is connected, on a real MongoDB."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from core.clock import now_ms
 from core.errors import WriteConflict
 from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import SessionState
+from tests.support.database import blocked_writes
 from tests.support.keeper import RecordingListener
 from tests.support.query_profile import profile_queries
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
-from tests.support.storage import StoresFixture
+from tests.support.storage import NAME, StoresFixture
 from tests.support.stored_members import (
     LATER,
     OTHER_PROCESS,
@@ -26,8 +29,10 @@ from tests.support.stored_members import (
     register_socket,
 )
 from tests.support.stored_rooms import accept_user, change_room, load_room, open_room, save_room
+from tests.support.waiting import run_ready_tasks
 
 gen_test = pytest.mark.gen_test(timeout=60)
+VIEWERS = [Person(f"2000000{n}", f"viewer {n}", gender=1) for n in range(8)]
 
 
 async def database_ms(stores: StoresFixture) -> int:
@@ -99,6 +104,56 @@ async def test_concurrent_sockets_get_different_numbers(stores: StoresFixture) -
     live_id = await open_room(stores, BERT)
     sockets = await asyncio.gather(*(register_socket(stores, BERT, live_id) for _ in range(8)))
     assert len({socket.number for socket in sockets}) == 8
+
+
+@gen_test
+async def test_sockets_of_a_batch_are_registered_by_one_bulk_write(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    """Clients that reconnect open a second socket when the first is not answered at once."""
+    live_id = await open_room(stores, *VIEWERS)
+    before = await database_ms(stores)
+    commands.clear()
+    opened = [person for person in VIEWERS for _ in range(2)]
+    sockets = await asyncio.gather(*(register_socket(stores, it, live_id) for it in opened))
+    assert commands == ["update", "find"]
+    for person, older, newer in zip(VIEWERS, sockets[::2], sockets[1::2], strict=True):
+        assert before <= newer.number
+        assert older.number < newer.number
+        assert await member_fields(stores, person, "socket") == (newer.number,)
+
+
+@gen_test
+async def test_sockets_that_arrive_during_a_registration_share_the_next_one(
+    stores: StoresFixture, commands: list[str], mongo: MongoClient[Any]
+) -> None:
+    live_id = await open_room(stores, BERT, *VIEWERS)
+    commands.clear()
+    with blocked_writes(mongo[NAME].members, BERT.user_id):
+        registrations = [asyncio.ensure_future(register_socket(stores, BERT, live_id))]
+        await run_ready_tasks()
+        registrations += [
+            asyncio.ensure_future(register_socket(stores, it, live_id)) for it in VIEWERS
+        ]
+        await run_ready_tasks()
+        blocked_until = await database_ms(stores)
+        assert commands == ["hello"]
+    _, *later = await asyncio.gather(*registrations)
+    assert commands == ["hello", *["update", "find"] * 2]
+    assert min(socket.number for socket in later) >= blocked_until
+
+
+@gen_test
+async def test_sockets_that_another_process_overtakes_get_the_next_numbers(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    opened = [(BERT, PROCESS), (BERT, PROCESS), (ANNA, PROCESS), (BERT, OTHER_PROCESS)]
+    first, second, _, overtaking = await asyncio.gather(
+        *(register_socket(stores, person, live_id, process) for person, process in opened)
+    )
+    assert overtaking.number < first.number < second.number
+    assert await member_fields(stores, BERT, "process", "socket") == (PROCESS, second.number)
 
 
 @gen_test
