@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pymongo.database import Database
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from websockets.protocol import CLIENT, OPEN, Protocol
@@ -21,6 +22,7 @@ from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import Connection
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.database import blocked_writes
 from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
 from tests.support.waiting import until
 
@@ -157,6 +159,25 @@ async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     assert received == ([(PONG, b"")] * remaining if opcode == PING else [])
     assert is_goodbye(4029, connection.send(ping(0)))
     assert connection.send(ping(1)) == []
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("first_frame", ["snapshot", "resumed"])
+async def test_client_receives_nothing_of_the_room_before_its_registration_is_stored(
+    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]], first_frame: str
+) -> None:
+    """Pings are answered meanwhile, in order with all other frames."""
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    snapshot = await (await host.connect()).next("snapshot")
+    position = {"epoch": snapshot["epoch"], "since": snapshot["seq"]}
+    with blocked_writes(db.members, guest.id):
+        socket = await guest.connect(**position if first_frame == "resumed" else {})
+        await until(lambda: server.context.stores.presence._registrar._queues)
+        await api.user("anna", 2)  # takes several turns of the event loop and of MongoDB
+        await socket.send(type="ping", n=1)
+        assert (await socket.frame())["type"] == "pong"
+    assert (await socket.frame())["type"] == first_frame
 
 
 @pytest.mark.gen_test(timeout=20)
