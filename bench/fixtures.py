@@ -27,11 +27,15 @@ async def no_room(_live_id: int) -> None:
     """Rooms as a hub without sockets loads them."""
 
 
+def room_store(database: Database) -> RoomStore:
+    members, counters = MemberStore(database), CounterStore(database)
+    return RoomStore(database, members, counters, OutboxStore(database), drops_streams=False)
+
+
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
     """Create live rooms, each with only its host."""
     database = Database(uri, database_name, [])
-    members, counters = MemberStore(database), CounterStore(database)
-    store = RoomStore(database, members, counters, OutboxStore(database), drops_streams=False)
+    store = room_store(database)
     now = int(NOW.timestamp() * 1000)
     rooms = []
     for n in range(count):

@@ -4,13 +4,18 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.fanout.crowd import read_line, running_process
 from bench.fanout.servers import QLIVE_SOCKET_PATH
-from bench.fixtures import create_live_rooms, create_viewers
+from bench.fixtures import create_live_rooms, create_viewers, room_store
 from rooms.room import Room
+from storage.database import Database
+
+TOKEN_AGE = timedelta(hours=2)
+"""Time since the last stored use of a client's token; after an hour, the next use is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +29,15 @@ class Members:
     first_time: Path
     """For users who join."""
     again: Path
-    """For users who resume at the rooms' present position."""
+    """For users who resume and have missed the rooms' last event."""
 
 
 async def create_members(
     uri: str, database: str, folder: Path, *, users: int, rooms: int
 ) -> Members:
-    """Write live rooms to MongoDB, and users who are in them in equal shares."""
+    """Write live rooms with one event each to MongoDB, and their users in equal shares."""
     live_rooms = await create_live_rooms(uri, database, rooms)
+    await _rename_hosts(uri, database, live_rooms)
     user_rooms = [live_rooms[n % rooms] for n in range(users)]
     tokens = await create_viewers(uri, database, user_rooms)
     paths = folder / f"{database}-join", folder / f"{database}-resume"
@@ -42,6 +48,26 @@ async def create_members(
     for path, lines in zip(paths, zip(*suffixes, strict=True), strict=True):
         path.write_text("".join(f"{t} {line}\n" for t, line in zip(tokens, lines, strict=True)))
     return Members(database, user_rooms, tokens, *paths)
+
+
+async def _rename_hosts(uri: str, database_name: str, rooms: Sequence[Room]) -> None:
+    """Change each room by an event, which is only in the log: the servers start later."""
+    database = Database(uri, database_name)
+    store = room_store(database)
+    for room in rooms:
+        changed = await store.load(room.live_id)
+        assert changed is not None
+        changed.update_profile(replace(changed.owner.person, nickname="renamed"))
+        await store.save(changed, changed.numbered(room.started_at))
+    await database.close()
+
+
+async def age_tokens(uri: str, database_name: str) -> None:
+    """Make every token one whose next use is stored, as those of clients connected for hours."""
+    database = Database(uri, database_name)
+    used_at = datetime.now(UTC) - TOKEN_AGE
+    await database.collection("tokens").update_many({}, {"$set": {"used_at": used_at}})
+    await database.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.calls.case import run_load
 from bench.calls.guests import Guest
 from bench.calls.requests import read_request, write_request_file
-from bench.joins.clients import Members, connected_crowd, create_members
+from bench.joins.clients import Members, age_tokens, connected_crowd, create_members
 from bench.report import BenchmarkReport, ratios
 from bench.scaling import cpu_seconds
 from bench.server_process import redis_process, server_process
@@ -66,6 +66,7 @@ async def _storm(
         ]
         first = connected_crowd(program, KILLED_PORT, members.first_time, CLIENTS, 256)
         await stack.enter_async_context(first)
+        await age_tokens(uri, members.database)
 
         async def call() -> float:
             return (await run_load(load, PORT, calls, CALL_SECONDS, CALLERS, PAUSE_MS))["p99"]
@@ -87,7 +88,8 @@ def _report(report: BenchmarkReport, storms: list[Storm]) -> None:
     report.subsection(
         "10,000 clients after kill -9 of one of two processes",
         f"{CLIENTS:,} clients in {ROOMS} rooms are connected to one of two server processes, which "
-        "share Redis. It is killed, and all of them connect to the other one at once and resume. "
+        "share Redis. It is killed, and all of them connect to the other one at once and resume, "
+        "with one event missed and a token that was last used two hours ago. "
         f"Meanwhile {CALLERS} users call get_user_state there, each {PAUSE_MS} ms after the "
         f"previous response. {RUNS} runs.",
     )
