@@ -15,6 +15,16 @@ from storage.write_batch import WriteBatch
 
 MAX_WRITES = 500
 """Writes of one transaction; one more batch may go over it."""
+MAX_FIELDS = 2_000
+"""Fields that the guarded updates of one transaction change; one more batch may go over it.
+
+MongoDB closes the connection at a command of more than 48 MB, which fails the whole group. The
+update of a room may have 256 events in it, so that a number of writes does not bound the bytes. The
+largest fields are events of gifts with the longest texts, of 10 KB.
+"""
+MAX_ALONE = 16
+"""Batches of a group that are committed by themselves at the same time: others of the process need
+sessions and connections, too."""
 MIN_EARLY = 8
 """Batches that begin while the transaction before is being committed. Fewer wait for its end, and
 for more of them: each transaction has a command for each collection, and one to commit."""
@@ -59,10 +69,11 @@ class GroupCommit:
         if not self._waiting or self._awaited:
             return
         group = [self._waiting.popleft()]
-        size = len(group[0].batch)
-        while self._waiting and size < MAX_WRITES:
-            size += len(self._waiting[0].batch)
+        writes, fields = len(group[0].batch), group[0].batch.fields
+        while self._waiting and writes < MAX_WRITES and fields < MAX_FIELDS:
             group.append(self._waiting.popleft())
+            writes += len(group[-1].batch)
+            fields += group[-1].batch.fields
         loop = asyncio.get_running_loop()
         self._awaited = task = loop.create_task(self._commit_group(group), context=group[0].context)
         self._tasks.add(task)
@@ -89,9 +100,18 @@ class GroupCommit:
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
             if len(group) > 1 and _may_be_repeated(raised):
-                await asyncio.gather(*(self._commit_group([alone]) for alone in group))
+                await self._commit_each(group)
         finally:
             _answer(group, error)
+
+    async def _commit_each(self, group: list[Waiting]) -> None:
+        remaining = iter(group)
+
+        async def commit_next() -> None:
+            for alone in remaining:
+                await self._commit_group([alone])
+
+        await asyncio.gather(*(commit_next() for _ in range(min(len(group), MAX_ALONE))))
 
     async def _commit_together(self, batches: list[WriteBatch]) -> None:
         together = batches[0] if len(batches) == 1 else WriteBatch.joined(batches)

@@ -30,6 +30,8 @@ class WriteBatch:
 
     guarded: dict[Target, list[Document]] = field(default_factory=dict)
     free: dict[Target, list[Document]] = field(default_factory=dict)
+    fields: int = 0
+    """Fields that the guarded updates change."""
 
     def __len__(self) -> int:
         return sum(map(len, self.guarded.values())) + sum(map(len, self.free.values()))
@@ -42,6 +44,7 @@ class WriteBatch:
 
     def update(self, collection: str, where: Document, change: Document) -> None:
         self.guarded.setdefault((collection, "update"), []).append({"q": where, "u": change})
+        self.fields += sum(map(len, change.values()))
 
     def delete(self, collection: str, where: Document) -> None:
         self.guarded.setdefault((collection, "delete"), []).append({"q": where, "limit": 1})
@@ -62,6 +65,7 @@ class WriteBatch:
                 whole.guarded.setdefault(target, []).extend(writes)
             for target, writes in batch.free.items():
                 whole.free.setdefault(target, []).extend(writes)
+            whole.fields += batch.fields
         return whole
 
     async def execute(self, database: Database, session: Session) -> None:

@@ -1,29 +1,31 @@
 """Commits of several rooms in one transaction, on a real MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import bson
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
 from storage import database, group_commit
 from storage.database import Database
-from storage.group_commit import MIN_EARLY, GroupCommit
+from storage.group_commit import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit
+from storage.rooms import LOG_SIZE, _changes
 from storage.write_batch import WriteBatch
+from tests.support.commits import NAME, commit_in_flight
+from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
-NAME = "plain"
 UNKNOWN_RESULT = OperationFailure(
     "no majority in time", 64, {"errorLabels": ["UnknownTransactionCommitResult"]}
 )
 
 
 class CommitFixture:
-    """Commits that wait until `held` ends, as they would for one in flight."""
+    """Commits of rows with these numbers; `commit_in_flight` has the row 1."""
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
@@ -38,26 +40,6 @@ class CommitFixture:
             batch.update(NAME, {"_id": guard}, {"$set": {"seen": True}})
         return asyncio.ensure_future(self.commits.commit(batch))
 
-    @asynccontextmanager
-    async def held(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-        """One transaction is in flight meanwhile, however long it takes."""
-        monkeypatch.setattr(group_commit, "STALLED_SECONDS", 3600)
-        started, over = asyncio.Event(), asyncio.Event()
-        transaction = Database.transaction
-
-        async def wait(self: Database, work: Any) -> None:
-            started.set()
-            await over.wait()
-            await transaction(self, work)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Database, "transaction", wait)
-            first = self.commit(1)
-            await started.wait()
-        yield
-        over.set()
-        await first
-
     async def ids(self) -> list[int]:
         return [row["_id"] for row in await self.rows.find({"_id": {"$gt": 0}}).to_list()]
 
@@ -68,7 +50,7 @@ async def test_commits_behind_one_in_flight_share_a_transaction(
 ) -> None:
     fixture = CommitFixture(stores)
     commands.clear()
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         tasks = [fixture.commit(n) for n in range(2, 34)]
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
@@ -112,7 +94,7 @@ async def test_a_conflict_fails_only_its_own_commit(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, conflicting: int
 ) -> None:
     fixture = CommitFixture(stores)
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         tasks = [fixture.commit(2 + n, guard=99 if n == conflicting else None) for n in range(3)]
         await asyncio.sleep(0)
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,7 +110,7 @@ async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
     fixture, wrong = CommitFixture(stores), WriteBatch()
     wrong.upsert(NAME, {"_id": 5}, {"$inc": {"n": "text"}})
     wrong.insert(NAME, {"_id": 6})
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         tasks = [fixture.commit(2), asyncio.ensure_future(fixture.commits.commit(wrong))]
         await asyncio.sleep(0)
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,7 +131,7 @@ async def test_an_outage_fails_every_commit_without_a_retry(
         tries.append(1)
         raise error
 
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         monkeypatch.setattr(Database, "transaction", fail)
         tasks = [fixture.commit(2), fixture.commit(3)]
         await asyncio.sleep(0)
@@ -176,7 +158,7 @@ async def test_a_transaction_has_a_limited_number_of_writes(
     monkeypatch.setattr(group_commit, "MAX_WRITES", 4)
     fixture = CommitFixture(stores)
     commands.clear()
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         tasks = [fixture.commit(n) for n in range(2, 6)]
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
@@ -184,11 +166,73 @@ async def test_a_transaction_has_a_limited_number_of_writes(
 
 
 @gen_test
+async def test_a_transaction_updates_a_limited_number_of_fields(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_FIELDS", 6)
+    fixture = CommitFixture(stores)
+    await fixture.rows.insert_many([{"_id": n} for n in range(2, 6)])
+    tasks: list[asyncio.Task[None]] = []
+    commands.clear()
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        for n in range(2, 6):
+            batch = WriteBatch()
+            batch.update(NAME, {"_id": n}, {"$set": {"a": n, "b": n}, "$unset": {"c": ""}})
+            tasks.append(asyncio.ensure_future(fixture.commits.commit(batch)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert commands.count("commitTransaction") == 3, "the first, and two with two commits each"
+
+
+def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
+    """MongoDB closes the connection at more than that, which all of the group would lose."""
+    long = "\U0001f339" * 512
+    anna, bert = (replace(it, nickname=long[:50], face_url=long) for it in (ANNA, BERT))
+    gift: Any = {"id": 1, "name": long[:60], "image": long, "effect": long}
+    faces: Any = {"from": anna.face(), "to": bert.face()}
+    room = live_room()
+    for _ in range(LOG_SIZE):
+        room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})
+    update = _changes(room, room.numbered(0))
+    size, fields = len(bson.encode(update)), sum(map(len, update.values()))
+    assert size / fields < 10_000
+    assert MAX_FIELDS * 10_000 + size < 48_000_000
+
+
+@gen_test
+async def test_few_commits_of_a_group_that_failed_run_at_once(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture, transaction = CommitFixture(stores), Database.transaction
+    running: set[int] = set()
+    at_once: list[int] = []
+
+    async def count(self: Database, work: Any) -> None:
+        number = len(at_once)
+        running.add(number)
+        at_once.append(len(running))
+        try:
+            await transaction(self, work)
+        finally:
+            running.discard(number)
+
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        monkeypatch.setattr(Database, "transaction", count)
+        tasks = [fixture.commit(2 + n, guard=99 if n == 3 else None) for n in range(40)]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result is not None] == [3]
+    assert sorted(await fixture.ids()) == sorted({*range(1, 42)} - {5})
+    assert len(at_once) == 1 + len(tasks)
+    assert max(at_once) == MAX_ALONE
+
+
+@gen_test
 async def test_a_cancelled_caller_affects_no_other(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = CommitFixture(stores)
-    async with fixture.held(monkeypatch):
+    async with commit_in_flight(fixture.commits, monkeypatch):
         tasks = [fixture.commit(2), fixture.commit(3)]
         await asyncio.sleep(0)
         tasks[0].cancel()
