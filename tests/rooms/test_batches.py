@@ -1,15 +1,17 @@
 """A batch of rules gives the room, events and answers of the same rules one after the other."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from core.errors import QLiveError
 from rooms.changes import Change, Failed, Outcome, decide, groups
 from rooms.events import LAST_EVENT_TYPE
+from rooms.members import Person
 from rooms.room import Room
 from tests.rooms.test_properties import HOSTS, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
@@ -25,13 +27,17 @@ ACTIONS = (
 """Changes of one room that begin no live session."""
 
 
-def steps_of(actions: Sequence[str]) -> st.SearchStrategy[Step]:
+def steps_of(
+    actions: Sequence[str],
+    live_ids: Sequence[int] = (LIVE_ID,),
+    people: Sequence[Person] = PEOPLE,
+) -> st.SearchStrategy[Step]:
     return st.builds(
         Step,
         action=st.sampled_from(actions),
-        live_id=st.just(LIVE_ID),
-        actor=st.sampled_from(PEOPLE),
-        target=st.sampled_from(PEOPLE),
+        live_id=st.sampled_from(live_ids),
+        actor=st.sampled_from(people),
+        target=st.sampled_from(people),
         wait=st.sampled_from([0, 1_000, 61_000]),
         choice=st.integers(0, 5),
     )
@@ -41,27 +47,28 @@ class BatchModel(RoomModel):
     """Runs the same changes of a room as one batch, or one by one."""
 
     def make_change(self, step: Step) -> Change[None, None, Any]:
+        user_id = step.actor.user_id
         if step.action == "enter":
-            users = (step.actor.user_id,)
-            return Change(lambda room, _: room.enter(step.actor, self.now), users)
+            return change_of(lambda room: room.enter(step.actor, self.now), user_id)
+        if step.action == "open":
+            host, name = HOSTS[step.live_id], self.new_name()
+            return change_of(lambda room: room.open(host, name, name, self.now), host.user_id)
         if step.action == "accept":
             stream = self.new_name()
-            return Change(
-                lambda room, _: room.accept(step.actor, "open", stream, stream),
-                (step.actor.user_id,),
-            )
-        rule = self.rule(step)
-        return Change(lambda room, _: rule(room), (step.actor.user_id, step.target.user_id))
+            return change_of(lambda room: room.accept(step.actor, "open", stream, stream), user_id)
+        return change_of(self.rule(step), user_id, step.target.user_id)
 
-    def save_together(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
+    def save_together(
+        self, changes: Sequence[Change[None, None, Any]], live_id: int = LIVE_ID
+    ) -> list[Outcome]:
         users = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
-        room = self.load(LIVE_ID, *users)
+        room = self.load(live_id, *users)
         room.expire(self.now)
         decided = decide(room, changes, {})
         if isinstance(decided, Failed):
             failed = changes.index(decided.change)
             kept = [change for change in changes if change is not decided.change]
-            outcomes = self.save_together(kept)
+            outcomes = self.save_together(kept, live_id)
             return [*outcomes[:failed], Outcome(error=decided.error), *outcomes[failed:]]
         self.save(room)
         return [decided[0][change] for change in changes]
@@ -70,7 +77,7 @@ class BatchModel(RoomModel):
         if room.changed:
             self.store.write(room, room.numbered(self.now))
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
-            self.clear(LIVE_ID, room.epoch)
+            self.clear(room.live_id, room.epoch)
 
     def save_one_by_one(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
         return [outcome for change in changes for outcome in self.save_together([change])]
@@ -81,9 +88,26 @@ class BatchModel(RoomModel):
         return self.store.documents, members
 
 
+def change_of(rule: Callable[[Room], Any], *user_ids: str) -> Change[None, None, Any]:
+    """A change whose refusals must leave the room as it was within the batch; `shown` raises the
+    AssertionError otherwise."""
+
+    def apply(room: Room, _context: None) -> Any:
+        before = asdict(room)
+        try:
+            return rule(room)
+        except QLiveError:
+            assert asdict(room) == before
+            raise
+
+    return Change(apply, user_ids)
+
+
 def shown(outcome: Outcome) -> Any:
     """What the caller gets; a room, which later changes of the batch share, only by its type."""
-    result = type(outcome.result) if isinstance(outcome.result, Room) else outcome.result
+    if isinstance(outcome.error, AssertionError):
+        raise outcome.error
+    result = type(outcome.result) if isinstance(outcome.result, Room | tuple) else outcome.result
     return result, type(outcome.error)
 
 
