@@ -6,15 +6,18 @@ from typing import Any, Self
 
 import pytest
 
+from core.errors import QLiveError
 from ledger.gifts import GiftTransfer
-from ledger.journal import JsonObject
+from ledger.journal import EventReference, JsonObject
 from rooms.events import NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
+from services.gifts import GiftRequest, _event
 from storage.database import Document
+from storage.gift_batches import BatchContext
 from storage.ledger_reconciler import LedgerReconciler
 from tests.support.room_builders import HOST, NOW
-from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room
 
 EPOCH = "e1"
@@ -86,6 +89,16 @@ class GiftFixture:
         """Assert that journal, balances, events and rankings agree."""
         problems = await LedgerReconciler(self.stores.database).problems()
         assert not [str(problem) for problem in problems]
+
+
+def give_in_any_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> JsonObject:
+    """Give a gift in a room in which the two users need not be; returns the sender's balance."""
+    event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
+    answer = context.batch.give(transfer, event)
+    if isinstance(answer, QLiveError):
+        raise answer
+    room.add_gift(_event(GiftRequest(transfer, ROSE), context.faces))
+    return answer
 
 
 def count_types(results: Iterable[Any]) -> dict[type, int]:
