@@ -173,6 +173,7 @@ export const words = {
   "wallet.real_name_says": ["这笔金额要核对姓名：微信会与收款账户的实名比较。加密保存。", "A sum like this needs it: WeChat compares it with the name of the account. Stored encrypted."],
   "wallet.withdraw": ["提现", "Withdraw"],
   "wallet.list": ["提现记录", "Withdrawals"],
+  "wallet.older": ["更早的提现", "Earlier withdrawals"],
   "wallet.none": ["还没有提现", "No withdrawals yet"],
   "wallet.of_income": ["{income} 收益 · {at}", "{income} income · {at}"],
   "wallet.state.requested": ["待审核", "In review"],

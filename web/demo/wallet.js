@@ -7,7 +7,7 @@ import { confirmTransfer } from "/demo/transfer_sheet.js";
 import { language, t } from "/demo/words.js";
 
 const POLL_MS = 2000; // while a withdrawal is open
-const IDLE_MS = 10000;
+const IDLE_MS = 10000; // both are for one page of the list: more pages are read less often
 const FINAL = ["paid", "returned"];
 
 export function walletPage(app) {
@@ -16,24 +16,30 @@ export function walletPage(app) {
   const funds = el("section", { class: "own funds", "aria-live": "polite" });
   const form = withdrawForm(app, () => load());
   const items = el("section", { class: "withdrawals", "aria-live": "polite" });
-  node.append(head, funds, form.node, items);
+  const older = el("div", { class: "older" });
+  node.append(head, funds, form.node, items, older);
+  let pages = 1; // that are shown
   let shown = null;
   let timer = null;
 
   async function load() {
     clearTimeout(timer);
     try {
-      const [found] = await Promise.all([app.qlive.withdrawals({ page: 1 }), app.refresh()]);
+      shown = await readPages(app, pages);
       if (!node.isConnected) return;
-      shown = found;
-      draw();
+      await app.refresh(); // draws; read after the list, so that returned income is counted
     } catch (error) {
       if (error.name !== "Unreachable") showToast(errorText(error), "bad");
     }
     if (!node.isConnected) return;
     clearTimeout(timer); // two loads may overlap
     const isOpen = shown?.items.some(({ state }) => !FINAL.includes(state));
-    timer = setTimeout(load, isOpen ? POLL_MS : IDLE_MS);
+    timer = setTimeout(load, (isOpen ? POLL_MS : IDLE_MS) * pages);
+  }
+
+  async function showOlder() {
+    pages += 1;
+    await load();
   }
 
   function draw() {
@@ -42,6 +48,7 @@ export function walletPage(app) {
     renderIfChanged(funds, [shown?.matured, app.me.income, app.me.rate], () => fundsView(shown?.matured, app.me));
     form.draw(shown?.matured ?? 0, shown?.items ?? []);
     renderIfChanged(items, shown?.items ?? null, () => list(app, shown?.items ?? null, load));
+    renderIfChanged(older, [shown?.has_more], () => shown?.has_more && button(t("wallet.older"), showOlder, { key: "older" }));
   }
 
   return {
@@ -129,6 +136,12 @@ function formFields(before, submit) {
 }
 
 // ---- the list
+
+/** The first `count` pages: an old withdrawal may be open as well. */
+async function readPages(app, count) {
+  const pages = await Promise.all(Array.from({ length: count }, (_, index) => app.qlive.withdrawals({ page: index + 1 })));
+  return { ...pages.at(-1), items: pages.flatMap(({ items }) => items) };
+}
 
 function list(app, items, reload) {
   if (items === null) return el("p", { class: "empty" }, t("looking"));

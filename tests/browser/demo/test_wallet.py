@@ -21,13 +21,13 @@ from tests.support.payments import notification_statuses
 pytestmark = pytest.mark.programs
 
 POLL_MS = 2_000
-"""Interval at which web/demo/wallet.js reads the list while a withdrawal is open."""
+"""Interval at which web/demo/wallet.js reads a page of the list while a withdrawal is open."""
 
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
     large = {"bill_fen": 200_000, "second_person_fen": 0}
-    return {"withdraw": {**NO_MATURITY, **large}}
+    return {"withdraw": {**NO_MATURITY, **large}, "pages": {"size": 3}}
 
 
 async def _host_with_income(
@@ -85,16 +85,20 @@ async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_al
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_the_wallet_shows_what_was_cancelled_declined_or_not_paid(
+async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not_paid(
     demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     host = await _host_with_income(demo, api, db)
     wallet = host.wallet
     await wallet.withdraw(1001)
     await expect(host.notice).to_have_text("可提现的收益不足")
-    for income in (100, 200, 300):
+    for income in (100, 200, 300, 400):
         await wallet.withdraw(income)
         await expect(wallet.items.first).to_contain_text(f"¥{income / 10:.2f}")
+    await expect(wallet.items).to_have_count(3)
+    await wallet.older_button.click()
+    await expect(wallet.items).to_have_count(4)
+    await expect(wallet.older_button).to_have_count(0)
     await wallet.cancel("10.00")
     await expect(wallet.items.last).to_contain_text("已退回")
     declined = next(
@@ -103,12 +107,16 @@ async def test_the_wallet_shows_what_was_cancelled_declined_or_not_paid(
     path = f"withdrawals/{declined['id']}/decline"
     (await api.ops("POST", path, reason="资料不全")).ok()
     await _approve_all(api, server, db)
-    await host.page.clock.run_for(POLL_MS)
-    await wallet.confirm_button("30.00").click()
-    await host.transfer.receive("wrong_name")
+    await host.page.clock.run_for(2 * POLL_MS)
+    for yuan, outcome in (("30.00", "wrong_name"), ("40.00", "expire")):
+        await wallet.confirm_button(yuan).click()
+        await host.transfer.receive(outcome)
+        await expect(host.transfer.root).to_have_count(0)
     await notification_statuses(server)
-    await host.page.clock.run_for(POLL_MS)
-    await expect(wallet.items).to_contain_text(["姓名与微信实名不符", "资料不全", "已取消"])
+    await host.page.clock.run_for(2 * POLL_MS)
+    await expect(wallet.items).to_contain_text(
+        ["超过 24 小时没有确认", "姓名与微信实名不符", "资料不全", "已取消"]
+    )
     await expect(wallet.name_field).to_be_visible()  # to correct it
     await expect(wallet.funds).to_have_text(["1000", "1000"])
 

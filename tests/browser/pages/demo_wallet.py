@@ -34,6 +34,11 @@ class DemoWalletPage(DemoPart):
         """Income that can be withdrawn, and all income."""
         return self.page.locator(".funds b")
 
+    @property
+    def older_button(self) -> Locator:
+        """The next page of the list."""
+        return self.button("更早的提现")
+
     def confirm_button(self, yuan: str) -> Locator:
         return self.button(f"确认收款 ¥{yuan}")
 
