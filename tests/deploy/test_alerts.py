@@ -21,6 +21,7 @@ from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
 from tests.support.paths import ROOT
+from tests.support.platform_events import event_sender, send_event
 from tests.support.promtool import (
     INTERVAL,
     RULES,
@@ -327,7 +328,7 @@ class Faults:
     def __init__(self, api: ApiFixture, server: ServerProcess, db: Database[Document]) -> None:
         self.api, self.db, self.context = api, db, server.context
         assert server.simulator_ref
-        self.wechat = server.simulator_ref.simulator.platform_events  # type: ignore[union-attr]
+        self.wechat = event_sender(server)
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
@@ -349,9 +350,7 @@ class Faults:
 
     async def complain(self) -> None:
         """A user complains to WeChat."""
-        body = {"event": "xpay_complaint_notify"}
-        (await self.api.request("POST", "/sim/wechat_event", json=body)).ok()
-        await self.wechat.quiet()
+        await send_event(self.api, self.wechat, "xpay_complaint_notify")
 
     async def lose_tencent(self) -> None:
         """WeChat Pay is down with an old order, xpay rejects, a call waits, groups are gone."""

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from devtools.simulator.platform_events import SentEvent, SimulatedPlatformEvents
+from devtools.simulator.platform_events import SimulatedPlatformEvents
 from runtime.process import ServerProcess
 from tencent.message_push import MessagePushReader
 from tencent.platform_events import ATTENTION, COIN_PAYMENT, PLATFORM_EVENTS, REFUND_QUESTION
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
+from tests.support.platform_events import event_sender, send_event
 
 async_test = pytest.mark.gen_test(timeout=30)
 Db = Database[dict[str, Any]]
@@ -32,29 +33,14 @@ def wechat(
     server: ServerProcess, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
-    simulator = server.simulator_ref.simulator  # type: ignore[union-attr]
+    sender = event_sender(server)
     monkeypatch.setattr("devtools.simulator.platform_events.LATE_SECONDS", 0.01)
     if mode == "plain":
         server.context.tencent.message_push = MessagePushReader(
             server.settings.pay.push_token, "", ""
         )
-        simulator.pushes._key = b""  # type: ignore[union-attr]
-    return simulator.platform_events  # type: ignore[union-attr]
-
-
-async def send(
-    api: ApiFixture,
-    wechat: SimulatedPlatformEvents,
-    event: str,
-    report: str = "once",
-    **params: Any,
-) -> list[SentEvent]:
-    """Have the simulator send an event; its deliveries."""
-    wechat.sent.clear()
-    body = {"event": event, "report": report, **params}
-    (await api.request("POST", "/sim/wechat_event", json=body)).ok()
-    await wechat.quiet()
-    return list(wechat.sent)
+        sender._pushes._key = b""
+    return sender
 
 
 async def recharge(api: ApiFixture, server: ServerProcess, client: ApiClient) -> str:
@@ -78,7 +64,7 @@ async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     order = await recharge(api, server, anna)
-    (unspent,) = await send(api, wechat, REFUND_QUESTION, order=order)
+    (unspent,) = await send_event(api, wechat, REFUND_QUESTION, order=order)
     assert unspent.answer
     assert (unspent.answer["result_code"], unspent.answer["result_info"]) == (0, "已交付，未消费")
     for request_id in ("kept", "undone"):
@@ -87,7 +73,7 @@ async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     (await api.ops("POST", "ledger/reverse", **undone)).ok()
     await api.outage("wechat", status=500)
     await api.outage("pay", status=500)
-    (spent,) = await send(api, wechat, REFUND_QUESTION, "late", order=order)
+    (spent,) = await send_event(api, wechat, REFUND_QUESTION, "late", order=order)
     assert spent.answer
     assert spent.answer["result_code"] == 1
     for part in (f"订单{order}：", "到账60金币", "消费15金币", f"直播间{host.live_id}（场次"):
@@ -126,11 +112,11 @@ async def test_question_about_an_uncredited_or_unknown_order(
     anna = await api.user("anna", 2)
     await create_order(anna)
     order = db.orders.find_one()["_id"]  # type: ignore[index]
-    (uncredited,) = await send(api, wechat, REFUND_QUESTION, order=order)
+    (uncredited,) = await send_event(api, wechat, REFUND_QUESTION, order=order)
     assert uncredited.answer
     assert (uncredited.answer["result_code"], uncredited.answer["result_info"]) == (0, "未交付")
     for number in ("Q0", ""):
-        (unknown,) = await send(api, wechat, REFUND_QUESTION, order=number)
+        (unknown,) = await send_event(api, wechat, REFUND_QUESTION, order=number)
         assert (unknown.status, unknown.answer) == (403, None)
     reasons = {row["reason"] for row in db.inbox.find({"outcome": "refused"})}
     assert reasons == {"order", "unreadable"}
@@ -143,7 +129,7 @@ async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
     sealed = "yes" if mode == "safe" else "no"
     for event in sorted(ATTENTION - {COIN_PAYMENT}):
         for report, deliveries in (("twice", 2), ("late", 1)):
-            sent = await send(api, wechat, event, report, openid="oAnna")
+            sent = await send_event(api, wechat, event, report, openid="oAnna")
             assert [it.status for it in sent] == [200] * deliveries, event
         rows = list(db.inbox.find({"event": event}).sort("received_at", 1))
         # The late one is another complaint, but the same withdrawal of consent.
@@ -166,7 +152,7 @@ async def test_payment_for_coins_of_wechat_is_refused_and_credits_nothing(
     anna = await api.user("anna", 2)
     await create_order(anna)
     order = db.orders.find_one()["_id"]  # type: ignore[index]
-    sent = await send(api, wechat, COIN_PAYMENT, "twice", order=order)
+    sent = await send_event(api, wechat, COIN_PAYMENT, "twice", order=order)
     assert [it.status for it in sent] == [403, 403]
     (row,) = db.inbox.find({"event": COIN_PAYMENT})
     assert (row["outcome"], row["reason"], row["times"]) == ("refused", "coin_mode", 2)
@@ -184,7 +170,7 @@ async def test_forged_events_are_refused_and_alarm_nobody(
     order = await recharge(api, server, anna)
     for event in sorted(PLATFORM_EVENTS):
         for report in ("forged", "stale"):
-            (sent,) = await send(api, wechat, event, report, order=order)
+            (sent,) = await send_event(api, wechat, event, report, order=order)
             assert (sent.status, sent.answer) == (403, None), (event, report)
         assert await times_counted(api, event) == 0
     assert db.inbox.count_documents({"event": {"$exists": True}}) == 0
@@ -197,6 +183,6 @@ async def test_simulator_refuses_an_unknown_event_or_report(
 ) -> None:
     for body in ({}, {"event": "unknown"}, {"event": REFUND_QUESTION, "report": "never"}):
         assert (await api.request("POST", "/sim/wechat_event", json=body)).status == 400
-    await send(api, wechat, "wxa_punish_event")
+    await send_event(api, wechat, "wxa_punish_event")
     (item,) = (await api.request("GET", "/sim/wechat_event")).ok()["items"]
     assert item == {"event": "wxa_punish_event", "status": 200, "answer": None}
