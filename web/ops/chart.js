@@ -83,8 +83,9 @@ export function chart({ title, unit = "", lines, emptyText = () => t("no_samples
     shown = { rows, start, end };
     fill(top, hasData ? `${formatNumber(max)}${unit ? ` ${unit}` : ""}` : "");
     fill(startLabel, formatTime(start));
+    const rules = hasData ? [0, max / 2, max] : [0, max]; // without data the text is in the middle
     svg.replaceChildren(
-      svgElement("path", { class: "rule", d: `M0 ${y(0)}H${WIDTH}M0 ${y(max / 2)}H${WIDTH}M0 ${y(max)}H${WIDTH}` }),
+      svgElement("path", { class: "rule", d: rules.map((value) => `M0 ${y(value)}H${WIDTH}`).join("") }),
       ...lines.map((line) => svgElement("path", { class: `line ${line.kind ?? "one"}`, d: linePath(rows, line.name, x, y) })),
     );
     updateLabels();

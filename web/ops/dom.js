@@ -53,11 +53,11 @@ export const card = (title, ...children) =>
 export const tile = (label, value, note, kind = "") =>
   el("div", { class: `tile ${kind}` }, el("span", {}, label), el("b", {}, value), el("small", {}, note ?? ""));
 
-/** Table that scrolls sideways if it is too wide. */
+/** Table that scrolls sideways if it is too wide; a heading is a text or [text, class]. */
 export const scrollTable = (label, headings, rows) =>
   el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label },
     el("table", {}, el("caption", { class: "unseen" }, label),
-      el("thead", {}, el("tr", {}, headings.map((heading) => el("th", { scope: "col" }, heading)))),
+      el("thead", {}, el("tr", {}, headings.map((heading) => [heading].flat()).map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))),
       el("tbody", {}, rows)));
 
 /** Definition list of [term, value] pairs. */

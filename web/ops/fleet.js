@@ -58,7 +58,7 @@ function tiles({ machines, missing, queues, versions, versions_differ: differ })
     tile(t("versions"), t(differ ? "versions_differ" : "versions_same"), versions.join(", "), differ ? "warn" : ""),
     tile(t("chart.sockets"), sum("sockets"), t("requests_n", { n: sum("requests") })),
     tile(t("outbox"), count(urgent + normal), t("outbox_note", { n: count(urgent), s: formatDuration(queues.outbox_oldest_seconds) })),
-    tile(t("relay"), count(rooms), t("relay_note", { s: formatDuration(queues.relay_oldest_seconds) })),
+    tile(t("relay"), count(rooms), t("relay_note", { n: count(rooms), s: formatDuration(queues.relay_oldest_seconds) })),
   ];
 }
 

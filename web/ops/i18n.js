@@ -13,11 +13,12 @@ export function speak(code) {
   document.documentElement.lang = current === "en" ? "en" : "zh-CN";
 }
 
-/** Text of a key with {placeholders} replaced; an unknown key is returned as is. */
+/** Text of a key with {placeholders} and {n|order|orders} replaced; an unknown key is returned as is. */
 export function t(key, values = {}) {
   const texts = words[key];
   if (!texts) return key;
-  return texts[current === "en" ? 1 : 0].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return texts[current === "en" ? 1 : 0].replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (_, name, one, many) =>
+    one === undefined ? values[name] ?? "" : String(values[name]) === "1" ? one : many);
 }
 
 /** Translation of a server code, such as a state or a reason; an unknown code is returned as is. */

@@ -28,8 +28,7 @@ export function ordersPage(container, _sources, _id, query) {
     { head: t("money"), kind: "number", cell: (order) => formatYuan(order.fen) },
     { head: t("gold"), kind: "number", cell: (order) => formatInteger(order.gold) },
     { head: t("refunded"), kind: "number", cell: (order) => (order.refunded ? formatYuan(order.refunded) : "–") },
-    { head: t("provider"), cell: (order) => codeText("source", order.provider) },
-    { head: t("platform"), cell: (order) => order.platform || "–" },
+    { head: t("provider"), cell: (order) => [codeText("source", order.provider), order.platform ? el("small", {}, order.platform) : null] },
     { head: t("paid_at"), cell: (order) => formatDateTime(order.paid_at) },
     { head: t("transaction"), kind: "wide", cell: (order) => (order.transaction ? el("code", {}, order.transaction) : "–") },
     { head: t("refused_for"), cell: (order) => (order.refused ? statusDot("bad", order.refused) : "–") },
@@ -51,7 +50,7 @@ export function ordersPage(container, _sources, _id, query) {
 export function inboxPage(container, _sources, _id, query) {
   const columns = [
     { head: t("received_at"), cell: (report) => formatDateTime(report.received_at) },
-    { head: t("source"), cell: (report) => codeText("source", report.source) },
+    { head: t("source"), cell: (report) => [codeText("source", report.source), report.event ? el("small", {}, codeText("push_event", report.event)) : null] },
     { head: t("outcome"), cell: (report) => statusDot(OUTCOME_KINDS[report.outcome], codeText("report", report.outcome)) },
     { head: t("genuine"), cell: (report) => (report.genuine ? t("yes") : statusDot("bad", t("no"))) },
     { head: t("why"), cell: (report) => report.reason || "–" },

@@ -14,7 +14,7 @@ export async function sessionCard(userId, onEnded) {
   const sessions = (await get(`users/${userId}/sessions`)).items;
   if (!sessions.length) return card(t("sessions"), el("p", { class: "empty" }, t("no_sessions")));
   const endAfter = (session) => async () => (await endSessions(userId, session)) && onEnded();
-  const headings = ["session", "login_at", "used_at", "ends_at", "actions"].map((key) => t(key));
+  const headings = [...["session", "login_at", "used_at", "ends_at"].map((key) => t(key)), [t("actions"), "acts"]];
   const rows = sessions.map((session) => el("tr", {},
     el("td", {}, el("code", {}, session.id.slice(0, ID_LENGTH))),
     el("td", {}, formatDateTime(session.made_at)),

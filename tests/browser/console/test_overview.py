@@ -7,9 +7,11 @@ import pytest
 from playwright.async_api import expect
 from pymongo.database import Database
 
+from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.console import Console
 from tests.support.api import BASE, ApiFixture
+from tests.support.platform_events import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 
@@ -30,9 +32,14 @@ SAMPLES_SCRIPT = """async ([first, second]) => {
 
 @pytest.mark.gen_test(timeout=60)
 async def test_overview_shows_service_states_and_charts_of_the_metrics(
-    console: Console, api: ApiFixture, live_room: LiveRoom, db: Database[dict[str, Any]]
+    console: Console,
+    api: ApiFixture,
+    server: ServerProcess,
+    live_room: LiveRoom,
+    db: Database[dict[str, Any]],
 ) -> None:
     await api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
+    await send_event(api, event_sender(server), "wxa_punish_event", "twice")
     page, overview = console.page, console.overview
     await page.clock.install()
     await console.log_in()
@@ -44,6 +51,8 @@ async def test_overview_shows_service_states_and_charts_of_the_metrics(
     await expect(console.list.row("剩余")).to_contain_text(process)
     await expect(overview.facts).to_contain_text(re.compile("账本核对.*最久未支付订单"))
     await expect(console.list.row("unreadable")).to_contain_text(re.compile(r"\d"))
+    penalty = console.list.row("小程序处罚")
+    await expect(penalty.get_by_role("cell", name="1", exact=True)).to_be_visible()
 
     sockets, requests = overview.chart("在线连接"), overview.requests_chart
     await expect(sockets.locator("b")).to_have_text("3")
@@ -52,8 +61,16 @@ async def test_overview_shows_service_states_and_charts_of_the_metrics(
     await expect(requests.locator("path.line")).to_have_attribute("d", re.compile(r"^M.*"))
     await console.screenshot("ops-overview", full_page=True)
 
+    await penalty.get_by_role("link").click()
+    await expect(console.list.filter("微信事件")).to_have_value("wxa_punish_event")
+    await expect(console.list.row("虚拟支付小程序处罚")).to_have_count(1)
+    await console.list.rows.locator("summary").click()
+    await expect(console.list.rows).to_contain_text("违规内容")
+    await console.go("overview")
+
     await console.button("English").click()
     await expect(console.heading).to_have_text("Overview")
+    await expect(page.get_by_text("1 process seen")).to_be_visible()
     await expect(page.locator("html")).to_have_attribute("lang", "en")
     await page.reload()
     await expect(console.heading).to_have_text("Overview")

@@ -23,8 +23,11 @@ class ConsoleList:
     async def open_link(self, row: str, name: str) -> None:
         await self.row(row).get_by_role("link", name=name).click()
 
+    def filter(self, label: str) -> Locator:
+        return self.page.get_by_label(label, exact=True)
+
     async def choose(self, filter_label: str, value: str) -> None:
-        await self.page.get_by_label(filter_label, exact=True).select_option(value)
+        await self.filter(filter_label).select_option(value)
 
     async def expect_page(self, number: int, rows: int | None = None) -> None:
         if rows is None:
