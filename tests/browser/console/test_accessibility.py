@@ -7,11 +7,13 @@ import pytest
 from playwright.async_api import expect
 from pymongo.database import Database
 
+from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.accessibility import axe_violations, press_enter_on, tab_to
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 from tests.support.api import ApiFixture
 from tests.support.console_rows import COLLECTIONS, insert_rows
+from tests.support.platform_events import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 
@@ -35,9 +37,10 @@ PAGES = [
 
 @pytest.mark.gen_test(timeout=120)
 async def test_every_page_passes_axe_in_light_and_dark(
-    console: Console, api: ApiFixture, live_room: LiveRoom
+    console: Console, api: ApiFixture, server: ServerProcess, live_room: LiveRoom
 ) -> None:
     anna = live_room.anna
+    await send_event(api, event_sender(server), "wxa_punish_event")
     (await api.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="x")).ok()
     await console.open_login()
     await _check_with_axe(console, "login")
@@ -58,26 +61,36 @@ async def _check_with_axe(console: Console, name: str) -> None:
     assert await axe_violations(console.page) == [], f"{name} in light"
     await console.page.emulate_media(color_scheme="dark")
     assert await axe_violations(console.page, structure=False) == [], f"{name} in dark"
+    await console.screenshot(f"ops-dark-{_file_name(name)}", full_page=True)
+
+
+def _file_name(path: str) -> str:
+    page, _, one = path.partition("/")
+    return f"{page}-one" if one else page
 
 
 @pytest.mark.gen_test(timeout=120)
 async def test_every_page_fits_a_phone_of_360_pixels_in_both_languages(
-    console: Console, api: ApiFixture, live_room: LiveRoom, db: Database[dict[str, Any]]
+    console: Console,
+    api: ApiFixture,
+    server: ServerProcess,
+    live_room: LiveRoom,
+    db: Database[dict[str, Any]],
 ) -> None:
     anna, bert = live_room.anna, live_room.bert
+    await send_event(api, event_sender(server), "user_authorization_cancellation")
     for name in COLLECTIONS:
         insert_rows(db, name, 3)
     db.users.update_one({"_id": anna.id}, {"$set": {"gold": 888_888_888, "nickname": "安" * 20}})
     (await api.ops("PATCH", f"users/{bert.id}", banned=True, ban_reason="x")).ok()
     db.orders.update_one({}, {"$set": {"fen": 12_345_678_90, "paid_at": datetime.now(UTC)}})
-    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await console.page.set_viewport_size(PHONE)
     await console.log_in()
     for language in ("zh", "en"):
         for path in [*PAGES, f"rooms/{live_room.live_id}", f"people/{anna.id}"]:
             await console.go(path)
             await console.expect_content()
-            name = f"{path.partition('/')[0]}{'-one' if '/' in path else ''}"
-            await console.screenshot(f"ops-360-{language}-{name}", full_page=True)
+            await console.screenshot(f"ops-360-{language}-{_file_name(path)}", full_page=True)
             assert await console.overflowing_elements() == [], (path, language)
         if language == "zh":
             await console.button("English").click()

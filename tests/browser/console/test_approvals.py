@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from runtime.process import ServerProcess
 from tests.browser.pages.accessibility import axe_violations
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 
@@ -40,7 +40,7 @@ async def test_a_large_grant_waits_and_is_confirmed_by_another_operator(
     await expect(own.get_by_role("button", name="确认")).to_have_count(0)
     assert await axe_violations(console.page) == []
     await console.screenshot("ops-approvals")
-    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await console.page.set_viewport_size(PHONE)
     assert await console.overflowing_elements() == []
     await console.screenshot("ops-approvals-360", full_page=True)
     await console.page.set_viewport_size({"width": 1280, "height": 800})

@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from runtime.process import ServerProcess
 from tests.browser.pages.accessibility import axe_violations, tab_to
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 
 pytestmark = pytest.mark.programs
 
@@ -36,7 +36,7 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
         for name, (n, left) in leases.items()
     )
     page, overview = console.page, console.overview
-    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await console.page.set_viewport_size(PHONE)
     await page.clock.install()
     await console.open("fleet")
     await expect(overview.tile("机器")).to_contain_text("2 个进程持有租约")

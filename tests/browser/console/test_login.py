@@ -11,7 +11,7 @@ from runtime.process import ServerProcess
 from services.roles import Access
 from services.second_factor import STEP_SECONDS, code_of
 from tests.browser.pages.accessibility import axe_violations
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 from tests.browser.pages.console_pages import ConsoleLoginPage
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
@@ -59,7 +59,7 @@ async def test_first_login_sets_password_and_second_factor(
     assert await qr.evaluate("image => image.naturalWidth") > 100
     assert await axe_violations(page) == []
     secret = await login.secret.inner_text()
-    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.set_viewport_size(PHONE)
     await console.screenshot("ops-first-login", full_page=True)
     assert await console.overflowing_elements() == []
     await page.set_viewport_size({"width": 1280, "height": 800})

@@ -7,12 +7,14 @@ from playwright.async_api import Locator, expect
 
 from ledger.recharge import Refund
 from runtime.process import ServerProcess
+from tencent.platform_events import REFUND_QUESTION
 from tests.browser.pages.accessibility import axe_violations, press_enter_on
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as
 from tests.support.payments import notification_statuses, pay_order
+from tests.support.platform_events import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 
@@ -105,6 +107,8 @@ async def test_a_confirmed_case_shows_each_step_until_the_refund_was_notified(
     orders = console.page.get_by_role("table", name="订单").locator("tbody tr")
     await expect(orders).to_contain_text("待苹果退款")
     await _check_page(console, "progress")
+    await _expect_evidence(console, api, server, number)
+    await console.go(f"refunds/{case['id']}")
 
     refund = Refund("xpay", number, "wx-1", 600)
     await server.context.services.payment_notifications.book(refund, "")
@@ -112,6 +116,21 @@ async def test_a_confirmed_case_shows_each_step_until_the_refund_was_notified(
     await expect(_current_step(console)).to_have_text("完成")
     await expect(orders).to_contain_text("wx-1")
     await expect(console.page.locator(".card").first).to_contain_text("demo")
+
+
+async def _expect_evidence(
+    console: Console, api: ApiFixture, server: ServerProcess, number: str
+) -> None:
+    """Apple asks about the order; the inbox shows what was answered."""
+    await send_event(api, event_sender(server), REFUND_QUESTION, order=number)
+    await console.go("inbox")
+    await console.list.choose("微信事件", REFUND_QUESTION)
+    question = console.list.rows
+    await expect(question).to_have_count(1)
+    await question.locator("summary").click()
+    await expect(question.locator("pre").last).to_contain_text(f"订单{number}：")
+    await expect(question.locator("pre").last).to_contain_text("到账60金币")
+    await _check_page(console, "question")
 
 
 async def _open_as_pavel(
@@ -139,7 +158,7 @@ async def _check_page(console: Console, name: str) -> None:
     assert await axe_violations(console.page, structure=False) == []
     await console.page.emulate_media(color_scheme="light")
     await console.screenshot(f"ops-refund-{name}", full_page=True)
-    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await console.page.set_viewport_size(PHONE)
     assert await console.overflowing_elements() == []
     await console.screenshot(f"ops-refund-{name}-360", full_page=True)
     await console.page.set_viewport_size({"width": 1280, "height": 800})

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from runtime.process import ServerProcess
 from tests.browser.pages.accessibility import axe_violations, press_enter_on
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import PHONE, Console
 from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, payee, withdraw, withdrawals_of
 from tests.support.operators import operator_as
@@ -91,7 +91,7 @@ async def _check_page(console: Console, name: str) -> None:
     assert await axe_violations(console.page, structure=False) == []
     await console.page.emulate_media(color_scheme="light")
     await console.screenshot(f"ops-withdrawals-{name}")
-    await console.page.set_viewport_size({"width": 360, "height": 740})
+    await console.page.set_viewport_size(PHONE)
     assert await console.overflowing_elements() == []
     await console.screenshot(f"ops-withdrawals-{name}-360", full_page=True)
     await console.page.set_viewport_size({"width": 1280, "height": 800})

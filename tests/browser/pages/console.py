@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.pages.browser_log import BrowserLog
 from tests.browser.pages.console_list import ConsoleList
@@ -16,6 +16,8 @@ from tests.browser.pages.console_pages import (
     ConsoleUserPage,
 )
 from tests.browser.pages.screenshots import take_screenshot
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
 
 OVERFLOWING_ELEMENTS = """() => {
     const found = [];
