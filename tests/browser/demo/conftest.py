@@ -18,7 +18,7 @@ DEMO_USERS = ["hongniang1", "建国", "志强", "秀英"]
 @pytest.fixture
 def demo_users(monkeypatch: pytest.MonkeyPatch) -> bool:
     """The server has only those of the 22 demo users that these tests use."""
-    users = [user for user in demo_data.USERS if user[0] in DEMO_USERS]
+    users = [user for user in demo_data.USERS if user[1] in DEMO_USERS]
     monkeypatch.setattr(demo_data, "USERS", users)
     return True
 
