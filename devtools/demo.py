@@ -11,8 +11,10 @@ from storage.users import UserStore
 MATCHMAKERS = ["hongniang1", "hongniang2"]
 MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑", "思远"]
 WOMEN = ["秀英", "雨桐", "梦洁", "静怡", "欣妍", "诗涵", "晓雯", "佳琪", "若曦", "婉清"]
-USERS = [(name, 2) for name in MATCHMAKERS + WOMEN] + [(name, 1) for name in MEN]
-"""Nickname and gender: 1 male, 2 female."""
+USERS = [
+    (number, name, 1 if name in MEN else 2) for number, name in enumerate(MATCHMAKERS + WOMEN + MEN)
+]
+"""Number, which selects the face, nickname and gender: 1 male, 2 female."""
 CITIES = ["310100", "110100", "440100", "440300", "330100"]
 
 GIFTS = [
@@ -48,7 +50,7 @@ async def store_demo_data(
         {str(fen): {"gold": gold, "fen": fen} for gold, fen in BLOCKS},
         lambda row, block, position: row["fen"] == block["fen"] or row["id"] == position,
     )
-    for number, (name, gender) in enumerate(USERS):
+    for number, name, gender in USERS:
         picture = f"{address}/static/faces/{number + 1}.svg"
         user, created = await users.create(
             app_id,
