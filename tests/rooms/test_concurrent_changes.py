@@ -317,9 +317,10 @@ class OrderSearch:
 
 
 LIVE_IDS = (1, 1, 2)
+ALL_ACTIONS = [*ACTIONS, *["gift"] * 6, *["enter"] * 4, *["open", "close"] * 4]
 CALLS = st.builds(
     Call,
-    step=steps_of([*ACTIONS, *["gift"] * 6, *["enter"] * 4, "open"], LIVE_IDS, [*PEOPLE, MING]),
+    step=steps_of(ALL_ACTIONS, LIVE_IDS, [*PEOPLE, MING]),
     turns=st.integers(0, 12),
     has_bug=st.sampled_from([False] * 7 + [True]),
 )
@@ -327,13 +328,13 @@ RIVALS = st.none() | steps_of([*ACTIONS, *["nothing"] * 3, "open"], LIVE_IDS, [*
 
 
 @example_settings(150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(st.lists(CALLS, min_size=2, max_size=12), st.lists(RIVALS, max_size=6))
+@given(st.booleans(), st.lists(CALLS, min_size=2, max_size=12), st.lists(RIVALS, max_size=6))
 def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
-    calls: list[Call], rivals: list[Step | None]
+    both_live: bool, calls: list[Call], rivals: list[Step | None]
 ) -> None:
     model = ConcurrentModel()
-    model.open(1)
-    model.open(2)
+    for live_id in (1, 2) if both_live else (1,):
+        model.open(live_id)
     for person in (BERT, ANNA):
         model.enter(1, person)
     model.enter(2, CARL)
