@@ -59,10 +59,6 @@ async def _placement(report: BenchmarkReport, _peers: Peers, uri: str, folder: P
     await placement.run(report, uri, folder)
 
 
-async def _joins(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    await joins.run(report, uri, folder)
-
-
 async def _overhead(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
     await overhead.run(report, uri, folder)
 
@@ -73,7 +69,7 @@ CASES: dict[str, RunCase] = {
     "overhead": _overhead,
     "growth": _growth,
     "placement": _placement,
-    "joins": _joins,
+    "joins": joins.run,
     "changes": _changes,
     "gifts": _gifts,
     "relay": _relay,

@@ -12,7 +12,7 @@ from rooms.members import Person
 from rooms.room import Room
 from storage.counters import CounterStore
 from storage.database import Database
-from storage.members import MemberStore
+from storage.members import NOT_CONNECTED, MemberStore
 from storage.outbox import OutboxStore
 from storage.rooms import RoomStore
 from storage.tokens import token_id
@@ -72,6 +72,17 @@ async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) ->
     )
     await client.close()
     return tokens
+
+
+async def disconnect_members(uri: str, database_name: str) -> None:
+    """Restore all members to the state before their first socket.
+
+    A server would remove those whom an earlier one, now stopped, has left as away.
+    """
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
+    fields = {**NOT_CONNECTED, "away_at": None}
+    await client[database_name].members.update_many({}, {"$set": fields})
+    await client.close()
 
 
 def _user_document(user_id: str) -> dict[str, Any]:

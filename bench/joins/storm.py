@@ -1,16 +1,22 @@
-"""The clients of a killed process reconnect at once to the other one."""
+"""The clients of a killed process reconnect at once to another one, compared with peers."""
 
 import asyncio
 import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.calls.case import run_load
+from bench.calls.case import WARM_UP_SECONDS, run_load
 from bench.calls.guests import Guest
 from bench.calls.requests import read_request, write_request_file
-from bench.joins.clients import Members, age_tokens, connected_crowd, create_members
-from bench.report import BenchmarkReport, ratios
+from bench.fixtures import disconnect_members
+from bench.joins.clients import CrowdRefused, Members, age_tokens, connected_crowd, create_members
+from bench.joins.servers import QLIVE, peer_modules, running_peer
+from bench.peers import Peers
+from bench.report import BenchmarkReport, ratios, spread
 from bench.scaling import cpu_seconds
 from bench.server_process import redis_process, server_process
 
@@ -19,23 +25,80 @@ CLIENTS, ROOMS, RUNS = 10_000, 100, 3
 CALLERS, PAUSE_MS, CALL_SECONDS = 64, 300, 4.0
 CALL_START_SECONDS = 0.1
 """Time for the callers to connect before the kill."""
+PEER_SECONDS = 60.0
+"""Time limit of a peer."""
 PATH = "qlive_user/get_user_state/"
 
 
 class Storm(NamedTuple):
-    """Figures of one kill."""
+    """Figures of one reconnection of all clients."""
 
     seconds: float
     """From the kill to the last `resumed`."""
     cpu: float
-    """CPU seconds of the remaining process."""
+    """CPU seconds of the server that they connect to."""
     resumed: int
     p99_before: float
     p99_during: float
     """p99 of the calls [ms] by other users."""
 
+    @property
+    def slowdown(self) -> float:
+        return self.p99_during / self.p99_before
 
-async def run(report: BenchmarkReport, uri: str, folder: Path, program: Path, load: Path) -> None:
+
+ROWS = {
+    "seconds": ("from the kill until all have resumed [s]", 1),
+    "resumed": ("resumed", 0),
+    "cpu": ("CPU of the process they connect to [s]", 1),
+    "p99_before": ("p99 of the calls before [ms]", 1),
+    "p99_during": ("p99 of the calls meanwhile [ms]", 1),
+    "slowdown": ("meanwhile : before", 2),
+}
+"""Label and digits by field of Storm."""
+
+
+@dataclass(frozen=True, slots=True)
+class StormClients:
+    """The clients that reconnect, and the users who send requests meanwhile."""
+
+    program: Path
+    load: Path
+    members: Members
+    calls: Path
+    """Request file of the users who send requests."""
+
+    async def reconnect(
+        self, pid: int, port: int, kill: Callable[[], object], limit: float | None = None
+    ) -> Storm:
+        """Connect all clients at once, after `kill`, to the server `pid`.
+
+        Raises CrowdRefused, or TimeoutError if it takes more than `limit` seconds.
+        """
+        await self._p99_of_calls(port, WARM_UP_SECONDS)
+        p99_before = await self._p99_of_calls(port)
+        calling = asyncio.create_task(self._p99_of_calls(port))
+        await asyncio.sleep(CALL_START_SECONDS)
+        cpu_before, started_at = cpu_seconds(pid), time.monotonic()
+        kill()
+        crowd = connected_crowd(self.program, port, self.members.again, CLIENTS, CLIENTS)
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(limit):
+                    opening = await stack.enter_async_context(crowd)
+                seconds, cpu = time.monotonic() - started_at, cpu_seconds(pid) - cpu_before
+                return Storm(seconds, cpu, opening.resumed, p99_before, await calling)
+        finally:
+            calling.cancel()
+
+    async def _p99_of_calls(self, port: int, seconds: float = CALL_SECONDS) -> float:
+        result = await run_load(self.load, port, self.calls, seconds, CALLERS, PAUSE_MS)
+        return result["p99"]
+
+
+async def run(
+    report: BenchmarkReport, peers: Peers, uri: str, folder: Path, program: Path, load: Path
+) -> None:
     members = await create_members(uri, "bench_storm", folder, users=CLIENTS, rooms=ROOMS)
     calls = folder / "storm-calls"
     guests = [
@@ -43,19 +106,32 @@ async def run(report: BenchmarkReport, uri: str, folder: Path, program: Path, lo
         for room, token in zip(members.rooms[:CALLERS], members.tokens[:CALLERS], strict=True)
     ]
     write_request_file(calls, [read_request(PATH, guest) for guest in guests])
-    storms = [await _storm(uri, folder, program, load, members, calls) for _ in range(RUNS)]
-    _report(report, storms)
+    clients = StormClients(program, load, members, calls)
+    storms: dict[str, list[Storm]] = defaultdict(list)
+    failures: dict[str, str] = {}
+    for _ in range(RUNS):
+        storms[QLIVE].append(await _storm_of_qlive(uri, folder, clients))
+        for name, module in peer_modules(peers).items():
+            if name in failures:
+                continue
+            try:
+                storms[name].append(await _storm_of_peer(uri, folder, clients, module))
+            except CrowdRefused:
+                failures[name] = "it has refused a client"
+            except TimeoutError:
+                failures[name] = f"not all clients have resumed within {PEER_SECONDS:.0f} s"
+    _report(report, storms, failures)
 
 
-async def _storm(
-    uri: str, folder: Path, program: Path, load: Path, members: Members, calls: Path
-) -> Storm:
+async def _storm_of_qlive(uri: str, folder: Path, clients: StormClients) -> Storm:
     settings = {
         "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
         "QLIVE_LOGGING__JSON": "true",
         "QLIVE_REDIS__URL": f"redis://127.0.0.1:{REDIS_PORT}/0",
         "QLIVE_REALTIME__SILENT_SECONDS": "3600",
     }
+    members = clients.members
+    await disconnect_members(uri, members.database)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(redis_process(REDIS_PORT, folder))
         killed, remaining = [
@@ -64,43 +140,44 @@ async def _storm(
             )
             for port in (KILLED_PORT, PORT)
         ]
-        first = connected_crowd(program, KILLED_PORT, members.first_time, CLIENTS, 256)
+        first = connected_crowd(clients.program, KILLED_PORT, members.first_time, CLIENTS, 256)
         await stack.enter_async_context(first)
         await age_tokens(uri, members.database)
-
-        async def call() -> float:
-            return (await run_load(load, PORT, calls, CALL_SECONDS, CALLERS, PAUSE_MS))["p99"]
-
-        await call()  # warm-up
-        p99_before = await call()
-        calling = asyncio.create_task(call())
-        await asyncio.sleep(CALL_START_SECONDS)
-        cpu_before, killed_at = cpu_seconds(remaining.pid), time.monotonic()
-        killed.kill()
-        again = connected_crowd(program, PORT, members.again, CLIENTS, CLIENTS)
-        opening = await stack.enter_async_context(again)
-        seconds = time.monotonic() - killed_at
-        cpu = cpu_seconds(remaining.pid) - cpu_before
-        return Storm(seconds, cpu, opening.resumed, p99_before, await calling)
+        return await clients.reconnect(remaining.pid, PORT, killed.kill)
 
 
-def _report(report: BenchmarkReport, storms: list[Storm]) -> None:
+async def _storm_of_peer(uri: str, folder: Path, clients: StormClients, module: str) -> Storm:
+    """Without a killed process: the processes of a peer share nothing but MongoDB."""
+    await disconnect_members(uri, clients.members.database)
+    async with running_peer(module, uri, clients.members.database, folder) as peer:
+        return await clients.reconnect(peer.pid, peer.port, lambda: None, PEER_SECONDS)
+
+
+def _report(
+    report: BenchmarkReport, storms: Mapping[str, list[Storm]], failures: Mapping[str, str]
+) -> None:
     report.subsection(
         "10,000 clients after kill -9 of one of two processes",
         f"{CLIENTS:,} clients in {ROOMS} rooms are connected to one of two server processes, which "
         "share Redis. It is killed, and all of them connect to the other one at once and resume, "
         "with one event missed and a token that was last used two hours ago. "
+        "With a peer, they connect at once to a new process. "
         f"Meanwhile {CALLERS} users call get_user_state there, each {PAUSE_MS} ms after the "
-        f"previous response. {RUNS} runs.",
+        f"previous response. {RUNS} alternating runs.",
     )
-    before, during = [it.p99_before for it in storms], [it.p99_during for it in storms]
-    report.spread_table(
-        [
-            ("from the kill until all have resumed [s]", [it.seconds for it in storms], 1),
-            ("resumed", [it.resumed for it in storms], 0),
-            ("CPU of the remaining process [s]", [it.cpu for it in storms], 1),
-            ("p99 of the calls before [ms]", before, 1),
-            ("p99 of the calls meanwhile [ms]", during, 1),
-            ("meanwhile : before", ratios(during, before), 2),
-        ]
-    )
+    measured = {name: runs for name, runs in storms.items() if name not in failures}
+    rows = [
+        (
+            label,
+            *(spread([getattr(it, field) for it in runs], digits) for runs in measured.values()),
+        )
+        for field, (label, digits) in ROWS.items()
+    ]
+    qlive = [it.seconds for it in storms[QLIVE]]
+    relative = [
+        spread(ratios(qlive, [it.seconds for it in runs]), 2) if name != QLIVE else ""
+        for name, runs in measured.items()
+    ]
+    report.table(["", *measured], [*rows, ("seconds, QLive : peer", *relative)])
+    for name, reason in failures.items():
+        report.paragraph(f"{name} is not in the table: {reason}.")

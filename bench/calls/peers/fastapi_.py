@@ -46,10 +46,17 @@ async def get_users_info(live_id: int, gender: int, _user: CurrentUser) -> list[
 
 
 def serve() -> None:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        app, access_log=False, log_level="error", loop="uvloop", http="httptools"
+        app,
+        access_log=False,
+        log_level="error",
+        loop="uvloop",
+        http="httptools",
+        backlog=4096,
+        ws_ping_interval=None,  # the clients of bench/joins answer no pings
+        ws_per_message_deflate=False,
     )
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -63,7 +63,7 @@ def read_routes(queries: PeerQueries) -> list[Any]:
 
 
 async def serve(routes: list[Any]) -> None:
-    sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
+    sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
     server = HTTPServer(Application(routes, compress_response=False, log_function=lambda _: None))
     server.add_sockets(sockets)
     print(sockets[0].getsockname()[1], flush=True)
