@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
 from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
+from services.push_messages import push_of
 from services.refund_cases import RefundCaseService
 from services.transfer_notices import TransferNoticeService
 from storage.inbox import InboxMessage, InboxStore
@@ -25,8 +25,6 @@ from tencent.xpay import XpayClient, parse_event
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
-ENCRYPTED = "yes"
-"""Stored value of `sealed` for an encrypted push."""
 
 
 class PaymentNotificationService:
@@ -126,9 +124,7 @@ class PaymentNotificationService:
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:
         if message.source == XPAY:
-            encrypted = dict(parse_qsl(message.query)).get("sealed") == ENCRYPTED
-            push = MessagePush(json.loads(message.raw), encrypted=encrypted)
-            return await self.process_push(push)
+            return await self.process_push(push_of(message))
         if message.source == TRANSFER:
             return await self._transfers.reprocess(message.raw)
         try:

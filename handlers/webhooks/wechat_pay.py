@@ -3,14 +3,11 @@
 Gold is credited only by these and by the order query.
 """
 
-import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
-from hashlib import sha256
 from typing import Literal
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
@@ -20,25 +17,13 @@ from handlers.errors import CallbackRefused
 from handlers.schemas.responses import Response
 from handlers.webhooks.base import WebhookHandler
 from services.inbox import CallbackOutcome
-from services.payment_notifications import ENCRYPTED
+from services.push_messages import message_of
 from storage.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
-from tencent.message_push import MessagePush
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.pay_notifications import PaymentNotification
-from tencent.platform_events import IDENTITY_FIELDS as PLATFORM_IDENTITY_FIELDS
 from tencent.platform_events import REFUND_QUESTION, event_name
 from tencent.transfer_notifications import TransferNotification
-from tencent.xpay import DELIVERED, REFUNDED
-from tencent.xpay import PROVIDER as XPAY
-
-IDENTITY_FIELDS = {
-    DELIVERED: ("Event", "OutTradeNo"),
-    REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
-    **PLATFORM_IDENTITY_FIELDS,
-}
-PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
-"""Fields that may differ between deliveries of one event."""
 
 
 class NoContentResponse(Response):
@@ -129,15 +114,7 @@ class XpayWebhookHandler(WebhookHandler):
     async def post(self) -> XpayReplyResponse:
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
-        unsigned = {name: value for name, value in self.query.items() if "signature" not in name}
-        if push.refused:
-            message_id = raw = self.body.decode(errors="replace")
-        else:
-            message_id = _message_id(push)
-            raw = json.dumps(push.content, ensure_ascii=False)
-        # Overrides a parameter of that name in the request.
-        encrypted = {"sealed": ENCRYPTED if push.encrypted else "no"}
-        message = InboxMessage(XPAY, message_id, urlencode(unsigned | encrypted), raw)
+        message = message_of(push, self.query, self.body)
         process_push = context.services.payment_notifications.process_push
         await self.receive(message, push.refused, partial(process_push, push))
         if event_name(push.content) != REFUND_QUESTION:
@@ -157,15 +134,3 @@ class XpayWebhookHandler(WebhookHandler):
             self.finish(answer.text)
         else:
             super().write_model(answer)
-
-
-def _message_id(push: MessagePush) -> str:
-    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
-
-    With the hash, a message of other content cannot block the genuine one.
-    """
-    content = push.content
-    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
-    identity = ":".join(str(content.get(name, "")) for name in names)
-    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
-    return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

@@ -1,10 +1,7 @@
 """Notices of WeChat Pay about transfers, 100 times each and in any order: one effect."""
 
-import asyncio
-import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,21 +10,18 @@ import pytest
 from devtools.simulator.reports import SimulatedNotifications
 from devtools.simulator.simulator import Simulator
 from ledger.transfers import TransferState
-from services.inbox import InboxService
-from storage.inbox import InboxMessage, InboxStore
+from storage.inbox import InboxMessage
 from tencent.pay_signatures import read_key
 from tencent.transfer_notifications import (
     FINISHED,
     SOURCE,
-    TransferNotification,
     TransferNotifications,
 )
+from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
-REPETITIONS = 100
-AT_ONCE = 40
 NOTHING: Mapping[str, Any] = {}
 FORGED = ("forged", "unsigned", "probe", "stale")
 ALTERED: dict[str, dict[str, Any]] = {
@@ -40,28 +34,19 @@ ALTERED: dict[str, dict[str, Any]] = {
 """Changes that make a signed notice wrong, by the reason of its refusal."""
 
 
-@dataclass(frozen=True)
-class Notice:
-    """Parsed once: that is the slow part, and the same for each repetition."""
-
-    body: str
-    parsed: TransferNotification
-
-
-class NoticeFixture:
+class NoticeFixture(NoticeStorm):
     """Notices about the bills of withdrawals, signed as WeChat Pay's."""
 
     def __init__(
         self, withdrawals: WithdrawalFixture, simulator: Simulator, keys: dict[str, Any], now: Clock
     ) -> None:
+        super().__init__(withdrawals.database)
         self.withdrawals = withdrawals
-        self.outcomes = Counter[str]()
         self._mchid, self._now = keys["mchid"], now
         self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
         platform = keys["platform"]
         platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
         self._received = TransferNotifications(self._mchid, platform_keys, keys["apiv3_key"])
-        self._inbox = InboxService(InboxStore(withdrawals.database))
 
     def notice(
         self, bill: str, state: str, mode: str = "once", changes: Mapping[str, Any] = NOTHING
@@ -77,27 +62,16 @@ class NoticeFixture:
             **changes,
         }
         sent = self._sent.report("", FINISHED, content, mode, original="mch_payment")
-        return Notice(sent.body.decode(), self._received.read(sent.headers, sent.body, self._now()))
+        parsed = self._received.read(sent.headers, sent.body, self._now())
+        book = partial(self.withdrawals.process.notices.book, parsed.transfer, parsed.ignored)
+        message = InboxMessage(SOURCE, parsed.id, "", sent.body.decode())
+        return Notice(message, parsed.refused, book)
 
     def notices(self, bill: str, state: str) -> Iterable[Notice]:
         """Two genuine ones, and one of each kind that must have no effect."""
         yield from (self.notice(bill, state) for _ in range(2))
         yield from (self.notice(bill, state, mode) for mode in FORGED)
         yield from (self.notice(bill, state, changes=changes) for changes in ALTERED.values())
-
-    async def receive_all(self, notices: Iterable[Notice]) -> None:
-        """Receive each REPETITIONS times, shuffled, as the webhook does."""
-        repeated = [*notices] * REPETITIONS
-        random.Random(7).shuffle(repeated)
-        for start in range(0, len(repeated), AT_ONCE):
-            await asyncio.gather(*map(self._receive, repeated[start : start + AT_ONCE]))
-
-    async def _receive(self, notice: Notice) -> None:
-        parsed = notice.parsed
-        message = InboxMessage(SOURCE, parsed.id, "", notice.body)
-        book = partial(self.withdrawals.process.notices.book, parsed.transfer, parsed.ignored)
-        outcome = await self._inbox.receive(message, parsed.refused, book)
-        self.outcomes[outcome.reason if outcome else ""] += 1
 
 
 @pytest.mark.gen_test(timeout=60)

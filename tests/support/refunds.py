@@ -142,7 +142,7 @@ class RefundProcess:
             self.cases, planner, stores.orders, ledger, self.approvals, hold
         )
         self.sweep = RefundCaseSweep(
-            self.cases, stores.orders, ledger, self.withdrawals, {"xpay": desk}, hold
+            self.cases, stores.orders, ledger, self.withdrawals, {"xpay": desk, "jsapi": desk}, hold
         )
         inbox = InboxStore(database)
         self.notifications = PaymentNotificationService(
@@ -186,15 +186,23 @@ class RefundFixture:
 
     # ---- before the case
 
-    async def recharge(self, gold: int = 60, platform: str = "") -> str:
-        """The number of a paid order of ten fen for each gold."""
-        number = new_number()
+    async def order(
+        self, gold: int = 60, platform: str = "", provider: str = "xpay", slot: int = 0
+    ) -> Order:
+        """An unpaid order of ten fen for each gold."""
         order = Order(
-            *(number, self.giver, "xpay", "wx1", "o1", ""), gold * 10, gold, platform=platform
+            *(new_number(), self.giver, provider, "wx1", "o1", "gold"),
+            *(gold * 10, gold),
+            platform=platform,
         )
-        await self.stores.orders.add(order, 1, 0)
-        await self.process.payments.credit(Payment("xpay", number, "42", gold * 10))
-        return number
+        await self.stores.orders.add(order, slot + 1, slot)
+        return order
+
+    async def recharge(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> str:
+        """The number of a paid order of ten fen for each gold."""
+        order = await self.order(gold, platform, provider)
+        await self.process.payments.credit(Payment(provider, order.number, "42", order.fen))
+        return order.number
 
     async def give(self, host: str, gold: int) -> str:
         """A gift of which the host earns half; returns its key."""

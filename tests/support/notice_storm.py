@@ -1,0 +1,43 @@
+"""Notices of WeChat, each received many times and in any order, as the webhooks do."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from services.inbox import CallbackOutcome, InboxService
+from storage.database import Database
+from storage.inbox import InboxMessage, InboxStore
+
+REPETITIONS = 100
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Parsed once: that is the slow part, and the same for each repetition."""
+
+    message: InboxMessage
+    refused: str
+    """Why it is not genuine, else ""."""
+    carry_out: Callable[[], Awaitable[CallbackOutcome]]
+
+
+class NoticeStorm:
+    """`outcomes` counts the reasons of refusals; "" is a notice that was accepted."""
+
+    def __init__(self, database: Database) -> None:
+        self.inbox = InboxService(InboxStore(database))
+        self.outcomes = Counter[str]()
+
+    async def receive_all(self, notices: Iterable[Notice]) -> None:
+        """Receive each REPETITIONS times, shuffled."""
+        repeated = [*notices] * REPETITIONS
+        random.Random(7).shuffle(repeated)
+        for start in range(0, len(repeated), AT_ONCE):
+            await asyncio.gather(*map(self.receive, repeated[start : start + AT_ONCE]))
+
+    async def receive(self, notice: Notice) -> None:
+        outcome = await self.inbox.receive(notice.message, notice.refused, notice.carry_out)
+        self.outcomes[outcome.reason if outcome else ""] += 1
