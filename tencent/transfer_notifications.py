@@ -15,7 +15,7 @@ from tencent.pay_signatures import decrypt_resource, verify
 SOURCE = "transfer"
 FINISHED = "MCHTRANSFER.BILL.FINISHED"
 INT64 = 2**63
-PACKAGE_LENGTH = 1024
+PACKAGE_LENGTH, FAIL_REASON_LENGTH = 1024, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,22 @@ def transfer_of(content: Mapping[str, Any]) -> Transfer:
         text(content, "transfer_bill_no"),
         number(content, "transfer_amount", INT64) if has_amount else None,
         text(content, "openid") if has_user else None,
-        _optional(content, "package_info", PACKAGE_LENGTH),
-        _optional(content, "fail_reason"),
+        _package(content),
+        _optional(content, "fail_reason")[:FAIL_REASON_LENGTH],  # it must not hide a final state
     )
 
 
-def _optional(content: Mapping[str, Any], name: str, longest: int = 256) -> str:
-    """A text of at most `longest` characters, "" if it is absent; Unreadable."""
+def _package(content: Mapping[str, Any]) -> str:
+    """package_info, which is of no use if it is cut; Unreadable if it is too long."""
+    package = _optional(content, "package_info")
+    if len(package) > PACKAGE_LENGTH:
+        raise Unreadable
+    return package
+
+
+def _optional(content: Mapping[str, Any], name: str) -> str:
+    """A text, "" if it is absent; Unreadable."""
     value = content.get(name) or ""
-    if not isinstance(value, str) or len(value) > longest:
+    if not isinstance(value, str):
         raise Unreadable
     return value

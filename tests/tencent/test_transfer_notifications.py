@@ -135,5 +135,10 @@ def test_transfer_with_an_invalid_field_is_unreadable(change: Vectors) -> None:
         transfer_of({**CONTENT, **change})
 
 
+def test_a_long_reason_does_not_hide_that_a_transfer_has_failed() -> None:
+    failed = transfer_of({**CONTENT, "state": "FAIL", "fail_reason": "x" * 300})
+    assert (failed.state, failed.fail_reason) == (TransferState.FAIL, "x" * 256)
+
+
 def test_package_may_have_1024_characters() -> None:
     assert transfer_of({**CONTENT, "package_info": "x" * 1024}).package == "x" * 1024
