@@ -154,6 +154,18 @@ def test_push_body_that_is_not_an_object_is_unreadable(
     assert refusal(encrypted_reader, *encrypt(body)) == "unreadable"
 
 
+def test_push_in_xml_is_unreadable_in_both_modes(
+    official: Any, plain_reader: MessagePushReader, encrypted_reader: MessagePushReader
+) -> None:
+    plain, safe = official["plain_post"], official["safe_post"][0]
+    event = b"<xml><Event><![CDATA[xpay_goods_deliver_notify]]></Event></xml>"
+    now = int(plain["query"]["timestamp"])
+    assert refusal(plain_reader, plain["query"], event, now) == "unreadable"
+    encrypted = f"<xml><Encrypt><![CDATA[{safe['body']['Encrypt']}]]></Encrypt></xml>".encode()
+    now = int(safe["query"]["timestamp"])
+    assert refusal(encrypted_reader, safe["query"], encrypted, now) == "unreadable"
+
+
 @pytest.mark.parametrize("ciphertext", ["", "?", "AAAA", base64.b64encode(bytes(64)).decode()])
 def test_ciphertext_that_does_not_decrypt_is_unreadable(
     official: Any, encrypted_reader: MessagePushReader, ciphertext: str
