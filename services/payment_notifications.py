@@ -20,11 +20,12 @@ from tencent.pay import JsapiClient
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.platform_events import event_name
 from tencent.transfer_notifications import SOURCE as TRANSFER
+from tencent.xpay import IOS, XpayClient, is_paid_to_apple, parse_event
 from tencent.xpay import PROVIDER as XPAY
-from tencent.xpay import XpayClient, parse_event
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
+BOOKED = DONE._replace(lasting=True)
 
 
 class PaymentNotificationService:
@@ -79,12 +80,12 @@ class PaymentNotificationService:
                 # A refund case has taken all that was left of the order, so that nothing of the
                 # refund that it waits for can be booked.
                 if reason == RefusalReason.AMOUNT and await self._refund_cases.apply(payment_event):
-                    return DONE._replace(lasting=True)
+                    return BOOKED
             known = reason != RefusalReason.ORDER
             if known and payment_event:
                 await self._orders.mark_reported(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
-        return DONE._replace(lasting=True)
+        return BOOKED
 
     async def process_push(self, push: MessagePush) -> CallbackOutcome:
         """Process a verified push of the mini-program.
@@ -93,7 +94,7 @@ class PaymentNotificationService:
         a refund is refused.
         """
         if event_name(push.content):
-            return await self._platform_events.process(push.content)
+            return await self._platform_events.process(push.content, signed=push.encrypted)
         try:
             payment_event = parse_event(push.content)
         except Unreadable:
@@ -107,7 +108,11 @@ class PaymentNotificationService:
             payment_event = await self._xpay.query(order)
             if payment_event is None:
                 raise TryAgain  # the push may arrive before a query shows the payment
-        return await self.book(payment_event, "unknown_event")
+        outcome = await self.book(payment_event, "unknown_event")
+        is_by_apple = push.encrypted and is_paid_to_apple(push.content)
+        if payment_event and is_by_apple and outcome == BOOKED:
+            await self._orders.note_platform(payment_event.order, IOS)
+        return outcome
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
         """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""

@@ -12,6 +12,7 @@ from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseStore
 from tencent.errors import Unreadable
 from tencent.platform_events import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
+from tencent.xpay import IOS
 from tencent.xpay import PROVIDER as XPAY
 
 COIN_MODE = "coin_mode"
@@ -26,20 +27,24 @@ class PlatformEventService:
         self._ledger = ledger
         self._cases = cases
 
-    async def process(self, content: Mapping[str, Any]) -> CallbackOutcome:
+    async def process(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
 
-        Those concern money, a penalty or the duty to delete a user's data.
+        Those concern money, a penalty or the duty to delete a user's data. `signed`: the signature
+        covers the content, which is so in safe mode.
         """
         event = event_name(content)
         if event == REFUND_QUESTION:
-            return await self._answer_apple(content)
+            return await self._answer_apple(content, signed=signed)
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         return DONE._replace(lasting=True, event=event)
 
-    async def _answer_apple(self, content: Mapping[str, Any]) -> CallbackOutcome:
-        """Advice from our own collections alone: no call to another service delays it."""
+    async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
+        """Advice from our own collections alone: no call to another service delays it.
+
+        The order then counts as one that only Apple refunds.
+        """
         try:
             number = order_in_question(content)
         except Unreadable:
@@ -47,6 +52,8 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
+        if signed and not order.platform:
+            await self._orders.note_platform(number, IOS)
         (credit, gifts), refunded_fen, taken_back = await asyncio.gather(
             self._spending_since(number, order.user_id),
             self._orders.refunded_fen(number),

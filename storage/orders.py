@@ -94,6 +94,12 @@ class OrderStore:
         """Store the system of the client that last asked for an open order."""
         await self._orders.update_one({"_id": number}, {"$set": {"platform": platform}})
 
+    async def note_platform(self, number: str, platform: str) -> None:
+        """Store the buyer's system as WeChat shows it, unless the client has named one."""
+        await self._orders.update_one(
+            {"_id": number, "platform": {"$in": ["", None]}}, {"$set": {"platform": platform}}
+        )
+
     # ---- payment
 
     async def find(self, number: str, session: Session | None = None) -> Order | None:

@@ -16,7 +16,7 @@ from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
 from services.push_messages import message_of
 from storage.inbox import InboxMessage
-from tencent.message_push import MessagePushReader
+from tencent.message_push import MessagePush, MessagePushReader
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.pay_notifications import PaymentNotifications
 from tencent.pay_signatures import read_key
@@ -98,23 +98,26 @@ class PushNotices(NoticeStorm):
     def __init__(self, refunds: RefundFixture, now: Clock) -> None:
         super().__init__(refunds.stores.database)
         self._process_push, self._now = refunds.process.notifications.process_push, now
-        self._sent = {app: SimulatedPushes(TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
+        self.sent = {app: SimulatedPushes(TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
         self._received = MessagePushReader(TOKEN, AES_KEY, APP)
 
     def payments(self, order: Order) -> ByReason:
-        goods = {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen}
-        content = {
+        content = self.delivery(order)
+        wrong: dict[str, Content] = {
+            "amount": {"GoodsInfo": {**content["GoodsInfo"], "OrigPrice": order.fen + 1}},
+            "order": {"OutTradeNo": OTHER_ORDER},
+        }
+        yield from self.by_reason(content, wrong)
+
+    def delivery(self, order: Order) -> Content:
+        return {
             "Event": DELIVERED,
             "OpenId": order.openid,
             "OutTradeNo": order.number,
             "Env": 0,
-            "GoodsInfo": goods,
+            "GoodsInfo": {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen},
+            "WeChatPayInfo": {"TransactionId": f"42{order.number}"},
         }
-        wrong: dict[str, Content] = {
-            "amount": {"GoodsInfo": {**goods, "OrigPrice": order.fen + 1}},
-            "order": {"OutTradeNo": OTHER_ORDER},
-        }
-        yield from self.by_reason(content, wrong)
 
     def refunds(self, step: OrderStep) -> ByReason:
         content = {
@@ -139,11 +142,13 @@ class PushNotices(NoticeStorm):
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
         """A forged one has the signature of another content."""
-        sent = self._sent[app].report("", content, "once" if kind == "forged" else kind)
-        body = sent.body.replace(b'"Encrypt": "', b'"Encrypt": "AAAA') if kind == "forged" else b""
+        sent = self.sent[app].report("", content, "once" if kind == "forged" else kind)
+        body = sent.body
+        if kind == "forged":
+            body = body.replace(b'"Encrypt": "', b'"Encrypt": "AAAA')
         query = dict(parse_qsl(urlsplit(sent.address).query))
-        push = self._received.open(query, body or sent.body, self._now())
-        message = message_of(push, query, sent.body)
+        push = self._received.open(query, body, self._now())
+        message = message_of(push, query, body)
         return Notice(message, push.refused, partial(self._process_push, push))
 
 
@@ -220,7 +225,7 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     """Apple's question is answered the same each time, although gold is spent meanwhile."""
     number = await refunds.recharge()
     notices = PushNotices(refunds, clock)
-    wechat = SimulatedPlatformEvents(notices._sent[APP], "", APP, clock)
+    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
     events = wechat.contents({"order": number, "openid": "oAnna"})
     assert events.keys() == PLATFORM_EVENTS
     await notices.receive_all(
@@ -248,3 +253,51 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     }
     assert [it["kind"] for it in await refunds.stores.entries()] == ["recharge", "gift"]
     await refunds.check()
+
+
+# ---- orders of which the client has named no system
+
+
+@pytest.mark.parametrize(("named", "kept"), [("", "ios"), ("android", "android")])
+@gen_test
+async def test_an_order_about_which_apple_asks_is_left_to_apple(
+    refunds: RefundFixture, clock: Clock, named: str, kept: str
+) -> None:
+    number = await refunds.recharge(platform=named)
+    notices = PushNotices(refunds, clock)
+    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
+    question = wechat.contents({"order": number})[REFUND_QUESTION]
+    await notices.receive(notices.push(question, "forged"))
+    await refunds.process.notifications.process_push(MessagePush(question))  # not signed
+    assert await platform_of(refunds, number) == named
+    await notices.receive(notices.push(question))
+    assert await platform_of(refunds, number) == kept
+    (step,) = (await refunds.open(number)).orders
+    assert step.by_apple == (kept == "ios")
+
+
+@pytest.mark.parametrize(
+    ("named", "changes", "kept"),
+    [
+        ("", {"WeChatPayInfo": None}, "ios"),
+        ("android", {"WeChatPayInfo": None}, "android"),
+        ("", {}, ""),
+        ("", {"WeChatPayInfo": None, "OpenId": "oSomebodyElse"}, ""),
+        ("", {"WeChatPayInfo": None, "Env": 1}, ""),
+    ],
+)
+@gen_test
+async def test_an_order_delivered_without_wechat_pay_is_left_to_apple(
+    refunds: RefundFixture, clock: Clock, named: str, changes: Content, kept: str
+) -> None:
+    order = await refunds.order(platform=named)
+    notices = PushNotices(refunds, clock)
+    content = {**notices.delivery(order), **changes}
+    await notices.receive(notices.push(content))
+    assert await platform_of(refunds, order.number) == kept
+
+
+async def platform_of(refunds: RefundFixture, number: str) -> str:
+    order = await refunds.stores.orders.find(number)
+    assert order
+    return order.platform

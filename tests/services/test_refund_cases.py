@@ -145,7 +145,7 @@ async def test_a_case_of_ios_alone_with_unspent_gold_waits_for_apple(
 async def test_an_order_without_a_client_of_its_provider_waits(refunds: RefundFixture) -> None:
     number = await refunds.recharge()
     orders = refunds.stores.database.collection("orders")
-    await orders.update_one({"_id": number}, {"$set": {"provider": "jsapi"}})
+    await orders.update_one({"_id": number}, {"$set": {"provider": "gone"}})
     case = await refunds.open(number)
     await refunds.confirm(case)
     await refunds.sweep()
