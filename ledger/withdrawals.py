@@ -111,7 +111,8 @@ class Withdrawal:
 
     @property
     def needs_real_name(self) -> bool:
-        return any(bill.fen >= REAL_NAME_FEN for bill in self.bills)
+        """By its sum: WeChat Pay's limit must not depend on how it is split into bills."""
+        return self.fen >= REAL_NAME_FEN
 
     def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":
         """Keep the time of its change from `before`, if that had another state."""

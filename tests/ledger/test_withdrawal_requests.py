@@ -98,9 +98,10 @@ def test_matured_income_and_the_limit_of_the_day_are_checked() -> None:
         check_request(withdrawal, LIMITS, matured=200, **{**rest, "user_day_fen": 198_001})
 
 
-def test_a_large_transfer_needs_the_real_name() -> None:
-    withdrawal = requested(20_000, bill_fen=200_000)
-    assert not requested(20_000, bill_fen=199_999).needs_real_name
+@pytest.mark.parametrize("bill_fen", [200_000, 20_000])
+def test_a_large_withdrawal_needs_the_real_name_however_it_is_split(bill_fen: int) -> None:
+    withdrawal = requested(20_000, bill_fen=bill_fen)
+    assert not requested(19_999, bill_fen=bill_fen).needs_real_name
     amounts = {"matured": 20_000, "user_day_fen": 0}
     check_request(withdrawal, LIMITS, **amounts, has_real_name=True)
     with pytest.raises(RealNameNeeded):

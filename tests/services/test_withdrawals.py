@@ -1,6 +1,7 @@
 """Requests, decisions and cancellations of withdrawals, on MongoDB and a bank in memory."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -249,17 +250,19 @@ async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
 
 
 @gen_test
-async def test_a_large_transfer_waits_for_the_real_name_and_carries_it(
-    stores: StoresFixture,
+@pytest.mark.parametrize(("bill_fen", "bills"), [(200_000, 1), (20_000, 10)])
+async def test_each_bill_of_a_large_withdrawal_carries_the_real_name(
+    stores: StoresFixture, bill_fen: int, bills: int
 ) -> None:
-    fixture = await WithdrawalFixture.create(stores, 30_000, bill_fen=200_000)
+    fixture = await WithdrawalFixture.create(stores, 30_000, bill_fen=bill_fen)
     with pytest.raises(RealNameNeeded):
         await fixture.request(20_000)
     withdrawal = await fixture.request(20_000, real_name="张三")
     for name in ("finn", "olga"):
         await fixture.service.approve(withdrawal.id, name)
     await fixture.sweep()
-    assert '"real_name": "\\u5f20\\u4e09"' in fixture.bank.sent[0].text
+    names = [json.loads(body.text)["real_name"] for body in fixture.bank.sent]
+    assert names == ["张三"] * bills
     stored = await fixture.process.payees.real_name(fixture.user.user_id)
     assert stored
     assert "张三".encode() not in stored
