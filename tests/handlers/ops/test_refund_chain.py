@@ -1,13 +1,18 @@
 """A refund case from recharge to WeChat's notice, with the simulated WeChat, Pay and bank."""
 
+import csv
+import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from ledger.ranking import day_of
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY, confirm, transfers_at_bank, withdraw
+from tests.support.operators import operator_request
 from tests.support.payments import create_order, notification_statuses, pay_order
 from tests.support.waiting import until
 
@@ -131,6 +136,12 @@ async def test_income_that_was_paid_out_is_owed(chain: RefundChain) -> None:
     assert (case["hosts"][0]["paid"], case["gifts"][0]["owed"]) == (25, 25)
     assert chain.amounts() == [(0, 0, 0, 0), (0, 0, 0, 25)]
     await chain.check()
+    today = day_of(datetime.now(UTC))
+    path = f"withdrawals/report.csv?quarter={today.year}Q{(today.month + 2) // 3}"
+    report = (await operator_request(chain.api, "GET", path)).text[1:]
+    (row,) = csv.DictReader(io.StringIO(report))
+    sums = ("gross_income", "reversed_income", "withdrawn_income", "paid_fen")
+    assert [row[name] for name in sums] == ["25", "25", "25", str(answer["fen"])]
 
 
 @pytest.mark.parametrize("provider", ["jsapi", "xpay"])
