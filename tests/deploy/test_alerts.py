@@ -16,7 +16,7 @@ from ledger.recharge import Order
 from runtime import jobs
 from runtime.process import ServerProcess
 from tencent.errors import ServiceUnavailable
-from tencent.platform_events import REFUND_QUESTION
+from tencent.platform_events import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
@@ -272,6 +272,21 @@ def test_a_withdrawal_is_stuck_in_each_state_after_a_time_of_its_own(tmp_path: P
     tests = {
         state: rule_test({oldest_withdrawal(state): values}, "21m", ["QLiveWithdrawalStuck"])
         for state, values in stuck.items()
+    }
+    check_rule_tests(tmp_path, tests)
+
+
+def test_each_event_on_which_a_person_has_to_act_fires_an_alert(tmp_path: Path) -> None:
+    tests = {
+        event: rule_test(
+            {
+                f"qlive_server_info{{{TARGET}}}": "1x40",
+                f'qlive_platform_events_total{{{TARGET},event="{event}"}}': "_x20 1x20",
+            },
+            "8m",
+            ["QLivePlatformEvent"],
+        )
+        for event in sorted(ATTENTION)
     }
     check_rule_tests(tmp_path, tests)
 
