@@ -7,10 +7,16 @@ signature (in CSS the body does), the body the content. All names are the sender
 from typing import NamedTuple
 
 from handlers.openapi.schemas import Json
+from tencent.platform_events import PLATFORM_EVENTS
+from tencent.xpay import DELIVERED, REFUNDED
 
 TEXT: Json = {"type": "string"}
 STAMP: Json = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Unix seconds."}
 ENCRYPTED: Json = {"type": "string", "enum": ["aes"], "description": "Safe mode only."}
+
+
+PUSHED_EVENTS = [DELIVERED, REFUNDED, *sorted(PLATFORM_EVENTS)]
+"""What the message push of the mini-program reports."""
 
 
 class WebhookSchema(NamedTuple):
@@ -114,7 +120,12 @@ WEBHOOKS = {
                     "type": "string",
                     "description": "Safe mode: the encrypted message.",
                 },
-                "Event": {"type": "string", "examples": ["xpay_goods_deliver_notify"]},
+                "Event": {
+                    "type": "string",
+                    "examples": PUSHED_EVENTS,
+                    "description": f"One of {', '.join(PUSHED_EVENTS)}; others are ignored. In "
+                    "safe mode a part of the encrypted message.",
+                },
             },
         },
         sometimes=("signature", "encrypt_type", "msg_signature"),
