@@ -21,7 +21,7 @@ from handlers.gifts import PushGiftHandler
 from handlers.ops.refunds import OpsRefundConfirmHandler
 from handlers.webhooks.transfers import TransferWebhookHandler
 from handlers.webhooks.wechat_pay import JsapiWebhookHandler
-from handlers.withdrawals import WithdrawHandler
+from handlers.withdrawals import CancelWithdrawalHandler, WithdrawHandler
 from runtime import container
 from storage.command_latency import CommandLatency
 from storage.group_commit import GroupCommit
@@ -57,6 +57,10 @@ def _in_request_id(handler: Any, target: str) -> bool:
     return bool(handler.parameters().get("request_id") == target)
 
 
+def _in_withdrawal_id(handler: Any, target: str) -> bool:
+    return bool(handler.parameters().get("withdrawal_id") == target)
+
+
 HANDLERS = {
     "gift": MarkedHandler(PushGiftHandler, "get", _in_query),
     "gift_outside": MarkedHandler(PushGiftHandler, "get", _in_query),
@@ -64,6 +68,7 @@ HANDLERS = {
     "withdrawal": MarkedHandler(WithdrawHandler, "post", _in_request_id),
     "transfer_notice": MarkedHandler(TransferWebhookHandler, "post", _in_body),
     "transfer_return": MarkedHandler(TransferWebhookHandler, "post", _in_body),
+    "transfer_cancel": MarkedHandler(CancelWithdrawalHandler, "post", _in_withdrawal_id),
     "refund_confirm": MarkedHandler(OpsRefundConfirmHandler, "post", _in_address),
     "refund_notice": MarkedHandler(JsapiWebhookHandler, "post", _in_body),
 }

@@ -12,7 +12,12 @@ from chaos.crash.money_invariants import check_money_invariants
 from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
 from chaos.crash.refund_paths import RefundConfirmPath, RefundNoticePath, RefundSweepPath
 from chaos.crash.refunds import RefundCases
-from chaos.crash.withdrawal_paths import TransferNoticePath, TransferSweepPath, WithdrawalPath
+from chaos.crash.withdrawal_paths import (
+    TransferCancelPath,
+    TransferNoticePath,
+    TransferSweepPath,
+    WithdrawalPath,
+)
 from chaos.crash.withdrawals import STOCK, Withdrawals
 from chaos.run import GOLD
 
@@ -87,6 +92,7 @@ class MoneyGroup:
             TransferSweepPath("transfer_submit", made, made.approved, stock),
             TransferSweepPath("transfer_query", made, made.confirmed, stock),
             TransferSweepPath("transfer_resend", made, made.not_taken, stock),
+            TransferCancelPath(made, stock),
             RefundConfirmPath(cases, stock),
             RefundSweepPath(cases, stock),
             RefundNoticePath(cases, stock),
@@ -103,7 +109,7 @@ class MoneyGroup:
 GIFT_PATHS = ("gift", "gift_outside", "batch", "notification", "sweep")
 MONEY_PATHS = (
     *("withdrawal", "transfer_notice", "transfer_return", "transfer_submit", "transfer_query"),
-    *("transfer_resend", "refund_confirm", "refund_case", "refund_notice"),
+    *("transfer_resend", "transfer_cancel", "refund_confirm", "refund_case", "refund_notice"),
 )
 PATHS = (*GIFT_PATHS, *MONEY_PATHS)
 

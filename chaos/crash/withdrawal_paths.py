@@ -10,6 +10,8 @@ from chaos.crash.stock import Stock
 from chaos.crash.withdrawals import AUTO_INCOME, Withdrawals
 from devtools.simulator.reports import SimulatedNotification
 
+CANCEL_PATH = "qlive_pay/withdraw/cancel/"
+
 
 class WithdrawalPath:
     """Requests that need no approval, so that they are submitted to WeChat Pay at once."""
@@ -53,6 +55,43 @@ class WithdrawalPath:
 
     def _params(self, request_id: str) -> dict[str, Any]:
         return {"income": AUTO_INCOME, "request_id": request_id}
+
+
+class TransferCancelPath:
+    """Users cancel withdrawals that wait for them, until each cancellation is acknowledged."""
+
+    name = "transfer_cancel"
+
+    def __init__(self, withdrawals: Withdrawals, stock: int) -> None:
+        self.acknowledged_at_once = 0
+        self._withdrawals = withdrawals
+        self._stock = Stock(withdrawals.env, withdrawals.awaiting_payee, stock)
+        self._payee: EnvironmentUser
+        self._pending = ""
+
+    async def prepare(self) -> str:
+        """Returns the id of the next withdrawal."""
+        id_, self._next = await self._stock.take()
+        return str(id_)
+
+    async def repair(self) -> None:
+        """Cancel again; the dead server may have got as far as the return of the income."""
+        if self._pending:
+            response = await self._payee.post(CANCEL_PATH, withdrawal_id=self._pending)
+            if not response.ok and response.json.get("code") != "not_cancellable":
+                self._withdrawals.env.violations.add(
+                    "unexpected_response", f"cancel {self._pending}: {response}"
+                )
+            self._pending = ""
+
+    async def attempt(self, target: str) -> None:
+        """Send the cancellation once; its server crashes meanwhile."""
+        self._payee, self._pending = self._next, target
+        response = await self._payee.post_once(CANCEL_PATH, withdrawal_id=target)
+        self.acknowledged_at_once += response.ok
+
+    async def settle(self) -> None:
+        await self.repair()
 
 
 class TransferNoticePath(NoticePath):

@@ -99,9 +99,15 @@ class Withdrawals:
         await self.env.ops_request("POST", f"withdrawals/{id_}/approve", reason="chaos")
         return await self._set_aside(id_)
 
+    async def awaiting_payee(self) -> tuple[str, EnvironmentUser]:
+        """The id of one that waits for its user, and that user."""
+        payee = await self.payees.next()
+        return await self._set_aside(await self.hold(payee, AUTO_INCOME)), payee
+
     async def awaiting_user(self) -> str:
         """The id of one that waits for its user."""
-        return await self._set_aside(await self._request(AUTO_INCOME))
+        id_, _ = await self.awaiting_payee()
+        return id_
 
     async def confirmed(self) -> str:
         """The id of one that is paid, of which the server does not know."""
