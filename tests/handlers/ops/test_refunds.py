@@ -40,7 +40,7 @@ class MinorFixture:
         """(result_code, result_info) for Apple's question whether to refund the order."""
         number, events = self.order, self.server.context.services.payment_notifications
         content = {"Event": REFUND_QUESTION, "pay_order_id": number}
-        answer = (await events._platform_events.process(content)).answer
+        answer = (await events._platform_events.process(content, signed=True)).answer
         assert answer
         return answer["result_code"], answer["result_info"]
 
