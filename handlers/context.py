@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from telemetry.traces import Traces
 
 CONCURRENT_JOINS = 256
-"""Sockets that join at the same time, so that calls do not wait for queries about thousands. All
-queries of a join are shared with others: more joins at a time need fewer of them, and none waits
-for a connection to MongoDB."""
+"""Sockets that join at the same time, so that calls do not wait for queries about thousands. Those
+of one room, or that ask for documents by id, share their queries; only reads of a room's log are
+one for each room and position."""
 JOIN_QUEUE_SECONDS = 30.0
 """Longest wait to join: 10,000 clients of a process that has died, on a slow machine."""
 

@@ -17,6 +17,10 @@ RefundState = Literal["pending", "done", "failed"]
 """A refund at its provider: `failed` returned no money and needs a person."""
 
 
+IOS = "ios"
+"""The system whose orders of virtual payment are paid to Apple."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order of `gold` for `fen` (1/100 yuan) through one payment provider."""
@@ -33,8 +37,13 @@ class Order:
     state: OrderState = "created"
     sandbox: bool = False
     platform: str = ""
-    """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown.
-    Only Apple refunds an order of ios."""
+    """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown;
+    `ios` once Apple has asked about the order."""
+
+    @property
+    def is_refunded_by_apple(self) -> bool:
+        """Whether it was paid to Apple, which alone refunds it."""
+        return (self.provider, self.platform) == ("xpay", IOS)
 
 
 @dataclass(frozen=True, slots=True)

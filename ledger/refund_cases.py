@@ -159,6 +159,10 @@ class RefundCase:
         problem = "refund_failed" if answer == "failed" else ""
         return self._with_order(number, lambda it: replace(it, state=state, problem=problem), at)
 
+    def leave_to_apple(self, number: str, at: datetime) -> "RefundCase":
+        """Apple has asked about the order since the case was opened."""
+        return self._with_order(number, lambda it: replace(it, by_apple=True, problem=""), at)
+
     def note_problem(self, number: str, problem: str, at: datetime) -> "RefundCase":
         """The provider has not answered, so that it has to be asked again."""
         return self._with_order(number, lambda it: replace(it, problem=problem), at)
@@ -221,5 +225,6 @@ class RefundCase:
 
 def _content(
     orders: Sequence[OrderStep], gifts: Sequence[GiftStep]
-) -> tuple[list[tuple[str, int, int]], list[str]]:
-    return [(it.number, it.fen, it.gold) for it in orders], [gift.key for gift in gifts]
+) -> tuple[list[tuple[str, int, int, bool]], list[str]]:
+    shown = [(it.number, it.fen, it.gold, it.by_apple) for it in orders]
+    return shown, [gift.key for gift in gifts]

@@ -25,8 +25,6 @@ OrderStepState = Literal["waiting", "taken", "requested", "refunded", "settled"]
 Or `settled` by an operator, who has refunded it otherwise, or knows that it never will be."""
 GiftStepState = Literal["waiting", "reversed", "already_reversed"]
 """`already_reversed`: an operator or another case had reversed the gift before."""
-BY_APPLE = ("xpay", "ios")
-"""Provider and system of an order that went through Apple's payment."""
 MAX_GIFTS = 2000
 """Gifts of a case: bounds its document. Gold in older ones is owed."""
 
@@ -151,7 +149,7 @@ def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
     if fen <= 0:
         return None
     gold = gold_to_reverse(order, Refund(order.provider, order.number, number, fen), refunded)
-    by_apple = (order.provider, order.platform) == BY_APPLE
+    by_apple = order.is_refunded_by_apple
     return OrderStep(order.number, order.provider, fen, gold, by_apple, number)
 
 

@@ -47,19 +47,25 @@ class WorkerSockets:
     """The listening sockets of a worker slot, which can be closed and bound again."""
 
     def __init__(self, sockets: list[socket.socket]) -> None:
-        self.open = sockets
+        self.listening = sockets
         self._places = [_place_of(sock) for sock in sockets]
 
     def close(self) -> None:
         """Refuse connections from now on, and those that nobody has accepted."""
-        for sock in self.open:
+        for sock in self.listening:
             sock.close()
-        self.open = []
+        self.listening = []
 
     def bind(self) -> None:
-        """Open them again, unless they are; OSError if a port has been taken meanwhile."""
-        if not self.open:
-            self.open = [sock for place in self._places for sock in _listen_at(place)]
+        """Bind the same addresses again if closed; OSError names one that is taken."""
+        if self.listening:
+            return
+        try:
+            for place in self._places:
+                self.listening += _listen_at(place)
+        except OSError:
+            self.close()
+            raise
 
 
 class _Place(NamedTuple):
@@ -79,7 +85,10 @@ def _place_of(sock: socket.socket) -> _Place:
 
 def _listen_at(place: _Place) -> list[socket.socket]:
     family, host, port, reuse_port = place
-    return bind_sockets(port, host, family, backlog=BACKLOG, reuse_port=reuse_port)
+    try:
+        return bind_sockets(port, host, family, backlog=BACKLOG, reuse_port=reuse_port)
+    except OSError as failure:
+        raise OSError(f"{host}:{port}: {failure.strerror}") from failure
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

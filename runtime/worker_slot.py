@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from asyncio import sleep
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -20,8 +19,9 @@ MIN_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds between restarts of a worker that keeps dying; one that lived for longer than MAX_BACKOFF
 is restarted at once."""
 MAX_QUEUED_SECONDS = 2.0
-"""Longest wait for a restart with open sockets. Connections queue in them meanwhile; when it takes
-longer, they are refused, so that a proxy turns to another worker."""
+"""Longest pause between two attempts with open sockets, in which connections queue; in a longer one
+they are refused, so that a proxy turns to another worker. During an attempt they queue again."""
+Sleep = Callable[[float], Awaitable[None]]
 StartWorker = Callable[[int, list[socket.socket]], Awaitable[Worker]]
 """Starts the worker process of a slot, given its number and sockets."""
 
@@ -30,12 +30,18 @@ class WorkerSlot:
     """Keeps one worker running, from `fill` until `stop`."""
 
     def __init__(
-        self, number: int, sockets: list[socket.socket], start: StartWorker, drain_seconds: float
+        self,
+        number: int,
+        sockets: list[socket.socket],
+        start: StartWorker,
+        drain_seconds: float,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._number = number
         self._sockets = WorkerSockets(sockets)
         self._start_worker = start
         self._drain_seconds = drain_seconds
+        self._sleep = sleep
         self._worker: Worker | None = None
         self._alive: set[Worker] = set()
         """Includes workers that are not ready yet, and workers that drain."""
@@ -64,6 +70,8 @@ class WorkerSlot:
         async with self._lock:
             old = self._worker
             if not await self._fill():
+                if not self.serves:
+                    self._sockets.close()  # until the watcher's next attempt
                 return False
         if old:
             await self._end(old)
@@ -85,7 +93,7 @@ class WorkerSlot:
             return False
         try:
             self._sockets.bind()
-            worker = await self._start_worker(self._number, self._sockets.open)
+            worker = await self._start_worker(self._number, self._sockets.listening)
         except OSError as failure:
             log.error("worker_start_failed", slot=self._number, why=str(failure))
             return False
@@ -122,9 +130,10 @@ class WorkerSlot:
                     await self._fill()
 
     async def _rest(self, seconds: float) -> None:
-        if seconds > MAX_QUEUED_SECONDS:
+        is_being_renewed = self._lock.locked()
+        if seconds > MAX_QUEUED_SECONDS and not is_being_renewed:
             self._sockets.close()
-        await sleep(seconds)
+        await self._sleep(seconds)
 
     def _needs_replacement(self, worker: Worker) -> bool:
         """Whether a dead worker is still the slot's; False once it has another or stops."""

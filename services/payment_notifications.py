@@ -20,12 +20,13 @@ from tencent.pay import JsapiClient
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.platform_events import event_name
 from tencent.transfer_notifications import SOURCE as TRANSFER
-from tencent.xpay import IOS, XpayClient, is_paid_to_apple, parse_event
 from tencent.xpay import PROVIDER as XPAY
+from tencent.xpay import XpayClient, parse_event
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
 BOOKED = DONE._replace(lasting=True)
+"""A report that is kept for good."""
 
 
 class PaymentNotificationService:
@@ -108,11 +109,7 @@ class PaymentNotificationService:
             payment_event = await self._xpay.query(order)
             if payment_event is None:
                 raise TryAgain  # the push may arrive before a query shows the payment
-        outcome = await self.book(payment_event, "unknown_event")
-        is_by_apple = push.encrypted and is_paid_to_apple(push.content)
-        if payment_event and is_by_apple and outcome == BOOKED:
-            await self._orders.note_platform(payment_event.order, IOS)
-        return outcome
+        return await self.book(payment_event, "unknown_event")
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
         """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.recharge import RefusalReason
+from ledger.recharge import IOS, Order, RefusalReason
 from ledger.refund_advice import Credit, GoldGift, advise
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
@@ -12,7 +12,6 @@ from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseStore
 from tencent.errors import Unreadable
 from tencent.platform_events import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
-from tencent.xpay import IOS
 from tencent.xpay import PROVIDER as XPAY
 
 COIN_MODE = "coin_mode"
@@ -52,15 +51,19 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        if signed and not order.platform:
-            await self._orders.note_platform(number, IOS)
-        (credit, gifts), refunded_fen, taken_back = await asyncio.gather(
+        (credit, gifts), refunded_fen, taken_back, _ = await asyncio.gather(
             self._spending_since(number, order.user_id),
             self._orders.refunded_fen(number),
             self._cases.waits_for_refund(number),
+            self._note_apple(order, signed=signed),
         )
         advice = advise(number, credit, gifts, refunded_fen, order.fen, taken_back=taken_back)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
+
+    async def _note_apple(self, order: Order, *, signed: bool) -> None:
+        """Apple's word overrides what the client has named."""
+        if signed and order.platform != IOS:
+            await self._orders.store_platform(order.number, IOS)
 
     async def _spending_since(
         self, number: str, user_id: str

@@ -196,6 +196,8 @@ class RefundCaseSweep:
         """Ask the provider for a refund, or what has become of it."""
         order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
         assert order is not None
+        if order.is_refunded_by_apple and step.state == "taken":
+            return await self._save(None, case, case.leave_to_apple(step.number, _now()))
         if provider is None:
             return await self._note_problem(case, step, NO_PROVIDER)
         try:

@@ -14,7 +14,7 @@ Session = tuple[int, str]
 """live_id and epoch."""
 
 COUNTS_TTL_SECONDS = 1.0
-"""Highest age of a listed count: the members of a room receive theirs once a second, too."""
+"""Age from which a count is read again: the members of a room receive theirs once a second, too."""
 
 
 class RoomList:

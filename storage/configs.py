@@ -54,6 +54,6 @@ class ConfigStore(CatalogueStore):
 def _rate_from(value: str) -> Decimal | None:
     try:
         rate = Decimal(str(json.loads(value)))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         return None
     return rate if rate.is_finite() and rate >= 0 else None

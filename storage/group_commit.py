@@ -23,8 +23,8 @@ update of a room may have 256 events in it, so that a number of writes does not 
 largest fields are events of gifts with the longest texts, of 10 KB.
 """
 MAX_ALONE = 16
-"""Batches of a group that are committed by themselves at the same time: others of the process need
-sessions and connections, too."""
+"""Batches that are committed by themselves at the same time, after conflicts: others of the process
+need sessions and connections, too."""
 MIN_EARLY = 8
 """Batches that begin while the transaction before is being committed. Fewer wait for its end, and
 for more of them: each transaction has a command for each collection, and one to commit."""
@@ -55,6 +55,7 @@ class GroupCommit:
         self._database = database
         self._waiting: deque[Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._alone = asyncio.Semaphore(MAX_ALONE)
         self._awaited: asyncio.Task[None] | None = None
         """The commit that the next one waits for."""
 
@@ -105,13 +106,11 @@ class GroupCommit:
             _answer(group, error)
 
     async def _commit_each(self, group: list[Waiting]) -> None:
-        remaining = iter(group)
-
-        async def commit_next() -> None:
-            for alone in remaining:
+        async def commit(alone: Waiting) -> None:
+            async with self._alone:
                 await self._commit_group([alone])
 
-        await asyncio.gather(*(commit_next() for _ in range(min(len(group), MAX_ALONE))))
+        await asyncio.gather(*map(commit, group))
 
     async def _commit_together(self, batches: list[WriteBatch]) -> None:
         together = batches[0] if len(batches) == 1 else WriteBatch.joined(batches)

@@ -91,14 +91,8 @@ class OrderStore:
         await self._orders.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
 
     async def store_platform(self, number: str, platform: str) -> None:
-        """Store the system of the client that last asked for an open order."""
+        """Store the buyer's system, as the client or Apple's question has named it last."""
         await self._orders.update_one({"_id": number}, {"$set": {"platform": platform}})
-
-    async def note_platform(self, number: str, platform: str) -> None:
-        """Store the buyer's system as WeChat shows it, unless the client has named one."""
-        await self._orders.update_one(
-            {"_id": number, "platform": {"$in": ["", None]}}, {"$set": {"platform": platform}}
-        )
 
     # ---- payment
 

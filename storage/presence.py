@@ -5,8 +5,9 @@
 the database's clock, which all processes share.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ LEASE_TTL_SECONDS = 3_600
 BULK_SIZE = 500
 """Memberships updated by one command, well within its timeout."""
 
+RegistrationKey = tuple[str, int, str]
+"""User, room and process."""
 ARRIVAL_FIELDS = {"live_id": 1, "process": 1, "socket": 1, "epoch": 1, "role": 1}
 
 
@@ -48,12 +51,12 @@ class Registration:
     now: int
 
     @property
-    def member(self) -> tuple[str, int]:
-        """The user and the room."""
-        return self.user_id, self.live_id
+    def filter(self) -> Document:
+        """Of the user's membership of this room."""
+        return {"_id": self.user_id, "live_id": self.live_id}
 
     @property
-    def key(self) -> tuple[str, int, str]:
+    def key(self) -> RegistrationKey:
         """Sockets of the same key are registered by one update."""
         return self.user_id, self.live_id, self.process
 
@@ -92,38 +95,42 @@ class PresenceStore:
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
     ) -> list[Arrival | None]:
-        """Register sockets in order; those that another process has overtaken, once more."""
-        rows = await self._write_registrations(registrations)
-        overtaken = [it for it in registrations if _is_overtaken(it, rows)]
-        repeated = iter(await self._register_sockets(0, overtaken) if overtaken else ())
-        newer = Counter(it.key for it in registrations)
-        arrivals: list[Arrival | None] = []
+        """Register sockets in order, those of one member and process by one update."""
+        sockets = Counter(it.key for it in registrations)
+        newest = [*{it.key: it for it in registrations}.values()]
+        await self._members.bulk_write(
+            [UpdateOne(it.filter, self._registration(it, sockets[it.key])) for it in newest],
+            ordered=False,
+        )
+        stored = await self._stored(newest)
+        overtaken = [it for it in newest if _is_overtaken(it, stored[it.key])]
+        rows = await asyncio.gather(
+            *(self._register_alone(it, sockets[it.key]) for it in overtaken)
+        )
+        stored |= {it.key: row for it, row in zip(overtaken, rows, strict=True)}
+        arrivals = []
         for it in registrations:
-            newer[it.key] -= 1
-            if it.member not in rows:
-                arrivals.append(None)
-            elif _is_overtaken(it, rows):
-                arrivals.append(next(repeated))
-            else:
-                arrivals.append(_arrival(rows[it.member], newer[it.key]))
+            sockets[it.key] -= 1
+            arrivals.append(_arrival(stored[it.key], newer=sockets[it.key]))
         return arrivals
 
-    async def _write_registrations(
+    async def _stored(
         self, registrations: Sequence[Registration]
-    ) -> dict[tuple[str, int], Document]:
-        """One update for all sockets of a member; returns the memberships after that."""
-        sockets = Counter(it.key for it in registrations)
-        newest = {it.key: it for it in registrations}
-        updates = [
-            UpdateOne(
-                {"_id": it.user_id, "live_id": it.live_id}, self._registration(it, sockets[key])
-            )
-            for key, it in newest.items()
-        ]
-        await self._members.bulk_write(updates, ordered=False)
+    ) -> dict[RegistrationKey, Document | None]:
+        """The memberships after the registrations; None for who is not a member of the room."""
         user_ids = {it.user_id for it in registrations}
         rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
-        return {(row["_id"], row["live_id"]): row for row in rows}
+        members = {(row["_id"], row["live_id"]): row for row in rows}
+        return {it.key: members.get((it.user_id, it.live_id)) for it in registrations}
+
+    async def _register_alone(self, newest: Registration, sockets: int) -> Document | None:
+        """By one atomic command: after another process has registered the member meanwhile."""
+        return await self._members.find_one_and_update(
+            newest.filter,
+            self._registration(newest, sockets),
+            projection=ARRIVAL_FIELDS,
+            return_document=ReturnDocument.AFTER,
+        )
 
     def _registration(self, newest: Registration, sockets: int) -> list[Document]:
         """Stores the newest of the member's `sockets`, and leaves numbers for the older ones."""
@@ -349,15 +356,14 @@ class PresenceStore:
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
 
 
-def _is_overtaken(registration: Registration, rows: Mapping[tuple[str, int], Document]) -> bool:
+def _is_overtaken(registration: Registration, row: Document | None) -> bool:
     """Whether another process has registered the member meanwhile, or the member has re-entered."""
-    row = rows.get(registration.member)
     return row is not None and row["process"] != registration.process
 
 
-def _arrival(row: Document, newer: int) -> Arrival:
+def _arrival(row: Document | None, *, newer: int) -> Arrival | None:
     """The member's newest socket, or an older one: that many have been registered after it."""
-    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
+    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer) if row else None
 
 
 def _socket_filter(socket: MemberSocket) -> Document:

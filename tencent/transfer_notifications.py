@@ -94,7 +94,7 @@ def transfer_of(content: Mapping[str, Any]) -> Transfer:
         number(content, "transfer_amount", INT64) if has_amount else None,
         text(content, "openid") if has_user else None,
         _package(content),
-        _optional(content, "fail_reason")[:FAIL_REASON_LENGTH],  # it must not hide a final state
+        _optional(content, "fail_reason")[:FAIL_REASON_LENGTH],  # else the end would be unreadable
     )
 
 

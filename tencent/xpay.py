@@ -28,8 +28,6 @@ REFUND_STATES: Mapping[int, RefundState] = {5: "done", 7: "failed", 8: "done"}
 OTHER_REASON, BY_SUPPORT = "5", "1"
 """refund_reason and req_from of refund_order."""
 ERRCODE_LENGTH = 32
-IOS = "ios"
-"""Platform of orders that are paid through Apple."""
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
 
 OnRejection = Callable[[str, str], None]
@@ -216,15 +214,6 @@ def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:
     readers = {DELIVERED: _payment, REFUNDED: _refund}
     read = readers.get(str(content.get("Event")))
     return read(content) if read else None
-
-
-def is_paid_to_apple(content: Mapping[str, Any]) -> bool:
-    """Whether a delivery event is that of an order paid through Apple, without WeChat Pay.
-
-    Source: WeChat, "virtual payment", events: WeChatPayInfo is absent on iOS, which has no sandbox.
-    """
-    is_live = content.get("Event") == DELIVERED and content.get("Env") == 0
-    return is_live and content.get("WeChatPayInfo") is None
 
 
 def _payment(content: Mapping[str, Any]) -> Payment:

@@ -89,6 +89,7 @@ class StormClients:
                 return Storm(seconds, cpu, opening.resumed, p99_before, await calling)
         finally:
             calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
 
     async def _p99_of_calls(self, port: int, seconds: float = CALL_SECONDS) -> float:
         result = await run_load(self.load, port, self.calls, seconds, CALLERS, PAUSE_MS)

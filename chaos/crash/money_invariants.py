@@ -29,6 +29,7 @@ async def check_money_invariants(env: CrashEnvironment, withdrawals: Withdrawals
     refunded = [(it.order, it.number, it.fen, it.state) for it in refunds.values()]
     for kind, detail in [
         *request_violations(withdrawals.answers, rows),
+        *cancel_violations(withdrawals.cancelled, rows),
         *outcome_violations(rows, journal),
         *bank_violations(paid, journal),
         *refund_violations(cases, refunded, journal),
@@ -57,6 +58,14 @@ def request_violations(answers: Mapping[str, Any], rows: Sequence[Row]) -> Found
     for request_id in answers.keys() & stored.keys():
         if answers[request_id]["withdrawal_id"] != stored[request_id]:
             yield "conflicting_responses", f"{request_id}: {answers[request_id]}"
+
+
+def cancel_violations(cancelled: Sequence[str], rows: Sequence[Row]) -> Found:
+    """Income whose cancellation was acknowledged is returned, and nothing of it paid."""
+    states = {row["_id"]: row["state"] for row in rows}
+    for id_ in cancelled:
+        if states[id_] != "returned":
+            yield "cancelled_and_not_returned", f"{id_}: {states[id_]}"
 
 
 def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:

@@ -82,6 +82,7 @@ class TransferCancelPath:
                 self._withdrawals.env.violations.add(
                     "unexpected_response", f"cancel {self._pending}: {response}"
                 )
+            self._withdrawals.cancelled.append(self._pending)
             self._pending = ""
 
     async def attempt(self, target: str) -> None:

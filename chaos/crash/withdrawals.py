@@ -63,6 +63,8 @@ class Withdrawals:
         self.env, self.payees = env, Payees(env)
         self.answers: dict[str, dict[str, Any]] = {}
         """Latest answer, by request_id."""
+        self.cancelled: list[str] = []
+        """Ids of those whose users have an answer to their cancellation."""
         self._rows = env.database.collection("withdrawals")
         self._number = 0
 

@@ -9,7 +9,7 @@ from handlers.schemas.responses import Response
 
 
 class MetricsResponse(Response):
-    """Marks a page in Prometheus' text format, which has been written already."""
+    """Placeholder: the handler writes the page as text."""
 
 
 class OpsMetricsHandler(OperatorHandler):

@@ -50,7 +50,8 @@ class ApprovalsResponse(Response):
 class OpsOrderResponse(Response):
     """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back.
 
-    `platform`: the buyer's system, "" if the client did not name it.
+    `platform`: the buyer's system as the client names it, `ios` once Apple has asked about the
+    order; "" if unknown.
     """
 
     id: Annotated[str, Field(validation_alias="_id")]

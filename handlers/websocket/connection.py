@@ -221,7 +221,11 @@ class Connection:
         log.info("socket_joined", resumes=request.since is not None)
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
-        """Whether the user has opened another socket while this one was queued."""
+        """Whether the user has opened another socket while this one was queued.
+
+        One that was opened just before counts, too, by the time that the query takes: a restart is
+        harmless, while an abandoned socket that replaces its successor is not.
+        """
         if time.monotonic() - queued_at < SUPERSEDE_CHECK_SECONDS:
             return False
         age_ms = await self._context.stores.presence.socket_age_ms(user_id)

@@ -9,6 +9,7 @@ import pytest
 from chaos.crash.environment import open_environment
 from chaos.crash.money_invariants import (
     bank_violations,
+    cancel_violations,
     outcome_violations,
     refund_violations,
     request_violations,
@@ -38,6 +39,12 @@ def test_lost_and_duplicate_withdrawals_are_found() -> None:
     assert kinds(request_violations(answers, [withdrawal("paid")] * 2)) == ["duplicate_withdrawal"]
     other = {"r1": {"withdrawal_id": "W2"}}
     assert kinds(request_violations(other, [withdrawal("paid")])) == ["conflicting_responses"]
+
+
+def test_a_cancelled_withdrawal_that_is_not_returned_is_found() -> None:
+    rows = [{"_id": "W1", "state": "returned"}, {"_id": "W2", "state": "paid"}]
+    assert [*cancel_violations(["W1"], rows)] == []
+    assert kinds(cancel_violations(["W1", "W2"], rows)) == ["cancelled_and_not_returned"]
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,13 @@ def test_sockets_of_a_slot_are_closed_and_bound_to_the_same_ports() -> None:
     ports = [sock.getsockname()[1] for sock in opened]
     slot = WorkerSockets(opened)
     slot.bind()
-    assert slot.open == opened, "they are open"
+    assert slot.listening == opened, "they are open"
     slot.close()
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
     slot.bind()
-    assert [sock.getsockname()[1] for sock in slot.open] == ports
-    shared = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for sock in slot.open]
+    assert [sock.getsockname()[1] for sock in slot.listening] == ports
+    shared = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for sock in slot.listening]
     assert [bool(it) for it in shared] == [True, False]
     slot.close()

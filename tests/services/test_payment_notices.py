@@ -14,6 +14,7 @@ from devtools.simulator.reports import SimulatedNotifications, SimulatedPushes
 from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
+from services.errors import RefundChanged
 from services.push_messages import message_of
 from storage.inbox import InboxMessage
 from tencent.message_push import MessagePush, MessagePushReader
@@ -255,13 +256,13 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     await refunds.check()
 
 
-# ---- orders of which the client has named no system
+# ---- orders about which Apple asks
 
 
-@pytest.mark.parametrize(("named", "kept"), [("", "ios"), ("android", "android")])
+@pytest.mark.parametrize("named", ["", "android"])
 @gen_test
 async def test_an_order_about_which_apple_asks_is_left_to_apple(
-    refunds: RefundFixture, clock: Clock, named: str, kept: str
+    refunds: RefundFixture, clock: Clock, named: str
 ) -> None:
     number = await refunds.recharge(platform=named)
     notices = PushNotices(refunds, clock)
@@ -270,31 +271,28 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
     await notices.receive(notices.push(question, "forged"))
     await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     assert await platform_of(refunds, number) == named
+    before = await refunds.open(number)
+    assert not before.orders[0].by_apple
     await notices.receive(notices.push(question))
-    assert await platform_of(refunds, number) == kept
-    (step,) = (await refunds.open(number)).orders
-    assert step.by_apple == (kept == "ios")
+    assert await platform_of(refunds, number) == "ios"
+    with pytest.raises(RefundChanged):  # the operator has seen that we refund it
+        await refunds.confirm(before)
+    confirmed = await refunds.confirm(await refunds.get(before))
+    assert confirmed.orders[0].by_apple
 
 
-@pytest.mark.parametrize(
-    ("named", "changes", "kept"),
-    [
-        ("", {"WeChatPayInfo": None}, "ios"),
-        ("android", {"WeChatPayInfo": None}, "android"),
-        ("", {}, ""),
-        ("", {"WeChatPayInfo": None, "OpenId": "oSomebodyElse"}, ""),
-        ("", {"WeChatPayInfo": None, "Env": 1}, ""),
-    ],
-)
 @gen_test
-async def test_an_order_delivered_without_wechat_pay_is_left_to_apple(
-    refunds: RefundFixture, clock: Clock, named: str, changes: Content, kept: str
+async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
+    refunds: RefundFixture, clock: Clock
 ) -> None:
-    order = await refunds.order(platform=named)
+    number = await refunds.recharge()
     notices = PushNotices(refunds, clock)
-    content = {**notices.delivery(order), **changes}
-    await notices.receive(notices.push(content))
-    assert await platform_of(refunds, order.number) == kept
+    case = await refunds.confirm(await refunds.open(number))
+    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
+    await notices.receive(notices.push(wechat.contents({"order": number})[REFUND_QUESTION]))
+    await refunds.sweep()
+    (order,) = (await refunds.get(case)).orders
+    assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
 
 
 async def platform_of(refunds: RefundFixture, number: str) -> str:

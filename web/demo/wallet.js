@@ -21,18 +21,22 @@ export function walletPage(app) {
   let pages = 1; // that are shown
   let shown = null;
   let timer = null;
+  let loads = 0;
 
   async function load() {
     clearTimeout(timer);
+    const number = ++loads;
     try {
-      shown = await readPages(app, pages);
-      if (!node.isConnected) return;
+      const read = await readPages(app, pages);
+      if (!node.isConnected || number !== loads) return; // a later load has read more
+      shown = { ...read, pages };
       await app.refresh(); // draws; read after the list, so that returned income is counted
     } catch (error) {
       if (error.name !== "Unreachable") showToast(errorText(error), "bad");
     }
     if (!node.isConnected) return;
-    clearTimeout(timer); // two loads may overlap
+    if (number !== loads) return;
+    pages = shown?.pages ?? 1; // fewer than asked for if the load has failed
     const isOpen = shown?.items.some(({ state }) => !FINAL.includes(state));
     timer = setTimeout(load, (isOpen ? POLL_MS : IDLE_MS) * pages);
   }
@@ -139,7 +143,8 @@ function formFields(before, submit) {
 
 /** The first `count` pages: an old withdrawal may be open as well. */
 async function readPages(app, count) {
-  const pages = await Promise.all(Array.from({ length: count }, (_, index) => app.qlive.withdrawals({ page: index + 1 })));
+  const pages = [];
+  while (pages.length < count) pages.push(await app.qlive.withdrawals({ page: pages.length + 1 }));
   return { ...pages.at(-1), items: pages.flatMap(({ items }) => items) };
 }
 
