@@ -87,6 +87,11 @@ class Channel:
         frames = [frame for number, frame in self._recent if number > seq]
         return frames if 0 <= self.last_seq - seq == len(frames) else None
 
+    def remember(self, seq: int, frames: Iterable[bytes]) -> None:
+        """Keep frames of the log, from `seq` + 1 to `last_seq`, for others that resume."""
+        known = dict(enumerate(frames, seq + 1)) | dict(self._recent)
+        self._recent = deque(sorted(known.items()), maxlen=RECENT_FRAMES)
+
     def skip_to(self, version: int, snapshot: bytes) -> None:
         """Continue from a snapshot of the room at `version`, since events before it are lost.
 

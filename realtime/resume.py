@@ -125,6 +125,7 @@ class Resume:
                 reset = "too_old" if events is None else None
             if events is not None:
                 missed = _frames_up_to(channel, since, events)
+                channel.remember(since.seq, missed or ())
             if missed is not None:
                 return [
                     frames.resumed(channel.live_id, since.epoch, channel.last_seq, len(missed)),

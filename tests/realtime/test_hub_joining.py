@@ -147,6 +147,10 @@ async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -
     outbox = await hub_fixture.join(since=ResumePosition("a", 1))
     assert outbox.received_events == [("resumed", 4), *profile_events(2, 4)]
     assert outbox.received[0]["replayed"] == 3
+    hub_fixture.store_and_publish("profile")
+    for seq in (0, 2, 5):  # older than what was read, part of it, and after it
+        other = await hub_fixture.join(OutboxSpy(f"from {seq}"), ResumePosition("a", seq))
+        assert other.received_events == [("resumed", 5), *profile_events(seq + 1, 5)]
 
 
 @pytest.mark.gen_test

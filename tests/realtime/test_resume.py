@@ -270,3 +270,7 @@ async def test_sockets_that_resume_together_share_the_reads_of_the_log(
     assert b'"nickname":"n1"' in event
     assert others == [[resumed, event]] * 49
     assert len(commands) <= 2
+    commands.clear()
+    later = Resume(room, stores.rooms, load_room, "later", position)
+    assert await later.read(load_view) == [resumed, event]
+    assert commands == []
