@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment, EnvironmentUser
@@ -25,6 +26,7 @@ CONSTANT = ("withdrawal_id", "income", "fen", "requested_at", "mch_id", "app_id"
 """Fields that each answer to a request has, whatever has become of the withdrawal."""
 UNSETTLED = ("approved", "submitted")
 """States in which a sweep has to go on; nothing else is waited for but the user."""
+ALL: Mapping[str, Any] = MappingProxyType({})
 
 
 class Payees:
@@ -155,6 +157,9 @@ class Withdrawals:
         Notices of those that are final for long change nothing any more.
         """
         await self._wait_until_none(lambda: self._count(UNSETTLED))
+        # Before their users confirm them after all: what was cancelled is cancelled at WeChat.
+        cancelled = {"_id": {"$in": self.cancelled}}
+        await self._wait_until_none(lambda: self._count(("awaiting_user",), cancelled))
         simulator = self.env.simulator
         for number, bill in enumerate([*simulator.transfers.bills.values()]):
             if bill.state in OPEN:
@@ -166,9 +171,9 @@ class Withdrawals:
         await simulator.delivery.quiet()
         await self._wait_until_none(lambda: self._count((*UNSETTLED, "awaiting_user")))
 
-    async def _count(self, states: tuple[str, ...]) -> int:
+    async def _count(self, states: tuple[str, ...], where: Mapping[str, Any] = ALL) -> int:
         """Withdrawals in these states, which become due."""
-        open_ = {"state": {"$in": [*states]}}
+        open_ = {**where, "state": {"$in": [*states]}}
         with self.env.database.slow_operation_timeout():
             await self._rows.update_many(open_, {"$set": {"due_at": DUE}})
         return await self._rows.count_documents(open_)
