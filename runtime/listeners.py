@@ -51,7 +51,7 @@ class WorkerSockets:
         self._places = [_place_of(sock) for sock in sockets]
 
     def close(self) -> None:
-        """Refuse connections from now on, and those that nobody has accepted."""
+        """Refuse new connections, and those that still wait to be accepted."""
         for sock in self.listening:
             sock.close()
         self.listening = []

@@ -52,7 +52,7 @@ class Registration:
 
     @property
     def filter(self) -> Document:
-        """Of the user's membership of this room."""
+        """Selects the user's membership of this room."""
         return {"_id": self.user_id, "live_id": self.live_id}
 
     @property
@@ -124,7 +124,7 @@ class PresenceStore:
         return {it.key: members.get((it.user_id, it.live_id)) for it in registrations}
 
     async def _register_alone(self, newest: Registration, sockets: int) -> Document | None:
-        """By one atomic command: after another process has registered the member meanwhile."""
+        """Atomic, for a member whom another process has registered meanwhile."""
         return await self._members.find_one_and_update(
             newest.filter,
             self._registration(newest, sockets),

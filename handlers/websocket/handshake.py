@@ -22,8 +22,7 @@ from realtime import wire
 from realtime.resume import ResumePosition
 
 WEBSOCKET_ONLY = "This path speaks WebSocket only."
-_LIVE_ID = re.compile(r"[1-9][0-9]{0,14}")
-"""Without leading zeros: nginx chooses the worker by this text."""
+_LIVE_ID = re.compile(r"[0-9]{1,15}")
 
 
 class RoomSocketHandler(Handler):
