@@ -1,7 +1,9 @@
 """Crash steps of a path, exit plans for child servers, and their exit reports."""
 
 import json
+import math
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -11,6 +13,8 @@ MOMENTS: tuple[Moment, ...] = ("before", "during", "after")
 ExitMoment = Moment | Literal["end", ""]
 """When a server exited: "end" is the end of the path; "" if it did not report."""
 WHOLE_PATH = -1
+READS = frozenset({"find", "aggregate", "distinct", "count", "getMore", "get"})
+"""First words of the names of calls that change nothing."""
 
 
 class Call(NamedTuple):
@@ -18,6 +22,17 @@ class Call(NamedTuple):
 
     name: str
     seconds: float = 0.0
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it leaves something behind: a write, a commit, a request, a response.
+
+        Other commands of a transaction, marked with *, leave nothing if it is not committed.
+        """
+        command = self.name.partition(" ")[0]
+        if self.name.endswith(" *"):
+            return command == "commitTransaction"
+        return command not in READS
 
 
 class CrashStep(NamedTuple):
@@ -28,6 +43,9 @@ class CrashStep(NamedTuple):
     """Index of the call on its path."""
     moment: Moment
     call: Call
+    stage: int = 0
+    """Steps of the same stage of a path leave the same behind: all that are before the first
+    lasting call, during it, between it and the next one, and so on."""
 
     def __str__(self) -> str:
         return f"{self.path} {self.number:02} {self.moment} {self.call.name}"
@@ -78,7 +96,12 @@ class ExitReport:
 
 
 def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
-    return [CrashStep(path, n, moment, call) for n, call in enumerate(calls) for moment in MOMENTS]
+    steps, stage = [], 0
+    for number, call in enumerate(calls):
+        for moment in MOMENTS:
+            stage += call.is_lasting and moment != "before"
+            steps.append(CrashStep(path, number, moment, call, stage))
+    return steps
 
 
 def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
@@ -86,8 +109,23 @@ def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
     return ExitPlan(step.path, target, step.number, step.moment, delay)
 
 
+def stages_of(steps: Sequence[CrashStep]) -> list[list[CrashStep]]:
+    stages: defaultdict[tuple[str, int], list[CrashStep]] = defaultdict(list)
+    for step in steps:
+        stages[step.path, step.stage].append(step)
+    return [*stages.values()]
+
+
 def shuffled(steps: Sequence[CrashStep], times: int, rng: random.Random) -> list[CrashStep]:
-    """Each step `times` times, in random order: each repairs what an arbitrary other one left."""
-    plan = [step for step in steps for _ in range(times)]
+    """At least `times` crashes in each stage, as many at each of its steps.
+
+    In random order: each crash repairs what an arbitrary other one left.
+    """
+    plan = [
+        step
+        for stage in stages_of(steps)
+        for step in stage
+        for _ in range(math.ceil(times / len(stage)))
+    ]
     rng.shuffle(plan)
     return plan

@@ -14,12 +14,14 @@ from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from chaos.crash.crash_points import BATCH_SIZE
 from chaos.crash.environment import open_environment
 from chaos.crash.exit_plans import (
+    MOMENTS,
     Call,
     CrashStep,
     ExitPlan,
     ExitReport,
     exit_plan_for,
     shuffled,
+    stages_of,
     steps_of,
 )
 from chaos.crash.invariants import (
@@ -48,12 +50,38 @@ def test_each_call_has_a_step_before_during_and_after_it() -> None:
     ]
 
 
-def test_a_shuffled_plan_has_each_step_equally_often_and_depends_on_the_seed() -> None:
-    steps = steps_of("gift", [READ, WRITE])
-    plan = shuffled(steps, 5, random.Random(3))
-    assert Counter(plan) == dict.fromkeys(steps, 5)
-    assert plan == shuffled(steps, 5, random.Random(3))
-    assert plan != shuffled(steps, 5, random.Random(4))
+def test_steps_that_leave_the_same_behind_are_one_stage() -> None:
+    calls = [READ, WRITE, Call("commitTransaction *"), Call("get pay"), Call("update inbox")]
+    stages = stages_of([*steps_of("gift", calls), *steps_of("sweep", [READ])])
+    assert [[str(step) for step in stage] for stage in stages] == [
+        [
+            *(f"gift 00 {moment} find users" for moment in MOMENTS),
+            *(f"gift 01 {moment} update users *" for moment in MOMENTS),
+            "gift 02 before commitTransaction *",
+        ],
+        ["gift 02 during commitTransaction *"],
+        [
+            "gift 02 after commitTransaction *",
+            *(f"gift 03 {moment} get pay" for moment in MOMENTS),
+            "gift 04 before update inbox",
+        ],
+        ["gift 04 during update inbox"],
+        ["gift 04 after update inbox"],
+        [f"sweep 00 {moment} find users" for moment in MOMENTS],
+    ]
+
+
+@pytest.mark.parametrize("name", ["findAndModify users", "post pay", "response", "insert ledger"])
+def test_a_call_that_changes_something_is_a_stage_of_its_own(name: str) -> None:
+    assert [step.stage for step in steps_of("gift", [Call(name)])] == [0, 1, 2]
+
+
+def test_a_shuffled_plan_has_each_stage_equally_often_and_depends_on_the_seed() -> None:
+    steps = steps_of("gift", [READ, WRITE, Call("response")])
+    plan = shuffled(steps, 20, random.Random(3))
+    assert [Counter(plan)[step] for step in steps] == [3, 3, 3, 3, 3, 3, 3, 20, 20]
+    assert plan == shuffled(steps, 20, random.Random(3))
+    assert plan != shuffled(steps, 20, random.Random(4))
 
 
 def test_an_exit_during_a_call_is_planned_within_its_duration() -> None:
