@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
-from pymongo.monitoring import CommandListener
+from pymongo.monitoring import CommandListener, ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -30,6 +30,12 @@ OPERATION_MS = 3_000
 """Timeout of one operation, server selection included. Less than the timeout of a room's lock
 (core/locks.py), so that requests queued behind it also fail with the error of the database."""
 CONNECT_MS = 2_000
+MAX_CONNECTIONS = 100
+"""Of a process; as many may be opened at the same time. By default two may, and the others wait:
+on Python 3.11 such a wait keeps the pool's lock for a turn of the event loop (asyncio.wait_for ends
+in a task of its own), the lock is handed over once a turn from then on, and every command takes
+six of these turns as long as there are more: 300 to 700 turns instead of none while thousands of
+clients connect."""
 HEARTBEAT_MS = 1_000
 """Interval of monitoring. A frozen primary is given up CONNECT_MS after a missed heartbeat (3 s in
 all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
@@ -49,7 +55,7 @@ class NotAReplicaSet(StartupError):
         return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
-Listener = CommandListener
+Listener = CommandListener | ConnectionPoolListener
 JointSpan = Callable[[str, Sequence[Context]], AbstractContextManager[object]]
 """Called with a name and the contexts of the changes (`Traces.joint_of`)."""
 
@@ -85,6 +91,8 @@ class Database:
             tz_aware=True,
             event_listeners=list(listeners),
             appname="qlive",
+            maxPoolSize=MAX_CONNECTIONS,
+            maxConnecting=MAX_CONNECTIONS,
         )
         self.sessions = SessionPool(self.client, OPERATION_MS / 1000)
         self._db = self.client[name]

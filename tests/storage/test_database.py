@@ -14,6 +14,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WTimeoutError,
 )
+from pymongo.monitoring import ConnectionCreatedEvent, ConnectionPoolListener, ConnectionReadyEvent
 
 from core.errors import TryAgain, WriteConflict
 from storage import database as module
@@ -41,6 +42,38 @@ async def test_latency_is_measured_in_milliseconds(database: Database) -> None:
     taken = await database.latency_ms()
     assert taken is not None
     assert 0 < taken <= (time.perf_counter() - started) * 1000 + 0.01
+
+
+class ConnectionsBeingOpened(ConnectionPoolListener):
+    """Counts the connections that are not open yet; the other events are of no interest."""
+
+    now = most = 0
+
+    def connection_created(self, _event: ConnectionCreatedEvent) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def connection_ready(self, _event: ConnectionReadyEvent) -> None:
+        self.now -= 1
+
+    def _ignored(self, event: object) -> None:
+        pass
+
+    pool_created = pool_ready = pool_cleared = pool_closed = connection_closed = _ignored
+    connection_check_out_started = connection_check_out_failed = _ignored
+    connection_checked_out = connection_checked_in = _ignored
+
+
+@gen_test
+async def test_a_burst_of_commands_opens_its_connections_at_the_same_time(mongo_uri: str) -> None:
+    opening = ConnectionsBeingOpened()
+    database = Database(mongo_uri, "burst", [opening])
+    try:
+        await asyncio.gather(*(database.latency_ms() for _ in range(20)))
+        assert opening.most > 2  # PyMongo's default
+        assert opening.now == 0
+    finally:
+        await database.close()
 
 
 class HelloDatabase:
