@@ -30,12 +30,12 @@ OPERATION_MS = 3_000
 """Timeout of one operation, server selection included. Less than the timeout of a room's lock
 (core/locks.py), so that requests queued behind it also fail with the error of the database."""
 CONNECT_MS = 2_000
-MAX_CONNECTIONS = 100
-"""Of a process; as many may be opened at the same time. By default two may, and the others wait:
-on Python 3.11 such a wait keeps the pool's lock for a turn of the event loop (asyncio.wait_for ends
-in a task of its own), the lock is handed over once a turn from then on, and every command takes
-six of these turns as long as there are more: 300 to 700 turns instead of none while thousands of
-clients connect."""
+CONNECTING = 50
+"""Connections that may be opened at the same time; of the 100 that PyMongo opens in all. By default
+two, for which the others wait: on Python 3.11 such a wait keeps the pool's lock for a turn of the
+event loop (asyncio.wait_for ends in a task of its own), and as long as there are more, the lock is
+handed over once a turn, six times for each command. While thousands of clients connect, commands
+took 300 to 700 turns more."""
 HEARTBEAT_MS = 1_000
 """Interval of monitoring. A frozen primary is given up CONNECT_MS after a missed heartbeat (3 s in
 all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
@@ -91,8 +91,7 @@ class Database:
             tz_aware=True,
             event_listeners=list(listeners),
             appname="qlive",
-            maxPoolSize=MAX_CONNECTIONS,
-            maxConnecting=MAX_CONNECTIONS,
+            maxConnecting=CONNECTING,
         )
         self.sessions = SessionPool(self.client, OPERATION_MS / 1000)
         self._db = self.client[name]

@@ -1,6 +1,5 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from core.batching import BatchLoader, SingleFlight
+from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
@@ -30,6 +30,8 @@ LOG_SIZE = 256
 the whole array to the oplog (measured: 30 KB per change, against 0.7 KB)."""
 CONCURRENT_LOG_READS = 16
 """Logs read at the same time: after a kill, clients of hundreds of rooms ask for them at once."""
+LOG_QUEUE_SECONDS = 5.0
+"""Longest wait of such a read for others, while MongoDB is down; the same as for a lock."""
 TAIL_EVENTS = 16
 """Events read without the rest of the log (measured: 300 rooms in 0.10 s instead of 0.37 s)."""
 
@@ -56,7 +58,7 @@ class RoomStore:
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many, StorageUnavailable)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
-        self._log_readers = asyncio.Semaphore(CONCURRENT_LOG_READS)
+        self._log_readers = ConcurrencyLimit(CONCURRENT_LOG_READS, LOG_QUEUE_SECONDS)
         self._commits = GroupCommit(database)
         self.drops_streams = drops_streams
 
@@ -170,7 +172,7 @@ class RoomStore:
 
     async def _read_log(self, live_id: int, *fields: str) -> Document | None:
         projection = {"epoch": 1, "version": 1, **dict.fromkeys(fields, 1)}
-        async with self._log_readers:
+        async with self._log_readers.slot():
             return await self._rooms.find_one({"_id": live_id}, projection)
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:

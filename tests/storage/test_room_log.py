@@ -7,7 +7,7 @@ import pytest
 
 from rooms.keeper import Keeper
 from rooms.members import Person
-from storage.rooms import LOG_SIZE
+from storage.rooms import CONCURRENT_LOG_READS, LOG_SIZE
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
@@ -46,6 +46,28 @@ async def test_reads_of_the_same_events_at_the_same_time_are_one_query(
     logs = [[event.seq for event in log or ()] for log in await asyncio.gather(*read)]
     assert logs == [[3], [3], [2, 3], [3]]
     assert commands == ["find", "find"], "one for each position"
+
+
+@gen_test
+async def test_only_some_logs_are_read_at_the_same_time(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_id = await open_room(stores)
+    find_one, reading, most = stores.rooms._rooms.find_one, 0, 0
+
+    async def find_and_count(*args: Any) -> Any:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        found = await find_one(*args)
+        reading -= 1
+        return found
+
+    monkeypatch.setattr(stores.rooms._rooms, "find_one", find_and_count)
+    positions = range(-2 * CONCURRENT_LOG_READS, 0)
+    logs = await asyncio.gather(*(stores.rooms.log_since(live_id, "e1", n) for n in positions))
+    assert logs == [None] * len(positions)
+    assert (most, reading) == (CONCURRENT_LOG_READS, 0)
 
 
 @gen_test
