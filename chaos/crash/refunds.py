@@ -14,6 +14,8 @@ from devtools.simulator.refunds import SimulatedRefund
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
+NOT_REQUESTED = {"orders": {"$elemMatch": {"state": {"$ne": "requested"}}}}
+"""Cases of which the provider has not been asked for each refund."""
 HELD_INCOME = 20
 """More than the host of the newest gift can miss, but for the income of this withdrawal."""
 
@@ -63,10 +65,10 @@ class RefundCases:
         refunds.outcome = "held"
         id_ = await self.opened()
         await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
-        not_asked = {"orders": {"$elemMatch": {"state": {"$ne": "asked"}}}}
-        while await self._cases.count_documents({"_id": id_, **not_asked}):
-            await self.make_due([id_])
-            await asyncio.sleep(WECHAT_SECONDS)
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while await self._cases.count_documents({"_id": id_, **NOT_REQUESTED}):
+                await self.make_due([id_])
+                await asyncio.sleep(WECHAT_SECONDS)
         await self.make_due([id_], NEVER)
         refund, refunds.outcome = refunds.refunds[f"{id_}01"], "success"
         refund.state = "done"

@@ -93,7 +93,10 @@ async def test_money_is_paid_and_refunded_once_wherever_a_server_crashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crash, "RECORDINGS", 1)
-    names = ("withdrawal", "transfer_notice", "transfer_resend", "transfer_cancel", "refund_case")
+    names = (
+        *("withdrawal", "transfer_notice", "transfer_resend", "transfer_cancel"),
+        *("refund_confirm", "refund_case", "refund_notice"),
+    )
     async with open_environment(tmp_path) as env:
         group = MoneyGroup(env, stock=3)
         paths = [path for path in group.paths if path.name in names]
@@ -106,13 +109,15 @@ async def test_money_is_paid_and_refunded_once_wherever_a_server_crashes(
             ("transfer_notice", "before", "update inbox"),
             ("transfer_resend", "after", "post pay"),
             ("transfer_cancel", "after", "post pay"),
+            ("refund_confirm", "before", "commitTransaction *"),
             ("refund_case", "during", "post pay"),
             ("refund_case", "after", "post xpay"),
+            ("refund_notice", "before", "update inbox"),
         ):
             await matrix.crash_at(steps[step])
         await matrix.settle([group])
         counts = await check_logs_and_ledger(env) | await group.check()
         assert not env.violations, env.violations.examples
-        assert matrix.counts["kills"] == 8
+        assert matrix.counts["kills"] == 10
         assert counts["fen_in_journal"] == counts["fen_paid"] > 0
         assert counts["refunds"] == 2 * counts["refund_cases"] > 0
