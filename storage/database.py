@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
-from pymongo.monitoring import CommandListener, ConnectionPoolListener
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -31,11 +31,9 @@ OPERATION_MS = 3_000
 (core/locks.py), so that requests queued behind it also fail with the error of the database."""
 CONNECT_MS = 2_000
 CONNECTING = 50
-"""Connections that may be opened at the same time; of the 100 that PyMongo opens in all. By default
-two, for which the others wait: on Python 3.11 such a wait keeps the pool's lock for a turn of the
-event loop (asyncio.wait_for ends in a task of its own), and as long as there are more, the lock is
-handed over once a turn, six times for each command. While thousands of clients connect, commands
-took 300 to 700 turns more."""
+"""Connections to one member that may be opened at the same time; PyMongo's default is two. Commands
+that wait for a connection keep the others from the pool on Python 3.11: docs/performance.md,
+"Waits for a connection". Overrides `maxConnecting` of the URI."""
 HEARTBEAT_MS = 1_000
 """Interval of monitoring. A frozen primary is given up CONNECT_MS after a missed heartbeat (3 s in
 all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
@@ -55,7 +53,7 @@ class NotAReplicaSet(StartupError):
         return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
-Listener = CommandListener | ConnectionPoolListener
+Listener = CommandListener
 JointSpan = Callable[[str, Sequence[Context]], AbstractContextManager[object]]
 """Called with a name and the contexts of the changes (`Traces.joint_of`)."""
 

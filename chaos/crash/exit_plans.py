@@ -13,6 +13,8 @@ MOMENTS: tuple[Moment, ...] = ("before", "during", "after")
 ExitMoment = Moment | Literal["end", ""]
 """When a server exited: "end" is the end of the path; "" if it did not report."""
 WHOLE_PATH = -1
+CONCURRENT = frozenset({"batch"})
+"""Paths whose calls overlap, and are not all recorded: each of their steps is a stage."""
 READS = frozenset({"find", "aggregate", "distinct", "count", "getMore", "get"})
 """First words of the names of calls that change nothing."""
 
@@ -27,7 +29,8 @@ class Call(NamedTuple):
     def is_lasting(self) -> bool:
         """Whether it leaves something behind: a write, a commit, a request, a response.
 
-        Other commands of a transaction, marked with *, leave nothing if it is not committed.
+        So does any call whose name is not known. Other commands of a transaction, marked with *,
+        leave nothing if it is not committed.
         """
         command = self.name.partition(" ")[0]
         if self.name.endswith(" *"):
@@ -44,8 +47,8 @@ class CrashStep(NamedTuple):
     moment: Moment
     call: Call
     stage: int = 0
-    """Steps of the same stage of a path leave the same behind: all that are before the first
-    lasting call, during it, between it and the next one, and so on."""
+    """Steps of the same stage of a path leave the same committed state behind: all that are before
+    the first lasting call, during it, between it and the next one, and so on."""
 
     def __str__(self) -> str:
         return f"{self.path} {self.number:02} {self.moment} {self.call.name}"
@@ -99,7 +102,7 @@ def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
     steps, stage = [], 0
     for number, call in enumerate(calls):
         for moment in MOMENTS:
-            stage += call.is_lasting and moment != "before"
+            stage += path in CONCURRENT or (call.is_lasting and moment != "before")
             steps.append(CrashStep(path, number, moment, call, stage))
     return steps
 
@@ -117,7 +120,7 @@ def stages_of(steps: Sequence[CrashStep]) -> list[list[CrashStep]]:
 
 
 def shuffled(steps: Sequence[CrashStep], times: int, rng: random.Random) -> list[CrashStep]:
-    """At least `times` crashes in each stage, as many at each of its steps.
+    """At least `times` crashes in each stage, as often at each of its steps.
 
     In random order: each crash repairs what an arbitrary other one left.
     """

@@ -77,14 +77,22 @@ class _MarkedTasks:
 
     async def _run(self, work: Work) -> None:
         await work()
-        for number in range(self._sweep.times):
-            await asyncio.sleep(WECHAT_SECONDS if number else 0)
-            await self._make_due()
-            ON_PATH.set(True)
-            await work()
-            ON_PATH.set(False)
+        await self._make_due()
         ON_PATH.set(True)
+        await work()
+        for _ in range(self._sweep.times - 1):
+            await self._pause()
+            await work()
         self._recorder.finish()
+
+    async def _pause(self) -> None:
+        """Recorded as a call: meanwhile WeChat cancels or refunds, and the target becomes due."""
+        self._recorder.begin(self, "pause")
+        ON_PATH.set(False)
+        await asyncio.sleep(WECHAT_SECONDS)
+        await self._make_due()
+        ON_PATH.set(True)
+        self._recorder.end(self)
 
     async def _make_due(self) -> None:
         due = {"_id": self._recorder.plan.target, "due_at": {"$ne": None}}

@@ -65,10 +65,12 @@ class RefundCases:
         refunds.outcome = "held"
         id_ = await self.opened()
         await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while await self._cases.count_documents({"_id": id_, **NOT_REQUESTED}):
-                await self.make_due([id_])
-                await asyncio.sleep(WECHAT_SECONDS)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while await self._cases.count_documents({"_id": id_, **NOT_REQUESTED}):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no refund is requested: {await self._cases.find_one(id_)}")
+            await self.make_due([id_])
+            await asyncio.sleep(WECHAT_SECONDS)
         await self.make_due([id_], NEVER)
         refund, refunds.outcome = refunds.refunds[f"{id_}01"], "success"
         refund.state = "done"

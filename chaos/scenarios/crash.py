@@ -110,7 +110,7 @@ class CrashMatrix:
 
 
 async def crash(config: RunConfig) -> RunReport:
-    """`config.seconds`: the number of crashes in each stage; `config.paths`: of which paths."""
+    """`config.seconds`: at least so many crashes in each stage; `config.paths`: of which paths."""
     names = set(config.paths or PATHS)
     async with open_environment(config.folder) as env:
         started, times = time.monotonic(), int(config.seconds)
@@ -180,7 +180,7 @@ def _report(
 SIZE = RunSize(
     clients=3, rooms=1, processes=1, proxied=False, gifts_and_renames=False, rejoins=False
 )
-# The timeout allows 700 s per crash of each stage, of which there are about 250.
+# The timeout allows 700 s for each crash per stage, for about 700 steps.
 SCENARIO = Scenario(
     crash,
     "kill -9 at each step of gift, batch, notification, sweep, withdrawal and refund case",

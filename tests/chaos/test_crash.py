@@ -71,6 +71,10 @@ def test_steps_that_leave_the_same_behind_are_one_stage() -> None:
     ]
 
 
+def test_each_step_of_overlapping_calls_is_a_stage() -> None:
+    assert [step.stage for step in steps_of("batch", [READ, WRITE])] == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("name", ["findAndModify users", "post pay", "response", "insert ledger"])
 def test_a_call_that_changes_something_is_a_stage_of_its_own(name: str) -> None:
     assert [step.stage for step in steps_of("gift", [Call(name)])] == [0, 1, 2]

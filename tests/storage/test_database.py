@@ -67,7 +67,7 @@ class ConnectionsBeingOpened(ConnectionPoolListener):
 @gen_test
 async def test_a_burst_of_commands_opens_its_connections_at_the_same_time(mongo_uri: str) -> None:
     opening = ConnectionsBeingOpened()
-    database = Database(mongo_uri, "burst", [opening])
+    database = Database(mongo_uri, "burst", [opening])  # type: ignore[list-item]
     try:
         await asyncio.gather(*(database.latency_ms() for _ in range(20)))
         assert opening.most > 2  # PyMongo's default

@@ -7,6 +7,7 @@ import pytest
 
 from rooms.keeper import Keeper
 from rooms.members import Person
+from storage.errors import StorageUnavailable
 from storage.rooms import CONCURRENT_LOG_READS, LOG_SIZE
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
@@ -17,6 +18,7 @@ from tests.support.stored_rooms import (
     open_room,
     room_document,
 )
+from tests.support.waiting import run_ready_tasks
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -68,6 +70,30 @@ async def test_only_some_logs_are_read_at_the_same_time(
     logs = await asyncio.gather(*(stores.rooms.log_since(live_id, "e1", n) for n in positions))
     assert logs == [None] * len(positions)
     assert (most, reading) == (CONCURRENT_LOG_READS, 0)
+
+
+@gen_test
+async def test_a_read_that_others_keep_waiting_fails_like_mongodb(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_id = await open_room(stores)
+    answering = asyncio.Event()
+    find_one = stores.rooms._rooms.find_one
+
+    async def find_later(*args: Any) -> Any:
+        await answering.wait()
+        return await find_one(*args)
+
+    monkeypatch.setattr(stores.rooms._rooms, "find_one", find_later)
+    monkeypatch.setattr(stores.rooms._log_readers, "_timeout", 0.01)
+    positions = range(-CONCURRENT_LOG_READS, 0)
+    reads = [asyncio.ensure_future(stores.rooms.log_since(live_id, "e1", n)) for n in positions]
+    await run_ready_tasks()
+    with pytest.raises(StorageUnavailable):
+        await stores.rooms.log_since(live_id, "e1", 0)
+    answering.set()
+    assert await asyncio.gather(*reads) == [None] * CONCURRENT_LOG_READS
+    assert await stores.rooms.log_since(live_id, "e1", 0) is not None
 
 
 @gen_test
