@@ -51,13 +51,13 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        (credit, gifts), refunded_fen, taken_back, _ = await asyncio.gather(
+        (credit, gifts), refunded_fen, step, _ = await asyncio.gather(
             self._spending_since(number, order.user_id),
             self._orders.refunded_fen(number),
-            self._cases.waits_for_refund(number),
+            self._cases.step_without_refund(number),
             self._note_apple(order, signed=signed),
         )
-        advice = advise(number, credit, gifts, refunded_fen, order.fen, taken_back=taken_back)
+        advice = advise(number, credit, gifts, refunded_fen, order.fen, step=step)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:

@@ -98,7 +98,8 @@ class LedgerReconciler:
         """Sums over all users and orders.
 
         {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
-        withdrawals, and the "withdrawn_fen" paid by them.
+        withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
+        counts as refunded, also if an operator has settled it.
         """
         with self._database.slow_operation_timeout():
             return await self._totals()

@@ -101,7 +101,7 @@ class OrderStore:
         return order_from(row) if row else None
 
     async def refunded_fen(self, number: str, session: Session | None = None) -> int:
-        """The fen of an order that were paid back so far."""
+        """The fen of an order that were paid back so far, or that a refund case has taken up."""
         row = await self._orders.find_one({"_id": number}, {"refunded": 1}, session=session)
         return int((row or {}).get("refunded", 0))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import OPEN_STATES, RefundCase
-from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from ledger.refund_plan import GiftStep, HostStep, OrderStep, OrderStepState
 from storage.database import Collection, Database, Document, Session
 from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
@@ -139,11 +139,14 @@ class RefundCaseStore:
         rows = await self._cases.find(where).sort("opened_at", -1).to_list()
         return [await _parse(row) for row in rows]
 
-    async def waits_for_refund(self, number: str) -> bool:
-        """Whether a case has taken the gold of an order that WeChat has not refunded yet."""
-        taken = {"number": number, "state": {"$in": ["taken", "requested"]}}
-        found = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"_id": 1})
-        return found is not None
+    async def step_without_refund(self, number: str) -> OrderStepState | None:
+        """`taken`, `requested` or `settled`: a case has the gold, WeChat has refunded nothing.
+
+        None if no case has taken the gold of the order, or WeChat has refunded it.
+        """
+        taken = {"number": number, "state": {"$in": ["taken", "requested", "settled"]}}
+        row = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"orders.$": 1})
+        return row["orders"][0]["state"] if row else None
 
     async def details(self, id_: str) -> Document:
         """What does not change of a case, for the audit log; {} if there is none."""

@@ -50,6 +50,7 @@ class ApprovalsResponse(Response):
 class OpsOrderResponse(Response):
     """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back.
 
+    A confirmed refund case has the whole order count as refunded, also if it is settled.
     `platform`: the buyer's system as the client names it, `ios` once Apple has asked about the
     order; "" if unknown.
     """

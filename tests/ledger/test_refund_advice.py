@@ -13,6 +13,7 @@ from ledger.refund_advice import (
     advise,
     spent_of,
 )
+from ledger.refund_plan import OrderStepState
 
 AT = datetime(2026, 3, 2, 12, 14, 7, tzinfo=UTC)
 
@@ -67,13 +68,21 @@ def test_unspent_gold_suggests_a_refund() -> None:
     )
 
 
-def test_an_order_whose_gold_a_refund_case_has_taken_suggests_a_refund() -> None:
-    found = advise("T1", credit(), gifts(600), 6000, fen=6000, taken_back=True)
+@pytest.mark.parametrize(
+    ("step", "end"),
+    [
+        ("taken", "金币此后已收回，款项尚未退还。"),
+        ("requested", "金币此后已收回，款项尚未退还。"),
+        ("settled", "金币此后已收回。"),
+    ],
+)
+def test_an_order_whose_gold_a_refund_case_has_taken_suggests_a_refund(
+    step: OrderStepState, end: str
+) -> None:
+    found = advise("T1", credit(), gifts(600), 6000, fen=6000, step=step)
     assert (found.result_code, found.result_info) == (SUGGEST_REFUND, "已交付，已收回")
-    assert found.evidence == (
-        "订单T1：2026-03-02 20:14:07到账600金币，金币此后已收回，款项尚未退还。"
-    )
-    assert advise("T1", None, [], 6000, 6000, taken_back=True).result_info == "未交付"
+    assert found.evidence == f"订单T1：2026-03-02 20:14:07到账600金币，{end}"
+    assert advise("T1", None, [], 6000, 6000, step=step).result_info == "未交付"
 
 
 def test_refunded_order_suggests_a_refund_whatever_was_spent() -> None:

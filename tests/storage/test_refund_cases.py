@@ -8,7 +8,7 @@ from tornado.ioloop import IOLoop
 
 from ledger.recharge import Refund
 from ledger.refund_cases import RefundCase
-from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from ledger.refund_plan import GiftStep, HostStep, OrderStep, OrderStepState
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
 from tests.support.storage import StoresFixture, build_indexes
@@ -106,7 +106,7 @@ async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseSto
 
 
 @gen_test
-async def test_an_order_waits_for_its_refund_from_the_decision_to_the_notice(
+async def test_the_step_of_an_order_is_known_from_the_decision_to_the_notice_of_its_refund(
     cases: RefundCaseStore,
 ) -> None:
     case = await cases.add(new_case(1, "Q1", "Q2"))
@@ -115,11 +115,18 @@ async def test_an_order_waits_for_its_refund_from_the_decision_to_the_notice(
         "orders": [{"number": "Q1"}, {"number": "Q2"}],
     }
     assert await cases.details("R2") == {}
-    assert not await cases.waits_for_refund("Q1")
+
+    async def steps(*numbers: str) -> list[OrderStepState | None]:
+        return [await cases.step_without_refund(number) for number in numbers]
+
+    assert await steps("Q1", "Q2") == [None, None]
     case = await cases.save(None, case, case.confirm("olga", "yes", AT))
-    assert await cases.waits_for_refund("Q1")
-    await cases.save(None, case, case.apply(Refund("xpay", "Q1", "wx-1", 600), AT))
-    assert [await cases.waits_for_refund(it) for it in ("Q1", "Q2", "Q3")] == [False, True, False]
+    case = await cases.save(None, case, case.note_answer("Q2", "pending", AT))
+    assert await steps("Q1", "Q2") == ["taken", "requested"]
+    case = await cases.save(None, case, case.apply(Refund("xpay", "Q1", "wx-1", 600), AT))
+    refused = replace(case.note_problem("Q2", "268490002", AT), state="refunding")
+    await cases.save(None, case, refused.settle("Q2", "olga", "paid by hand", AT))
+    assert await steps("Q1", "Q2", "Q3") == [None, "settled", None]
 
 
 @gen_test

@@ -1,5 +1,7 @@
 """Refund cases over HTTP: opened, confirmed, carried on and closed."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -38,11 +40,16 @@ class MinorFixture:
 
     async def answer_to_apple(self) -> tuple[int, str]:
         """(result_code, result_info) for Apple's question whether to refund the order."""
+        answer = await self.advice_for_apple()
+        return answer["result_code"], answer["result_info"]
+
+    async def advice_for_apple(self) -> Mapping[str, Any]:
+        """The whole answer to Apple's question, with its evidence."""
         number, events = self.order, self.server.context.services.payment_notifications
         content = {"Event": REFUND_QUESTION, "pay_order_id": number}
         answer = (await events._platform_events.process(content, signed=True)).answer
         assert answer
-        return answer["result_code"], answer["result_info"]
+        return answer
 
     async def notify(self, **changes: Any) -> str:
         """WeChat's notice of a refund in the console or by Apple; returns its outcome."""
@@ -122,6 +129,11 @@ async def test_an_order_that_apple_does_not_refund_is_settled(
     assert (reply.json["state"], order["state"], order["settled_by"]) == (
         *("closed", "settled", "pavel"),
     )
+    answer = await minor.advice_for_apple()
+    assert (answer["result_code"], answer["result_info"]) == (0, "已交付，已收回")
+    assert re.search(r"到账60金币，金币此后已收回。$", answer["evidence"])
+    assert await minor.notify() == "done"
+    assert await minor.answer_to_apple() == (0, "已退款")
     row = (await api.ops("GET", f"audit?q={minor.order}")).ok()["items"][0]
     assert (row["what"], row["before"], row["after"]) == (
         *("POST SettleRefund", {"state": "refunding"}, {"state": "closed"}),
