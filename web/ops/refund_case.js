@@ -7,12 +7,11 @@ import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { list, localPages } from "/ops/list.js";
-import { caseState } from "/ops/refunds.js";
+import { caseState, isFinal } from "/ops/refunds.js";
 
 const REFRESH_MS = 3_000;
 const IN_PROGRESS = ["confirmed", "reversing", "refunding"];
 const ORDER_KINDS = { waiting: "still", taken: "warn", requested: "warn", refunded: "good", settled: "good" };
-const FINAL_ORDERS = ["refunded", "settled"];
 const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "still" };
 
 export function refundCasePage(container, _sources, id) {
@@ -78,7 +77,7 @@ function decisionFacts({ state, decided_by: by, decided_at: at, decision_reason:
 /** What the case waits for, and what the operator has to know before confirming it. */
 function notes(refundCase) {
   const { state, orders, hosts } = refundCase;
-  const apple = orders.filter((order) => order.by_apple && !FINAL_ORDERS.includes(order.state));
+  const apple = orders.filter((order) => order.by_apple && !isFinal(order));
   const waitsFor = hosts.filter((host) => host.stopped).map((host) => host.user_id);
   return [
     state === "opened" ? t("refund_preview_says") : null,
@@ -94,7 +93,7 @@ function progress({ state, gifts, orders }) {
   const stages = [
     ["opened", ""], ["confirmed", ""],
     ["reversing", gifts.length ? done(gifts, (gift) => gift.state !== "waiting") : ""],
-    ["refunding", done(orders, (order) => FINAL_ORDERS.includes(order.state))],
+    ["refunding", done(orders, isFinal)],
     ["closed", ""],
   ];
   const reached = stages.findIndex(([name]) => name === state);
@@ -119,7 +118,7 @@ function ordersCard(refundCase, reload) {
 
 /** Shown while the provider of the order needs a person, as the server decides it. */
 function settleButton(refundCase, order, reload) {
-  const needsPerson = !FINAL_ORDERS.includes(order.state) && (order.by_apple || order.problem !== "");
+  const needsPerson = !isFinal(order) && (order.by_apple || order.problem !== "");
   if (refundCase.state !== "refunding" || !needsPerson) return null;
   const settleIt = async () => (await settle(refundCase, order)) && reload();
   return permitted("POST SettleRefund", button(t("settle_refund"), settleIt, "danger"));

@@ -10,6 +10,10 @@ import { choiceFilter, list, searchFilter } from "/ops/list.js";
 
 const REFRESH_MS = 15_000;
 const STATE_KINDS = { opened: "warn", confirmed: "still", reversing: "still", refunding: "still", closed: "good", dropped: "still" };
+const FINAL_ORDERS = ["refunded", "settled"];
+
+/** Whether nothing is left to do for an order of a case. */
+export const isFinal = (order) => FINAL_ORDERS.includes(order.state);
 
 export const caseState = ({ state }) => statusDot(STATE_KINDS[state], codeText("refund", state));
 
@@ -35,14 +39,16 @@ export function refundsPage(container, _sources, _id, query) {
   return rows.stop;
 }
 
-/** How many orders of a case are refunded, what the provider refuses, and what is left to Apple. */
+/** How many orders of a case are done, what was settled or is left to Apple, and what the provider refuses. */
 function refundedOrders({ state, orders }) {
   if (state === "dropped") return "–";
-  const done = orders.filter((order) => order.state === "refunded").length;
-  const byApple = orders.filter((order) => order.by_apple && order.state !== "refunded").length;
+  const done = orders.filter(isFinal).length;
+  const settled = orders.filter((order) => order.state === "settled").length;
+  const byApple = orders.filter((order) => order.by_apple && !isFinal(order)).length;
   const problems = [...new Set(orders.map((order) => order.problem).filter(Boolean))];
   return [
     `${done} / ${orders.length}`,
+    settled ? el("small", {}, t("settled_by_hand", { n: settled })) : null,
     byApple ? el("small", {}, t("left_to_apple", { n: byApple })) : null,
     problems.map((problem) => el("small", { class: "trouble" }, codeText("refund_problem", problem))),
   ];

@@ -582,6 +582,7 @@ export const words = {
   closed_at: ["完成时间", "Closed"],
   gold_n: ["{n} 金币", "{n} gold"],
   left_to_apple: ["{n} 笔待苹果退款", "{n} left to Apple"],
+  settled_by_hand: ["{n} 笔已人工结清", "{n} settled by hand"],
   "refund.opened": ["待确认", "to be confirmed"],
   "refund.confirmed": ["已确认", "confirmed"],
   "refund.reversing": ["正在冲正礼物", "reversing gifts"],

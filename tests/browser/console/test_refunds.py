@@ -118,6 +118,29 @@ async def test_a_confirmed_case_shows_each_step_until_the_refund_was_notified(
     await expect(console.page.locator(".card").first).to_contain_text("demo")
 
 
+@pytest.mark.gen_test(timeout=90)
+async def test_a_settled_order_is_left_to_nobody(
+    console: Console, api: ApiFixture, server: ServerProcess
+) -> None:
+    anna, number = await _minor(api, server)
+    case = await _open_as_pavel(api, server, anna, number)
+    (await api.ops("POST", f"refunds/{case['id']}/confirm", reason="看过证明")).ok()
+    await server.context.services.refund_sweep.sweep()
+    await console.open("refunds")
+    row = console.list.row(anna.id)
+    await expect(row).to_contain_text("0 / 1")
+    await expect(row).to_contain_text("1 笔待苹果退款")
+    await console.go(f"refunds/{case['id']}")
+    await console.button("结清").click()
+    await console.dialog.submit("结清", 原因="苹果拒绝退款")
+    await console.expect_done("已结清")
+    await console.go("refunds")
+    await expect(row).to_contain_text("已完成")
+    await expect(row).to_contain_text("1 / 1")
+    await expect(row).to_contain_text("1 笔已人工结清")
+    await expect(row).not_to_contain_text("待苹果退款")
+
+
 async def _expect_evidence(
     console: Console, api: ApiFixture, server: ServerProcess, number: str
 ) -> None:
