@@ -19,8 +19,9 @@ from core.batching import RequestBatcher
 from handlers.base import Handler
 from handlers.gifts import PushGiftHandler
 from handlers.ops.refunds import OpsRefundConfirmHandler
+from handlers.ops.withdrawals import OpsApproveWithdrawalHandler, OpsDeclineWithdrawalHandler
 from handlers.webhooks.transfers import TransferWebhookHandler
-from handlers.webhooks.wechat_pay import JsapiWebhookHandler
+from handlers.webhooks.wechat_pay import JsapiWebhookHandler, XpayWebhookHandler
 from handlers.withdrawals import CancelWithdrawalHandler, WithdrawHandler
 from runtime import container
 from storage.command_latency import CommandLatency
@@ -69,8 +70,12 @@ HANDLERS = {
     "transfer_notice": MarkedHandler(TransferWebhookHandler, "post", _in_body),
     "transfer_return": MarkedHandler(TransferWebhookHandler, "post", _in_body),
     "transfer_cancel": MarkedHandler(CancelWithdrawalHandler, "post", _in_withdrawal_id),
+    "withdrawal_approve": MarkedHandler(OpsApproveWithdrawalHandler, "post", _in_address),
+    "withdrawal_decline": MarkedHandler(OpsDeclineWithdrawalHandler, "post", _in_address),
+    "xpay_delivery": MarkedHandler(XpayWebhookHandler, "post", _in_query),
     "refund_confirm": MarkedHandler(OpsRefundConfirmHandler, "post", _in_address),
     "refund_notice": MarkedHandler(JsapiWebhookHandler, "post", _in_body),
+    "xpay_refund_push": MarkedHandler(XpayWebhookHandler, "post", _in_query),
 }
 """By path."""
 

@@ -1,8 +1,9 @@
-"""The paths of WeChat Pay's notices: each is sent until it is acknowledged."""
+"""The paths of WeChat's notices and message pushes: each is sent until it is acknowledged."""
 
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from chaos.crash.environment import CrashEnvironment
 from chaos.http_client import BASE
@@ -10,7 +11,10 @@ from devtools.simulator.reports import SimulatedNotification
 
 
 class NoticePath:
-    """Sends each notice, byte for byte the same, until it is acknowledged."""
+    """Sends each notice of WeChat Pay, byte for byte the same, until it is acknowledged."""
+
+    acknowledgement = 204
+    """HTTP status."""
 
     def __init__(
         self,
@@ -29,7 +33,7 @@ class NoticePath:
     async def prepare(self) -> str:
         """Returns the id of the next notice."""
         self._next = await self._take()
-        self.ids.append(json.loads(self._next.body)["id"])
+        self.ids.append(self.id_of(self._next))
         return self.ids[-1]
 
     async def repair(self) -> None:
@@ -41,7 +45,7 @@ class NoticePath:
         assert self._next
         notice, self._next = self._next, None
         response = await self._env.request_once("POST", self._path(notice), **_content(notice))
-        if response.status == 204:
+        if response.status == self.acknowledgement:
             self.acknowledged_at_once += 1
         else:
             self._pending = notice
@@ -49,9 +53,23 @@ class NoticePath:
     async def settle(self) -> None:
         await self.repair()
 
+    def id_of(self, notice: SimulatedNotification) -> str:
+        """What its request has and no other one."""
+        id_: str = json.loads(notice.body)["id"]
+        return id_
+
     def _path(self, notice: SimulatedNotification) -> str:
         assert notice.address.startswith(self._env.address + BASE)
         return notice.address.removeprefix(self._env.address)
+
+
+class PushPath(NoticePath):
+    """The same for message pushes: their body is encrypted, their query is of one push only."""
+
+    acknowledgement = 200
+
+    def id_of(self, notice: SimulatedNotification) -> str:
+        return urlsplit(notice.address).query
 
 
 def _content(notice: SimulatedNotification) -> dict[str, Any]:

@@ -8,17 +8,24 @@ from chaos.crash.batch_path import BATCH, BatchPath, BatchRoom
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
 from chaos.crash.gift_paths import GiftPath, RoomGiftPath
 from chaos.crash.invariants import check_crash_invariants
-from chaos.crash.money_invariants import check_money_invariants
+from chaos.crash.money_invariants import check_deliveries, check_money_invariants
 from chaos.crash.payment_paths import NotificationPath, PaidOrders, SweepPath
-from chaos.crash.refund_paths import RefundConfirmPath, RefundNoticePath, RefundSweepPath
+from chaos.crash.refund_paths import (
+    RefundConfirmPath,
+    RefundNoticePath,
+    RefundPushPath,
+    RefundSweepPath,
+)
 from chaos.crash.refunds import RefundCases
 from chaos.crash.withdrawal_paths import (
     TransferCancelPath,
     TransferNoticePath,
     TransferSweepPath,
+    WithdrawalDecisionPath,
     WithdrawalPath,
 )
 from chaos.crash.withdrawals import STOCK, Withdrawals
+from chaos.crash.xpay_delivery import PaidXpayOrders, XpayDeliveryPath
 from chaos.run import GOLD
 
 
@@ -78,24 +85,29 @@ class GiftGroup:
 
 
 class MoneyGroup:
-    """Withdrawals and refund cases."""
+    """Withdrawals, virtual payment and refund cases."""
 
     def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
         """`stock`: targets of a path that are prepared at once."""
         self._env = env
         self.withdrawals = made = Withdrawals(env)
         self.cases = cases = RefundCases(env, made)
+        self.orders = PaidXpayOrders(env, stock)
         self.paths: list[CrashPath] = [
             WithdrawalPath(made, stock),
+            WithdrawalDecisionPath(made, "approve", stock),
+            WithdrawalDecisionPath(made, "decline", stock),
             TransferNoticePath("transfer_notice", made, "success", stock),
             TransferNoticePath("transfer_return", made, "failed", stock),
             TransferSweepPath("transfer_submit", made, made.approved, stock),
             TransferSweepPath("transfer_query", made, made.confirmed, stock),
             TransferSweepPath("transfer_resend", made, made.not_taken, stock),
             TransferCancelPath(made, stock),
+            XpayDeliveryPath(self.orders),
             RefundConfirmPath(cases, stock),
             RefundSweepPath(cases, stock),
             RefundNoticePath(cases, stock),
+            RefundPushPath(cases, stock),
         ]
 
     async def settle(self) -> None:
@@ -103,13 +115,16 @@ class MoneyGroup:
         await self.withdrawals.settle()
 
     async def check(self) -> dict[str, int]:
-        return await check_money_invariants(self._env, self.withdrawals)
+        deliveries = await check_deliveries(self._env, self.orders)
+        return deliveries | await check_money_invariants(self._env, self.withdrawals)
 
 
 GIFT_PATHS = ("gift", "gift_outside", "batch", "notification", "sweep")
 MONEY_PATHS = (
-    *("withdrawal", "transfer_notice", "transfer_return", "transfer_submit", "transfer_query"),
-    *("transfer_resend", "transfer_cancel", "refund_confirm", "refund_case", "refund_notice"),
+    *("withdrawal", "withdrawal_approve", "withdrawal_decline", "transfer_notice"),
+    *("transfer_return", "transfer_submit", "transfer_query", "transfer_resend"),
+    *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
+    "xpay_refund_push",
 )
 PATHS = (*GIFT_PATHS, *MONEY_PATHS)
 

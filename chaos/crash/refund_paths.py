@@ -1,9 +1,13 @@
-"""The paths of a refund case: an operator's confirmation, and the sweep that carries it on."""
+"""The paths of a refund case: its confirmation, the sweep that carries it on, and notices."""
 
-from chaos.crash.notice_path import NoticePath
+from collections.abc import Awaitable, Callable
+
+from chaos.crash.notice_path import NoticePath, PushPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
 from devtools.simulator.reports import SimulatedNotification
+from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.xpay import PROVIDER as XPAY
 
 
 class RefundConfirmPath:
@@ -42,17 +46,31 @@ class RefundConfirmPath:
 
 
 class RefundNoticePath(NoticePath):
-    """Notices of refunds for which cases wait."""
+    """WeChat Pay's notices of refunds for which cases wait."""
 
     def __init__(self, cases: RefundCases, stock: int) -> None:
-        refunds = Stock(cases.env, cases.refund, stock, "fast_sweeps")
+        super().__init__("refund_notice", cases.env, _notices(cases, JSAPI, stock))
 
-        async def take() -> SimulatedNotification:
-            refund = await refunds.take()
-            notice: SimulatedNotification = refund.finish(refund)("once")
-            return notice
 
-        super().__init__("refund_notice", cases.env, take)
+class RefundPushPath(PushPath):
+    """Pushes of refunds of virtual payment for which cases wait."""
+
+    def __init__(self, cases: RefundCases, stock: int) -> None:
+        super().__init__("xpay_refund_push", cases.env, _notices(cases, XPAY, stock))
+
+
+def _notices(
+    cases: RefundCases, provider: str, stock: int
+) -> Callable[[], Awaitable[SimulatedNotification]]:
+    """Returns what takes the next notice of a refund at `provider`, which has not been sent."""
+    refunds = Stock(cases.env, lambda: cases.refund(provider), stock, "fast_sweeps")
+
+    async def take() -> SimulatedNotification:
+        refund = await refunds.take()
+        notice: SimulatedNotification = refund.finish(refund)("once")
+        return notice
+
+    return take
 
 
 class RefundSweepPath:

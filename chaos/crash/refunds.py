@@ -59,8 +59,8 @@ class RefundCases:
         await self.make_due([id_], NEVER)
         return id_
 
-    async def refund(self) -> SimulatedRefund:
-        """WeChat Pay's refund, for whose notice a case waits; needs sweeps."""
+    async def refund(self, provider: str) -> SimulatedRefund:
+        """The refund at `provider`, for whose notice a case waits; needs sweeps."""
         refunds = self.env.simulator.refunds
         refunds.outcome = "held"
         id_ = await self.opened()
@@ -72,7 +72,11 @@ class RefundCases:
             await self.make_due([id_])
             await asyncio.sleep(WECHAT_SECONDS)
         await self.make_due([id_], NEVER)
-        refund, refunds.outcome = refunds.refunds[f"{id_}01"], "success"
+        refunds.outcome = "success"
+        case = await self._cases.find_one({"_id": id_})
+        assert case
+        numbers = {order["provider"]: order["refund"] for order in case["orders"]}
+        refund = refunds.refunds[numbers[provider]]
         refund.state = "done"
         return refund
 
@@ -136,6 +140,9 @@ class RefundCases:
         number = await add_paid_order(env.database, simulator, buyer.id)
         simulator.delivery.start(lambda _: delivery_push(simulator, number, env.address), "once")
         await simulator.delivery.quiet()
+        # A sweep that claims it would at times be in the way of its refund, by one more attempt.
+        orders = env.database.collection("orders")
+        await orders.update_one({"_id": number}, {"$set": {"due_at": NEVER}})
         return number
 
 

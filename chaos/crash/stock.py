@@ -27,3 +27,8 @@ class Stock:
                 for _ in range(self._size):
                     self._items.append(await self._make())
         return self._items.popleft()
+
+    def take_rest(self) -> list[Any]:
+        """What is prepared and not taken; nothing is left."""
+        rest, self._items = [*self._items], deque()
+        return rest

@@ -1,4 +1,4 @@
-"""The paths of a withdrawal: its request, WeChat Pay's notice, and the server's own sweep."""
+"""The paths of a withdrawal: its request, decisions on it, notices, and the server's sweep."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -93,6 +93,51 @@ class TransferCancelPath:
 
     async def settle(self) -> None:
         await self.repair()
+
+
+class WithdrawalDecisionPath:
+    """An operator repeats each decision on a requested withdrawal until it is acknowledged."""
+
+    def __init__(self, withdrawals: Withdrawals, decision: str, stock: int) -> None:
+        """`decision`: approve or decline."""
+        self.name = f"withdrawal_{decision}"
+        self.acknowledged_at_once = 0
+        self._withdrawals, self._decision = withdrawals, decision
+        self._stock = Stock(withdrawals.env, withdrawals.requested, stock)
+        self._pending = ""
+
+    async def prepare(self) -> str:
+        """Returns the id of the next withdrawal."""
+        id_: str = await self._stock.take()
+        return id_
+
+    async def repair(self) -> None:
+        if self._pending:
+            await self._decide(self._pending)
+            self._pending = ""
+
+    async def attempt(self, target: str) -> None:
+        """Send the decision once; its server crashes meanwhile."""
+        env, self._pending = self._withdrawals.env, target
+        response = await env.ops_request_once("POST", self._path(target), reason="chaos")
+        self.acknowledged_at_once += response.ok
+
+    async def settle(self) -> None:
+        """Decide those of the stock, too, which nothing else would."""
+        await self.repair()
+        for id_ in self._stock.take_rest():
+            await self._decide(id_)
+
+    async def _decide(self, id_: str) -> None:
+        env = self._withdrawals.env
+        decided = await env.ops_request("POST", self._path(id_), reason="chaos")
+        if decided.ok and decided.json["state"] == "requested":
+            env.violations.add("unexpected_response", f"{self._path(id_)}: {decided}")
+        if self._decision == "decline":
+            self._withdrawals.cancelled.append(id_)
+
+    def _path(self, id_: str) -> str:
+        return f"withdrawals/{id_}/{self._decision}"
 
 
 class TransferNoticePath(NoticePath):

@@ -66,7 +66,7 @@ class Withdrawals:
         self.answers: dict[str, dict[str, Any]] = {}
         """Latest answer, by request_id."""
         self.cancelled: list[str] = []
-        """Ids of those whose users have an answer to their cancellation."""
+        """Ids of those whose cancellation by the user, or by an operator, is acknowledged."""
         self._rows = env.database.collection("withdrawals")
         self._number = 0
 
@@ -97,9 +97,14 @@ class Withdrawals:
 
     # ---- withdrawals in a certain state, which no sweep touches yet
 
+    async def requested(self) -> str:
+        """The id of one that waits for an operator, who is logged in."""
+        await self.env.log_in_operator()
+        return await self._request(MANUAL_INCOME)
+
     async def approved(self) -> str:
         """The id of one that an operator has approved."""
-        id_ = await self._request(MANUAL_INCOME)
+        id_ = await self.requested()
         await self.env.ops_request("POST", f"withdrawals/{id_}/approve", reason="chaos")
         return await self._set_aside(id_)
 

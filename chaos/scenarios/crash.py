@@ -32,6 +32,7 @@ KILLED = -9
 AGREEMENTS = {
     "gift_events": "room_gifts",
     "orders_credited": "orders",
+    "xpay_orders_credited": "xpay_orders",
     "notifications_done": "notifications",
     "fen_in_journal": "fen_paid",
 }
