@@ -1,4 +1,4 @@
-"""Crashes within withdrawals and refund cases, and what is checked afterwards."""
+"""Crashes within withdrawals, virtual payment and refund cases, and the checks afterwards."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ from chaos.crash.money_invariants import (
     refund_violations,
     request_violations,
 )
-from chaos.crash.path_groups import MoneyGroup
+from chaos.crash.path_groups import MONEY_PATHS, MoneyGroup
 from chaos.scenarios import crash
 from chaos.scenarios.crash import CrashMatrix, check_logs_and_ledger
 
@@ -22,6 +22,24 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 PAYOUT = {"_id": "payout:W101", "kind": "payout", "content": {"bill": "W101", "fen": 500}}
 RETURN = {"_id": "return:W101", "kind": "return", "content": {"bill": "W101", "fen": 500}}
+CRASHES = (
+    ("withdrawal", "during", "insert withdrawals *"),
+    ("withdrawal_approve", "before", "response"),
+    ("withdrawal_decline", "after", "update withdrawals *"),
+    ("transfer_notice", "before", "update inbox"),
+    ("transfer_return", "before", "commitTransaction *"),
+    ("transfer_submit", "after", "post pay"),
+    ("transfer_query", "before", "commitTransaction *"),
+    ("transfer_resend", "after", "post pay"),
+    ("transfer_cancel", "after", "post pay"),
+    ("xpay_delivery", "before", "update inbox"),
+    ("refund_confirm", "before", "commitTransaction *"),
+    ("refund_case", "during", "post pay"),
+    ("refund_case", "after", "post xpay"),
+    ("refund_notice", "before", "update inbox"),
+    ("xpay_refund_push", "after", "update refund_cases"),
+)
+"""Path, moment and call."""
 
 
 def withdrawal(state: str, request_id: str = "r1") -> dict[str, Any]:
@@ -88,36 +106,26 @@ def test_steps_of_a_refund_case_that_are_missing_or_doubled_are_found() -> None:
         assert kinds(refund_violations([case], refunds, journal)) == ["refund"]
 
 
-@pytest.mark.gen_test(timeout=90)
+def test_a_server_crashes_on_each_path_of_money() -> None:
+    assert {path for path, _, _ in CRASHES} == {*MONEY_PATHS}
+
+
+@pytest.mark.gen_test(timeout=120)
 async def test_money_is_paid_and_refunded_once_wherever_a_server_crashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crash, "RECORDINGS", 1)
-    names = (
-        *("withdrawal", "transfer_notice", "transfer_resend", "transfer_cancel"),
-        *("refund_confirm", "refund_case", "refund_notice"),
-    )
     async with open_environment(tmp_path) as env:
-        group = MoneyGroup(env, stock=3)
-        paths = [path for path in group.paths if path.name in names]
-        matrix = CrashMatrix(env, paths, random.Random(1))
+        group = MoneyGroup(env, stock=2)
+        assert {path.name for path in group.paths} == {*MONEY_PATHS}
+        matrix = CrashMatrix(env, group.paths, random.Random(1))
         steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
-        for step in (
-            ("withdrawal", "during", "insert withdrawals *"),
-            ("withdrawal", "after", "post pay"),
-            ("transfer_notice", "before", "commitTransaction *"),
-            ("transfer_notice", "before", "update inbox"),
-            ("transfer_resend", "after", "post pay"),
-            ("transfer_cancel", "after", "post pay"),
-            ("refund_confirm", "before", "commitTransaction *"),
-            ("refund_case", "during", "post pay"),
-            ("refund_case", "after", "post xpay"),
-            ("refund_notice", "before", "update inbox"),
-        ):
-            await matrix.crash_at(steps[step])
+        for crash_at in CRASHES:
+            await matrix.crash_at(steps[crash_at])
         await matrix.settle([group])
         counts = await check_logs_and_ledger(env) | await group.check()
         assert not env.violations, env.violations.examples
-        assert matrix.counts["kills"] == 10
+        assert matrix.counts["kills"] == len(CRASHES)
         assert counts["fen_in_journal"] == counts["fen_paid"] > 0
         assert counts["refunds"] == 2 * counts["refund_cases"] > 0
+        assert counts["xpay_orders_credited"] == counts["xpay_orders"] == 2
