@@ -1,6 +1,7 @@
 """Withdrawals over the API, paid by the simulator."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.income import (
 from tests.support.payments import notification_statuses
 
 gen_test = pytest.mark.gen_test(timeout=30)
+SMALL = {"bill_fen": 500, "transfer_fen": 2_000, "user_day_fen": 1_500, "day_fen": 2_000}
 
 
 @pytest.fixture
@@ -76,6 +78,34 @@ async def test_a_withdrawal_beyond_what_is_there_or_allowed_is_refused(api: ApiF
     reply = await anna.post("qlive_pay/withdraw/", income=100, request_id="r1")
     assert reply.refusal == (409, "income_not_matured")
     assert reply.json["detail"]
+
+
+@pytest.mark.parametrize("changes", [{}])
+@gen_test
+async def test_income_can_be_withdrawn_a_week_after_its_gift(api: ApiFixture, db: Any) -> None:
+    host, now = await payee(api), datetime.now(UTC)
+    for days in (0, 6):
+        db.ledger.update_many({"kind": "gift"}, {"$set": {"at": now - timedelta(days=days)}})
+        reply = await host.post("qlive_pay/withdraw/", income=100, request_id="r1")
+        assert reply.refusal == (409, "income_not_matured")
+    db.ledger.update_many({"kind": "gift"}, {"$set": {"at": now - timedelta(days=8)}})
+    assert (await withdraw(host, 100))["state"] == "requested"
+
+
+@pytest.mark.parametrize("changes", [{"withdraw": {**NO_MATURITY, **SMALL}}])
+@gen_test
+async def test_limits_of_a_bill_of_a_user_and_of_the_house_are_those_of_the_settings(
+    api: ApiFixture, db: Any
+) -> None:
+    anna, bert = await payee(api, name="anna"), await payee(api, name="bert")
+    await withdraw(anna, 60)
+    assert [bill["fen"] for bill in db.withdrawals.find_one()["bills"]] == [300, 300]
+    await withdraw(anna, 90, "r2")
+    await withdraw(bert, 50)
+    for user, limit in ((anna, "user_day"), (bert, "day")):
+        reply = await user.post("qlive_pay/withdraw/", income=10, request_id="r3")
+        assert reply.refusal == (409, "over_limit")
+        assert reply.json["detail"].endswith(f": {limit}.")
 
 
 @gen_test
