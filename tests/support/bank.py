@@ -50,7 +50,7 @@ class BankInMemory:
     down: bool = False
     queries: int = 0
     answers: asyncio.Event | None = None
-    """If set, a call to create is carried out and then waits for it."""
+    """If set, a call to create or query is carried out and then waits for it."""
 
     def body(self, request: TransferRequest) -> TransferBody:
         """Unique like one with an encrypted name."""
@@ -89,7 +89,10 @@ class BankInMemory:
             self.before_query()
         if self.down:
             raise ServiceUnavailable("pay")
-        return self.statement(number) if number in self.bills else None
+        stated = self.statement(number) if number in self.bills else None
+        if self.answers:
+            await self.answers.wait()
+        return stated
 
     async def cancel(self, number: str) -> Transfer:
         self.cancelled.append(number)
