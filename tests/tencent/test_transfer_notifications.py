@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from ledger.transfers import Transfer, TransferState
+from ledger.bills import Bill, WithdrawalState
+from ledger.transfers import Transfer, TransferMismatch, TransferState
 from tencent.errors import NotVerified, Unreadable
 from tencent.pay_signatures import read_key
 from tencent.transfer_notifications import TransferNotifications, transfer_of
@@ -47,15 +48,26 @@ def test_notification_vectors_are_accepted_or_refused(
             assert (transfer, parsed.refused) == (None, REFUSALS[case["expect"]]), case["name"]
         elif case["expect"] == "reject_amount":  # compared with the bill, not here
             assert transfer
-            assert transfer.fen == 150 != transfer_vectors["expected_amount"]
+            assert mismatch_of(transfer, transfer_vectors["expected_amount"]) == "amount"
         else:
             assert case["expect"] == "ok"
             assert (parsed.id, parsed.refused, parsed.ignored) == ("EV-b3Rk1Jpz", "", "")
             assert transfer
+            assert mismatch_of(transfer, transfer_vectors["expected_amount"]) == ""
             assert (transfer.number, transfer.fen) == (PAID.number, PAID.fen)
             assert transfer.state == plain["state"]
             assert transfer.fail_reason == plain.get("fail_reason", "")
     assert {case["expect"] for case in cases} == {"ok", "reject_amount", *REFUSALS}
+
+
+def mismatch_of(transfer: Transfer, fen: int) -> str:
+    """Why a submitted bill of `fen` refuses what was read, else ""."""
+    bill = Bill(PAID.number, fen, income=1, state=WithdrawalState.SUBMITTED)
+    try:
+        bill.check(transfer, PAID.openid or "")
+    except TransferMismatch as mismatch:
+        return mismatch.reason
+    return ""
 
 
 def test_verified_notification_is_read_again_without_its_headers(
