@@ -101,8 +101,12 @@ class RefundMachine(WithdrawalMachine):
 
     @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
     def request(self, user: str, income: int, request_id: str) -> None:
-        if not self.books.stopped[user]:
-            super().request(user, income, request_id)
+        if self.books.stopped[user]:
+            return
+        before = len(self.withdrawals)
+        free = self.balances[user].income - self.books.debts[user, "income"]
+        super().request(user, income, request_id)
+        assert all(it.income <= free for it in self.withdrawals[before:])
 
     @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), by=OPERATOR)
     def open_case(self, user: str, picks: list[int], by: str) -> None:
@@ -169,6 +173,9 @@ class RefundMachine(WithdrawalMachine):
         return not any(it.is_open for it in self.withdrawals if it.user_id == user)
 
     # ---- steps
+
+    def owed(self, user: str) -> int:
+        return self.books.debts[user, "income"]
 
     def picked_case(self, pick: int) -> list[RefundCase]:
         cases = self.cases.all
@@ -255,3 +262,9 @@ def test_the_state_machine_follows_a_recharge_to_income_that_was_paid() -> None:
     assert (case.state, case.gifts[0].owed) == ("closed", 40)
     assert machine.books.debts == {("anna", "gold"): 0, ("bert", "income"): 40}
     assert machine.balances["anna"] == (0, 0)
+    machine.recharge("anna", 100)
+    machine.give("anna", "bert", 100)
+    machine.wait(170)
+    for request_id, income in (("c", 11), ("d", 10)):
+        machine.request("bert", income, request_id)
+    assert machine.balances["bert"].income == 40, "what is owed cannot be withdrawn"
