@@ -138,12 +138,15 @@ class SimulatedPushes:
         text = json.dumps(_alter_push(content, mode), ensure_ascii=False)
         timestamp = str(int(self._now()) - (HOUR if mode == "stale" else 0))
         nonce = str(secrets.randbelow(10**9))
-        query = {"timestamp": timestamp, "nonce": nonce, "signature": self._sign(timestamp, nonce)}
+        token = "a guess" if mode == "forged" else self._token
+        query = {"timestamp": timestamp, "nonce": nonce}
+        query["signature"] = _push_signature(token, timestamp, nonce)
         if self._key:
             data = self._encrypt(text)
-            query |= {"encrypt_type": "aes", "msg_signature": self._sign(timestamp, nonce, data)}
+            query["encrypt_type"] = "aes"
+            query["msg_signature"] = _push_signature(token, timestamp, nonce, data)
             text = json.dumps({"ToUserName": content.get("ToUserName"), "Encrypt": data})
-        if mode in UNVERIFIABLE and mode != "stale":
+        if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
             query |= {name: "" for name in query if "signature" in name}
         headers = {"Content-Type": "application/json"}
         return SimulatedNotification(f"{address}?{urlencode(query)}", text.encode(), headers)
@@ -161,7 +164,8 @@ class SimulatedPushes:
     def _decrypt_reply(self, reply: Mapping[str, Any]) -> bytes:
         """ValueError if the signature or the app is wrong."""
         data = reply["Encrypt"]
-        if self._sign(str(reply["TimeStamp"]), reply["Nonce"], data) != reply["MsgSignature"]:
+        signed = (self._token, str(reply["TimeStamp"]), reply["Nonce"], data)
+        if _push_signature(*signed) != reply["MsgSignature"]:
             raise ValueError("MsgSignature")
         cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
         plain = unpad(cipher.decrypt(base64.b64decode(data)), 32)
@@ -169,10 +173,6 @@ class SimulatedPushes:
         if plain[end:] != self._app_id.encode():
             raise ValueError("appid")
         return plain[20:end]
-
-    def _sign(self, *parts: str) -> str:
-        text = "".join(sorted([self._token, *parts]))
-        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def _encrypt(self, text: str) -> str:
         message = text.encode()
@@ -191,6 +191,10 @@ def _alter_notification(content: Mapping[str, Any], mode: str) -> dict[str, Any]
         case "wrong_app":
             altered["appid"] = "wx0000000000000000"
     return altered
+
+
+def _push_signature(*parts: str) -> str:
+    return hashlib.sha1("".join(sorted(parts)).encode(), usedforsecurity=False).hexdigest()
 
 
 def _alter_push(content: Mapping[str, Any], mode: str) -> dict[str, Any]:

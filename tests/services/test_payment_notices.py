@@ -142,14 +142,10 @@ class PushNotices(NoticeStorm):
             yield reason, self.push({**content, **changes})
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
-        """A forged one has the signature of another content."""
-        sent = self.sent[app].report("", content, "once" if kind == "forged" else kind)
-        body = sent.body
-        if kind == "forged":
-            body = body.replace(b'"Encrypt": "', b'"Encrypt": "AAAA')
+        sent = self.sent[app].report("", content, kind)
         query = dict(parse_qsl(urlsplit(sent.address).query))
-        push = self._received.open(query, body, self._now())
-        message = message_of(push, query, body)
+        push = self._received.open(query, sent.body, self._now())
+        message = message_of(push, query, sent.body)
         return Notice(message, push.refused, partial(self._process_push, push))
 
 
