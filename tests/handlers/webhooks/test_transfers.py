@@ -36,8 +36,9 @@ def changes() -> dict[str, Any]:
 
 @pytest.mark.gen_test(timeout=120)
 async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect(
-    api: ApiFixture, server: ServerProcess, db: Any
+    api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("devtools.simulator.delivery.LATE_SECONDS", 0.01)
     server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
     host = await payee(api)
     withdrawals = [await withdraw(host, 100, f"r{n}") for n in range(2)]
@@ -45,14 +46,16 @@ async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect
         await confirm(api, withdrawal["package_info"], outcome=outcome, report="never")
     bills = [row["bills"][0]["number"] for row in db.withdrawals.find()]
     invalid = [(bill, kind) for bill in bills for kind in (*UNVERIFIABLE, *MISMATCHED_TRANSFER)]
-    notices = [*invalid, *((bill, "once") for bill in bills)] * REPETITIONS
+    genuine = [(bill, kind) for bill in bills for kind in ("once", "twice", "late")]
+    notices = [*invalid, *genuine] * REPETITIONS
     random.Random(5).shuffle(notices)
     for start in range(0, len(notices), CONCURRENCY):
         some = notices[start : start + CONCURRENCY]
         await asyncio.gather(*(notify_again(api, bill, report) for bill, report in some))
         statuses = await notification_statuses(server)
     counts = Counter(status // 100 for status in statuses)
-    assert counts == {2: 2 * REPETITIONS, 4: len(invalid) * REPETITIONS}
+    sent = len(genuine) + len(bills)  # "twice" is two
+    assert counts == {2: sent * REPETITIONS, 4: len(invalid) * REPETITIONS}
     states = {row["state"]: row["paid_fen"] for row in await withdrawals_of(host)}
     assert states == {"paid": 1_000, "returned": 0}
     assert await income_of(host) == 900
