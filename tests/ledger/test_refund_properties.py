@@ -24,7 +24,7 @@ from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from storage.refund_cases import IN_PROGRESS
-from tests.ledger.test_withdrawal_properties import PICK, USER, State, WithdrawalMachine
+from tests.ledger.test_withdrawal_properties import PICK, USER, USERS, State, WithdrawalMachine
 from tests.support.hypothesis_profiles import LONG_PROFILE, example_settings
 from tests.support.ledger_in_memory import MemoryLocks
 from tests.support.refunds_in_memory import (
@@ -107,6 +107,15 @@ class RefundMachine(WithdrawalMachine):
         free = self.balances[user].income - self.books.debts[user, "income"]
         super().request(user, income, request_id)
         assert all(it.income <= free for it in self.withdrawals[before:])
+
+    @rule(user=USER, request_id=st.sampled_from("abcdef"))
+    def request_all(self, user: str, request_id: str) -> None:
+        """Of income that has grown and matured, perhaps since the user came to owe some."""
+        giver = next(it for it in USERS if it != user)
+        self.recharge(giver, 50)
+        self.give(giver, user, 50)
+        self.wait(170)
+        self.request(user, self.balances[user].income, request_id)
 
     @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), by=OPERATOR)
     def open_case(self, user: str, picks: list[int], by: str) -> None:
