@@ -61,13 +61,17 @@ async def test_audience_counts_follow_users_entering_applying_and_leaving(api: A
     host = await api.host()
     socket = await host.connect()
     assert (await socket.frame())["data"]["num_list"] == [0, 0, 0, 0]
+    alone = {"audience_count": 1, "num_list": [0, 0, 0, 0]}
     anna = await api.guest("anna", 2, host.live_id)
-    assert await socket.audience() == {"audience_count": 2, "num_list": [0, 0, 0, 1]}
+    # Entering may have taken longer than the interval of the counts.
+    if (counts := await socket.audience()) == alone:
+        counts = await socket.audience()
+    assert counts == {"audience_count": 2, "num_list": [0, 0, 0, 1]}
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     assert await socket.audience() == {"audience_count": 2, "num_list": [0, 0, 1, 1]}
     for _ in range(2):
         (await anna.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    assert await socket.audience() == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
+    assert await socket.audience() == alone
 
 
 @pytest.mark.gen_test(timeout=20)

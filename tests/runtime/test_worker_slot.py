@@ -10,6 +10,7 @@ from tornado.ioloop import IOLoop
 
 from runtime.listeners import listen_workers
 from runtime.worker_slot import MAX_QUEUED_SECONDS, WorkerSlot
+from tests.support.ports import free_ports
 from tests.support.waiting import run_ready_tasks, until
 
 slot_test = pytest.mark.gen_test(timeout=20)
@@ -65,7 +66,7 @@ class SlotFixture:
     """A slot on two ports, whose pauses end when the test says so."""
 
     def __init__(self) -> None:
-        (sockets,) = listen_workers("127.0.0.1", 0, 1, own_ports=True)
+        (sockets,) = listen_workers("127.0.0.1", free_ports(2), 1, own_ports=True)
         self.ports = [sock.getsockname()[1] for sock in sockets]
         self.start = StartsOfWorkers()
         self.rests: asyncio.Queue[tuple[float, asyncio.Event]] = asyncio.Queue()
