@@ -3,7 +3,7 @@
 from core.clock import now_ms
 from handlers.context import Context
 from handlers.schemas import responses
-from rooms.members import Member, Role
+from rooms.members import Role
 from rooms.room import Room, Seat
 
 USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4, "host": 5}
@@ -11,11 +11,7 @@ USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4,
 
 async def find_membership(context: Context, user_id: str) -> tuple[Room | None, Role | None]:
     """The live room the user is in and their role there; (None, None) if in none."""
-    return await room_of(context, await context.stores.members.get(user_id))
-
-
-async def room_of(context: Context, member: Member | None) -> tuple[Room | None, Role | None]:
-    """As `find_membership`, for a membership that has been read."""
+    member = await context.stores.members.get(user_id)
     room = await context.stores.rooms.read(member.live_id) if member else None
     return (room, room.role_in(member)) if member and room else (None, None)
 

@@ -8,7 +8,7 @@ import structlog
 
 from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
-from handlers.room_views import USER_TYPE, find_membership, room_of
+from handlers.room_views import USER_TYPE, find_membership
 from handlers.schemas import requests, responses
 from handlers.schemas.names import clean_name
 from rooms.errors import GenderInUse
@@ -138,18 +138,9 @@ class GetUserStateHandler(ActiveUserHandler):
 
     read_only = True
 
-    async def admit(self) -> None:
-        """Leaves the user to `get`, which reads it together with the membership."""
-        await self.admit_cached_token()
-
     @endpoint(limit="read")
     async def get(self) -> responses.UserStateResponse:
-        stores = self.context.stores
-        user, member = await asyncio.gather(
-            stores.users.find(self.user_id), stores.members.get(self.user_id)
-        )
-        await self.active(user)
-        room, role = await room_of(self.context, member)
+        room, role = await find_membership(self.context, self.user.user_id)
         if room is None or role is None:
             return responses.UserStateResponse()
         return responses.UserStateResponse(
