@@ -6,6 +6,7 @@ from typing import Any
 
 from ledger.recharge import IOS, Order, RefusalReason
 from ledger.refund_advice import Credit, GoldGift, advise
+from ledger.refund_plan import OrderStepState
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
@@ -51,10 +52,9 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        (credit, gifts), refunded_fen, step, _ = await asyncio.gather(
+        (credit, gifts), (refunded_fen, step), _ = await asyncio.gather(
             self._spending_since(number, order.user_id),
-            self._orders.refunded_fen(number),
-            self._cases.step_without_refund(number),
+            self._refunds_of(number),
             self._note_apple(order, signed=signed),
         )
         advice = advise(number, credit, gifts, refunded_fen, order.fen, step=step)
@@ -64,6 +64,14 @@ class PlatformEventService:
         """Apple's word overrides what the client has named."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
+
+    async def _refunds_of(self, number: str) -> tuple[int, OrderStepState | None]:
+        """What counts as paid back, then whether a case took it.
+
+        In this order: a case that is confirmed in between has not been refunded.
+        """
+        refunded_fen = await self._orders.refunded_fen(number)
+        return refunded_fen, await self._cases.step_without_refund(number)
 
     async def _spending_since(
         self, number: str, user_id: str

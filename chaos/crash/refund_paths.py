@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from chaos.crash.notice_path import NoticePath, PushPath
+from chaos.crash.operator_path import OperatorPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
 from devtools.simulator.reports import SimulatedNotification
@@ -10,39 +11,13 @@ from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.xpay import PROVIDER as XPAY
 
 
-class RefundConfirmPath:
-    """An operator repeats each confirmation until it is acknowledged."""
-
-    name = "refund_confirm"
+class RefundConfirmPath(OperatorPath):
+    """Confirmations of refund cases."""
 
     def __init__(self, cases: RefundCases, stock: int) -> None:
-        self.acknowledged_at_once = 0
-        self._env = cases.env
-        self._stock = Stock(cases.env, cases.opened, stock)
-        self._pending = ""
-
-    async def prepare(self) -> str:
-        """Returns the id of the next case."""
-        id_: str = await self._stock.take()
-        return id_
-
-    async def repair(self) -> None:
-        if self._pending:
-            path = f"refunds/{self._pending}/confirm"
-            confirmed = await self._env.ops_request("POST", path, reason="chaos")
-            if confirmed.ok and confirmed.json["state"] in ("opened", "dropped"):
-                self._env.violations.add("unexpected_response", f"{path}: {confirmed}")
-            self._pending = ""
-
-    async def attempt(self, target: str) -> None:
-        """Send the confirmation once; its server crashes meanwhile."""
-        path = f"refunds/{target}/confirm"
-        response = await self._env.ops_request_once("POST", path, reason="chaos")
-        self.acknowledged_at_once += response.ok
-        self._pending = target
-
-    async def settle(self) -> None:
-        await self.repair()
+        opened = Stock(cases.env, cases.opened, stock)
+        address, undecided = "refunds/{}/confirm", ("opened", "dropped")
+        super().__init__("refund_confirm", cases.env, opened, address, undecided)
 
 
 class RefundNoticePath(NoticePath):

@@ -6,6 +6,7 @@ from typing import Any
 from chaos.crash.environment import EnvironmentUser
 from chaos.crash.gift_paths import REPEATS
 from chaos.crash.notice_path import NoticePath
+from chaos.crash.operator_path import OperatorPath
 from chaos.crash.stock import Stock
 from chaos.crash.withdrawals import AUTO_INCOME, Withdrawals
 from devtools.simulator.reports import SimulatedNotification
@@ -95,49 +96,30 @@ class TransferCancelPath:
         await self.repair()
 
 
-class WithdrawalDecisionPath:
-    """An operator repeats each decision on a requested withdrawal until it is acknowledged."""
+class WithdrawalDecisionPath(OperatorPath):
+    """Approvals or refusals of requested withdrawals."""
 
     def __init__(self, withdrawals: Withdrawals, decision: str, stock: int) -> None:
         """`decision`: approve or decline."""
-        self.name = f"withdrawal_{decision}"
-        self.acknowledged_at_once = 0
-        self._withdrawals, self._decision = withdrawals, decision
-        self._stock = Stock(withdrawals.env, withdrawals.requested, stock)
-        self._pending = ""
-
-    async def prepare(self) -> str:
-        """Returns the id of the next withdrawal."""
-        id_: str = await self._stock.take()
-        return id_
-
-    async def repair(self) -> None:
-        if self._pending:
-            await self._decide(self._pending)
-            self._pending = ""
-
-    async def attempt(self, target: str) -> None:
-        """Send the decision once; its server crashes meanwhile."""
-        env, self._pending = self._withdrawals.env, target
-        response = await env.ops_request_once("POST", self._path(target), reason="chaos")
-        self.acknowledged_at_once += response.ok
+        self._withdrawals, self._declines = withdrawals, decision == "decline"
+        super().__init__(
+            f"withdrawal_{decision}",
+            withdrawals.env,
+            Stock(withdrawals.env, withdrawals.requested, stock),
+            f"withdrawals/{{}}/{decision}",
+            undecided=("requested",),
+        )
 
     async def settle(self) -> None:
         """Decide those of the stock, too, which nothing else would."""
-        await self.repair()
-        for id_ in self._stock.take_rest():
-            await self._decide(id_)
+        await super().settle()
+        for id_ in self.stock.take_rest():
+            await self.decide(id_)
 
-    async def _decide(self, id_: str) -> None:
-        env = self._withdrawals.env
-        decided = await env.ops_request("POST", self._path(id_), reason="chaos")
-        if decided.ok and decided.json["state"] == "requested":
-            env.violations.add("unexpected_response", f"{self._path(id_)}: {decided}")
-        if self._decision == "decline":
+    async def decide(self, id_: str) -> None:
+        await super().decide(id_)
+        if self._declines:
             self._withdrawals.cancelled.append(id_)
-
-    def _path(self, id_: str) -> str:
-        return f"withdrawals/{id_}/{self._decision}"
 
 
 class TransferNoticePath(NoticePath):

@@ -119,7 +119,7 @@ async def test_a_confirmed_case_shows_each_step_until_the_refund_was_notified(
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_a_settled_order_is_left_to_nobody(
+async def test_a_settled_order_is_listed_as_done(
     console: Console, api: ApiFixture, server: ServerProcess
 ) -> None:
     anna, number = await _minor(api, server)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.recharge import Refund
+from ledger.refund_plan import OrderStepState
 from runtime.process import ServerProcess
 from tencent.platform_events import REFUND_QUESTION
 from tests.support.api import ApiClient, ApiFixture
@@ -138,6 +139,29 @@ async def test_an_order_that_apple_does_not_refund_is_settled(
     assert (row["what"], row["before"], row["after"]) == (
         *("POST SettleRefund", {"state": "refunding"}, {"state": "closed"}),
     )
+
+
+@async_test
+async def test_apple_is_not_answered_refunded_while_a_case_is_confirmed(
+    minor: MinorFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts as paid back is read first: a confirmation after it shows in the case."""
+    stores, reads = server.context.stores, list[str]()
+    refunded_fen, step_of = stores.orders.refunded_fen, stores.refund_cases.step_without_refund
+
+    async def read_refunded(number: str) -> int:
+        refunded = await refunded_fen(number)
+        reads.append("refunded")
+        return refunded
+
+    async def read_step(number: str) -> OrderStepState | None:
+        reads.append("step")
+        return await step_of(number)
+
+    monkeypatch.setattr(stores.orders, "refunded_fen", read_refunded)
+    monkeypatch.setattr(stores.refund_cases, "step_without_refund", read_step)
+    await minor.advice_for_apple()
+    assert reads == ["refunded", "step"]
 
 
 @async_test
