@@ -12,6 +12,7 @@ from runtime.listeners import (
     listen,
     listen_workers,
 )
+from tests.support.ports import free_ports
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_connections_are_accepted_in_portions(listener: PacedListener) -> None:
 
 
 def test_sockets_of_a_slot_are_closed_and_bound_to_the_same_ports() -> None:
-    (opened,) = listen_workers("127.0.0.1", 0, 1, own_ports=True)
+    (opened,) = listen_workers("127.0.0.1", free_ports(2), 1, own_ports=True)
     ports = [sock.getsockname()[1] for sock in opened]
     slot = WorkerSockets(opened)
     slot.bind()
