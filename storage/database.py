@@ -13,7 +13,7 @@ import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -41,9 +41,6 @@ then."""
 SLOW_OPERATION_SECONDS = 600
 RETRY_SECONDS = 2.0
 PING_SECONDS = 2.0
-
-# Server error codes that mean a lost race: WriteConflict and SnapshotUnavailable (too old).
-_CONFLICTS = (112, 246)
 
 
 class NotAReplicaSet(StartupError):
@@ -182,4 +179,9 @@ async def _commit(session: Session) -> None:
 
 
 def _as_conflict(error: PyMongoError) -> Exception:
-    return WriteConflict() if getattr(error, "code", None) in _CONFLICTS else error
+    """WriteConflict if MongoDB says that nothing of the transaction stays, and to repeat it.
+
+    So it does of a lost race, a snapshot that is too old, and a transaction that it has aborted.
+    """
+    transient = error.has_error_label("TransientTransactionError")
+    return WriteConflict() if transient and isinstance(error, OperationFailure) else error

@@ -25,7 +25,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from core.errors import NotFound, QLiveError, StateConflict, TryAgain, Unavailable
+from core.errors import NotFound, QLiveError, StateConflict, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -78,9 +78,8 @@ def storage_error(error: BaseException) -> QLiveError | None:
         return StorageUnavailable()
     if isinstance(error, ConfigurationError) and "Sessions" in str(error):
         return StorageUnavailable()  # a mongod that is still starting does not support them yet
-    if isinstance(error, PyMongoError):
-        if error.timeout or error.has_error_label("RetryableWriteError"):
-            return StorageUnavailable()
-        if error.has_error_label("TransientTransactionError"):
-            return TryAgain()
+    if isinstance(error, PyMongoError) and (
+        error.timeout or error.has_error_label("RetryableWriteError")
+    ):
+        return StorageUnavailable()
     return None

@@ -36,6 +36,9 @@ def labelled(label: str) -> PyMongoError:
     return error
 
 
+TO_BE_REPEATED = OperationFailure("lost", 1, {"errorLabels": ["TransientTransactionError"]})
+
+
 @gen_test
 async def test_latency_is_measured_in_milliseconds(database: Database) -> None:
     started = time.perf_counter()
@@ -206,6 +209,25 @@ async def test_retries_end_with_try_again_after_the_timeout(
     assert attempts > 1
 
 
+@gen_test
+async def test_transaction_that_mongodb_aborts_is_repeated(
+    database: Database, documents: Collection
+) -> None:
+    attempts = 0
+
+    async def work(session: Session) -> None:
+        nonlocal attempts
+        attempts += 1
+        await documents.insert_one({"n": attempts}, session=session)
+        if attempts == 1:
+            await database.sessions.kill([session.session_id["id"]])
+            await documents.insert_one({}, session=session)
+
+    await database.transaction_with_retry(work)
+    assert await documents.distinct("n") == [2]
+    assert await documents.count_documents({}) == 1
+
+
 class FailingCommits:
     """A session whose commits raise the given errors, one each, and then succeed."""
 
@@ -240,9 +262,9 @@ async def test_commit_with_unknown_outcome_is_given_up_at_the_timeout(
 @pytest.mark.parametrize(
     ("failure", "expected"),
     [
-        (OperationFailure("conflict", 112), WriteConflict),
-        (OperationFailure("too old", 246), WriteConflict),
+        (TO_BE_REPEATED, WriteConflict),
         (OperationFailure("other", 1), OperationFailure),
+        (labelled("TransientTransactionError"), PyMongoError),
     ],
 )
 @gen_test
@@ -324,7 +346,6 @@ async def test_unresponsive_mongodb_has_no_latency(
         (ExecutionTimeout("x", 50), StorageUnavailable),
         (WTimeoutError("x"), StorageUnavailable),
         (labelled("RetryableWriteError"), StorageUnavailable),
-        (labelled("TransientTransactionError"), TryAgain),
         (OperationFailure("bad query", 9), type(None)),
         (DuplicateKeyError("x"), type(None)),
         (ValueError("x"), type(None)),
