@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from chaos.crash.crash_points import BATCH_SIZE
-from chaos.crash.environment import open_environment
+from chaos.crash.environment import CrashEnvironment, open_environment
 from chaos.crash.exit_plans import (
     MOMENTS,
     Call,
     CrashStep,
+    ExitMoment,
     ExitPlan,
     ExitReport,
     exit_plan_for,
@@ -32,7 +34,8 @@ from chaos.crash.invariants import (
 )
 from chaos.crash.path_groups import create_batch, create_users
 from chaos.crash.payment_paths import NotificationPath
-from chaos.scenarios.crash import CrashMatrix
+from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
+from chaos.violations import Violations
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -248,6 +251,34 @@ def test_orders_that_are_not_credited_exactly_once_are_found() -> None:
     assert kinds(order_violations([order], [], {"gold": 0})) == ["order_lost", "wrong_balance"]
     assert kinds(order_violations([order], [entry], {"gold": 120})) == ["wrong_balance"]
     assert kinds(order_violations([], [entry], {"gold": 0})) == ["credit_without_order"]
+
+
+@pytest.mark.parametrize(
+    ("moments", "kills", "violations"),
+    [
+        (["end", "during"], 1, {}),
+        (["end"] * MAX_TRIALS + ["during"], 0, {"step_not_reached": 1}),
+        (["after", "during"], 0, {"step_not_reached": 1}),
+    ],
+)
+@pytest.mark.gen_test
+async def test_crash_is_repeated_if_the_path_has_ended_before(
+    monkeypatch: pytest.MonkeyPatch,
+    moments: list[ExitMoment],
+    kills: int,
+    violations: dict[str, int],
+) -> None:
+    found = Violations()
+    env = cast("CrashEnvironment", SimpleNamespace(violations=found))
+    matrix = CrashMatrix(env, [], random.Random(1))
+    exits = iter(moments)
+
+    async def trial(*_: Any) -> ExitReport:
+        return ExitReport(next(exits), 1, calls=(READ, WRITE), status=-9)
+
+    monkeypatch.setattr(matrix, "_trial", trial)
+    await matrix.crash_at(CrashStep("gift", 1, "during", WRITE))
+    assert (matrix.counts["kills"], dict(found.counts)) == (kills, violations)
 
 
 # ---- a few real crashes
