@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 export PYTHON VENV
+# Bytecode is kept, whatever the environment says: without it each server that a test starts compiles
+# the whole project.
+unexport PYTHONDONTWRITEBYTECODE
 
 WORKERS ?= 3
 # More workers than cores, because tests wait most of their time.
