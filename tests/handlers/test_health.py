@@ -19,8 +19,8 @@ async def test_healthz_returns_ok(api: ApiFixture) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_readyz_lists_every_dependency_with_state_and_latency(api: ApiFixture) -> None:
-    ready = (await api.request("GET", "/readyz")).ok()
+async def test_readyz_lists_every_dependency_with_state_and_latency(http_api: ApiFixture) -> None:
+    ready = (await http_api.request("GET", "/readyz")).ok()
     assert ready["status"] == "ok"
     assert ready["dependencies"].keys() == {"mongodb", "wechat", "im", "pay", "xpay", "rates"}
     assert ready["dependencies"]["mongodb"]["state"] == "ok"
@@ -28,8 +28,8 @@ async def test_readyz_lists_every_dependency_with_state_and_latency(api: ApiFixt
     wechat = ready["dependencies"]["wechat"]
     assert (wechat["state"], wechat["latency_ms"]) == ("unknown", None)
     assert wechat["since"]
-    await api.user("anna", 2)
-    wechat = (await api.request("GET", "/readyz")).ok()["dependencies"]["wechat"]
+    await http_api.user("anna", 2)
+    wechat = (await http_api.request("GET", "/readyz")).ok()["dependencies"]["wechat"]
     assert wechat["state"] == "ok"
     assert wechat["latency_ms"] > 0
 

@@ -56,9 +56,9 @@ async def test_the_request_id_is_the_trace_id_unless_the_client_sent_another(
 
 @async_test
 async def test_a_login_is_one_trace_with_its_request_to_the_simulated_wechat(
-    api: ApiFixture, collector: Collector
+    http_api: ApiFixture, collector: Collector
 ) -> None:
-    await api.user("anna", 2)
+    await http_api.user("anna", 2)
     [call] = await until(lambda: collector.named("CreateUser"))
     [asked] = collector.named("tencent.wechat", call.trace)
     answered = [it for it in collector.spans if it.parent == asked.id]
@@ -130,9 +130,9 @@ async def test_a_refused_join_names_the_error(api: ApiFixture, collector: Collec
 
 @async_test
 async def test_a_delivery_of_the_outbox_is_a_trace_with_its_request_to_tencent(
-    api: ApiFixture, server: ServerProcess, collector: Collector
+    http_api: ApiFixture, server: ServerProcess, collector: Collector
 ) -> None:
-    anna = await api.user("anna", 2)
+    anna = await http_api.user("anna", 2)
     await until_delivered(server)
     [delivery] = await until(
         lambda: [

@@ -99,21 +99,34 @@ class ApiFixture:
 
     async def user(self, name: str, gender: int = 0, *, gold: int = 0) -> "ApiClient":
         """A user who is logged in."""
+        client = ApiClient(self, name, await self.register(name, gender))
+        if gold:
+            assert await self.grant(client, gold) == gold
+        return client
+
+    async def register(self, name: str, gender: int) -> dict[str, Any]:
+        """A login by a new user, or one of this name: user_id and token."""
         login = await self.request(
             "POST", f"{BASE}qlive_user/", json=await self.wechat(name, gender)
         )
-        client = ApiClient(self, name, login.ok())
-        if gold:
-            granted = await self.ops(
-                "POST", f"users/{client.id}/grant", gold=gold, reason="test", request_id=name
-            )
-            assert granted.ok()["gold"] == gold
-        return client
+        account: dict[str, Any] = login.ok()
+        return account
+
+    async def grant(self, client: "ApiClient", gold: int) -> int:
+        """Gold from the house, once per name; returns how much the user has."""
+        granted = await self.ops(
+            "POST", f"users/{client.id}/grant", gold=gold, reason="test", request_id=client.name
+        )
+        balance: int = granted.ok()["gold"]
+        return balance
+
+    async def make_matchmaker(self, client: "ApiClient") -> None:
+        (await self.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
 
     async def host(self, name: str = "红娘") -> "ApiClient":
         """A matchmaker whose room `client.live_id` is live."""
         client = await self.user(name, 2)
-        (await self.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
+        await self.make_matchmaker(client)
         entered = (await client.post("qlive_room/matchmaker_enter/")).ok()
         client.live_id = entered["live_id"]
         return client

@@ -16,12 +16,15 @@ from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.no_limits import NO_LIMITS
 from handlers.context import Context
+from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.database import clear_database
 from tests.support.demo_data import DemoData
+from tests.support.in_process_api import InProcessApi
 
 DATABASE = "qlive_test"
+SLOW_SECONDS = 2.0
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +77,21 @@ def demo_users() -> bool:
     return False
 
 
+def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of every SLOW_SECONDS or more wait once before their first run.
+
+    Most tests end before, and all jobs at once have 60 commands on 20 new connections.
+    """
+    run = PeriodicTasks._run_periodically
+
+    async def run_later(tasks: PeriodicTasks, seconds: float, *args: Any) -> None:
+        if seconds >= SLOW_SECONDS:
+            await tasks._pause(seconds)
+        await run(tasks, seconds, *args)
+
+    monkeypatch.setattr(PeriodicTasks, "_run_periodically", run_later)
+
+
 @pytest.fixture
 def server(
     io_loop: IOLoop,
@@ -85,6 +103,7 @@ def server(
     """A running server; tests reach it over the network."""
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
+    delay_slow_jobs(monkeypatch)
     monkeypatch.setattr("handlers.context.REFUSAL_SECONDS", 0)
     monkeypatch.setattr("handlers.context.REPEATED_REFUSALS", NO_LIMIT)
 
@@ -101,6 +120,14 @@ def server(
 @pytest.fixture
 def api(io_loop: IOLoop, server: ServerProcess) -> Iterator[ApiFixture]:
     """Creates users of `server` and sends requests to it."""
+    api = InProcessApi(server)
+    yield api
+    io_loop.run_sync(api.close)
+
+
+@pytest.fixture
+def http_api(io_loop: IOLoop, server: ServerProcess) -> Iterator[ApiFixture]:
+    """As `api`, with users who register over HTTP, through the simulated WeChat."""
     api = ApiFixture(server.address)
     yield api
     io_loop.run_sync(api.close)
