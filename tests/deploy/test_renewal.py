@@ -4,7 +4,6 @@ import re
 import runpy
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tests.support.prometheus import Prometheus
 from tests.support.release import install, switch
 from tests.support.room_traffic import PATIENCE, RoomTraffic
 from tests.support.scrapes import counters
-from tests.support.server_program import ServerProgram, exit_status
+from tests.support.server_program import exit_status
 from tests.support.supervised_program import (
     HealthPoller,
     SupervisedProgram,
@@ -179,24 +178,3 @@ async def test_single_production_worker_is_renewed_without_closing_the_port(
             process.kill()
         await process.communicate()
         await until(lambda: not program.processes(), PATIENCE)
-
-
-@pytest.fixture
-def hangup_by_default() -> Iterator[None]:
-    """Restores the default SIGHUP handler, which nohup disables for child processes too."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@starts_processes
-@pytest.mark.usefixtures("hangup_by_default")
-async def test_sighup_drains_a_single_process(data_folder: Path) -> None:
-    program = ServerProgram(data_folder)  # with its own embedded MongoDB
-    async with program.serving() as (process, _):
-        process.send_signal(signal.SIGHUP)
-        assert await exit_status(process) == 0
-        assert program.processes() == []
-    log = (data_folder / "server.log").read_text()
-    assert "server_draining" in log
-    assert "server_stopped" in log

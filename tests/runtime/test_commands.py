@@ -11,6 +11,7 @@ from config.settings import Settings
 from runtime import commands
 from server import parse
 from services.ledger import LedgerService
+from storage.errors import UserNotFound
 from tests.support.api import ApiFixture
 
 Configured = tuple[Settings, Any]
@@ -109,6 +110,33 @@ def test_a_noted_end_has_a_number_and_a_hash() -> None:
     for invalid in ("", "6", "x:" + "0" * 64, "6:" + "0" * 63):
         with pytest.raises(SystemExit):
             parse(["check-audit", "--noted", invalid])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("grant", "10000000", "5", "--reason", "nobody"),
+        ("matchmaker", "10000000"),
+        ("matchmaker", "10000000", "--off"),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_command_for_an_unknown_user_is_refused_in_one_line(
+    settings: Configured, arguments: tuple[str, ...]
+) -> None:
+    args = parse([*arguments])
+    with pytest.raises(UserNotFound) as refused:
+        await args.run(*settings, args)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_grant_of_no_gold_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        grant_args("10000000", "0")
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.endswith("error: argument gold: GOLD must be at least 1.\n")
 
 
 def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:

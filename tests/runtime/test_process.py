@@ -1,6 +1,6 @@
 """`python server.py` as one process: start, stop, commands and startup errors."""
 
-import signal
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from config.settings import Settings
 from storage.migrations.steps import SCHEMA
 from tests.support.api import ApiFixture
 from tests.support.server_program import ServerProgram, exit_status
@@ -25,46 +24,54 @@ def embedded(data_folder: Path) -> ServerProgram:
     return ServerProgram(data_folder)
 
 
-@pytest.fixture
-def external(data_folder: Path, mongo_uri: str) -> ServerProgram:
-    """On the MongoDB of the tests."""
-    return ServerProgram(
-        data_folder, mongodb__uri=mongo_uri, mongodb__database="qlive_test_program"
-    )
-
-
 @server_test
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_server_starts_serves_and_leaves_no_process_after_a_signal(
-    embedded: ServerProgram, number: int
+async def test_server_serves_until_sigterm_then_drains_and_leaves_no_process(
+    embedded: ServerProgram,
 ) -> None:
     async with embedded.serving() as (process, address):
         api = ApiFixture(address)
         assert (await api.request("GET", "/readyz")).status == 200
-        anna = await api.user("anna", 2)
-        assert (await anna.get("get_livelist/")).ok() == []
-        await api.close()
-        assert any("mongod" in line for line in embedded.processes())
-        process.send_signal(number)
-        assert await exit_status(process) == 0
-        assert embedded.processes() == []
-
-
-@server_test
-async def test_shutdown_tells_sockets_when_to_reconnect(
-    external: ServerProgram, settings: tuple[Settings, Any]
-) -> None:
-    async with external.serving() as (process, address):
-        api = ApiFixture(address)
         host = await api.host()
         socket_ = await host.connect()
         assert (await socket_.frame())["type"] == "snapshot"
+        assert any("mongod" in line for line in embedded.processes())
         process.terminate()
         bye, code = await read_close(socket_)
         assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
         assert 100 <= bye["retry_ms"] <= 1000
         assert await exit_status(process) == 0
+        assert embedded.processes() == []
         await api.close()
+    log = (embedded.folder / "server.log").read_text()
+    assert "server_draining" in log
+    assert "server_stopped" in log
+
+
+@server_test
+async def test_start_and_stop_print_json_only_with_json_logging(
+    data_folder: Path, mongo_uri: str
+) -> None:
+    program = ServerProgram(
+        data_folder,
+        mongodb__uri=mongo_uri,
+        mongodb__database="qlive_test_json",
+        logging__json="true",
+    )
+    process = await program.serve()
+    assert process.stdout
+    (welcome,) = parsed_lines((await process.stdout.readline()).decode())
+    assert (welcome["event"], welcome["address"][:7]) == ("development_ready", "http://")
+    process.terminate()
+    assert await exit_status(process) == 0
+    assert await process.stdout.read() == b""
+    logged = [line["event"] for line in parsed_lines((data_folder / "server.log").read_text())]
+    assert logged.count("server_listening") == 1
+    assert logged[-1] == "server_stopped"
+
+
+def parsed_lines(text: str) -> list[dict[str, Any]]:
+    """Every line, which must be a JSON object."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 @server_test
@@ -73,6 +80,16 @@ async def test_unknown_setting_is_reported(data_folder: Path) -> None:
     assert (status, output) == (2, "")
     assert "QLIVE_SERVER__PROT: unknown setting" in errors
     assert "Traceback" not in errors
+
+
+@server_test
+async def test_unknown_setting_is_reported_as_json_with_json_logging(data_folder: Path) -> None:
+    program = ServerProgram(data_folder, server__prot="1", logging__json="true")
+    status, output, errors = await program.run()
+    assert (status, output) == (2, "")
+    (failure,) = parsed_lines(errors)
+    assert failure["event"] == "settings_invalid"
+    assert failure["problems"] == ["QLIVE_SERVER__PROT: unknown setting"]
 
 
 @server_test
@@ -103,7 +120,7 @@ async def test_schema_that_excludes_this_server_is_reported(
 
 @server_test
 async def test_commands_work_with_and_without_a_running_server(
-    embedded: ServerProgram, settings: tuple[Settings, Any]
+    embedded: ServerProgram,
 ) -> None:
     async with embedded.serving() as (process, address):
         api = ApiFixture(address)
@@ -117,34 +134,24 @@ async def test_commands_work_with_and_without_a_running_server(
         assert (status, output) == (0, f"{anna.id} is now a matchmaker.\n")
         assert (await anna.post("qlive_room/matchmaker_enter/")).ok()["live_id"]
         await api.close()
+        status, output, _ = await embedded.run("check-ledger")
+        assert (status, output) == (0, "Every unit of gold and income is accounted for.\n")
+        status, output, _ = await embedded.run("rebuild-ranks")
+        assert (status, output) == (0, "Every ranking matches the ledger.\n")
         process.terminate()
         assert await exit_status(process) == 0
-    status, output, _ = await embedded.run("check-ledger")
-    assert (status, output) == (0, "Every unit of gold and income is accounted for.\n")
-    status, output, _ = await embedded.run("rebuild-ranks")
-    assert (status, output) == (0, "Every ranking matches the ledger.\n")
     status, output, _ = await embedded.run("grant", anna.id, "5", "--reason", "more")
     assert (status, output) == (0, f"{anna.id} now has 75 gold and 0 income.\n")
     assert embedded.processes() == []
 
 
 @server_test
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("grant", "10000000", "5", "--reason", "nobody"),
-        ("matchmaker", "10000000"),
-        ("matchmaker", "10000000", "--off"),
-    ],
-)
-async def test_command_that_fails_explains_why(external: ServerProgram, arguments: Any) -> None:
-    status, output, errors = await external.run(*arguments)
+async def test_command_that_fails_explains_why_in_one_line(
+    data_folder: Path, mongo_uri: str
+) -> None:
+    program = ServerProgram(
+        data_folder, mongodb__uri=mongo_uri, mongodb__database="qlive_test_program"
+    )
+    status, output, errors = await program.run("grant", "10000000", "5", "--reason", "nobody")
     assert (status, output) == (1, "")
     assert len(errors.strip().splitlines()) == 1, errors
-
-
-@server_test
-async def test_grant_of_no_gold_is_a_wrong_argument(external: ServerProgram) -> None:
-    status, output, errors = await external.run("grant", "10000000", "0", "--reason", "nothing")
-    assert (status, output) == (2, "")
-    assert errors.endswith("error: argument gold: GOLD must be at least 1.\n")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import pytest
@@ -100,21 +100,28 @@ class SupervisedCluster(SupervisedProgram):
                 stderr=log,
                 start_new_session=True,
             )
+        welcome = self._stdout.readline()
+        assert READY in welcome, f"it did not start: {self.log()}"
+        self.address = json.loads(welcome)["address"]
+
+    @property
+    def _stdout(self) -> IO[bytes]:
         assert self.process.stdout
-        for line in self.process.stdout:
-            if found := re.search(rb'"address": "(http://[^"]+)', line):
-                self.address = found[1].decode()
-            if READY in line:
-                return
-        raise AssertionError(f"it did not start: {self.log()}")
+        return self.process.stdout
 
     def shut_down(self) -> None:
-        """Stops it with SIGTERM; fails if a process, the port or a traceback is left."""
+        """Stops it with SIGTERM; fails if it leaves a process, the port or a traceback.
+
+        Also if it has printed anything but JSON.
+        """
         self.process.terminate()
         try:
             assert self.process.wait(WAIT_SECONDS) == 0
             assert self.processes() + self.metrics_folders() == []
-            assert "Traceback" not in (self.folder / "server.log").read_text()
+            log = (self.folder / "server.log").read_text()
+            assert "Traceback" not in log
+            assert [json.loads(line) for line in log.splitlines()][-1]["event"] == "server_stopped"
+            assert self._stdout.read() == b""
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])))
         finally:
