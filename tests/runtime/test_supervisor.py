@@ -23,7 +23,6 @@ from core.version import build
 from runtime import process as process_module
 from runtime.process import ServerProcess
 from runtime.supervisor import Supervisor
-from tests.support import prometheus
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, free_ports
@@ -48,6 +47,7 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 DATABASE, OWN_DATABASE = "qlive_test_supervisor", "qlive_test_supervised"
 HEALTHZ = 'qlive_requests_total{method="GET",route="Healthz",status="200"}'
+RESTARTS = "qlive_worker_restarts_total"
 programs_test = pytest.mark.gen_test(timeout=240)
 
 
@@ -239,24 +239,21 @@ async def test_killed_worker_is_replaced_and_no_connection_is_refused(
 ) -> None:
     poller, pid = HealthPoller(cluster.address), cluster.serving_pids()[1]
     scraper = Scraper(cluster.address)
-    restarts = (await scraper.scrape())["qlive_worker_restarts_total"]
-    async with (
-        prometheus.scraping(tmp_path, cluster.address) as server,
-        poller.polling(),
-        scraper.scraping(),
-    ):
+    restarts = (await scraper.scrape())[RESTARTS]
+    async with poller.polling(), scraper.scraping():
         os.kill(pid, signal.SIGKILL)
         successor = await cluster.successor_pid(1, pid)
-        await until(lambda: server.query('ALERTS{alertname="QLiveWorkerRestarted"}'))
     # Requests in flight at the killed worker may fail; no connection may be refused.
     assert set(poller.outcomes) <= {"200", "ServerDisconnectedError", "ClientOSError"}
     assert poller.outcomes.total() - poller.outcomes["200"] <= 4, poller.outcomes
     assert await answering_pids(cluster.address, 2) == {cluster.serving_pids()[0], successor}
     assert scraper.fallen == {}
     assert pid in scraper.pids
-    while (await scraper.scrape())["qlive_worker_restarts_total"] == restarts:
+    while (await scraper.scrape())[RESTARTS] == restarts:
         pass  # the supervisor writes its file every second
-    assert scraper.last["qlive_worker_restarts_total"] == restarts + 1
+    assert scraper.last[RESTARTS] == restarts + 1
+    shown = {RESTARTS: f"{restarts}x20 {restarts + 1}x20"}
+    check_rule_tests(tmp_path, {"restarted": rule_test(shown, "10m", ["QLiveWorkerRestarted"])})
     (exited,) = cluster.log_events("worker_died")
     assert (exited["pid"], exited["exit_status"]) == (pid, -signal.SIGKILL)
     assert cluster.log_events("worker_restart_scheduled")[0]["in_seconds"] == 0
@@ -314,14 +311,22 @@ async def test_restart_delay_grows_while_a_worker_fails_repeatedly(
 
 
 @programs_test
-async def test_sighup_renews_every_worker_and_no_request_fails(
+async def test_sighup_renews_every_worker_and_sockets_resume_and_no_request_fails(
     cluster: SupervisedCluster,
 ) -> None:
+    api = ApiFixture(cluster.address)
+    host = await api.host()
+    socket_ = await host.connect()
+    first = await socket_.frame()
     poller, old = HealthPoller(cluster.address), cluster.serving_pids()
     scraper = Scraper(cluster.address)
     before = await scraper.settled(HEALTHZ)
     async with poller.polling(), scraper.scraping():
         cluster.process.send_signal(signal.SIGHUP)
+        bye, code = await read_close(socket_)
+        assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
+        resumed = await host.connect(epoch=first["epoch"], since=first["seq"])
+        assert (await resumed.frame())["type"] == "resumed"
         await until(lambda: cluster.log_events("workers_renewed"))
     assert set(poller.outcomes) == {"200"}, poller.outcomes
     new = cluster.serving_pids()
@@ -333,6 +338,7 @@ async def test_sighup_renews_every_worker_and_no_request_fails(
     assert len(scraper.pids) == 4
     counted = await scraper.settled(HEALTHZ) - before
     assert 0 <= counted - poller.outcomes["200"] <= POLLERS, "each request is counted once"
+    await api.close()
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -358,23 +364,6 @@ async def test_worker_that_stops_listening_answers_connections_it_has_accepted(
     stopping.cancel()
     writer.close()
     await server.stop()
-
-
-@programs_test
-async def test_renewal_tells_sockets_to_reconnect_to_the_new_worker(
-    cluster: SupervisedCluster, settings: tuple[Settings, Any]
-) -> None:
-    api = ApiFixture(cluster.address)
-    host = await api.host()
-    socket = await host.connect()
-    first = await socket.frame()
-    cluster.process.send_signal(signal.SIGHUP)
-    bye, code = await read_close(socket)
-    assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
-    resumed = await host.connect(epoch=first["epoch"], since=first["seq"])
-    assert (await resumed.frame())["type"] == "resumed"
-    await until(lambda: cluster.log_events("workers_renewed"))
-    await api.close()
 
 
 @programs_test
@@ -417,9 +406,9 @@ async def test_second_supervisor_on_the_same_port_is_refused(
     other = SupervisedProgram(tmp_path, server__port=port, mongodb__uri=mongo_uri)
     status, output, errors = await other.run()
     assert (status, output) == (1, "")
-    assert json.loads(errors)["why"] == (
-        f"127.0.0.1:{port}: Address already in use; see server.port."
-    )
+    failure = json.loads(errors)
+    assert failure["event"] == "command_failed"
+    assert failure["why"] == f"127.0.0.1:{port}: Address already in use; see server.port."
 
 
 class StubSlot:
