@@ -2,8 +2,9 @@ import asyncio
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,7 +20,6 @@ from config.settings import Settings
 from realtime.redis_bus import RedisBus
 from storage.database import Database
 from storage.mongodb_checks import warn_of_mongodb_risks
-from tests.deploy.conftest import wait_for_port
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
@@ -32,13 +32,71 @@ from tests.support.orphans import (
     transaction_process,
 )
 from tests.support.paths import ROOT
-from tests.support.ports import free_port
-from tests.support.replica_set import Member, documented_role, documented_user
+from tests.support.ports import free_port, is_open
+from tests.support.replica_set import (
+    Member,
+    documented_role,
+    documented_user,
+    replica_set_member,
+)
 from tests.support.server_program import ServerProgram
 from tests.support.waiting import until
 
 CHECKS_WITH_ROLE = ("getParameter", "replSetGetStatus", "replSetGetConfig")
+START_SECONDS = 30.0
+QLIVE = "replicaSet=qlive&authSource=qlive"
+"""Options of users that the database qlive has."""
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_open(port):
+        assert time.monotonic() < deadline, f"port {port} does not accept connections"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def running_member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
+    """A one-member replica set with deploy/mongod.conf, all documented users and two others.
+
+    "plain" lacks the role of the start checks, "other" the one that replays an oplog.
+    """
+    port = free_port()
+    with replica_set_member(tmp_path_factory.mktemp("member"), port) as member:
+        wait_for_port(port)
+        initiate(member)
+        with MongoClient[Any](member.uri("root:root")) as client:
+            admin, qlive = client.admin, client.qlive
+            for role in ("startChecks", "replay"):
+                admin.command("createRole", role, **documented_role(role))
+            for user in ("backup", "restore"):
+                admin.command("createUser", user, **documented_user(user))
+            qlive.command("createUser", "qlive", **documented_user("qlive"))
+            roles = [{"role": "readWrite", "db": "qlive"}]
+            qlive.command("createUser", "plain", pwd="secret", roles=roles)
+            admin.command("createUser", "other", pwd="secret", roles=["restore"])
+        yield member
+
+
+def initiate(member: Member) -> None:
+    """Makes it a primary with a root user, which localhost may create as the first."""
+    deadline = time.monotonic() + START_SECONDS
+    with MongoClient[Any](member.uri(options="directConnection=true")) as client:
+        members = [{"_id": 0, "host": member.address}]
+        client.admin.command("replSetInitiate", {"_id": "qlive", "members": members})
+        while not client.admin.command("hello")["isWritablePrimary"]:
+            assert time.monotonic() < deadline, "mongod does not become primary"
+        roles = [{"role": "root", "db": "admin"}]
+        client.admin.command("createUser", "root", pwd="root", roles=roles)
+
+
+@pytest.fixture
+def member(running_member: Member) -> Member:
+    """The replica set, with an empty database."""
+    with MongoClient[Any](running_member.uri("root:root")) as client:
+        client.drop_database("qlive")
+    return running_member
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -48,10 +106,7 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
     with MongoClient[Any](member.uri("root:root")) as client:
         parameter = client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
         assert parameter["transactionLifetimeLimitSeconds"] == 5
-        client.admin.command("createRole", "startChecks", **documented_role("startChecks"))
-        client.qlive.command("createUser", "qlive", **documented_user("qlive"))
-        client.admin.command("createUser", "backup", **documented_user("backup"))
-    uri = member.uri("qlive:secret", "replicaSet=qlive&authSource=qlive")
+    uri = member.uri("qlive:secret", QLIVE)
     program = ServerProgram(data_folder, mongodb__uri=uri)
     async with program.serving() as (process, address):
         api = ApiFixture(address)
@@ -78,10 +133,7 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
 
 @pytest.mark.gen_test(timeout=20)
 async def test_start_checks_without_their_role_are_skipped(member: Member) -> None:
-    with MongoClient[Any](member.uri("root:root")) as client:
-        roles = [{"role": "readWrite", "db": "qlive"}]
-        client.qlive.command("createUser", "plain", pwd="secret", roles=roles)
-    database = Database(member.uri("plain:secret", "replicaSet=qlive&authSource=qlive"), "qlive")
+    database = Database(member.uri("plain:secret", QLIVE), "qlive")
     with capture_logs() as logs:
         await warn_of_mongodb_risks(database, production=True)
     await database.close()
@@ -93,11 +145,8 @@ async def test_start_checks_without_their_role_are_skipped(member: Member) -> No
 
 @pytest.mark.gen_test(timeout=60)
 async def test_documented_user_may_end_the_transactions_of_killed_servers(member: Member) -> None:
-    root = member.uri("root:root")
-    uri = member.uri("qlive:secret", "replicaSet=qlive&authSource=qlive")
+    root, uri = member.uri("root:root"), member.uri("qlive:secret", QLIVE)
     with MongoClient[Any](root) as client:
-        client.admin.command("createRole", "startChecks", **documented_role("startChecks"))
-        client.qlive.command("createUser", "qlive", **documented_user("qlive"))
         client.qlive.things.insert_one({"_id": "blocked", "n": 0})
     with transaction_lifetime(root, NEVER_SECONDS):
         async with process_with_open_transaction(uri, "qlive", "killed"):
@@ -109,37 +158,34 @@ async def test_documented_user_may_end_the_transactions_of_killed_servers(member
         await database.close()
 
 
-@pytest.fixture
-def oplog_entries(member: Member) -> list[dict[str, Any]]:
-    """Oplog entries of qlive.things in the form that `mongorestore --oplogReplay` sends."""
+def test_oplog_replay_needs_the_documented_restore_user(member: Member) -> None:
     with MongoClient[Any](member.uri("root:root")) as client:
-        things = client.qlive.things
-        things.insert_many([{"_id": n, "n": n} for n in range(3)])
-        things.update_one({"_id": 1}, {"$inc": {"n": 10}})
-        things.delete_one({"_id": 2})
-        found = client.local["oplog.rs"].find({"ns": "qlive.things"}, {"ui": 0})
+        rows = client.qlive.replayed
+        rows.insert_many([{"_id": n, "n": n} for n in range(3)])
+        rows.update_one({"_id": 1}, {"$inc": {"n": 10}})
+        rows.delete_one({"_id": 2})
+        # In the form that `mongorestore --oplogReplay` sends.
+        found = client.local["oplog.rs"].find({"ns": "qlive.replayed"}, {"ui": 0})
         entries = list(found.sort("$natural", 1))
-        things.delete_many({})
-        client.admin.command("createRole", "replay", **documented_role("replay"))
-        client.admin.command("createUser", "restore", **documented_user("restore"))
-        client.admin.command("createUser", "other", pwd="secret", roles=["restore"])
-    assert [entry["op"] for entry in entries] == ["i", "i", "i", "u", "d"]
-    return entries
+        assert [entry["op"] for entry in entries] == ["i", "i", "i", "u", "d"]
+        rows.delete_many({})
+        assert replayed_until_refused(member, "other", entries) == "iii"
+        rows.delete_many({})
+        assert replayed_until_refused(member, "restore", entries) == "iiiud"
+        assert list(rows.find()) == [{"_id": 0, "n": 0}, {"_id": 1, "n": 11}]
 
 
-@pytest.mark.parametrize(("user", "allowed"), [("restore", "iiiud"), ("other", "iii")])
-def test_oplog_replay_needs_the_documented_restore_user(
-    member: Member, oplog_entries: list[dict[str, Any]], user: str, allowed: str
-) -> None:
+def replayed_until_refused(member: Member, user: str, entries: list[dict[str, Any]]) -> str:
+    """The kinds of the entries that `user` may replay."""
     applied = ""
     with MongoClient[Any](member.uri(f"{user}:secret")) as client:
-        with suppress(OperationFailure):
-            for entry in oplog_entries:
+        for entry in entries:
+            try:
                 client.admin.command("applyOps", [entry])
-                applied += entry["op"]
-        assert applied == allowed
-        if allowed == "iiiud":
-            assert list(client.qlive.things.find()) == [{"_id": 0, "n": 0}, {"_id": 1, "n": 11}]
+            except OperationFailure:
+                break
+            applied += entry["op"]
+    return applied
 
 
 @pytest.mark.gen_test(timeout=20)
