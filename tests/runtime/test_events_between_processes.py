@@ -4,7 +4,7 @@ Also while Redis or one of the servers is lost.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from pymongo import MongoClient
@@ -121,77 +121,78 @@ async def test_newer_socket_replaces_an_older_one_on_the_other_process(pair: Ser
     await newer.next("micro_apply")  # and no member_away before it
 
 
-Removal = Callable[[ServerPair, ApiClient, ApiClient], Awaitable[int]]
+Removal = Callable[[ServerPair, ApiClient, ApiClient], Awaitable[None]]
 
 
-async def put_out(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> int:
+async def put_out(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> None:
     params = {"live_id": host.live_id, "user_id": guest.id}
     (await host.post("qlive_room/put_out/", **params)).ok()
-    return 4503
 
 
-async def ban(pair: ServerPair, _host: ApiClient, guest: ApiClient) -> int:
+async def ban(pair: ServerPair, _host: ApiClient, guest: ApiClient) -> None:
     (await pair.apis[0].ops("PATCH", f"users/{guest.id}", banned=True)).ok()
-    return 4503
 
 
-async def log_out(_pair: ServerPair, _host: ApiClient, guest: ApiClient) -> int:
+async def log_out(_pair: ServerPair, _host: ApiClient, guest: ApiClient) -> None:
     (await guest.get("qlive_user/logout/")).ok()
-    return 4401
 
 
-async def leave(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> int:
+async def leave(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> None:
     (await guest.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    return 4504
 
 
-async def end(_pair: ServerPair, host: ApiClient, _guest: ApiClient) -> int:
+async def end(_pair: ServerPair, host: ApiClient, _guest: ApiClient) -> None:
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    return 4510
 
 
-@pytest.mark.parametrize("remove", [put_out, ban, log_out, leave, end])
+CLOSE_CODES: dict[Removal, int] = {put_out: 4503, ban: 4503, leave: 4504, log_out: 4401, end: 4510}
+"""`end` is the last one: it ends the room of all."""
+
+
+class RemoteGuest(NamedTuple):
+    """A guest with a client on each server and a socket on the second."""
+
+    first: ApiClient
+    second: ApiClient
+    socket: Socket
+
+
+async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
+    """The second server has cached the guest's token afterwards."""
+    first = await pair.apis[0].guest(name, 1, host.live_id)
+    second = pair.on_second(first)
+    (await second.get("get_livelist/")).ok()
+    return RemoteGuest(first, second, await connect(second))
+
+
 @pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_removed_user_is_disconnected_and_refused_on_the_other_process(
-    pair: ServerPair, remove: Removal
+async def test_removed_users_are_disconnected_and_refused_on_the_other_process(
+    pair: ServerPair,
 ) -> None:
     host = await pair.apis[0].host()
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    remote_guest = pair.on_second(guest)
-    socket = await connect(remote_guest)
-    code = await remove(pair, host, guest)
-    assert await socket.close_code() == code
-    again = await remote_guest.connect(since=0, epoch="x")
-    assert await again.close_code() == {4504: 4504, 4510: 4510, 4401: 4401}.get(code, 4503)
+    guests = {it: await enter(pair, host, it.__name__) for it in CLOSE_CODES}
+    for remove, code in CLOSE_CODES.items():
+        guest = guests[remove]
+        await remove(pair, host, guest.first)
+        assert await guest.socket.close_code() == code, remove
+        again = await guest.second.connect(since=0, epoch="x")
+        assert await again.close_code() == code, remove
+    assert (await guests[log_out].second.get("get_livelist/")).refusal == (401, "token")
 
 
-@pytest.mark.parametrize("remove", [put_out, ban, log_out])
 @pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_removal_reaches_the_other_process_without_redis(
-    pair: ServerPair, redis_server: RedisServer, remove: Removal
+async def test_removals_reach_the_other_process_without_redis(
+    pair: ServerPair, redis_server: RedisServer
 ) -> None:
     host = await pair.apis[0].host()
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    socket = await connect(pair.on_second(guest))
+    removals = (put_out, ban, log_out)
+    guests = [await enter(pair, host, it.__name__) for it in removals]
     redis_server.kill()
-    assert await remove(pair, host, guest) == await socket.close_code()
-
-
-@pytest.mark.parametrize("channel", ["bus", "database"])
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_logout_revokes_the_token_on_the_other_process(
-    pair: ServerPair, redis_server: RedisServer, channel: str
-) -> None:
-    host = await pair.apis[0].host()
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    remote_guest = pair.on_second(guest)
-    socket = await connect(remote_guest)
-    (await remote_guest.get("get_livelist/")).ok()  # now the second server has cached the token
-    if channel == "database":
-        redis_server.kill()
-    (await guest.get("qlive_user/logout/")).ok()
-    assert await socket.close_code() == 4401
-    assert (await remote_guest.get("get_livelist/")).refusal == (401, "token")
+    for remove, guest in zip(removals, guests, strict=True):
+        await remove(pair, host, guest.first)
+    codes = [await guest.socket.close_code() for guest in guests]
+    assert codes == [CLOSE_CODES[it] for it in removals]
+    assert (await guests[-1].second.get("get_livelist/")).refusal == (401, "token")
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT)
