@@ -22,6 +22,7 @@ from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed, uri_of_r
 from storage import replica_set
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -87,10 +88,16 @@ def shared(mongo_uri: str) -> tuple[str, Path]:
 async def test_restart_keeps_the_data_and_reuses_the_port_while_it_is_free(
     data_dir: Path,
 ) -> None:
+    """The first start finds stale files, which it ignores."""
+    data_dir.mkdir()
+    (data_dir / "mongod.lock").write_text("4194304\n")
+    (data_dir / "port").write_text("99999999")
     async with running(data_dir) as (mongod, uri), connect(uri) as client:
         async with client.start_session() as session, await session.start_transaction():
             await client.app.things.insert_one({"name": "ring"}, session=session)
         port = mongod.port
+        assert uri_of_running(data_dir) == uri
+        assert (data_dir / "port").read_text() == f"{port}\n"
     async with running(data_dir) as (mongod, uri), connect(uri) as client:
         assert (await client.app.things.find_one({}, {"_id": 0})) == {"name": "ring"}
         assert mongod.port == port
@@ -168,13 +175,15 @@ async def test_restart_delay_grows_while_mongod_does_not_start(
 ) -> None:
     monkeypatch.setattr(module, "FIRST_RESTART_DELAY", 0.001)
     monkeypatch.setattr(module, "MAX_RESTART_DELAY", 0.003)
-    async with running(data_dir) as (mongod, _):
-        mongod._binary = write_program(data_dir / "broken", "exit 9")
-        with capture_logs() as lines:
-            watching = asyncio.create_task(mongod.watch())
-            os.kill(pid_in(data_dir), signal.SIGKILL)
-            await until(lambda: len(lines) >= 6)
-            watching.cancel()
+    data_dir.mkdir()
+    mongod = EmbeddedMongod(data_dir, write_program(data_dir / "broken", "exit 9"))
+    mongod.port = free_port()
+    mongod._process = await asyncio.create_subprocess_exec("true")  # instead of a start
+    with capture_logs() as lines:
+        watching = asyncio.create_task(mongod.watch())
+        await until(lambda: len(lines) >= 6)
+        watching.cancel()
+    await mongod.stop()
     delays = [line["again_in_seconds"] for line in lines if line["event"] == "mongod_exited"]
     assert delays[:3] == [0.001, 0.002, 0.003]
     assert "code 9" in next(
@@ -251,16 +260,6 @@ async def test_foreign_mongod_on_the_data_is_reported_after_a_timeout(
         await EmbeddedMongod(folder).start()
     assert mongod_folder.is_locked(folder / "mongod.lock")
     assert uri_of_running(folder) == uri
-
-
-@mongod_test
-async def test_stale_lock_and_port_files_are_ignored(data_dir: Path) -> None:
-    data_dir.mkdir()
-    (data_dir / "mongod.lock").write_text("4194304\n")
-    (data_dir / "port").write_text("99999999")
-    async with running(data_dir) as (mongod, uri):
-        assert uri_of_running(data_dir) == uri
-        assert (data_dir / "port").read_text() == f"{mongod.port}\n"
 
 
 @mongod_test
