@@ -196,7 +196,6 @@ class Fleet:
             "QLIVE_MICRO__REMOVED_SECONDS": "0",  # guests are taken off the mic all the time
             "QLIVE_LOGGING__JSON": "true",
             **self.tencent.environment,
-            "PYTHONDONTWRITEBYTECODE": "1",
             **self._extra,
         }
 

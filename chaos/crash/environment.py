@@ -162,7 +162,6 @@ class CrashEnvironment:
             "QLIVE_WITHDRAW__MATURITY_DAYS": "0",
             "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
             "QLIVE_WITHDRAW__DAY_FEN": str(10**10),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
 

@@ -21,6 +21,8 @@ from tests.support.paths import ROOT
 EXIT_SECONDS = 60.0
 START_SECONDS = 120.0
 READY = b"Ctrl-C stops"
+NOT_INHERITED = ("QLIVE_", "PYTHONDONTWRITEBYTECODE")
+"""Without bytecode each process would compile the product again."""
 
 
 class ServerProgram:
@@ -32,7 +34,7 @@ class ServerProgram:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         given = {f"QLIVE_{name.upper()}": value for name, value in settings.items()}
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith(NOT_INHERITED)}
         port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
         data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
         self._environment = {**inherited, **NO_LIMITS_ENVIRONMENT, **port, **data, **given}
