@@ -82,15 +82,15 @@ async def test_signed_responses_are_relayed_with_their_headers(
 
 @async_test
 @local_and_remote
-@pytest.mark.parametrize("status", [204, 304, 404, 500, 503])
 async def test_simulated_outage_has_the_requested_status(
-    server: ServerProcess, api: ApiFixture, location: str, status: int
+    server: ServerProcess, api: ApiFixture, location: str
 ) -> None:
     async with simulator_at(server, location):
-        await api.outage("wechat", status=status)
-        reply = await api.request("GET", "/sim/sns/jscode2session")
-        assert reply.status == status
-        assert (reply.text == "") == (status in (204, 304))
+        for status in (204, 304, 404, 500, 503):
+            await api.outage("wechat", status=status)
+            reply = await api.request("GET", "/sim/sns/jscode2session")
+            assert reply.status == status
+            assert (reply.text == "") == (status in (204, 304)), status
 
 
 @async_test

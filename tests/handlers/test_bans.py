@@ -129,30 +129,30 @@ async def test_late_logout_with_a_token_revoked_by_a_ban_leaves_no_room(api: Api
 # ---- removed from a room
 
 
-@pytest.mark.parametrize("by", ["host", "operator"])
 @server_test
 async def test_removed_user_is_muted_for_as_long_and_until_readmitted(
-    api: ApiFixture, server: ServerProcess, by: str
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    await take_seat(anna)
-    group_id, sig, socket = await group_of(anna), await user_sig(anna), await anna.connect()
-    body: dict[str, Any] = {"user_id": anna.id, "minutes": 5}
-    if by == "host":
-        (await host.post(PUT_OUT, live_id=host.live_id, **body)).ok()
-    else:
-        (await api.ops("POST", f"rooms/{host.live_id}/put_out", reason="x", **body)).ok()
-    assert await close_code_of(socket) == 4503
-    await until_delivered(server)
-    assert 290 < muted(server, group_id)[anna.id] <= 301
-    assert await chat(api, anna.id, sig, group_id) == MUTED
-    assert await chat(api, anna.id, sig) == OK, "not logged out"
-    assert len(await commands(api, "/live")) == 1, "the stream is cut"
+    for number, by in enumerate(("host", "operator"), 1):
+        anna = await api.guest(f"anna, removed by the {by}", 2, host.live_id)
+        await take_seat(anna)
+        group_id, sig, socket = await group_of(anna), await user_sig(anna), await anna.connect()
+        body: dict[str, Any] = {"user_id": anna.id, "minutes": 5}
+        if by == "host":
+            (await host.post(PUT_OUT, live_id=host.live_id, **body)).ok()
+        else:
+            (await api.ops("POST", f"rooms/{host.live_id}/put_out", reason="x", **body)).ok()
+        assert await close_code_of(socket) == 4503, by
+        await until_delivered(server)
+        assert 290 < muted(server, group_id)[anna.id] <= 301, by
+        assert await chat(api, anna.id, sig, group_id) == MUTED, by
+        assert await chat(api, anna.id, sig) == OK, f"not logged out by the {by}"
+        assert len(await commands(api, "/live")) == number, f"the stream is cut by the {by}"
 
-    (await api.ops("POST", f"rooms/{host.live_id}/let_in", user_id=anna.id, reason="x")).ok()
-    await until_delivered(server)
-    assert await chat(api, anna.id, sig, group_id) == OK
+        (await api.ops("POST", f"rooms/{host.live_id}/let_in", user_id=anna.id, reason="x")).ok()
+        await until_delivered(server)
+        assert await chat(api, anna.id, sig, group_id) == OK, by
 
 
 @server_test

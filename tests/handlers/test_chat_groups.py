@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -88,19 +89,18 @@ async def test_host_enters_with_another_group_if_others_have_its_id(
     assert await group_of(host) == group_id
 
 
-@pytest.mark.parametrize("error", [ImRejected(10036, "quota"), ImMisconfigured()])
 @server_test
 async def test_refusal_by_im_is_not_answered_like_an_outage(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch, error: Exception
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(server.context.tencent.im, "create_group", refuse)
-    reply = await (await matchmaker(api)).post(ENTER)
-    assert reply.refusal == (503, "im_refused")
-    assert "refused" in reply.json["detail"]
-    assert "try again" not in reply.json["detail"]
+    host = await matchmaker(api)
+    for error in (ImRejected(10036, "quota"), ImMisconfigured()):
+        refuse = AsyncMock(side_effect=error)
+        monkeypatch.setattr(server.context.tencent.im, "create_group", refuse)
+        reply = await host.post(ENTER)
+        assert reply.refusal == (503, "im_refused"), error
+        assert "refused" in reply.json["detail"], error
+        assert "try again" not in reply.json["detail"], error
 
 
 # ---- dissolved groups

@@ -35,37 +35,38 @@ async def balance(client: ApiClient) -> tuple[int, int]:
     return info["gold"], info["income"]
 
 
-@pytest.mark.parametrize("how", ["deleted", "disabled"])
 @gen_test
 async def test_without_the_exchange_rate_a_gift_is_refused_and_costs_nothing(
-    api: ApiFixture, server: ServerProcess, db: Any, how: str
+    api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
-    earlier = (await give(anna, bert.id, CANDY, 2, request_id="earlier")).ok()
-    lose_rate(server, db, "EXCHANGE_RATE", how)
-    refused = await give(anna, bert.id, CANDY, 2, request_id="now")
-    assert refused.refusal == (503, "rate_missing")
-    assert int(refused.headers["Retry-After"]) > 0
-    assert (await balance(anna), await balance(bert)) == ((90, 0), (0, 5))
-    assert (await give(anna, bert.id, CANDY, 2, request_id="earlier")).ok() == earlier
-    assert (await give(anna, bert.id, 99)).refusal == (404, "no_such_gift")
-    await restore_rate(api, "EXCHANGE_RATE")
-    assert (await give(anna, bert.id, CANDY, 2, request_id="now")).ok()["gold"] == 80
-    assert await balance(bert) == (0, 10)
+    for how in ("deleted", "disabled"):
+        anna, bert = await api.user(f"anna {how}", 2, gold=100), await api.user(f"bert {how}", 1)
+        earlier = (await give(anna, bert.id, CANDY, 2, request_id="earlier")).ok()
+        lose_rate(server, db, "EXCHANGE_RATE", how)
+        refused = await give(anna, bert.id, CANDY, 2, request_id="now")
+        assert refused.refusal == (503, "rate_missing"), how
+        assert int(refused.headers["Retry-After"]) > 0, how
+        assert (await balance(anna), await balance(bert)) == ((90, 0), (0, 5)), how
+        assert (await give(anna, bert.id, CANDY, 2, request_id="earlier")).ok() == earlier, how
+        assert (await give(anna, bert.id, 99)).refusal == (404, "no_such_gift"), how
+        await restore_rate(api, "EXCHANGE_RATE")
+        assert (await give(anna, bert.id, CANDY, 2, request_id="now")).ok()["gold"] == 80, how
+        assert await balance(bert) == (0, 10), how
 
 
-@pytest.mark.parametrize("key", RATE_KEYS)
 @gen_test
 async def test_a_missing_rate_is_down_on_readyz_and_in_the_console(
-    api: ApiFixture, server: ServerProcess, db: Any, key: str
+    api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     assert (await api.request("GET", "/readyz")).ok()["dependencies"]["rates"]["state"] == "ok"
-    lose_rate(server, db, key, "deleted")
-    ready, overview = await api.request("GET", "/readyz"), await api.ops("GET", "overview")
-    for page in (ready.ok(), overview.ok()):
-        assert (page["status"], page["dependencies"]["rates"]["state"]) == ("degraded", "down")
-    await restore_rate(api, key)
-    assert (await api.request("GET", "/readyz")).ok()["status"] == "ok"
+    for key in RATE_KEYS:
+        lose_rate(server, db, key, "deleted")
+        ready, overview = await api.request("GET", "/readyz"), await api.ops("GET", "overview")
+        for page in (ready.ok(), overview.ok()):
+            state = page["dependencies"]["rates"]["state"]
+            assert (page["status"], state) == ("degraded", "down"), key
+        await restore_rate(api, key)
+        assert (await api.request("GET", "/readyz")).ok()["status"] == "ok", key
 
 
 @gen_test
@@ -77,18 +78,18 @@ async def test_profile_shows_0_without_the_withdraw_rate(
     assert (await anna.get("qlive_user/get_userinfo/")).ok()["rate"] == "0"
 
 
-@pytest.mark.parametrize("key", RATE_KEYS)
 @gen_test
-async def test_the_last_enabled_row_of_a_rate_cannot_be_taken_away(
-    api: ApiFixture, key: str
-) -> None:
-    row = await rate_row(api, key)
-    path = f"configs/{row['id']}"
-    for change in ({"enabled": False}, {"key": "OTHER"}, {"value": 1, "enabled": False}):
-        assert (await api.ops("PATCH", path, **change)).refusal == (409, "rate_required")
-    assert (await api.ops("DELETE", path)).refusal == (409, "rate_required")
-    assert await rate_row(api, key) == row
-    assert (await api.ops("PATCH", path, key=key, value=0.25, enabled=True)).ok()["value"] == 0.25
+async def test_the_last_enabled_row_of_a_rate_cannot_be_taken_away(api: ApiFixture) -> None:
+    for key in RATE_KEYS:
+        row = await rate_row(api, key)
+        path = f"configs/{row['id']}"
+        for change in ({"enabled": False}, {"key": "OTHER"}, {"value": 1, "enabled": False}):
+            reply = await api.ops("PATCH", path, **change)
+            assert reply.refusal == (409, "rate_required"), (key, change)
+        assert (await api.ops("DELETE", path)).refusal == (409, "rate_required"), key
+        assert await rate_row(api, key) == row
+        changed = await api.ops("PATCH", path, key=key, value=0.25, enabled=True)
+        assert changed.ok()["value"] == 0.25, key
 
 
 @gen_test

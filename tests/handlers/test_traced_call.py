@@ -24,34 +24,34 @@ def changes(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     return {"traces": {"endpoint": collector.url, "sample": 1}}
 
 
-@pytest.mark.parametrize(
-    ("headers", "request_id", "trace"),
-    [
+async def next_named(collector: Collector, name: str) -> ReceivedSpan:
+    """The only span of this name since the last call."""
+    [span] = await until(lambda: collector.named(name))
+    collector.spans.remove(span)
+    return span
+
+
+@async_test
+async def test_the_request_id_is_the_trace_id_unless_the_client_sent_another(
+    api: ApiFixture, collector: Collector
+) -> None:
+    for headers, request_id, trace in (
         ({}, None, None),
         ({"X-Request-Id": "f" * 32}, "f" * 32, "f" * 32),
         ({"X-Request-Id": "mine"}, "mine", None),
         ({"traceparent": TRACEPARENT}, TRACE, TRACE),
         ({"traceparent": TRACEPARENT, "X-Request-Id": "mine"}, "mine", TRACE),
-    ],
-)
-@async_test
-async def test_the_request_id_is_the_trace_id_unless_the_client_sent_another(
-    api: ApiFixture,
-    collector: Collector,
-    headers: dict[str, str],
-    request_id: str | None,
-    trace: str | None,
-) -> None:
-    with capture_logs(processors=[merge_contextvars]) as lines:
-        reply = await api.request("GET", f"{BASE}get_livelist/", headers=headers)
-    [call] = await until(lambda: collector.named("GetLivelist"))
-    assert reply.headers["X-Request-Id"] == call.fields["qlive.request_id"]
-    assert reply.headers["X-Request-Id"] == (request_id or call.trace)
-    assert call.trace == (trace or call.trace)
-    assert (call.fields["http.response.status_code"], call.failed) == (401, False)
-    [line] = [it for it in lines if it["event"] == "request_completed"]
-    assert line["request_id"] == reply.headers["X-Request-Id"]
-    assert line.get("trace_id", line["request_id"]) == call.trace
+    ):
+        with capture_logs(processors=[merge_contextvars]) as lines:
+            reply = await api.request("GET", f"{BASE}get_livelist/", headers=headers)
+        call = await next_named(collector, "GetLivelist")
+        assert reply.headers["X-Request-Id"] == call.fields["qlive.request_id"], headers
+        assert reply.headers["X-Request-Id"] == (request_id or call.trace), headers
+        assert call.trace == (trace or call.trace), headers
+        assert (call.fields["http.response.status_code"], call.failed) == (401, False), headers
+        [line] = [it for it in lines if it["event"] == "request_completed"]
+        assert line["request_id"] == reply.headers["X-Request-Id"], headers
+        assert line.get("trace_id", line["request_id"]) == call.trace, headers
 
 
 @async_test
@@ -90,31 +90,28 @@ async def join_traced(api: ApiFixture, live_id: int, token: str, **headers: str)
         await socket.recv()
 
 
-@pytest.mark.parametrize(
-    ("headers", "trace"),
-    [
+@async_test
+async def test_a_join_is_a_span_with_its_commands_in_the_trace_of_the_client(
+    api: ApiFixture, collector: Collector
+) -> None:
+    host = await api.host()
+    for headers, trace in (
         ({}, None),
         ({"X-Request-Id": "f" * 32}, "f" * 32),
         ({"traceparent": TRACEPARENT, "X-Request-Id": "mine"}, TRACE),
-    ],
-)
-@async_test
-async def test_a_join_is_a_span_with_its_commands_in_the_trace_of_the_client(
-    api: ApiFixture, collector: Collector, headers: dict[str, str], trace: str | None
-) -> None:
-    host = await api.host()
-    with capture_logs(processors=[merge_contextvars]) as lines:
-        await join_traced(api, host.live_id, host.token, **headers)
-    [join] = await until(lambda: collector.named("socket.join"))
-    assert join.trace == (trace or join.trace)
-    assert join.parent == (CALLER if "traceparent" in headers else "")
-    assert (join.fields["qlive.live_id"], join.fields["qlive.resumes"]) == (host.live_id, False)
-    assert not join.failed
-    below = [it for it in collector.spans if it.parent == join.id]
-    assert "mongodb.find" in {it.name for it in below}
-    [line] = [it for it in lines if it["event"] == "socket_joined"]
-    assert line["request_id"] == headers.get("X-Request-Id", join.trace)
-    assert line.get("trace_id", line["request_id"]) == join.trace
+    ):
+        with capture_logs(processors=[merge_contextvars]) as lines:
+            await join_traced(api, host.live_id, host.token, **headers)
+        join = await next_named(collector, "socket.join")
+        assert join.trace == (trace or join.trace), headers
+        assert join.parent == (CALLER if "traceparent" in headers else ""), headers
+        about = (join.fields["qlive.live_id"], join.fields["qlive.resumes"], join.failed)
+        assert about == (host.live_id, False, False), headers
+        below = [it for it in collector.spans if it.parent == join.id]
+        assert "mongodb.find" in {it.name for it in below}, headers
+        [line] = [it for it in lines if it["event"] == "socket_joined"]
+        assert line["request_id"] == headers.get("X-Request-Id", join.trace), headers
+        assert line.get("trace_id", line["request_id"]) == join.trace, headers
 
 
 @async_test

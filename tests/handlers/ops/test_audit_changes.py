@@ -45,30 +45,26 @@ async def test_ended_sessions_are_named_by_their_ids(api: ApiFixture) -> None:
     assert (set(before["sessions"]), after) == ({one, other}, {"sessions": [other]})
 
 
-@pytest.mark.parametrize(
-    ("catalogue", "new", "change", "stored"),
-    [
-        ("gifts", GIFT, {"gold": 6}, ({"gold": 5}, {"gold": 6})),
-        ("blocks", {"gold": 7, "price": "6.00"}, {"price": "7.00"}, ({"fen": 600}, {"fen": 700})),
-        ("configs", CONFIG, {"value": [True]}, ({"value": {"a": 1}}, {"value": [True]})),
-    ],
+CATALOGUE_CHANGES = (
+    ("gifts", GIFT, {"gold": 6}, ({"gold": 5}, {"gold": 6})),
+    ("blocks", {"gold": 7, "price": "6.00"}, {"price": "7.00"}, ({"fen": 600}, {"fen": 700})),
+    ("configs", CONFIG, {"value": [True]}, ({"value": {"a": 1}}, {"value": [True]})),
 )
+"""Catalogue, new row, change, and (before, after) in the audit log."""
+
+
 @gen_test
-async def test_catalogue_rows_are_stored_as_created_changed_and_deleted(
-    api: ApiFixture, catalogue: str, new: Any, change: Any, stored: Any
-) -> None:
-    created = (await api.ops("POST", catalogue, **new)).ok()
-    before, after = await latest_change(api)
-    assert (before, after["id"], after["gold" if "gold" in new else "key"]) == (
-        {},
-        created["id"],
-        new.get("gold", "ODD"),
-    )
-    path = f"{catalogue}/{created['id']}"
-    (await api.ops("PATCH", path, **change)).ok()
-    assert await latest_change(api) == stored
-    (await api.ops("DELETE", path)).ok()
-    assert await latest_change(api) == (after | stored[1], {})
+async def test_catalogue_rows_are_stored_as_created_changed_and_deleted(api: ApiFixture) -> None:
+    for catalogue, new, change, stored in CATALOGUE_CHANGES:
+        created = (await api.ops("POST", catalogue, **new)).ok()
+        before, after = await latest_change(api)
+        name = "key" if catalogue == "configs" else "gold"
+        assert (before, after["id"], after[name]) == ({}, created["id"], new[name]), catalogue
+        path = f"{catalogue}/{created['id']}"
+        (await api.ops("PATCH", path, **change)).ok()
+        assert await latest_change(api) == stored, catalogue
+        (await api.ops("DELETE", path)).ok()
+        assert await latest_change(api) == (after | stored[1], {}), catalogue
 
 
 @gen_test

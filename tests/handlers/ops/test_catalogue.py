@@ -27,46 +27,42 @@ CATALOGUES = {
 }
 
 
-@pytest.mark.parametrize("catalogue", CATALOGUES)
 @pytest.mark.gen_test(timeout=20)
-async def test_catalogue_items_are_created_updated_and_deleted(
-    api: ApiFixture, catalogue: str
-) -> None:
-    new, change, _, not_found_code = CATALOGUES[catalogue]
-    created = (await api.ops("POST", catalogue, **new)).ok()
-    assert created == {"id": created["id"], **new}
-    assert created in (await api.ops("GET", catalogue)).ok()["items"]
-    path = f"{catalogue}/{created['id']}"
-    changed = (await api.ops("PATCH", path, **change)).ok()
-    assert changed == created | change
-    assert changed in (await api.ops("GET", catalogue)).ok()["items"]
-    assert (await api.ops("PATCH", path)).ok() == changed
-    assert (await api.ops("DELETE", path)).ok() == {"detail": "OK"}
-    ids = [row["id"] for row in (await api.ops("GET", catalogue)).ok()["items"]]
-    assert created["id"] not in ids
-    for method in ("PATCH", "DELETE"):
-        assert (await api.ops(method, path)).refusal == (404, not_found_code)
-    assert (await api.ops("PATCH", path, **change)).refusal == (404, not_found_code)
-    recreated = (await api.ops("POST", catalogue, **new)).ok()
-    assert recreated["id"] > created["id"]
+async def test_catalogue_items_are_created_updated_and_deleted(api: ApiFixture) -> None:
+    for catalogue, (new, change, _, not_found_code) in CATALOGUES.items():
+        created = (await api.ops("POST", catalogue, **new)).ok()
+        assert created == {"id": created["id"], **new}
+        assert created in (await api.ops("GET", catalogue)).ok()["items"], catalogue
+        path = f"{catalogue}/{created['id']}"
+        changed = (await api.ops("PATCH", path, **change)).ok()
+        assert changed == created | change
+        assert changed in (await api.ops("GET", catalogue)).ok()["items"], catalogue
+        assert (await api.ops("PATCH", path)).ok() == changed
+        assert (await api.ops("DELETE", path)).ok() == {"detail": "OK"}, catalogue
+        ids = [row["id"] for row in (await api.ops("GET", catalogue)).ok()["items"]]
+        assert created["id"] not in ids, catalogue
+        for method in ("PATCH", "DELETE"):
+            assert (await api.ops(method, path)).refusal == (404, not_found_code)
+        assert (await api.ops("PATCH", path, **change)).refusal == (404, not_found_code)
+        recreated = (await api.ops("POST", catalogue, **new)).ok()
+        assert recreated["id"] > created["id"], catalogue
 
 
-@pytest.mark.parametrize("catalogue", CATALOGUES)
 @pytest.mark.gen_test(timeout=20)
-async def test_invalid_catalogue_items_are_rejected(api: ApiFixture, catalogue: str) -> None:
-    new, _, invalid_fields, _ = CATALOGUES[catalogue]
-    created = (await api.ops("POST", catalogue, **new)).ok()
-    before = (await api.ops("GET", catalogue)).ok()
-    for invalid in invalid_fields:
-        (name,) = invalid
-        reply = await api.ops("POST", catalogue, **new | invalid)
-        assert reply.refusal == (400, "bad_parameter"), invalid
-        assert reply.json["fields"].keys() == {name}
-        if invalid[name] != "":  # an empty string counts as not sent
-            changed = await api.ops("PATCH", f"{catalogue}/{created['id']}", **invalid)
-            assert changed.refusal == (400, "bad_parameter"), invalid
-    assert (await api.ops("POST", catalogue)).refusal == (400, "bad_parameter")
-    assert (await api.ops("GET", catalogue)).ok() == before
+async def test_invalid_catalogue_items_are_rejected(api: ApiFixture) -> None:
+    for catalogue, (new, _, invalid_fields, _) in CATALOGUES.items():
+        created = (await api.ops("POST", catalogue, **new)).ok()
+        before = (await api.ops("GET", catalogue)).ok()
+        for invalid in invalid_fields:
+            (name,) = invalid
+            reply = await api.ops("POST", catalogue, **new | invalid)
+            assert reply.refusal == (400, "bad_parameter"), (catalogue, invalid)
+            assert reply.json["fields"].keys() == {name}, (catalogue, invalid)
+            if invalid[name] != "":  # an empty string counts as not sent
+                changed = await api.ops("PATCH", f"{catalogue}/{created['id']}", **invalid)
+                assert changed.refusal == (400, "bad_parameter"), (catalogue, invalid)
+        assert (await api.ops("POST", catalogue)).refusal == (400, "bad_parameter"), catalogue
+        assert (await api.ops("GET", catalogue)).ok() == before
 
 
 @pytest.mark.gen_test(timeout=20)
