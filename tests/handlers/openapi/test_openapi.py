@@ -258,20 +258,25 @@ async def test_every_example_can_be_executed_by_host_guest_or_operator(
     api: ApiFixture, document: dict[str, Any]
 ) -> None:
     host, guest = await api.host("hongniang1"), await api.user("秀英", 2, gold=100)
-    values, executed = await _response_values(host, guest), 0
+    values = await _response_values(host, guest) | await api.wechat(host.name, 2)
+    executed = 0
+    await _prepare_room(host, guest)
     for path, operations in document["paths"].items():
         for method, operation in sorted(operations.items(), reverse=True):  # DELETE comes last
             name = operation["operationId"]
             if name in SKIPPED_OPERATIONS or "callbacks" in operation["tags"]:  # need a signature
                 continue
-            await _prepare_room(host, guest)
-            values |= await api.wechat(host.name, 2)
-            outcomes = []
-            for client, other in ((host, guest), (guest, host)):
+            expected, outcomes = EXPECTED_REFUSALS.get(name, SUCCESS), list[Any]()
+            for client, other in ((host, guest), (guest, host), (host, guest)):
                 known = {**values, "user_id": other.id}
                 reply = await _execute_example(client, method, path, operation, known)
                 outcomes.append(_outcome(reply))
-            assert EXPECTED_REFUSALS.get(name, SUCCESS) in outcomes, (name, outcomes)
+                if expected in outcomes:
+                    break
+                # An earlier example has ended what this one needs, or it is for the other user.
+                await _prepare_room(host, guest)
+                values |= await api.wechat(host.name, 2)
+            assert expected in outcomes, (name, outcomes)
             executed += 1
     assert executed > 55
 
