@@ -24,7 +24,7 @@ from tests.support.income import (
 )
 from tests.support.payments import notification_statuses
 
-REPETITIONS = repetitions(2)
+REPETITIONS = repetitions(1)
 """Of each kind of notification for each bill; tests/services/test_transfer_notices.py has more."""
 CONCURRENCY = 10
 
@@ -34,7 +34,7 @@ def changes() -> dict[str, Any]:
     return {"withdraw": {**NO_MATURITY, "auto_fen": 1_000}}
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test(timeout=60)
 async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

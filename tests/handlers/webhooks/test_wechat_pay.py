@@ -1,4 +1,7 @@
-"""From an order to credited gold over HTTP: payment, notification by WeChat, ledger entry."""
+"""From an order to credited gold over HTTP: payment, notification by WeChat, ledger entry.
+
+test_payment_storm.py has the notifications that are refused.
+"""
 
 import asyncio
 from typing import Any
@@ -83,51 +86,6 @@ async def test_unreported_payment_is_found_by_querying_the_provider(
     assert db.ledger.count_documents({}) == 1
     await pay_order(api, "{}", "once")  # no such order
     assert db.orders.find_one({"_id": order_id})["state"] == "paid"
-
-
-@pytest.mark.parametrize("report", ["forged", "unsigned", "probe", "stale"])
-@async_test
-async def test_unverified_notification_is_refused_stored_and_counted(
-    api: ApiFixture, server: ServerProcess, db: Db, provider: str, report: str
-) -> None:
-    anna = await api.user("anna", 2)
-    content = await create_order(anna)
-    await pay_order(api, content, report)
-    assert await notification_statuses(server) == [403]
-    assert gold_of(db, anna) == 0
-    (stored,) = db.inbox.find({"source": provider})
-    assert (stored["outcome"], stored["genuine"]) == ("refused", False)
-    metrics = (await api.request("GET", "/metrics")).text
-    counter = (
-        f'qlive_callbacks_refused_total{{reason="{stored["reason"]}",source="{provider}"}} 1.0'
-    )
-    assert counter in metrics
-    await pay_order(api, content)
-    assert (await notification_statuses(server))[-1] in (200, 204)
-    assert gold_of(db, anna) == 60, "the genuine notification is still processed"
-
-
-@pytest.mark.parametrize(
-    ("report", "reasons"),
-    [
-        ("wrong_amount", {"amount"}),
-        ("wrong_payer", {"payer"}),
-        ("wrong_app", {"app", "product"}),
-    ],
-)
-@async_test
-async def test_mismatched_payment_is_refused_and_stored(
-    api: ApiFixture, server: ServerProcess, db: Db, provider: str, report: str, reasons: set[str]
-) -> None:
-    anna = await api.user("anna", 2)
-    await pay_order(api, await create_order(anna), report)
-    assert await notification_statuses(server) == [403]
-    assert gold_of(db, anna) == 0
-    (stored,) = db.inbox.find({"source": provider})
-    assert stored["outcome"] == "refused"
-    assert stored["reason"] in reasons
-    order = db.orders.find_one()
-    assert (order["state"], order["reported"]) == ("created", True)
 
 
 @async_test
