@@ -224,17 +224,15 @@ async def test_same_gift_within_the_repeat_window_is_a_retry(api: ApiFixture, db
     assert_ledger_balances(db)
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_two_hundred_concurrent_gifts_from_a_balance_for_one_hundred(
-    api: ApiFixture, db: Any
-) -> None:
-    anna, bert = await api.user("anna", 2, gold=500), await api.user("bert", 1)
-    replies = await asyncio.gather(*(give(anna, bert.id) for _ in range(200)))
+@pytest.mark.gen_test(timeout=20)
+async def test_sixty_concurrent_gifts_from_a_balance_for_thirty(api: ApiFixture, db: Any) -> None:
+    anna, bert = await api.user("anna", 2, gold=150), await api.user("bert", 1)
+    replies = await asyncio.gather(*(give(anna, bert.id) for _ in range(60)))
     statuses = Counter(reply.ok()["status"] for reply in replies)
-    assert statuses == {"success": 100, "failed": 100}
+    assert statuses == {"success": 30, "failed": 30}
     assert await balance(anna) == (0, 0)
-    assert await balance(bert) == (0, 200)
-    assert db.ledger.count_documents({"kind": "gift"}) == 100
+    assert await balance(bert) == (0, 60)
+    assert db.ledger.count_documents({"kind": "gift"}) == 30
     assert_ledger_balances(db)
 
 

@@ -12,7 +12,7 @@ from tests.support.api import ApiFixture
 from tests.support.waiting import until
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=20)
 async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -28,7 +28,7 @@ async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it
         evict(live_id, user_id, connection_number, banned_until_left=banned_until_left)
 
     server.context.realtime.hub.evict = record_evict  # type: ignore[method-assign]
-    for _ in range(15):
+    for _ in range(5):
         (await bert.get("get_playurl/", live_id=first_host.live_id)).ok()
         evicted_from.clear()
         calls = [bert.get("get_playurl/", live_id=second_host.live_id) for _ in range(4)]
