@@ -10,7 +10,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from core.errors import TryAgain
-from core.limits import Rate, TokenBuckets
+from core.limits import NO_LIMIT, Rate, TokenBuckets
 from runtime.process import ServerProcess
 from storage.database import Database
 from storage.inbox import InboxStore
@@ -102,6 +102,8 @@ class CallbackSender:
 
 @pytest.fixture
 def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
+    """All refused callbacks are stored, not only a few of an address in a minute."""
+    server.context.refused_callback_limit = TokenBuckets(NO_LIMIT)
     return CallbackSender(api, server)
 
 
@@ -271,49 +273,49 @@ async def test_callbacks_return_503_while_the_database_is_down(
 # ---- refused callbacks
 
 
-@pytest.mark.parametrize(
-    ("query", "reason"),
-    [
+def take_stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
+    """Those stored since the last call."""
+    stored = stored_callbacks(db)
+    db.inbox.delete_many({})
+    return stored
+
+
+@async_test
+async def test_refused_im_callbacks_are_stored_with_their_reason(
+    callbacks: CallbackSender, presence: FakePresence, db: Any
+) -> None:
+    for query, reason in (
         ({"Sign": "0" * 64}, "sign"),
         ({"Sign": ""}, "sign"),
         ({"RequestTime": "1700000000"}, "stale"),
         ({"SdkAppid": "1"}, "app"),
         ({"CallbackCommand": "Group.CallbackAfterMemberExit"}, "command"),
         ({"RequestTime": "now"}, "unreadable"),
-    ],
-)
-@async_test
-async def test_refused_im_callback_is_stored_with_its_reason(
-    callbacks: CallbackSender, presence: FakePresence, db: Any, query: dict[str, str], reason: str
-) -> None:
-    for _ in range(2):
-        assert (await callbacks.im(STATE_CHANGE, **query)).refusal == (403, "callback_refused")
+    ):
+        for _ in range(2):
+            reply = await callbacks.im(STATE_CHANGE, **query)
+            assert reply.refusal == (403, "callback_refused"), query
+        assert json.loads(db.inbox.find_one()["raw"]) == STATE_CHANGE, query
+        assert take_stored_callbacks(db) == [("im", "refused", reason, 2)], query
     assert presence.calls == []
-    assert stored_callbacks(db) == [("im", "refused", reason, 2)]
-    assert json.loads(db.inbox.find_one()["raw"]) == STATE_CHANGE
 
 
-@pytest.mark.parametrize(
-    ("overrides", "reason"),
-    [
+@async_test
+async def test_refused_css_callbacks_are_stored_with_their_reason(
+    callbacks: CallbackSender, presence: FakePresence, db: Any
+) -> None:
+    overrides: dict[str, Any]
+    for overrides, reason in (
         ({"sign": "0" * 32}, "sign"),
         ({"sign": None}, "sign"),
         ({"t": 1700000000}, "stale"),
         ({"t": 99_999_999_999}, "stale"),
         ({"sequence": None}, "unreadable"),
-    ],
-)
-@async_test
-async def test_refused_css_callback_is_stored_with_its_reason(
-    callbacks: CallbackSender,
-    presence: FakePresence,
-    db: Any,
-    overrides: dict[str, Any],
-    reason: str,
-) -> None:
-    assert (await callbacks.live(STREAM_START, **overrides)).refusal == (403, "callback_refused")
+    ):
+        reply = await callbacks.live(STREAM_START, **overrides)
+        assert reply.refusal == (403, "callback_refused"), overrides
+        assert take_stored_callbacks(db) == [("live", "refused", reason, 1)], overrides
     assert presence.calls == []
-    assert stored_callbacks(db) == [("live", "refused", reason, 1)]
 
 
 @async_test
@@ -341,19 +343,19 @@ async def test_forged_callback_does_not_block_the_genuine_callback(
     assert sorted(stored_callbacks(db)) == [("im", "done", "", 1), ("im", "refused", "sign", 2)]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\x00", b"[1]", b'{"a": "\\ud800"}', b"[" * 50_000, b"a=1&b=2"]
-)
 @async_test
-async def test_body_that_is_not_a_json_object_is_refused_and_stored(
-    callbacks: CallbackSender, db: Any, body: bytes
+async def test_bodies_that_are_not_a_json_object_are_refused_and_stored(
+    callbacks: CallbackSender, db: Any
 ) -> None:
-    assert (await callbacks.post("live/callback/", body)).refusal == (403, "callback_refused")
-    assert (await callbacks.post("im/callback/", body)).refusal == (403, "callback_refused")
-    assert sorted(stored_callbacks(db)) == [
-        ("im", "refused", "sign", 1),
-        ("live", "refused", "unreadable", 1),
-    ]
+    lone_surrogate, deep = b'{"a": "\\ud800"}', b"[" * 50_000
+    for body in (b"", b"{", b"\xff\x00", b"[1]", lone_surrogate, deep, b"a=1&b=2"):
+        for path in ("live/callback/", "im/callback/"):
+            reply = await callbacks.post(path, body)
+            assert reply.refusal == (403, "callback_refused"), (path, body[:40])
+        assert sorted(take_stored_callbacks(db)) == [
+            ("im", "refused", "sign", 1),
+            ("live", "refused", "unreadable", 1),
+        ], body[:40]
 
 
 @async_test
