@@ -33,13 +33,16 @@ async def test_users_are_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
     row = db.users.find_one()
     rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(120)]
     db.users.insert_many(rows)
-    user_ids: list[str] = []
+    pages: list[list[str]] = []
     cursor = ""
     while cursor is not None:
         page = (await operator_request(api, "GET", "users", params={"after": cursor})).ok()
-        user_ids += [item["id"] for item in page["items"]]
+        pages.append([item["id"] for item in page["items"]])
         cursor = page["next"]
-    assert user_ids == sorted(row["_id"] for row in db.users.find())
+    assert [len(page) for page in pages] == [50, 50, 21]
+    assert [user_id for page in pages for user_id in page] == sorted(
+        row["_id"] for row in db.users.find()
+    )
 
 
 @pytest.mark.gen_test(timeout=20)
