@@ -141,11 +141,7 @@ class Database:
             try:
                 result = await work(session)
             except PyMongoError as error:
-                await session.abort_transaction()
                 raise _as_conflict(error) from error
-            except BaseException:
-                await session.abort_transaction()
-                raise
             await _commit(session)
             return result
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from core.batching import SingleFlight
 from core.limits import ConcurrencyLimit
@@ -49,15 +49,19 @@ class SessionPool:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncClientSession]:
-        """Holds a session; TryAgain if none becomes free in time."""
+        """Holds a session; TryAgain if none becomes free in time.
+
+        The transaction is aborted if the block raises before it commits.
+        """
         async with self._limit.slot():
             session = await self._take()
             returned_to = self._doubtful
             try:
                 yield session
                 returned_to = self._idle
-            except Exception as error:
-                if not _leaves_transaction(error):
+            except BaseException as error:
+                acknowledged = await _abort(session)
+                if acknowledged and not _leaves_transaction(error):
                     returned_to = self._idle
                 raise
             finally:
@@ -115,6 +119,31 @@ class SessionPool:
         self._unrecorded = []
 
 
-def _leaves_transaction(error: Exception) -> bool:
-    """Whether a transaction that failed so may be open: MongoDB did not answer."""
+async def _abort(session: AsyncClientSession) -> bool:
+    """Abort the open transaction, if any; False if MongoDB did not answer, which PyMongo hides."""
+    if not session.in_transaction:
+        return True
+    acknowledged = True
+    finish = session._finish_transaction_with_retry
+
+    async def finish_and_note(command_name: str) -> dict[str, Any]:
+        nonlocal acknowledged
+        try:
+            return await finish(command_name)
+        except ConnectionFailure:
+            acknowledged = False
+            raise
+
+    session._finish_transaction_with_retry = finish_and_note  # type: ignore[method-assign]
+    try:
+        await session.abort_transaction()
+    finally:
+        del session._finish_transaction_with_retry
+    return acknowledged
+
+
+def _leaves_transaction(error: BaseException) -> bool:
+    """Whether a transaction that failed so may be open: MongoDB did not answer a command."""
+    if not isinstance(error, Exception):
+        return True
     return isinstance(error, PyMongoError) and not isinstance(error, OperationFailure)

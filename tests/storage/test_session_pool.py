@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from pymongo.errors import AutoReconnect
 
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from storage import session_pool as module
 from storage.database import Collection, Database, Session
 from storage.session_pool import SessionPool
@@ -130,7 +130,9 @@ async def test_transactions_beyond_the_limit_wait_and_then_try_again(
 # ---- transactions in doubt
 
 
-@pytest.mark.parametrize("error", [AutoReconnect("gone"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [AutoReconnect("gone"), asyncio.CancelledError(), WriteConflict()]
+)
 @pytest.mark.usefixtures("endless_transactions")
 @gen_test
 async def test_transaction_whose_abort_may_be_lost_is_ended(
