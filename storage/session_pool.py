@@ -39,6 +39,7 @@ class SessionPool:
         """Sessions whose transaction may still be open on the server."""
         self._limit = ConcurrencyLimit(MAX_SESSIONS, timeout)
         self._growth = SingleFlight(self._grow)
+        self._ending = SingleFlight(self._end_doubtful)
         self.recorder: Recorder | None = None
         """Stores the ids of new sessions before their first use; None: nothing records them."""
 
@@ -76,6 +77,9 @@ class SessionPool:
 
         A transaction stays open if MongoDB, or the network, was gone when it had to be aborted.
         """
+        await self._ending.get()
+
+    async def _end_doubtful(self) -> None:
         if not self._doubtful:
             return
         doubtful, self._doubtful = self._doubtful, []

@@ -11,7 +11,7 @@ from storage import session_pool as module
 from storage.database import Collection, Database, Session
 from storage.session_pool import SessionPool
 from tests.support.orphans import NEVER_SECONDS, is_blocked, leave_open, transaction_lifetime
-from tests.support.waiting import until
+from tests.support.waiting import run_ready_tasks, until
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -186,6 +186,39 @@ async def test_sessions_in_doubt_are_ended_for_the_next_transaction_when_no_othe
     await used_id(database)
     assert not await is_blocked(database)
     assert len(database.sessions.ids) == module.BLOCK
+
+
+@gen_test
+async def test_transaction_that_finds_the_sessions_in_doubt_being_ended_waits_for_that(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_SESSIONS", module.BLOCK)
+    pool, looks = database.sessions, 0
+    for _ in range(module.BLOCK):
+        with pytest.raises(AutoReconnect):
+            async with pool.session():
+                raise AutoReconnect("gone")
+    may_end = asyncio.Event()
+    look = pool._growth.get
+
+    async def end(_ids: Sequence[bytes]) -> None:
+        await may_end.wait()
+
+    async def count_look() -> None:
+        nonlocal looks
+        looks += 1
+        await look()
+
+    monkeypatch.setattr(pool, "kill", end)
+    monkeypatch.setattr(pool._growth, "get", count_look)
+    ending = asyncio.ensure_future(pool.end_doubtful())
+    await run_ready_tasks()
+    transaction = asyncio.ensure_future(used_id(database))
+    await run_ready_tasks(50)
+    assert looks == 1
+    may_end.set()
+    await asyncio.gather(ending, transaction)
+    assert looks == 1
 
 
 @gen_test
