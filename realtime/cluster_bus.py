@@ -95,7 +95,10 @@ class ClusterBus:
     async def receive(self, stopping: asyncio.Event) -> None:
         """Keep a link to every primary until `stopping`."""
         while not stopping.is_set():
-            await self._use(await self._read_shards())
+            try:
+                await self._use(await self._read_shards())
+            except Exception as error:  # noqa: BLE001 - the task must not end unnoticed
+                self._on_failure(_describe(error))
             await wait_for_any(stopping, seconds=TOPOLOGY_SECONDS)
 
     async def close(self) -> None:
@@ -117,11 +120,15 @@ class ClusterBus:
                     self._topology_known = True
                     return shards
             except CONNECTION_ERRORS as error:
-                why = f"{type(error).__name__}: {error}"
+                why = _describe(error)
+        self._on_failure(why)
+        return in_use
+
+    def _on_failure(self, why: str) -> None:
+        """Log the first of several failures."""
         if self._topology_known:
             self._topology_known = False
             log.warning("bus_topology_failed", why=why)
-        return in_use
 
     async def _use(self, shards: frozenset[Shard]) -> None:
         """Replace the links of shards that have changed."""
@@ -141,6 +148,10 @@ class ClusterBus:
         of_room = self._channels.of_room
         bus.want_rooms(live_id for live_id in self._rooms if shard.owns(of_room(live_id)))
         return ShardLink(shard, bus)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 async def _ask(url: str) -> frozenset[Shard]:

@@ -2,6 +2,8 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -17,7 +19,7 @@ from realtime.bus import (
 )
 from realtime.close_codes import CloseCode
 from realtime.cluster_bus import ClusterBus
-from realtime.redis_channels import slot_of
+from realtime.redis_channels import Shard, slot_of
 from tests.support.bus_process import TIMEOUT_SECONDS, BusProcess, event, stop_all
 from tests.support.redis_cluster import (
     PRIMARIES,
@@ -162,3 +164,21 @@ async def test_without_a_cluster_messages_are_delivered_in_their_own_process(
     process.bus.publish(CatalogueChanged())
     assert process.received == [event(ROOMS[0], 1), CatalogueChanged()]
     assert not process.bus.healthy
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_cluster_is_asked_again_after_an_unexpected_error(
+    start_process: StartProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop raises RuntimeError for a write on a closed transport."""
+    failures = [RuntimeError("the handler is closed")]
+
+    async def ask(_url: str) -> frozenset[Shard]:
+        if failures:
+            raise failures.pop()
+        return frozenset({Shard("127.0.0.1", 1, frozenset({(0, 16383)}))})
+
+    monkeypatch.setattr(cluster_bus, "_ask", ask)
+    unreachable: Any = SimpleNamespace(url="redis://127.0.0.1:1/0")
+    process = start_process(unreachable)
+    await until(lambda: process.bus._links, TIMEOUT_SECONDS)  # type: ignore[union-attr]
