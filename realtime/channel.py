@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
@@ -16,7 +17,7 @@ class Channel:
     """Delivers each event of one epoch (live session) once and in order.
 
     Until `begin` sets the epoch, events are buffered: none is lost between subscribing to the bus
-    and reading the room.
+    and reading the room. So are events beyond a gap, until the missing ones have been read.
     """
 
     def __init__(self, live_id: int, config: FanoutConfig) -> None:
@@ -38,7 +39,7 @@ class Channel:
         self._config = config
         self._fanout = Fanout(config)
         self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_FRAMES)
-        self._buffered: list[EventPublished] = []
+        self._buffered: deque[EventPublished] = deque(maxlen=RECENT_FRAMES)
 
     @property
     def sockets(self) -> dict[str, Outbox]:
@@ -50,6 +51,11 @@ class Channel:
         return self._fanout.sent
 
     @property
+    def has_gap(self) -> bool:
+        """Whether events before those that were received last are missing."""
+        return self.epoch is not None and bool(self._buffered)
+
+    @property
     def idle(self) -> bool:
         return not self.sockets and not self.joining
 
@@ -59,11 +65,13 @@ class Channel:
         self._fanout.sent = version
         self.audience = b""
         self._recent.clear()
-        buffered, self._buffered = self._buffered, []
-        self.receive_all(buffered)
+        self.receive_buffered()
 
-    def receive_all(self, messages: Iterable[EventPublished]) -> None:
-        for message in messages:
+    def receive_buffered(self) -> None:
+        """Deliver the buffered events; those beyond a gap stay buffered."""
+        buffered = sorted(self._buffered, key=attrgetter("seq"))
+        self._buffered.clear()
+        for message in buffered:
             self.receive(message)
 
     def receive(self, message: EventPublished) -> bool:
@@ -76,6 +84,7 @@ class Channel:
         if message.seq <= self.last_seq:
             return True
         if message.seq > self.last_seq + 1:
+            self._buffered.append(message)
             return False
         self._deliver(message)
         return True
@@ -120,6 +129,7 @@ class Channel:
         self._fanout = Fanout(self._config)
         self.epoch, self.last_seq = None, 0
         self._recent.clear()
+        self._buffered.clear()
 
     def evict(self, user_id: str, code: CloseCode, number: int | None = None) -> None:
         """Close a user's socket; with a `number`, only if the socket's number is not higher."""

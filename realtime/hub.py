@@ -365,9 +365,9 @@ class Hub:
             channel.close(outbox, code)
 
     async def _backfill_in_background(self, channel: Channel) -> None:
-        """Backfill until nothing is missing: events received meanwhile were refused as gaps."""
+        """Backfill until nothing is missing: the bus may lose another event during a read."""
         try:
-            while await self._try_backfill(channel):
+            while await self._try_backfill(channel) and channel.has_gap:
                 pass
         finally:
             self._filling.pop(channel.live_id, None)

@@ -139,22 +139,24 @@ class Resume:
 
 
 async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
-    """Deliver the logged events that the channel lacks; returns their number.
+    """Deliver the logged events that the channel lacks, and those that it has buffered.
 
-    If the log no longer has all of them, the sockets get a snapshot instead. If the live has ended
+    Returns their number, without events that the bus has brought in order during the read. If the
+    log no longer has all of them, the sockets get a snapshot instead. If the live has ended
     meanwhile, or another epoch has begun, they are closed.
     """
-    epoch, start = channel.epoch, channel.last_seq
+    epoch = channel.epoch
     if epoch is None:
         return 0
-    missing = await event_log.log_since(channel.live_id, epoch, start)
+    missing = await event_log.log_since(channel.live_id, epoch, channel.last_seq)
     if channel.epoch != epoch:
         return 0
     if missing is None:
         await _continue_from_snapshot(channel, load_room)
-        return 0
-    for event in missing:
+    start = channel.last_seq
+    for event in missing or ():
         channel.receive(encode_event(channel.live_id, event))
+    channel.receive_buffered()
     return channel.last_seq - start
 
 

@@ -87,6 +87,59 @@ async def test_events_published_while_the_snapshot_is_read_follow_it_once(
     assert snapshot[1] > 5
 
 
+@pytest.mark.gen_test(timeout=10)
+async def test_backfill_ends_although_events_are_published_during_every_read(
+    hub_fixture: HubFixture,
+) -> None:
+    outbox = await hub_fixture.join()
+    hub_fixture.stored.save()
+    reads = 0
+
+    def publish_during_each_read() -> None:
+        nonlocal reads
+        reads += 1
+        hub_fixture.store_and_publish()
+        if reads < 20:
+            hub_fixture.stored.after_read = publish_during_each_read
+
+    hub_fixture.stored.after_read = publish_during_each_read
+    hub_fixture.store_and_publish()
+    await hub_fixture.wait_backfilled()
+    assert reads == 1
+    last = len(hub_fixture.stored.log)
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, last)]
+    assert hub_fixture.hub.events_delivered == last
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_backfill_repeats_for_an_event_lost_during_its_read(
+    hub_fixture: HubFixture,
+) -> None:
+    outbox = await hub_fixture.join()
+    hub_fixture.stored.save()
+
+    def lose_another() -> None:
+        hub_fixture.stored.save()
+        hub_fixture.store_and_publish()
+
+    hub_fixture.stored.after_read = lose_another
+    hub_fixture.store_and_publish()
+    await hub_fixture.wait_backfilled()
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 4)]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_event_that_arrives_in_order_during_a_backfill_is_counted_once(
+    hub_fixture: HubFixture,
+) -> None:
+    await hub_fixture.join()
+    late = hub_fixture.stored.save()
+    hub_fixture.stored.after_read = lambda: hub_fixture.publish_event(late)
+    hub_fixture.store_and_publish()
+    await hub_fixture.wait_backfilled()
+    assert (hub_fixture.hub.events_delivered, hub_fixture.hub.events_backfilled) == (2, 1)
+
+
 @pytest.mark.parametrize("since", [None, ResumePosition("a", 0), ResumePosition("a", 5)])
 @pytest.mark.gen_test(timeout=10)
 async def test_socket_that_joins_while_the_room_is_behind_misses_no_event(
