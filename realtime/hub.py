@@ -209,7 +209,7 @@ class Hub:
 
     @property
     def authenticated(self) -> list[Outbox]:
-        """Open connections whose token is known, joining ones included."""
+        """Open connections that have sent a token, joining ones included; it may be invalid."""
         return [outbox for outbox in self._open if outbox.token_id]
 
     @property

@@ -198,11 +198,13 @@ class Connection:
 
     async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
         context, outbox, live_id = self._context, self.outbox, request.live_id
-        # JSON may contain lone surrogates, which cannot be hashed; tokens are ASCII.
-        user_id = await context.stores.tokens.user_id_of(token) if token.isascii() else None
+        user_id = None
+        if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
+            outbox.token_id = token_id(token)  # for a revocation during the lookup
+            user_id = await context.stores.tokens.user_id_of(token)
         if user_id is None:
             raise await context.services.sessions.refusal_of(token)
-        outbox.user_id, outbox.token_id = user_id, token_id(token)
+        outbox.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
         if seconds := context.request_limits.take_from_user("read", user_id):
             outbox.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))

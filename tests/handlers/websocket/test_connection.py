@@ -181,6 +181,25 @@ async def test_client_receives_nothing_of_the_room_before_its_registration_is_st
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    services, tokens = server.context.services, server.context.stores.tokens
+    look_up = tokens.user_id_of
+
+    async def revoke_after_read(token: str) -> str | None:
+        user_id = await look_up(token)
+        await services.sessions.end(host.id)
+        await services.evictions.receive()
+        return user_id
+
+    monkeypatch.setattr(tokens, "user_id_of", revoke_after_read)
+    frame = await (await host.connect()).frame()
+    assert (frame["type"], frame.get("code")) == ("bye", 4401)
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
