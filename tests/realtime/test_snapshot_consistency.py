@@ -1,10 +1,13 @@
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.api import ApiFixture
+from tests.support.node import run
+from tests.support.paths import ROOT
 from tests.support.random_actions import (
     CONNECTION_WEIGHTS,
     load_snapshot,
@@ -16,6 +19,7 @@ from tests.support.waiting import until
 from tests.support.websockets import collect_events, next_events
 
 ACTIONS = 100
+COMPARE_FOLDS = ROOT / "tests" / "clients" / "compare_folds.mjs"
 EVENT_TYPES = {
     "apply_micro": "micro_apply",
     "accept_micro": "micro_accept",
@@ -81,8 +85,9 @@ async def test_events_after_any_snapshot_lead_to_every_later_snapshot(api: ApiFi
 
 @pytest.mark.gen_test(timeout=90)
 async def test_events_lead_to_every_later_snapshot_while_connections_drop_and_return(
-    api: ApiFixture,
+    api: ApiFixture, tmp_path: Path
 ) -> None:
+    """Also those that the SDK applies."""
     room, watcher = await start_random_actions(api, seed=4)
     room.weights |= CONNECTION_WEIGHTS
     observer = await api.guest("observer", 0, room.live_id)
@@ -115,6 +120,10 @@ async def test_events_lead_to_every_later_snapshot_while_connections_drop_and_re
     assert {event["type"] for event in events} >= {
         *("member_away", "member_back", "live_pause", "live_resume", "micro_accept"),
     }
+    recording = tmp_path / "recording.json"
+    recording.write_text(json.dumps({"snapshots": snapshots, "events": events}))
+    compared = int(await run(COMPARE_FOLDS, recording))
+    assert compared > 500
 
 
 @pytest.mark.gen_test(timeout=90)
