@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from rooms.events import EVENT_PAYLOADS
 from tests.browser.console.conftest import LiveRoom
@@ -91,7 +91,7 @@ async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_room_page_lists_past_events_and_all_events_between_two_polls(
+async def test_room_page_lists_past_events_and_all_between_two_polls_each_in_a_sentence(
     console: Console, api: ApiFixture, live_room: LiveRoom
 ) -> None:
     anna, bert, room = live_room.anna, live_room.bert, console.room
@@ -119,13 +119,11 @@ async def test_room_page_lists_past_events_and_all_events_between_two_polls(
         await room.expect_event(text)
     await console.page.reload()
     await expect(room.events.first).to_contain_text("直播结束：运营结束")
+    await _check_sentences(console.page)
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_every_event_type_and_reason_has_a_sentence_in_both_languages(
-    console: Console,
-) -> None:
-    await console.open_login()
+async def _check_sentences(page: Page) -> None:
+    """Every event type and reason has one in both languages."""
     user = {"user_id": "1", "nickname": "安娜", "face_url": "", "gender": 2}
     gift = {"from": user, "to": user, "gift": {"name": "玫瑰"}, "num": 1, "gold": 1}
     events = [
@@ -133,7 +131,7 @@ async def test_every_event_type_and_reason_has_a_sentence_in_both_languages(
         for kind in EVENT_PAYLOADS
         for reason in REASONS.get(kind, [""])
     ]
-    english, chinese = await console.page.evaluate(SENTENCES_SCRIPT, events)
+    english, chinese = await page.evaluate(SENTENCES_SCRIPT, events)
     for event, in_english, in_chinese in zip(events, english, chinese, strict=True):
         assert in_english != in_chinese
         assert not re.search(r"_|undefined|新事件", in_english + in_chinese), event

@@ -154,8 +154,8 @@ async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBro
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_user_in_two_windows_stays_connected_in_the_later_one_only(
-    demo: DemoBrowser,
+async def test_user_is_connected_in_the_latest_window_until_a_logout_elsewhere(
+    demo: DemoBrowser, api: ApiFixture
 ) -> None:
     host, man = await demo.start_live("man")
     second = await demo.open()
@@ -167,13 +167,6 @@ async def test_user_in_two_windows_stays_connected_in_the_later_one_only(
     await expect(second.room.end_screen).to_contain_text("你在另一个窗口打开了这里")
     await host.room.expect_user_count(2)
 
-
-@pytest.mark.gen_test(timeout=60)
-async def test_user_returns_to_the_entry_page_after_a_logout_elsewhere(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
-    host, man = await demo.start_live("man")
-    await host.room.expect_user_count(2)
     headers = {"Authorization": f"QLiveToken {await man.session('token')}"}
     (await api.request("GET", f"{BASE}qlive_user/logout/", headers=headers)).ok()
     await expect(man.entry.enter_button("man")).to_be_visible()
