@@ -169,14 +169,21 @@ class Hub:
             self._drop_if_idle(channel)
 
     def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
-        """Close the sockets of these token ids, joining ones included, with their codes."""
+        """Close the sockets of these token ids, joining ones included, with their codes.
+
+        A connection whose token is being looked up loses its token id: its join finds the reason.
+        """
         for channel, outbox in self.members:
             if code := codes.get(outbox.token_id):
                 channel.evict(outbox.user_id, code)
                 self._drop_if_idle(channel)
         for outbox in self.authenticated:
-            if code := codes.get(outbox.token_id):
+            if not (code := codes.get(outbox.token_id)):
+                continue
+            if outbox.user_id:
                 outbox.close(code)
+            else:
+                outbox.token_id = ""
 
     @property
     def sockets(self) -> int:

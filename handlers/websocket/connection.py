@@ -202,7 +202,7 @@ class Connection:
         if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
             outbox.token_id = token_id(token)  # for a revocation during the lookup
             user_id = await context.stores.tokens.user_id_of(token)
-        if user_id is None:
+        if user_id is None or not outbox.token_id:
             raise await context.services.sessions.refusal_of(token)
         outbox.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)

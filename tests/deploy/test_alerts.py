@@ -312,11 +312,11 @@ def test_every_alert_has_a_section_in_the_operations_page() -> None:
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_a_quiet_evening_fires_no_alert(api: ApiFixture, tmp_path: Path) -> None:
+async def test_a_quiet_evening_fires_no_alert(http_api: ApiFixture, tmp_path: Path) -> None:
     scrapes = []
     for number in range(2):
-        await quiet_live(api, number)
-        scrapes.append((await api.request("GET", "/metrics")).text)
+        await quiet_live(http_api, number)
+        scrapes.append((await http_api.request("GET", "/metrics")).text)
     series = dict(continued(*map(parse, scrapes), counters(scrapes[1])))
     # Two samples tell how busy the machine of the test was just then.
     series = {name: row for name, row in series.items() if "qlive_loop_lag" not in name}

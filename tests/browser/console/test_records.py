@@ -119,7 +119,9 @@ async def test_long_audit_log_is_paged_in_order_and_searched(
 async def test_audit_log_is_searched_by_action_names_in_both_languages(
     console: Console, api: ApiFixture
 ) -> None:
-    anna = await api.user("安娜", 2, gold=5)
+    anna = await api.user("安娜", 2)
+    gold = {"gold": 5, "reason": "x", "request_id": "g"}
+    (await api.ops("POST", f"users/{anna.id}/grant", **gold)).ok()
     (await api.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="x")).ok()
     await console.log_in()
     await console.go("audit")

@@ -117,7 +117,7 @@ async def test_panel_disconnects_one_user_and_shows_every_frame(
     await _expect_hidden_in_call(man, "qlive_user/login/", "token")
     await man.screenshot("demo-panel")
     await man.page.get_by_role("button", name="English", exact=True).click()
-    await expect(man.panel.root).to_contain_text("1 were caught up on just now.")
+    await expect(man.panel.root).to_contain_text("Missed events just replayed: 1.")
 
 
 async def _expect_hidden_in_call(window: DemoWindow, path: str, *secrets: str) -> None:

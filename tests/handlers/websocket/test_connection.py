@@ -180,9 +180,10 @@ async def test_client_receives_nothing_of_the_room_before_its_registration_is_st
     assert (await socket.frame())["type"] == first_frame
 
 
+@pytest.mark.parametrize(("banned", "code"), [(False, 4401), (True, 4503)])
 @pytest.mark.gen_test(timeout=20)
 async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch, banned: bool, code: int
 ) -> None:
     host = await api.host()
     services, tokens = server.context.services, server.context.stores.tokens
@@ -190,13 +191,16 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
 
     async def revoke_after_read(token: str) -> str | None:
         user_id = await look_up(token)
-        await services.sessions.end(host.id)
+        if banned:
+            await services.moderation.change_user(host.id, {"banned": True, "ban_reason": "x"})
+        else:
+            await services.sessions.end(host.id)
         await services.evictions.receive()
         return user_id
 
     monkeypatch.setattr(tokens, "user_id_of", revoke_after_read)
     frame = await (await host.connect()).frame()
-    assert (frame["type"], frame.get("code")) == ("bye", 4401)
+    assert (frame["type"], frame.get("code")) == ("bye", code)
 
 
 @pytest.mark.gen_test(timeout=20)
