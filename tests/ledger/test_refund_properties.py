@@ -37,6 +37,8 @@ from tests.support.refunds_in_memory import (
     run,
 )
 
+pytestmark = pytest.mark.slow
+
 PARTS = 4
 SETTINGS = example_settings(2_000 // PARTS, stateful_step_count=30)
 OPERATOR = st.sampled_from(["olga", "pavel"])

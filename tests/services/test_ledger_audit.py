@@ -33,6 +33,11 @@ def initial_data(mongo: MongoClient[Any]) -> DemoData:
     return DemoData(mongo, check_later=False)
 
 
+@pytest.fixture
+def jobs_wait() -> bool:
+    return False
+
+
 def test_the_first_check_is_full() -> None:
     assert since_when({}, 1_000.0) is None
 

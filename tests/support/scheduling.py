@@ -6,7 +6,7 @@ BROWSER = "tests/browser/"
 
 
 def slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Puts the modules that start programs at the beginning of each worker's share.
+    """Puts the modules that start programs, or are slow, at the beginning of each worker's share.
 
     With `--dist worksteal`, xdist gives each worker a contiguous part of the list; an idle worker
     steals from the end of another's. Other tests keep their order. Modules stay together, because
@@ -15,7 +15,7 @@ def slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     groups: dict[str, list[pytest.Item]] = {}
     quick: list[pytest.Item] = []
     for item in items:
-        if item.get_closest_marker("programs"):
+        if item.get_closest_marker("programs") or item.get_closest_marker("slow"):
             module = item.nodeid.partition("::")[0]
             group = BROWSER if module.startswith(BROWSER) else module
             groups.setdefault(group, []).append(item)

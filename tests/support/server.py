@@ -77,11 +77,17 @@ def demo_users() -> bool:
     return False
 
 
-def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of every SLOW_SECONDS or more wait once before their first run.
+@pytest.fixture
+def jobs_wait() -> bool:
+    """Whether jobs that run every SLOW_SECONDS, or less often, wait once before their first run.
 
-    Most tests end before, and all jobs at once have 60 commands on 20 new connections.
+    Most tests end before; all jobs at once send 60 commands on 20 new connections. Test modules
+    that need such a job override this.
     """
+    return True
+
+
+def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     run = PeriodicTasks._run_periodically
 
     async def run_later(tasks: PeriodicTasks, seconds: float, *args: Any) -> None:
@@ -97,13 +103,15 @@ def server(
     io_loop: IOLoop,
     settings: tuple[Settings, DevSecrets],
     demo_users: bool,
+    jobs_wait: bool,
     initial_data: DemoData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
     """A running server; tests reach it over the network."""
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
-    delay_slow_jobs(monkeypatch)
+    if jobs_wait:
+        delay_slow_jobs(monkeypatch)
     monkeypatch.setattr("handlers.context.REFUSAL_SECONDS", 0)
     monkeypatch.setattr("handlers.context.REPEATED_REFUSALS", NO_LIMIT)
 
