@@ -129,9 +129,8 @@ class UnpaidOrderSweep:
         """Postpone an order whose provider did not answer; after GIVE_UP_AFTER, close it."""
         order = claimed.order
         if now - claimed.created_at >= GIVE_UP_AFTER:
-            credited = order.state == "paid"
-            await (self._orders.delivered if credited else self._orders.close)(order.number)
-            log.error("order_given_up", order=order.number, credited=credited)
+            give_up = self._orders.delivered if order.state == "paid" else self._orders.close
+            await give_up(order.number)
             return "closed"
         await self._orders.postpone(order.number, next_check_at(claimed, now))
         return "later"
