@@ -96,7 +96,9 @@ class ClusterBus:
         """Keep a link to every primary until `stopping`."""
         while not stopping.is_set():
             try:
-                await self._use(await self._read_shards())
+                if shards := await self._read_shards():
+                    await self._use(shards)
+                    self._topology_known = True
             except Exception as error:  # noqa: BLE001 - the task must not end unnoticed
                 self._on_failure(_describe(error))
             await wait_for_any(stopping, seconds=TOPOLOGY_SECONDS)
@@ -111,18 +113,16 @@ class ClusterBus:
         return next((link for link in self._links if link.shard.owns(channel)), None)
 
     async def _read_shards(self) -> frozenset[Shard]:
-        """The shards that the first node of a working cluster reports, else those in use."""
-        in_use = frozenset(link.shard for link in self._links)
+        """The shards that the first node of a working cluster reports; none if no node does."""
         why = "cluster_state:fail"
-        for url in (self._url, *(shard.url(self._url) for shard in in_use)):
+        for url in (self._url, *{link.shard.url(self._url) for link in self._links}):
             try:
                 if shards := await _ask(url):
-                    self._topology_known = True
                     return shards
             except CONNECTION_ERRORS as error:
                 why = _describe(error)
         self._on_failure(why)
-        return in_use
+        return frozenset()
 
     def _on_failure(self, why: str) -> None:
         """Log the first of several failures."""

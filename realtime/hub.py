@@ -177,7 +177,7 @@ class Hub:
             if code := codes.get(outbox.token_id):
                 channel.evict(outbox.user_id, code)
                 self._drop_if_idle(channel)
-        for outbox in self.authenticated:
+        for outbox in self.with_token:
             if not (code := codes.get(outbox.token_id)):
                 continue
             if outbox.user_id:
@@ -215,7 +215,7 @@ class Hub:
         return [o.connection for o in self._open if o.connection and not o.closed]
 
     @property
-    def authenticated(self) -> list[Outbox]:
+    def with_token(self) -> list[Outbox]:
         """Open connections that have sent a token, joining ones included; it may be invalid."""
         return [outbox for outbox in self._open if outbox.token_id]
 
@@ -357,7 +357,7 @@ class Hub:
                 channel.evict(message.user_id, message.code, message.number)
                 self._drop_if_idle(channel)
         if message.live_id is None:
-            for outbox in self.authenticated:  # joining ones, too
+            for outbox in self.with_token:  # joining ones, too
                 if outbox.user_id == message.user_id:
                     outbox.close(message.code)
 

@@ -33,7 +33,7 @@ class OpenSessionCheck:
     async def run(self) -> None:
         """Check the next share; after a failure the same one again."""
         if not self._unchecked:
-            self._unchecked = list({outbox.token_id for outbox in self._hub.authenticated})
+            self._unchecked = list({outbox.token_id for outbox in self._hub.with_token})
             self._share = ceil(len(self._unchecked) * INTERVAL / ROUND_SECONDS)
         share = self._unchecked[: self._share]
         for start in range(0, len(share), QUERY_SIZE):

@@ -1,15 +1,15 @@
-"""What the scenarios of gifts judge: conflicting responses, missing charges, rejected gifts.
+"""What the scenarios of gifts judge: conflicting responses, missing charges, rejected gifts."""
 
-The scenarios themselves run in `make chaos`.
-"""
-
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaos.http_client import ApiResponse
-from chaos.run import GOLD
+from chaos.run import GOLD, RunSize
+from chaos.scenario import RunConfig
+from chaos.scenarios import once
 from chaos.scenarios.gold import GiftLoad
 from chaos.scenarios.once import _all_succeeded
 from chaos.violations import Violations
@@ -55,3 +55,17 @@ async def test_a_gift_that_is_rejected_although_it_is_covered_is_a_violation() -
     assert load.acknowledged == {"gift0": "2"}
     assert load.outcomes == {"success": 1, "503": 1, "rejected": 1}
     assert run.violations.counts == {"gift_rejected": 1}
+
+
+@pytest.mark.programs
+@pytest.mark.linux
+@pytest.mark.usefixtures("file_limit")
+@pytest.mark.gen_test(timeout=200)
+async def test_concurrent_copies_of_a_request_have_one_effect_and_equal_responses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "REQUESTS_PER_ID", 20)
+    size = RunSize(clients=8, rooms=2, processes=2, gifts_and_renames=False, rejoins=False)
+    report = await once.once(RunConfig(folder, size, seconds=1))
+    assert report.passed, report.line()
+    assert (report.metrics["gifts_acknowledged"], report.metrics["gifts_booked"]) == (10, 10)
