@@ -2,12 +2,19 @@
 
 from typing import Any
 
+import pytest
 from pymongo.database import Database
 
 from devtools.simulator.delivery import SimulatedDelivery
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
+both_providers = pytest.mark.parametrize(
+    "changes",
+    [{"pay": {"provider": "jsapi"}}, {"pay": {"provider": "xpay"}}],
+    ids=["jsapi", "xpay"],
+)
+"""Runs a test with each payment provider for new orders; without, it is jsapi."""
 BLOCKS = {1: 60, 2: 300, 3: 980, 4: 2980}
 """The gold of the recharge blocks that a new server has, by id."""
 

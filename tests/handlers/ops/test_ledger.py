@@ -8,20 +8,15 @@ from ledger.recharge import Refund
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
-from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
+from tests.support.payments import (
+    both_providers,
+    create_order,
+    gold_of,
+    notification_statuses,
+    pay_order,
+)
 
 async_test = pytest.mark.gen_test(timeout=30)
-both_providers = pytest.mark.parametrize("provider", ["jsapi", "xpay"])
-
-
-@pytest.fixture
-def provider() -> str:
-    return "jsapi"
-
-
-@pytest.fixture
-def changes(provider: str) -> dict[str, Any]:
-    return {"pay": {"provider": provider}}
 
 
 @async_test

@@ -13,6 +13,7 @@ from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
 from tests.support.payments import (
     BLOCKS,
+    both_providers,
     create_order,
     gold_of,
     notification_statuses,
@@ -21,25 +22,15 @@ from tests.support.payments import (
 from tests.support.waiting import until
 
 async_test = pytest.mark.gen_test(timeout=30)
-both_providers = pytest.mark.parametrize("provider", ["jsapi", "xpay"])
 Db = Database[dict[str, Any]]
-
-
-@pytest.fixture
-def provider() -> str:
-    return "jsapi"
-
-
-@pytest.fixture
-def changes(provider: str) -> dict[str, Any]:
-    return {"pay": {"provider": provider}}
 
 
 @both_providers
 @async_test
 async def test_paid_order_is_credited_once_for_repeated_notifications(
-    api: ApiFixture, server: ServerProcess, db: Db, provider: str
+    api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:
+    provider = server.settings.pay.provider
     anna = await api.user("anna", 2)
     content = await create_order(anna)
     order_id = (await pay_order(api, content, "twice"))["order"]
@@ -118,8 +109,9 @@ async def test_malformed_notifications_are_refused(api: ApiFixture, db: Db) -> N
 @both_providers
 @async_test
 async def test_provider_is_notified_of_the_delivery(
-    api: ApiFixture, server: ServerProcess, db: Db, provider: str
+    api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:
+    provider = server.settings.pay.provider
     anna = await api.user("anna", 2)
     order_id = (await pay_order(api, await create_order(anna)))["order"]
     await notification_statuses(server)
