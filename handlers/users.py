@@ -213,7 +213,7 @@ def own_profile(user: User, sig: str, expires: datetime) -> dict[str, Any]:
 
 
 def public_profile(user: User) -> dict[str, Any]:
-    """Fields of a UserInfoResponse, without what is private."""
+    """Public fields of a UserInfoResponse."""
     return _info(user, "", None, None, None, user.last_login_time)
 
 

@@ -31,7 +31,7 @@ RETURN_AFTER = timedelta(days=1)
 """Time since a cancelled bill was last sent, in which no query found it, until it is returned:
 WeChat Pay closes the bills that it has within it."""
 QUERYABLE_FOR = timedelta(days=30)
-"""Age up to which WeChat Pay answers queries of a bill: later, "not found" says nothing."""
+"""Age up to which WeChat Pay answers queries of a bill: later, "not found" proves nothing."""
 MISS_INTERVAL = timedelta(seconds=45)
 """A query that does not find a bill counts once within it, however often it is repeated: less than
 the shortest interval of the checks."""

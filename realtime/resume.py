@@ -21,7 +21,7 @@ MAX_READS = 20
 
 
 class EventLog(Protocol):
-    """Stored room events, from which the hub reads what it missed."""
+    """Stored room events, read to fill gaps and to resume."""
 
     async def log_since(
         self, live_id: int, epoch: str, seq: int
@@ -33,8 +33,8 @@ class EventLog(Protocol):
 class RoomView:
     """A room as its members see it, at one version of one live session.
 
-    Joins at the same time share a view: what its snapshot shows is read and encoded once, and only
-    if one of them cannot resume.
+    Joins at the same time share a view: its snapshot is read and encoded once, and only if one of
+    them cannot resume.
     """
 
     def __init__(
