@@ -60,10 +60,10 @@ class InboxService:
         if stored_outcome != "received":
             return None
         outcome = await carry_out()
-        is_first = await self.record_outcome(message, outcome)
-        if is_first:
+        if await self.record_outcome(message, outcome):
             return outcome
-        return refused(outcome.reason) if outcome.outcome == "refused" else None
+        reason = await self._inbox.refusal_reason(message)  # of the delivery that was first
+        return refused(reason) if reason else None
 
     async def answer(self, message: InboxMessage) -> dict[str, Any] | None:
         """What a message that was carried out is answered, each time; None for most."""

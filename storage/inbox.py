@@ -18,9 +18,10 @@ QUERY_BYTES = 2048
 REFUSED_BYTES = 8 * 1024
 """Enough for a genuine message that is refused only because our key is wrong; Tencent's examples
 are below 500 bytes."""
-REFUSED_SLOTS = 2048
-"""Slots per source for messages that are not genuine. A new message overwrites an older one in its
-slot, so that an attacker cannot fill more than about 20 MB."""
+REFUSED_SLOTS = 256
+"""Slots per source and reason for messages that are not genuine. A new message overwrites an older
+one in its slot, so that an attacker cannot fill more than about 20 MB with forgeries, which are
+refused for at most eight reasons."""
 ID_PREFIXES = (
     *("", "im:", "live:", "jsapi:", "xpay:", "transfer:", "xpay:xpay_goods_deliver_notify:"),
     "xpay:xpay_subscribe_ios_refund_query_notify:",
@@ -79,8 +80,9 @@ class InboxStore:
         return str(row["outcome"]) if row else "received"
 
     async def refusal_reason(self, message: InboxMessage) -> str:
-        """The reason stored with the message's refusal; "" if there is none."""
-        row = await self._inbox.find_one({"_id": _row_id(message)}, {"reason": 1})
+        """The reason stored with the message's refusal; "" if it is not refused."""
+        where = {"_id": _row_id(message), "outcome": "refused"}
+        row = await self._inbox.find_one(where, {"reason": 1})
         return str((row or {}).get("reason", ""))
 
     async def answer(self, message: InboxMessage) -> Document | None:
@@ -150,7 +152,10 @@ class InboxStore:
         return await page(self._inbox, where, "received_at", after, limit)
 
     async def refuse(self, message: InboxMessage, reason: str) -> None:
-        """Store a message that is not genuine, apart from genuine ones: it cannot block one."""
+        """Store a message that is not genuine, apart from genuine ones: it cannot block one.
+
+        `times` of all rows of a reason is the number of messages refused for it.
+        """
         now = datetime.now(UTC)
         latest = _content(message, REFUSED_BYTES) | {
             "received_at": now,
@@ -160,7 +165,9 @@ class InboxStore:
             "expires_at": now + REFUSED_RETENTION,
         }
         await self._inbox.update_one(
-            {"_id": _refused_slot(message)}, {"$set": latest, "$inc": {"times": 1}}, upsert=True
+            {"_id": _refused_slot(message, reason)},
+            {"$set": latest, "$inc": {"times": 1}},
+            upsert=True,
         )
 
 
@@ -176,10 +183,13 @@ def _row_id(message: InboxMessage) -> str:
     return f"{message.source}:{message.id}"
 
 
-def _refused_slot(message: InboxMessage) -> str:
-    """Slot by hash of the id: equal for redeliveries, and collisions overwrite each other."""
+def _refused_slot(message: InboxMessage, reason: str) -> str:
+    """Slot by hash of the id: equal for redeliveries, and collisions overwrite each other.
+
+    Each reason has slots of its own, so that a message is counted for the reason of its refusal.
+    """
     digest = hashlib.sha256(message.id.encode()).digest()
-    return f"refused:{message.source}:{int.from_bytes(digest[:4]) % REFUSED_SLOTS}"
+    return f"refused:{message.source}:{reason}:{int.from_bytes(digest[:4]) % REFUSED_SLOTS}"
 
 
 def _truncate(text: str, limit: int) -> str:

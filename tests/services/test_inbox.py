@@ -51,6 +51,20 @@ async def test_a_repeated_refused_message_is_refused_for_the_stored_reason(
 
 
 @gen_test
+async def test_concurrent_deliveries_are_refused_for_the_reason_that_was_stored(
+    database: Database,
+) -> None:
+    fixture = InboxFixture(database, refused("amount"))
+
+    async def overtaken() -> CallbackOutcome:
+        assert await fixture.receive() == refused("amount")
+        return refused("payer")
+
+    assert await fixture.service.receive(MESSAGE, "", overtaken) == refused("amount")
+    assert await fixture.stored() == [("refused", "amount", 2)]
+
+
+@gen_test
 async def test_a_message_that_is_not_verified_is_refused_each_time(database: Database) -> None:
     fixture = InboxFixture(database, DONE)
     assert [await fixture.receive("sign"), await fixture.receive("sign")] == [refused("sign")] * 2

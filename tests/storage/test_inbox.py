@@ -123,12 +123,27 @@ async def test_same_id_from_another_source_is_a_separate_message(
 async def test_refused_message_is_kept_with_its_reason_for_a_week(
     inbox: InboxStore, database: Database
 ) -> None:
-    for reason in ("sign", "sign", "stale"):
-        await inbox.refuse(MESSAGE, reason)
+    for _ in range(3):
+        await inbox.refuse(MESSAGE, "sign")
     stored = await row(database)
-    assert (stored["outcome"], stored["reason"], stored["times"]) == ("refused", "stale", 3)
+    assert (stored["outcome"], stored["reason"], stored["times"]) == ("refused", "sign", 3)
     assert (stored["source"], stored["query"], stored["raw"]) == ("im", MESSAGE.query, MESSAGE.raw)
     assert is_close(stored["expires_at"], datetime.now(UTC) + REFUSED_RETENTION)
+
+
+@pytest.mark.parametrize("reasons", [("sign", "probe", "sign"), ("probe", "sign", "sign")])
+@gen_test
+async def test_messages_in_one_slot_are_counted_for_their_own_reasons(
+    inbox: InboxStore,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    reasons: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("storage.inbox.REFUSED_SLOTS", 1)
+    for number, reason in enumerate(reasons):
+        await inbox.refuse(replace(MESSAGE, id=str(number % 2)), reason)
+    counts = {stored["reason"]: stored["times"] for stored in await rows(database)}
+    assert counts == {"sign": 2, "probe": 1}
 
 
 @gen_test
@@ -138,7 +153,7 @@ async def test_refused_message_does_not_block_the_genuine_one(
     await inbox.refuse(MESSAGE, "sign")
     assert await inbox.receive(MESSAGE) == "received"
     await inbox.settle(MESSAGE, "done")
-    await inbox.refuse(MESSAGE, "stale")
+    await inbox.refuse(MESSAGE, "sign")
     assert sorted(it["outcome"] for it in await rows(database)) == ["done", "refused"]
     assert await inbox.receive(MESSAGE) != "received"
 
@@ -147,7 +162,7 @@ async def test_refused_message_does_not_block_the_genuine_one(
 async def test_forged_messages_take_a_bounded_number_of_slots(
     inbox: InboxStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REFUSED_SLOTS * (REFUSED_BYTES + QUERY_BYTES) <= 21 * 1024 * 1024
+    assert 8 * REFUSED_SLOTS * (REFUSED_BYTES + QUERY_BYTES) <= 21 * 1024 * 1024
     monkeypatch.setattr("storage.inbox.REFUSED_SLOTS", 8)
     for number in range(100):
         await inbox.refuse(replace(MESSAGE, id=str(number)), "sign")
