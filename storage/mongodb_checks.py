@@ -11,7 +11,7 @@ from storage.database import Database, Document
 log = structlog.get_logger("qlive.storage")
 
 OLDEST_VERSION = (6, 0)
-TRANSACTION_SECONDS = 30
+TRANSACTION_SECONDS = 5
 """A killed server blocks what it wrote for as long as `transactionLifetimeLimitSeconds`."""
 MEMBERS = 3
 """Data-bearing members with which one may fail while majority writes continue."""

@@ -1,6 +1,8 @@
 import asyncio
 import json
 import re
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -310,6 +312,19 @@ async def test_bus_uses_a_redis_with_tls_as_in_the_example_settings(own_redis: O
 def load(url: str) -> str:
     """The URL after the validation of the settings."""
     return Settings.model_validate({"redis": {"url": url}}).redis.url
+
+
+def test_certificates_pass_the_checks_that_python_3_13_makes_by_default(
+    own_redis: OwnRedis,
+) -> None:
+    context = ssl.create_default_context(cafile=own_redis.authority)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    with (
+        own_redis.running(),
+        socket.create_connection(("127.0.0.1", own_redis.port)) as connection,
+        context.wrap_socket(connection, server_hostname="127.0.0.1"),
+    ):
+        pass
 
 
 def test_databases_accept_only_tls_and_clients_only_their_certificate(

@@ -54,7 +54,7 @@ async def test_long_transactions_are_warned_of(database: Database, mongo: MongoC
     with parameters(mongo, transactionLifetimeLimitSeconds=60):
         found = (await warnings(database))["mongodb_transactions_long"]
     assert (found["seconds"], found["log_level"]) == (60, "warning")
-    with parameters(mongo, transactionLifetimeLimitSeconds=30):
+    with parameters(mongo, transactionLifetimeLimitSeconds=5):
         assert await warnings(database) == {}
 
 

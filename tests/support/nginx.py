@@ -71,6 +71,8 @@ class Nginx:
             "ec_paramgen_curve:P-256",
         ]
         openssl += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+        # Python 3.13 demands it of an authority, which a self-signed certificate is its own.
+        openssl += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
         openssl += ["-keyout", str(self._folder / "privkey.pem"), "-out", str(self.certificate)]
         subprocess.run(openssl, check=True, capture_output=True)
         self.write()
