@@ -1,4 +1,4 @@
-"""Embedded MongoDB: a mongod that ends with this process."""
+"""Embedded MongoDB: a mongod that ends with the process that started it; others may join it."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from typing import IO
 import structlog
 
 from devtools.mongod_binary import OWN_MONGODB_HINT, MongodStartFailed, explain_exit, find_binary
-from devtools.mongod_folder import is_locked, last_port, lock_data_dir
+from devtools.mongod_folder import LOCK, is_locked, last_port, lock_data_dir, owner_of
 from storage.replica_set import NAME, become_primary, serves, uri_of
 
 __all__ = ["EmbeddedMongod", "MongodStartFailed", "uri_of_running"]
@@ -24,6 +24,7 @@ POLL_SECONDS = 0.02
 RELEASE_SECONDS = 15.0  # mongod closes its files in 1 s, or a few more after many writes
 READY_SECONDS = 60.0  # usually 0.3 s; up to 31 s when another program has taken the port
 STOP_SECONDS = 10.0
+OWNER_POLL_SECONDS = 0.5
 # A transaction whose client was killed blocks its documents until mongod aborts it, after 60 s by
 # default; ours take milliseconds.
 TRANSACTION_SECONDS = 5
@@ -45,13 +46,17 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class EmbeddedMongod:
-    """One mongod process on `data_dir`.
+    """The mongod on `data_dir`: that of this process, or of another one that runs already.
 
-    Start it on the main thread: on Linux it is killed when the thread that started it ends.
+    `address` is that of the server which starts it, "" of a command. Start it on the main thread:
+    on Linux it is killed when the thread that started it ends.
     """
 
-    def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
+    def __init__(self, data_dir: Path, binary: Path | None = None, address: str = "") -> None:
         self.port = 0
+        self.joined = ""
+        """Address of the server whose mongod this is; "" if this process, or a command, owns it."""
+        self._address = address
         self._data_dir = data_dir.resolve()
         self._log = self._data_dir / "mongod.log"
         self._binary = binary
@@ -59,13 +64,14 @@ class EmbeddedMongod:
         self._ownership: IO[str] | None = None
 
     async def start(self) -> str:
-        """Starts mongod and returns its URI once it accepts writes.
+        """Starts or joins mongod, and returns its URI once it accepts writes.
 
         Raises MongodStartFailed, leaving nothing running.
         """
-        self._binary = self._binary or find_binary()
-        self._ownership = lock_data_dir(self._data_dir)
+        if uri := await self._lock_or_join():
+            return uri
         try:
+            self._binary = self._binary or find_binary()
             await self._wait_for_release()
             self.port = self._choose_port()
             await self._run()
@@ -75,8 +81,45 @@ class EmbeddedMongod:
         (self._data_dir / "port").write_text(f"{self.port}\n")
         return uri_of(self.port)
 
+    async def _lock_or_join(self) -> str:
+        """The URI of the mongod of another process; "" once this one owns the data directory."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not (ownership := lock_data_dir(self._data_dir, self._address)):
+                    if uri := await self._join():
+                        return uri
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as failure:
+            raise MongodStartFailed(
+                f"Another process uses {self._data_dir}, and its mongod does not answer:"
+                " stop it, or set mongodb.data_dir."
+            ) from failure
+        self._ownership = ownership
+        return ""
+
+    async def _join(self) -> str:
+        """The URI of the mongod of another process; "" if it is not ready, or that of a command.
+
+        A server does not join the mongod of a command, which ends in a moment.
+        """
+        owner = owner_of(self._data_dir)
+        if self._address and not owner:
+            return ""
+        if not await asyncio.to_thread(uri_of_running, self._data_dir):
+            return ""
+        self.port, self.joined = last_port(self._data_dir) or 0, owner
+        with suppress(ConnectionError):  # it has just ended
+            await become_primary(self.port)
+            return uri_of(self.port)
+        return ""
+
     async def watch(self) -> None:
-        """Restarts a mongod that dies, on the same port, with backoff. Cancel before `stop`."""
+        """Restarts a mongod that dies, on the same port, with backoff. Cancel before `stop`.
+
+        Of a joined one it only reports that its owner has ended.
+        """
+        if not self._process:
+            return await self._watch_owner()
         delay = FIRST_RESTART_DELAY
         while process := self._process:
             started_at = time.monotonic()
@@ -93,6 +136,12 @@ class EmbeddedMongod:
                 log.info("mongod_restarted", port=self.port)
             except MongodStartFailed as error:
                 log.error("mongod_restart_failed", why=str(error))
+
+    async def _watch_owner(self) -> None:
+        while is_locked(self._data_dir / LOCK):
+            await asyncio.sleep(OWNER_POLL_SECONDS)
+        note = "MongoDB has ended with the server that had started it; start that one again."
+        log.error("mongod_owner_ended", owner=self.joined, note=note)
 
     async def stop(self) -> None:
         """Lets mongod close its files (1 s) and releases the data directory. Idempotent."""

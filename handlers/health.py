@@ -6,8 +6,6 @@ from typing import Literal
 from handlers.base import Handler, endpoint
 from handlers.context import Context
 from handlers.schemas.responses import Response
-from realtime.cluster_bus import ClusterBus
-from realtime.redis_bus import RedisBus
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 State = Literal["ok", "down", "unknown"]
@@ -28,6 +26,8 @@ class DependencyResponse(Response):
 
 class ReadyResponse(Response):
     """`degraded`: a dependency other than MongoDB is down; rooms keep working without it.
+
+    `redis` is also down while several processes use the database without one.
 
     `rates` are the two rates that operators maintain in `configs`; without them no gift is given.
     """
@@ -81,11 +81,10 @@ async def readiness(context: Context) -> ReadyResponse:
         dependencies[service.name] = DependencyResponse(
             state=service.state, latency_ms=service.latency_ms, since=service.since
         )
-    if isinstance(context.realtime.bus, RedisBus | ClusterBus):
-        redis_state: Literal["ok", "down"] = "ok" if context.realtime.bus.healthy else "down"
-        dependencies["redis"] = DependencyResponse(
-            state=redis_state, latency_ms=context.realtime.bus.latency_ms
-        )
+    bus = context.realtime.bus
+    if context.settings.redis.url or not bus.healthy:
+        redis_state: Literal["ok", "down"] = "ok" if bus.healthy else "down"
+        dependencies["redis"] = DependencyResponse(state=redis_state, latency_ms=bus.latency_ms)
     dependencies["rates"] = await _rates(context, mongodb=state)
     status: Literal["ok", "degraded", "down", "draining"] = "ok"
     if any(dependency.state == "down" for dependency in dependencies.values()):

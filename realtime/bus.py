@@ -113,13 +113,25 @@ class Bus(Protocol):
 
 
 class LocalBus:
-    """In-process bus: calls every listener synchronously, in order."""
+    """In-process bus: calls every listener synchronously, in order.
+
+    It is not `healthy` while other processes use the database, which receive no message.
+    """
+
+    latency_ms = None
 
     def __init__(self) -> None:
         self.healthy = True
         self.gaps = 0
         self.waiting = 0
         self._listeners: list[BusListener] = []
+
+    def note_other_processes(self, count: int) -> None:
+        """`count` other processes use the database; logged when the first of them comes."""
+        if count and self.healthy:
+            note = "Processes of one database need redis.url to receive each other's events at once."
+            log.warning("redis_not_configured", other_processes=count, note=note)
+        self.healthy = not count
 
     def subscribe(self, listener: BusListener) -> None:
         self._listeners.append(listener)

@@ -235,10 +235,9 @@ async def _with_database(
 ) -> T:
     uri, mongod, simulator_url = settings.mongodb.uri, None, ""
     if dev:
-        from runtime.development import EmbeddedMongod, uri_of_running  # noqa: PLC0415
+        from runtime.development import EmbeddedMongod  # noqa: PLC0415
 
         simulator_url = "http://127.0.0.1/sim"
-        uri = uri or uri_of_running(settings.mongodb.data_dir) or ""
         if not uri:
             mongod = EmbeddedMongod(settings.mongodb.data_dir)
             uri = await mongod.start()

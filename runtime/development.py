@@ -11,7 +11,7 @@ from tornado.httpserver import HTTPServer
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
-from devtools.embedded_mongod import EmbeddedMongod, uri_of_running
+from devtools.embedded_mongod import EmbeddedMongod
 from devtools.simulator.factory import make_simulator
 from devtools.simulator_application import simulator_application
 from runtime.listeners import address_of, listen
@@ -23,7 +23,7 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
-__all__ = ["DevSecrets", "EmbeddedMongod", "uri_of_running"]
+__all__ = ["DevSecrets", "EmbeddedMongod"]
 
 
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:

@@ -11,6 +11,7 @@ from core.clock import now_ms
 from handlers.context import Context
 from handlers.health import readiness
 from ledger.recharge import Order
+from realtime.bus import LocalBus
 from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
@@ -80,10 +81,18 @@ def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
     tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     tasks.every(METRICS_SECONDS, "metrics", lambda: _save_metrics(context))
     bus = context.realtime.bus
+    if isinstance(bus, LocalBus):
+        tasks.every(lease / 3, "other_processes", lambda: _look_for_others(context, bus))
     if isinstance(bus, RedisBus | ClusterBus):
         tasks.until_stopped("bus_receive", bus.receive)
     if isinstance(bus, RedisBus):
         tasks.until_stopped("bus_send", bus.send_published)
+
+
+async def _look_for_others(context: Context, bus: LocalBus) -> None:
+    """Not before leases of processes that ended before this one's start have lapsed."""
+    if context.realtime.lease.held_for_full_term:
+        bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 
 def _membership_reconciler(context: Context) -> MembershipReconciler:
@@ -154,7 +163,10 @@ async def _watch_dependencies(context: Context) -> None:
     """
     gauge = context.metrics.dependency_up
     idle = {service.name for service in context.tencent.services if not service.is_fresh}
-    for name, dependency in (await readiness(context)).dependencies.items():
+    dependencies = (await readiness(context)).dependencies
+    if "redis" not in dependencies:
+        gauge.remove("redis")  # without redis.url it is down only beside other processes
+    for name, dependency in dependencies.items():
         if dependency.state == "unknown" or name in idle:
             gauge.remove(name)
         else:

@@ -141,7 +141,7 @@ class ServerProcess:
     async def _store_first_data(self, context: Context) -> None:
         await context.stores.make_indexes()
         await store_default_configs(context.stores.defaults, context.stores.configs)
-        if self._dev:
+        if self._dev and not self._joined():
             await _development_pages().store_demo_data(context, self.address)
 
     def _simulator_url(self) -> str:
@@ -150,8 +150,12 @@ class ServerProcess:
         return f"{self._simulator_at() or self.address}/sim"
 
     def _simulator_at(self) -> str:
-        """Address of the simulator that a supervisor's workers share."""
-        return self._args.simulator if self._args else ""
+        """Address of the simulator that processes share; "" of the one that has it."""
+        return self._args.simulator if self._args else self._joined()
+
+    def _joined(self) -> str:
+        """Address of the server whose embedded MongoDB and simulator this one uses."""
+        return self._mongod.joined if self._mongod else ""
 
     def _application(self, context: Context) -> Any:
         if not self._dev:
@@ -165,7 +169,9 @@ class ServerProcess:
     async def _start_mongod(self) -> str:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
 
-        self._mongod = mongod = EmbeddedMongod(self.settings.mongodb.data_dir)
+        self._mongod = mongod = EmbeddedMongod(
+            self.settings.mongodb.data_dir, address=self.address
+        )
         uri = await mongod.start()
         self._mongod_watch = asyncio.create_task(mongod.watch())
         return uri

@@ -325,6 +325,11 @@ class PresenceStore:
         )
         return bool(lease and lease["held"])
 
+    async def other_processes(self, process: str) -> int:
+        """How many processes beside this one hold a valid lease."""
+        valid = {"$expr": {"$gte": ["$expires_at", "$$NOW"]}}
+        return await self._processes.count_documents({"_id": {"$ne": process}, **valid})
+
     async def expired_processes(self) -> list[str]:
         """Processes that serve members according to the database, but hold no valid lease."""
         # Members are read first, since a process has a lease before it serves any.

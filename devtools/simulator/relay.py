@@ -1,4 +1,4 @@
-"""Worker's client of the one stateful simulator, which all workers share."""
+"""Client of the stateful simulator of another process."""
 
 from collections.abc import Mapping
 from contextlib import closing

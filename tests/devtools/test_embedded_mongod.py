@@ -1,6 +1,7 @@
 """EmbeddedMongod with a real mongod: start, restart, stop and error messages."""
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -240,13 +241,23 @@ async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) ->
 
 
 @mongod_test
-async def test_second_server_on_the_same_data_reports_the_conflict(
+async def test_second_process_on_the_same_data_uses_the_running_mongod(
     shared: tuple[str, Path],
 ) -> None:
     uri, folder = shared
-    with pytest.raises(MongodStartFailed, match="Another server runs on .*mongodb.data_dir"):
-        await EmbeddedMongod(folder).start()
+    joining = EmbeddedMongod(folder)
+    assert await joining.start() == uri
+    await asyncio.wait_for(joining.stop(), 1)
     assert uri_of_running(folder) == uri
+
+
+@mongod_test
+async def test_second_server_does_not_use_the_mongod_of_a_command(
+    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READY_SECONDS", 0.1)
+    with pytest.raises(MongodStartFailed, match="Another process uses .*mongodb.data_dir"):
+        await EmbeddedMongod(shared[1], address="http://127.0.0.1:8001").start()
 
 
 @mongod_test
@@ -255,7 +266,7 @@ async def test_foreign_mongod_on_the_data_is_reported_after_a_timeout(
 ) -> None:
     uri, folder = shared
     monkeypatch.setattr(module, "RELEASE_SECONDS", 0.1)
-    monkeypatch.setattr(module, "lock_data_dir", lambda _: None)
+    monkeypatch.setattr(module, "lock_data_dir", lambda *_: io.BytesIO())
     with pytest.raises(MongodStartFailed, match="Another mongod holds .*mongodb.data_dir"):
         await EmbeddedMongod(folder).start()
     assert mongod_folder.is_locked(folder / "mongod.lock")
@@ -268,7 +279,9 @@ async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:
     broken = write_program(data_dir / "broken", "exit 9")
     with pytest.raises(MongodStartFailed, match="ended with code 9: see the end of .*mongod.log"):
         await EmbeddedMongod(data_dir, broken).start()
-    mongod_folder.lock_data_dir(data_dir).close()
+    lock = mongod_folder.lock_data_dir(data_dir, "")
+    assert lock
+    lock.close()
     assert not mongod_folder.is_locked(data_dir / "mongod.lock")
 
 

@@ -1,7 +1,11 @@
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
+from realtime.bus import LocalBus
+from realtime.lease import Lease
+from runtime import jobs
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 
@@ -108,3 +112,30 @@ async def test_unknown_paths_create_no_new_metric_labels(api: ApiFixture) -> Non
         match[1] for name in await read_metrics(api) if (match := re.search('route="(.*?)"', name))
     }
     assert routes <= {"Missing", "MetricsPage"}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_several_processes_without_redis_are_degraded_and_the_log_says_why_once(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = server.context
+    bus, presence = context.realtime.bus, context.stores.presence
+    assert isinstance(bus, LocalBus)
+    await presence.renew("other", 60)
+
+    async def redis_state() -> str | None:
+        await jobs._look_for_others(context, bus)
+        ready = (await api.request("GET", "/readyz")).ok()
+        state: str | None = ready["dependencies"].get("redis", {}).get("state")
+        assert ready["status"] == ("degraded" if state else "ok")
+        return state
+
+    with capture_logs() as lines:
+        assert await redis_state() is None, "the other process may have ended before this start"
+        monkeypatch.setattr(Lease, "held_for_full_term", True)
+        assert await redis_state() == "down"
+        assert await redis_state() == "down"
+        await presence.forget("other")
+        assert await redis_state() is None
+    logged = [line for line in lines if line["event"] == "redis_not_configured"]
+    assert [line["other_processes"] for line in logged] == [1]
