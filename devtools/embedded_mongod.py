@@ -119,7 +119,7 @@ class EmbeddedMongod:
         Of a joined one it only reports that its owner has ended.
         """
         if not self._process:
-            return await self._watch_owner()
+            await self._watch_owner()
         delay = FIRST_RESTART_DELAY
         while process := self._process:
             started_at = time.monotonic()

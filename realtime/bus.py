@@ -129,7 +129,9 @@ class LocalBus:
     def note_other_processes(self, count: int) -> None:
         """`count` other processes use the database; logged when the first of them comes."""
         if count and self.healthy:
-            note = "Processes of one database need redis.url to receive each other's events at once."
+            note = (
+                "Processes of one database need redis.url to receive each other's events at once."
+            )
             log.warning("redis_not_configured", other_processes=count, note=note)
         self.healthy = not count
 

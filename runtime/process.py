@@ -169,9 +169,7 @@ class ServerProcess:
     async def _start_mongod(self) -> str:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
 
-        self._mongod = mongod = EmbeddedMongod(
-            self.settings.mongodb.data_dir, address=self.address
-        )
+        self._mongod = mongod = EmbeddedMongod(self.settings.mongodb.data_dir, address=self.address)
         uri = await mongod.start()
         self._mongod_watch = asyncio.create_task(mongod.watch())
         return uri
