@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import os
-import re
 import socket
 import sys
 import uuid
@@ -17,7 +16,6 @@ from handlers.openapi.pages import openapi_text
 from handlers.routes import ROUTES
 from ledger.journal import JsonObject
 from runtime import container
-from storage.audit_check import AuditCheck, ChainPosition
 from storage.migrations.steps import SCHEMA
 from storage.migrator import AppliedMigration
 
@@ -37,14 +35,6 @@ def add_commands(commands: Any) -> None:
         "check-ledger", help="check the ledger against balances, orders, events and rankings"
     )
     parser.set_defaults(run=check_ledger)
-    parser = commands.add_parser("check-audit", help="check the hash chain of the audit log")
-    parser.add_argument(
-        "--noted",
-        type=_chain_position,
-        metavar="NUMBER:HASH",
-        help="end of the chain that an earlier check has printed; must still be in it",
-    )
-    parser.set_defaults(run=check_audit)
     parser = commands.add_parser("rebuild-ranks", help="rebuild the rankings from the ledger")
     parser.set_defaults(run=rebuild_ranks)
     parser = commands.add_parser(
@@ -85,13 +75,6 @@ def _request_id(text: str) -> str:
     return text
 
 
-def _chain_position(text: str) -> ChainPosition:
-    number, _, hash_ = text.partition(":")
-    if not number.isdecimal() or not re.fullmatch("[0-9a-f]{64}", hash_):
-        raise argparse.ArgumentTypeError("It must be NUMBER:HASH, as check-audit prints it.")
-    return ChainPosition(int(number), hash_)
-
-
 def invoker() -> str:
     """Who runs the command, for the audit log: `user@machine`; behind sudo who has called it."""
     user = os.environ.get("SUDO_USER")
@@ -108,27 +91,6 @@ async def check_ledger(
     )
     print("\n".join(problems) or "Every unit of gold and income is accounted for.")
     return 1 if problems else 0
-
-
-async def check_audit(
-    settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace
-) -> int:
-    found = await with_context(
-        settings, dev, lambda context: context.stores.audit_checker.check(args.noted)
-    )
-    print(found.problem or audit_summary(found))
-    return 1 if found.problem else 0
-
-
-def audit_summary(found: AuditCheck) -> str:
-    """Result of a check that found no problem; the last line is what `--noted` takes."""
-    count = found.head.seq - found.base.seq
-    lines = [f"Every row of the audit log is intact: {count} with a hash."]
-    if found.unchained:
-        lines.append(f"Rows of earlier versions, without a hash: {found.unchained}.")
-    if found.base.seq:
-        lines.append(f"Rows deleted after their retention: 1 to {found.base.seq}.")
-    return "\n".join([*lines, f"End of the chain: {found.head}"])
 
 
 async def rebuild_ranks(

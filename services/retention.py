@@ -43,7 +43,6 @@ class RetentionSweep:
         days: RetentionDays,
     ) -> None:
         self._job_leases = job_leases
-        self._audit = audit
         self._kinds: Mapping[str, tuple[int, Callable[[datetime, int], Awaitable[int]]]] = {
             "audit": (days.audit, audit.delete_before),
             "unpaid_order": (days.unpaid_order, orders.delete_unpaid_before),
@@ -60,7 +59,7 @@ class RetentionSweep:
             await self._job_leases.release(JOB_NAME, INTERVAL_SECONDS)
 
     async def sweep(self, now: datetime) -> dict[str, int]:
-        """Delete what is too old at `now`, and add what audit entries of earlier versions lack."""
+        """Delete what is too old at `now`."""
         deleted = {
             kind: await _in_batches(delete, now - timedelta(days=days))
             for kind, (days, delete) in self._kinds.items()
@@ -68,7 +67,6 @@ class RetentionSweep:
         }
         if any(deleted.values()):
             log.info("old_rows_deleted", **deleted)
-        await _in_batches(lambda _now, limit: self._audit.add_missing_terms(limit), now)
         return deleted
 
 

@@ -1,37 +1,50 @@
 """audit: operators' changes: who, what, on whom, when, why, and whether completed."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
+import bson
+import structlog
 from bson import ObjectId
-from pymongo import UpdateOne
 
-from storage.audit_chain import UNCHAINED, AuditChain
-from storage.audit_terms import entry_terms, query_words
 from storage.database import Collection, Database, Document
 from storage.deletion import delete_some
 from storage.pagination import starts_with
 
+ENTRY_BYTES = 4096
+"""Most that an entry has with its search terms and its outcome: longer values are cut."""
+OUTCOME_BYTES = 600
+"""What of it is left to the outcome, whatever the request was."""
+TERMS_BYTES = 800
+MAX_FIELDS = 40
+"""Fields of a request, or of a state, of which an entry has the values."""
+WORD = re.compile(r"\w+(?:[.-]\w+)*")
+"""An id, an address, a word; `ops@10.0.0.1` and `POST OneUser` are two each."""
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+"""Chinese has no spaces between words: a term begins at each of these characters, too."""
+TERM_LENGTH = 24
+MAX_QUERY_WORDS = 8
+MONEY_OUT = "Withdrawal|Refund"
+"""In the name of each operation on withdrawals and refund cases."""
+log = structlog.get_logger("qlive.audit")
+
 
 class AuditStore:
-    """Two rows for each change, neither of which is ever updated: the chain covers their content.
+    """One document for each change, written before the action; completed by its outcome.
 
-    The entry is appended before the action; its outcome, with the entry's `_id` in `of`, after an
-    action that has succeeded. Entries of earlier versions have no outcome, but `done`.
-    `read` marks the entries of reads, which were written until they were counted instead.
+    The outcome of an action that has succeeded is added afterwards. Entry and outcome are log
+    lines, too, which leave the machine: whoever can write to the database cannot change those.
     """
 
     def __init__(self, database: Database) -> None:
         self._audit: Collection = database.collection("audit")
-        self._chain = AuditChain(database)
 
     async def make_indexes(self) -> None:
-        await self._audit.create_index([("read", 1), ("_id", -1)])
         await self._audit.create_index([("terms", 1), ("_id", -1)])
-        await self._audit.create_index("of", sparse=True)
-        await self._chain.make_indexes()
 
     async def begin(
         self,
@@ -39,29 +52,35 @@ class AuditStore:
         what: str,
         on: str,
         reason: str,
-        asked: Any,
+        asked: Mapping[str, Any],
         *,
         role: str = "",
         address: str = "",
     ) -> Document:
-        """Append the entry of a requested change, and return it for `done`. Raises TryAgain."""
-        row: Document = {"who": who, "role": role, "address": address, "what": what, "on": on}
-        row |= {"reason": reason, "asked": _json(asked), "done": False}
-        row["terms"] = entry_terms(what, on, f"{who} {address} {role}", reason, asked)
-        return await self._chain.append({"_id": ObjectId(), "at": datetime.now(UTC), **row})
+        """Store and log the entry of a requested change, and return it for `done`."""
+        entry: Document = {"_id": ObjectId(), "at": datetime.now(UTC), "who": who, "role": role}
+        entry |= {"address": address, "what": what, "on": on[:100], "reason": reason[:500]}
+        entry |= {"done": False, "terms": [], "asked": ""}
+        left = ENTRY_BYTES - OUTCOME_BYTES - TERMS_BYTES - len(bson.encode(entry))
+        entry["asked"] = _fitted(asked, left)
+        log.info("audit_entry", entry=str(entry["_id"]), **_texts(entry), asked=entry["asked"])
+        entry["terms"] = [*_terms(what, on, f"{who} {address} {role}", entry["asked"], reason)]
+        await self._audit.insert_one(entry)
+        return entry
 
     async def done(
         self, entry: Document, before: Mapping[str, Any], after: Mapping[str, Any]
     ) -> None:
-        """Append the outcome: the fields in which the states before and after the action differ.
+        """Add the outcome: the fields in which the states before and after the action differ.
 
-        The states are JSON; {} is that of what did not exist. Raises TryAgain.
+        The states are JSON; {} is that of what did not exist.
         """
-        row: Document = {name: entry[name] for name in ("who", "role", "address", "what", "on")}
-        # A worker of an earlier version shows it as an entry, which has these fields.
-        row |= {"reason": "", "asked": "{}", "terms": [], "done": True, "of": entry["_id"]}
-        row |= {"before": _json(_changed(before, after)), "after": _json(_changed(after, before))}
-        await self._chain.append({"_id": ObjectId(), "at": datetime.now(UTC), **row})
+        left = ENTRY_BYTES - len(bson.encode({**entry, "before": "", "after": ""}))
+        old = _fitted(_changed(before, after), left // 2)
+        new = _fitted(_changed(after, before), left - len(old.encode()))
+        outcome = {"done": True, "before": old, "after": new}
+        log.info("audit_outcome", entry=str(entry["_id"]), **_texts(entry), before=old, after=new)
+        await self._audit.update_one({"_id": entry["_id"]}, {"$set": outcome})
 
     async def page(
         self,
@@ -70,75 +89,40 @@ class AuditStore:
         *,
         search: str = "",
         what: str = "",
-        changes: bool = False,
+        money_out: bool = True,
     ) -> list[Document]:
-        """Entries older than the entry `before`, newest first, each with its outcome.
+        """Entries older than the entry `before`, newest first.
 
         `search` finds entries with all its words, each the start of one of the entry's terms;
-        `what` those of one action; `changes` leaves out the entries of reads.
+        `what` those of one action; without `money_out`, those of withdrawals and refunds are left
+        out.
         """
-        where: Document = {"of": None}
+        where: list[Document] = [{"what": what}] if what else []
         if before and ObjectId.is_valid(before):
-            where["_id"] = {"$lt": ObjectId(before)}
-        if changes:
-            where["read"] = None
-        if what:
-            where["what"] = what
-        words = query_words(f"{search} {what}")  # the action's words narrow the index scan
+            where.append({"_id": {"$lt": ObjectId(before)}})
+        if not money_out:
+            where.append({"what": {"$not": {"$regex": MONEY_OUT}}})
+        words = _query_words(f"{search} {what}")  # the action's words narrow the index scan
         if search and not words:
             return []
-        if words:
-            where["$and"] = [_has_term(word) for word in words]
-        found = self._audit.find(where, {"terms": 0}).sort("_id", -1)
-        rows = await found.limit(limit).to_list()
-        outcomes = await self._outcomes([row["_id"] for row in rows])
-        return [_entry(row, outcomes.get(row["_id"], {})) for row in rows]
+        where += [_has_term(word) for word in words]
+        found = self._audit.find({"$and": where} if where else {}, {"terms": 0})
+        return [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
 
     async def delete_before(self, at: datetime, limit: int) -> int:
-        """Delete at most `limit` rows made before `at` (the time in their `_id`).
-
-        Those of the chain from its start, so that the rest remains a chain. Returns their number.
-        """
-        first = ObjectId.from_datetime(at)
-        count = await delete_some(self._audit, {**UNCHAINED, "_id": {"$lt": first}}, limit)
-        if count < limit:
-            count += await self._chain.delete_oldest(first, limit - count)
-        return count
-
-    async def add_missing_terms(self, limit: int) -> int:
-        """Add the terms to at most `limit` entries of earlier versions, the newest first."""
-        rows = await self._audit.find({"terms": None}).sort("_id", -1).to_list(limit)
-        updates = [UpdateOne({"_id": row["_id"]}, {"$set": {"terms": _terms(row)}}) for row in rows]
-        if updates:
-            await self._audit.bulk_write(updates, ordered=False)
-        return len(updates)
-
-    async def _outcomes(self, entries: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-        """Outcomes by the `_id` of their entry."""
-        if not entries:
-            return {}
-        rows = await self._audit.find({"of": {"$in": entries}}).to_list()
-        return {row["of"]: row for row in rows}
+        """Delete at most `limit` entries made before `at` (the time in their `_id`)."""
+        return await delete_some(self._audit, {"_id": {"$lt": ObjectId.from_datetime(at)}}, limit)
 
 
-def _entry(row: Document, outcome: Document) -> Document:
-    """An entry for operators; what earlier versions did not store is empty."""
-    return {
-        "id": str(row["_id"]),
-        "seq": row.get("seq", 0),
-        "at": row["at"],
-        "who": row["who"],
-        "role": row.get("role", ""),
-        "address": row.get("address", ""),
-        "what": row["what"],
-        "on": row["on"],
-        "reason": row["reason"],
-        "asked": json.loads(row["asked"]),
-        "before": json.loads(outcome.get("before", "{}")),
-        "after": json.loads(outcome.get("after", "{}")),
-        "done": bool(outcome) or row["done"],
-        "hash": row.get("hash", ""),
-    }
+def _entry(row: Document) -> Document:
+    """An entry for operators."""
+    names = ("at", "who", "role", "address", "what", "on", "reason", "done")
+    states = {name: json.loads(row.get(name, "{}")) for name in ("asked", "before", "after")}
+    return {"id": str(row["_id"]), **{name: row.get(name, "") for name in names}, **states}
+
+
+def _texts(entry: Document) -> dict[str, str]:
+    return {name: entry[name] for name in ("who", "role", "address", "what", "on", "reason")}
 
 
 def _changed(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +132,19 @@ def _changed(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
         for name, value in state.items()
         if name not in other or _json(other[name]) != _json(value)
     }
+
+
+def _fitted(fields: Mapping[str, Any], limit: int) -> str:
+    """The fields as JSON of at most `limit` bytes: the longest value is cut, until it fits."""
+    fitted = dict(islice(fields.items(), MAX_FIELDS))
+    while len((text := _json(fitted)).encode()) > limit:
+        name = max(fitted, key=lambda name: len(_json({name: fitted[name]})))
+        value = fitted[name] if isinstance(fitted[name], str) else _json(fitted[name])
+        if len(value) > 16:
+            fitted[name] = value[: len(value) // 2 - 1] + "…"
+        else:
+            del fitted[name]
+    return text
 
 
 def _json(value: Any) -> str:
@@ -160,5 +157,25 @@ def _has_term(start: str) -> Document:
     return {"terms": {"$elemMatch": starts_with(start)}}
 
 
-def _terms(row: Document) -> list[str]:
-    return entry_terms(row["what"], row["on"], row["who"], row["reason"], json.loads(row["asked"]))
+def _query_words(text: str) -> list[str]:
+    """The words of a search, each the start of a term."""
+    return [word[:TERM_LENGTH] for word in WORD.findall(text.casefold())[:MAX_QUERY_WORDS]]
+
+
+def _terms(*texts: str) -> Iterator[str]:
+    """What an index finds an entry by; its ids come first, its reason, which may be long, last."""
+    left = TERMS_BYTES
+    for term in dict.fromkeys(_words(texts)):
+        left -= len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array
+        if left < 0:
+            return
+        yield term
+
+
+def _words(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for word in WORD.findall(text.casefold()):
+            yield word[:TERM_LENGTH]
+            for character in CHINESE.finditer(word):
+                start = character.start()
+                yield word[start : start + TERM_LENGTH]

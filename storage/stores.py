@@ -5,7 +5,6 @@ from datetime import timedelta
 from rooms.presence import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
-from storage.audit_check import AuditChecker
 from storage.blocks import RechargeBlockStore
 from storage.configs import ConfigStore
 from storage.counters import CounterStore
@@ -86,7 +85,6 @@ class Stores:
         self.operators = OperatorStore(database)
         self.operator_sessions = OperatorSessionStore(database, operator_idle, operator_session)
         self.audit = AuditStore(database)
-        self.audit_checker = AuditChecker(database)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
         self.withdrawals = WithdrawalStore(database)

@@ -13,8 +13,8 @@ from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
-from handlers.ops.audit import CsvFileResponse
 from handlers.ops.base import OperatorHandler
+from handlers.ops.csv_files import CsvFileResponse
 from handlers.ops.metrics import MetricsResponse
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay

@@ -29,8 +29,8 @@ class OperatorHandler(Handler):
     After a change that succeeded, its outcome is written: what `target_state` returns that differs
     from before. Without an outcome the change was refused or interrupted. Reads are counted: the
     console alone sends several a second, and their entries would hide the changes; only those with
-    `audits_reads` are audited as well. Requests with a wrong token are logged and not audited,
-    changes that the role does not permit are.
+    `audits_reads` are audited as well. Requests with a wrong token are logged and not audited;
+    changes that the role does not permit are, without their body.
     """
 
     created: Mapping[str, Any] | None = None
@@ -61,11 +61,12 @@ class OperatorHandler(Handler):
         self._entry: Any = None
         is_read = self.request.method == "GET"
         access = self._read if is_read else self._change
+        is_permitted = access is not None and self.operator.may(access)
         if is_read:
             self.context.metrics.operator_reads.labels(self.label).inc()
         if self.audits_reads or not is_read:
-            await self._begin_audit()
-        if access is None or not self.operator.may(access):
+            await self._begin_audit(is_permitted=is_permitted)
+        if not is_permitted:
             raise RoleRequired
 
     async def done(self) -> None:
@@ -113,18 +114,21 @@ class OperatorHandler(Handler):
         in_use = IDLE_HEADER not in self.request.headers
         return await self.context.services.operators.operator_of(token, in_use=in_use)
 
-    async def _begin_audit(self) -> None:
-        parameters = self.parameters()
+    async def _begin_audit(self, *, is_permitted: bool) -> None:
+        """Without the body, and without a look at the target, if the role does not permit it."""
+        asked = self.parameters() if is_permitted else {}
+        reason = str(asked.pop("reason", "") or asked.pop("ban_reason", ""))
+        details = await self.target_details() if is_permitted else {}
         self._entry = await self.context.stores.audit.begin(
             who=self.operator.name,
             what=f"{self.request.method} {self.label}",
             on="/".join(str(part) for part in self.path_args),
-            reason=_reason(parameters),
-            asked={**parameters, **await self.target_details()},
+            reason=reason,
+            asked={**asked, **details},
             role=self.operator.role,
             address=self.remote_ip[:64],
         )
-        self._before = await self.target_state()
+        self._before = await self.target_state() if is_permitted else {}
 
     async def target_details(self) -> Mapping[str, Any]:
         """What the entry has beside the parameters: of a target that may be deleted before it."""
@@ -133,9 +137,3 @@ class OperatorHandler(Handler):
     async def target_state(self) -> Mapping[str, Any]:
         """State that the change may alter, as JSON and without secrets; {} if nothing exists."""
         return {}
-
-
-def _reason(parameters: dict[str, Any]) -> str:
-    """Text of at most 500 characters; lone surrogates, which BSON rejects, become `?`."""
-    reason = parameters.get("reason") or parameters.get("ban_reason") or ""
-    return str(reason)[:500].encode("utf-8", "replace").decode()

@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from handlers.base import endpoint
-from handlers.ops.audit import CsvFileResponse
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.ops.csv_text import BYTE_ORDER_MARK, cell, csv_lines
+from handlers.ops.csv_files import BYTE_ORDER_MARK, CsvFileResponse, cell, csv_lines
 from handlers.schemas import ops_money, ops_requests
 from ledger.errors import WithdrawalNotFound
 from ledger.ranking import day_of

@@ -90,10 +90,9 @@ class UserSearchRequest(SearchRequest):
 
 
 class AuditSearchRequest(SearchRequest):
-    """`what`: one action, as in the entries; `changes`: no reads of earlier versions."""
+    """`what`: one action, as in the entries."""
 
     what: Annotated[str, StringConstraints(max_length=100)] = ""
-    changes: bool = False
 
 
 class UserChangeRequest(Request):

@@ -186,12 +186,10 @@ class OpsConfigsResponse(Response):
 class AuditEntryResponse(Response):
     """`done` is false for requests that were refused or interrupted.
 
-    `before` and `after` have the fields that the change has altered; `seq` is the entry's number in
-    the chain of hashes. Entries of earlier versions have neither, and no role and no address.
+    `before` and `after` have the fields that the change has altered. Long values are cut.
     """
 
     id: str
-    seq: int
     at: datetime
     who: str
     role: str

@@ -26,7 +26,7 @@ DUMP: dict[str, Any] = json_util.loads(
     Path("tests/vectors/database_before_layers.json").read_text()
 )
 NEW_INDEXES = {
-    "audit": ["of_1", "seq_1", "terms_1__id_-1"],
+    "audit": ["terms_1__id_-1"],
     "errands": ["key_1_kind_1"],
     "inbox": ["event_1_received_at_-1__id_-1"],
     "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
@@ -37,7 +37,6 @@ NEW_INDEXES = {
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
 NEW_COLLECTIONS = {
-    "audit_chain": ["_id_"],
     "defaults": ["_id_"],
     "schema": ["_id_"],
     "approvals": [

@@ -41,7 +41,7 @@ export function auditPage(container, _sources, _id, query) {
 /** Parameters of a search; an action, chosen or typed in the words of this page, has its server name. */
 function searchParameters({ q, deed: chosenAction }) {
   const typedAction = chosenAction ? "" : findAction(q);
-  return { q: typedAction ? "" : q, what: chosenAction || typedAction, changes: true };
+  return { q: typedAction ? "" : q, what: chosenAction || typedAction };
 }
 
 const findAction = (text) => ACTIONS.find((action) => words[`deed.${action}`].includes(text.toLowerCase())) ?? "";
@@ -67,8 +67,7 @@ function changedFields({ before, after }) {
 }
 
 function jsonFields(values) {
-  const fields = Object.entries(values ?? {}).filter(([name]) => name !== "reason");
-  return codeList(fields.map(([name, value]) => `${name}: ${JSON.stringify(value)}`));
+  return codeList(Object.entries(values).map(([name, value]) => `${name}: ${JSON.stringify(value)}`));
 }
 
 const codeList = (texts) => (texts.length ? el("code", {}, texts.join(", ")) : "–");

@@ -10,6 +10,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES
 from runtime.process import ServerProcess
 from services.roles import INCLUDED, ROLES, Access
+from storage.audit import MONEY_OUT
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 
@@ -128,13 +129,32 @@ async def test_every_operation_admits_its_role_and_refuses_one_that_does_not_inc
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_change_that_the_role_does_not_permit_is_audited(
+async def test_a_change_that_the_role_does_not_permit_is_audited_without_its_body(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     headers = await operator_as(server, "anna", "viewer")
-    await api.request("POST", "/ops/api/gifts", headers=headers)
+    body = {"name": "rose", "gold": 1, "reason": "x" * 50_000}
+    refused = await api.request("POST", "/ops/api/gifts", headers=headers, json=body)
+    assert refused.refusal == (403, "ops_role")
     [entry] = (await api.ops("GET", "audit")).ok()["items"]
     assert (entry["who"], entry["what"], entry["done"]) == ("anna", "POST Gifts", False)
+    assert (entry["asked"], entry["reason"]) == ({}, "")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_entries_of_withdrawals_and_refunds_are_shown_to_finance_only(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    money_out = [route for route in OPS_ROUTES if re.match("withdrawals|refunds", route.path)]
+    assert all(re.search(MONEY_OUT, route.label) for route in money_out)
+    await api.ops("POST", "refunds/R1/confirm", reason="x")
+    for role, shown in (("moderator", []), ("finance", ["POST ConfirmRefund"])):
+        headers = await operator_as(server, role, role)
+        for path in ("audit", "audit?what=POST%20ConfirmRefund", "audit?q=R1"):
+            found = (await api.request("GET", f"/ops/api/{path}", headers=headers)).ok()["items"]
+            assert [entry["what"] for entry in found] == shown, (role, path)
+        file = await api.request("GET", "/ops/api/audit.csv", headers=headers)
+        assert ("ConfirmRefund" in file.text) is bool(shown)
 
 
 @pytest.mark.gen_test(timeout=20)

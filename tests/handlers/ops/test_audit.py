@@ -33,7 +33,7 @@ async def test_audit_records_operator_action_target_reason_and_time(api: ApiFixt
         anna.id,
         "birthday",
     )
-    assert grant["asked"] == GRANT
+    assert grant["asked"] == {"gold": 10, "request_id": "one"}
     assert (ban["what"], ban["reason"]) == ("PATCH OneUser", "rude")
     assert [entry["done"] for entry in (grant, ban, failed)] == [True, True, False]
     age = datetime.now(UTC) - datetime.fromisoformat(grant["at"])
@@ -57,7 +57,7 @@ async def test_every_change_is_audited_and_every_read_is_counted(
                     reads.append(what)
                 if method != "GET" or getattr(handler, "audits_reads", False):
                     audited.append(what)
-    assert [entry["what"] for entry in db.audit.find({"of": None}).sort("_id", 1)] == audited
+    assert [entry["what"] for entry in db.audit.find().sort("_id", 1)] == audited
     text = server.context.metrics.text().decode()
     counted = re.findall(r'^qlive_operator_reads_total\{route="(\w+)"\} 1\.0$', text, re.MULTILINE)
     assert sorted(f"GET {route}" for route in counted) == sorted(reads)

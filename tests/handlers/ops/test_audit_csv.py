@@ -8,13 +8,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from handlers.ops import audit, audit_csv
+from handlers.ops import audit
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT, operator_request
 from tests.support.waiting import until
 
 gen_test = pytest.mark.gen_test(timeout=30)
+FILE_HEAD = "\ufeff" + ",".join(audit.CSV_FIELDS) + "\r\n"
 
 
 def cells(text: str) -> list[dict[str, str]]:
@@ -41,8 +42,7 @@ async def test_file_has_the_entries_that_the_search_finds(api: ApiFixture) -> No
     assert (grant["before"], grant["after"]) == ('{"gold": 0}', '{"gold": 10}')
     assert ban["reason"] == '\'=HYPERLINK("x")'
     (entry,) = (await api.ops("GET", "audit?what=POST%20GrantGold")).ok()["items"]
-    assert (grant["id"], grant["seq"]) == (entry["id"], str(entry["seq"]))
-    assert len(grant["hash"]) == 64
+    assert grant["id"] == entry["id"]
     for query in ({"q": "生日"}, {"what": "POST GrantGold"}, {"after": ban["id"]}):
         assert await exported(api, **query) == [grant], query
     assert await exported(api, q="nothing") == []
@@ -57,9 +57,10 @@ async def test_long_files_are_sent_in_pages_and_say_how_to_continue(
     for _ in range(5):
         await api.ops("POST", "gifts")
     first = await exported(api)
-    assert [row["seq"] for row in first] == ["5", "4", "3", "2", "more"]
-    after = first[-1]["id"].removeprefix("after=")
-    assert [row["seq"] for row in await exported(api, after=after)] == ["1"]
+    ids = [row["id"] for row in (await api.ops("GET", "audit")).ok()["items"]]
+    assert [row["id"] for row in first] == [*ids[:4], "more"]
+    after = first[-1]["at"].removeprefix("after=")
+    assert [row["id"] for row in await exported(api, after=after)] == ids[4:]
 
 
 @gen_test
@@ -86,7 +87,7 @@ async def test_a_client_that_stops_reading_is_disconnected(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "EXPORT_SECONDS", 0.05)
-    monkeypatch.setattr(audit_csv, "lines", lambda _entries: "x" * 20_000_000)
+    monkeypatch.setattr(audit, "entry_lines", lambda _entries: "x" * 20_000_000)
     _, address = server.address.split("//")
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -106,13 +107,13 @@ async def test_a_client_that_stops_reading_is_disconnected(
     ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＋1", "－1", "＠A1"],
 )
 def test_cells_that_begin_like_a_formula_are_text(text: str) -> None:
-    entry: dict[str, Any] = dict.fromkeys(audit_csv.FIELDS, "")
-    (row,) = cells(audit_csv.head() + audit_csv.lines([{**entry, "reason": text}]))
+    entry: dict[str, Any] = dict.fromkeys(audit.CSV_FIELDS, "")
+    (row,) = cells(FILE_HEAD + audit.entry_lines([{**entry, "reason": text}]))
     assert row["reason"] == "'" + text
-    (row,) = cells(audit_csv.head() + audit_csv.lines([{**entry, "reason": f"a{text}"}]))
+    (row,) = cells(FILE_HEAD + audit.entry_lines([{**entry, "reason": f"a{text}"}]))
     assert row["reason"] == f"a{text}"
 
 
 def test_every_cell_is_quoted_against_other_separators() -> None:
-    entry: dict[str, Any] = dict.fromkeys(audit_csv.FIELDS, "a;=1")
-    assert audit_csv.lines([entry]) == ",".join(['"a;=1"'] * len(audit_csv.FIELDS)) + "\r\n"
+    entry: dict[str, Any] = dict.fromkeys(audit.CSV_FIELDS, "a;=1")
+    assert audit.entry_lines([entry]) == ",".join(['"a;=1"'] * len(audit.CSV_FIELDS)) + "\r\n"

@@ -112,6 +112,6 @@ async def test_ending_sessions_requires_a_reason_and_is_audited(api: ApiFixture)
     (await anna.get("get_configs/")).ok()
     query: dict[str, Any] = {**REASON, "id": token_id(anna.token)}
     (await operator_request(api, "DELETE", path, params=query)).ok()
-    entry = (await api.ops("GET", "audit?changes=true")).ok()["items"][0]
+    entry = (await api.ops("GET", "audit")).ok()["items"][0]
     assert (entry["what"], entry["on"]) == ("DELETE Sessions", anna.id)
     assert (entry["reason"], entry["done"]) == (REASON["reason"], True)

@@ -1,4 +1,4 @@
-"""Rows as lines of CSV that spreadsheet programs open safely."""
+"""CSV files that spreadsheet programs open safely."""
 
 import csv
 import io
@@ -8,10 +8,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from handlers.schemas.responses import Response
+
 BYTE_ORDER_MARK = "\ufeff"
 """Without it, Excel reads UTF-8 as the code page of the system."""
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 """Beginning of a cell that a spreadsheet program may execute, in full width, too."""
+
+
+class CsvFileResponse(Response):
+    """Marks a body that has been sent already."""
 
 
 def cell(value: Any) -> str:
