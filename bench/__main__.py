@@ -22,7 +22,6 @@ from bench.calls import case as calls
 from bench.calls import changes
 from bench.fanout import case as fanout
 from bench.joins import case as joins
-from bench.overhead import case as overhead
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
 from chaos.redis_program import RedisNotInstalled, find_redis
@@ -59,14 +58,9 @@ async def _placement(report: BenchmarkReport, _peers: Peers, uri: str, folder: P
     await placement.run(report, uri, folder)
 
 
-async def _overhead(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    await overhead.run(report, uri, folder)
-
-
 CASES: dict[str, RunCase] = {
     "fanout": fanout.run,
     "calls": calls.run,
-    "overhead": _overhead,
     "growth": _growth,
     "placement": _placement,
     "joins": joins.run,

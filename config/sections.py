@@ -279,11 +279,6 @@ class OpsSettings(SettingsSection):
     second_person_gold: CountOrOff = 10_000
 
 
-class TracesSettings(SettingsSection):
-    endpoint: Url = ""
-    sample: Annotated[float, Field(ge=0, le=1)] = 0.01
-
-
 class LoggingSettings(SettingsSection):
     level: Literal["debug", "info", "warning", "error"] = "info"
     as_json: bool = Field(default=False, alias="json")  # pydantic models have a method `json`

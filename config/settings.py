@@ -25,7 +25,6 @@ from config.sections import (
     RedisSettings,
     RetentionSettings,
     ServerSettings,
-    TracesSettings,
     WechatSettings,
     WithdrawSettings,
 )
@@ -96,7 +95,6 @@ class Settings(BaseModel):
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
     logging: LoggingSettings = LoggingSettings()
-    traces: TracesSettings = TracesSettings()
 
     @property
     def rankings_are_public(self) -> bool:

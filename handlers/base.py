@@ -118,9 +118,7 @@ class Handler(RequestHandler):
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
-        context: Context = kw["context"]
-        self._call = context.start_call(request) if context.start_call else None
-        self.request_id = remote.request_id(request, self._call.trace_id if self._call else "")
+        self.request_id = remote.request_id(request)
         super().__init__(application, request, **kw)
 
     @classmethod
@@ -146,8 +144,6 @@ class Handler(RequestHandler):
     def prepare(self) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
-        if self._call:
-            self._call.begin(self.label, self.request_id)
 
     def compute_etag(self) -> None:
         """Disables ETags, since every response is `no-store`."""
@@ -220,8 +216,6 @@ class Handler(RequestHandler):
     def on_finish(self) -> None:
         route = self.label
         status, seconds = self.get_status(), self.request.request_time()
-        if self._call:
-            self._call.end(status)
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
         if self.admission.is_over_limit:  # a flood must not flood the log: limits.py logs it

@@ -1,10 +1,9 @@
 """Dependencies of the handlers: the groups built by the container, and the settings."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.limits import ConcurrencyLimit, Rate, RefusalDelay, TokenBuckets
@@ -16,13 +15,6 @@ from storage.database import Database
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
-
-if TYPE_CHECKING:
-    from tornado.httputil import HTTPServerRequest
-
-    from handlers.traced_call import TracedCall
-    from handlers.websocket.connection import ConnectRequest
-    from telemetry.traces import Traces
 
 CONCURRENT_JOINS = 256
 """Sockets that join at the same time, so that calls do not wait for queries about thousands. Those
@@ -36,14 +28,6 @@ REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
 REPEATED_REFUSALS = Rate(0.5, 5)
 """Refusals of one user or address that wait no longer than that. A client with many connections
 would otherwise be refused on each of them every second."""
-
-
-JoinSpan = Callable[["ConnectRequest"], AbstractContextManager[None]]
-
-
-def no_join_span(_request: "ConnectRequest") -> AbstractContextManager[None]:
-    """Traces are off."""
-    return nullcontext()
 
 
 @dataclass(slots=True)
@@ -80,10 +64,6 @@ class Context:
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""
-    traces: "Traces | None" = None
-    """None when traces are off, as is `start_call`, which begins the span of a request."""
-    start_call: "Callable[[HTTPServerRequest], TracedCall] | None" = None
-    join_span: "JoinSpan" = no_join_span
     handshake_limit: TokenBuckets = field(init=False)
     """By address; phones share addresses, so it keeps out floods and nothing finer."""
     join_limit: ConcurrencyLimit = field(init=False)

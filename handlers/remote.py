@@ -45,16 +45,7 @@ def limit_key(address: str) -> str:
     return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip, 64), strict=False))
 
 
-def client_request_id(request: HTTPServerRequest) -> str:
-    """The client's X-Request-Id if it is safe to log, otherwise ""."""
+def request_id(request: HTTPServerRequest) -> str:
+    """The client's X-Request-Id if it is safe to log, otherwise a new UUID in hex."""
     header = request.headers.get("X-Request-Id", "")
-    return header if _REQUEST_ID.fullmatch(header) else ""
-
-
-def request_id(request: HTTPServerRequest, trace_id: str = "") -> str:
-    """The client's X-Request-Id if it is safe to log, otherwise the trace id or a new UUID in hex.
-
-    Of a traced request the trace id is the client's X-Request-Id if that has the form of one, so
-    that the two differ only if the client sent a `traceparent` or another kind of id.
-    """
-    return client_request_id(request) or trace_id or uuid.uuid4().hex
+    return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex

@@ -23,8 +23,6 @@ class EventPublished:
     """The event ends the live session."""
     saved_at: float = 0.0
     """Unix seconds."""
-    traceparent: str = ""
-    """The span in which it was published; "" when it is not traced."""
 
 
 @dataclass(frozen=True, slots=True)

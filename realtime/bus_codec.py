@@ -1,8 +1,6 @@
 """Encodes bus messages as one JSON line, followed by the event's frame.
 
-Lines of an unknown version are skipped: two versions run side by side during a deployment. The
-sender of a traced event is [process, traceparent]: an older version compares the sender with its
-own process and nothing else, whereas it skips a line with a field that it does not know.
+Lines of an unknown version are skipped: two versions run side by side during a deployment.
 """
 
 import json
@@ -34,9 +32,7 @@ _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 def pack(sender: str, message: BusMessage) -> bytes:
     fields = asdict(message)
     frame: bytes = fields.pop("frame", b"")
-    traceparent = fields.pop("traceparent", "")
-    source = [sender, traceparent] if traceparent else sender
-    line = json.dumps([source, _KIND_NAMES[type(message)], fields], separators=(",", ":"))
+    line = json.dumps([sender, _KIND_NAMES[type(message)], fields], separators=(",", ":"))
     return line.encode() + b"\n" + frame
 
 
@@ -44,16 +40,15 @@ def unpack(data: bytes) -> tuple[str, BusMessage] | None:
     """Decode (sender, message); None if malformed or written by an unknown version."""
     line, _, frame = data.partition(b"\n")
     try:
-        source, name, fields = json.loads(line)
-        sender, traceparent = source if isinstance(source, list) else (source, "")
-        return str(sender), _decode(name, fields, frame, str(traceparent))
+        sender, name, fields = json.loads(line)
+        return str(sender), _decode(name, fields, frame)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _decode(name: str, fields: dict[str, Any], frame: bytes, traceparent: str) -> BusMessage:
+def _decode(name: str, fields: dict[str, Any], frame: bytes) -> BusMessage:
     if "code" in fields:
         fields["code"] = CloseCode(fields["code"])
     if MESSAGE_TYPES[name] is EventPublished:
-        fields["frame"], fields["traceparent"] = frame, traceparent
+        fields["frame"] = frame
     return MESSAGE_TYPES[name](**fields)

@@ -159,10 +159,7 @@ class Channel:
     def _deliver(self, message: EventPublished) -> None:
         self.last_seq = message.seq
         self._recent.append((message.seq, message.frame))
-        span = None
-        if message.traceparent and self._config.start_span:
-            span = self._config.start_span(message, len(self.sockets))
-        self._fanout.send(message.frame, message.seq, message.saved_at, span)
+        self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
             self.ended = True
             self.close_all(CloseCode.ENDED)

@@ -9,11 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
-from realtime.bus import EventPublished
 from realtime.outbox import Outbox
 
 log = structlog.get_logger(__name__)
@@ -21,16 +19,6 @@ log = structlog.get_logger(__name__)
 SLICE_SIZE = 256
 BUSY_SECONDS = 0.05
 """A room is busy for this long after an event: its next event waits to be batched."""
-
-
-class EndableSpan(Protocol):
-    """A span of a trace."""
-
-    def end(self) -> None: ...
-
-
-StartSpan = Callable[[EventPublished, int], EndableSpan]
-"""Begins the span of an event's delivery to so many sockets."""
 
 
 def ignore_latency(_seconds: float) -> None:
@@ -43,14 +31,12 @@ class FanoutConfig:
 
     `slice`: sockets sent to before yielding to the event loop. `gather`: seconds for which a busy
     room collects frames into one send. `on_delivered`: called for every event with the
-    seconds between saving it and sending it to the last socket here. `start_span`: called for a
-    traced event when its delivery begins; None when traces are off.
+    seconds between saving it and sending it to the last socket here.
     """
 
     slice: int = SLICE_SIZE
     gather: float = 0.0
     on_delivered: Callable[[float], None] = ignore_latency
-    start_span: StartSpan | None = None
 
 
 @dataclass(slots=True)
@@ -62,7 +48,6 @@ class Batch:
     """Earliest time to send, on the monotonic clock; 0 for at once."""
     frames: list[bytes] = field(default_factory=list)
     saved_at: list[float] = field(default_factory=list)
-    spans: list[EndableSpan] = field(default_factory=list)
     seq: int = 0
     close: Callable[[Outbox], None] | None = None
 
@@ -111,18 +96,16 @@ class Fanout:
             if outbox in batch.outboxes:
                 outbox.send(batch.data)
 
-    def send(
-        self, frame: bytes, seq: int, saved_at: float = 0.0, span: EndableSpan | None = None
-    ) -> None:
+    def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
         """Send a frame to every socket, in order: at once or in a batch.
 
         `seq` is the last event that the sockets have after this frame. `saved_at` (Unix seconds) is
-        when the event was saved, 0 for a frame that is no event. `span` is ended after it is sent.
+        when the event was saved, 0 for a frame that is no event.
         """
         batched = self._should_batch(saved_at)
         if not (self.busy or batched) and len(self.sockets) <= self._config.slice:
             _send_all(list(self.sockets.values()), frame)
-            self._mark_sent(seq, (saved_at,), (span,) if span else ())
+            self._mark_sent(seq, (saved_at,))
             return
         if self._batches:
             for outbox in self._late_joiners:
@@ -132,8 +115,6 @@ class Fanout:
             self._enqueue(Batch(list(self.sockets.values()), due))
         self._batches[-1].frames.append(frame)
         self._batches[-1].saved_at.append(saved_at)
-        if span:
-            self._batches[-1].spans.append(span)
         self._batches[-1].seq = seq
 
     def close_all(self, bye: Callable[[Outbox], None]) -> None:
@@ -184,15 +165,13 @@ class Fanout:
                 _dismiss(outboxes, batch.close)
             else:
                 _send_all(outboxes, data)
-        self._mark_sent(batch.seq, batch.saved_at, batch.spans)
+        self._mark_sent(batch.seq, batch.saved_at)
 
-    def _mark_sent(self, seq: int, saved_at: Iterable[float], spans: Iterable[EndableSpan]) -> None:
+    def _mark_sent(self, seq: int, saved_at: Iterable[float]) -> None:
         self.sent = seq
         now = time.time()
         for saved in filter(None, saved_at):
             self._config.on_delivered(max(0.0, now - saved))
-        for span in spans:
-            span.end()
 
 
 def _send_all(outboxes: Sequence[Outbox], data: bytes) -> None:

@@ -46,11 +46,6 @@ ReasonToClose = Callable[[int, str], Awaitable[CloseCode | None]]
 """(live_id, user_id) to the close code of a user who may not listen; None if they may."""
 
 
-def no_traceparent() -> str:
-    """Traces are off."""
-    return ""
-
-
 class Hub:
     """Connects room changes and bus messages with the sockets of this process.
 
@@ -64,13 +59,8 @@ class Hub:
         load_room: LoadRoom,
         bus: Bus,
         config: FanoutConfig | None = None,
-        traceparent: Callable[[], str] = no_traceparent,
     ) -> None:
-        """`load_room` is called for a room that lacks more events than `event_log` has.
-
-        `traceparent` names the current span, as a part of which an event is published.
-        """
-        self._traceparent = traceparent
+        """`load_room` is called for a room that lacks more events than `event_log` has."""
         self._event_log = event_log
         self._load_room = load_room
         self._bus = bus
@@ -88,7 +78,7 @@ class Hub:
         """Encode each event once and publish it to every process; never blocks, never raises."""
         now = time.time()
         for event in events:
-            self._bus.publish(encode_event(live_id, event, now, self._traceparent()))
+            self._bus.publish(encode_event(live_id, event, now))
             if event.type == LAST_EVENT_TYPE:
                 log.info(
                     "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq

@@ -12,18 +12,15 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
-from core.hidden_package import hidden_package
 from realtime.bus import BusListener, BusMessage
 from realtime.bus_codec import pack, unpack
 from realtime.redis_channels import Channels, Shard
-
-with hidden_package("opentelemetry"):  # for metrics of redis-py that nobody reads: 90 ms of a start
-    from redis.asyncio import Redis
-    from redis.asyncio.client import PubSub
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
 
 log = structlog.get_logger("qlive.bus")
 

@@ -177,12 +177,12 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
 
 
 def encode_event(
-    live_id: int, event: NumberedEvent, saved_at: float | None = None, traceparent: str = ""
+    live_id: int, event: NumberedEvent, saved_at: float | None = None
 ) -> EventPublished:
     """Frame a saved event for all sockets; `saved_at` (Unix seconds) defaults to its own time."""
     frame, last = frames.event(live_id, event), event.type == LAST_EVENT_TYPE
     saved_seconds = event.ts / 1000 if saved_at is None else saved_at
-    return EventPublished(live_id, event.epoch, event.seq, frame, last, saved_seconds, traceparent)
+    return EventPublished(live_id, event.epoch, event.seq, frame, last, saved_seconds)
 
 
 def _frames_up_to(

@@ -13,10 +13,10 @@ from realtime.fanout import FanoutConfig
 from realtime.hub import Hub
 from realtime.realtime import PresenceConfig, Realtime
 from realtime.redis_bus import RedisBus
+from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
-from runtime.tracing_hooks import TracingHooks
 from services.group_repairs import GroupRepairs
-from services.im_relay import ImRelay, RelaySpan
+from services.im_relay import ImRelay
 from services.relayed_rooms import StoredRooms
 from services.retention import RetentionDays
 from services.room_access import RoomAccess
@@ -27,7 +27,6 @@ from storage.command_latency import CommandLatency
 from storage.database import Database
 from storage.stores import Stores
 from telemetry.metrics import Metrics
-from telemetry.outgoing import OutgoingSpan
 from tencent.clients import (
     ImConfig,
     JsapiConfig,
@@ -53,9 +52,7 @@ def build(
     """
     process_id = secrets.token_hex(8)
     metrics, locks = metrics or Metrics(), NamedLocks()
-    tracing = _tracing(settings, process_id)
-    listeners = [CommandLatency(metrics.observe_mongo), *tracing.listeners]
-    database = Database(uri, settings.mongodb.database, listeners, tracing.joint_span)
+    database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
     presence, payment = _presence(settings, process_id), _payment(settings)
     stores = Stores(
         database,
@@ -66,14 +63,14 @@ def build(
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
     )
-    tencent = _tencent(settings, address, simulator_url, tracing.outgoing, metrics)
+    tencent = _tencent(settings, address, simulator_url, metrics)
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
-    fanout = _fanout(settings, metrics, tracing)
-    hub = Hub(stores.rooms, room_access.load_room, bus, fanout, tracing.traceparent)
+    fanout = _fanout(settings, metrics)
+    hub = Hub(stores.rooms, room_access.load_room, bus, fanout)
     group_repairs = GroupRepairs(stores.outbox)
-    im_relay = _im_relay(settings, stores, tencent, group_repairs, tracing.relay_span)
-    keeper = tracing.keeper(stores.rooms, RoomListeners(hub, im_relay))
+    im_relay = _im_relay(settings, stores, tencent, group_repairs)
+    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay))
     realtime = Realtime(bus, hub, keeper, stores.presence, presence)
     services = Services(
         stores,
@@ -89,7 +86,6 @@ def build(
         withdrawal=_withdrawal(settings),
         retention=_retention(settings),
         second_person_gold=settings.ops.second_person_gold,
-        delivery_span=tracing.delivery_span,
     )
     return Context(
         settings,
@@ -101,9 +97,6 @@ def build(
         keeper,
         services,
         process_id,
-        tracing.traces,
-        tracing.start_call,
-        tracing.join_span,
     )
 
 
@@ -111,16 +104,6 @@ async def close(context: Context) -> None:
     await context.realtime.bus.close()
     await context.tencent.close()
     await context.database.close()
-    if context.traces:
-        await context.traces.close()
-
-
-def _tracing(settings: Settings, process_id: str) -> TracingHooks:
-    if not settings.traces.endpoint:
-        return TracingHooks()
-    from runtime.tracing import hooks  # noqa: PLC0415 - loads OpenTelemetry
-
-    return hooks(settings.traces.endpoint, settings.traces.sample, process_id)
 
 
 def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus | ClusterBus:
@@ -142,14 +125,9 @@ def _presence(settings: Settings, process_id: str) -> PresenceConfig:
     return PresenceConfig(process_id, presence.lease_seconds, silent_ms, grace)
 
 
-def _fanout(settings: Settings, metrics: Metrics, tracing: TracingHooks) -> FanoutConfig:
+def _fanout(settings: Settings, metrics: Metrics) -> FanoutConfig:
     gather_seconds = settings.realtime.gather_ms / 1000
-    return FanoutConfig(
-        settings.limits.slice,
-        gather_seconds,
-        metrics.delivery_seconds.observe,
-        tracing.start_fanout,
-    )
+    return FanoutConfig(settings.limits.slice, gather_seconds, metrics.delivery_seconds.observe)
 
 
 def _payment(settings: Settings) -> PaymentConfig:
@@ -178,20 +156,16 @@ def _retention(settings: Settings) -> RetentionDays:
 
 
 def _im_relay(
-    settings: Settings,
-    stores: Stores,
-    tencent: TencentClients,
-    repairs: GroupRepairs,
-    span: RelaySpan,
+    settings: Settings, stores: Stores, tencent: TencentClients, repairs: GroupRepairs
 ) -> ImRelay | None:
     if not settings.im.relay:
         return None
     rooms = StoredRooms(stores.rooms, stores.members, tencent.stream_urls)
-    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, repairs, span=span)
+    return ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, repairs)
 
 
 def _tencent(
-    settings: Settings, address: str, simulator_url: str, span: OutgoingSpan, metrics: Metrics
+    settings: Settings, address: str, simulator_url: str, metrics: Metrics
 ) -> TencentClients:
     apps = {name: app.secret for name, app in settings.wechat.apps.items()}
     im, pay = settings.im, settings.pay
@@ -202,7 +176,6 @@ def _tencent(
         _jsapi(settings, address, simulator_url),
         XpayConfig(pay.offer_id, pay.sandbox, pay.app_key, pay.push_token, pay.push_aes_key),
         _transfers(settings, address),
-        span,
         on_xpay_rejection=metrics.count_xpay_rejection,
     )
 

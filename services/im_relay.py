@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -36,14 +35,6 @@ RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
 LONGEST_BACKOFF = 60.0  # seconds
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
-RelaySpan = Callable[[RelayClaim], AbstractContextManager[object]]
-"""Opened around each round of a room."""
-
-
-def no_relay_span(_claim: RelayClaim) -> AbstractContextManager[object]:
-    """Traces are off."""
-    return nullcontext()
-
 
 class ImRelay(LeasedWorker[RelayClaim]):
     """Subscribes to the keeper with `publish` and `mark_audience_changed`; `run` does the rest.
@@ -59,7 +50,6 @@ class ImRelay(LeasedWorker[RelayClaim]):
         rooms: RelayedRooms,
         repairs: GroupRepairs,
         *,
-        span: RelaySpan = no_relay_span,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,7 +72,6 @@ class ImRelay(LeasedWorker[RelayClaim]):
         self._publisher = ImPublisher(
             *(store, room_log, im, rooms, self._recent, repairs), now=now, clock=clock, sleep=sleep
         )
-        self._span = span
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
         self._audience_changed: set[int] = set()
@@ -157,8 +146,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
         try:
-            with self._span(claim):
-                await self._publisher.relay(claim)
+            await self._publisher.relay(claim)
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
         except GroupMissing:

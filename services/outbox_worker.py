@@ -6,7 +6,6 @@ delivery, so every action must be idempotent at the receiver.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,13 +26,6 @@ DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other worker repeats it
 
 Actions = Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]]
-DeliverySpan = Callable[[OutboxMessage], AbstractContextManager[object]]
-"""Opened around each attempt to deliver a message."""
-
-
-def no_delivery_span(_message: OutboxMessage) -> AbstractContextManager[object]:
-    """Traces are off."""
-    return nullcontext()
 
 
 class OutboxWorker(LeasedWorker[OutboxMessage]):
@@ -45,7 +37,6 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
         actions: Actions,
         permanent: tuple[type[Exception], ...] = (ImRejected,),
         *,
-        span: DeliverySpan = no_delivery_span,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         idle: float = 1.0,
     ) -> None:
@@ -63,7 +54,6 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
         self._store = store
         self._actions = actions
         self._permanent = permanent
-        self._span = span
 
     async def _deliver(self, message: OutboxMessage) -> None:
         why, is_final = await self._failure_of(message)
@@ -89,9 +79,8 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
             # Delivering this message may be what kills the workers.
             return "worker died during every attempt", True
         try:
-            with self._span(message):
-                async with asyncio.timeout(DELIVERY_SECONDS):
-                    await self._actions[message.kind](message.payload)
+            async with asyncio.timeout(DELIVERY_SECONDS):
+                await self._actions[message.kind](message.payload)
         except self._permanent as error:
             return f"{type(error).__name__}: {error}", True
         except (QLiveError, TimeoutError) as error:

@@ -25,7 +25,7 @@ from services.open_transfers import OpenTransferSweep
 from services.operators import OperatorService
 from services.orphaned_transactions import OrphanedTransactions
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
-from services.outbox_worker import DeliverySpan, OutboxWorker
+from services.outbox_worker import OutboxWorker
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
@@ -90,7 +90,6 @@ class Services:
         withdrawal: WithdrawalConfig,
         retention: RetentionDays,
         second_person_gold: int,
-        delivery_span: DeliverySpan,
     ) -> None:
         """`second_person_gold`: the most gold an operator moves alone in a day; 0: no limit."""
         hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
@@ -108,14 +107,13 @@ class Services:
         )
         to_css = css_actions(tencent.css)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
-        worker = functools.partial(OutboxWorker, span=delivery_span)
-        self.im_outbox = worker(im_queue, to_im, (ImRejected,))
-        self.im_safety_outbox = worker(
+        self.im_outbox = OutboxWorker(im_queue, to_im, (ImRejected,))
+        self.im_safety_outbox = OutboxWorker(
             outbox.without(*CSS_KINDS, *GROUP_KINDS).urgent(), to_im, (ImRejected,)
         )
-        self.group_outbox = worker(outbox.only(*GROUP_KINDS).urgent(), to_im, (ImRejected,))
-        self.css_outbox = worker(css_queue, to_css, (CssRejected,))
-        self.css_safety_outbox = worker(css_queue.urgent(), to_css, (CssRejected,))
+        self.group_outbox = OutboxWorker(outbox.only(*GROUP_KINDS).urgent(), to_im, (ImRejected,))
+        self.css_outbox = OutboxWorker(css_queue, to_css, (CssRejected,))
+        self.css_safety_outbox = OutboxWorker(css_queue.urgent(), to_css, (CssRejected,))
         self.token_cache = TokenCache(stores.tokens, realtime.bus)
         self.evictions = EvictionService(stores.evictions, hub, self.token_cache, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)

@@ -4,8 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -50,30 +49,10 @@ class NotAReplicaSet(StartupError):
         return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
-Listener = CommandListener
-JointSpan = Callable[[str, Sequence[Context]], AbstractContextManager[object]]
-"""Called with a name and the contexts of the changes (`Traces.joint_of`)."""
-
-
-def no_span(_name: str, _contexts: Sequence[Context]) -> AbstractContextManager[object]:
-    """Traces are off."""
-    return nullcontext()
-
-
 class Database:
-    """One database; `listeners` receive every command (see storage/command_latency.py).
+    """One database; `listeners` receive every command (see storage/command_latency.py)."""
 
-    `joint_span` is opened around a transaction that commits changes of several contexts.
-    """
-
-    def __init__(
-        self,
-        uri: str,
-        name: str,
-        listeners: Sequence[Listener] = (),
-        joint_span: JointSpan = no_span,
-    ) -> None:
-        self.joint_span = joint_span
+    def __init__(self, uri: str, name: str, listeners: Sequence[CommandListener] = ()) -> None:
         self.client: AsyncMongoClient[Document] = AsyncMongoClient(
             uri,
             timeoutMS=OPERATION_MS,

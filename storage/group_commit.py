@@ -34,7 +34,7 @@ waits for a document that a transaction has locked; the other rooms must not."""
 
 
 class Waiting(NamedTuple):
-    """A batch to be committed, and the context of the change: its span."""
+    """A batch to be committed, and the context of the change, for the spans of its commands."""
 
     batch: WriteBatch
     committed: asyncio.Future[None]
@@ -95,8 +95,7 @@ class GroupCommit:
     async def _commit_group(self, group: list[Waiting]) -> None:
         error: Exception | None = StorageUnavailable()
         try:
-            with self._database.joint_span("transaction", [it.context for it in group]):
-                await self._commit_together([it.batch for it in group])
+            await self._commit_together([it.batch for it in group])
             error = None
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.access_tokens import AccessTokenCache
 from tencent.css import CssClient
 from tencent.im import ImClient
@@ -99,24 +98,20 @@ class TencentClients:
         jsapi: JsapiConfig,
         xpay: XpayConfig,
         transfers: TransferConfig,
-        span: OutgoingSpan = untraced,
         *,
         on_xpay_rejection: OnRejection,
     ) -> None:
-        """`span` is opened around each request to Tencent."""
-        wechat_api = ServiceClient("wechat", wechat.api_base, span=span)
-        im_api = ServiceClient("im", im.api_base, span=span)
-        pay_api = ServiceClient("pay", jsapi.api_base, span=span)
+        wechat_api = ServiceClient("wechat", wechat.api_base)
+        im_api = ServiceClient("im", im.api_base)
+        pay_api = ServiceClient("pay", jsapi.api_base)
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
-        xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat", span=span)
+        xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         self.wechat = WechatClient(wechat_api, wechat.secrets)
         self.user_sigs = UserSigSigner(im.sdk_app_id, im.secret_key)
         self.im = ImClient(im_api, self.user_sigs, im.admin)
-        self.css = CssClient(
-            live.api_base, live.secret_id, live.secret_key, live.push_domain, span=span
-        )
+        self.css = CssClient(live.api_base, live.secret_id, live.secret_key, live.push_domain)
         self.stream_urls = StreamUrls(
             live.push_domain, live.play_domain, live.push_key, live.play_key, live.url_seconds
         )

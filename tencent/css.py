@@ -23,7 +23,6 @@ from tencentcloud.live.v20180801.models import (  # type: ignore[import-untyped]
     DropLiveStreamRequest,
 )
 
-from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.errors import CssRejected, ServiceUnavailable
 from tencent.stream_urls import DEFAULT_APP_NAME
 
@@ -66,13 +65,8 @@ class CssClient:
         secret_key: str,
         push_domain: str,
         app: str = DEFAULT_APP_NAME,
-        span: OutgoingSpan = untraced,
     ) -> None:
-        """`api_base` may have a path, but "/" is signed, as Tencent requires.
-
-        `span` is opened around each request.
-        """
-        self._span = span
+        """`api_base` may have a path, but "/" is signed, as Tencent requires."""
         self._api_base = api_base.rstrip("/")
         self._credential = Credential(secret_id, secret_key)
         self._push_domain = push_domain
@@ -89,9 +83,8 @@ class CssClient:
         """
         try:
             # A thread cannot be cancelled; its socket timeout ends it a second earlier.
-            with self._span(f"tencent.{SERVICE}") as trace:
-                async with asyncio.timeout(TIMEOUT_SECONDS + 1):
-                    await asyncio.to_thread(self._drop, stream, trace)
+            async with asyncio.timeout(TIMEOUT_SECONDS + 1):
+                await asyncio.to_thread(self._drop, stream)
         except TimeoutError:
             log.warning("service_request_failed", service=SERVICE, why="timeout")
             raise ServiceUnavailable(SERVICE) from None
@@ -99,14 +92,12 @@ class CssClient:
             if error.code not in STREAM_NOT_LIVE_CODES:
                 raise _to_exception(str(error.code), str(error.message)) from None
 
-    def _drop(self, stream: str, headers: Mapping[str, str]) -> None:
+    def _drop(self, stream: str) -> None:
         request = DropLiveStreamRequest()
         request.StreamName = stream
         request.DomainName = self._push_domain
         request.AppName = self._app
-        client = self._client()
-        client.request.conn.more_headers = headers  # not signed
-        client.DropLiveStream(request)
+        self._client().DropLiveStream(request)
 
     def _client(self) -> Any:
         """The client of this thread, which keeps its connection open: a requests session is not
@@ -131,7 +122,6 @@ class _HttpTransport:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.more_headers: Mapping[str, str] = {}
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -142,7 +132,7 @@ class _HttpTransport:
             method,
             self._url,
             data=body,
-            headers={**headers, **self.more_headers},
+            headers=headers,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
         )

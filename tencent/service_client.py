@@ -14,7 +14,6 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from telemetry.outgoing import OutgoingSpan, untraced
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")
@@ -67,13 +66,8 @@ class ServiceClient:
         service: str = "",
         timeout: float = 5.0,
         pause: float = 0.2,
-        span: OutgoingSpan = untraced,
     ) -> None:
-        """`timeout` of each attempt and `pause` before the retry, in seconds.
-
-        `span` is opened around each request.
-        """
-        self._span = span
+        """`timeout` of each attempt and `pause` before the retry, in seconds."""
         self.name = name
         self.service = service or name
         self.state: State = "unknown"
@@ -138,19 +132,18 @@ class ServiceClient:
         *,
         safe_to_repeat: bool,
     ) -> ServiceResponse:
-        with self._span(f"tencent.{self.name}") as trace:
-            fetch = self._fetch_kept if safe_to_repeat else partial(self._fetch, self._single)
-            # Encoded by us: signatures cover the query.
-            url = URL(self._base_url + path + _suffix(query), encoded=True)
-            send = partial(fetch, method, url, {**headers, **trace}, body)
+        fetch = self._fetch_kept if safe_to_repeat else partial(self._fetch, self._single)
+        # Encoded by us: signatures cover the query.
+        url = URL(self._base_url + path + _suffix(query), encoded=True)
+        send = partial(fetch, method, url, headers, body)
+        response = await self._attempt(send, path)
+        if response is None and safe_to_repeat:
+            jitter = random.uniform(0.5, 1.5)
+            await asyncio.sleep(self._pause * jitter)
             response = await self._attempt(send, path)
-            if response is None and safe_to_repeat:
-                jitter = random.uniform(0.5, 1.5)
-                await asyncio.sleep(self._pause * jitter)
-                response = await self._attempt(send, path)
-            if response is None:
-                raise ServiceUnavailable(self.service)
-            return response
+        if response is None:
+            raise ServiceUnavailable(self.service)
+        return response
 
     def _open_session(self, *, keep: bool) -> aiohttp.ClientSession:
         idle = {"keepalive_timeout": IDLE_SECONDS} if keep else {"force_close": True}

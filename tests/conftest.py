@@ -42,7 +42,6 @@ OPERATION_MS = 30_000
 PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 
 pytest_plugins = [
-    "tests.support.collector",
     "tests.support.database",
     "tests.support.presence",
     "tests.support.redis_server",

@@ -1,7 +1,6 @@
 /* HTTP/1.1 load generator in one thread, which uses less CPU than any server it measures.
  *
  *   load PORT CONNECTIONS SECONDS FILE [PAUSE]
- *   load PORT CONNECTIONS blocks FILE
  *
  * FILE has complete requests, each after a line with its length in bytes. Connection i sends the
  * requests i, i + CONNECTIONS, ... of them in a loop, each PAUSE ms (or at once) after the response
@@ -9,15 +8,11 @@
  * SECONDS are awaited but not counted. Every response must have a Content-Length. The result is one
  * line of JSON: the number of responses, how many of them are errors (not 200), and the percentiles
  * of their latency in ms.
- *
- * With `blocks`, each line of standard input is a number of requests. They are sent over the same
- * connections, and the result follows when all of them are answered; then nothing is sent.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +42,6 @@ static struct request *requests;
 static struct connection *connections;
 static int request_count, connection_count, epoll_fd, pending, is_over;
 static long responses, errors;
-static long unsent = LONG_MAX; /* requests left to send */
 static double pause_ms;
 static double *latencies;
 
@@ -76,8 +70,6 @@ static void read_requests(const char *name) {
 }
 
 static void send_request(struct connection *c) {
-    if (!unsent) return;
-    unsent--;
     struct request *r = &requests[c->next_request];
     c->next_request = (c->next_request + connection_count) % request_count;
     c->received = 0;
@@ -157,16 +149,6 @@ static void print_result(double ms) {
     fflush(stdout);
 }
 
-static void run_blocks(void) {
-    while (scanf("%ld", &unsent) == 1) {
-        responses = errors = 0;
-        double started_at = now_ms();
-        for (int i = 0; i < connection_count; i++) send_request(&connections[i]);
-        while (pending) receive_once();
-        print_result(now_ms() - started_at);
-    }
-}
-
 static void run_seconds(double seconds) {
     double started_at = now_ms(), now;
     while ((now = now_ms()) < started_at + seconds * 1e3) {
@@ -180,16 +162,13 @@ static void run_seconds(double seconds) {
 
 int main(int argc, char **argv) {
     if (argc != 5 && argc != 6) return 2;
-    int in_blocks = !strcmp(argv[3], "blocks");
     connection_count = atoi(argv[2]);
     read_requests(argv[4]);
     pause_ms = argc == 6 ? atof(argv[5]) : 0;
-    if (in_blocks) unsent = 0;
     connections = calloc(connection_count, sizeof *connections);
     latencies = malloc(MAX_LATENCIES * sizeof *latencies);
     epoll_fd = epoll_create1(0);
     connect_all(atoi(argv[1]));
-    if (in_blocks) run_blocks();
-    else run_seconds(atof(argv[3]));
+    run_seconds(atof(argv[3]));
     return 0;
 }

@@ -41,8 +41,6 @@ class ConnectRequest(NamedTuple):
     since: ResumePosition | None
     token: str
     request_id: str
-    traceparent: str = ""
-    """The span of the client, if it named one."""
 
 
 class Connection:
@@ -191,10 +189,9 @@ class Connection:
 
     async def _join_with_slot(self, request: ConnectRequest, token: str) -> None:
         queued_at = time.monotonic()
-        with self._context.join_span(request):
-            async with self._context.join_limit.slot():
-                if not self.outbox.closed:
-                    await self._join(request, token, queued_at)
+        async with self._context.join_limit.slot():
+            if not self.outbox.closed:
+                await self._join(request, token, queued_at)
 
     async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
         context, outbox, live_id = self._context, self.outbox, request.live_id

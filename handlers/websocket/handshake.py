@@ -104,7 +104,6 @@ class Handshake:
             self._since(),
             bearer_token(self.request),
             request_id(self.request),
-            self.request.headers.get("traceparent", ""),
         )
         connection = Connection(self.context, stream)
         connection.outbox.send(

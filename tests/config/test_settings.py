@@ -455,7 +455,6 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "server.public_url",
         "mongodb.uri",
         "redis.url",
-        "traces.endpoint",
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
         *("ops.token", "redis.cluster", "server.allow_remote_development", "server.worker_ports"),

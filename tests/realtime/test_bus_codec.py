@@ -94,25 +94,3 @@ def test_unpack_never_raises_on_messages_of_another_version(
 )
 def test_unknown_type_or_malformed_fields_unpack_to_none(value: str) -> None:
     assert unpack(value.encode()) is None
-
-
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def unpack_without_traces(data: bytes) -> tuple[str, BusMessage]:
-    """The decoder of the releases before traces."""
-    line, _, frame = data.partition(b"\n")
-    sender, name, fields = json.loads(line)
-    if MESSAGE_TYPES[name] is EventPublished:
-        fields["frame"] = frame
-    return str(sender), MESSAGE_TYPES[name](**fields)
-
-
-def test_a_release_without_traces_delivers_a_traced_event_as_one_of_another_process() -> None:
-    event = EventPublished(1, "e", 2, b"frame", last=False)
-    traced = EventPublished(1, "e", 2, b"frame", last=False, traceparent=TRACEPARENT)
-    assert unpack(pack("me", traced)) == ("me", traced)
-    sender, message = unpack_without_traces(pack("me", traced))
-    assert message == event
-    assert sender not in ("me", "another")
-    assert unpack_without_traces(pack("me", event)) == ("me", event)

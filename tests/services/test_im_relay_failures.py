@@ -3,8 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -17,7 +15,7 @@ from services.group_repairs import EXPECTED_SECONDS, REPEAT_SECONDS
 from services.im_publisher import LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from services.leased_worker import backoff
-from storage.relay_cursors import RelayClaim, RelayCursorStore
+from storage.relay_cursors import RelayCursorStore
 from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
@@ -49,29 +47,6 @@ async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayF
         relays.clock.now += 60
         await relays.until_idle(relay)
     assert relays.types == ["reset", "gift", "gift", "over"]
-
-
-@gen_test
-async def test_a_span_is_around_each_round_and_receives_its_error(relays: RelayFixture) -> None:
-    spans: list[tuple[int, int, type[Exception] | None]] = []
-
-    @contextmanager
-    def span(claim: RelayClaim) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            spans.append((claim.live_id, claim.tries, type(error)))
-            raise
-        spans.append((claim.live_id, claim.tries, None))
-
-    relays.simulator.outage["im"] = 503
-    async with relays.running(span=span) as relay:
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        await relays.until_postponed()
-        del relays.simulator.outage["im"]
-        relays.clock.now += 60
-        await relays.until_idle(relay)
-    assert spans == [(1, 0, ServiceUnavailable), (1, 1, None)]
 
 
 @gen_test

@@ -1,5 +1,5 @@
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +16,7 @@ from services.outbox_worker import (
     LEASE,
     LONGEST_BACKOFF,
     MAX_TRIES,
-    DeliverySpan,
     OutboxWorker,
-    no_delivery_span,
 )
 from storage.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
@@ -82,9 +80,8 @@ async def running(
     actions: dict,
     *,
     idle: float = 0.001,
-    span: DeliverySpan = no_delivery_span,
 ):
-    worker = OutboxWorker(store, actions, now=lambda: store.now, idle=idle, span=span)
+    worker = OutboxWorker(store, actions, now=lambda: store.now, idle=idle)
     task = asyncio.ensure_future(worker.run(asyncio.Event()))
     try:
         yield worker
@@ -364,24 +361,3 @@ def test_the_backoff_is_between_a_second_and_ten_minutes(tries):
 
 def test_the_backoff_has_jitter():
     assert len({backoff(6, LONGEST_BACKOFF) for _ in range(10)}) > 1
-
-
-@gen_test
-async def test_a_span_is_around_each_attempt_and_receives_its_error():
-    store, spans = MemoryOutboxStore(), []
-
-    @contextmanager
-    def span(message: OutboxMessage):
-        try:
-            yield
-        except Exception as error:
-            spans.append((message.kind, message.tries, type(error)))
-            raise
-        spans.append((message.kind, message.tries, None))
-
-    store.add("failing")
-    async with running(store, {"failing": fail_temporarily, "fine": succeed}, span=span):
-        assert (await store.calls.get())[0] == "reschedule"
-        store.add("fine", tries=1)
-        assert await store.calls.get() == ("done", "fine")
-    assert spans == [("failing", 1, ServiceUnavailable), ("fine", 2, None)]

@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -241,16 +240,3 @@ async def test_no_secret_is_logged_at_any_level(
     for secret in ("AKIDTEST", "SECRETTEST", "Signature=", "TC3-HMAC"):
         assert secret not in written
     assert "SECRETTEST" not in repr(css)
-
-
-@async_test
-async def test_a_traced_request_takes_the_trace_with_it(serve: Any, scripted_service: Any) -> None:
-    service = scripted_service(SUCCESS)
-    traces = iter([{"traceparent": "the-span"}, {}])
-    css = CssClient(
-        *(serve(service), "AKIDTEST", "SECRETTEST", "push.example.com"),
-        span=lambda _name: contextlib.nullcontext(next(traces)),
-    )
-    await css.drop("room_1")
-    await css.drop("room_2")
-    assert [it.header("traceparent") for it in service.requests] == ["the-span", ""]

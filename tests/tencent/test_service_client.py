@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import socket
 
 import pytest
@@ -182,24 +181,6 @@ async def test_log_contains_no_query_headers_or_body(serve, make_service_client,
         await client.post("/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
     assert [entry["why"] for entry in logs if "why" in entry] == ["HTTP 502"]
     assert "hush" not in repr(logs)
-
-
-@async_test
-async def test_a_traced_request_takes_the_trace_with_it_and_another_one_nothing(
-    serve, make_service_client, scripted_service
-):
-    service, names = scripted_service(BROKEN, SUCCESS), []
-
-    def span(name):
-        names.append(name)
-        return contextlib.nullcontext({"traceparent": "the-span"})
-
-    traced = make_service_client("im", serve(service), span=span)
-    await traced.get("/a", {}, {"X-Ours": "1"}, safe_to_repeat=True)
-    await make_service_client("im", serve(service)).post("/a", {}, b"")
-    assert [it.header("traceparent") for it in service.requests] == ["the-span", "the-span", ""]
-    assert service.requests[0].header("x-ours") == "1"
-    assert names == ["tencent.im"]
 
 
 @async_test
