@@ -25,7 +25,6 @@ from chaos.scenarios import (
     hostile,
     mongodb,
     once,
-    orphans,
     out,
     questions,
     redis,
@@ -51,7 +50,6 @@ SCENARIOS: dict[str, Scenario] = {
     "once": once.SCENARIO,
     "withdraw": withdraw.SCENARIO,
     "failover": failover.SCENARIO,
-    "orphans": orphans.SCENARIO,
     "crash": crash.SCENARIO,
 }
 SEEDS = 20

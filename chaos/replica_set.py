@@ -134,7 +134,6 @@ async def command(port: int, name: str, value: Any = 1, **more: Any) -> dict[str
 
 
 def _deployed_parameters() -> dict[str, str]:
-    """Those of a deployment; but a transaction may be open for as long as by default."""
+    """Those of a deployment."""
     parameters = yaml.safe_load(CONFIGURATION.read_text())["setParameter"]
-    del parameters["transactionLifetimeLimitSeconds"]
     return {name: str(value) for name, value in parameters.items()}

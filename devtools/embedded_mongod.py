@@ -25,8 +25,8 @@ RELEASE_SECONDS = 15.0  # mongod closes its files in 1 s, or a few more after ma
 READY_SECONDS = 60.0  # usually 0.3 s; up to 31 s when another program has taken the port
 STOP_SECONDS = 10.0
 OWNER_POLL_SECONDS = 0.5
-# A transaction whose client was killed blocks its documents until mongod aborts it, after 60 s by
-# default; ours take milliseconds.
+# A transaction whose client was killed blocks its documents until mongod aborts it, after 60 to
+# 90 s by default; ours take milliseconds.
 TRANSACTION_SECONDS = 5
 FIRST_RESTART_DELAY, MAX_RESTART_DELAY = 0.2, 30.0
 

@@ -59,7 +59,6 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(10, "refund_figures", context.services.refund_sweep.measure)
     every(10, "withdrawal_figures", context.services.withdrawal_reports.measure)
     every(10, "retention", lambda: _delete_old_rows(context))
-    every(1, "orphans", context.services.orphaned_transactions.check)
     every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
     tasks.until_stopped("im_outbox", context.services.im_outbox.run)
     tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)

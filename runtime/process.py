@@ -90,8 +90,6 @@ class ServerProcess:
         context.realtime.lease.report = reporter(context, self.address, worker)
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
-        await context.services.orphaned_transactions.start()
-        await context.database.sessions.prepare()
         gauges.register(context)
         jobs.start_lease_and_bus(self._last_tasks, context)
         jobs.start_jobs(self._jobs, context)

@@ -23,7 +23,6 @@ from services.live_rooms import LiveRoomService
 from services.moderation import ModerationService
 from services.open_transfers import OpenTransferSweep
 from services.operators import OperatorService
-from services.orphaned_transactions import OrphanedTransactions
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
 from services.payment_notifications import PaymentNotificationService
@@ -219,9 +218,6 @@ class Services:
         )
         self.operators = OperatorService(
             stores.operators, stores.operator_sessions, cipher if payment.sealing_key else None
-        )
-        self.orphaned_transactions = OrphanedTransactions(
-            stores.session_records, stores.sessions, realtime.lease, process_id
         )
         self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
         self.retention = RetentionSweep(

@@ -18,7 +18,6 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from core.errors import StartupError, TryAgain, WriteConflict
-from storage.session_pool import SessionPool
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -67,7 +66,6 @@ class Database:
             appname="qlive",
             maxConnecting=CONNECTING,
         )
-        self.sessions = SessionPool(self.client, OPERATION_MS / 1000)
         self._db = self.client[name]
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
@@ -110,13 +108,18 @@ class Database:
 
     async def close(self) -> None:
         with pymongo.timeout(PING_SECONDS):  # ends sessions on a server that may be down
-            await self.sessions.close()
             await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` on a snapshot and commit by majority; WriteConflict if it lost a race."""
-        async with self.sessions.session() as session:
-            await session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority"))
+        """Run `work` on a snapshot and commit by majority; WriteConflict if it lost a race.
+
+        A transaction whose abort is lost, or whose process is killed, locks what it has written
+        until MongoDB's `transactionLifetimeLimitSeconds`.
+        """
+        async with (
+            self.client.start_session() as session,
+            await session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")),
+        ):
             try:
                 result = await work(session)
             except PyMongoError as error:

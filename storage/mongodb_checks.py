@@ -12,7 +12,8 @@ log = structlog.get_logger("qlive.storage")
 
 OLDEST_VERSION = (6, 0)
 TRANSACTION_SECONDS = 5
-"""A killed server blocks what it wrote for as long as `transactionLifetimeLimitSeconds`."""
+"""A server that is killed within a transaction blocks what it wrote for up to one and a half times
+`transactionLifetimeLimitSeconds`."""
 MEMBERS = 3
 """Data-bearing members with which one may fail while majority writes continue."""
 CHECK_SECONDS = 3.0

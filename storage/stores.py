@@ -34,7 +34,6 @@ from storage.refund_cases import RefundCaseStore
 from storage.relay_cursors import RelayCursorStore
 from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
-from storage.session_records import SessionRecordStore
 from storage.spent_gold import SpentGoldStore
 from storage.tokens import TokenStore
 from storage.users import UserStore
@@ -70,8 +69,6 @@ class Stores:
         )
         self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
-        self.session_records = SessionRecordStore(database)
-        self.sessions = database.sessions
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)
         self.relay_cursors = RelayCursorStore(database)

@@ -26,13 +26,6 @@ from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
 from tests.support.nginx import deploy_file
-from tests.support.orphans import (
-    NEVER_SECONDS,
-    is_blocked,
-    process_with_open_transaction,
-    transaction_lifetime,
-    transaction_process,
-)
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
 from tests.support.replica_set import (
@@ -143,21 +136,6 @@ async def test_start_checks_without_their_role_are_skipped(member: Member) -> No
         *(("mongodb_check_skipped", name, "Unauthorized") for name in CHECKS_WITH_ROLE),
         ("mongodb_members_few", None, None),
     }
-
-
-@pytest.mark.gen_test(timeout=60)
-async def test_documented_user_may_end_the_transactions_of_killed_servers(member: Member) -> None:
-    root, uri = member.uri("root:root"), member.uri("qlive:secret", QLIVE)
-    with MongoClient[Any](root) as client:
-        client.qlive.things.insert_one({"_id": "blocked", "n": 0})
-    with transaction_lifetime(root, NEVER_SECONDS):
-        async with process_with_open_transaction(uri, "qlive", "killed"):
-            pass
-        database = Database(uri, "qlive")
-        assert await is_blocked(database)
-        await (await transaction_process(database, "successor")).orphans.start()
-        assert not await is_blocked(database)
-        await database.close()
 
 
 def test_oplog_replay_needs_the_documented_restore_user(member: Member) -> None:

@@ -47,12 +47,6 @@ def test_systemd_rates_the_exposure_of_the_unit_low(name: str) -> None:
     assert float(level[1]) <= 2.0, report
 
 
-def test_unit_passes_the_boot_on_which_it_must_not_read() -> None:
-    unit = (DEPLOY / "qlive.service").read_text()
-    assert "ProcSubset=pid" in unit
-    assert "\nEnvironment=BOOT_ID=%b\n" in unit
-
-
 class SandboxedProgram(SupervisedProgram):
     """Supervisor and workers under the unit's system call filter and memory rules."""
 

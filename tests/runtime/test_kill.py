@@ -15,7 +15,6 @@ from pymongo import MongoClient
 from config.settings import Settings
 from tests.support.api import ApiFixture
 from tests.support.hypothesis_profiles import repetitions
-from tests.support.orphans import NEVER_SECONDS, transaction_lifetime
 from tests.support.ports import free_port
 from tests.support.room_screen import comparable
 from tests.support.server_program import RestartableServer, ServerProgram
@@ -30,18 +29,16 @@ DATABASE = "qlive_test_kill"
 
 
 @pytest.fixture
-def endless_transactions(mongo_uri: str) -> Iterator[None]:
-    """Lets MongoDB abort no transaction of a killed server by itself: its successor must."""
+def empty_database(mongo_uri: str) -> Iterator[None]:
     with MongoClient[Any](mongo_uri) as client:
         client.drop_database(DATABASE)
-        with transaction_lifetime(mongo_uri, NEVER_SECONDS):
-            yield
+        yield
         client.drop_database(DATABASE)
 
 
 @pytest.mark.gen_test(timeout=90)
 async def test_killed_server_loses_and_repeats_no_event_and_no_gift(
-    data_folder: Path, mongo_uri: str, endless_transactions: None, settings: tuple[Settings, Any]
+    data_folder: Path, mongo_uri: str, empty_database: None, settings: tuple[Settings, Any]
 ) -> None:
     port = free_port()
     own = {"mongodb__uri": mongo_uri, "mongodb__database": DATABASE, "server__port": str(port)}

@@ -71,7 +71,7 @@ class FailingDatabase(Database):
 
     async def _kill(self, session: Session) -> None:
         """The server aborts the transaction: its next command has a TransientTransactionError."""
-        await self.sessions.kill([session.session_id["id"]])
+        await self.client.admin.command("killSessions", [session.session_id])
 
 
 @dataclass(frozen=True)

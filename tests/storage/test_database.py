@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
@@ -220,12 +222,36 @@ async def test_transaction_that_mongodb_aborts_is_repeated(
         attempts += 1
         await documents.insert_one({"n": attempts}, session=session)
         if attempts == 1:
-            await database.sessions.kill([session.session_id["id"]])
+            await database.client.admin.command("killSessions", [session.session_id])
             await documents.insert_one({}, session=session)
 
     await database.transaction_with_retry(work)
     assert await documents.distinct("n") == [2]
     assert await documents.count_documents({}) == 1
+
+
+@gen_test
+async def test_documents_of_an_abandoned_transaction_are_free_after_the_limit(
+    database: Database, documents: Collection, mongo: MongoClient[Any]
+) -> None:
+    """As after a kill within a transaction; the limit is 1 s here."""
+    await documents.insert_one({"_id": 0, "n": 0})
+    parameter = "transactionLifetimeLimitSeconds"
+    was = mongo.admin.command("setParameter", 1, **{parameter: 1})["was"]
+    try:
+        async with database.client.start_session() as session:
+            await session.start_transaction()
+            await documents.update_one({"_id": 0}, {"$inc": {"n": 1}}, session=session)
+            with pytest.raises(WriteConflict):
+                await database.transaction(
+                    lambda other: documents.update_one(
+                        {"_id": 0}, {"$inc": {"n": 2}}, session=other
+                    )
+                )
+            await documents.update_one({"_id": 0}, {"$inc": {"n": 4}})  # waits for the limit
+    finally:
+        mongo.admin.command("setParameter", 1, **{parameter: was})
+    assert await documents.distinct("n") == [4]
 
 
 class FailingCommits:
