@@ -123,7 +123,6 @@ class MongodbSettings(SettingsSection):
 
 class RedisSettings(SettingsSection):
     url: RedisUrl = ""
-    cluster: bool = False
 
 
 class AuthSettings(SettingsSection):

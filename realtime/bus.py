@@ -1,8 +1,7 @@
-"""Bus message types, the bus protocol, and the in-process bus."""
+"""Bus message types, the base of both buses, and the bus of a single process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -79,50 +78,55 @@ BusMessage = (
 BusListener = Callable[[BusMessage], None]
 
 
-class Bus(Protocol):
+class Bus:
     """Publish/subscribe between the hubs of all processes.
 
     Listeners in this process are called synchronously; other processes receive a message soon or,
     after a failure, not at all (see `gaps`).
     """
 
-    @property
-    def healthy(self) -> bool: ...
-
-    @property
-    def gaps(self) -> int:
+    def __init__(self) -> None:
+        self.healthy = False
+        self.gaps = 0
         """Incremented whenever messages may have been missed."""
+        self.latency_ms: float | None = None
+        self._listeners: list[BusListener] = []
 
     @property
     def waiting(self) -> int:
         """Messages that wait to be sent to other processes."""
+        return 0
 
-    def subscribe(self, listener: BusListener) -> None: ...
+    def subscribe(self, listener: BusListener) -> None:
+        self._listeners.append(listener)
 
     def publish(self, message: BusMessage) -> None:
         """Never blocks, never raises."""
+        for listener in self._listeners:
+            try:
+                listener(message)
+            except Exception:  # a failing listener must fail neither bus nor publisher
+                log.exception("bus_listener_failed", kind=type(message).__name__)
 
     async def subscribe_room(self, live_id: int) -> None:
         """Subscribe to a room; returns once confirmed, or unconfirmed after a short timeout."""
 
-    def unsubscribe_room(self, live_id: int) -> None: ...
+    def unsubscribe_room(self, live_id: int) -> None:
+        """Messages of the room need not be delivered any more."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Call once it is not used any more."""
 
 
-class LocalBus:
-    """In-process bus: calls every listener synchronously, in order.
+class LocalBus(Bus):
+    """Bus of a single process.
 
     It is not `healthy` while other processes use the database, which receive no message.
     """
 
-    latency_ms = None
-
     def __init__(self) -> None:
+        super().__init__()
         self.healthy = True
-        self.gaps = 0
-        self.waiting = 0
-        self._listeners: list[BusListener] = []
 
     def note_other_processes(self, count: int) -> None:
         """`count` other processes use the database; logged when the first of them comes."""
@@ -132,22 +136,3 @@ class LocalBus:
             )
             log.warning("redis_not_configured", other_processes=count, note=note)
         self.healthy = not count
-
-    def subscribe(self, listener: BusListener) -> None:
-        self._listeners.append(listener)
-
-    def publish(self, message: BusMessage) -> None:
-        for listener in self._listeners:
-            try:
-                listener(message)
-            except Exception:  # a failing listener must not fail the publisher
-                log.exception("bus_listener_failed", kind=type(message).__name__)
-
-    async def subscribe_room(self, live_id: int) -> None:
-        """No-op: every message is delivered anyway."""
-
-    def unsubscribe_room(self, live_id: int) -> None:
-        """No-op: every message is delivered anyway."""
-
-    async def close(self) -> None:
-        """No-op: there is nothing to close."""

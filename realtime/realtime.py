@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime.bus import LocalBus
-from realtime.cluster_bus import ClusterBus
+from realtime.bus import Bus
 from realtime.hub import Hub
 from realtime.lease import Lease, LeaseStorage
 from realtime.presence import Presence, PresenceStorage
-from realtime.redis_bus import RedisBus
 from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
 
@@ -33,7 +31,7 @@ class Realtime:
 
     def __init__(
         self,
-        bus: LocalBus | RedisBus | ClusterBus,
+        bus: Bus,
         hub: Hub,
         keeper: Keeper,
         storage: StoredPresence,

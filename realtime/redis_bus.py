@@ -7,7 +7,6 @@ Delivery is best effort. While Redis is down, rooms keep working: every
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -18,9 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from realtime.bus import BusListener, BusMessage
+from realtime.bus import Bus, BusMessage, CatalogueChanged, TokenRevoked
 from realtime.bus_codec import pack, unpack
-from realtime.redis_channels import Channels, Shard
 
 log = structlog.get_logger("qlive.bus")
 
@@ -38,41 +36,16 @@ MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 2.0
 CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
-def connect(url: str) -> Redis:
-    """A client with the timeouts of the bus."""
-    return Redis.from_url(
-        url,
-        # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
-        protocol=2,
-        # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
-        # that failed to be published is too old to be repeated.
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    )
-
-
-class RedisBus:
+class RedisBus(Bus):
     """Redis bus with one channel per room, a shared one, and one for its own ping."""
 
-    def __init__(self, url: str, prefix: str, process: str, shard: Shard | None = None) -> None:
-        """`prefix` separates deployments that share a Redis; `process` is this process's id.
-
-        With a `shard` it is the bus of one primary of a Redis Cluster (realtime/cluster_bus.py).
-        """
-        self.healthy = False
-        self.gaps = 0
-        self.latency_ms: float | None = None
+    def __init__(self, url: str, prefix: str, process: str) -> None:
+        """`prefix` separates deployments that share a Redis; `process` is this process's id."""
+        super().__init__()
         self._process = process
-        self._channels = Channels(prefix)
-        ping = f"{prefix}:process:{process}"
-        self._ping_channel = shard.channel_like(ping) if shard else ping
-        self._fixed = {self._ping_channel}
-        if shard is None or shard.owns(self._channels.shared):
-            self._fixed.add(self._channels.shared)
-        self._sharded = shard is not None
-        self._listeners: list[BusListener] = []
+        self._prefix = prefix
+        self._shared_channel = f"{prefix}:all"
+        self._ping_channel = f"{prefix}:process:{process}"
         self._wanted: set[str] = set()
         self._confirmations: dict[str, asyncio.Future[None]] = {}
         self._out: deque[tuple[str, bytes]] = deque(maxlen=SEND_QUEUE_LIMIT)
@@ -80,25 +53,30 @@ class RedisBus:
         self._pubsub: PubSub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ping_received_at = 0.0
-        self._redis = connect(url)
+        self._redis = Redis.from_url(
+            url,
+            # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
+            protocol=2,
+            # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
+            # that failed to be published is too old to be repeated.
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        )
 
     @property
     def waiting(self) -> int:
         return len(self._out)
 
-    # ---- the Bus protocol
-
-    def subscribe(self, listener: BusListener) -> None:
-        self._listeners.append(listener)
-
     def publish(self, message: BusMessage) -> None:
         """Deliver in this process at once, and queue for the others unless Redis is down."""
-        self._deliver(message)
+        super().publish(message)
         if self.healthy:
-            self._enqueue(self._channels.of(message), pack(self._process, message))
+            self._enqueue(self._channel_of(message), pack(self._process, message))
 
     async def subscribe_room(self, live_id: int) -> None:
-        channel = self._channels.of_room(live_id)
+        channel = self._room_channel(live_id)
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._confirmations[channel] = asyncio.get_running_loop().create_future()
@@ -106,12 +84,8 @@ class RedisBus:
         if self.healthy and (confirmed := self._confirmations.get(channel)):
             await asyncio.wait([confirmed], timeout=SUBSCRIBE_TIMEOUT_SECONDS)
 
-    def want_rooms(self, live_ids: Iterable[int]) -> None:
-        """Subscribe to these rooms as soon as it is connected."""
-        self._wanted.update(map(self._channels.of_room, live_ids))
-
     def unsubscribe_room(self, live_id: int) -> None:
-        channel = self._channels.of_room(live_id)
+        channel = self._room_channel(live_id)
         if channel in self._wanted:
             self._wanted.discard(channel)
             self._confirm(channel)
@@ -153,10 +127,19 @@ class RedisBus:
 
     # ---- internals
 
+    def _room_channel(self, live_id: int) -> str:
+        return f"{self._prefix}:room:{live_id}"
+
+    def _channel_of(self, message: BusMessage) -> str:
+        """The channel on which to publish the message; the shared one leads to all processes."""
+        if isinstance(message, TokenRevoked | CatalogueChanged) or message.live_id is None:
+            return self._shared_channel
+        return self._room_channel(message.live_id)
+
     async def _receive_until(self, stopping: asyncio.Event) -> None:
         pubsub = self._redis.pubsub()
         try:
-            await self._subscribe(pubsub, *self._fixed, *self._wanted)
+            await pubsub.subscribe(self._shared_channel, self._ping_channel, *self._wanted)
             assert pubsub.connection is not None
             # redis-py may reconnect by itself; messages published meanwhile are lost all the same.
             pubsub.connection.register_connect_callback(self._count_gap)
@@ -179,7 +162,7 @@ class RedisBus:
 
     def _handle(self, received: dict[str, Any]) -> None:
         channel = received["channel"].decode()
-        kind = received["type"].removeprefix("s") if self._sharded else received["type"]
+        kind = received["type"]
         if kind == "subscribe":
             self._confirm(channel)
         elif kind == "message" and channel == self._ping_channel:
@@ -187,7 +170,7 @@ class RedisBus:
         elif kind == "message" and (decoded := unpack(received["data"])):
             sender, message = decoded
             if sender != self._process:
-                self._deliver(message)
+                super().publish(message)
 
     def _confirm(self, channel: str) -> None:
         if (confirmed := self._confirmations.pop(channel, None)) and not confirmed.done():
@@ -200,13 +183,6 @@ class RedisBus:
             self.healthy = True
             self.gaps += 1
             log.info("bus_connected")
-
-    def _deliver(self, message: BusMessage) -> None:
-        for listener in self._listeners:
-            try:
-                listener(message)
-            except Exception:  # a failing listener must fail neither bus nor publisher
-                log.exception("bus_listener_failed", kind=type(message).__name__)
 
     def _on_connection_lost(self, error: Exception) -> None:
         if self.healthy:  # the reconnect counts another gap, for messages lost until then
@@ -228,31 +204,20 @@ class RedisBus:
         """Apply the subscription changes made while the connection was being opened."""
         pubsub = self._pubsub
         assert pubsub is not None
-        names = pubsub.shard_channels if self._sharded else pubsub.channels
-        subscribed = {channel.decode() for channel in names}
+        subscribed = {channel.decode() for channel in pubsub.channels}
         for channel in self._wanted - subscribed:
-            await self._subscribe(pubsub, channel)
-        for channel in subscribed - self._wanted - self._fixed:
-            await self._unsubscribe(pubsub, channel)
-
-    async def _subscribe(self, pubsub: PubSub, *channels: str) -> None:
-        if not self._sharded:
-            await pubsub.subscribe(*channels)
-            return
-        for channel in channels:  # one command may name channels of one slot only
-            await pubsub.ssubscribe(channel)
-
-    async def _unsubscribe(self, pubsub: PubSub, channel: str) -> None:
-        await (pubsub.sunsubscribe if self._sharded else pubsub.unsubscribe)(channel)
+            await pubsub.subscribe(channel)
+        for channel in subscribed - self._wanted - {self._shared_channel, self._ping_channel}:
+            await pubsub.unsubscribe(channel)
 
     async def _request(self, command: str, channel: str) -> None:
         """Send an (un)subscribe request; a later connection subscribes to all wanted channels."""
         pubsub = self._pubsub
         if pubsub is None or (command == "subscribe") != (channel in self._wanted):
             return
-        send = self._subscribe if command == "subscribe" else self._unsubscribe
+        send = pubsub.subscribe if command == "subscribe" else pubsub.unsubscribe
         try:
-            await send(pubsub, channel)
+            await send(channel)
         # uvloop raises RuntimeError for a closed transport.
         except (*CONNECTION_ERRORS, RuntimeError) as error:
             log.debug("bus_subscription_failed", channel=channel, error=type(error).__name__)
@@ -269,10 +234,9 @@ class RedisBus:
     async def _send_batch(self) -> None:
         """Publish a pipeline of messages; on failure they are dropped, and the checks recover."""
         batch = [self._out.popleft() for _ in range(min(PIPELINE_SIZE, len(self._out)))]
-        command = "SPUBLISH" if self._sharded else "PUBLISH"
         async with self._redis.pipeline(transaction=False) as pipe:
             for channel, data in batch:
-                pipe.execute_command(command, channel, data)
+                pipe.publish(channel, data)
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 await pipe.execute()
 

@@ -7,8 +7,7 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from handlers.context import Context
 from ledger.withdrawal_requests import WithdrawalLimits
-from realtime.bus import LocalBus
-from realtime.cluster_bus import ClusterBus
+from realtime.bus import Bus, LocalBus
 from realtime.fanout import FanoutConfig
 from realtime.hub import Hub
 from realtime.realtime import PresenceConfig, Realtime
@@ -106,11 +105,10 @@ async def close(context: Context) -> None:
     await context.database.close()
 
 
-def _bus(settings: Settings, process_id: str) -> LocalBus | RedisBus | ClusterBus:
+def _bus(settings: Settings, process_id: str) -> Bus:
     if not settings.redis.url:
         return LocalBus()
-    kind = ClusterBus if settings.redis.cluster else RedisBus
-    return kind(settings.redis.url, settings.mongodb.database, process_id)
+    return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
 
 
 def _presence(settings: Settings, process_id: str) -> PresenceConfig:

@@ -12,7 +12,6 @@ from handlers.context import Context
 from handlers.health import readiness
 from ledger.recharge import Order
 from realtime.bus import LocalBus
-from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks
@@ -72,8 +71,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
 def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
     """Start the jobs that must outlive the requests.
 
-    A process that drained without a lease would be presumed dead while it serves, and others would
-    end its transactions.
+    A process that drained without a lease would be presumed dead while it serves.
     """
     lease = context.settings.presence.lease_seconds
     # With the default back-off, the lease would lapse after the first failure.
@@ -82,9 +80,8 @@ def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
     bus = context.realtime.bus
     if isinstance(bus, LocalBus):
         tasks.every(lease / 3, "other_processes", lambda: _look_for_others(context, bus))
-    if isinstance(bus, RedisBus | ClusterBus):
-        tasks.until_stopped("bus_receive", bus.receive)
     if isinstance(bus, RedisBus):
+        tasks.until_stopped("bus_receive", bus.receive)
         tasks.until_stopped("bus_send", bus.send_published)
 
 

@@ -457,7 +457,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "redis.url",
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
-        *("ops.token", "redis.cluster", "server.allow_remote_development", "server.worker_ports"),
+        *("ops.token", "server.allow_remote_development", "server.worker_ports"),
         *("pay.jsapi_sells_goods_only", "ranking.public"),
         *("withdraw.enabled", "withdraw.auto_fen"),
     }

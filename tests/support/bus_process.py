@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 from realtime.bus import BusMessage, EventPublished
-from realtime.cluster_bus import ClusterBus
 from realtime.redis_bus import RedisBus
 from tests.support.waiting import until
 
@@ -20,14 +19,12 @@ def event(live_id: int, seq: int) -> EventPublished:
 class BusProcess:
     """The running bus of one process, and the messages it has received."""
 
-    def __init__(self, bus: RedisBus | ClusterBus) -> None:
+    def __init__(self, bus: RedisBus) -> None:
         self.bus = bus
         self.received: list[BusMessage] = []
         self.bus.subscribe(self.received.append)
         self._stopping = asyncio.Event()
-        jobs = [bus.receive(self._stopping)]
-        if isinstance(bus, RedisBus):
-            jobs.append(bus.send_published(self._stopping))
+        jobs = (bus.receive(self._stopping), bus.send_published(self._stopping))
         self._jobs = [asyncio.ensure_future(job) for job in jobs]
 
     async def wait_connected(self) -> None:
