@@ -7,6 +7,9 @@ export PYTHON VENV
 # the whole project.
 unexport PYTHONDONTWRITEBYTECODE
 
+USERS ?= 60
+SECONDS ?= 60
+HOSTS ?= 1
 WORKERS ?= 3
 # More workers than cores, because tests wait most of their time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
@@ -20,7 +23,7 @@ SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
   tests/handlers/webhooks/test_payment_storm.py tests/handlers/test_mic.py tests/runtime/test_kill.py
 RULES := rooms/*,ledger/*,services/ledger.py,services/payments.py
 
-.PHONY: help setup run quick test test-long check lint bench chaos pictures lock clean
+.PHONY: help setup run quick test test-long check lint bench chaos loadtest pictures lock clean
 
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
@@ -41,6 +44,8 @@ help:
 	@echo "  ONLY=changes  changes of rooms, over HTTP and without: 2.5 min"
 	@echo "  ONLY=gifts    gifts into one room: 1.5 min"
 	@echo "  ONLY=relay    request latency while Tencent IM is slow: 1.5 min"
+	@echo "make loadtest URL=http://127.0.0.1:8000  send load to your own deployment with Locust"
+	@echo "  USERS=60 SECONDS=60 HOSTS=1 TOKENS=file  a file of tokens, without the simulator"
 	@echo "make setup      install what is missing; run, quick and test do this themselves"
 	@echo "make lock       generate locks/ from requirements*.txt; UPGRADE=1 takes newer releases"
 	@echo "make pictures   retake the screenshots of the README"
@@ -96,6 +101,18 @@ bench: .bench/.ready
 	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
+loadtest: .loadtest/.ready
+	@test -n "$(URL)" || { echo "Name your own deployment: make loadtest URL=http://127.0.0.1:8000" >&2; exit 2; }
+	@mkdir -p var
+	@TOKENS="$(TOKENS)" HOSTS="$(HOSTS)" .loadtest/venv/bin/locust -f loadtest/locustfile.py --host "$(URL)" \
+		--headless --only-summary --users $(USERS) --spawn-rate 10 --run-time $(SECONDS)s --stop-timeout 10 \
+		--html var/loadtest.html
+
+.loadtest/.ready: loadtest/requirements.txt
+	$(PYTHON) -m venv --clear .loadtest/venv
+	.loadtest/venv/bin/python -m pip install --quiet --disable-pip-version-check -r loadtest/requirements.txt
+	@touch $@
+
 chaos:
 	@scripts/setup test
 	@$(BIN)/python -m chaos all
@@ -107,5 +124,5 @@ pictures:
 	cp var/screenshots/ops-room.png docs/pictures/console-room.png
 
 clean:
-	rm -rf clients/miniprogram/dist .bench .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf clients/miniprogram/dist .bench .loadtest .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +

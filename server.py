@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # What a command alone needs is imported by it: a supervisor starts in a third of the time that
 # the rest of the server takes to be imported.
 # ruff: noqa: PLC0415
-COMMANDS = ("runtime.commands", "runtime.load_test", "runtime.operator_commands")
+COMMANDS = ("runtime.commands", "runtime.operator_commands")
 log = structlog.get_logger("qlive")
 
 
@@ -40,9 +40,6 @@ def main(arguments: list[str]) -> int:
     """
     gc.enable()
     args = parse(arguments)
-    if args.standalone:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return int(runner.run(args.standalone(args)))
     try:
         settings = load(args.settings, os.environ)
     except InvalidSettings as invalid:
@@ -91,7 +88,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__, parents=[options])
-    parser.set_defaults(run=_serve, standalone=None)
+    parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     if options.parse_known_args(arguments)[1][:1] not in ([], ["serve"], ["worker"]):

@@ -9,7 +9,7 @@ from chaos.http_client import ApiUser
 from chaos.procfs import POLL_SECONDS as PROCFS_POLL_SECONDS
 from chaos.procfs import TcpConnections
 from chaos.websocket_client import PATH
-from loadtest.websocket import WebSocketConnection, handshake
+from chaos.websocket_protocol import WebSocketConnection, handshake
 
 RECEIVE_BYTES = 4_096
 SEGMENT_BYTES = 1_400

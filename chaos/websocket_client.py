@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, Node
 from chaos.metrics import RunMetrics
-from loadtest.websocket import WebSocketConnection, handshake
+from chaos.websocket_protocol import WebSocketConnection, handshake
 
 PATH = "/wx/api/qlive/ws/"
 MAX_BACKOFF, FIRST_BACKOFF, MIN_BACKOFF = 20.0, 0.5, 0.1

@@ -13,7 +13,7 @@ from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from chaos.websocket_client import PATH, RoomClient
-from loadtest.websocket import WebSocketConnection, handshake
+from chaos.websocket_protocol import WebSocketConnection, handshake
 
 WITHIN_SECONDS = 1.0
 LISTEN_SECONDS = 4.0

@@ -9,7 +9,7 @@ import pytest
 from core import version
 from tests.support.paths import ROOT
 
-NOT_SERVED = {"bench", "chaos", "devtools", "loadtest", "tests"}
+NOT_SERVED = {"bench", "chaos", "devtools", "tests"}
 """Packages that a server in production does not run, and that its build does not depend on."""
 
 

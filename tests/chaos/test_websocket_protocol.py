@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from loadtest.websocket import WebSocketConnection, encode_frame, handshake
+from chaos.websocket_protocol import WebSocketConnection, encode_frame, handshake
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
