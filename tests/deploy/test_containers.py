@@ -1,21 +1,40 @@
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 import yaml
+from pymongo import MongoClient
 
+from chaos.redis_program import find_redis
 from config.loading import load
+from devtools.mongod_binary import find_binary
+from handlers.context import Context
+from runtime import container
+from tests.support.api import ApiClient, ApiFixture
 from tests.support.filled_settings import fill_in, filled_secrets
 from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
+from tests.support.ports import free_port, is_open
 from tests.support.production_settings import PRODUCTION
 from tests.support.release import unpack
+from tests.support.server_program import ServerProgram, exit_status
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.programs
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+PROCESSES = ("qlive1", "qlive2")
+START_SECONDS = 60
 
 
 def test_image_contains_every_file_the_server_needs(tmp_path: Path) -> None:
@@ -34,38 +53,194 @@ def test_docker_build_context_contains_only_source_files() -> None:
     assert not {"handlers", "clients", "web", "settings.yaml"} & set(ignored)
 
 
-def test_mongodb_container_runs_a_replica_set_with_the_same_limits() -> None:
-    command = SERVICES["mongodb"]["command"]
-    assert "transactionLifetimeLimitSeconds=5" in command
-    assert "--replSet" in command
-
-
-def test_container_settings_load_in_production(
-    tmp_path: Path,
-) -> None:
-    fill_in(tmp_path / "settings.yaml")
-    server = SERVICES["qlive"]
-    assert server["env_file"] == ["secrets.env"]
-    settings = load(tmp_path / "settings.yaml", {**filled_secrets(), **server["environment"]})
-    assert settings.environment == "production"
-    assert settings.server.host == "0.0.0.0"
-    assert server["ports"] == [f"127.0.0.1:8000:{settings.server.port}"]
-    assert settings.mongodb.uri == "mongodb://mongodb:27017/?replicaSet=qlive"
-    assert settings.redis.url == "redis://redis:6379/0"
-    assert {"mongodb", "redis"} == set(server["depends_on"]) == set(SERVICES) - {"qlive"}
-    (volume,) = server["volumes"]
-    assert server["command"] == ["--settings", volume.split(":")[1]]
-
-
 def test_container_stop_grace_period_equals_the_systemd_timeout() -> None:
-    assert "TimeoutStopSec=70\n" in (DEPLOY / "qlive.service").read_text()
-    assert SERVICES["qlive"]["stop_grace_period"] == "70s"
+    assert "TimeoutStopSec=60\n" in (DEPLOY / "qlive@.service").read_text()
+    assert {SERVICES[name]["stop_grace_period"] for name in PROCESSES} == {"60s"}
 
 
 def test_image_starts_in_production_unless_told_otherwise() -> None:
     assert "\nENV QLIVE_ENVIRONMENT=production\n" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_container_files_state_that_ci_does_not_run_them() -> None:
-    for name in ("Dockerfile", "compose.yaml"):
-        assert "Not run by CI" in (DEPLOY / name).read_text().splitlines()[0]
+# ---- the services of compose.yaml, as processes of this machine
+
+
+@contextmanager
+def program(*command: str) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+class ComposedServices:
+    """Each service of compose.yaml on a port of 127.0.0.1, instead of its host name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ports = {name: free_port() for name in SERVICES}
+        hosts = {"qlive1": 8000, "qlive2": 8000, "mongodb": 27017, "redis": 6379}
+        self._addresses = {
+            f"{name}:{port}": f"127.0.0.1:{self.ports[name]}" for name, port in hosts.items()
+        }
+
+    def address(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def here(self, text: str) -> str:
+        """The text with the addresses of this machine."""
+        for address, own in self._addresses.items():
+            text = text.replace(address, own)
+        return text
+
+    @contextmanager
+    def mongodb(self) -> Iterator[None]:
+        """The documented command; the set is initiated as by the health check."""
+        name, *arguments = SERVICES["mongodb"]["command"]
+        assert name == "mongod"
+        data = self._folder / "data"
+        data.mkdir()
+        own = [it if it != "--bind_ip_all" else "--bind_ip=127.0.0.1" for it in arguments]
+        own += [f"--port={self.ports['mongodb']}", f"--dbpath={data}", "--nounixsocket"]
+        with program(str(find_binary()), *own):
+            script = self.here(SERVICES["mongodb"]["healthcheck"]["test"][-1])
+            found = re.search(r"rs\.initiate\((.*?)\) }", script)
+            assert found
+            configuration = json.loads(re.sub(r"(\w+): ", r'"\1": ', found[1]))
+            uri = f"mongodb://127.0.0.1:{self.ports['mongodb']}/?directConnection=true"
+            with MongoClient[Any](uri) as client:
+                client.admin.command("replSetInitiate", configuration)
+            yield
+
+    @contextmanager
+    def redis(self) -> Iterator[None]:
+        name, *arguments = SERVICES["redis"]["command"]
+        assert name == "redis-server"
+        port = self.ports["redis"]
+        with program(find_redis(), *arguments, "--port", str(port)):
+            yield
+
+    @contextmanager
+    def nginx(self) -> Iterator[None]:
+        source, target, _ = SERVICES["nginx"]["volumes"][0].split(":")
+        assert target == "/etc/nginx/nginx.conf"
+        folder, port = self._folder / "nginx", self.ports["nginx"]
+        folder.mkdir()
+        names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"{name}_temp_path {folder}/{name};" for name in names)
+        text = self.here((DEPLOY / source).read_text()).replace(
+            "listen 80;", f"listen 127.0.0.1:{port};"
+        )
+        logs = f"access_log {folder}/access.log;"
+        (folder / "nginx.conf").write_text(text.replace("http {", f"http {{{temporary}{logs}"))
+        found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+        assert found, "nginx is not installed; run `make setup`."
+        options = f"daemon off; pid {folder}/nginx.pid;"
+        paths = ("-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", f"{folder}/error.log")
+        with program(found, *paths, "-g", options):
+            yield
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment of the process: the secrets, and what compose.yaml sets."""
+        service = SERVICES[name]
+        assert service["env_file"] == ["secrets.env"]
+        given = {key: self.here(value) for key, value in service["environment"].items()}
+        here = {
+            "QLIVE_SERVER__HOST": "127.0.0.1",
+            "QLIVE_SERVER__PORT": str(self.ports[name]),
+            "QLIVE_SERVER__TRUSTED_PROXIES": '["127.0.0.1"]',
+        }
+        assert "QLIVE_SERVER__PORT" not in given
+        # Nothing leaves this machine.
+        hosts = ("WECHAT", "IM", "LIVE", "PAY")
+        closed = {f"QLIVE_{host}__API_BASE": "https://127.0.0.1:1" for host in hosts}
+        return {**filled_secrets(), **given, **here, **closed}
+
+    @asynccontextmanager
+    async def process(self, name: str) -> AsyncIterator[None]:
+        folder = self._folder / name
+        folder.mkdir()
+        mounted, target, _ = SERVICES[name]["volumes"][0].split(":")
+        assert (mounted, SERVICES[name]["command"]) == ("./settings.yaml", ["--settings", target])
+        fill_in(folder / "settings.yaml")
+        settings = {
+            key.removeprefix("QLIVE_").lower(): value
+            for key, value in self.environment(name).items()
+        }
+        server = ServerProgram(folder, **settings)
+        with (folder / "server.log").open("ab") as log:
+            started = await server.start("--settings", str(folder / "settings.yaml"), log=log)
+        try:
+            await until(lambda: self.is_ready(name), START_SECONDS)
+            yield
+            started.terminate()
+            assert await exit_status(started) == 0
+        finally:
+            if started.returncode is None:
+                started.kill()
+            await started.communicate()
+
+    async def is_ready(self, name: str) -> bool:
+        try:
+            async with aiohttp.request("GET", f"{self.address(name)}/readyz") as answer:
+                page = await answer.json()
+        except aiohttp.ClientError:
+            return False
+        return answer.status == 200 and page["dependencies"]["redis"]["state"] == "ok"
+
+    @asynccontextmanager
+    async def context(self) -> AsyncIterator[Context]:
+        """Stores and services beside the processes: production has no simulated WeChat."""
+        settings = load(self._folder / "qlive1" / "settings.yaml", self.environment("qlive1"))
+        assert settings.environment == "production"
+        context = container.build(settings, settings.mongodb.uri, self.address("qlive1"))
+        try:
+            yield context
+        finally:
+            await container.close(context)
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_composed_services_bring_an_event_of_one_process_to_a_client_of_the_other(
+    data_folder: Path,
+) -> None:
+    services = ComposedServices(data_folder)
+    assert {name: SERVICES[name]["ports"] for name in SERVICES if "ports" in SERVICES[name]} == {
+        "nginx": ["127.0.0.1:8000:80"]
+    }
+    with services.mongodb(), services.redis(), services.nginx():
+        async with services.process("qlive1"), services.process("qlive2"):
+            await until(lambda: is_open(services.ports["nginx"]), START_SECONDS)
+            apis = [ApiFixture(services.address(name)) for name in (*PROCESSES, "nginx")]
+            async with services.context() as context:
+                host = await user(context, apis[0], "host", is_matchmaker=True)
+                await give_room_with_chat_group(context, host.id)
+                guest = await user(context, apis[1], "guest")
+                viewer = await user(context, apis[2], "viewer")
+            live_id = (await host.post("qlive_room/matchmaker_enter/")).ok()["live_id"]
+            for client in (guest, viewer):
+                (await client.get("get_playurl/", live_id=live_id)).ok()
+            sockets = [await client.connect(live_id) for client in (host, guest, viewer)]
+            for socket in sockets:
+                await socket.next("snapshot")
+            (await guest.post("qlive_room/apply_micro/", live_id=live_id)).ok()
+            for socket in sockets:
+                assert (await socket.next("micro_apply"))["data"]
+            (await viewer.get("qlive_user/get_userinfo/")).ok()
+            for api in apis:
+                await api.close()
+
+
+async def user(context: Context, api: ApiFixture, name: str, **fields: Any) -> ApiClient:
+    stored, _ = await context.stores.users.create("wx1", name, nickname=name, gender=1, **fields)
+    token = await context.services.sessions.begin(stored.user_id)
+    return ApiClient(api, name, {"user_id": stored.user_id, "token": token})
+
+
+async def give_room_with_chat_group(context: Context, user_id: str) -> None:
+    """Opening a host's first room waits for Tencent IM to create its group."""
+    host = (await context.stores.users.get(user_id)).person()
+    live_id, group_id, _ = await context.stores.rooms.get_or_create(host)
+    await context.stores.room_groups.mark_ready(live_id, group_id)

@@ -19,7 +19,6 @@ def test_production_settings_load_once_both_files_are_filled_in(settings_file: P
     settings = load(settings_file, filled_secrets())
     assert settings.environment == "production"
     assert (settings.pay.provider, settings.pay.app_key) == ("xpay", MINE)
-    assert settings.server.workers > 1
 
 
 def test_unfilled_secrets_are_all_named_in_the_error(settings_file: Path) -> None:

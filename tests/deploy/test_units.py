@@ -1,6 +1,6 @@
+import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -9,19 +9,16 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from runtime.worker import KILL_GRACE_SECONDS
 from tests.support.api import ApiFixture
 from tests.support.gifts import give
 from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
-from tests.support.server_program import exit_status
-from tests.support.supervised_program import WAIT_SECONDS, SupervisedProgram
+from tests.support.server_program import ServerProgram, exit_status
 from tests.support.unit_sandbox import allowed_calls
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-UNITS = ("qlive.service", "qlive-backup.service", "qlive-backup.timer")
+UNITS = ("qlive@.service", "qlive-backup.service", "qlive-backup.timer")
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -42,20 +39,20 @@ def test_systemd_verifies_the_unit(tmp_path: Path, name: str) -> None:
 def test_systemd_rates_the_exposure_of_the_unit_low(name: str) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(DEPLOY / name)]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    level = re.search(rf"Overall exposure level for {name}: ([0-9.]+)", report)
+    level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)
     assert level, report
     assert float(level[1]) <= 2.0, report
 
 
-class SandboxedProgram(SupervisedProgram):
-    """Supervisor and workers under the unit's system call filter and memory rules."""
+class SandboxedProgram(ServerProgram):
+    """A server under the unit's system call filter and memory rules."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        super().__init__(folder, **settings)
+        super().__init__(folder, logging__json="true", **settings)
         calls = folder / "calls"
-        calls.write_text("\n".join(allowed_calls((DEPLOY / "qlive.service").read_text())))
+        calls.write_text("\n".join(allowed_calls((DEPLOY / "qlive@.service").read_text())))
         sandbox = str(ROOT / "tests" / "support" / "unit_sandbox.py")
-        self.command = (sys.executable, sandbox, str(calls), sys.executable, "server.py")
+        self._command = (sys.executable, sandbox, str(calls), sys.executable, "server.py")
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -71,24 +68,25 @@ async def test_server_works_under_the_system_call_filter_of_the_unit(
         await socket.next("snapshot")
         (await give(guest, host.id)).ok()
         await socket.next("gift")
-        pids = set(program.serving_pids())
-        process.send_signal(signal.SIGHUP)
-        await until(lambda: program.log_events("workers_renewed"), WAIT_SECONDS)
-        assert not pids & set(program.serving_pids())
         assert (await api.request("GET", "/readyz")).ok()["dependencies"]["redis"]["state"] == "ok"
         await api.close()
         process.terminate()
         assert await exit_status(process) == 0
-    assert not [line for line in program.log() if line["level"] in ("error", "critical")]
+    log = map(json.loads, (data_folder / "server.log").read_text().splitlines())
+    assert not [line for line in log if line["level"] in ("error", "critical")]
 
 
 def service() -> dict[str, dict[str, str]]:
-    """The sections of qlive.service; a duplicate option raises, but for the second filter."""
+    """The sections of qlive@.service; a duplicate option raises, but for the second filter."""
     unit = ConfigParser(interpolation=None, delimiters="=")
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    text = (DEPLOY / "qlive.service").read_text()
+    text = (DEPLOY / "qlive@.service").read_text()
     unit.read_string(text.replace("\nSystemCallFilter=~", "\n# "))
     return {name: dict(unit[name]) for name in unit.sections()}
+
+
+def test_instance_of_the_unit_is_the_port() -> None:
+    assert service()["Service"]["Environment"] == "QLIVE_SERVER__PORT=%i"
 
 
 def test_service_is_always_restarted() -> None:
@@ -97,9 +95,9 @@ def test_service_is_always_restarted() -> None:
     assert unit["Service"]["Restart"] == "always"
 
 
-def test_unit_stop_timeout_exceeds_the_supervisors_drain_time() -> None:
+def test_unit_stop_timeout_exceeds_the_drain_time() -> None:
     timeout = int(service()["Service"]["TimeoutStopSec"])
-    assert timeout > Settings().server.drain_seconds + KILL_GRACE_SECONDS + 10
+    assert timeout > Settings().server.drain_seconds + 30
 
 
 @pytest.mark.parametrize("unit", UNITS)

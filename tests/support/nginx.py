@@ -55,9 +55,9 @@ class Nginx:
             "/etc/qlive/tls/": f"{folder}/",
             "listen 80 ": f"listen 127.0.0.1:{self.plain_port} ",
             "listen 443 ": f"listen 127.0.0.1:{self.port} ",
-            # Both machines with all their workers.
-            **{f"10.0.0.11:{port}": f"127.0.0.1:{first}" for port in range(8000, 8005)},
-            **{f"10.0.0.12:{port}": f"127.0.0.1:{second}" for port in range(8000, 8005)},
+            # Both machines with all their processes.
+            **{f"10.0.0.11:{port}": f"127.0.0.1:{first}" for port in range(8001, 8005)},
+            **{f"10.0.0.12:{port}": f"127.0.0.1:{second}" for port in range(8001, 8005)},
         }
 
     def start(self) -> None:
@@ -75,24 +75,15 @@ class Nginx:
         openssl += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
         openssl += ["-keyout", str(self._folder / "privkey.pem"), "-out", str(self.certificate)]
         subprocess.run(openssl, check=True, capture_output=True)
-        self.write()
+        (self._folder / "nginx.conf").write_text(deploy_file("nginx.conf", self.changes))
         command = [*self._command, "-g", "daemon off;"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-    def write(self, **marks: str) -> None:
-        """Writes the configuration; `first="down"` appends "down" to the first server's line."""
-        text = deploy_file("nginx.conf", self.changes)
-        for name, mark in marks.items():
-            address = self.changes[{"first": "10.0.0.11:8000", "second": "10.0.0.12:8000"}[name]]
-            text = text.replace(f"server {address} ", f"server {address} {mark} ")
-        (self._folder / "nginx.conf").write_text(text)
-
-    async def reload(self, **marks: str) -> None:
-        self.write(**marks)
+    async def reload(self) -> None:
         self.check()
         assert self._process
         self._process.send_signal(signal.SIGHUP)
-        await asyncio.sleep(1)  # the pause of docs/operations.md
+        await asyncio.sleep(1)  # until the new worker processes serve
 
     def check(self) -> None:
         result = subprocess.run([*self._command, "-t"], capture_output=True, text=True)

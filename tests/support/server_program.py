@@ -38,11 +38,12 @@ class ServerProgram:
         port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
         data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
         self._environment = {**inherited, **NO_LIMITS_ENVIRONMENT, **port, **data, **given}
+        self._command: tuple[str, ...] = (sys.executable, "server.py")
 
     async def start(self, *arguments: str, log: Any = None) -> asyncio.subprocess.Process:
         """Without `log` the caller must read stderr, or the process blocks on a full pipe."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "server.py", *arguments),
+            *(*self._command, *arguments),
             cwd=ROOT,
             env=self._environment,
             stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Runs a program under the system call filter and memory rules of deploy/qlive.service.
+"""Runs a program under the system call filter and memory rules of deploy/qlive@.service.
 
 As a program: `python unit_sandbox.py FILTER PROGRAM …`, where FILTER is a file with one allowed
 system call a line. Everything else fails with EPERM, as SystemCallErrorNumber says.

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import ApiFixture
+from tests.support.nginx import nginx_in_front
+from tests.support.room_traffic import RoomTraffic, two_machines
+
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
+
+
+@pytest.mark.gen_test(timeout=180)
+async def test_restart_of_one_process_after_the_other_loses_nothing(
+    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop of docs/deploy.md, under gifts, changes of seat and sockets."""
+    async with (
+        two_machines(data_folder, shared_settings) as machines,
+        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+            _,
+            front_api,
+        ),
+    ):
+        direct_api = ApiFixture(machines[0].address)
+        traffic = await RoomTraffic.create(direct_api, front_api)
+        await direct_api.close()
+        async with traffic.running():
+            for machine in machines:
+                await machine.stop()
+                await traffic.wait_for_progress(2)
+                await machine.start()
+                await traffic.wait_for_progress(1)
+        assert all(listener.resumed for listener in traffic.listeners)
+        # 503 at most, which clients repeat: the connection was accepted and not yet read.
+        assert set(front_api.statuses) <= {200, 503}, front_api.statuses
