@@ -24,9 +24,7 @@ from bench.fixtures import create_live_rooms, create_viewers
 from devtools.embedded_mongod import EmbeddedMongod
 from rooms.members import Person
 from runtime import gc_tuning
-from storage.command_latency import CommandLatency
-from storage.counters import CounterStore
-from storage.database import Collection, Database, Document
+from storage.database import Collection, CommandLatency, Database, Document
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
 from storage.rooms import LOG_SIZE, RoomStore, room_from
@@ -77,9 +75,7 @@ async def _create_documents(uri: str) -> tuple[list[int], list[str]]:
     user_ids = [str(10_000_001 + n) for n in range(ROOMS * APPLICANTS)]
     database = Database(uri, DATABASE)
     members = MemberStore(database)
-    store = RoomStore(
-        database, members, CounterStore(database), OutboxStore(database), drops_streams=False
-    )
+    store = RoomStore(database, members, OutboxStore(database), drops_streams=False)
     for n, room in enumerate(rooms):
         applicants = user_ids[n * APPLICANTS : (n + 1) * APPLICANTS]
         loaded = await store.load(room.live_id, applicants)

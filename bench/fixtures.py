@@ -10,7 +10,6 @@ from pymongo import AsyncMongoClient
 
 from rooms.members import Person
 from rooms.room import Room
-from storage.counters import CounterStore
 from storage.database import Database
 from storage.members import NOT_CONNECTED, MemberStore
 from storage.outbox import OutboxStore
@@ -28,8 +27,8 @@ async def no_room(_live_id: int) -> None:
 
 
 def room_store(database: Database) -> RoomStore:
-    members, counters = MemberStore(database), CounterStore(database)
-    return RoomStore(database, members, counters, OutboxStore(database), drops_streams=False)
+    members = MemberStore(database)
+    return RoomStore(database, members, OutboxStore(database), drops_streams=False)
 
 
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:

@@ -18,11 +18,10 @@ from realtime.hub import Hub
 from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
 from services.gifts import GiftRequest, GiftService
+from storage.catalogue import GiftStore
 from storage.configs import ConfigStore
-from storage.counters import CounterStore
 from storage.database import Database, Session
 from storage.gift_batches import GiftBatchStore
-from storage.gifts import GiftStore
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
 from storage.rankings import RankingStore
@@ -46,7 +45,6 @@ class GiftRoom:
         self.rooms = RoomStore(
             database,
             self.members,
-            CounterStore(database),
             OutboxStore(database),
             drops_streams=False,
         )
@@ -60,9 +58,8 @@ class GiftRoom:
 
     def gift_service(self, max_batch: int) -> GiftService:
         batches = GiftBatchStore(self.database, RankingStore(self.database))
-        counters = CounterStore(self.database)
         catalogue = CatalogueService(
-            GiftStore(self.database, counters), ConfigStore(self.database, counters), LocalBus()
+            GiftStore(self.database), ConfigStore(self.database), LocalBus()
         )
         return GiftService(
             batches,

@@ -10,7 +10,6 @@ from realtime.bus import LocalBus
 from realtime.hub import Hub
 from rooms.keeper import Keeper
 from rooms.members import Person
-from storage.counters import CounterStore
 from storage.database import Database
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
@@ -38,7 +37,7 @@ async def _workloads(database: Database) -> tuple[Workload, Workload]:
     """Changes through the keeper, and one find and one guarded update each."""
     members = MemberStore(database)
     outbox = OutboxStore(database)
-    rooms = RoomStore(database, members, CounterStore(database), outbox, drops_streams=False)
+    rooms = RoomStore(database, members, outbox, drops_streams=False)
     await members.make_indexes()
     keeper = Keeper(rooms, Hub(rooms, no_room, LocalBus()))
     plain = database.collection("plain")

@@ -1,10 +1,7 @@
 """Demo data for development: two matchmakers, twenty users, gifts and recharge blocks."""
 
 from devtools.simulator.codes import openid_of
-from storage.blocks import RechargeBlockStore
-from storage.database import Document
-from storage.defaults import DefaultRowStore
-from storage.gifts import GiftStore
+from storage.catalogue import GiftStore, RechargeBlockStore
 from storage.outbox import OutboxStore
 from storage.users import UserStore
 
@@ -35,7 +32,6 @@ async def store_demo_data(
     users: UserStore,
     gifts: GiftStore,
     blocks: RechargeBlockStore,
-    defaults: DefaultRowStore,
     outbox: OutboxStore,
     app_id: str,
     address: str,
@@ -44,12 +40,8 @@ async def store_demo_data(
 
     `address` is the base URL of the pictures; it may have changed since the last start.
     """
-    await _store_gifts(defaults, gifts, f"{address}/static/gifts/")
-    await defaults.store(
-        blocks,
-        {str(fen): {"gold": gold, "fen": fen} for gold, fen in BLOCKS},
-        lambda row, block, position: row["fen"] == block["fen"] or row["id"] == position,
-    )
+    await _store_gifts(gifts, f"{address}/static/gifts/")
+    await blocks.store_defaults({"gold": gold, "fen": fen} for gold, fen in BLOCKS)
     for number, name, gender in USERS:
         picture = f"{address}/static/faces/{number + 1}.svg"
         user, created = await users.create(
@@ -70,20 +62,12 @@ async def store_demo_data(
             await users.update(user.user_id, face_url=picture)
 
 
-async def _store_gifts(defaults: DefaultRowStore, gifts: GiftStore, folder: str) -> None:
-    await defaults.store(
-        gifts,
-        {
-            picture: _gift(name, gold, f"{folder}{picture}.svg", effect)
-            for name, gold, picture, effect in GIFTS
-        },
-        lambda row, gift, position: row["name"] == gift["name"] or row["id"] == position,
+async def _store_gifts(gifts: GiftStore, folder: str) -> None:
+    await gifts.store_defaults(
+        {"name": name, "gold": gold, "image": f"{folder}{picture}.svg", "effect": effect}
+        for name, gold, picture, effect in GIFTS
     )
     for gift in await gifts.all():
         _, separator, picture = gift["image"].partition("/static/gifts/")
         if separator and not gift["image"].startswith(folder):
             await gifts.edit(gift["id"], image=folder + picture)
-
-
-def _gift(name: str, gold: int, image: str, effect: str) -> Document:
-    return {"name": name, "gold": gold, "image": image, "effect": effect}

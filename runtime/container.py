@@ -22,8 +22,7 @@ from services.room_access import RoomAccess
 from services.room_listeners import RoomListeners
 from services.services import PaymentConfig, Services
 from services.withdrawable_income import WithdrawalConfig
-from storage.command_latency import CommandLatency
-from storage.database import Database
+from storage.database import CommandLatency, Database
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import (

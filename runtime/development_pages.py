@@ -41,7 +41,6 @@ async def store_demo_data(context: Context, address: str) -> None:
         stores.users,
         stores.gifts,
         stores.blocks,
-        stores.defaults,
         stores.outbox,
         next(iter(settings.wechat.apps)),
         settings.server.public_url or address,

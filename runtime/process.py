@@ -20,7 +20,7 @@ from runtime.listeners import PacedListener, address_of, listen
 from runtime.periodic import PeriodicTasks
 from runtime.process_report import reporter
 from runtime.worker import WorkerArgs
-from storage.default_configs import store_default_configs
+from storage.configs import DEFAULTS
 from storage.mongodb_checks import warn_of_mongodb_risks
 from telemetry.metrics import Metrics
 
@@ -138,7 +138,7 @@ class ServerProcess:
 
     async def _store_first_data(self, context: Context) -> None:
         await context.stores.make_indexes()
-        await store_default_configs(context.stores.defaults, context.stores.configs)
+        await context.stores.configs.store_defaults(DEFAULTS)
         if self._dev and not self._joined():
             await _development_pages().store_demo_data(context, self.address)
 

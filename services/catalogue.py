@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from core.batching import SingleFlight
 from realtime.bus import Bus, BusMessage, CatalogueChanged
 from services.errors import RateRequired
+from storage.catalogue import GiftStore
 from storage.configs import ConfigStore
 from storage.database import Document
-from storage.gifts import GiftStore
 
 TTL_SECONDS = 30.0
 """TTL of the cache, in case a change is never received."""

@@ -16,7 +16,7 @@ from ledger.open_orders import OpenOrder, find_repeated, free_slot
 from ledger.recharge import Order
 from services.errors import SessionKeyMissing, TooManyOrders
 from services.ledger import LockUsers
-from storage.blocks import RechargeBlockStore
+from storage.catalogue import RechargeBlockStore
 from storage.field_cipher import FieldCipher
 from storage.orders import OrderStore, new_number
 from storage.users import User, UserStore

@@ -12,7 +12,7 @@ import structlog
 from bson import ObjectId
 
 from storage.database import Collection, Database, Document
-from storage.deletion import delete_some
+from storage.documents import delete_some
 from storage.pagination import starts_with
 
 ENTRY_BYTES = 4096

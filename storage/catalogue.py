@@ -1,5 +1,10 @@
-"""Catalogues maintained by operators: documents numbered from 1."""
+"""Catalogues maintained by operators: documents numbered from 1.
 
+gifts: the gift catalogue; `gold` is the unit price. blocks: the recharge catalogue; an amount of
+gold for a price in fen.
+"""
+
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -7,8 +12,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound
-from storage.counters import CounterStore
 from storage.database import Collection, Database, Document
+from storage.errors import BlockNotFound, GiftNotFound
 
 
 class CatalogueStore:
@@ -18,9 +23,9 @@ class CatalogueStore:
     not_found_error: type[NotFound] = NotFound
     order: tuple[tuple[str, int], ...] = (("_id", 1),)
 
-    def __init__(self, database: Database, counters: CounterStore) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._rows: Collection = database.collection(self.name)
-        self._counters = counters
 
     async def make_indexes(self) -> None:
         await self._rows.create_index(list(self.order))
@@ -46,14 +51,24 @@ class CatalogueStore:
         return [self._item(row) for row in await self._rows.find().sort(list(self.order)).to_list()]
 
     async def add(self, **fields: Any) -> Document:
-        number = await self._counters.next(self.name)
+        number = await self._database.next_number(self.name)
         await self._rows.insert_one({"_id": number, **self.to_row(fields)})
         return {"id": number, **fields}
 
-    async def add_numbered(self, number: int, **fields: Any) -> None:
-        """Add a row with this number of the counter, unless there is one."""
-        with suppress(DuplicateKeyError):
-            await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+    async def store_defaults(self, defaults: Iterable[Document]) -> None:
+        """Add these rows at the first start; a row that an operator deletes does not return.
+
+        The counter is stored last: a start that is killed is completed by the next one.
+        """
+        counters = self._database.collection("counters")
+        if await counters.find_one({"_id": self.name}):
+            return
+        number = 0
+        for number, fields in enumerate(defaults, 1):
+            with suppress(DuplicateKeyError):  # of another start
+                await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+        counted = {"$setOnInsert": {"n": number}}
+        await counters.update_one({"_id": self.name}, counted, upsert=True)
 
     async def edit(self, number: int, **fields: Any) -> Document:
         if not fields:
@@ -72,3 +87,12 @@ class CatalogueStore:
 
     def _item(self, row: Document) -> Document:
         return self.from_row({"id": row.pop("_id"), **row})
+
+
+class GiftStore(CatalogueStore):
+    name, not_found_error = "gifts", GiftNotFound
+
+
+class RechargeBlockStore(CatalogueStore):
+    name, not_found_error = "blocks", BlockNotFound
+    order = (("fen", 1), ("_id", 1))

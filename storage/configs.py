@@ -10,6 +10,41 @@ from storage.database import Document
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
 RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
+_IMAGES = "https://images.daqinjia.cn/qlive/"
+_COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892.png"
+
+
+def _config(key: str, value: Any, remark: str = "") -> Document:
+    return {"key": key, "value": value, "enabled": True, "remark": remark}
+
+
+def _share(key: str, title: str, picture: str) -> Document:
+    return _config(key, {"title": title, "src": _IMAGES + picture})
+
+
+DEFAULTS = [
+    _share("PROGRAM_SHARE", "优质好男人都在这里等你！", "7a0d0740-ba76-11e9-a743-8c89a53fe892.png"),
+    _share("PROGRAM_SHARE", "单身相亲女士聚集地", "7a265bfe-ba76-11e9-95a3-8c89a53fe892.png"),
+    _share("PROGRAM_SHARE", "介绍对象也能赚钱？", "7a538728-ba76-11e9-a5d8-8c89a53fe892.png"),
+    _share(
+        "PROGRAM_SHARE", "一大波优质相亲者在这里等你", "7a452f12-ba76-11e9-acbc-8c89a53fe892.png"
+    ),
+    _share("LIVEROOM_SHARE", "又有一对情侣在一起了", _COUPLE),
+    _share("LIVEROOM_SHARE", "介绍对象成功了", _COUPLE),
+    _share("LIVEROOM_SHARE", "牵线又一次成功，你来吗？", _COUPLE),
+    _config("INDEX_BANNER", f"{_IMAGES}b91f4cdc-b8ee-11e9-a4e5-8c89a53fe892.png"),
+    _config(
+        "BACKGROUND",
+        {
+            "color": "#f69c9a",
+            "height": 1954,
+            "src": f"{_IMAGES}0eace3c6-b9c2-11e9-aec7-8c89a53fe892.png",
+        },
+    ),
+    _config("EXCHANGE_RATE", 0.5, "income per gold of a gift"),
+    _config("WITHDRAW_RATE", 0.1, "yuan per income withdrawn"),
+]
+"""Stored by the first start."""
 
 
 class ConfigStore(CatalogueStore):

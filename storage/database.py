@@ -9,11 +9,16 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.monitoring import CommandListener
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -48,8 +53,24 @@ class NotAReplicaSet(StartupError):
         return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
 
 
+class CommandLatency(CommandListener):
+    """Reports each command to `observe`: its name, "ok" or "failed", and seconds."""
+
+    def __init__(self, observe: Callable[[str, str, float], None]) -> None:
+        self._observe = observe
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Ignored: the event of the command's end has its duration."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._observe(event.command_name, "ok", event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._observe(event.command_name, "failed", event.duration_micros / 1e6)
+
+
 class Database:
-    """One database; `listeners` receive every command (see storage/command_latency.py)."""
+    """One database; `listeners` receive every command."""
 
     def __init__(self, uri: str, name: str, listeners: Sequence[CommandListener] = ()) -> None:
         self.client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -79,6 +100,16 @@ class Database:
     async def command(self, command: Document, session: Session) -> Document:
         """The reply to a command of a transaction; errors of single writes are in the reply."""
         return await self._db.command(command, session=session)
+
+    async def next_number(self, name: str) -> int:
+        """1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible."""
+        row = await self._db.counters.find_one_and_update(
+            {"_id": name},
+            {"$inc": {"n": 1}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return int(row["n"]) if row else 0
 
     async def latency_ms(self) -> float | None:
         """Round-trip time to the primary; None if it does not answer within PING_SECONDS."""

@@ -14,9 +14,9 @@ from storage.balance_differences import (
     suspicious_accounts,
 )
 from storage.database import Collection, Database, Document, Session
+from storage.documents import stream
 from storage.ranking_reconciler import RankingReconciler
 from storage.rooms import LOG_SIZE
-from storage.streaming import stream
 from storage.withdrawal_reconciler import WithdrawalReconciler
 
 MAX_PROBLEMS = 100

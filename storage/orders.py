@@ -10,7 +10,7 @@ from core.errors import WriteConflict
 from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR, OpenOrder, offer_key
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
 from storage.database import Collection, Database, Document, Session
-from storage.deletion import delete_some
+from storage.documents import delete_some
 from storage.pagination import page, starts_with
 
 BEFORE_ANY_ORDER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pymongo import UpdateOne
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document, Session
-from storage.deletion import delete_some
+from storage.documents import delete_some
 from storage.write_batch import WriteBatch
 
 NORMAL, URGENT = "due", "urgent"

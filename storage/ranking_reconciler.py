@@ -12,8 +12,8 @@ from ledger.journal import HOUSE
 from ledger.ranking import RankingChange, day_interval, day_scope, live_scope
 from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document, Session
+from storage.documents import stream
 from storage.rankings import row_id
-from storage.streaming import stream
 
 MAX_DIFFERENCES = 100
 """Differences reported of one ranking."""

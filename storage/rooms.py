@@ -14,7 +14,6 @@ from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
-from storage.counters import CounterStore
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, parsed
 from storage.errors import StorageUnavailable
@@ -46,7 +45,6 @@ class RoomStore:
         self,
         database: Database,
         members: MemberStore,
-        counters: CounterStore,
         outbox: OutboxStore,
         *,
         drops_streams: bool,
@@ -55,7 +53,6 @@ class RoomStore:
         self._database = database
         self._rooms: Collection = database.collection("rooms")
         self._members = members
-        self._counters = counters
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many, StorageUnavailable)
@@ -206,7 +203,7 @@ class RoomStore:
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
     async def _create(self, host: Person) -> Document:
-        live_id = await self._counters.next("live_id")
+        live_id = await self._database.next_number("live_id")
         document: Document = {
             "group_id": new_group_id(),
             "group_ready": False,

@@ -5,20 +5,16 @@ from datetime import timedelta
 from rooms.presence import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
-from storage.blocks import RechargeBlockStore
+from storage.catalogue import GiftStore, RechargeBlockStore
 from storage.configs import ConfigStore
-from storage.counters import CounterStore
 from storage.database import Database
-from storage.defaults import DefaultRowStore
 from storage.evictions import EvictionStore
 from storage.fleet import FleetStore
 from storage.gift_batches import GiftBatchStore
-from storage.gifts import GiftStore
 from storage.inbox import InboxStore
 from storage.job_leases import JobLeaseStore
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
-from storage.likes import LikeStore
 from storage.members import MemberStore
 from storage.migrator import Migrator
 from storage.operator_sessions import OperatorSessionStore
@@ -36,7 +32,7 @@ from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.spent_gold import SpentGoldStore
 from storage.tokens import TokenStore
-from storage.users import UserStore
+from storage.users import LikeStore, UserStore
 from storage.withdrawal_reports import WithdrawalReportStore
 from storage.withdrawals import WithdrawalStore
 
@@ -59,23 +55,19 @@ class Stores:
         `operator_idle` and `operator_session` are the same of an operator's session. `grace` is how
         long a member may be away; `drops_streams` makes CSS end streams that are no longer
         allowed."""
-        counters = CounterStore(database)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members)
         self.tokens = TokenStore(database, token_days, session_days)
         self.outbox = OutboxStore(database)
-        self.rooms = RoomStore(
-            database, self.members, counters, self.outbox, drops_streams=drops_streams
-        )
+        self.rooms = RoomStore(database, self.members, self.outbox, drops_streams=drops_streams)
         self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)
         self.relay_cursors = RelayCursorStore(database)
-        self.gifts = GiftStore(database, counters)
-        self.blocks = RechargeBlockStore(database, counters)
-        self.configs = ConfigStore(database, counters)
-        self.defaults = DefaultRowStore(database, counters)
+        self.gifts = GiftStore(database)
+        self.blocks = RechargeBlockStore(database)
+        self.configs = ConfigStore(database)
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
         self.approvals = ApprovalStore(database)

@@ -8,7 +8,7 @@ from ledger.checks import LedgerProblem, find_held_problems
 from ledger.journal import held_account
 from ledger.withdrawal_entries import payout_key
 from storage.database import Collection, Database, Document, Session
-from storage.streaming import stream
+from storage.documents import stream
 
 MAX_PROBLEMS = 100
 """Problems reported of each kind."""

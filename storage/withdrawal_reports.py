@@ -9,7 +9,7 @@ from ledger.bills import OPEN_STATES
 from ledger.ranking import day_interval
 from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document
-from storage.streaming import stream
+from storage.documents import stream
 
 REVERSED_GIFT = r"^gift:"
 

@@ -24,7 +24,7 @@ from handlers.webhooks.transfers import TransferWebhookHandler
 from handlers.webhooks.wechat_pay import JsapiWebhookHandler, XpayWebhookHandler
 from handlers.withdrawals import CancelWithdrawalHandler, WithdrawHandler
 from runtime import container
-from storage.command_latency import CommandLatency
+from storage.database import CommandLatency
 from storage.group_commit import GroupCommit
 from storage.rooms import RoomStore
 from tencent.service_client import ServiceClient

@@ -27,7 +27,6 @@ async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_d
         context.stores.users,
         context.stores.gifts,
         context.stores.blocks,
-        context.stores.defaults,
         context.stores.outbox,
         app_id,
         public_url,
@@ -42,27 +41,18 @@ async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_d
     assert all(face.startswith(f"{public_url}/static/faces/") for face in faces.values())
 
 
-@pytest.mark.parametrize("is_of_version_before", [False, True])
 @pytest.mark.gen_test(timeout=20)
 async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_deleted(
-    server: ServerProcess, db: Any, is_of_version_before: bool
+    server: ServerProcess, db: Any
 ) -> None:
     async def start() -> tuple[list[str], list[int]]:
         await store_demo_data(server.context, server.address)
         gifts = [row["name"] for row in await server.context.stores.gifts.all()]
         return gifts, [row["fen"] for row in await server.context.stores.blocks.all()]
 
-    for name, key, seeded in (("gifts", "rose", 4), ("blocks", "600", 2)):
-        for number in range(seeded + 1, 20):
-            db[name].delete_one({"_id": number})
-        db.counters.update_one({"_id": name}, {"$set": {"n": seeded}})
-        if is_of_version_before:
-            db.defaults.delete_one({"_id": name})
-        else:
-            names = db.defaults.find_one({"_id": name})["stored"]
-            assert names[0] == key
-            kept = {"stored": names[:seeded], "numbers": {}}
-            db.defaults.update_one({"_id": name}, {"$set": kept})
+    for name, stored in (("gifts", 4), ("blocks", 2)):
+        db[name].delete_many({"_id": {"$gt": stored}})
+        db.counters.delete_one({"_id": name})
     everything = [gift[0] for gift in demo.GIFTS], [fen for _, fen in demo.BLOCKS]
     assert await start() == everything
     await server.context.stores.gifts.remove(1)

@@ -13,8 +13,8 @@ from core.errors import NotFound
 from realtime.bus import AudienceChanged, ConnectionOpened, LocalBus, TokenRevoked
 from services import catalogue as module
 from services.catalogue import TTL_SECONDS, CatalogueService
+from storage.catalogue import GiftStore
 from storage.errors import GiftNotFound
-from storage.gifts import GiftStore
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import give
 from tests.support.storage import StoresFixture
@@ -41,7 +41,7 @@ class CatalogueFixture:
     def __init__(self, stores: StoresFixture, commands: list[str]) -> None:
         self.stores = stores
         self.bus = LocalBus()
-        self.gifts_store = RacingGiftStore(stores.database, stores.gifts._counters)
+        self.gifts_store = RacingGiftStore(stores.database)
         self.gifts_store.after_read = []
         self.service, self.other_service = self.catalogue(), self.catalogue()
         self._commands = commands

@@ -20,9 +20,10 @@ from pymongo.monitoring import ConnectionCreatedEvent, ConnectionPoolListener, C
 
 from core.errors import TryAgain, WriteConflict
 from storage import database as module
-from storage.database import Collection, Database, NotAReplicaSet, Session
+from storage.database import Collection, CommandLatency, Database, NotAReplicaSet, Session
 from storage.errors import StorageUnavailable, UserNotFound, storage_error
 from tests.support.ports import free_port
+from tests.support.storage import NAME
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -379,3 +380,16 @@ async def test_unresponsive_mongodb_has_no_latency(
 )
 def test_driver_errors_map_to_storage_errors(error: Exception, expected: type) -> None:
     assert type(storage_error(error)) is expected
+
+
+@gen_test
+async def test_every_command_is_reported_with_outcome_and_seconds(mongo_uri: str) -> None:
+    reports: list[tuple[str, str, float]] = []
+    database = Database(mongo_uri, NAME, [CommandLatency(lambda *it: reports.append(it))])
+    await database.collection("things").find_one({})
+    with pytest.raises(OperationFailure):
+        await database.collection("things").find_one({"$nonsense": 1})
+    await database.close()
+    finds = [(name, outcome) for name, outcome, _ in reports if name == "find"]
+    assert finds == [("find", "ok"), ("find", "failed")]
+    assert all(0 < seconds < 30 for _, _, seconds in reports)

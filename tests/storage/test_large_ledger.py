@@ -12,10 +12,10 @@ from ledger.journal import JournalEntry, Posting, postings_for, user_account
 from ledger.ranking import day_of, day_scope
 from storage import ledger_reconciler as module
 from storage.database import Database
+from storage.documents import BATCH_ROWS
 from storage.ledger import entry_document
 from storage.ledger_reconciler import LedgerReconciler
 from storage.ranking_reconciler import RankingReconciler
-from storage.streaming import BATCH_ROWS
 from tests.support.batch_sizes import BatchSizes
 from tests.support.storage import NAME, StoresFixture
 

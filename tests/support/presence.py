@@ -18,7 +18,6 @@ from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket
 from rooms.room import Room
-from storage.counters import CounterStore
 from storage.database import Database
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
@@ -117,10 +116,8 @@ class PresenceFixture:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        counters, self.members = CounterStore(database), MemberStore(database)
-        self.rooms = RoomStore(
-            database, self.members, counters, OutboxStore(database), drops_streams=False
-        )
+        self.members = MemberStore(database)
+        self.rooms = RoomStore(database, self.members, OutboxStore(database), drops_streams=False)
         self.presence_store = FailingPresenceStore(database, GRACE)
         self.live_id = 0
 

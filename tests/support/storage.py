@@ -24,16 +24,12 @@ from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
 from services.gifts import GiftRequest, GiftService
 from services.ledger import LedgerService
-from storage.blocks import RechargeBlockStore
-from storage.command_latency import CommandLatency
+from storage.catalogue import GiftStore, RechargeBlockStore
 from storage.configs import ConfigStore
-from storage.counters import CounterStore
-from storage.database import Database, Document, Session
+from storage.database import CommandLatency, Database, Document, Session
 from storage.evictions import EvictionStore
 from storage.gift_batches import BatchContext, GiftBatchStore
-from storage.gifts import GiftStore
 from storage.ledger import LedgerStore
-from storage.likes import LikeStore
 from storage.members import MemberStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
@@ -42,7 +38,7 @@ from storage.rankings import RankingStore
 from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
 from storage.tokens import TokenStore
-from storage.users import UserStore
+from storage.users import LikeStore, UserStore
 from storage.withdrawals import WithdrawalStore
 from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
@@ -126,22 +122,18 @@ class StoresFixture:
 
 
 def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
-    members, counters, outbox = (
-        MemberStore(database),
-        CounterStore(database),
-        OutboxStore(database),
-    )
+    members, outbox = MemberStore(database), OutboxStore(database)
     rankings = RankingStore(database)
     return StoresFixture(
         database,
         UserStore(database, members),
         TokenStore(database, days=30, session_days=180),
         members,
-        RoomStore(database, members, counters, outbox, drops_streams=drops_streams),
+        RoomStore(database, members, outbox, drops_streams=drops_streams),
         RoomGroupStore(database),
-        GiftStore(database, counters),
-        RechargeBlockStore(database, counters),
-        ConfigStore(database, counters),
+        GiftStore(database),
+        RechargeBlockStore(database),
+        ConfigStore(database),
         LikeStore(database),
         OrderStore(database),
         LedgerStore(database, rankings),
