@@ -11,9 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.limits import Rate
 
 MIN_TRANSFER_FEN = 10
-"""The least that WeChat Pay transfers; equal bills of a larger sum have at least half of one."""
-MAX_BILLS = 99
-"""Bills of a withdrawal: their numbers have two digits of their own."""
+"""The least that WeChat Pay transfers."""
 
 
 def _from_json(value: object) -> object:
@@ -188,8 +186,7 @@ class WithdrawSettings(SettingsSection):
     enabled: Switch = ""
     maturity_days: Annotated[float, Field(ge=0, le=366)] = 7
     min_fen: Annotated[Fen, Field(ge=MIN_TRANSFER_FEN)] = 100
-    bill_fen: Annotated[Fen, Field(ge=2 * MIN_TRANSFER_FEN)] = 20_000
-    transfer_fen: Fen = 200_000
+    max_fen: Annotated[Fen, Field(ge=MIN_TRANSFER_FEN)] = 20_000
     user_day_fen: Fen = 200_000
     day_fen: Fen = 5_000_000
     auto_fen: FenOrOff = 0
@@ -197,12 +194,6 @@ class WithdrawSettings(SettingsSection):
     scene_id: str = Field(default="1005", pattern="^[0-9]{1,36}$")
     position: str = Field(default="主播", min_length=1, max_length=32)
     remark: str = Field(default="直播服务报酬", min_length=1, max_length=32)
-
-    @model_validator(mode="after")
-    def _check_bills(self) -> Self:
-        if self.transfer_fen > MAX_BILLS * self.bill_fen:
-            raise ValueError(f"transfer_fen must be at most {MAX_BILLS} times bill_fen")
-        return self
 
 
 class MicroSettings(SettingsSection):

@@ -16,6 +16,7 @@ from ledger.errors import (
     WithdrawalNotFound,
     WithdrawalsStopped,
 )
+from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.errors import WithdrawOff
 
@@ -23,7 +24,7 @@ from services.errors import WithdrawOff
 class WithdrawHandler(ActiveUserHandler):
     """Withdraw income, once per `request_id`; repeated, the same withdrawal as it is then.
 
-    The user has to confirm each transfer with wx.requestMerchantTransfer, whose success is no
+    The user has to confirm it with wx.requestMerchantTransfer, whose success is no
     proof: the withdrawal is paid when its state is `paid`.
     """
 
@@ -35,8 +36,9 @@ class WithdrawHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: requests.NewWithdrawalRequest) -> responses.WithdrawResponse:
+        payee = Payee(self.user_id, self.user.app_id, self.user.openid)
         withdrawal = await self.context.services.withdrawals.request(
-            self.user, params.income, params.request_id, params.real_name
+            payee, params.income, params.request_id, params.real_name
         )
         return responses.WithdrawResponse(**_view(self.context, withdrawal))
 
@@ -59,7 +61,7 @@ class WithdrawalsHandler(ActiveUserHandler):
 class CancelWithdrawalHandler(ActiveUserHandler):
     """Cancel a withdrawal that is not paid; the income is back once its state is `returned`.
 
-    A transfer that WeChat Pay already has is cancelled there, unless the user confirms it first.
+    A withdrawal that WeChat Pay already has is cancelled there, unless the user confirms it first.
     """
 
     # Not order: it is possible whatever the user has ordered before, and asks WeChat Pay once.

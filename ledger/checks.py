@@ -70,7 +70,7 @@ def find_balance_problems(
 def find_held_problems(
     journal: Mapping[str, int], stored: Mapping[str, int]
 ) -> list[LedgerProblem]:
-    """Find held accounts whose postings are not the income of the open bills of a withdrawal."""
+    """Find held accounts whose postings are not the income of an open withdrawal."""
     return [
         LedgerProblem("held", name, f"stored {stored.get(name, 0)}, journal {journal.get(name, 0)}")
         for name in sorted({*journal, *stored})

@@ -7,7 +7,7 @@ StateConflict
 ├── DebtExceeded       not_owed
 ├── TooLittle          too_little: a withdrawal below the least amount
 ├── IncomeNotMatured   income_not_matured: covers income that the user does not have, too
-├── OverLimit          over_limit: `detail` names which: transfer, user_day or day
+├── OverLimit          over_limit: `detail` names which: transfer, requests, user_day or day
 ├── RealNameNeeded     real_name_needed
 ├── WithdrawalsStopped withdrawals_stopped: a refund case concerns the user's income
 ├── NotCancellable     not_cancellable
@@ -57,7 +57,7 @@ class IncomeNotMatured(StateConflict):
 class OverLimit(StateConflict):
     code, detail = "over_limit", "The amount is over a limit of withdrawals."
 
-    def __init__(self, limit: Literal["", "transfer", "user_day", "day"] = "") -> None:
+    def __init__(self, limit: Literal["", "transfer", "requests", "user_day", "day"] = "") -> None:
         super().__init__(f"The amount is over a limit of withdrawals: {limit}." if limit else None)
 
 

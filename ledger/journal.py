@@ -70,7 +70,7 @@ def debt_account(user_id: str) -> str:
 
 
 def held_account(withdrawal: str) -> str:
-    """Account of the income that a withdrawal holds until its bills are paid or returned."""
+    """Account of the income that a withdrawal holds until it is paid or returned."""
     return f"held:{withdrawal}"
 
 

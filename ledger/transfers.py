@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class TransferState(StrEnum):
-    """States of a bill at WeChat Pay, in its spelling."""
+    """States of a transfer at WeChat Pay, in its spelling."""
 
     ACCEPTED = "ACCEPTED"
     PROCESSING = "PROCESSING"
@@ -26,7 +26,7 @@ FINAL_STATES = frozenset({TransferState.SUCCESS, TransferState.FAIL, TransferSta
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """A bill to send: `number` is its out_bill_no, digits and letters, for ever the same."""
+    """A transfer to send: `number` is its out_bill_no, digits and letters, for ever the same."""
 
     number: str
     app_id: str
@@ -37,7 +37,7 @@ class TransferRequest:
 
 
 class TransferBody(NamedTuple):
-    """The request of a bill as it is sent, the first time and again."""
+    """The request of a transfer as it is sent, the first time and again."""
 
     text: str
     serial: str = ""
@@ -46,7 +46,7 @@ class TransferBody(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What WeChat Pay states about a bill, verified; None: not part of that statement."""
+    """What WeChat Pay states about a transfer, verified; None: not part of that statement."""
 
     number: str
     state: TransferState
@@ -60,22 +60,22 @@ class Transfer:
 
 
 REAL_NAME_FEN = 200_000
-"""From here on WeChat Pay requires the payee's real name."""
+"""From here on WeChat Pay requires the payee's real name; here, from this sum of a user's day."""
 MIN_NAMED_FEN = 30
 """Below, WeChat Pay takes no real name."""
 
 
 class MismatchReason(StrEnum):
-    """Why a statement about a bill is refused: a stored word, and a label on /metrics."""
+    """Why a statement about a transfer is refused: a stored word, and a label on /metrics."""
 
-    BILL = "bill"  # there is no such bill
+    BILL = "bill"  # there is no such withdrawal
     AMOUNT = "amount"
     PAYEE = "payee"
     STATE = "state"  # not submitted yet, or final in another way
 
 
 class TransferMismatch(Exception):
-    """A verified statement of WeChat Pay does not match its bill; `reason` is stored."""
+    """A verified statement of WeChat Pay does not match its withdrawal; `reason` is stored."""
 
     def __init__(self, reason: MismatchReason) -> None:
         super().__init__(reason)

@@ -1,19 +1,27 @@
-"""Rules of a request to withdraw income: amount, limits, bills and the income held."""
+"""Rules of a request to withdraw income: amount, limits, and the income held."""
 
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
-from ledger.bills import Bill, WithdrawalState
 from ledger.errors import IncomeNotMatured, OverLimit, RealNameNeeded, TooLittle
 from ledger.journal import JournalEntry, Posting, held_account, user_account
-from ledger.withdrawal_entries import withdrawal_key
-from ledger.withdrawals import Withdrawal
+from ledger.transfers import REAL_NAME_FEN
+from ledger.withdrawals import Withdrawal, WithdrawalState
 
-MAX_BILLS = 99
-"""Bills of a withdrawal: a bill number is the id and two digits."""
+REQUESTS_PER_DAY = 20
+"""Of a user, those that were returned included: each may be a call to WeChat Pay, and is a line in
+the operators' queue."""
+
+
+class UserDay(NamedTuple):
+    """What a user has requested on a day in China; `fen` without those that were returned."""
+
+    requests: int = 0
+    fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +29,20 @@ class WithdrawalLimits:
     """Limits in fen, and who has to approve a withdrawal; see `withdraw` of the settings."""
 
     min_fen: int
-    bill_fen: int
-    """The most that one bill pays."""
-    transfer_fen: int
+    max_fen: int
     """The most of one withdrawal."""
     user_day_fen: int
     day_fen: int
     auto_fen: int
     """Up to this, no operator has to approve; 0: always."""
     second_person_fen: int
-    """Above this, two operators have to approve; 0: never."""
+    """Two operators have to approve what brings the user's day above this; 0: never."""
 
-    def operators_needed(self, fen: int) -> int:
-        """Operators who have to approve a withdrawal of `fen`."""
-        if fen <= self.auto_fen:
-            return 0
-        return 2 if 0 < self.second_person_fen < fen else 1
+    def operators_needed(self, fen: int, day_fen: int) -> int:
+        """Operators who have to approve `fen`, with which the user's day is `day_fen`."""
+        if 0 < self.second_person_fen < day_fen:
+            return 2
+        return 0 if fen <= self.auto_fen else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,59 +78,47 @@ def request_withdrawal(
     limits: WithdrawalLimits,
     now: datetime,
 ) -> Withdrawal:
-    """The withdrawal of at most `income`, in equal bills; approved if no operator is needed.
-
-    Raises TooLittle, and OverLimit with "transfer".
-    """
+    """A withdrawal of at most `income`; raises TooLittle, and OverLimit with "transfer"."""
     fen, held = fen_of(income, rate)
     if fen < limits.min_fen:
         raise TooLittle(f"The least amount is {limits.min_fen} fen.")
-    if fen > limits.transfer_fen:
+    if fen > limits.max_fen:
         raise OverLimit("transfer")
-    bills = split(id_, fen, held, limits.bill_fen)
-    needed = limits.operators_needed(fen)
     user, app, openid = payee.user_id, payee.app_id, payee.openid
-    withdrawal = Withdrawal(
-        id_, user, app, openid, request_id, held, fen, rate, now, bills, operators_needed=needed
-    )
-    if needed:
-        return withdrawal
-    approved = (replace(bill, state=WithdrawalState.APPROVED) for bill in bills)
-    return replace(withdrawal, bills=tuple(approved))
+    return Withdrawal(id_, user, app, openid, request_id, held, fen, rate, now)
 
 
-def split(id_: str, fen: int, income: int, bill_fen: int) -> tuple[Bill, ...]:
-    """As few bills as possible, of about equal fen; their fen and their income add up exactly.
-
-    Equal ones, because WeChat Pay refuses a rest of a few fen.
-    """
-    count = -(-fen // bill_fen)
-    ends = [fen * position // count for position in range(count + 1)]
-    incomes = [income * end // fen for end in ends]
-    return tuple(
-        Bill(f"{id_}{i + 1:02}", ends[i + 1] - ends[i], incomes[i + 1] - incomes[i])
-        for i in range(count)
-    )
-
-
-def check_request(
+def accept_request(
     withdrawal: Withdrawal,
     limits: WithdrawalLimits,
+    earlier: UserDay,
     *,
     matured: int,
-    user_day_fen: int,
     has_real_name: bool,
-) -> None:
-    """Check a new withdrawal, after `user_day_fen` of the same user and day.
+) -> Withdrawal:
+    """The withdrawal after the `earlier` ones of its day; approved if no operator is needed.
 
-    Raises RealNameNeeded, IncomeNotMatured, and OverLimit with "user_day".
+    The real name and the second operator depend on the sum of the day, so that neither can be
+    avoided by several withdrawals. Raises IncomeNotMatured, RealNameNeeded, and OverLimit with
+    "requests" or "user_day".
     """
-    if withdrawal.needs_real_name and not has_real_name:
-        raise RealNameNeeded
+    day_fen = earlier.fen + withdrawal.fen
+    if earlier.requests >= REQUESTS_PER_DAY:
+        raise OverLimit("requests")
     if withdrawal.income > matured:
         raise IncomeNotMatured
-    if withdrawal.fen > limits.user_day_fen - user_day_fen:
+    if day_fen > limits.user_day_fen:
         raise OverLimit("user_day")
+    if day_fen >= REAL_NAME_FEN and not has_real_name:
+        raise RealNameNeeded
+    needed = limits.operators_needed(withdrawal.fen, day_fen)
+    state = WithdrawalState.REQUESTED if needed else WithdrawalState.APPROVED
+    return replace(withdrawal, operators_needed=needed, state=state)
+
+
+def request_key(user_id: str, request_id: str) -> str:
+    """Idempotency key of the only entry of a request to withdraw."""
+    return f"withdrawal:{user_id}:{request_id}"
 
 
 def request_entry(withdrawal: Withdrawal, asked: int) -> JournalEntry:
@@ -135,5 +129,5 @@ def request_entry(withdrawal: Withdrawal, asked: int) -> JournalEntry:
         Posting(held_account(withdrawal.id), "income", income),
     )
     answer = {"withdrawal_id": withdrawal.id, "income": income, "fen": withdrawal.fen}
-    key = withdrawal_key(withdrawal.user_id, withdrawal.request_id)
+    key = request_key(withdrawal.user_id, withdrawal.request_id)
     return JournalEntry(key, "withdrawal", withdrawal.user_id, lines, {"income": asked}, answer)

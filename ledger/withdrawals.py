@@ -1,33 +1,77 @@
-"""Rules of a withdrawal: a host's income, paid to their WeChat balance by one or more bills.
+"""Rules of a withdrawal: a host's income, paid to their WeChat balance by one transfer.
 
-Only a payout or a return takes income out of the hold of a withdrawal; the number of the bill is
-its key, so that one of the two happens, once. Every method returns a new value and changes nothing.
+A withdrawal goes one way: requested, approved, submitted, awaiting_user, then paid or returned. Its
+id is the number of its transfer at WeChat Pay, for ever, and the key of the only entry that takes
+the income out of its hold: a payout or a return. Every method returns a new value and changes
+nothing.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
-from ledger.bills import ORDER, Bill, WithdrawalState
 from ledger.errors import NotCancellable
-from ledger.journal import JournalEntry
+from ledger.journal import HOUSE, JournalEntry, Posting, held_account, user_account
 from ledger.transfers import (
-    REAL_NAME_FEN,
+    FINAL_STATES,
     MismatchReason,
     Transfer,
     TransferBody,
     TransferMismatch,
+    TransferState,
 )
-from ledger.withdrawal_entries import WECHAT, payout_entry, return_entry
+
+WECHAT = "wechat"
+"""`by` of the entries that a statement of WeChat Pay causes."""
+
+
+class WithdrawalState(StrEnum):
+    """States of a withdrawal, in their order: a stored word, and one on the wire."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    SUBMITTED = "submitted"
+    AWAITING_USER = "awaiting_user"
+    PAID = "paid"
+    RETURNED = "returned"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (WithdrawalState.PAID, WithdrawalState.RETURNED)
+
+    @property
+    def is_unsubmitted(self) -> bool:
+        """Whether WeChat Pay cannot know of the transfer: it is returned without asking there."""
+        return self in (WithdrawalState.REQUESTED, WithdrawalState.APPROVED)
+
+    @property
+    def is_at_wechat(self) -> bool:
+        """Whether WeChat Pay has the transfer, or may have it."""
+        return self in (WithdrawalState.SUBMITTED, WithdrawalState.AWAITING_USER)
+
+
+ORDER = {state: position for position, state in enumerate(WithdrawalState)}
+OPEN_STATES = tuple(state for state in WithdrawalState if not state.is_final)
+_MEANING = {
+    TransferState.ACCEPTED: WithdrawalState.SUBMITTED,
+    TransferState.PROCESSING: WithdrawalState.SUBMITTED,
+    TransferState.WAIT_USER_CONFIRM: WithdrawalState.AWAITING_USER,
+    TransferState.TRANSFERING: WithdrawalState.AWAITING_USER,
+    TransferState.SUCCESS: WithdrawalState.PAID,
+    TransferState.FAIL: WithdrawalState.RETURNED,
+    TransferState.CANCELLED: WithdrawalState.RETURNED,
+}
+"""What a state at WeChat Pay means for a withdrawal; CANCELING changes nothing."""
 
 
 class WithdrawalChange(NamedTuple):
-    """A withdrawal after a change, and the journal entries to write with it."""
+    """A withdrawal after a change, and the journal entry to write with it."""
 
     withdrawal: "Withdrawal"
-    entries: tuple[JournalEntry, ...] = ()
+    entry: JournalEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +79,7 @@ class Withdrawal:
     """Income that is to be paid as `fen` to the WeChat balance of its user."""
 
     id: str
-    """Digits and letters; the numbers of the bills begin with it."""
+    """Digits and letters; the out_bill_no of its transfer."""
     user_id: str
     app_id: str
     openid: str
@@ -45,7 +89,9 @@ class Withdrawal:
     rate: Decimal
     """Yuan per income when it was requested."""
     requested_at: datetime
-    bills: tuple[Bill, ...]
+    state: WithdrawalState = WithdrawalState.REQUESTED
+    state_since: datetime | None = None
+    """When it entered its state; None: when it was requested."""
     operators_needed: int = 1
     """Different operators who have to approve it; 0: none."""
     approvals: tuple[str, ...] = ()
@@ -55,15 +101,29 @@ class Withdrawal:
     decided_at: datetime | None = None
     reason: str = ""
     """Why it was declined or cancelled."""
-    state_since: datetime | None = None
-    """When it entered its state; None: when it was requested, or not known."""
+    body: str = ""
+    """The request as it was sent: repeated byte by byte, since WeChat refuses another body."""
+    serial: str = ""
+    """Names the key that encrypted the real name in the body, whatever the key is now."""
+    sent_at: datetime | None = None
+    """When the body was sent first."""
+    last_sent_at: datetime | None = None
+    finished_at: datetime | None = None
+    package_info: str = ""
+    """For the client; only the answer to the first request has it."""
+    wechat_number: str = ""
+    fail_reason: str = ""
+    """Why WeChat Pay did not pay."""
+    problem: str = ""
+    """Code of the last call that was refused or unclear, "" once the transfer has got further."""
+    refusal: str = ""
+    """Code with which the body was refused when it was last sent; "" if it was not."""
+    missing: int = 0
+    """Queries since the body was last sent that did not find the transfer."""
+    missed_at: datetime | None = None
+    """When the last of them was counted."""
     version: int = 0
     """Number of changes; guards the stored document."""
-
-    @property
-    def state(self) -> WithdrawalState:
-        """Paid or returned once all bills are final, until then that of the least advanced."""
-        return min((bill.state for bill in self.bills), key=ORDER.__getitem__)
 
     @property
     def is_open(self) -> bool:
@@ -71,141 +131,185 @@ class Withdrawal:
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether its submitted bills are to be cancelled at WeChat Pay."""
+        """Whether its transfer is to be cancelled at WeChat Pay."""
         return bool(self.decided_by) and self.is_open
 
     @property
     def is_being_submitted(self) -> bool:
         """Whether the request for it may still wait for WeChat Pay's answer."""
-        waits = (WithdrawalState.APPROVED, WithdrawalState.SUBMITTED)
-        return not self.operators_needed and any(
-            bill.state in waits and not bill.problem for bill in self.bills
-        )
+        waits = self.state in (WithdrawalState.APPROVED, WithdrawalState.SUBMITTED)
+        return waits and not self.operators_needed and not self.problem
 
     @property
     def held_income(self) -> int:
-        """Income in its held account: that of the bills that are not final."""
-        return sum(bill.income for bill in self.bills if not bill.state.is_final)
+        """Income in its held account."""
+        return self.income if self.is_open else 0
 
     @property
     def counted_fen(self) -> int:
-        """Fen that count against the limits of a day: those of the bills not returned."""
-        return sum(bill.fen for bill in self.bills if bill.state != WithdrawalState.RETURNED)
+        """Fen that count against the limits of a day."""
+        return 0 if self.state == WithdrawalState.RETURNED else self.fen
 
     @property
     def paid_fen(self) -> int:
-        return sum(bill.fen for bill in self.bills if bill.state == WithdrawalState.PAID)
+        return self.fen if self.state == WithdrawalState.PAID else 0
 
     @property
     def package(self) -> str:
-        """package_info of the first bill that the user has to confirm, else ""."""
-        if self.is_cancelling:
-            return ""
-        waiting = (it for it in self.bills if it.state == WithdrawalState.AWAITING_USER)
-        return next((bill.package for bill in waiting if bill.package), "")
+        """package_info while the user has to confirm, else ""."""
+        is_awaited = self.state == WithdrawalState.AWAITING_USER and not self.is_cancelling
+        return self.package_info if is_awaited else ""
 
     @property
-    def fail_reason(self) -> str:
-        """Why WeChat Pay did not pay the last bill that it returned, else ""."""
-        return next((bill.fail_reason for bill in reversed(self.bills) if bill.fail_reason), "")
-
-    @property
-    def needs_real_name(self) -> bool:
-        """By its sum: WeChat Pay's limit must not depend on how it is split into bills."""
-        return self.fen >= REAL_NAME_FEN
+    def sent_body(self) -> TransferBody:
+        """What is sent again."""
+        return TransferBody(self.body, self.serial)
 
     def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":
         """Keep the time of its change from `before`, if that had another state."""
         return self if self.state == before.state else replace(self, state_since=now)
 
-    def bill(self, number: str) -> Bill:
-        """The bill with this number; raises TransferMismatch."""
-        for bill in self.bills:
-            if bill.number == number:
-                return bill
-        raise TransferMismatch(MismatchReason.BILL)
-
     # ---- decisions
 
     def approve(self, by: str) -> "Withdrawal":
-        """Add the approval of an operator; all bills are approved once there are enough.
+        """Add the approval of an operator; it is approved once there are enough.
 
         Only for one that is requested, and that `by` has not approved yet.
         """
         approvals = (*self.approvals, by)
-        if len(approvals) < self.operators_needed:
-            return replace(self, approvals=approvals)
-        bills = tuple(replace(bill, state=WithdrawalState.APPROVED) for bill in self.bills)
-        return replace(self, approvals=approvals, bills=bills)
+        is_enough = len(approvals) >= self.operators_needed
+        state = WithdrawalState.APPROVED if is_enough else self.state
+        return replace(self, approvals=approvals, state=state)
 
     def drop_approvals(self, names: Collection[str]) -> "Withdrawal":
         """Forget approvals of these operators; only for one that is requested."""
         return replace(self, approvals=tuple(it for it in self.approvals if it not in names))
 
     def give_back(self, by: str, reason: str, now: datetime) -> WithdrawalChange:
-        """Decline or cancel it: return the bills that are not submitted yet.
+        """Decline or cancel it: return it, unless it is submitted.
 
-        The others are to be cancelled at WeChat Pay (`is_cancelling`), which may have paid them.
-        Repeated, the first decision stays. Raises NotCancellable when all bills are final.
+        Then it is to be cancelled at WeChat Pay (`is_cancelling`), which may have paid it.
+        Repeated, the first decision stays. Raises NotCancellable when it is final.
         """
         if not self.is_open:
             raise NotCancellable
-        returned = [bill.give_back(now) for bill in self.bills if bill.state.is_unsubmitted]
-        entries = tuple(return_entry(bill, self.user_id, by, reason) for bill in returned)
-        changed = self._with(*returned)
-        if not self.decided_by:
-            changed = replace(changed, decided_by=by, reason=reason, decided_at=now)
-        return WithdrawalChange(changed, entries)
+        if self.decided_by:
+            return WithdrawalChange(self)
+        decided = replace(self, decided_by=by, reason=reason, decided_at=now)
+        if self.state.is_unsubmitted:
+            return _return(decided, by, reason, now)
+        return WithdrawalChange(decided)
 
     # ---- WeChat Pay
 
-    def submit(self, number: str, body: TransferBody, now: datetime) -> "Withdrawal":
-        """Keep the body before it is sent; only for an approved bill."""
-        return self._update(number, lambda bill: bill.submit(body, now))
+    def submit(self, body: TransferBody, now: datetime) -> "Withdrawal":
+        """Keep the body before it is sent for the first time; only for one that is approved."""
+        return replace(self.resend(body, now), state=WithdrawalState.SUBMITTED, sent_at=now)
 
-    def resend(self, number: str, body: TransferBody, now: datetime) -> "Withdrawal":
-        """Note that the bill is sent again: with its body, unless that must be another one."""
-        return self._update(number, lambda bill: bill.resend(body, now))
-
-    def note_problem(self, number: str, problem: str) -> "Withdrawal":
-        """Keep the code of a call that was refused or unclear."""
-        return self._update(number, lambda bill: replace(bill, problem=problem))
-
-    def note_refusal(self, number: str, code: str) -> "Withdrawal":
-        """Keep the code with which WeChat Pay has clearly refused the body just sent."""
-        return self._update(number, lambda bill: replace(bill, problem=code, refusal=code))
-
-    def note_missing(self, number: str, now: datetime) -> "Withdrawal":
-        """Count a query that did not find the bill."""
-        return self._update(
-            number, lambda bill: replace(bill, missing=bill.missing + 1, missed_at=now)
+    def resend(self, body: TransferBody, now: datetime) -> "Withdrawal":
+        """Note that the transfer is sent again: with its body, unless that must be another one."""
+        return self._note(
+            body=body.text,
+            serial=body.serial,
+            last_sent_at=now,
+            missing=0,
+            missed_at=None,
+            refusal="",
         )
 
-    def return_missing(self, number: str, now: datetime) -> WithdrawalChange:
-        """Return a bill that WeChat Pay refused and does not have; only if `must_return`."""
-        bill = self.bill(number)
-        returned = bill.give_back(now, bill.refusal)
-        entry = return_entry(returned, self.user_id, self.decided_by, self.reason)
-        return WithdrawalChange(self._with(returned), (entry,))
+    def note_problem(self, problem: str) -> "Withdrawal":
+        """Keep the code of a call that was refused or unclear."""
+        return self._note(problem=problem)
+
+    def note_refusal(self, code: str) -> "Withdrawal":
+        """Keep the code with which WeChat Pay has clearly refused the body just sent."""
+        return self._note(problem=code, refusal=code)
+
+    def note_missing(self, now: datetime) -> "Withdrawal":
+        """Count a query that did not find the transfer."""
+        return self._note(missing=self.missing + 1, missed_at=now)
+
+    def return_missing(self, now: datetime) -> WithdrawalChange:
+        """Return a transfer that WeChat Pay refused and does not have; only if `must_return`."""
+        return _return(self, self.decided_by, self.reason, now, self.refusal)
 
     def apply(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
-        """Apply what WeChat Pay states about a bill; see there. Raises TransferMismatch."""
-        bill = self.bill(transfer.number)
-        bill.check(transfer, self.openid)
-        stated = bill.apply(transfer, now)
-        changed = self._with(stated)
-        if stated.state == bill.state or not stated.state.is_final:
-            return WithdrawalChange(changed)
-        if stated.state == WithdrawalState.PAID:
-            return WithdrawalChange(changed, (payout_entry(stated),))
-        entry = return_entry(stated, self.user_id, WECHAT, stated.fail_reason)
-        return WithdrawalChange(changed, (entry,))
+        """Apply what WeChat Pay states about the transfer; an older state changes nothing.
 
-    def _update(self, number: str, change: Callable[[Bill], Bill]) -> "Withdrawal":
-        """A final bill stays as it is: a notice may overtake the answer to a call."""
-        bill = self.bill(number)
-        return self if bill.state.is_final else self._with(change(bill))
+        A final state counts only together with the amount, which a query and a notice have. Raises
+        TransferMismatch.
+        """
+        self._check(transfer)
+        state = self._state_in(transfer)
+        lacks_amount = transfer.state in FINAL_STATES and transfer.fen is None
+        if lacks_amount or self.state.is_final or ORDER[state] < ORDER[self.state]:
+            return WithdrawalChange(self)
+        stated = replace(
+            self,
+            package_info=transfer.package or self.package_info,
+            wechat_number=transfer.wechat_number or self.wechat_number,
+            problem=self.problem if state == WithdrawalState.SUBMITTED else "",
+            missing=0,
+        )
+        if state == WithdrawalState.RETURNED:
+            fail_reason = transfer.fail_reason or transfer.state.value
+            return _return(stated, WECHAT, fail_reason, now, fail_reason)
+        if state == WithdrawalState.PAID:
+            return _pay(stated, now)
+        return WithdrawalChange(replace(stated, state=state))
 
-    def _with(self, *changed: Bill) -> "Withdrawal":
-        by_number = {bill.number: bill for bill in changed}
-        return replace(self, bills=tuple(by_number.get(it.number, it) for it in self.bills))
+    def _check(self, transfer: Transfer) -> None:
+        """Whether the statement fits; raises TransferMismatch."""
+        state = self._state_in(transfer)
+        contradicts = self.state.is_final and state.is_final and state != self.state
+        matches = {
+            MismatchReason.AMOUNT: transfer.fen in (None, self.fen),
+            MismatchReason.PAYEE: transfer.openid in (None, self.openid),
+            MismatchReason.STATE: not (self.state.is_unsubmitted or contradicts),
+        }
+        for reason, matched in matches.items():
+            if not matched:
+                raise TransferMismatch(reason)
+
+    def _state_in(self, transfer: Transfer) -> WithdrawalState:
+        return _MEANING.get(transfer.state, self.state)
+
+    def _note(self, **changes: Any) -> "Withdrawal":
+        """A final withdrawal stays as it is: a notice may overtake the answer to a call."""
+        return self if self.state.is_final else replace(self, **changes)
+
+
+def payout_key(id_: str) -> str:
+    """Idempotency key of the entry of a paid withdrawal."""
+    return f"payout:{id_}"
+
+
+def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
+    """The income leaves the hold for the house."""
+    paid = replace(withdrawal, state=WithdrawalState.PAID, finished_at=now)
+    content = {
+        "withdrawal": paid.id,
+        "fen": paid.fen,
+        "wechat_number": paid.wechat_number,
+    }
+    lines = _out_of_hold(paid, HOUSE)
+    entry = JournalEntry(payout_key(paid.id), "payout", WECHAT, lines, content)
+    return WithdrawalChange(paid, entry)
+
+
+def _return(
+    withdrawal: Withdrawal, by: str, reason: str, now: datetime, fail_reason: str = ""
+) -> WithdrawalChange:
+    """The income leaves the hold for the user; `by` and `reason` are those of the entry."""
+    returned = replace(
+        withdrawal, state=WithdrawalState.RETURNED, finished_at=now, fail_reason=fail_reason
+    )
+    content = {"withdrawal": returned.id, "fen": returned.fen, "reason": reason}
+    lines = _out_of_hold(returned, user_account(returned.user_id))
+    entry = JournalEntry(f"return:{returned.id}", "return", by, lines, content)
+    return WithdrawalChange(returned, entry)
+
+
+def _out_of_hold(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
+    held = Posting(held_account(withdrawal.id), "income", -withdrawal.income)
+    return (held, Posting(account, "income", withdrawal.income))

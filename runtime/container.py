@@ -136,8 +136,7 @@ def _withdrawal(settings: Settings) -> WithdrawalConfig:
     withdraw = settings.withdraw
     limits = WithdrawalLimits(
         min_fen=withdraw.min_fen,
-        bill_fen=withdraw.bill_fen,
-        transfer_fen=withdraw.transfer_fen,
+        max_fen=withdraw.max_fen,
         user_day_fen=withdraw.user_day_fen,
         day_fen=withdraw.day_fen,
         auto_fen=withdraw.auto_fen,

@@ -7,11 +7,11 @@ from typing import Any
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
 from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
+from services.open_transfers import TransferNoticeService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.push_messages import push_of
 from services.refund_cases import RefundCaseService
-from services.transfer_notices import TransferNoticeService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable

@@ -8,7 +8,6 @@ from core.locks import NamedLocks
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
 from services.approvals import ApprovalService
-from services.bills import BillService
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
 from services.evictions import EvictionService
@@ -21,7 +20,7 @@ from services.ledger import LedgerService
 from services.ledger_audit import LedgerAudit
 from services.live_rooms import LiveRoomService
 from services.moderation import ModerationService
-from services.open_transfers import OpenTransferSweep
+from services.open_transfers import OpenTransferSweep, TransferNoticeService
 from services.operators import OperatorService
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_worker import OutboxWorker
@@ -40,10 +39,9 @@ from services.sanction_actions import sanction_actions
 from services.sessions import SessionService
 from services.sign_in import SignInService
 from services.token_cache import TokenCache
-from services.transfer_notices import TransferNoticeService
+from services.transfers import TransferService, WithdrawalChanges
 from services.unpaid_orders import UnpaidOrderSweep
 from services.withdrawable_income import WithdrawalConfig
-from services.withdrawal_changes import WithdrawalChanges
 from services.withdrawal_reports import WithdrawalReports
 from services.withdrawals import WithdrawalService
 from storage.field_cipher import FieldCipher
@@ -153,24 +151,24 @@ class Services:
         )
         self.payments = PaymentService(stores.ledger, stores.orders, locks.hold)
         changes = WithdrawalChanges(stores.ledger, stores.withdrawals, locks.hold)
-        bills = BillService(changes, stores.payees, cipher, tencent.transfers)
+        transfers = TransferService(changes, stores.payees, cipher, tencent.transfers)
         self.withdrawals = WithdrawalService(
             stores.withdrawals,
             stores.payees,
             stores.ledger,
             changes,
-            bills,
-            self.catalogue,
+            transfers,
+            stores.configs,
             cipher,
             locks.hold,
             withdrawal,
             self.approvals.is_permitted,
         )
         self.transfer_notices = TransferNoticeService(
-            bills, tencent.transfers.notifications if tencent.transfers else None
+            transfers, tencent.transfers.notifications if tencent.transfers else None
         )
         self.withdrawal_reports = WithdrawalReports(stores.withdrawal_reports, cipher)
-        self.open_transfers = OpenTransferSweep(stores.withdrawals, bills)
+        self.open_transfers = OpenTransferSweep(stores.withdrawals, transfers)
         planner = RefundPlanner(
             stores.orders, stores.ledger, stores.spent_gold, stores.refund_cases
         )

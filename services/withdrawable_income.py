@@ -11,19 +11,18 @@ from ledger.ranking import day_interval, day_of
 from ledger.withdrawal_requests import (
     Payee,
     WithdrawalLimits,
-    check_request,
+    accept_request,
     matured_income,
     request_entry,
     request_withdrawal,
 )
 from ledger.withdrawals import Withdrawal
-from services.catalogue import CatalogueService
 from services.ledger import LockUsers
 from services.recent_income import RecentIncomeCache
+from storage.configs import ConfigStore
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
-from storage.users import User
 from storage.withdrawals import WithdrawalStore, new_id
 
 READ_IN_TRANSACTION = timedelta(minutes=1)
@@ -50,7 +49,7 @@ class WithdrawableIncome:
         withdrawals: WithdrawalStore,
         payees: PayeeStore,
         ledger: LedgerStore,
-        catalogue: CatalogueService,
+        configs: ConfigStore,
         cipher: FieldCipher,
         hold: LockUsers,
         config: WithdrawalConfig,
@@ -58,7 +57,7 @@ class WithdrawableIncome:
         self._withdrawals = withdrawals
         self._payees = payees
         self._ledger = ledger
-        self._catalogue = catalogue
+        self._configs = configs
         self._cipher = cipher
         self._hold = hold
         self._config = config
@@ -79,54 +78,51 @@ class WithdrawableIncome:
         matured = matured_income(funds.income, recent, funds.owed_income)
         return 0 if funds.is_stopped else matured
 
-    async def hold(self, user: User, income: int, request_id: str, real_name: str) -> Withdrawal:
+    async def hold(self, payee: Payee, income: int, request_id: str, real_name: str) -> Withdrawal:
         """Write the request, and the name if there is one.
 
         Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, and
         EntryExists for a request that was made meanwhile.
         """
-        now = datetime.now(UTC)
-        rate = (await self._catalogue.current()).withdraw_rate or Decimal(0)
-        payee = Payee(user.user_id, user.app_id, user.openid)
+        now, user_id = datetime.now(UTC), payee.user_id
+        rate = (await self._configs.rates())["WITHDRAW_RATE"] or Decimal(0)
         withdrawal = request_withdrawal(
             new_id(), payee, request_id, income, rate, self._config.limits, now
         )
         entry = request_entry(withdrawal, income)
-        sealed = self._cipher.encrypt(real_name, user.user_id) if real_name else b""
-        has_name = bool(sealed) or await self._has_real_name(user.user_id)
+        encrypted = self._cipher.encrypt(real_name, user_id) if real_name else b""
+        has_name = bool(encrypted) or await self._has_real_name(user_id)
         since = now - self._config.maturity
         read_from = max(since, now - READ_IN_TRANSACTION)
-        earlier = await self._payees.recent_income(user.user_id, since, read_until=read_from)
+        earlier = await self._payees.recent_income(user_id, since, read_until=read_from)
 
         async def write(tx: Any) -> Withdrawal:
             if await self._ledger.find(entry.key, tx):
                 raise EntryExists(entry.key)
-            late = await self._payees.recent_income(
-                user.user_id, since, read_from=read_from, session=tx
-            )
-            await self._check(tx, withdrawal, earlier + late, has_real_name=has_name)
-            if sealed:
-                await self._payees.store_real_name(user.user_id, sealed, tx)
-            await self._write(tx, withdrawal, entry)
-            return withdrawal
+            late = await self._payees.recent_income(user_id, since, read_from=read_from, session=tx)
+            accepted = await self._accept(tx, withdrawal, earlier + late, has_real_name=has_name)
+            if encrypted:
+                await self._payees.store_real_name(user_id, encrypted, tx)
+            await self._write(tx, accepted, entry)
+            return accepted
 
         # All requests change the house's sum of the day: without its lock they conflict.
-        async with self._hold(user.user_id, THE_DAY):
+        async with self._hold(user_id, THE_DAY):
             return await self._ledger.run_transaction(write)
 
-    async def _check(
+    async def _accept(
         self, tx: Any, withdrawal: Withdrawal, recent: int, *, has_real_name: bool
-    ) -> None:
+    ) -> Withdrawal:
         user_id = withdrawal.user_id
         funds = await self._payees.funds(user_id, tx)
         if funds.is_stopped:
             raise WithdrawalsStopped
         today = day_interval(day_of(withdrawal.requested_at))[0]
-        check_request(
+        return accept_request(
             withdrawal,
             self._config.limits,
+            await self._withdrawals.user_day(tx, user_id, today),
             matured=matured_income(funds.income, recent, funds.owed_income),
-            user_day_fen=await self._withdrawals.user_day_fen(tx, user_id, today),
             has_real_name=has_real_name,
         )
 
@@ -139,5 +135,5 @@ class WithdrawableIncome:
         )
 
     async def _has_real_name(self, user_id: str) -> bool:
-        sealed = await self._payees.real_name(user_id)
-        return bool(sealed) and self._cipher.decrypt(sealed, user_id) is not None
+        encrypted = await self._payees.real_name(user_id)
+        return bool(encrypted) and self._cipher.decrypt(encrypted, user_id) is not None

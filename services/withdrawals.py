@@ -6,22 +6,19 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ledger.bills import WithdrawalState
 from ledger.errors import EntryExists, NotCancellable, RequestIdReused, WithdrawalNotFound
 from ledger.journal import JsonObject
-from ledger.withdrawal_entries import withdrawal_key
-from ledger.withdrawals import Withdrawal, WithdrawalChange
-from services.bills import BillService
-from services.catalogue import CatalogueService
+from ledger.withdrawal_requests import Payee, request_key
+from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.ledger import LockUsers
+from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawable_income import WithdrawableIncome, WithdrawalConfig
-from services.withdrawal_changes import WithdrawalChanges
+from storage.configs import ConfigStore
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
-from storage.users import User
 from storage.withdrawals import WithdrawalStore
 
 SUBMIT_SECONDS = 4.0
@@ -46,7 +43,7 @@ class WithdrawalPage(NamedTuple):
 
 
 class WithdrawalService:
-    """Requests, decisions and cancellations; services/bills.py talks to WeChat Pay."""
+    """Requests, decisions and cancellations; services/transfers.py talks to WeChat Pay."""
 
     def __init__(
         self,
@@ -54,8 +51,8 @@ class WithdrawalService:
         payees: PayeeStore,
         ledger: LedgerStore,
         changes: WithdrawalChanges,
-        bills: BillService,
-        catalogue: CatalogueService,
+        transfers: TransferService,
+        configs: ConfigStore,
         cipher: FieldCipher,
         hold: LockUsers,
         config: WithdrawalConfig,
@@ -66,11 +63,11 @@ class WithdrawalService:
         self._payees = payees
         self._ledger = ledger
         self._changes = changes
-        self._bills = bills
+        self._transfers = transfers
         self._hold = hold
         self._is_enabled = config.enabled
         self._income = WithdrawableIncome(
-            withdrawals, payees, ledger, catalogue, cipher, hold, config
+            withdrawals, payees, ledger, configs, cipher, hold, config
         )
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
@@ -79,21 +76,21 @@ class WithdrawalService:
     # ---- the user
 
     async def request(
-        self, user: User, income: int, request_id: str, real_name: str = ""
+        self, payee: Payee, income: int, request_id: str, real_name: str = ""
     ) -> Withdrawal:
         """Hold at most `income` and pay it once it is approved; repeated, the same withdrawal.
 
         Raises WithdrawOff, TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured,
         WithdrawalsStopped, RequestIdReused.
         """
-        async with self._hold(f"withdraw:{user.user_id}"):  # repetitions wait for WeChat's answer
-            key = withdrawal_key(user.user_id, request_id)
+        async with self._hold(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
+            key = request_key(payee.user_id, request_id)
             if stored := await self._ledger.find(key):
                 return await self._repeated(stored, income)
             if not self._is_enabled:
                 raise WithdrawOff
             try:
-                withdrawal = await self._income.hold(user, income, request_id, real_name)
+                withdrawal = await self._income.hold(payee, income, request_id, real_name)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
             return await self._advance_in_time(withdrawal)
@@ -108,7 +105,7 @@ class WithdrawalService:
         return await self._income.of(user_id)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
-        """Return what is not submitted yet, and ask WeChat Pay to cancel the rest.
+        """Return it if it is not submitted yet, else ask WeChat Pay to cancel it.
 
         Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
         NotCancellable.
@@ -146,7 +143,7 @@ class WithdrawalService:
         return await self._changes.change(id_, approve)
 
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
-        """Return what is not submitted yet, and have the rest cancelled at WeChat Pay.
+        """Return it if it is not submitted yet, else have it cancelled at WeChat Pay.
 
         Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound,
         AlreadyDecided, also for one that is final.
@@ -211,7 +208,7 @@ class WithdrawalService:
         """None if it took longer than any call can; the sweep continues."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STEP_SECONDS):
-                return await self._bills.advance(withdrawal)
+                return await self._transfers.advance(withdrawal)
         return None
 
     async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:

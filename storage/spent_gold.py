@@ -13,7 +13,7 @@ GIFTS_PER_QUERY = 200
 MAX_READ = 20_000
 """Gifts read for one plan: bounds its transaction, whatever gifts without gold there are."""
 FINAL = ("paid", "returned")
-"""States of a bill whose income is no longer held."""
+"""States of a withdrawal whose income is no longer held."""
 
 
 class SpentGoldStore:
@@ -47,18 +47,17 @@ class SpentGoldStore:
         rows = await self._users.find(of_hosts, {"income": 1}, session=session).to_list()
         steps: list[Document] = [
             {"$match": {"user_id": {"$in": [*hosts]}}},
-            {"$unwind": "$bills"},
             {
                 "$group": {
-                    "_id": {"user": "$user_id", "state": "$bills.state"},
-                    "income": {"$sum": "$bills.income"},
+                    "_id": {"user": "$user_id", "state": "$state"},
+                    "income": {"$sum": "$income"},
                 }
             },
         ]
-        bills: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        withdrawn: defaultdict[str, dict[str, int]] = defaultdict(dict)
         async for it in await self._withdrawals.aggregate(steps, session=session):
-            bills[it["_id"]["user"]][it["_id"]["state"]] = it["income"]
-        incomes = {row["_id"]: _income_from(row, bills[row["_id"]]) for row in rows}
+            withdrawn[it["_id"]["user"]][it["_id"]["state"]] = it["income"]
+        incomes = {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
         await asyncio.sleep(0)  # the plan of 2,000 hosts takes as long
         return incomes
 
@@ -79,7 +78,7 @@ def _gift_from(row: Document) -> GiftStep:
     return GiftStep(row["_id"], row["at"], row["content"]["to"], gold, income)
 
 
-def _income_from(row: Document, bills: Mapping[str, int]) -> HostIncome:
-    """`bills`: the income of the user's bills, by their state."""
-    held = sum(income for state, income in bills.items() if state not in FINAL)
-    return HostIncome(row["income"], held, bills.get("paid", 0))
+def _income_from(row: Document, withdrawn: Mapping[str, int]) -> HostIncome:
+    """`withdrawn`: the income of the user's withdrawals, by their state."""
+    held = sum(income for state, income in withdrawn.items() if state not in FINAL)
+    return HostIncome(row["income"], held, withdrawn.get("paid", 0))

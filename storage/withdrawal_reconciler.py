@@ -1,18 +1,17 @@
-"""Compares withdrawals with the journal: income held, and bills paid."""
+"""Compares withdrawals with the journal: income held, and withdrawals paid."""
 
 from datetime import datetime
 from typing import Any
 
-from ledger.bills import WithdrawalState
 from ledger.checks import LedgerProblem, find_held_problems
 from ledger.journal import held_account
-from ledger.withdrawal_entries import payout_key
+from ledger.withdrawals import OPEN_STATES, WithdrawalState, payout_key
 from storage.database import Collection, Database, Document, Session
 from storage.documents import stream
 
 MAX_PROBLEMS = 100
 """Problems reported of each kind."""
-FINAL = [state.value for state in WithdrawalState if state.is_final]
+IS_OPEN: Document = {"$in": ["$state", [state.value for state in OPEN_STATES]]}
 HELD: Document = {"$regex": f"^{held_account('')}"}
 """Condition on the name of an account: of an array, an index bounds a range on one side only."""
 
@@ -25,20 +24,18 @@ class WithdrawalReconciler:
         self._withdrawals: Collection = database.collection("withdrawals")
 
     async def totals(self) -> dict[str, int]:
-        """The income "held" by open bills, and the "withdrawn_fen" of paid ones."""
-        is_open = {"$not": [{"$in": ["$bills.state", FINAL]}]}
-        is_paid = {"$eq": ["$bills.state", WithdrawalState.PAID.value]}
+        """The income "held" by open withdrawals, and the "withdrawn_fen" of paid ones."""
+        is_paid = {"$eq": ["$state", WithdrawalState.PAID.value]}
         sums = {
-            "held": {"$sum": {"$cond": [is_open, "$bills.income", 0]}},
-            "withdrawn_fen": {"$sum": {"$cond": [is_paid, "$bills.fen", 0]}},
+            "held": {"$sum": {"$cond": [IS_OPEN, "$income", 0]}},
+            "withdrawn_fen": {"$sum": {"$cond": [is_paid, "$fen", 0]}},
         }
-        steps: list[Document] = [{"$unwind": "$bills"}, {"$group": {"_id": None, **sums}}]
-        async for row in stream(self._withdrawals, steps):
+        async for row in stream(self._withdrawals, [{"$group": {"_id": None, **sums}}]):
             return {name: int(row[name]) for name in sums}
         return dict.fromkeys(sums, 0)
 
     async def held_problems(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
-        """Held accounts whose sum is not the income of the open bills of their withdrawal.
+        """Held accounts whose sum is not the income of their open withdrawal.
 
         With `since`, only those that entries written from then on have changed.
         """
@@ -79,88 +76,61 @@ class WithdrawalReconciler:
     async def payout_problems(
         self, session: Session, since: datetime | None
     ) -> list[LedgerProblem]:
-        """Paid bills without their entry, entries without a paid bill, and other amounts."""
+        """Paid withdrawals without their entry, entries without one, and other amounts."""
         return [
-            *await self._bills_without_entry(session, since),
-            *await self._entries_without_bill(session, since),
+            *await self._withdrawals_without_entry(session, since),
+            *await self._entries_without_withdrawal(session, since),
         ][:MAX_PROBLEMS]
 
-    async def _bills_without_entry(
+    async def _withdrawals_without_entry(
         self, session: Session, since: datetime | None
     ) -> list[LedgerProblem]:
-        paid: Document = {"bills.state": WithdrawalState.PAID.value}
+        paid: Document = {"state": WithdrawalState.PAID.value}
         if since:
-            paid["bills.finished_at"] = {"$gte": since}
+            paid["finished_at"] = {"$gte": since}
         steps: list[Document] = [
             {"$match": paid},
-            {"$unwind": "$bills"},
-            {"$match": paid},
-            {"$set": {"key": {"$concat": [payout_key(""), "$bills.number"]}}},
-            {
-                "$lookup": {
-                    "from": "ledger",
-                    "localField": "key",
-                    "foreignField": "_id",
-                    "as": "found",
-                }
-            },
-            {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$bills.fen"]]}}},
+            {"$set": {"key": {"$concat": [payout_key(""), "$_id"]}}},
+            _look_up("ledger", "key"),
+            {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$fen"]]}}},
             {"$limit": MAX_PROBLEMS},
         ]
         return [
-            LedgerProblem("payout", row["bills"]["number"], _difference(row))
+            LedgerProblem("payout", row["_id"], _difference(row))
             async for row in stream(self._withdrawals, steps, session)
         ]
 
-    async def _entries_without_bill(
+    async def _entries_without_withdrawal(
         self, session: Session, since: datetime | None
     ) -> list[LedgerProblem]:
         where: Document = {"by": "wechat", "kind": "payout"}
         if since:
             where["at"] = {"$gte": since}
-        paid = {
-            "$filter": {
-                "input": {"$ifNull": [{"$first": "$found.bills"}, []]},
-                "cond": {
-                    "$and": [
-                        {"$eq": ["$$this.number", "$content.bill"]},
-                        {"$eq": ["$$this.state", WithdrawalState.PAID.value]},
-                    ]
-                },
-            }
-        }
         steps: list[Document] = [
             {"$match": where},
-            {
-                "$lookup": {
-                    "from": "withdrawals",
-                    "localField": "content.withdrawal",
-                    "foreignField": "_id",
-                    "as": "found",
-                }
-            },
-            {"$match": {"$expr": {"$eq": [paid, []]}}},
+            _look_up("withdrawals", "content.withdrawal"),
+            {"$match": {"found.state": {"$ne": WithdrawalState.PAID.value}}},
             {"$limit": MAX_PROBLEMS},
         ]
         return [
-            LedgerProblem("payout", row["_id"], "no paid bill")
+            LedgerProblem("payout", row["_id"], "no paid withdrawal")
             async for row in stream(self._ledger, steps, session)
         ]
 
 
 def _held_income() -> Document:
-    """Project a withdrawal to its held account and the income of its open bills."""
-    income = {
-        "$map": {
-            "input": "$bills",
-            "in": {"$cond": [{"$in": ["$$this.state", FINAL]}, 0, "$$this.income"]},
-        }
-    }
+    """Project a withdrawal to its held account and the income in it."""
+    account = {"$concat": [held_account(""), "$_id"]}
+    return {"$project": {"_id": account, "stored": {"$cond": [IS_OPEN, "$income", 0]}}}
+
+
+def _look_up(collection: str, field: str) -> Document:
+    """Join the document whose `_id` is this field, as an array `found`."""
     return {
-        "$project": {"_id": {"$concat": [held_account(""), "$_id"]}, "stored": {"$sum": income}}
+        "$lookup": {"from": collection, "localField": field, "foreignField": "_id", "as": "found"}
     }
 
 
 def _difference(row: Document) -> str:
     booked = [entry["content"]["fen"] for entry in row["found"]]
-    return f"paid {row['bills']['fen']} fen, journal {booked[0]}" if booked else "no entry"
+    return f"paid {row['fen']} fen, journal {booked[0]}" if booked else "no entry"

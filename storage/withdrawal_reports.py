@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from ledger.bills import OPEN_STATES
 from ledger.ranking import day_interval
+from ledger.withdrawals import OPEN_STATES
 from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document
 from storage.documents import stream
@@ -15,10 +15,7 @@ REVERSED_GIFT = r"^gift:"
 
 
 class DaySums(NamedTuple):
-    """What was requested, paid and returned on one day, each counted on its own day.
-
-    `requested` counts withdrawals, the others bills.
-    """
+    """What was requested, paid and returned on one day, each counted on its own day."""
 
     day: date
     requested_fen: int = 0
@@ -46,7 +43,7 @@ class HostQuarter(NamedTuple):
 
 
 class OpenWithdrawals(NamedTuple):
-    """Open withdrawals by state, and their bills with a problem by its code.
+    """Open withdrawals by state, and those with a problem by its code.
 
     `oldest`: since when the one that has been in a state for the longest time has been in it.
     """
@@ -76,13 +73,14 @@ class WithdrawalReportStore:
         start, end = day_interval(first)[0], day_interval(before)[0]
         sums: defaultdict[str, dict[str, int]] = defaultdict(dict)
         at = {"$gte": start, "$lt": end}
-        requested = _by_day("$requested_at", "$fen")
-        steps: list[Document] = [{"$match": {"requested_at": at}}, {"$group": requested}]
-        async for row in stream(self._withdrawals, steps):
-            sums[row["_id"]["day"]] |= {"requested_fen": row["fen"], "requested": row["n"]}
-        async for row in stream(self._withdrawals, _finished(at)):
-            state = row["_id"]["state"]
-            sums[row["_id"]["day"]] |= {f"{state}_fen": row["fen"], state: row["n"]}
+        groups = {
+            "requested": ("requested_at", {}),
+            "paid": ("finished_at", {"state": "paid"}),
+            "returned": ("finished_at", {"state": "returned"}),
+        }
+        for kind, (time, where) in groups.items():
+            async for row in stream(self._withdrawals, _by_day(time, {**where, time: at})):
+                sums[row["_id"]] |= {f"{kind}_fen": row["fen"], kind: row["n"]}
         older = await self._withdrawals.find_one({"requested_at": {"$lt": start}}, {"_id": 1})
         days = [DaySums(date.fromisoformat(day), **sums[day]) for day in sorted(sums, reverse=True)]
         return days, first if older else None
@@ -122,15 +120,10 @@ class WithdrawalReportStore:
         return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
 
     async def _paid(self, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
-        """(income, fen) of the paid bills by user."""
-        paid = {"bills.state": "paid", "bills.finished_at": {"$gte": start, "$lt": end}}
-        sums = {"income": {"$sum": "$bills.income"}, "fen": {"$sum": "$bills.fen"}}
-        steps: list[Document] = [
-            {"$match": paid},
-            {"$unwind": "$bills"},
-            {"$match": paid},
-            {"$group": {"_id": "$user_id", **sums}},
-        ]
+        """(income, fen) paid by user."""
+        paid = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}
+        sums = {"income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
+        steps: list[Document] = [{"$match": paid}, {"$group": {"_id": "$user_id", **sums}}]
         rows = stream(self._withdrawals, steps)
         return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
 
@@ -144,20 +137,14 @@ class WithdrawalReportStore:
 
     async def open_withdrawals(self) -> OpenWithdrawals:
         """Counts for the metrics."""
-        where = {"state": {"$in": [*OPEN_STATES]}}
-        # The latest that is known: some have no state_since, or one of before a rolling upgrade.
-        since = {"$max": ["$state_since", {"$min": "$bills.sent_at"}, "$requested_at"]}
-        oldest = {"$min": since}
+        is_open = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
+        oldest = {"$min": {"$ifNull": ["$state_since", "$requested_at"]}}
         by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": oldest}
-        states = [
-            row
-            async for row in stream(self._withdrawals, [{"$match": where}, {"$group": by_state}])
-        ]
+        states = [row async for row in stream(self._withdrawals, [is_open, {"$group": by_state}])]
         problems: list[Document] = [
-            {"$match": where},
-            {"$unwind": "$bills"},
-            {"$match": {"bills.problem": {"$gt": ""}}},
-            {"$group": {"_id": "$bills.problem", "n": {"$sum": 1}}},
+            is_open,
+            {"$match": {"problem": {"$gt": ""}}},
+            {"$group": {"_id": "$problem", "n": {"$sum": 1}}},
         ]
         return OpenWithdrawals(
             {row["_id"]: row["n"] for row in states},
@@ -166,16 +153,13 @@ class WithdrawalReportStore:
         )
 
 
-def _finished(at: Document) -> list[Document]:
-    finished = {"bills.finished_at": at}
-    group = _by_day("$bills.finished_at", "$bills.fen")
-    group["_id"]["state"] = "$bills.state"
-    return [{"$match": finished}, {"$unwind": "$bills"}, {"$match": finished}, {"$group": group}]
-
-
-def _by_day(at: str, fen: str) -> Document:
-    day = {"$dateToString": {"date": at, "format": "%Y-%m-%d", "timezone": "+08"}}
-    return {"_id": {"day": day}, "fen": {"$sum": fen}, "n": {"$sum": 1}}
+def _by_day(time: str, where: Document) -> list[Document]:
+    """Sums by the day in China of the field `time`."""
+    day = {"$dateToString": {"date": f"${time}", "format": "%Y-%m-%d", "timezone": "+08"}}
+    return [
+        {"$match": where},
+        {"$group": {"_id": day, "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
+    ]
 
 
 def _within(start: datetime, end: datetime) -> Document:

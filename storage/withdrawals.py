@@ -1,20 +1,18 @@
-"""withdrawals: one document per withdrawal with its bills; `_id` begins their numbers."""
+"""withdrawals: one document per withdrawal; `_id` is the number of its transfer at WeChat Pay."""
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from pymongo import ReturnDocument
 
 from core.errors import WriteConflict
-from ledger.bills import OPEN_STATES, Bill, WithdrawalState
 from ledger.errors import OverLimit
-from ledger.open_bills import next_check_at
+from ledger.open_transfers import next_check_at
 from ledger.ranking import day_of
-from ledger.withdrawals import Withdrawal
+from ledger.withdrawal_requests import UserDay
+from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
 from storage.due import BEFORE_ANY, claim_due, make_due_index
 from storage.pagination import page
@@ -36,7 +34,7 @@ class WithdrawalStore:
         await make_due_index(self._withdrawals)
         await self._days.create_index("_id")  # creates the collection: no transaction has to
         await self._withdrawals.create_index(
-            "bills.finished_at", partialFilterExpression={"bills.finished_at": {"$gt": BEFORE_ANY}}
+            "finished_at", partialFilterExpression={"finished_at": {"$gt": BEFORE_ANY}}
         )
 
     async def find(self, id_: str, session: Session | None = None) -> Withdrawal | None:
@@ -60,11 +58,11 @@ class WithdrawalStore:
 
     # ---- limits of a day, in China
 
-    async def user_day_fen(self, session: Session, user_id: str, since: datetime) -> int:
-        """Fen that the user has requested since then, without returned bills."""
+    async def user_day(self, session: Session, user_id: str, since: datetime) -> UserDay:
+        """What the user has requested since then."""
         where = {"user_id": user_id, "requested_at": {"$gte": since}}
         rows = await self._withdrawals.find(where, session=session).to_list()
-        return sum(withdrawal_from(row).counted_fen for row in rows)
+        return UserDay(len(rows), sum(withdrawal_from(row).counted_fen for row in rows))
 
     async def add_to_day(self, session: Session, at: datetime, fen: int, limit: int) -> None:
         """Count `fen` of the whole house in the day of `at`; raises OverLimit with "day"."""
@@ -79,7 +77,7 @@ class WithdrawalStore:
             raise OverLimit("day")
 
     async def subtract_from_day(self, session: Session, at: datetime, fen: int) -> None:
-        """Take back what `add_to_day` has counted, for returned bills."""
+        """Take back what `add_to_day` has counted, for one that is returned."""
         await self._days.update_one(
             {"_id": day_of(at).isoformat()}, {"$inc": {"fen": -fen}}, session=session
         )
@@ -132,7 +130,6 @@ class WithdrawalStore:
 def _document_of(withdrawal: Withdrawal) -> Document:
     row = asdict(withdrawal)
     row["_id"] = row.pop("id")
-    row["bills"] = [bill | {"state": bill["state"].value} for bill in row["bills"]]
     row["approvals"] = list(withdrawal.approvals)
     row["rate"] = str(withdrawal.rate)
     row["state"] = withdrawal.state.value
@@ -147,16 +144,11 @@ def withdrawal_from(row: Document) -> Withdrawal:
         "id": row["_id"],
         "rate": Decimal(row["rate"]),
         "approvals": tuple(row["approvals"]),
-        "bills": tuple(_bill_from(bill) for bill in row["bills"]),
+        "state": WithdrawalState(row["state"]),
     }
     return Withdrawal(**fields)
 
 
-def _bill_from(row: Mapping[str, Any]) -> Bill:
-    fields = {name: row[name] for name in Bill.__slots__ if name in row}
-    return Bill(**{**fields, "state": WithdrawalState(row["state"])})
-
-
 def new_id() -> str:
-    """29 of [0-9A-Za-z], so that a bill number has 31; not guessable (56 random bits)."""
+    """29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
     return f"W{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"

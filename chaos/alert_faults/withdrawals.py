@@ -42,8 +42,8 @@ async def withdrawal_not_queried(env: AlertEnvironment) -> AsyncIterator[None]:
         {"_id": id_},
         requested_at=long_ago,
         state_since=long_ago,
-        bills__0__sent_at=long_ago,
-        bills__0__last_sent_at=long_ago,
+        sent_at=long_ago,
+        last_sent_at=long_ago,
         due_at=later,
     )
     await env.wait_for_metric(series, some(2 * 3600))
@@ -57,7 +57,7 @@ async def other_amount_stated(env: AlertEnvironment) -> AsyncIterator[None]:
     """WeChat Pay answers a query of a transfer with another amount than ours."""
     id_, series = await _request(env, INCOME), _problem("MISMATCH_AMOUNT")
     await env.wait_for("withdrawals", {"_id": id_, "state": "awaiting_user"})
-    bill = _bill(env, id_)
+    bill = env.simulator.transfers.bills[id_]
     request = bill.request
     bill.request = {**request, "transfer_amount": AUTO_FEN + 1}
     await _make_due(env, id_)
@@ -101,17 +101,12 @@ async def _finish(env: AlertEnvironment, id_: str) -> None:
     """Have a withdrawal carried on, and confirmed by its user."""
     await _make_due(env, id_)
     await env.wait_for("withdrawals", {"_id": id_, "state": "awaiting_user"})
-    await env.simulate("/transfer/confirm", bill=_bill(env, id_).number)
+    await env.simulate("/transfer/confirm", bill=id_)
     await env.wait_for("withdrawals", {"_id": id_, "state": "paid"})
 
 
 async def _make_due(env: AlertEnvironment, id_: str) -> None:
     await env.set_fields("withdrawals", {"_id": id_, "due_at": {"$ne": None}}, due_at=PAST)
-
-
-def _bill(env: AlertEnvironment, id_: str) -> Any:
-    """The only bill of a withdrawal, at WeChat Pay."""
-    return env.simulator.transfers.bills[f"{id_}01"]
 
 
 def _problem(code: str) -> str:

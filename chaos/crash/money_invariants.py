@@ -14,7 +14,7 @@ Refunded = tuple[str, str, int, str]
 """A refund at its provider: order, our number, fen, state."""
 FINAL = ("paid", "returned")
 OUTCOMES = {"paid": "payout", "returned": "return"}
-"""Kind of the only journal entry that ends a bill, by the bill's state."""
+"""Kind of the only journal entry that ends a withdrawal, by its state."""
 
 
 async def check_money_invariants(env: CrashEnvironment, withdrawals: Withdrawals) -> dict[str, int]:
@@ -84,26 +84,27 @@ def cancel_violations(cancelled: Sequence[str], rows: Sequence[Row]) -> Found:
 
 
 def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:
-    """Each bill has one outcome, once in the journal: paid or returned."""
+    """Each withdrawal has one outcome, once in the journal: paid or returned."""
     ended = Counter(
-        (row["content"]["bill"], row["kind"]) for row in journal if row["kind"] in OUTCOMES.values()
+        (row["content"]["withdrawal"], row["kind"])
+        for row in journal
+        if row["kind"] in OUTCOMES.values()
     )
-    for withdrawal in rows:
-        for bill in withdrawal["bills"]:
-            found = {kind: ended.pop((bill["number"], kind), 0) for kind in OUTCOMES.values()}
-            expected = {kind: int(OUTCOMES.get(bill["state"]) == kind) for kind in found}
-            if found != expected or bill["state"] not in FINAL:
-                yield "outcome", f"{bill['number']} {bill['state']}: {found}"
-    for number, kind in ended:
-        yield "outcome", f"{kind} of {number}, which is no bill"
+    for row in rows:
+        found = {kind: ended.pop((row["_id"], kind), 0) for kind in OUTCOMES.values()}
+        expected = {kind: int(OUTCOMES.get(row["state"]) == kind) for kind in found}
+        if found != expected or row["state"] not in FINAL:
+            yield "outcome", f"{row['_id']} {row['state']}: {found}"
+    for id_, kind in ended:
+        yield "outcome", f"{kind} of {id_}, which is no withdrawal"
 
 
 def bank_violations(paid: Mapping[str, int], journal: Sequence[Row]) -> Found:
-    """`paid` has the fen of each bill that the bank has paid, by number."""
+    """`paid` has the fen of each transfer that the bank has paid, by number."""
     booked = Counter[str]()
     for row in journal:
         if row["kind"] == "payout":
-            booked[row["content"]["bill"]] += row["content"]["fen"]
+            booked[row["content"]["withdrawal"]] += row["content"]["fen"]
     for number in paid.keys() | booked.keys():
         if paid.get(number, 0) != booked[number]:
             yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {booked[number]}"

@@ -12,6 +12,7 @@ from chaos.crash.marked_sweeps import DUE, NEVER
 from chaos.http_client import ApiResponse
 from chaos.run import GOLD
 from devtools.simulator.bills import OPEN, SimulatedBill
+from ledger.withdrawal_requests import REQUESTS_PER_DAY
 
 ROCKET_ID = 8
 """A gift of 9,999 gold, 4,999 income."""
@@ -19,7 +20,7 @@ FEN_PER_INCOME = 10
 AUTO_INCOME = AUTO_FEN // FEN_PER_INCOME
 MANUAL_INCOME = AUTO_INCOME + 10
 """Withdrawals of so much income wait for an operator."""
-STOCK = 25
+STOCK = REQUESTS_PER_DAY
 """Withdrawals of a payee, and those that a path prepares at once."""
 SETTLE_SECONDS = 120.0
 CONSTANT = ("withdrawal_id", "income", "fen", "requested_at", "mch_id", "app_id")
@@ -30,7 +31,7 @@ ALL: Mapping[str, Any] = MappingProxyType({})
 
 
 class Payees:
-    """Users with income, one for STOCK withdrawals: each reads all of its user and day."""
+    """Users with income, one for STOCK withdrawals: a user requests no more on a day."""
 
     def __init__(self, env: CrashEnvironment) -> None:
         self._env = env
@@ -132,14 +133,13 @@ class Withdrawals:
     # ---- the bank
 
     def bill(self, id_: str) -> SimulatedBill:
-        """The only bill of a withdrawal, at the bank."""
-        return self.env.simulator.transfers.bills[f"{id_}01"]
+        """The transfer of a withdrawal, at the bank."""
+        return self.env.simulator.transfers.bills[id_]
 
     async def finish(self, id_: str, outcome: str, report: str = "never") -> None:
         """The user confirms the withdrawal; `outcome` is success or failed."""
-        number = self.bill(id_).number
         done = await self.env.simulate(
-            "/transfer/confirm", bill=number, outcome=outcome, report=report
+            "/transfer/confirm", bill=id_, outcome=outcome, report=report
         )
         assert done["outcome"] == outcome, done
 

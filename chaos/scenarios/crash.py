@@ -99,7 +99,7 @@ class CrashMatrix:
     async def settle(self, groups: Sequence[PathGroup] = ()) -> None:
         """Complete all paths on a server that does not crash.
 
-        The ledger is consistent before that, too, while bills and cases are open.
+        The ledger is consistent before that, too, while withdrawals and cases are open.
         """
         await self._env.abort_transactions()
         await add_ledger_problems(self._env)

@@ -1,4 +1,4 @@
-"""Each request to withdraw is sent many times at once to all processes: one bill, equal answers."""
+"""Each request to withdraw is sent many times at once to all processes: one transfer, equal answers."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from chaos.report import RunReport, make_report
 from chaos.run import GOLD, Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from devtools.simulator.wire import SimulatorRequest
+from ledger.withdrawal_requests import REQUESTS_PER_DAY
 from storage.database import Database
 from storage.ledger_reconciler import LedgerReconciler
 
@@ -20,6 +21,7 @@ IDS_AT_ONCE = 8
 IDS_PER_SECOND = 10
 """Request ids for each second of the configured length of a run."""
 PAYEES = 20
+"""At least; a user makes a limited number of requests a day."""
 ROCKET_ID = 8
 """A gift of 4,999 income."""
 INCOME, FEN = 20, 200
@@ -36,7 +38,7 @@ SIZE = RunSize(
 
 
 async def withdraw(config: RunConfig) -> RunReport:
-    """Ten ids for each of `config.seconds`; the users confirm every bill at the end."""
+    """Ten ids for each of `config.seconds`; the users confirm every transfer at the end."""
     async with started_run(config.folder, config.size, config.seed) as run:
         started, ids = time.monotonic(), int(config.seconds * IDS_PER_SECOND)
         answered = await _request_all(run, ids)
@@ -64,7 +66,8 @@ async def withdraw(config: RunConfig) -> RunReport:
 
 async def _request_all(run: Run, ids: int) -> int:
     """Request `ids` withdrawals; returns how many had equal answers."""
-    limit, payees = asyncio.Semaphore(IDS_AT_ONCE), await _create_payees(run)
+    limit = asyncio.Semaphore(IDS_AT_ONCE)
+    payees = await _create_payees(run, max(PAYEES, -(-ids // REQUESTS_PER_DAY)))
 
     async def request(number: int) -> bool:
         async with limit:
@@ -73,12 +76,12 @@ async def _request_all(run: Run, ids: int) -> int:
     return sum(await asyncio.gather(*map(request, range(ids))))
 
 
-async def _create_payees(run: Run) -> list[ApiUser]:
+async def _create_payees(run: Run, count: int) -> list[ApiUser]:
     """Users with income."""
     giver = await run.create_user("giver", 1)
     grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
     await run.api.ops_request("POST", f"users/{giver.id}/grant", **grant)
-    payees = [await run.create_user(f"payee{number}", 2) for number in range(PAYEES)]
+    payees = [await run.create_user(f"payee{number}", 2) for number in range(count)]
     for payee in payees:
         gift: Any = {"user_id": payee.id, "gift_id": ROCKET_ID, "request_id": f"to{payee.id}"}
         await giver.get("qlive_gift/push_gift/", **gift)
@@ -104,7 +107,7 @@ async def _send_copies(run: Run, payee: ApiUser, request_id: str) -> bool:
 
 
 async def _confirm_all(run: Run) -> None:
-    """Each user confirms each bill, of which the servers are notified."""
+    """Each user confirms each transfer, of which the servers are notified."""
     simulator = run.fleet.tencent.simulator
     for number, bill in enumerate([*simulator.transfers.bills], 1):
         body = json.dumps({"bill": bill}).encode()

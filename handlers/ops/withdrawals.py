@@ -55,7 +55,7 @@ class WithdrawalTargetHandler(OperatorHandler):
 class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
     """Approve a withdrawal, which is then submitted to WeChat Pay.
 
-    Above `withdraw.second_person_fen` two different operators have to.
+    If the user's day exceeds `withdraw.second_person_fen`, two different operators have to.
     """
 
     @endpoint(errors=[WithdrawalNotFound, AlreadyDecided, SecondPersonRequired])
@@ -73,7 +73,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
 class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
     """Decline a withdrawal: its income is the user's again.
 
-    What is submitted already is cancelled at WeChat Pay first, unless the user has confirmed it.
+    One that is submitted is cancelled at WeChat Pay first, unless the user has confirmed it.
     The user sees the reason.
     """
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from handlers.schemas.responses import Response
-from ledger.bills import WithdrawalState
 from ledger.journal import Unit
 from ledger.refund_cases import CaseState
 from ledger.refund_plan import GiftStepState, OrderStepState
+from ledger.withdrawals import WithdrawalState
 from storage.approvals import ApprovalKind, ApprovalState
 
 
@@ -221,24 +221,12 @@ class InboxPageResponse(Response):
     next: str | None
 
 
-class BillResponse(Response):
-    """A transfer at WeChat Pay; `problem`: code of the last call, "" if it succeeded."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    number: str
-    fen: int
-    income: int
-    state: WithdrawalState
-    sent_at: datetime | None
-    finished_at: datetime | None
-    wechat_number: str
-    fail_reason: str
-    problem: str
-
-
 class OpsWithdrawalResponse(Response):
-    """A withdrawal of `income` for `fen`; `approvals`: of `operators_needed` operators."""
+    """A withdrawal of `income` for `fen`; `id` is its number at WeChat Pay, too.
+
+    `approvals`: of `operators_needed` operators. `problem`: code of the last call to WeChat Pay, ""
+    if it succeeded.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -257,7 +245,11 @@ class OpsWithdrawalResponse(Response):
     """Who declined it; `user` or `refund_case` if it was cancelled."""
     decided_at: datetime | None
     reason: str
-    bills: list[BillResponse]
+    sent_at: datetime | None
+    finished_at: datetime | None
+    wechat_number: str
+    fail_reason: str
+    problem: str
 
 
 class OpsWithdrawalsResponse(Response):
@@ -266,7 +258,7 @@ class OpsWithdrawalsResponse(Response):
 
 
 class WithdrawalDayResponse(Response):
-    """What happened on a day in China; `requested` counts withdrawals, the others transfers."""
+    """What happened on a day in China."""
 
     day: date
     requested_fen: int

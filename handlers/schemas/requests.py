@@ -138,8 +138,8 @@ class NewWithdrawalRequest(Request):
     """Income to withdraw; what does not make a whole fen stays income.
 
     `request_id` identifies the withdrawal: repeated, the answer is the same one. `real_name`: kept
-    encrypted, needed for a withdrawal of 2,000 yuan or more, however many transfers pay it. WeChat
-    Pay compares it with the name of the account.
+    encrypted, needed once the withdrawals of a day come to 2,000 yuan. WeChat Pay compares it with
+    the name of the account.
     """
 
     income: Number

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
 
 from core.clock import CHINA_TZ
-from ledger.bills import WithdrawalState
+from ledger.withdrawals import WithdrawalState
 
 Time = Annotated[
     datetime,
@@ -246,7 +246,7 @@ class WithdrawalResponse(Response):
     """A withdrawal of `income` for `fen`; times are local time in China.
 
     While the user has to confirm it, `package_info` is the `package` of
-    wx.requestMerchantTransfer; with several transfers, that of the next one.
+    wx.requestMerchantTransfer.
     """
 
     withdrawal_id: str

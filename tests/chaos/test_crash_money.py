@@ -20,8 +20,8 @@ from chaos.scenarios.crash import CrashMatrix, check_logs_and_ledger
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-PAYOUT = {"_id": "payout:W101", "kind": "payout", "content": {"bill": "W101", "fen": 500}}
-RETURN = {"_id": "return:W101", "kind": "return", "content": {"bill": "W101", "fen": 500}}
+PAYOUT = {"_id": "payout:W1", "kind": "payout", "content": {"withdrawal": "W1", "fen": 500}}
+RETURN = {"_id": "return:W1", "kind": "return", "content": {"withdrawal": "W1", "fen": 500}}
 CRASHES = (
     ("withdrawal", "during", "insert withdrawals *"),
     ("withdrawal_approve", "before", "response"),
@@ -43,7 +43,7 @@ CRASHES = (
 
 
 def withdrawal(state: str, request_id: str = "r1") -> dict[str, Any]:
-    return {"_id": "W1", "request_id": request_id, "bills": [{"number": "W101", "state": state}]}
+    return {"_id": "W1", "request_id": request_id, "state": state}
 
 
 def kinds(found: Any) -> list[str]:
@@ -77,7 +77,7 @@ def test_a_cancelled_withdrawal_that_is_not_returned_is_found() -> None:
         ("awaiting_user", [], False),
     ],
 )
-def test_a_bill_without_exactly_one_outcome_is_found(
+def test_a_withdrawal_without_exactly_one_outcome_is_found(
     state: str, journal: list[Any], *, is_right: bool
 ) -> None:
     assert (
@@ -86,8 +86,8 @@ def test_a_bill_without_exactly_one_outcome_is_found(
 
 
 def test_what_the_bank_pays_besides_the_journal_is_found() -> None:
-    assert kinds(bank_violations({"W101": 500}, [PAYOUT])) == []
-    for paid in ({}, {"W101": 501}, {"W101": 500, "W102": 500}):
+    assert kinds(bank_violations({"W1": 500}, [PAYOUT])) == []
+    for paid in ({}, {"W1": 501}, {"W1": 500, "W2": 500}):
         assert kinds(bank_violations(paid, [PAYOUT])) == ["bank"]
 
 

@@ -21,7 +21,7 @@ from tests.support.income import (
 from tests.support.payments import notification_statuses
 
 gen_test = pytest.mark.gen_test(timeout=30)
-SMALL = {"bill_fen": 500, "transfer_fen": 2_000, "user_day_fen": 1_500, "day_fen": 2_000}
+SMALL = {"max_fen": 1_000, "user_day_fen": 1_500, "day_fen": 2_000}
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_what_makes_no_whole_fen_stays_income(api: ApiFixture) -> None:
 @gen_test
 async def test_a_withdrawal_beyond_what_is_there_or_allowed_is_refused(api: ApiFixture) -> None:
     host = await payee(api)
-    refusals = {"too_little": 9, "income_not_matured": 1_001, "over_limit": 20_001}
+    refusals = {"too_little": 9, "income_not_matured": 1_001, "over_limit": 2_001}
     for code, income in refusals.items():
         reply = await host.post("qlive_pay/withdraw/", request_id=code, income=income)
         assert reply.refusal == (409, code)
@@ -94,16 +94,15 @@ async def test_income_can_be_withdrawn_a_week_after_its_gift(api: ApiFixture, db
 
 @pytest.mark.parametrize("changes", [{"withdraw": {**NO_MATURITY, **SMALL}}])
 @gen_test
-async def test_limits_of_a_bill_of_a_user_and_of_the_house_are_those_of_the_settings(
-    api: ApiFixture, db: Any
+async def test_limits_of_a_withdrawal_a_user_and_the_house_are_those_of_the_settings(
+    api: ApiFixture,
 ) -> None:
     anna, bert = await payee(api, name="anna"), await payee(api, name="bert")
     await withdraw(anna, 60)
-    assert [bill["fen"] for bill in db.withdrawals.find_one()["bills"]] == [300, 300]
     await withdraw(anna, 90, "r2")
     await withdraw(bert, 50)
-    for user, limit in ((anna, "user_day"), (bert, "day")):
-        reply = await user.post("qlive_pay/withdraw/", income=10, request_id="r3")
+    for user, income, limit in ((anna, 101, "transfer"), (anna, 10, "user_day"), (bert, 10, "day")):
+        reply = await user.post("qlive_pay/withdraw/", income=income, request_id="r3")
         assert reply.refusal == (409, "over_limit")
         assert reply.json["detail"].endswith(f": {limit}.")
 
@@ -213,7 +212,7 @@ async def test_a_real_name_is_checked_and_sent_encrypted(api: ApiFixture, db: An
         assert reply.refusal == (400, "bad_parameter")
     answer = await withdraw(host, 100, real_name=" 张三 ")
     assert answer["state"] == "awaiting_user"
-    stored = db.withdrawals.find_one()["bills"][0]["body"]
+    stored = db.withdrawals.find_one()["body"]
     assert '"user_name"' in stored
     assert "张三" not in stored
     assert db.users.find_one({"_id": host.id})["real_name"]

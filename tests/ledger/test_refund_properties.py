@@ -16,10 +16,10 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from structlog.testing import capture_logs
 
 from core.errors import QLiveError
-from ledger.bills import WithdrawalState
 from ledger.journal import JournalEntry
 from ledger.recharge import Order, Payment, Refund, recharge_entry
 from ledger.refund_cases import RefundCase
+from ledger.withdrawals import WithdrawalState
 from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
@@ -163,10 +163,9 @@ class RefundMachine(WithdrawalMachine):
         """Bring the first withdrawal to WeChat Pay, if there is one."""
         for by in ("finn", "olga"):
             self.approve(0, by)
+        self.submit(0, arrives=True)
         for withdrawal in self.withdrawals[:1]:
-            for bill in withdrawal.bills:
-                self.submit(0, arrives=True)
-                self.move(bill.number, State.SUCCESS if is_paid else State.WAIT_USER_CONFIRM)
+            self.move(withdrawal.id, State.SUCCESS if is_paid else State.WAIT_USER_CONFIRM)
         self.sweep(0)
 
     # ---- HostWithdrawals
@@ -251,11 +250,8 @@ def test_the_state_machine_follows_a_recharge_to_income_that_was_paid() -> None:
     for pick in (0, 1):
         for by in ("finn", "olga"):
             machine.approve(pick, by)
-        for _ in machine.withdrawals[pick].bills:
-            machine.submit(pick, arrives=True)
-    paid = [bill.number for bill in machine.withdrawals[0].bills]
-    for number in paid:
-        machine.move(number, State.SUCCESS)
+        machine.submit(pick, arrives=True)
+    machine.move(machine.withdrawals[0].id, State.SUCCESS)
     machine.sweep(0)
     machine.open_case("anna", [0], "olga")
     machine.confirm_case(0, "olga")

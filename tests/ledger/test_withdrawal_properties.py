@@ -1,6 +1,7 @@
 """Withdrawals under random sequences of operations and statements of WeChat Pay.
 
-Every unit of income is free, held, paid or spent, never two of them; WeChat Pay pays a bill once.
+Every unit of income is free, held, paid or spent, never two of them; WeChat Pay pays a
+withdrawal once, and one operator alone approves at most the limit of a user's day.
 200 runs reach every state; QLIVE_EXAMPLES=long tries 40,000 different ones.
 """
 
@@ -15,29 +16,30 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from core.errors import QLiveError
-from ledger.bills import WithdrawalState
 from ledger.errors import IncomeNotMatured, NotCancellable
 from ledger.gift_batch import GiftBatch
 from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry
-from ledger.open_bills import must_cancel, must_resend, must_return
+from ledger.open_transfers import must_cancel, must_resend, must_return
+from ledger.ranking import day_of
 from ledger.recharge import Order, Payment, recharge_entry
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
-from ledger.withdrawal_entries import withdrawal_key
 from ledger.withdrawal_requests import (
-    check_request,
+    UserDay,
+    accept_request,
     matured_income,
     request_entry,
+    request_key,
     request_withdrawal,
 )
-from ledger.withdrawals import Withdrawal, WithdrawalChange
+from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.withdrawals import LIMITS, NOW, PAYEE
 
 SETTINGS = example_settings(200, stateful_step_count=25)
 USERS = ("anna", "bert")
 MATURITY = timedelta(days=7)
-SMALL = replace(LIMITS, min_fen=10, bill_fen=150, user_day_fen=2_000, second_person_fen=300)
+SMALL = replace(LIMITS, min_fen=10, max_fen=1_000, user_day_fen=2_000, second_person_fen=500)
 State = TransferState
 OPEN_AT_BANK = (State.ACCEPTED, State.PROCESSING, State.WAIT_USER_CONFIRM, State.TRANSFERING)
 USER = st.sampled_from(USERS)
@@ -51,7 +53,7 @@ class Bank:
     bodies: dict[str, str] = field(default_factory=dict)
     states: dict[str, TransferState] = field(default_factory=dict)
     statements: list[Transfer] = field(default_factory=list)
-    """Everything that was ever said about a bill: it may arrive late, and again."""
+    """Everything that was ever said about a transfer: it may arrive late, and again."""
 
     def create(self, number: str, fen: int, openid: str, body: str) -> None:
         assert self.bodies.setdefault(number, body) == body
@@ -97,7 +99,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
     @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
     def request(self, user: str, income: int, request_id: str) -> None:
-        if withdrawal_key(user, request_id) in self.entries:
+        if request_key(user, request_id) in self.entries:
             return
         since = self.now - MATURITY
         recent = sum(n for receiver, n, at in self.credits if receiver == user and at >= since)
@@ -109,8 +111,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
                 id_, payee, request_id, income, Decimal("0.1"), SMALL, self.now
             )
             try:
-                check_request(
-                    withdrawal, SMALL, matured=matured, user_day_fen=0, has_real_name=False
+                withdrawal = accept_request(
+                    withdrawal, SMALL, self.day(user), matured=matured, has_real_name=False
                 )
             except IncomeNotMatured:
                 assert withdrawal.income > self.balances[user].income - recent - self.owed(user)
@@ -134,42 +136,31 @@ class WithdrawalMachine(RuleBasedStateMachine):
     def submit(self, pick: int, arrives: bool, refusal: str = "") -> None:
         """The body is kept before it is sent, and may be lost on the way or refused."""
         for index, withdrawal in self.picked(pick):
-            for bill in withdrawal.bills:
-                if bill.state == WithdrawalState.APPROVED:
-                    changed = withdrawal.submit(bill.number, TransferBody(f"{self.now}"), self.now)
-                    self.withdrawals[index] = changed
-                    if refusal:
-                        self.withdrawals[index] = changed.note_refusal(bill.number, refusal)
-                    elif arrives:
-                        self.send(changed, bill.number)
-                    break
+            if withdrawal.state == WithdrawalState.APPROVED:
+                changed = withdrawal.submit(TransferBody(f"{self.now}"), self.now)
+                self.withdrawals[index] = changed
+                if refusal:
+                    self.withdrawals[index] = changed.note_refusal(refusal)
+                elif arrives:
+                    self.send(changed)
 
     @rule(pick=PICK)
     def sweep(self, pick: int) -> None:
-        """Query every submitted bill; send it again or cancel it as the rules say."""
-        for index, _ in self.picked(pick):
-            for number in [bill.number for bill in self.withdrawals[index].bills]:
-                bill = self.withdrawals[index].bill(number)
-                if not bill.sent_at or bill.state.is_final:
-                    continue
-                stated = self.newest(number)
-                if stated is None:
-                    self.miss(index, number)
-                else:
-                    self.learn(stated)
-                withdrawal = self.withdrawals[index]
-                if must_resend(
-                    withdrawal.bill(number),
-                    stated,
-                    self.now,
-                    is_cancelling=withdrawal.is_cancelling,
-                ):
-                    self.withdrawals[index] = withdrawal.resend(
-                        number, withdrawal.bill(number).sent_body, self.now
-                    )
-                    self.send(withdrawal, number)
-                if must_cancel(withdrawal.bill(number), withdrawal):
-                    self.move(number, State.CANCELLED)
+        """Query a submitted withdrawal; send it again or cancel it as the rules say."""
+        for index, withdrawal in self.picked(pick):
+            if not withdrawal.state.is_at_wechat:
+                continue
+            stated = self.newest(withdrawal.id)
+            if stated is None:
+                self.miss(index)
+            else:
+                self.learn(stated)
+            queried = self.withdrawals[index]
+            if must_resend(queried, stated, self.now):
+                self.withdrawals[index] = queried.resend(queried.sent_body, self.now)
+                self.send(queried)
+            if must_cancel(self.withdrawals[index]):
+                self.move(queried.id, State.CANCELLED)
 
     # ---- WeChat Pay
 
@@ -178,7 +169,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         state=st.sampled_from([*OPEN_AT_BANK, State.SUCCESS, State.SUCCESS, State.FAIL]),
     )
     def progress(self, pick: int, state: TransferState) -> None:
-        """The user confirms, ignores or loses a bill."""
+        """The user confirms, ignores or loses a transfer."""
         if self.bank.states:
             self.move([*self.bank.states][pick % len(self.bank.states)], state)
 
@@ -206,12 +197,18 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """Income that the user owes; without refunds there is no debt."""
         return 0
 
-    def miss(self, index: int, number: str) -> None:
-        """A query does not find the bill, which may be one that WeChat Pay refused."""
-        withdrawal = self.withdrawals[index].note_missing(number, self.now)
+    def day(self, user: str) -> UserDay:
+        """The withdrawals of a user today."""
+        mine = [it for it in self.withdrawals if it.user_id == user]
+        today = [it for it in mine if day_of(it.requested_at) == day_of(self.now)]
+        return UserDay(len(today), sum(it.counted_fen for it in today))
+
+    def miss(self, index: int) -> None:
+        """A query does not find the transfer, which may be one that WeChat Pay refused."""
+        withdrawal = self.withdrawals[index].note_missing(self.now)
         self.withdrawals[index] = withdrawal
-        if must_return(withdrawal.bill(number), withdrawal, self.now):
-            self.apply(index, withdrawal.return_missing(number, self.now))
+        if must_return(withdrawal, self.now):
+            self.apply(index, withdrawal.return_missing(self.now))
 
     def picked(self, pick: int) -> list[tuple[int, Withdrawal]]:
         if not self.withdrawals:
@@ -219,9 +216,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
         index = pick % len(self.withdrawals)
         return [(index, self.withdrawals[index])]
 
-    def send(self, withdrawal: Withdrawal, number: str) -> None:
-        bill = withdrawal.bill(number)
-        self.bank.create(number, bill.fen, withdrawal.openid, bill.body)
+    def send(self, withdrawal: Withdrawal) -> None:
+        self.bank.create(withdrawal.id, withdrawal.fen, withdrawal.openid, withdrawal.body)
 
     def newest(self, number: str) -> Transfer | None:
         said = (it for it in reversed(self.bank.statements) if it.number == number)
@@ -234,17 +230,16 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
     def learn(self, stated: Transfer) -> None:
         for index, withdrawal in enumerate(self.withdrawals):
-            if stated.number.startswith(withdrawal.id):
+            if stated.number == withdrawal.id:
                 with suppress(TransferMismatch):
                     self.apply(index, withdrawal.apply(stated, self.now))
 
     def apply(self, index: int, change: WithdrawalChange) -> None:
         before = self.withdrawals[index]
-        for old, new in zip(before.bills, change.withdrawal.bills, strict=True):
-            assert not old.state.is_final or new == old
+        assert before.is_open or change == WithdrawalChange(before)
         self.withdrawals[index] = change.withdrawal
-        for entry in change.entries:
-            self.book(entry)
+        if change.entry:
+            self.book(change.entry)
 
     def book(self, entry: JournalEntry) -> None:
         assert entry.key not in self.entries
@@ -272,27 +267,36 @@ class WithdrawalMachine(RuleBasedStateMachine):
             assert sums[f"held:{withdrawal.id}", "income"] == withdrawal.held_income >= 0
 
     @invariant()
-    def income_of_a_bill_is_in_one_place(self) -> None:
+    def a_withdrawal_has_one_outcome(self) -> None:
         for withdrawal in self.withdrawals:
-            assert sum(bill.income for bill in withdrawal.bills) == withdrawal.income
-            for bill in withdrawal.bills:
-                outcome = (f"payout:{bill.number}" in self.entries, bill.state == "paid")
-                assert outcome in ((True, True), (False, False))
-                back = (f"return:{bill.number}" in self.entries, bill.state == "returned")
-                assert back in ((True, True), (False, False))
+            paid, back = (
+                f"{kind}:{withdrawal.id}" in self.entries for kind in ("payout", "return")
+            )
+            assert paid == (withdrawal.state == WithdrawalState.PAID)
+            assert back == (withdrawal.state == WithdrawalState.RETURNED)
 
     @invariant()
     def the_bank_and_the_journal_agree(self) -> None:
         """What the journal paid, WeChat Pay has; what it returned, WeChat Pay never pays."""
         for withdrawal in self.withdrawals:
-            for bill in withdrawal.bills:
-                state = self.bank.states.get(bill.number)
-                if bill.state == WithdrawalState.PAID:
-                    assert state == State.SUCCESS
-                if bill.state == WithdrawalState.RETURNED:
-                    assert state in (None, State.FAIL, State.CANCELLED)
-                if bill.number in self.bank.bodies:
-                    assert bill.body == self.bank.bodies[bill.number]
+            state = self.bank.states.get(withdrawal.id)
+            if withdrawal.state == WithdrawalState.PAID:
+                assert state == State.SUCCESS
+            if withdrawal.state == WithdrawalState.RETURNED:
+                assert state in (None, State.FAIL, State.CANCELLED)
+            if withdrawal.id in self.bank.bodies:
+                assert withdrawal.body == self.bank.bodies[withdrawal.id]
+
+    @invariant()
+    def the_limits_of_a_day_hold(self) -> None:
+        counted, alone = Counter[Any](), Counter[Any]()
+        for withdrawal in self.withdrawals:
+            key = withdrawal.user_id, day_of(withdrawal.requested_at)
+            counted[key] += withdrawal.counted_fen
+            if withdrawal.operators_needed < 2:
+                alone[key] += withdrawal.counted_fen
+        assert all(fen <= SMALL.user_day_fen for fen in counted.values())
+        assert all(fen <= SMALL.second_person_fen for fen in alone.values())
 
 
 def test_income_is_free_held_paid_or_spent_after_random_operations() -> None:
@@ -312,14 +316,13 @@ def test_the_state_machine_pays_returns_and_refuses() -> None:
     for pick in range(3):
         machine.approve(pick, "finn")
         machine.approve(pick, "olga")
-        for _ in machine.withdrawals[pick].bills:
-            machine.submit(pick, arrives=pick != 1)
+        machine.submit(pick, arrives=pick != 1)
     machine.give_back(2, "user")
     for _ in range(3):
         machine.sweep(1)
         machine.wait(1)
     for number in range(len(machine.bank.states)):
-        state = State.SUCCESS if [*machine.bank.states][number][:9] != "W00000002" else State.FAIL
+        state = State.SUCCESS if [*machine.bank.states][number] != "W00000002" else State.FAIL
         machine.progress(number, state)
     for pick in range(3):
         machine.sweep(pick)
@@ -328,5 +331,6 @@ def test_the_state_machine_pays_returns_and_refuses() -> None:
     for pick, wrong in enumerate(["", "amount", "payee", "bill"]):
         machine.hear(pick, wrong)
     machine.accounts_are_never_negative_and_sum_to_zero()
-    machine.income_of_a_bill_is_in_one_place()
+    machine.a_withdrawal_has_one_outcome()
+    machine.the_limits_of_a_day_hold()
     machine.the_bank_and_the_journal_agree()

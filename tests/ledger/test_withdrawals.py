@@ -1,11 +1,12 @@
+from datetime import timedelta
+
 import pytest
 
-from ledger.bills import WithdrawalState
 from ledger.errors import NotCancellable
 from ledger.journal import Posting
 from ledger.transfers import TransferBody, TransferMismatch, TransferState
-from ledger.withdrawals import Withdrawal, WithdrawalChange
-from tests.support.withdrawals import FIRST, ID, NOW, SECOND, requested, stated, submitted
+from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
+from tests.support.withdrawals import ID, NOW, requested, stated, submitted
 
 State = TransferState
 SUBMITTED, AWAITING, PAID, RETURNED = [
@@ -32,22 +33,9 @@ def test_a_large_withdrawal_waits_for_a_second_operator() -> None:
     assert (first.state, first.operators_needed) == ("requested", 2)
     second = first.approve("olga")
     assert (second.state, second.approvals) == ("approved", ("finn", "olga"))
-    assert {bill.state for bill in second.bills} == {"approved"}
 
 
 # ---- states
-
-
-def test_a_split_withdrawal_has_the_state_of_its_least_advanced_bill() -> None:
-    withdrawal = submitted(4_000)
-    assert (len(withdrawal.bills), withdrawal.state) == (2, "submitted")
-    ahead = withdrawal.apply(stated(State.SUCCESS, fen=20_000), NOW).withdrawal
-    assert (ahead.state, ahead.held_income, ahead.paid_fen) == ("submitted", 2_000, 20_000)
-    rest = stated(State.FAIL, SECOND, fen=20_000)
-    over = ahead.apply(rest, NOW).withdrawal
-    assert (over.state, over.held_income, over.counted_fen) == ("paid", 0, 20_000)
-    nothing = withdrawal.apply(rest, NOW).withdrawal.apply(stated(State.CANCELLED, fen=20_000), NOW)
-    assert nothing.withdrawal.state == "returned"
 
 
 @pytest.mark.parametrize(
@@ -67,45 +55,34 @@ def test_a_split_withdrawal_has_the_state_of_its_least_advanced_bill() -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else value,
 )
-def test_state_of_a_bill_follows_wechat_pay_and_never_goes_back(
+def test_state_of_a_withdrawal_follows_wechat_pay_and_never_goes_back(
     states: list[TransferState], state: str
 ) -> None:
     assert learned(submitted(), *states).state == state
 
 
-def test_a_paid_bill_leaves_the_hold_for_the_house_once() -> None:
-    paid, entries = submitted().apply(stated(State.SUCCESS, wechat_number="13300"), NOW)
-    (entry,) = entries
-    assert (entry.key, entry.kind, entry.by) == (f"payout:{FIRST}", "payout", "wechat")
+def test_a_paid_withdrawal_leaves_the_hold_for_the_house_once() -> None:
+    paid, entry = submitted().apply(stated(State.SUCCESS, wechat_number="13300"), NOW)
+    assert entry
+    assert (entry.key, entry.kind, entry.by) == (f"payout:{ID}", "payout", "wechat")
     assert entry.lines == (Posting(f"held:{ID}", "income", -100), Posting("house", "income", 100))
-    assert entry.content == {
-        "withdrawal": ID,
-        "bill": FIRST,
-        "fen": 1_000,
-        "wechat_number": "13300",
-    }
-    assert (paid.paid_fen, paid.bills[0].finished_at) == (1_000, NOW)
+    assert entry.content == {"withdrawal": ID, "fen": 1_000, "wechat_number": "13300"}
+    assert (paid.paid_fen, paid.held_income, paid.finished_at) == (1_000, 0, NOW)
     assert paid.apply(stated(State.SUCCESS), NOW) == WithdrawalChange(paid)
 
 
-def test_a_failed_bill_goes_back_to_the_user_once() -> None:
-    failed, entries = submitted().apply(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
-    (entry,) = entries
-    assert (entry.key, entry.kind, entry.by) == (f"return:{FIRST}", "return", "wechat")
+def test_a_failed_withdrawal_goes_back_to_the_user_once() -> None:
+    failed, entry = submitted().apply(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
+    assert entry
+    assert (entry.key, entry.kind, entry.by) == (f"return:{ID}", "return", "wechat")
     assert entry.lines == (
         Posting(f"held:{ID}", "income", -100),
         Posting("user:anna", "income", 100),
     )
     assert entry.content["reason"] == failed.fail_reason == "OVERDUE_CLOSE"
+    assert (failed.counted_fen, failed.held_income, failed.finished_at) == (0, 0, NOW)
     assert failed.apply(stated(State.CANCELLED), NOW) == WithdrawalChange(failed)
     assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
-
-
-def test_a_bill_without_income_of_its_own_moves_nothing() -> None:
-    withdrawal = submitted(1, min_fen=1, bill_fen=5)
-    assert [bill.income for bill in withdrawal.bills] == [0, 1]
-    paid, (entry,) = withdrawal.apply(stated(State.SUCCESS, fen=5), NOW)
-    assert (entry.lines, paid.held_income) == ((), 1)
 
 
 def test_a_final_state_without_its_amount_changes_nothing() -> None:
@@ -125,7 +102,6 @@ def test_the_package_of_the_first_answer_is_kept() -> None:
 @pytest.mark.parametrize(
     ("withdrawal", "fields", "reason"),
     [
-        (submitted(), {"number": SECOND}, "bill"),
         (submitted(), {"fen": 999}, "amount"),
         (submitted(), {"openid": "o2"}, "payee"),
         (requested(), {}, "state"),
@@ -133,7 +109,7 @@ def test_the_package_of_the_first_answer_is_kept() -> None:
         (learned(submitted(), State.FAIL), {}, "state"),
         (learned(submitted(), State.SUCCESS), {"state": State.FAIL}, "state"),
     ],
-    ids=["bill", "amount", "payee", "requested", "approved", "returned", "paid"],
+    ids=["amount", "payee", "requested", "approved", "returned", "paid"],
 )
 def test_a_statement_that_does_not_match_is_refused(
     withdrawal: Withdrawal, fields: dict[str, object], reason: str
@@ -147,62 +123,63 @@ def test_a_statement_that_does_not_match_is_refused(
 
 def test_an_unsubmitted_withdrawal_is_returned_at_once() -> None:
     for withdrawal in (requested(), requested().approve("finn")):
-        returned, (entry,) = withdrawal.give_back("olga", "no host", NOW)
+        returned, entry = withdrawal.give_back("olga", "no host", NOW)
+        assert entry
         assert (returned.state, returned.decided_by, returned.reason) == (
             *("returned", "olga", "no host"),
         )
-        assert (entry.key, entry.by) == (f"return:{FIRST}", "olga")
+        assert (entry.key, entry.by) == (f"return:{ID}", "olga")
         assert not returned.is_cancelling
         with pytest.raises(NotCancellable):
             returned.give_back("olga", "again", NOW)
 
 
-def test_a_submitted_bill_waits_for_its_cancellation_at_wechat_pay() -> None:
-    withdrawal = requested(4_000).approve("finn").submit(FIRST, TransferBody("body"), NOW)
-    back, (entry,) = withdrawal.give_back("user", "cancelled", NOW)
-    assert entry.key == f"return:{SECOND}"
-    assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 2_000, True)
+def test_a_submitted_withdrawal_waits_for_its_cancellation_at_wechat_pay() -> None:
+    back, entry = submitted().give_back("user", "cancelled", NOW)
+    assert entry is None
+    assert (back.state, back.held_income, back.is_cancelling) == ("submitted", 100, True)
     assert back.give_back("refund_case", "minor", NOW) == WithdrawalChange(back), (
         "the first decision stays"
     )
-    over = back.apply(stated(State.CANCELLED, fen=20_000), NOW).withdrawal
+    over = back.apply(stated(State.CANCELLED), NOW).withdrawal
     assert (over.state, over.is_cancelling) == ("returned", False)
 
 
 # ---- calls
 
 
-def test_problems_and_missing_bills_are_kept_until_wechat_pay_answers() -> None:
-    withdrawal = submitted().note_problem(FIRST, "NOT_ENOUGH").note_missing(FIRST, NOW)
-    withdrawal = withdrawal.note_missing(FIRST, NOW)
-    assert (withdrawal.bills[0].problem, withdrawal.bills[0].missing) == ("NOT_ENOUGH", 2)
-    other = TransferBody("another body", "PUB_KEY_ID_2")
-    again = withdrawal.resend(FIRST, other, NOW).bills[0]
-    assert (again.missing, again.sent_body, again.last_sent_at) == (0, other, NOW)
-    bill = learned(withdrawal, State.PROCESSING).bills[0]
-    assert (bill.problem, bill.missing) == ("NOT_ENOUGH", 0)
-    bill = learned(withdrawal, State.WAIT_USER_CONFIRM).bills[0]
-    assert (bill.problem, bill.missing) == ("", 0)
+def test_problems_and_missing_transfers_are_kept_until_wechat_pay_answers() -> None:
+    withdrawal = submitted().note_problem("NOT_ENOUGH").note_missing(NOW).note_missing(NOW)
+    assert (withdrawal.problem, withdrawal.missing) == ("NOT_ENOUGH", 2)
+    other, later = TransferBody("another body", "PUB_KEY_ID_2"), NOW + timedelta(minutes=5)
+    again = withdrawal.resend(other, later)
+    assert (again.missing, again.sent_body) == (0, other)
+    assert (again.sent_at, again.last_sent_at) == (NOW, later)
+    locked = learned(withdrawal, State.PROCESSING)
+    assert (locked.problem, locked.missing) == ("NOT_ENOUGH", 0)
+    waiting = learned(withdrawal, State.WAIT_USER_CONFIRM)
+    assert (waiting.problem, waiting.missing) == ("", 0)
 
 
 def test_an_answer_that_a_notice_has_overtaken_changes_nothing() -> None:
     paid = learned(submitted(), State.SUCCESS)
-    assert paid.note_problem(FIRST, "UNCLEAR") == paid.note_missing(FIRST, NOW) == paid
+    assert paid.note_problem("UNCLEAR") == paid.note_missing(NOW) == paid
 
 
 def test_a_refusal_counts_until_the_body_is_sent_again() -> None:
-    refused = submitted().note_refusal(FIRST, "NO_AUTH")
-    assert (refused.bills[0].problem, refused.bills[0].refusal) == ("NO_AUTH", "NO_AUTH")
-    assert refused.resend(FIRST, TransferBody("body"), NOW).bills[0].refusal == ""
+    refused = submitted().note_refusal("NO_AUTH")
+    assert (refused.problem, refused.refusal) == ("NO_AUTH", "NO_AUTH")
+    assert refused.resend(TransferBody("body"), NOW).refusal == ""
 
 
-def test_a_bill_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> None:
-    cancelled = submitted().note_refusal(FIRST, "NO_AUTH").give_back("finn", "why", NOW)
-    returned, (entry,) = cancelled.withdrawal.return_missing(FIRST, NOW)
+def test_a_transfer_that_wechat_pay_does_not_have_is_returned_with_its_refusal() -> None:
+    cancelled = submitted().note_refusal("NO_AUTH").give_back("finn", "why", NOW)
+    returned, entry = cancelled.withdrawal.return_missing(NOW)
+    assert entry
     assert (returned.state, returned.fail_reason, returned.held_income) == (
         *("returned", "NO_AUTH", 0),
     )
-    assert (entry.key, entry.by, entry.content["reason"]) == (f"return:{FIRST}", "finn", "why")
+    assert (entry.key, entry.by, entry.content["reason"]) == (f"return:{ID}", "finn", "why")
 
 
 def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
@@ -215,9 +192,9 @@ def test_a_user_does_not_confirm_what_is_being_cancelled() -> None:
 def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_answered() -> None:
     assert not requested().is_being_submitted
     approved = requested(auto_fen=1_000)
-    sent = approved.submit(FIRST, TransferBody("{}"), NOW)
+    sent = approved.submit(TransferBody("{}"), NOW)
     assert approved.is_being_submitted
     assert sent.is_being_submitted
-    assert not sent.note_problem(FIRST, "UNCLEAR").is_being_submitted
+    assert not sent.note_problem("UNCLEAR").is_being_submitted
     waiting = sent.apply(stated(TransferState.WAIT_USER_CONFIRM), NOW).withdrawal
     assert not waiting.is_being_submitted

@@ -48,7 +48,7 @@ NEW_COLLECTIONS = {
     ],
     "withdrawal_days": ["_id_"],
     "withdrawals": [
-        *("_id_", "bills.finished_at_1", "due_at_1", "requested_at_-1__id_-1"),
+        *("_id_", "due_at_1", "finished_at_1", "requested_at_-1__id_-1"),
         *("state_1_requested_at_-1__id_-1", "user_id_1_request_id_1"),
         "user_id_1_requested_at_-1__id_-1",
     ],

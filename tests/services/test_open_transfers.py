@@ -1,4 +1,4 @@
-"""The sweep: unclear answers, lost and late notices, bills sent again."""
+"""The sweep: unclear answers, lost and late notices, transfers sent again."""
 
 import asyncio
 import json
@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.bills import WithdrawalState
 from ledger.transfers import TransferBody, TransferState
-from ledger.withdrawals import Withdrawal
+from ledger.withdrawals import Withdrawal, WithdrawalState
 from services import open_transfers
-from services.transfer_notices import TransferNoticeService
+from services.open_transfers import TransferNoticeService
 from tencent.transfer_notifications import TransferNotifications
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
@@ -22,17 +21,17 @@ gen_test = pytest.mark.gen_test(timeout=30)
 
 
 @gen_test
-async def test_a_bill_after_an_unclear_answer_is_queried_and_then_sent_for_its_package(
+async def test_a_transfer_after_an_unclear_answer_is_queried_and_then_sent_for_its_package(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     fixture.bank.failures = [UNCLEAR]
     withdrawal = await fixture.submitted()
-    assert (withdrawal.state, withdrawal.bills[0].problem) == ("submitted", "UNCLEAR")
+    assert (withdrawal.state, withdrawal.problem) == ("submitted", "UNCLEAR")
     await fixture.sweep()
     stored = await fixture.stored(withdrawal.id)
-    assert (stored.state, stored.bills[0].problem) == ("awaiting_user", "")
-    assert stored.package == f"package of {stored.bills[0].number}"
+    assert (stored.state, stored.problem) == ("awaiting_user", "")
+    assert stored.package == f"package of {stored.id}"
     assert len(fixture.bank.sent) == 2
     assert len({*fixture.bank.sent}) == 1
     await fixture.sweep()
@@ -41,7 +40,7 @@ async def test_a_bill_after_an_unclear_answer_is_queried_and_then_sent_for_its_p
 
 @pytest.mark.parametrize("failure", [LOST, "SYSTEM_ERROR"])
 @gen_test
-async def test_a_bill_that_stays_missing_is_sent_again_with_the_same_body(
+async def test_a_transfer_that_stays_missing_is_sent_again_with_the_same_body(
     stores: StoresFixture, failure: str
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -58,13 +57,13 @@ async def test_a_bill_that_stays_missing_is_sent_again_with_the_same_body(
 
 @pytest.mark.parametrize("failure", ["NOT_ENOUGH", TOO_FAST])
 @gen_test
-async def test_a_refused_bill_is_sent_again_under_its_number(
+async def test_a_refused_transfer_is_sent_again_under_its_number(
     stores: StoresFixture, failure: str
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     fixture.bank.failures = [failure]
     withdrawal = await fixture.submitted()
-    assert withdrawal.bills[0].problem in ("NOT_ENOUGH", "FREQUENCY_LIMITED")
+    assert withdrawal.problem in ("NOT_ENOUGH", "FREQUENCY_LIMITED")
     assert await fixture.income() == 900
     await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
@@ -72,7 +71,7 @@ async def test_a_refused_bill_is_sent_again_under_its_number(
 
 
 @gen_test
-async def test_a_bill_is_sent_again_with_the_serial_that_its_name_was_encrypted_for(
+async def test_a_transfer_is_sent_again_with_the_serial_that_its_name_was_encrypted_for(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -80,7 +79,7 @@ async def test_a_bill_is_sent_again_with_the_serial_that_its_name_was_encrypted_
     withdrawal = await fixture.submitted()
     fixture.bank.serial = "PUB_KEY_ID_2"
     await fixture.sweep()
-    assert (await fixture.stored(withdrawal.id)).bills[0].refusal == "NO_AUTH"
+    assert (await fixture.stored(withdrawal.id)).refusal == "NO_AUTH"
     for _ in range(2):
         await fixture.sweep()
     assert [body.serial for body in fixture.bank.sent] == [
@@ -90,19 +89,7 @@ async def test_a_bill_is_sent_again_with_the_serial_that_its_name_was_encrypted_
 
 
 @gen_test
-async def test_a_bill_stored_without_a_serial_is_sent_again(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    fixture.bank.serial, fixture.bank.failures = "PUB_KEY_ID_1", ["NOT_ENOUGH"]
-    withdrawal = await fixture.submitted()
-    withdrawals = fixture.database.collection("withdrawals")
-    await withdrawals.update_one({}, {"$unset": {"bills.0.serial": ""}})
-    await fixture.sweep()
-    assert [body.serial for body in fixture.bank.sent] == ["PUB_KEY_ID_1", ""]
-    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
-
-
-@gen_test
-async def test_a_bill_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_was_declined(
+async def test_a_transfer_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_was_declined(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -113,7 +100,7 @@ async def test_a_bill_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_
     for _ in range(3):
         await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "submitted"
-    assert len(fixture.bank.sent) == 1, "a cancelled bill that was refused is not sent again"
+    assert len(fixture.bank.sent) == 1, "a cancelled transfer that was refused is not sent again"
     await fixture.age(withdrawal.id, hours=1)
     assert await fixture.service.hold_back(fixture.user.user_id, "a minor")
     stored = await fixture.stored(withdrawal.id)
@@ -123,7 +110,7 @@ async def test_a_bill_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_
 
 
 @gen_test
-async def test_a_lost_bill_that_is_cancelled_is_sent_again_and_cancelled_at_once(
+async def test_a_lost_transfer_that_is_cancelled_is_sent_again_and_cancelled_at_once(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -131,17 +118,17 @@ async def test_a_lost_bill_that_is_cancelled_is_sent_again_and_cancelled_at_once
     withdrawal = await fixture.submitted()
     for _ in range(3):
         cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
-        assert cancelled.bills[0].missing == 1
+        assert cancelled.missing == 1
     assert (len(fixture.bank.sent), fixture.bank.queries) == (1, 1), "a repetition asks nothing"
     await fixture.sweep()
     stored = await fixture.stored(withdrawal.id)
     assert (stored.state, len(fixture.bank.sent)) == ("returned", 2)
-    assert fixture.bank.cancelled == [withdrawal.bills[0].number]
+    assert fixture.bank.cancelled == [withdrawal.id]
     await fixture.check()
 
 
 @gen_test
-async def test_a_bill_that_is_cancelled_while_it_is_sent_is_cancelled_after_the_answer(
+async def test_a_transfer_that_is_cancelled_while_it_is_sent_is_cancelled_after_the_answer(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -169,14 +156,12 @@ async def test_a_refused_body_is_replaced_under_the_same_number(
     for _ in range(2):
         await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
-    assert [json.loads(body.text)["number"] for body in fixture.bank.sent] == (
-        2 * [withdrawal.bills[0].number]
-    )
+    assert [json.loads(body.text)["number"] for body in fixture.bank.sent] == (2 * [withdrawal.id])
     assert len({*fixture.bank.sent}) == 2
 
 
 @gen_test
-async def test_a_bill_whose_funds_are_not_locked_is_sent_again_after_a_while(
+async def test_a_transfer_whose_funds_are_not_locked_is_sent_again_after_a_while(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
@@ -194,8 +179,8 @@ async def test_a_bill_whose_funds_are_not_locked_is_sent_again_after_a_while(
 async def test_a_lost_notice_is_made_up_for_by_a_query(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     paid, returned = await fixture.submitted(), await fixture.submitted(50, "r2")
-    fixture.bank.finish(paid.bills[0].number, TransferState.SUCCESS)
-    fixture.bank.finish(returned.bills[0].number, TransferState.FAIL, "OVERDUE_CLOSE")
+    fixture.bank.finish(paid.id, TransferState.SUCCESS)
+    fixture.bank.finish(returned.id, TransferState.FAIL, "OVERDUE_CLOSE")
     await fixture.sweep()
     assert (await fixture.stored(paid.id)).state == "paid"
     assert (await fixture.stored(returned.id)).fail_reason == "OVERDUE_CLOSE"
@@ -210,12 +195,12 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    number = (await fixture.submitted()).bills[0].number
+    number = (await fixture.submitted()).id
     notice = fixture.bank.finish(number, TransferState.SUCCESS)
     wrong = {
         "amount": replace(notice, fen=999),
         "payee": replace(notice, openid="o2"),
-        "bill": replace(notice, number=number[:-2] + "02"),
+        "bill": replace(notice, number=number[:-2] + "zz"),
     }
     for reason, transfer in wrong.items():
         assert await fixture.notice(transfer) == reason
@@ -236,10 +221,10 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
 async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
     stores: StoresFixture,
 ) -> None:
-    bills = (await WithdrawalFixture.create(stores)).process.bills
+    transfers = (await WithdrawalFixture.create(stores)).process.transfers
     keys = TransferNotifications("1900000109", {}, "k" * 32)
     for notifications, reason in ((None, "no_key"), (keys, "unreadable")):
-        outcome = await TransferNoticeService(bills, notifications).reprocess("{}")
+        outcome = await TransferNoticeService(transfers, notifications).reprocess("{}")
         assert (outcome.outcome, outcome.reason) == ("refused", reason)
 
 
@@ -247,31 +232,12 @@ async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
 async def test_a_notice_before_the_submission_is_refused(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
-    content = {"number": withdrawal.bills[0].number, "fen": 1_000, "openid": "o"}
+    content = {"number": withdrawal.id, "fen": 1_000, "openid": "o"}
     await fixture.bank.create(TransferBody(json.dumps(content)))
-    notice = fixture.bank.finish(withdrawal.bills[0].number, TransferState.SUCCESS)
+    notice = fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
     openid = fixture.user.openid
     assert await fixture.notice(replace(notice, openid=openid)) == "state"
     assert await fixture.income() == 900
-
-
-@gen_test
-async def test_the_bills_of_a_split_withdrawal_are_paid_one_by_one(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores, 5_000)
-    withdrawal = await fixture.submitted(4_001)
-    numbers = [bill.number for bill in withdrawal.bills]
-    assert [bill.fen for bill in withdrawal.bills] == [13_336, 13_337, 13_337]
-    assert withdrawal.package == f"package of {numbers[0]}"
-    await fixture.notice(fixture.bank.finish(numbers[0], TransferState.SUCCESS))
-    stored = await fixture.stored(withdrawal.id)
-    assert (stored.state, stored.package) == ("awaiting_user", f"package of {numbers[1]}")
-    await fixture.notice(fixture.bank.finish(numbers[2], TransferState.FAIL))
-    await fixture.notice(fixture.bank.finish(numbers[1], TransferState.SUCCESS))
-    stored = await fixture.stored(withdrawal.id)
-    assert (stored.state, stored.paid_fen) == ("paid", 26_673)
-    assert await fixture.income() == 999 + stored.bills[2].income
-    assert await fixture.day_fen() == [26_673]
-    await fixture.check()
 
 
 @gen_test
@@ -282,7 +248,7 @@ async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture)
     processes = [fixture.new_process() for _ in range(4)]
 
     async def advance(process: WithdrawalProcess) -> None:
-        await process.bills.advance(await fixture.stored(withdrawal.id))
+        await process.transfers.advance(await fixture.stored(withdrawal.id))
 
     await asyncio.gather(*map(advance, processes))
     assert len({*fixture.bank.sent}) == 1
@@ -305,15 +271,15 @@ async def test_a_withdrawal_in_progress_is_not_claimed_again(stores: StoresFixtu
 
 
 @gen_test
-async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_bill(
+async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_withdrawal(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.bills[0].number
+    number = withdrawal.id
     fixture.bank.bills[number].state = TransferState.TRANSFERING
     cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
-    assert (cancelled.state, cancelled.bills[0].problem) == ("awaiting_user", "INVALID_REQUEST")
+    assert (cancelled.state, cancelled.problem) == ("awaiting_user", "INVALID_REQUEST")
     fixture.bank.finish(number, TransferState.SUCCESS)
     await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "paid"
@@ -321,25 +287,25 @@ async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_bill(
 
 
 @gen_test
-async def test_an_answer_that_does_not_match_is_a_problem_of_the_bill(
+async def test_an_answer_that_does_not_match_is_a_problem_of_the_withdrawal(
     stores: StoresFixture,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.bills[0].number
+    number = withdrawal.id
     fixture.bank.bills[number].fen = 999
     fixture.bank.bills[number].state = TransferState.SUCCESS
     await fixture.sweep()
     stored = await fixture.stored(withdrawal.id)
-    assert (stored.state, stored.bills[0].problem) == ("awaiting_user", "MISMATCH_AMOUNT")
+    assert (stored.state, stored.problem) == ("awaiting_user", "MISMATCH_AMOUNT")
 
 
 @gen_test
 async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     first, second = await fixture.submitted(), await fixture.submitted(50, "r2")
-    del fixture.bank.bills[first.bills[0].number]
-    fixture.bank.finish(second.bills[0].number, TransferState.SUCCESS)
+    del fixture.bank.bills[first.id]
+    fixture.bank.finish(second.id, TransferState.SUCCESS)
 
     def fail_once() -> None:
         fixture.bank.before_query = None
@@ -353,7 +319,7 @@ async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: Store
 
 
 @gen_test
-async def test_a_failed_claim_does_not_interrupt_bills_in_progress(
+async def test_a_failed_claim_does_not_interrupt_those_in_progress(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.bills import WithdrawalState
 from ledger.errors import WithdrawalsStopped
 from ledger.transfers import TransferState
+from ledger.withdrawal_requests import Payee
+from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from storage.payees import PayeeStore
 from tests.support.refunds import RefundFixture, RefundProcess
@@ -255,7 +256,7 @@ async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_g
     number = await refunds.recharge(60)
     await refunds.give(bert, 30)
     await refunds.give(carl, 30)
-    [bill] = (await refunds.submit(carl, 15)).bills
+    withdrawal = await refunds.submit(carl, 15)
     refunds.bank.cancels = False
     case = await refunds.open(number)
     await refunds.confirm(case)
@@ -264,8 +265,8 @@ async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_g
     assert {it.host: it.state for it in waiting.gifts} == {bert: "reversed", carl: "waiting"}
     assert (waiting.state, refunds.desk.calls) == ("reversing", [])
     with pytest.raises(WithdrawalsStopped):
-        await refunds.process.withdrawals.request(await refunds.stores.users.get(carl), 1, "w2")
-    refunds.bank.finish(bill.number, TransferState.SUCCESS)  # the user was faster
+        await refunds.process.withdrawals.request(Payee(carl, "wx1", "o1"), 1, "w2")
+    refunds.bank.finish(withdrawal.id, TransferState.SUCCESS)  # the user was faster
     await refunds.sweep()
     assert (await refunds.get(case)).state == "refunding"
     assert (await refunds.balances())[2] == (0, 0, 0, 15)

@@ -29,13 +29,13 @@ ALTERED: dict[str, dict[str, Any]] = {
     "payee": {"openid": "oSomebodyElse"},
     "merchant": {"mch_id": "1900000999"},
     "not_final": {"state": "TRANSFERING"},
-    "bill": {"out_bill_no": "W202603011200000a1b2c3d4e5f6001"},
+    "bill": {"out_bill_no": "W202603011200000a1b2c3d4e5f60"},
 }
 """Changes that make a signed notice wrong, by the reason of its refusal."""
 
 
 class NoticeFixture(NoticeStorm):
-    """Notices about the bills of withdrawals, signed as WeChat Pay's."""
+    """Notices about withdrawals, signed as WeChat Pay's."""
 
     def __init__(
         self, withdrawals: WithdrawalFixture, simulator: Simulator, keys: dict[str, Any], now: Clock
@@ -81,12 +81,12 @@ async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
     fixture = await WithdrawalFixture.create(stores)
     notices = NoticeFixture(fixture, simulator, merchant, clock)
     paid, returned = await fixture.submitted(100, "r1"), await fixture.submitted(100, "r2")
-    fixture.bank.finish(paid.bills[0].number, TransferState.SUCCESS)
-    fixture.bank.finish(returned.bills[0].number, TransferState.FAIL, "OVERDUE_CLOSE")
+    fixture.bank.finish(paid.id, TransferState.SUCCESS)
+    fixture.bank.finish(returned.id, TransferState.FAIL, "OVERDUE_CLOSE")
     await notices.receive_all(
         [
-            *notices.notices(paid.bills[0].number, "SUCCESS"),
-            *notices.notices(returned.bills[0].number, "FAIL"),
+            *notices.notices(paid.id, "SUCCESS"),
+            *notices.notices(returned.id, "FAIL"),
         ]
     )
     for id_, state in ((paid.id, "paid"), (returned.id, "returned")):
@@ -104,7 +104,7 @@ async def test_notices_that_contradict_each_other_have_one_effect(
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     notices = NoticeFixture(fixture, simulator, merchant, clock)
-    number = (await fixture.submitted()).bills[0].number
+    number = (await fixture.submitted()).id
     contradicting = [notices.notice(number, state) for state in ("SUCCESS", "FAIL", "CANCELLED")]
     await notices.receive_all(contradicting)
     ended = [kind for kind in await fixture.kinds() if kind != "withdrawal"]

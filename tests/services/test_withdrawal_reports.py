@@ -49,13 +49,3 @@ async def test_an_approval_that_does_not_suffice_is_no_new_state(stores: StoresF
     assert await ages(fixture, requested_at=ago(5)) == {"requested": 5}
     await fixture.service.approve(withdrawal.id, "finn")
     assert await ages(fixture) == {"requested": 5}
-
-
-@gen_test
-async def test_a_withdrawal_stored_without_the_time_counts_from_its_submission(
-    stores: StoresFixture,
-) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
-    await fixture.age(withdrawal.id, hours=3)
-    assert await ages(fixture, requested_at=ago(9), state_since=None) == {"awaiting_user": 3}

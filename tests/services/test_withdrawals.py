@@ -50,7 +50,7 @@ async def test_a_request_holds_the_income_until_an_operator_has_approved(
 async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.bills[0].number
+    number = withdrawal.id
     assert (withdrawal.state, withdrawal.package) == ("awaiting_user", f"package of {number}")
     assert await fixture.notice(fixture.bank.finish(number, TransferState.SUCCESS)) == "done"
     assert (await fixture.stored(withdrawal.id)).state == "paid"
@@ -63,7 +63,7 @@ async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: Stor
 async def test_a_withdrawal_that_the_user_ignores_goes_back(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.bills[0].number
+    number = withdrawal.id
     closed = fixture.bank.finish(number, TransferState.FAIL, "OVERDUE_CLOSE")
     assert await fixture.notice(closed) == "done"
     stored = await fixture.stored(withdrawal.id)
@@ -117,7 +117,7 @@ async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresF
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     fixture.bank.failures = [UNCLEAR]
     withdrawal = await fixture.request(100)
-    assert (withdrawal.state, withdrawal.bills[0].problem) == ("submitted", "UNCLEAR")
+    assert (withdrawal.state, withdrawal.problem) == ("submitted", "UNCLEAR")
     await fixture.check()
 
 
@@ -250,22 +250,43 @@ async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
 
 
 @gen_test
-@pytest.mark.parametrize(("bill_fen", "bills"), [(200_000, 1), (20_000, 10)])
-async def test_each_bill_of_a_large_withdrawal_carries_the_real_name(
-    stores: StoresFixture, bill_fen: int, bills: int
+async def test_a_user_makes_at_most_twenty_requests_a_day(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    user_id = fixture.user.user_id
+    for n in range(20):
+        withdrawal = await fixture.request(10, f"r{n}")
+        await fixture.service.cancel(user_id, withdrawal.id)
+    with pytest.raises(OverLimit, match="requests"):
+        await fixture.request(10, "one more")
+    assert (await fixture.request(10, "r0")).state == "returned", "a repetition is none"
+    yesterday = {"$set": {"requested_at": datetime.now(UTC) - timedelta(days=1)}}
+    withdrawals = fixture.database.collection("withdrawals")
+    await withdrawals.update_one({"_id": withdrawal.id}, yesterday)
+    assert (await fixture.request(10, "one more")).state == "requested"
+
+
+@gen_test
+async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
+    stores: StoresFixture,
 ) -> None:
-    fixture = await WithdrawalFixture.create(stores, 30_000, bill_fen=bill_fen)
+    fixture = await WithdrawalFixture.create(stores, 30_000)
+    first = await fixture.request(10_000, "r1")
+    assert first.operators_needed == 1
     with pytest.raises(RealNameNeeded):
-        await fixture.request(20_000)
-    withdrawal = await fixture.request(20_000, real_name="张三")
+        await fixture.request(10_000, "r2")
+    second = await fixture.request(10_000, "r2", real_name="张三")
+    assert second.operators_needed == 2
     for name in ("finn", "olga"):
-        await fixture.service.approve(withdrawal.id, name)
+        await fixture.service.approve(second.id, name)
     await fixture.sweep()
-    names = [json.loads(body.text)["real_name"] for body in fixture.bank.sent]
-    assert names == ["张三"] * bills
+    (body,) = fixture.bank.sent
+    assert json.loads(body.text)["real_name"] == "张三"
     stored = await fixture.process.payees.real_name(fixture.user.user_id)
     assert stored
     assert "张三".encode() not in stored
+    await fixture.service.cancel(fixture.user.user_id, second.id)
+    await fixture.service.cancel(fixture.user.user_id, first.id)
+    assert (await fixture.request(10_000, "r3")).operators_needed == 1, "what is returned is none"
 
 
 # ---- decisions
@@ -322,7 +343,7 @@ async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pa
     withdrawal = await fixture.submitted()
     declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
     assert (declined.state, declined.reason) == ("returned", "no host")
-    assert fixture.bank.cancelled == [withdrawal.bills[0].number]
+    assert fixture.bank.cancelled == [withdrawal.id]
     await fixture.check()
 
 
@@ -330,7 +351,7 @@ async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pa
 async def test_a_paid_withdrawal_cannot_be_declined(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    fixture.bank.finish(withdrawal.bills[0].number, TransferState.SUCCESS)
+    fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
     await fixture.sweep()
     with pytest.raises(AlreadyDecided):
         await fixture.service.decline(withdrawal.id, "finn", "too late")
@@ -376,7 +397,7 @@ async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(stores: StoresF
     withdrawal = await fixture.submitted()
     cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
     assert cancelled.state == "returned"
-    assert fixture.bank.cancelled == [withdrawal.bills[0].number]
+    assert fixture.bank.cancelled == [withdrawal.id]
     assert await fixture.income() == 1_000
     await fixture.check()
 
@@ -385,7 +406,7 @@ async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(stores: StoresF
 async def test_a_confirmation_before_the_cancellation_pays(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    fixture.bank.finish(withdrawal.bills[0].number, TransferState.SUCCESS)
+    fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
     cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
     assert (cancelled.state, fixture.bank.cancelled) == ("paid", [])
     await fixture.check()

@@ -19,57 +19,55 @@ async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> li
     return [(it.kind, it.what) for it in problems]
 
 
-async def paid(fixture: WithdrawalFixture) -> tuple[str, str]:
-    """Ids of a paid withdrawal and of its bill."""
+async def paid(fixture: WithdrawalFixture) -> str:
+    """Id of a paid withdrawal."""
     withdrawal = await fixture.submitted()
-    number = withdrawal.bills[0].number
-    await fixture.notice(fixture.bank.finish(number, TransferState.SUCCESS))
-    return withdrawal.id, number
+    await fixture.notice(fixture.bank.finish(withdrawal.id, TransferState.SUCCESS))
+    return withdrawal.id
 
 
 @pytest.mark.parametrize("is_incremental", [False, True])
 @gen_test
-async def test_a_bill_changed_by_hand_is_found(
+async def test_a_withdrawal_changed_by_hand_is_found(
     stores: StoresFixture, is_incremental: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_reconciler, "FULL_CHECK_RATIO", 0)
     since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
     fixture = await WithdrawalFixture.create(stores)
-    id_, number = await paid(fixture)
+    id_ = await paid(fixture)
     held = (await fixture.request(50, "r2")).id
     assert await found(fixture, since) == []
     rows = fixture.database.collection("withdrawals")
 
-    async def set_bill(id_: str, **fields: Any) -> None:
-        changes = {f"bills.0.{name}": value for name, value in fields.items()}
-        await rows.update_one({"_id": id_}, {"$set": changes})
+    async def change(id_: str, **fields: Any) -> None:
+        await rows.update_one({"_id": id_}, {"$set": fields})
 
-    await set_bill(held, income=51)
+    await change(held, income=51)
     assert await found(fixture, since) == [("held", f"held:{held}")]
-    await set_bill(held, income=50)
-    await set_bill(id_, fen=999)
-    assert await found(fixture, since) == [("payout", number)]
-    await set_bill(id_, fen=1_000, state="returned")
-    assert await found(fixture, since) == [("payout", f"payout:{number}")]
-    await set_bill(id_, state="submitted")
+    await change(held, income=50)
+    await change(id_, fen=999)
+    assert await found(fixture, since) == [("payout", id_)]
+    await change(id_, fen=1_000, state="returned")
+    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    await change(id_, state="submitted")
     assert await found(fixture, since) == [
-        *(("held", f"held:{id_}"), ("payout", f"payout:{number}")),
+        *(("held", f"held:{id_}"), ("payout", f"payout:{id_}")),
     ]
     await rows.delete_one({"_id": id_})
-    assert await found(fixture, since) == [("payout", f"payout:{number}")]
+    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
 
 
 @gen_test
 async def test_entries_changed_by_hand_are_found(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    id_, number = await paid(fixture)
+    id_ = await paid(fixture)
     journal = fixture.database.collection("ledger")
     entry = await journal.find_one({"kind": "payout"})
     assert entry
     await journal.delete_one({"_id": entry["_id"]})
-    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", number)]
+    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", id_)]
     await journal.insert_one({**entry, "content": {**entry["content"], "fen": 1}})
-    assert await found(fixture) == [("payout", number)]
+    assert await found(fixture) == [("payout", id_)]
 
 
 @gen_test

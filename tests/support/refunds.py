@@ -2,30 +2,26 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Self
 
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState
-from ledger.withdrawal_requests import WithdrawalLimits
+from ledger.withdrawal_requests import Payee, WithdrawalLimits
 from ledger.withdrawals import Withdrawal
-from realtime.bus import LocalBus
 from services.approvals import ApprovalService
-from services.bills import BillService
-from services.catalogue import Catalogue, CatalogueService
 from services.inbox import CallbackOutcome, InboxService
 from services.ledger import LedgerService
+from services.open_transfers import TransferNoticeService
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
-from services.transfer_notices import TransferNoticeService
+from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawable_income import WithdrawalConfig
-from services.withdrawal_changes import WithdrawalChanges
 from services.withdrawals import WithdrawalService
 from storage.approvals import ApprovalStore
 from storage.field_cipher import FieldCipher
@@ -49,21 +45,13 @@ WITHDRAWALS = WithdrawalConfig(
     maturity=timedelta(0),
     limits=WithdrawalLimits(
         min_fen=1,
-        bill_fen=1000,
-        transfer_fen=10_000,
+        max_fen=10_000,
         user_day_fen=10_000,
         day_fen=10_000,
         auto_fen=0,
         second_person_fen=0,
     ),
 )
-
-
-class Rates(CatalogueService):
-    """10 fen for each income."""
-
-    async def current(self) -> Catalogue:
-        return Catalogue({}, Decimal("0.5"), Decimal("0.1"))
 
 
 @dataclass
@@ -118,8 +106,7 @@ class RefundProcess:
             WithdrawalStore(database),
         )
         changes = WithdrawalChanges(stores.ledger, withdrawals, hold)
-        self.bills = BillService(changes, payees, cipher, bank)
-        rates = Rates(stores.gifts, stores.configs, LocalBus())
+        self.transfers = TransferService(changes, payees, cipher, bank)
         self.ledger_service = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             ApprovalStore(database), OperatorStore(database), self.ledger_service, LIMIT
@@ -129,8 +116,8 @@ class RefundProcess:
             payees,
             stores.ledger,
             changes,
-            self.bills,
-            rates,
+            self.transfers,
+            stores.configs,
             cipher,
             hold,
             WITHDRAWALS,
@@ -152,7 +139,7 @@ class RefundProcess:
             self.payments,
             PlatformEventService(stores.orders, stores.ledger, self.cases),
             self.service,
-            TransferNoticeService(self.bills, None),
+            TransferNoticeService(self.transfers, None),
             None,
             None,  # type: ignore[arg-type] - no pushes here
         )
@@ -178,6 +165,7 @@ class RefundFixture:
             await OperatorStore(stores.database).add(
                 OperatorAccount(name, "finance", "", "", name, None)
             )
+        await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         return cls(stores, await stores.create_users(*[(0, 0)] * 4))
 
     def restart(self) -> None:
@@ -213,18 +201,18 @@ class RefundFixture:
 
     async def withdraw(self, host: str, income: int) -> Withdrawal:
         """A withdrawal that waits for an operator."""
-        user = await self.stores.users.get(host)
-        return await self.process.withdrawals.request(user, income, "w1")
+        payee = Payee(host, "wx1", "o1")
+        return await self.process.withdrawals.request(payee, income, "w1")
 
     async def submit(self, host: str, income: int) -> Withdrawal:
         """A withdrawal that waits for its user."""
         withdrawal = await self.withdraw(host, income)
         approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
-        return await self.process.bills.advance(approved)
+        return await self.process.transfers.advance(approved)
 
     async def pay_out(self, host: str, income: int) -> None:
-        for bill in (await self.submit(host, income)).bills:
-            await self.process.bills.apply(self.bank.finish(bill.number, TransferState.SUCCESS))
+        id_ = (await self.submit(host, income)).id
+        await self.process.transfers.apply(self.bank.finish(id_, TransferState.SUCCESS))
 
     # ---- the case
 

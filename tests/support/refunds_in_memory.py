@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from ledger.bills import WithdrawalState
 from ledger.journal import Balance, JournalEntry, reversal_key, user_account
 from ledger.recharge import Order, Refund, RefundState, recharge_key
 from ledger.refund_advice import Credit
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
-from ledger.withdrawals import Withdrawal
+from ledger.withdrawals import Withdrawal, WithdrawalState
 from storage.errors import OrderInRefund
 from storage.refund_cases import IN_PROGRESS, RefundCaseChanged
 
@@ -146,9 +145,9 @@ class BooksSpentGold:
         found = {}
         for host in hosts:
             mine = [it for it in self._books.withdrawals if it.user_id == host]
-            paid = (bill for it in mine for bill in it.bills if bill.state == WithdrawalState.PAID)
+            paid = sum(it.income for it in mine if it.state == WithdrawalState.PAID)
             free, held = self._books.balances[host].income, sum(it.held_income for it in mine)
-            found[host] = HostIncome(free, held, sum(bill.income for bill in paid))
+            found[host] = HostIncome(free, held, paid)
         return found
 
 

@@ -7,14 +7,11 @@ from typing import Any, Self
 
 from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
+from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
-from realtime.bus import LocalBus
-from services.bills import BillService
-from services.catalogue import CatalogueService
-from services.open_transfers import OpenTransferSweep
-from services.transfer_notices import TransferNoticeService
+from services.open_transfers import OpenTransferSweep, TransferNoticeService
+from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawable_income import WithdrawalConfig
-from services.withdrawal_changes import WithdrawalChanges
 from services.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
 from storage.field_cipher import FieldCipher
@@ -22,7 +19,6 @@ from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.payees import PayeeStore
 from storage.rankings import RankingStore
-from storage.users import User
 from storage.withdrawals import WithdrawalStore
 from tests.support.bank import BankInMemory
 from tests.support.storage import StoresFixture
@@ -44,21 +40,21 @@ class WithdrawalProcess:
         self.store, self.payees = WithdrawalStore(database), PayeeStore(database)
         locks = NamedLocks()
         self.changes = WithdrawalChanges(ledger, self.store, locks.hold)
-        self.bills = BillService(self.changes, self.payees, cipher, bank)
+        self.transfers = TransferService(self.changes, self.payees, cipher, bank)
         self.service = WithdrawalService(
             self.store,
             self.payees,
             ledger,
             self.changes,
-            self.bills,
-            CatalogueService(stores.gifts, stores.configs, LocalBus()),
+            self.transfers,
+            stores.configs,
             cipher,
             locks.hold,
             config,
             self._is_permitted,
         )
-        self.notices = TransferNoticeService(self.bills, None)
-        self.sweep = OpenTransferSweep(self.store, self.bills)
+        self.notices = TransferNoticeService(self.transfers, None)
+        self.sweep = OpenTransferSweep(self.store, self.transfers)
 
     async def _is_permitted(self, name: str) -> bool:
         return name not in self.left
@@ -67,7 +63,7 @@ class WithdrawalProcess:
 class WithdrawalFixture:
     """anna has matured income; `process` is one of the processes."""
 
-    def __init__(self, stores: StoresFixture, user: User, config: WithdrawalConfig) -> None:
+    def __init__(self, stores: StoresFixture, user: Payee, config: WithdrawalConfig) -> None:
         self.stores = stores
         self.user = user
         self.config = config
@@ -82,7 +78,8 @@ class WithdrawalFixture:
         config = replace(CONFIG, enabled=enabled, limits=replace(LIMITS, **limits))
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         (user_id,) = await stores.create_users((0, income))
-        return cls(stores, await stores.users.get(user_id), config)
+        user = await stores.users.get(user_id)
+        return cls(stores, Payee(user_id, user.app_id, user.openid), config)
 
     def new_process(self) -> WithdrawalProcess:
         return WithdrawalProcess(self.stores, self.bank, self.config)
@@ -102,10 +99,8 @@ class WithdrawalFixture:
     async def sweep(self) -> None:
         """The sweep, when everything that is open is due, a minute after the last queries."""
         open_, now = {"due_at": {"$ne": None}}, datetime.now(UTC)
-        earlier = {"bills.$[missed].missed_at": now - timedelta(minutes=1)}
-        await self._withdrawals.update_many(
-            open_, {"$set": earlier}, array_filters=[{"missed.missed_at": {"$ne": None}}]
-        )
+        earlier = {"$set": {"missed_at": now - timedelta(minutes=1)}}
+        await self._withdrawals.update_many({**open_, "missed_at": {"$ne": None}}, earlier)
         due = {"$set": {"due_at": now - timedelta(seconds=1)}}
         await self._withdrawals.update_many(open_, due)
         await self.process.sweep.sweep()
@@ -137,11 +132,9 @@ class WithdrawalFixture:
         """Let a withdrawal look as old as that."""
         row = await self._withdrawals.find_one({"_id": id_})
         assert row
-        for bill in row["bills"]:
-            for name in ("sent_at", "last_sent_at", "missed_at"):
-                if bill[name]:
-                    bill[name] -= timedelta(**interval)
-        await self._withdrawals.update_one({"_id": id_}, {"$set": {"bills": row["bills"]}})
+        times = ("sent_at", "last_sent_at", "missed_at")
+        older = {name: row[name] - timedelta(**interval) for name in times if row[name]}
+        await self._withdrawals.update_one({"_id": id_}, {"$set": older})
 
     # ---- results
 

@@ -2,8 +2,8 @@ import json
 from typing import Any
 
 import pytest
-
 from ledger.bills import Bill, WithdrawalState
+
 from ledger.transfers import Transfer, TransferMismatch, TransferState
 from tencent.errors import NotVerified, Unreadable
 from tencent.pay_signatures import read_key

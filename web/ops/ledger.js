@@ -67,7 +67,7 @@ function contentText({ content, kind }) {
   if (kind === "gift") return t("gift_given", { id: content.gift_id, n: content.num });
   if (content.reverses) return el("code", {}, `↩ ${content.reverses}`);
   if (content.owed_by) return t("debt_settled");
-  if (content.bill) return [el("code", {}, content.bill), paid];
+  if (content.withdrawal) return [el("code", {}, content.withdrawal), paid];
   return content.transaction ? el("code", {}, content.transaction) : "–";
 }
 

@@ -21,7 +21,7 @@ export function withdrawalsPage(container, _sources, _id, query) {
     { head: t("approved_by"), cell: approvals },
     { head: t("paid_out"), kind: "number", cell: ({ paid_fen: fen }) => (fen ? formatYuan(fen) : "–") },
     { head: t("decision"), kind: "wide", cell: decision },
-    { head: t("transfers"), kind: "wide", cell: transfers },
+    { head: t("transfer"), kind: "wide", cell: transfer },
     { head: t("actions"), kind: "acts", cell: (withdrawal) => actions(withdrawal, () => { rows.reload(); days.reload(); }) },
   ];
   const states = [["", t("all_states")], ...Object.keys(STATE_KINDS).map((state) => [state, codeText("withdrawal", state)])];
@@ -54,17 +54,15 @@ function approvals({ approvals: names, operators_needed: needed, state }) {
 
 const decision = ({ decided_by: by, reason }) => (by ? [codeText("decider", by), el("small", {}, codeText("withdrawal_reason", reason))] : "–");
 
-/** Transfers at WeChat Pay; one that makes no progress shows its problem without being opened. */
-function transfers({ bills }) {
-  const problems = [...new Set(bills.map((bill) => bill.problem || bill.fail_reason).filter(Boolean))];
-  return el("details", {},
-    el("summary", {}, t("transfers_n", { n: bills.length }), problems.length ? [" ", el("b", { class: "trouble" }, problems.join(" "))] : null),
-    bills.map((bill) => el("p", { class: "bill" },
-      el("code", {}, bill.number), " ", formatYuan(bill.fen), " ", codeText("withdrawal", bill.state),
-      el("small", {}, [bill.wechat_number, formatFinished(bill), bill.problem, bill.fail_reason].filter(Boolean).join(" · ")))));
+/** The transfer at WeChat Pay, with both numbers and what keeps it from making progress. */
+function transfer({ id, wechat_number: number, finished_at: at, problem, fail_reason: failReason }) {
+  const trouble = problem || failReason;
+  return [
+    el("code", {}, id),
+    trouble ? [" ", el("b", { class: "trouble" }, trouble)] : null,
+    el("small", {}, [number, at && formatDateTime(at)].filter(Boolean).join(" · ")),
+  ];
 }
-
-const formatFinished = ({ finished_at: at }) => (at ? formatDateTime(at) : "");
 
 function actions(withdrawal, onDecided) {
   const isApprovable = withdrawal.state === "requested" && !withdrawal.approvals.includes(session().name);
@@ -96,7 +94,7 @@ function approve(withdrawal) {
   });
 }
 
-const isSubmitted = ({ bills }) => bills.some((bill) => ["submitted", "awaiting_user"].includes(bill.state));
+const isSubmitted = ({ state }) => ["submitted", "awaiting_user"].includes(state);
 
 function decline(withdrawal) {
   return openFormDialog({

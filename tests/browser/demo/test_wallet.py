@@ -26,7 +26,7 @@ POLL_MS = 2_000
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    large = {"bill_fen": 200_000, "second_person_fen": 0}
+    large = {"max_fen": 200_000, "second_person_fen": 0}
     return {"withdraw": {**NO_MATURITY, **large}, "pages": {"size": 3}}
 
 

@@ -25,7 +25,7 @@ from tests.support.income import (
 from tests.support.payments import notification_statuses
 
 REPETITIONS = repetitions(1)
-"""Of each kind of notification for each bill; tests/services/test_transfer_notices.py has more."""
+"""Of each kind for each transfer; tests/services/test_transfer_notices.py has more."""
 CONCURRENCY = 10
 
 
@@ -44,22 +44,24 @@ async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect
     withdrawals = [await withdraw(host, 100, f"r{n}") for n in range(2)]
     for withdrawal, outcome in zip(withdrawals, ("success", "failed"), strict=True):
         await confirm(api, withdrawal["package_info"], outcome=outcome, report="never")
-    bills = [row["bills"][0]["number"] for row in db.withdrawals.find()]
-    invalid = [(bill, kind) for bill in bills for kind in (*UNVERIFIABLE, *MISMATCHED_TRANSFER)]
-    genuine = [(bill, kind) for bill in bills for kind in ("once", "twice", "late")]
+    ids = [row["_id"] for row in db.withdrawals.find()]
+    invalid = [(id_, kind) for id_ in ids for kind in (*UNVERIFIABLE, *MISMATCHED_TRANSFER)]
+    genuine = [(id_, kind) for id_ in ids for kind in ("once", "twice", "late")]
     notices = [*invalid, *genuine] * REPETITIONS
     random.Random(5).shuffle(notices)
     for start in range(0, len(notices), CONCURRENCY):
         some = notices[start : start + CONCURRENCY]
-        await asyncio.gather(*(notify_again(api, bill, report) for bill, report in some))
+        await asyncio.gather(*(notify_again(api, id_, report) for id_, report in some))
         statuses = await notification_statuses(server)
     counts = Counter(status // 100 for status in statuses)
-    sent = len(genuine) + len(bills)  # "twice" is two
+    sent = len(genuine) + len(ids)  # "twice" is two
     assert counts == {2: sent * REPETITIONS, 4: len(invalid) * REPETITIONS}
     states = {row["state"]: row["paid_fen"] for row in await withdrawals_of(host)}
     assert states == {"paid": 1_000, "returned": 0}
     assert await income_of(host) == 900
-    kinds = Counter(row["kind"] for row in db.ledger.find({"content.bill": {"$exists": True}}))
+    kinds = Counter(
+        row["kind"] for row in db.ledger.find({"content.withdrawal": {"$exists": True}})
+    )
     assert kinds == {"payout": 1, "return": 1}
     refused = db.inbox.find({"source": "transfer", "outcome": "refused"})
     assert sum(row["times"] for row in refused) == len(invalid) * REPETITIONS

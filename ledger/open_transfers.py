@@ -1,0 +1,102 @@
+"""Rules of transfers at WeChat Pay that are not final: when to query and when to send again."""
+
+from datetime import datetime, timedelta
+
+from ledger.transfers import Transfer, TransferState
+from ledger.withdrawals import Withdrawal, WithdrawalState
+
+PROBLEM_CHECK_EVERY = timedelta(minutes=5)
+"""Longest interval after a problem, so that one failed query is not one for an hour."""
+SUBMIT_AFTER = timedelta(seconds=2)
+"""When the sweep submits an approved withdrawal: the request for it may be doing so."""
+CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
+"""Times after a transfer was sent, or its cancellation requested, at which it is queried."""
+CHECK_EVERY = timedelta(hours=1)
+"""Interval of the queries after that; WeChat Pay closes a transfer after 24 hours, or later."""
+MISSING_BEFORE_RESEND = 2
+"""Queries that do not find a transfer until it is sent again: it may be missing *yet*."""
+STUCK_AFTER = CHECK_AFTER[-1]
+"""Time in which WeChat Pay locks the funds; the transfer is sent again if they were too low."""
+NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
+NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
+"""Refusals after which WeChat Pay waits for the same request, unless a query says more."""
+SETTING_REFUSALS = ("PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH")
+"""WeChat Pay does not take this body before a setting is corrected, here or there: sent again, the
+transfer gets a new body, under its number."""
+CLEAR_REFUSALS = (*SETTING_REFUSALS, *NOT_TAKEN, "SIGN_ERROR")
+"""Answers by which WeChat Pay has not accepted a transfer; others may mean anything."""
+MISSING_BEFORE_RETURN = 3
+RETURN_AFTER = timedelta(days=1)
+"""Time since a cancelled transfer was last sent, in which no query found it, until it is returned:
+WeChat Pay closes the transfers that it has within it."""
+QUERYABLE_FOR = timedelta(days=30)
+"""Age up to which WeChat Pay answers queries: later, "not found" proves nothing."""
+MISS_INTERVAL = timedelta(seconds=45)
+"""Queries within this period count as one that did not find the transfer. It is shorter than the
+shortest interval between checks."""
+UNCLEAR = "UNCLEAR"
+"""Problem of a call without an answer that can be trusted."""
+
+
+def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
+    """When the withdrawal needs attention next; None while WeChat Pay is not concerned."""
+    if withdrawal.state == WithdrawalState.APPROVED:
+        return now + SUBMIT_AFTER
+    if withdrawal.sent_at is None or not withdrawal.is_open:
+        return None
+    begin = max(withdrawal.sent_at, withdrawal.decided_at or withdrawal.sent_at)
+    later = (begin + wait for wait in CHECK_AFTER)
+    regular = next((at for at in later if at > now), now + CHECK_EVERY)
+    return min(regular, now + PROBLEM_CHECK_EVERY) if withdrawal.problem else regular
+
+
+def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
+    """Whether a query that does not find the transfer is another one, not the last one repeated."""
+    return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
+
+
+def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) -> bool:
+    """Whether the transfer is to be sent again, after a query has answered `stated`.
+
+    Also for the package, if the first answer was lost, or came before the funds were locked: no
+    query has it. One that is to be cancelled is sent again only if WeChat Pay may or may not have
+    got it: its answer decides that.
+    """
+    if withdrawal.is_cancelling and (stated is not None or withdrawal.refusal):
+        return False
+    if withdrawal.state == WithdrawalState.AWAITING_USER and not withdrawal.package_info:
+        return stated is not None and stated.state == TransferState.WAIT_USER_CONFIRM
+    if withdrawal.state != WithdrawalState.SUBMITTED or withdrawal.sent_at is None:
+        return False
+    was_refused = withdrawal.problem in NOT_TAKEN
+    if stated is None:
+        return was_refused or withdrawal.missing >= MISSING_BEFORE_RESEND
+    is_waiting = stated.state in (TransferState.ACCEPTED, TransferState.PROCESSING)
+    return is_waiting and (was_refused or now - withdrawal.sent_at >= STUCK_AFTER)
+
+
+def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
+    """Whether a transfer that is sent again needs a new body, since a setting was corrected.
+
+    The number prevents that both bodies are paid.
+    """
+    return stated is None and withdrawal.refusal in SETTING_REFUSALS
+
+
+def must_return(withdrawal: Withdrawal, now: datetime) -> bool:
+    """Whether a cancelled transfer never reached WeChat Pay, after a query that did not find it.
+
+    It refused the transfer clearly when it was last sent, has never stated anything about it, and
+    has not had it for a day, nor is it too old for a query. A lost answer is no refusal.
+    """
+    is_unknown = withdrawal.state == WithdrawalState.SUBMITTED and not withdrawal.wechat_number
+    sent_at = withdrawal.last_sent_at
+    if not (withdrawal.is_cancelling and is_unknown and withdrawal.refusal and sent_at):
+        return False
+    is_conclusive = RETURN_AFTER <= now - sent_at < QUERYABLE_FOR
+    return withdrawal.missing >= MISSING_BEFORE_RETURN and is_conclusive
+
+
+def must_cancel(withdrawal: Withdrawal) -> bool:
+    """Whether WeChat Pay is to be asked to cancel the transfer."""
+    return withdrawal.is_cancelling and withdrawal.state.is_at_wechat
