@@ -1,4 +1,4 @@
-"""Each request to withdraw is sent many times at once to all processes: one transfer, equal answers."""
+"""Each request to withdraw is sent many times at once to all processes: one transfer for each."""
 
 import asyncio
 import json

@@ -1,13 +1,14 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from ledger.bills import Bill, WithdrawalState
 
 from ledger.transfers import Transfer, TransferMismatch, TransferState
 from tencent.errors import NotVerified, Unreadable
 from tencent.pay_signatures import read_key
 from tencent.transfer_notifications import TransferNotifications, transfer_of
+from tests.support.withdrawals import NOW, submitted
 
 Vectors = dict[str, Any]
 PAID = Transfer(
@@ -46,7 +47,7 @@ def test_notification_vectors_are_accepted_or_refused(
             assert (transfer, parsed.refused) == (None, "probe")
         elif case["expect"] in REFUSALS:
             assert (transfer, parsed.refused) == (None, REFUSALS[case["expect"]]), case["name"]
-        elif case["expect"] == "reject_amount":  # compared with the bill, not here
+        elif case["expect"] == "reject_amount":  # compared with the withdrawal, not here
             assert transfer
             assert mismatch_of(transfer, transfer_vectors["expected_amount"]) == "amount"
         else:
@@ -61,10 +62,10 @@ def test_notification_vectors_are_accepted_or_refused(
 
 
 def mismatch_of(transfer: Transfer, fen: int) -> str:
-    """Why a submitted bill of `fen` refuses what was read, else ""."""
-    bill = Bill(PAID.number, fen, income=1, state=WithdrawalState.SUBMITTED)
+    """Why a submitted withdrawal of `fen` refuses what was read, else ""."""
+    withdrawal = replace(submitted(), fen=fen, openid=PAID.openid or "")
     try:
-        bill.check(transfer, PAID.openid or "")
+        withdrawal.apply(transfer, NOW)
     except TransferMismatch as mismatch:
         return mismatch.reason
     return ""

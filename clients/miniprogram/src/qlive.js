@@ -75,7 +75,7 @@ class Client extends Emitter {
   }
 
   /**
-   * Shows WeChat's page on which the user confirms a withdrawal, one transfer at a time.
+   * Shows WeChat's page on which the user confirms a withdrawal.
    *
    * Resolves with the first page of withdrawals. That WeChat showed its page proves nothing: the
    * money has been paid when the withdrawal's state is `paid`.
