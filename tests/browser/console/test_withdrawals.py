@@ -26,8 +26,8 @@ async def test_withdrawals_are_approved_by_one_or_two_operators_or_declined(
     console: Console, api: ApiFixture, server: ServerProcess
 ) -> None:
     host = await payee(api)
-    large, _, _ = [
-        (await withdraw(host, income, f"r{income}"))["withdrawal_id"] for income in (501, 200, 100)
+    _, _, large = [
+        (await withdraw(host, income, f"r{income}"))["withdrawal_id"] for income in (200, 100, 501)
     ]
     finn = await operator_as(server, "finn", "finance")
     approval = f"/ops/api/withdrawals/{large}/approve"
