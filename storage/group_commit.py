@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from contextvars import Context, copy_context
 from typing import Any, NamedTuple
 
 from bson.errors import BSONError
@@ -24,7 +23,7 @@ largest fields are events of gifts with the longest texts, of 10 KB.
 """
 MAX_ALONE = 16
 """Batches that are committed by themselves at the same time, after conflicts: others of the process
-need sessions and connections, too."""
+need connections, too."""
 MIN_EARLY = 8
 """Batches that begin while the transaction before is being committed. Fewer wait for its end, and
 for more of them: each transaction has a command for each collection, and one to commit."""
@@ -34,11 +33,10 @@ waits for a document that a transaction has locked; the other rooms must not."""
 
 
 class Waiting(NamedTuple):
-    """A batch to be committed, and the context of the change, for the spans of its commands."""
+    """A batch to be committed."""
 
     batch: WriteBatch
     committed: asyncio.Future[None]
-    context: Context
 
 
 class GroupCommit:
@@ -62,7 +60,7 @@ class GroupCommit:
     async def commit(self, batch: WriteBatch) -> None:
         """Returns once the batch is majority-committed. Raises WriteConflict."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(batch, committed, copy_context()))
+        self._waiting.append(Waiting(batch, committed))
         self._start()
         await committed
 
@@ -76,7 +74,7 @@ class GroupCommit:
             writes += len(group[-1].batch)
             fields += group[-1].batch.fields
         loop = asyncio.get_running_loop()
-        self._awaited = task = loop.create_task(self._commit_group(group), context=group[0].context)
+        self._awaited = task = loop.create_task(self._commit_group(group))
         self._tasks.add(task)
         stalled = loop.call_later(STALLED_SECONDS, self._start_next, task)
 
@@ -133,7 +131,7 @@ def _may_be_repeated(error: Exception) -> bool:
 
 
 def _answer(group: list[Waiting], error: Exception | None) -> None:
-    for _, committed, _ in group:
+    for _, committed in group:
         if committed.done():
             continue
         if error is None:
