@@ -10,11 +10,10 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from core.errors import StartupError
-from storage.database import Database
+from storage.database import Collection, Database
 from storage.job_leases import JobLeaseStore
 from storage.migrations.migration import Migration
 from storage.migrations.steps import MIGRATIONS
-from storage.schema import SchemaStore, StoredSchema
 
 log = structlog.get_logger("qlive.storage")
 
@@ -24,6 +23,14 @@ LEASE_SECONDS = 30.0
 WAIT_SECONDS = 600.0
 """Time that a start waits for the migrations of another process."""
 POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchema:
+    """`oldest`: the lowest schema whose servers can run on the database."""
+
+    version: int = 0
+    oldest: int = 0
 
 
 class SchemaTooNew(StartupError):
@@ -62,6 +69,40 @@ class AppliedMigration:
 
     migration: Migration
     documents: int
+
+
+class SchemaStore:
+    """The collection `schema`: one document, without which a database has schema 0."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schema: Collection = database.collection("schema")
+        self._processes: Collection = database.collection("processes")
+
+    async def read(self) -> StoredSchema:
+        row = await self._schema.find_one({"_id": "schema"})
+        return StoredSchema(row["version"], row["oldest"]) if row else StoredSchema()
+
+    async def is_new_database(self) -> bool:
+        """Whether the database has no collection yet."""
+        return not await self._database.collection_names()
+
+    async def record(self, migration: Migration) -> None:
+        """Store that the migration is complete. Neither number ever decreases."""
+        fields = {
+            "version": {"$max": ["$version", migration.number]},
+            "oldest": {"$max": ["$oldest", migration.oldest]},
+            "changed_at": "$$NOW",
+        }
+        await self._schema.update_one({"_id": "schema"}, [{"$set": fields}], upsert=True)
+
+    async def has_processes_before(self, schema: int) -> bool:
+        """Whether a process with a valid lease is of an older schema."""
+        older = {
+            "schema": {"$not": {"$gte": schema}},  # schema 0 does not store it
+            "$expr": {"$gte": ["$expires_at", "$$NOW"]},
+        }
+        return await self._processes.find_one(older, {"_id": 1}) is not None
 
 
 class Migrator:
