@@ -29,7 +29,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.route_entry import Route
 from handlers.static import WEB, ConsoleHandler, StaticHandler
-from handlers.webhooks import tencent, transfers, wechat_pay
+from handlers.webhooks import tencent, wechat_pay
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -68,7 +68,7 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
     Route(
-        "qlive_pay/transfer_notify/", transfers.TransferWebhookHandler, "payments.TransferNotice"
+        "qlive_pay/transfer_notify/", wechat_pay.TransferWebhookHandler, "payments.TransferNotice"
     ),
     Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "payments.XpayNotice"),
     Route("qlive_like/", likes.LikeHandler, "likes.Like"),

@@ -1,9 +1,12 @@
 """Income that users can withdraw, and its move into the hold of a withdrawal."""
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
@@ -18,7 +21,6 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import Withdrawal
 from services.ledger import LockUsers
-from services.recent_income import RecentIncomeCache
 from storage.configs import ConfigStore
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
@@ -30,6 +32,9 @@ READ_IN_TRANSACTION = timedelta(minutes=1)
 commit, by the clock of a process: by far less than this."""
 THE_DAY = "withdrawals of the day"
 """Name of the lock of the house's sum."""
+CACHED_SECONDS = 10.0
+"""A popular host has a hundred thousand gifts within the time of maturity."""
+MAX_CACHED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +69,12 @@ class WithdrawableIncome:
         self._recent_income = RecentIncomeCache(payees, config.maturity)
 
     async def shown(self, user_id: str) -> int:
-        """As `of`, for a list that is polled: the recent income may be a moment old."""
+        """Income that the user could withdraw, before all limits; 0 while stopped.
+
+        For a list that is polled: the recent income may be a moment old.
+        """
         funds = await self._payees.funds(user_id)
         recent = await self._recent_income.of(user_id, funds.income)
-        matured = matured_income(funds.income, recent, funds.owed_income)
-        return 0 if funds.is_stopped else matured
-
-    async def of(self, user_id: str) -> int:
-        """Income that the user could withdraw now, before all limits."""
-        funds = await self._payees.funds(user_id)  # first: later gifts only make it less
-        since = datetime.now(UTC) - self._config.maturity
-        recent = await self._payees.recent_income(user_id, since)
         matured = matured_income(funds.income, recent, funds.owed_income)
         return 0 if funds.is_stopped else matured
 
@@ -137,3 +137,40 @@ class WithdrawableIncome:
     async def _has_real_name(self, user_id: str) -> bool:
         encrypted = await self._payees.real_name(user_id)
         return bool(encrypted) and self._cipher.decrypt(encrypted, user_id) is not None
+
+
+class _Sum(NamedTuple):
+    at: float
+    income: int
+    recent: int
+
+
+class RecentIncomeCache:
+    """Income that has not matured, for display: summed at most every few seconds.
+
+    In memory, of this process; the users asked about least recently are forgotten.
+    """
+
+    def __init__(
+        self,
+        payees: PayeeStore,
+        maturity: timedelta,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._payees = payees
+        self._maturity = maturity
+        self._clock = clock
+        self._sums: OrderedDict[str, _Sum] = OrderedDict()
+
+    async def of(self, user_id: str, income: int) -> int:
+        """Recent income of a user with `income`; what came since it was summed is recent, too."""
+        now, cached = self._clock(), self._sums.get(user_id)
+        if cached and now - cached.at < CACHED_SECONDS:
+            return cached.recent + max(0, income - cached.income)
+        since = datetime.now(UTC) - self._maturity
+        recent = await self._payees.recent_income(user_id, since)
+        self._sums[user_id] = _Sum(now, income, recent)
+        self._sums.move_to_end(user_id)
+        if len(self._sums) > MAX_CACHED:
+            self._sums.popitem(last=False)
+        return recent

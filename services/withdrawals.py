@@ -100,10 +100,6 @@ class WithdrawalService:
         found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
         return WithdrawalPage(await self._income.shown(user_id), found, has_more)
 
-    async def matured(self, user_id: str) -> int:
-        """Income that the user could withdraw now, before all limits; 0 while stopped."""
-        return await self._income.of(user_id)
-
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return it if it is not submitted yet, else ask WeChat Pay to cancel it.
 

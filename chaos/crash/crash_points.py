@@ -20,8 +20,11 @@ from handlers.base import Handler
 from handlers.gifts import PushGiftHandler
 from handlers.ops.refunds import OpsRefundConfirmHandler
 from handlers.ops.withdrawals import OpsApproveWithdrawalHandler, OpsDeclineWithdrawalHandler
-from handlers.webhooks.transfers import TransferWebhookHandler
-from handlers.webhooks.wechat_pay import JsapiWebhookHandler, XpayWebhookHandler
+from handlers.webhooks.wechat_pay import (
+    JsapiWebhookHandler,
+    TransferWebhookHandler,
+    XpayWebhookHandler,
+)
 from handlers.withdrawals import CancelWithdrawalHandler, WithdrawHandler
 from runtime import container
 from storage.database import CommandLatency

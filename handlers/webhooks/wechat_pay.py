@@ -1,4 +1,4 @@
-"""Webhooks of WeChat for payments and refunds.
+"""Webhooks of WeChat for payments, refunds and transfers to users.
 
 Gold is credited only by these and by the order query.
 """
@@ -23,6 +23,7 @@ from tencent.errors import ServiceUnavailable
 from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.pay_notifications import PaymentNotification
 from tencent.platform_events import REFUND_QUESTION, event_name
+from tencent.transfer_notifications import SOURCE as TRANSFER
 from tencent.transfer_notifications import TransferNotification
 
 
@@ -96,6 +97,21 @@ class JsapiWebhookHandler(NoContentWebhookHandler):
         book = self.context.services.payment_notifications.book
         return await self.receive_notification(
             JSAPI, found, partial(book, found.event, found.ignored)
+        )
+
+
+class TransferWebhookHandler(NoContentWebhookHandler):
+    """Final states of transfers; answers 204, any other status makes WeChat Pay retry."""
+
+    @endpoint()
+    async def post(self) -> NoContentResponse:
+        client = self.context.tencent.transfers
+        if client is None:
+            raise CallbackRefused
+        found = client.notifications.read(self.request.headers, self.body, time.time())
+        book = self.context.services.transfer_notices.book
+        return await self.receive_notification(
+            TRANSFER, found, partial(book, found.transfer, found.ignored)
         )
 
 

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services import recent_income
-from services.recent_income import CACHED_SECONDS, RecentIncomeCache
+from services import withdrawable_income
+from services.withdrawable_income import CACHED_SECONDS, RecentIncomeCache
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.withdrawal_fixture import WithdrawalFixture
@@ -42,7 +42,7 @@ async def test_only_so_many_sums_are_kept(
     cache_of: Callable[[WithdrawalFixture, Clock], RecentIncomeCache],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recent_income, "MAX_CACHED", 1)
+    monkeypatch.setattr(withdrawable_income, "MAX_CACHED", 1)
     fixture = await WithdrawalFixture.create(stores, 100)
     cache, user_id = cache_of(fixture, Clock(100.0)), fixture.user.user_id
     assert await cache.of(user_id, 100) == 0

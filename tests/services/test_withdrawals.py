@@ -186,7 +186,7 @@ async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> No
     await fixture.gift(40, now - timedelta(days=7, minutes=1), "gift:a:1")
     await fixture.gift(50, now - timedelta(days=6, hours=23), "gift:a:2")
     await fixture.gift(60, now - timedelta(seconds=5), "gift:a:3")
-    assert await fixture.service.matured(fixture.user.user_id) == 140
+    assert await fixture.matured() == 140
     with pytest.raises(IncomeNotMatured):
         await fixture.request(141)
     await fixture.request(140, "r2")
@@ -204,9 +204,9 @@ async def test_income_of_a_reversed_gift_counts_neither_as_recent_nor_as_matured
         lines = (Posting(anna, "income", -income), Posting("house", "income", income))
         reversal = JournalEntry(reversal_key(key), "reversal", "ops", lines, {"reverses": key})
         await fixture.write(reversal, now - at / 2)
-        assert await fixture.service.matured(fixture.user.user_id) == 100
+        assert await fixture.matured() == 100
     await fixture.gift(50, now - timedelta(days=8), "gift:a:3")
-    assert await fixture.service.matured(fixture.user.user_id) == 150
+    assert await fixture.matured() == 150
     await fixture.request(150)
 
 
@@ -215,7 +215,7 @@ async def test_a_debt_of_income_reduces_what_can_be_withdrawn(stores: StoresFixt
     fixture = await WithdrawalFixture.create(stores, 100)
     users = fixture.database.collection("users")
     await users.update_one({"_id": fixture.user.user_id}, {"$set": {"owed_income": 30}})
-    assert await fixture.service.matured(fixture.user.user_id) == 70
+    assert await fixture.matured() == 70
     with pytest.raises(IncomeNotMatured):
         await fixture.request(71)
 
@@ -428,7 +428,7 @@ async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(
     await fixture.service.resume(user_id, "c1")
     with pytest.raises(WithdrawalsStopped):
         await fixture.request()
-    assert await fixture.service.matured(user_id) == 0
+    assert await fixture.matured() == 0
     await fixture.service.resume(user_id, "c2")
     assert (await fixture.request()).state == "requested"
 

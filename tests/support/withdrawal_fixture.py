@@ -143,6 +143,10 @@ class WithdrawalFixture:
         assert found
         return found
 
+    async def matured(self) -> int:
+        """Income that a process shows for the first time, and so without its cache."""
+        return (await self.new_process().service.page(self.user.user_id, 1, 1)).matured
+
     async def income(self) -> int:
         return (await self.stores.balance(self.user.user_id)).income
 
