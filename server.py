@@ -20,15 +20,14 @@ import uvloop
 from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
-from runtime import gc_tuning, worker
+from runtime import gc_tuning
+from runtime.process import ServerProcess
+from storage.errors import storage_error
 from telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
-# What a command alone needs is imported by it: a supervisor starts in a third of the time that
-# the rest of the server takes to be imported.
-# ruff: noqa: PLC0415
 COMMANDS = ("runtime.commands", "runtime.operator_commands")
 log = structlog.get_logger("qlive")
 
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> int:
     configure_logging(settings.logging.level, as_json=settings.logging.as_json)
     dev = None
     if settings.environment == "development":
-        from runtime.development import fill_in
+        from runtime.development import fill_in  # noqa: PLC0415 - not in production
 
         settings, dev = fill_in(settings)
     try:
@@ -62,8 +61,6 @@ def main(arguments: list[str]) -> int:
     except (StartupError, QLiveError, OSError) as failure:
         return _fail(settings, str(failure))
     except Exception as failure:
-        from storage.errors import storage_error
-
         if storage_error(failure) is None:
             raise
         return _fail(settings, "MongoDB is unavailable; check mongodb.uri.")
@@ -91,59 +88,27 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
-    if options.parse_known_args(arguments)[1][:1] not in ([], ["serve"], ["worker"]):
+    if options.parse_known_args(arguments)[1][:1] not in ([], ["serve"]):
         for module in COMMANDS:
             import_module(module).add_commands(commands)
-    worker_parser = commands.add_parser("worker")  # started by the supervisor, not by users
-    worker.add_arguments(worker_parser)
-    worker_parser.set_defaults(run=_run_worker)
     return parser.parse_args(arguments)
 
 
-async def _serve(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
-    # In production even one worker has a supervisor, which replaces it while the port stays open.
-    server = settings.server
-    if server.workers > 1 or server.worker_ports or settings.environment == "production":
-        from runtime.supervisor import Supervisor
-
-        supervisor = Supervisor(settings, dev, args.settings)
-        return await supervisor.run(lambda address: _print_welcome(settings, dev, address))
-    from runtime.process import ServerProcess
-
+async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     process, stopping = ServerProcess(settings, dev), asyncio.Event()
     _stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
     _print_welcome(settings, dev, process.address)
     await stopping.wait()
+    await process.stop_listening()
     await process.stop()
-    return 0
-
-
-async def _run_worker(
-    settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace
-) -> int:
-    """Runs one worker until a signal, or until its supervisor is gone."""
-    from runtime.process import ServerProcess
-
-    inherited, stopping = worker.worker_args(args), asyncio.Event()
-    process = ServerProcess(settings, dev, inherited)
-    _stop_on_signal(stopping)
-    async with worker.supervisor_link(
-        inherited, stopping, settings.server.drain_seconds
-    ) as report_ready:
-        await process.start()
-        gc_tuning.freeze_startup_objects()
-        report_ready()
-        await stopping.wait()
-        await process.stop_listening()
-        await process.stop()
     return 0
 
 
 def _stop_on_signal(stopping: asyncio.Event) -> None:
     signals = [signal.SIGTERM, signal.SIGINT]
-    # Only the supervisor renews workers on SIGHUP; here its default would exit without draining.
+    # The end of its terminal would end the process without draining.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
         signals.append(signal.SIGHUP)
     for number in signals:
@@ -152,7 +117,7 @@ def _stop_on_signal(stopping: asyncio.Event) -> None:
 
 def _print_welcome(settings: Settings, dev: "DevSecrets | None", address: str) -> None:
     if dev:
-        from runtime.development import welcome
+        from runtime.development import welcome  # noqa: PLC0415 - not in production
 
         print(welcome(settings, address), flush=True)
 

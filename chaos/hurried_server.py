@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 """So that modules of this folder hide none of the server."""
 INTERVALS = {
-    "metrics": 0.2,
     "dependencies": 0.5,
     "outbox_age": 0.5,
     "refund_figures": 0.5,

@@ -1,4 +1,4 @@
-"""Reads TCP connections, CPU time, memory and children of processes from /proc."""
+"""Reads TCP connections, CPU time and memory of processes from /proc."""
 
 import asyncio
 from pathlib import Path
@@ -56,12 +56,3 @@ def resident_bytes(pid: int) -> int:
     except FileNotFoundError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
-
-
-def child_pids(pid: int) -> list[int]:
-    """Process ids of the children that its first thread has started, oldest first."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except FileNotFoundError:
-        return []
-    return [*map(int, children.split())]

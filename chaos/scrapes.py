@@ -15,30 +15,22 @@ RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 TIMEOUT_SECONDS = 1.0
 CHECKED_AT = "qlive_ledger_checked_at"
 """A scrape has the time since then instead, as a negative number: see `AlertCheck`."""
-PROCESS_ID = "qlive_process_id"
-USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) | {PROCESS_ID}
-"""Metrics of the rules, and which worker has answered."""
+USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text()))
+"""Metrics of the rules."""
 
 Scrape = list[dict[str, str] | None]
 """By server: values by series, None if it did not answer."""
 
 
 class Scraper:
-    """Scrapes all servers of a fleet; an async context manager.
+    """Scrapes all servers of a fleet; an async context manager."""
 
-    Like a Prometheus it keeps its connections, and so the workers that answer, or opens new ones.
-    """
-
-    def __init__(
-        self, fleet: Fleet, *, keeps_connections: bool = False, timeout: float = TIMEOUT_SECONDS
-    ) -> None:
+    def __init__(self, fleet: Fleet, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self._fleet = fleet
-        self._force_close = not keeps_connections
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(force_close=self._force_close)
-        self._http = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
+        self._http = aiohttp.ClientSession(timeout=self._timeout)
         return self
 
     async def __aexit__(self, *_error: object) -> None:

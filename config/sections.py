@@ -107,8 +107,6 @@ class ServerSettings(SettingsSection):
     allowed_origins: Origins = []
     trusted_proxies: Addresses = ["127.0.0.1"]
     drain_seconds: float = Field(default=20, ge=0)
-    workers: int = Field(default=1, ge=1, le=64)
-    worker_ports: bool = False
     machine: str = Field(default="", max_length=63)
     allow_remote_development: bool = False
 

@@ -37,15 +37,7 @@ ROWS: dict[str, list[Panel]] = {
                 "503 {{instance}}": rate('qlive_requests_total{status="503"}'),
             },
         ),
-        (
-            "Workers",
-            "short",
-            {
-                "serve {{instance}}": "qlive_workers",
-                "wanted {{instance}}": "qlive_workers_wanted",
-                "died within an hour {{instance}}": "increase(qlive_worker_restarts_total[1h])",
-            },
-        ),
+        ("Restarts within an hour", "short", {"{{instance}}": "changes(qlive_started_at[1h])"}),
         (
             "Refused by rate limits",
             "reqps",
@@ -86,7 +78,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         ("Event to the last socket, p99", "s", {"{{instance}}": p99("qlive_told_seconds")}),
         ("MongoDB, p99", "s", {"{{command}}": p99("qlive_mongo_seconds", "command")}),
-        ("Delay of the event loop", "s", {"{{instance}} {{worker}}": "qlive_loop_lag_seconds"}),
+        ("Delay of the event loop", "s", {"{{instance}}": "qlive_loop_lag_seconds"}),
         (
             "Retries and late events",
             "cps",

@@ -217,11 +217,11 @@ class Handler(RequestHandler):
         route = self.label
         status, seconds = self.get_status(), self.request.request_time()
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
-        self.context.metrics.requests.labels(route, method, status).inc()
+        self.context.metrics.count_request(route, method, status)
         if self.admission.is_over_limit:  # a flood must not flood the log: limits.py logs it
             return
         seconds -= self.admission.waited_seconds  # a user's flood must not look like a slow server
-        self.context.metrics.request_seconds.labels(route).observe(seconds)
+        self.context.metrics.observe_request(route, seconds)
         log.info(
             "request_completed",
             method=self.request.method,

@@ -57,11 +57,11 @@ class ReadyzHandler(Handler):
 
 
 class MetricsHandler(Handler):
-    """Prometheus metrics of all workers of this supervisor, whichever of them answers."""
+    """Prometheus metrics of this process."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", METRICS_TYPE)
-        await self.finish(await self.context.metrics.page())
+        await self.finish(self.context.metrics.text())
 
 
 async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:

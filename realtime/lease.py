@@ -10,7 +10,6 @@ from typing import Protocol
 import structlog
 
 from core.clock import now_ms
-from core.process_report import ProcessReport
 from rooms.presence import MemberSocket
 
 log = structlog.get_logger("qlive.lease")
@@ -19,7 +18,7 @@ log = structlog.get_logger("qlive.lease")
 class LeaseStorage(Protocol):
     """Stored leases and connections; storage/presence.py documents each method."""
 
-    async def renew(self, process: str, seconds: float, report: ProcessReport | None) -> bool: ...
+    async def renew(self, process: str, seconds: float) -> bool: ...
     async def expired_processes(self) -> list[str]: ...
     async def mark_members_away(self, process: str, now: int) -> int: ...
     async def forget(self, process: str) -> None: ...
@@ -45,8 +44,6 @@ class Lease:
         self._process = process
         self._seconds = seconds
         self._open_sockets = open_sockets
-        self.report: Callable[[], ProcessReport] | None = None
-        """What is stored with each renewal, for operators; set at the start."""
         self._renewed_at: float | None = None
         self._held_since = time.monotonic()
         self._restamp_pending = False
@@ -79,8 +76,7 @@ class Lease:
         Other processes may have marked these members away during the lapse.
         """
         requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
-        report = self._report_or_none()
-        held = await self._storage.renew(self._process, self._seconds, report)
+        held = await self._storage.renew(self._process, self._seconds)
         previous, self._renewed_at = self._renewed_at, requested_at
         if previous is None or self._renewed_at - previous > self._seconds:
             self._held_since = self._renewed_at
@@ -90,14 +86,6 @@ class Lease:
         if self._restamp_pending:
             await self._storage.claim_members(self._open_sockets(), self._process, now_ms())
             self._restamp_pending = False
-
-    def _report_or_none(self) -> ProcessReport | None:
-        """A report that fails must not cost the lease."""
-        try:
-            return self.report() if self.report else None
-        except Exception as error:
-            log.error("process_report_failed", exc_info=error)
-            return None
 
     async def sweep(self) -> None:
         """Mark the members of dead processes away, once the lease was held for a full term."""

@@ -37,19 +37,13 @@ from tencent.clients import (
 from tencent.transfers import TransferScene
 
 
-def build(
-    settings: Settings,
-    uri: str,
-    address: str,
-    simulator_url: str = "",
-    metrics: Metrics | None = None,
-) -> Context:
+def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
     """
     process_id = secrets.token_hex(8)
-    metrics, locks = metrics or Metrics(), NamedLocks()
+    metrics, locks = Metrics(), NamedLocks()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
     presence, payment = _presence(settings, process_id), _payment(settings)
     stores = Stores(
@@ -124,7 +118,7 @@ def _presence(settings: Settings, process_id: str) -> PresenceConfig:
 
 def _fanout(settings: Settings, metrics: Metrics) -> FanoutConfig:
     gather_seconds = settings.realtime.gather_ms / 1000
-    return FanoutConfig(settings.limits.slice, gather_seconds, metrics.delivery_seconds.observe)
+    return FanoutConfig(settings.limits.slice, gather_seconds, metrics.observe_delivery)
 
 
 def _payment(settings: Settings) -> PaymentConfig:

@@ -1,20 +1,14 @@
-"""Development only: generated secrets, the embedded mongod and the simulator.
+"""Development only: generated secrets and the embedded mongod.
 
-With development_pages.py the only module of the runtime that imports devtools/. Without the pages a
-supervisor does not import what serves requests.
+With development_pages.py the only module of the runtime that imports devtools/.
 """
 
 import json
-
-from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
-from devtools.simulator.factory import make_simulator
-from devtools.simulator_application import simulator_application
-from runtime.listeners import address_of, listen
 
 PAGES = {
     "demo_room": "/",
@@ -29,20 +23,6 @@ __all__ = ["DevSecrets", "EmbeddedMongod"]
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
     """Complete the settings with generated secrets, which are stored beside the data."""
     return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
-
-
-def start_simulator(
-    settings: Settings, secrets: DevSecrets, address: str
-) -> tuple[HTTPServer, str]:
-    """Start a simulator for the workers of a supervisor; returns its server and address.
-
-    It keeps state, so all workers share one.
-    """
-    sockets = listen("127.0.0.1", 0)
-    simulator = make_simulator(settings, secrets, address)
-    server = HTTPServer(simulator_application(simulator))
-    server.add_sockets(sockets)
-    return server, address_of("127.0.0.1", sockets)
 
 
 def welcome(settings: Settings, address: str) -> str:

@@ -1,6 +1,6 @@
 """Metrics that are read at scrape time."""
 
-import os
+import time
 
 from handlers.context import Context
 
@@ -8,21 +8,11 @@ from handlers.context import Context
 def register(context: Context) -> None:
     hub, metrics, lifecycle = context.realtime.hub, context.metrics, context.lifecycle
     gauge, counter = metrics.gauge, metrics.counter
-    gauge("process_id", "Process id of the worker that answers.", os.getpid, combine="own")
-    description = "Identifies the supervisor, or the process without one, by `server`."
-    server = metrics.server or context.process_id
-    metrics.gauges("server_info", description, "server", lambda: {server: 1}, combine="first")
+    started_at = time.time()
+    gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
     gauge("sockets", "Open WebSockets of room members.", lambda: hub.sockets)
-    gauge(
-        "rooms_here",
-        "Rooms with a socket, counted once for each worker that has one.",
-        lambda: len(hub.channels),
-    )
-    counter(
-        "events_told",
-        "Events delivered to rooms, counted once for each worker.",
-        lambda: hub.events_delivered,
-    )
+    gauge("rooms_here", "Rooms with a socket.", lambda: len(hub.channels))
+    counter("events_told", "Events delivered to rooms.", lambda: hub.events_delivered)
     description = "Times that bus messages may have been lost."
     counter("bus_gaps", description, lambda: context.realtime.bus.gaps)
     counter(
@@ -49,7 +39,7 @@ def _register_ledger(context: Context) -> None:
 
     def last(name: str, field: str, description: str) -> None:
         read = lambda: float(audit.last.get(field, 0))  # noqa: E731
-        gauge(name, description, read, combine="first")
+        gauge(name, description, read)
 
     last("gold", "gold", "Gold of all users.")
     last("income", "income", "Income of all users.")
@@ -62,12 +52,7 @@ def _register_ledger(context: Context) -> None:
     last("ledger_problems", "problems", "Problems found by the last check-ledger; -1 if unknown.")
     last("ledger_checked_at", "at", "Start of the last check-ledger in Unix seconds.")
     description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
-    gauge(
-        "oldest_unpaid_order_seconds",
-        description,
-        lambda: audit.oldest_unpaid,
-        combine="first",
-    )
+    gauge("oldest_unpaid_order_seconds", description, lambda: audit.oldest_unpaid)
 
 
 def _register_withdrawals(context: Context) -> None:
@@ -77,21 +62,18 @@ def _register_withdrawals(context: Context) -> None:
         "Withdrawals that are neither paid nor returned, by state.",
         "state",
         lambda: reports.open.states,
-        combine="first",
     )
     gauges(
         "oldest_withdrawal_seconds",
         "Longest time that an open withdrawal has been in its state, by state.",
         "state",
         reports.oldest_seconds,
-        combine="first",
     )
     gauges(
         "transfer_problems",
         "Open transfers whose last call to WeChat Pay failed, by its code.",
         "code",
         lambda: reports.open.problems,
-        combine="first",
     )
 
 
@@ -102,19 +84,16 @@ def _register_refunds(context: Context) -> None:
         "Refund cases that are neither closed nor dropped, by state.",
         "state",
         lambda: sweep.figures.states,
-        combine="first",
     )
     gauges(
         "oldest_refund_seconds",
         "Time since the oldest refund case in progress was confirmed, by state.",
         "state",
         sweep.oldest_seconds,
-        combine="first",
     )
     gauges(
         "refund_problems",
         "Orders of refund cases whose provider has to be asked again, by problem.",
         "problem",
         lambda: sweep.figures.problems,
-        combine="first",
     )

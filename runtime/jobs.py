@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -26,8 +27,7 @@ LAG_SECONDS = 0.02
 SLOW_CLIENT_INTERVAL = 0.25
 SILENT_INTERVAL = 60.0
 DEPENDENCIES_SECONDS, OUTBOX_AGE_SECONDS = 5.0, 10.0
-METRICS_SECONDS = 1.0
-"""A kill loses this much of the counters."""
+REPORT_SECONDS = 5.0
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
@@ -68,15 +68,17 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
         tasks.until_stopped("im_relay", context.services.im_relay.run)
 
 
-def start_lease_and_bus(tasks: PeriodicTasks, context: Context) -> None:
-    """Start the jobs that must outlive the requests.
+def start_lease_and_bus(
+    tasks: PeriodicTasks, context: Context, report: Callable[[], Awaitable[None]]
+) -> None:
+    """Start the jobs that must outlive the requests; `report` stores a report for operators.
 
     A process that drained without a lease would be presumed dead while it serves.
     """
     lease = context.settings.presence.lease_seconds
     # With the default back-off, the lease would lapse after the first failure.
     tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
-    tasks.every(METRICS_SECONDS, "metrics", lambda: _save_metrics(context))
+    tasks.every(REPORT_SECONDS, "report", report)
     bus = context.realtime.bus
     if isinstance(bus, LocalBus):
         tasks.every(lease / 3, "other_processes", lambda: _look_for_others(context, bus))
@@ -149,13 +151,13 @@ async def _measure_lag(context: Context) -> None:
     before = time.perf_counter()
     await asyncio.sleep(LAG_SECONDS)
     lag = time.perf_counter() - before - LAG_SECONDS
-    context.metrics.loop_lag_seconds.set(max(0.0, lag))
+    context.metrics.loop_lag = max(0.0, lag)
 
 
 async def _watch_dependencies(context: Context) -> None:
     """Show the states of /readyz in the metrics, those of idle services as unknown.
 
-    Otherwise a worker that does not use a service any more would hide its outage from the others.
+    Otherwise a process that does not use a service any more would hide its outage.
     """
     gauge = context.metrics.dependency_up
     idle = {service.name for service in context.tencent.services if not service.is_fresh}
@@ -173,7 +175,3 @@ async def _measure_outbox(context: Context) -> None:
     oldest = await context.stores.outbox.oldest()
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
     context.metrics.outbox_oldest_seconds.set(max(0.0, age))
-
-
-async def _save_metrics(context: Context) -> None:
-    context.metrics.save()

@@ -1,7 +1,7 @@
-"""Listening sockets, of one process alone or shared by several with SO_REUSEPORT."""
+"""Listening sockets of a process."""
 
 import socket
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from tornado.netutil import bind_sockets
 
@@ -43,85 +43,12 @@ class PacedListener(socket.socket):
             raise
 
 
-class WorkerSockets:
-    """The listening sockets of a worker slot, which can be closed and bound again."""
-
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        self.listening = sockets
-        self._places = [_place_of(sock) for sock in sockets]
-
-    def close(self) -> None:
-        """Refuse new connections, and those that still wait to be accepted."""
-        for sock in self.listening:
-            sock.close()
-        self.listening = []
-
-    def bind(self) -> None:
-        """Bind the same addresses again if closed; OSError names one that is taken."""
-        if self.listening:
-            return
-        try:
-            for place in self._places:
-                self.listening += _listen_at(place)
-        except OSError:
-            self.close()
-            raise
-
-
-class _Place(NamedTuple):
-    """Where a socket listens, and whether others may as well."""
-
-    family: socket.AddressFamily
-    host: str
-    port: int
-    reuse_port: bool
-
-
-def _place_of(sock: socket.socket) -> _Place:
-    host, port = sock.getsockname()[:2]
-    shared = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
-    return _Place(sock.family, host, port, shared)
-
-
-def _listen_at(place: _Place) -> list[socket.socket]:
-    family, host, port, reuse_port = place
-    try:
-        return bind_sockets(port, host, family, backlog=BACKLOG, reuse_port=reuse_port)
-    except OSError as failure:
-        raise OSError(f"{host}:{port}: {failure.strerror}") from failure
-
-
 def listen(host: str, port: int) -> list[socket.socket]:
     """Bind one socket per address of the host; OSError names the address."""
     try:
         return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as failure:
         raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
-
-
-def listen_shared(host: str, port: int, parts: int) -> list[list[socket.socket]]:
-    """As `listen`, `parts` times on one port: the kernel balances connections over them."""
-    # SO_REUSEPORT would also share the port with another server: bind exclusively first.
-    exclusive = listen(host, port)
-    port = exclusive[0].getsockname()[1]
-    for sock in exclusive:
-        sock.close()
-    return [bind_sockets(port, host, backlog=BACKLOG, reuse_port=True) for _ in range(parts)]
-
-
-def listen_workers(
-    host: str, port: int, workers: int, *, own_ports: bool
-) -> list[list[socket.socket]]:
-    """Sockets of each worker: on the shared port and, with `own_ports`, worker n on port + 1 + n.
-
-    OSError names the address.
-    """
-    parts = listen_shared(host, port, workers)
-    if own_ports:
-        shared_port = parts[0][0].getsockname()[1]
-        for number, sockets in enumerate(parts):
-            sockets.extend(listen(host, shared_port + 1 + number))
-    return parts
 
 
 def address_of(host: str, sockets: list[socket.socket]) -> str:

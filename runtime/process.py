@@ -19,10 +19,8 @@ from runtime import container, gauges, jobs
 from runtime.listeners import PacedListener, address_of, listen
 from runtime.periodic import PeriodicTasks
 from runtime.process_report import reporter
-from runtime.worker import WorkerArgs
 from storage.configs import DEFAULTS
 from storage.mongodb_checks import warn_of_mongodb_risks
-from telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets, EmbeddedMongod
@@ -41,17 +39,14 @@ DATABASE_SECONDS = 2.0
 
 
 class ServerProcess:
-    """A serving process on its own or a shared port; call `start`, then `stop`."""
+    """A serving process on a port of its own; call `start`, then `stop`."""
 
-    def __init__(
-        self, settings: Settings, dev: "DevSecrets | None", args: WorkerArgs | None = None
-    ) -> None:
-        """`dev` are the development secrets, None in production; `args` come from a supervisor."""
+    def __init__(self, settings: Settings, dev: "DevSecrets | None") -> None:
+        """`dev` are the development secrets, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
         self._dev = dev
-        self._args = args
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator_ref: SimulatorRef | None = None
         self._mongod: EmbeddedMongod | None = None
@@ -60,16 +55,12 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Returns once requests are answered."""
-        server, args = self.settings.server, self._args
-        sockets = args.sockets if args else listen(server.host, server.port)
+        server = self.settings.server
+        sockets = listen(server.host, server.port)
         self.address = address_of(server.host, sockets)
         uri = self.settings.mongodb.uri or await self._start_mongod()
         self.context = context = container.build(
-            self.settings,
-            uri,
-            self.address,
-            self._simulator_url(),
-            Metrics(args.metrics_file if args else None),
+            self.settings, uri, self.address, self._simulator_url()
         )
         try:
             await self._serve(context, sockets)
@@ -79,19 +70,17 @@ class ServerProcess:
 
     async def _serve(self, context: Context, sockets: list[socket]) -> None:
         """Returns once requests are answered; a failure leaves closing to the caller."""
-        args = self._args
         await context.database.check()
         await context.stores.migrator.run()
-        if args is None or args.first:
-            production = self.settings.environment == "production"
-            await warn_of_mongodb_risks(context.database, production=production)
-            await self._store_first_data(context)
-        worker = args.metrics_file.slot if args and args.metrics_file else None
-        context.realtime.lease.report = reporter(context, self.address, worker)
+        production = self.settings.environment == "production"
+        await warn_of_mongodb_risks(context.database, production=production)
+        await self._store_first_data(context)
+        report = reporter(context, self.address)
+        await report()
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
         gauges.register(context)
-        jobs.start_lease_and_bus(self._last_tasks, context)
+        jobs.start_lease_and_bus(self._last_tasks, context, report)
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
             self._application(context),
@@ -129,8 +118,6 @@ class ServerProcess:
         await self._last_tasks.stop()
         await _release_members(context)
         await container.close(context)
-        with suppress(OSError):  # no space, for example: the last second is not counted
-            context.metrics.save()
         if self._mongod and self._mongod_watch:
             self._mongod_watch.cancel()
             await self._mongod.stop()
@@ -143,13 +130,7 @@ class ServerProcess:
             await _development_pages().store_demo_data(context, self.address)
 
     def _simulator_url(self) -> str:
-        if not self._dev:
-            return ""
-        return f"{self._simulator_at() or self.address}/sim"
-
-    def _simulator_at(self) -> str:
-        """Address of the simulator that processes share; "" of the one that has it."""
-        return self._args.simulator if self._args else self._joined()
+        return f"{self._joined() or self.address}/sim" if self._dev else ""
 
     def _joined(self) -> str:
         """Address of the server whose embedded MongoDB and simulator this one uses."""
@@ -160,7 +141,7 @@ class ServerProcess:
             return application(context)
         pages = _development_pages()
         self.simulator_ref = pages.open_simulator(
-            self.settings, self._dev, self.address, self._simulator_at()
+            self.settings, self._dev, self.address, self._joined()
         )
         return application(context, pages.routes(context, self.simulator_ref), pages.EXTENSION)
 

@@ -1,6 +1,6 @@
 """The fleet: machines, their processes, and which of them are missing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -15,22 +15,13 @@ valid lease has started since in its place."""
 
 @dataclass(frozen=True, slots=True)
 class FleetProcess:
-    """A process as of its last report; what its release does not report is absent."""
+    """A process as of its last report."""
 
     id: str
     state: State
     lease_until: datetime
-    renewed_at: datetime | None
+    renewed_at: datetime
     report: dict[str, Any]
-
-    @property
-    def machine(self) -> str | None:
-        """None of a process of a release before reports."""
-        return self.report.get("machine")
-
-    @property
-    def version(self) -> str | None:
-        return self.report.get("version")
 
     @property
     def has_lease(self) -> bool:
@@ -39,9 +30,9 @@ class FleetProcess:
 
 @dataclass(frozen=True, slots=True)
 class FleetReport:
-    """Processes by machine; those whose machine is unknown come last."""
+    """Processes by machine."""
 
-    machines: list[tuple[str | None, list[FleetProcess]]]
+    machines: list[tuple[str, list[FleetProcess]]]
 
     @property
     def processes(self) -> list[FleetProcess]:
@@ -49,13 +40,8 @@ class FleetReport:
 
     @property
     def versions(self) -> list[str]:
-        """Known versions of the processes that hold a lease."""
-        return sorted({it.version for it in self.processes if it.has_lease and it.version})
-
-    @property
-    def versions_differ(self) -> bool:
-        """Whether processes of several versions, an unknown one included, hold a lease."""
-        return len({it.version for it in self.processes if it.has_lease}) > 1
+        """Versions of the processes that hold a lease."""
+        return sorted({it.report["version"] for it in self.processes if it.has_lease})
 
     @property
     def missing(self) -> int:
@@ -70,42 +56,31 @@ def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> FleetReport:
         for it in stored
     ]
     found.sort(key=_order)
-    return FleetReport(
-        [(name, list(group)) for name, group in groupby(found, lambda it: it.machine)]
-    )
+    machines = groupby(found, lambda process: process.report["machine"])
+    return FleetReport([(name, list(group)) for name, group in machines])
 
 
 def _newest_starts(stored: Iterable[StoredProcess]) -> dict[object, datetime]:
     """When the newest process of each place started."""
     starts: dict[object, datetime] = {}
-    for it in stored:
-        if start := it.report.get("started_at"):
-            place = _place(it)
-            starts[place] = max(start, starts.get(place, start))
+    for process in stored:
+        place, start = _place(process), process.report["started_at"]
+        starts[place] = max(start, starts.get(place, start))
     return starts
 
 
-def _place(process: StoredProcess) -> object:
+def _place(process: StoredProcess | FleetProcess) -> tuple[str, str]:
     """What a process shares with the one that replaces it."""
-    return tuple(process.report.get(name) for name in ("machine", "address", "worker"))
+    return process.report["machine"], process.report["address"]
 
 
-def _state(process: StoredProcess, now: datetime, newest: dict[object, datetime]) -> State:
+def _state(process: StoredProcess, now: datetime, newest: Mapping[object, datetime]) -> State:
     if process.lease_until >= now:
-        return "draining" if process.report.get("draining") else "serving"
-    start, since = newest.get(_place(process)), process.report.get("started_at")
-    return "replaced" if start and since and start > since else "missing"
+        return "draining" if process.report["draining"] else "serving"
+    start = newest.get(_place(process))
+    return "replaced" if start and start > process.report["started_at"] else "missing"
 
 
-def _order(process: FleetProcess) -> tuple[bool, str, str, int, bool, str]:
-    """By machine, address and worker; in one place, the process that serves comes first."""
-    report = process.report
-    worker = report.get("worker")
-    return (
-        process.machine is None,
-        process.machine or "",
-        report.get("address", ""),
-        -1 if worker is None else worker,
-        not process.has_lease,
-        process.id,
-    )
+def _order(process: FleetProcess) -> tuple[str, str, bool, str]:
+    """By machine and address; in one place, the process that serves comes first."""
+    return *_place(process), not process.has_lease, process.id

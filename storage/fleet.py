@@ -1,28 +1,85 @@
-"""processes, errands and relays: the leases of all processes, and what waits in the queues."""
+"""processes, process_reports, errands and relays: all processes, and what waits in the queues."""
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-from core.process_report import read_report
+from bson import ObjectId
+
 from storage.database import Collection, Database, Document
 from storage.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
 """Longest queue that is counted: an outage of Tencent may leave more, and every look costs that."""
+REPORT_TTL_SECONDS = 4_000
+"""Longer than a lapsed lease is kept, which the last report of its process describes."""
+CHART_SECONDS, POINT_SECONDS = 1_800, 15
+"""Length of a chart, and distance of its points: in it each process reports several times."""
+SUMMED = ("sockets", "requests_rate", "refused_rate", "failed_rate", "events_rate")
+MAXIMA = ("loop_lag_ms", "slowest_request_ms", "slowest_delivery_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Present values of one process; counts unless the name has a unit."""
+
+    loop_lag_ms: float
+    """Last measured delay of the event loop."""
+    sockets: int
+    """Open sockets, joining and closing ones included."""
+    rooms: int
+    """Rooms with a socket here."""
+    requests: int
+    """Requests in progress."""
+    joins_waiting: int
+    """Sockets that wait for their turn to join."""
+    slow_clients: int
+    """Sockets with unsent data."""
+    rooms_behind: int
+    """Rooms whose missed events are being read from the database."""
+    relay_waiting: int
+    """Rooms that the relay to IM has not stored as due yet."""
+    bus_waiting: int
+    """Messages that wait to be sent to Redis."""
+    requests_rate: float
+    """Requests answered per second since the last report, as are the other rates."""
+    refused_rate: float
+    """Requests answered with 4xx."""
+    failed_rate: float
+    """Requests answered with 5xx."""
+    events_rate: float
+    """Events delivered to rooms."""
+    slowest_request_ms: float
+    """Duration of the slowest request since the last report."""
+    slowest_delivery_ms: float
+    """Longest time from saving an event to its delivery, since the last report."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReport:
+    """What a process reports of itself every few seconds, for operators."""
+
+    machine: str
+    pid: int
+    address: str
+    """Base URL of its port."""
+    version: str
+    started_at: datetime
+    draining: bool
+    """It finishes its requests and stops."""
+    readings: Readings
 
 
 @dataclass(frozen=True, slots=True)
 class StoredProcess:
     """A lease; one that was not released is kept for an hour after it has lapsed.
 
-    `report` has the fields of a ProcessReport that are known: {} of a process of a release before
-    reports, and that of another release may lack some.
+    `report` has the fields of the last ProcessReport, and those that a later release adds.
     """
 
     id: str
     lease_until: datetime
-    renewed_at: datetime | None
+    renewed_at: datetime
     report: Document
 
 
@@ -41,23 +98,60 @@ class Queues:
 
 
 class FleetStore:
-    """Reads what all processes of the database have stored."""
+    """Stores the reports of this process, and reads those of all processes of the database."""
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._processes: Collection = database.collection("processes")
+        self._reports: Collection = database.collection("process_reports")
         self._messages: Collection = database.collection("errands")
         self._relays: Collection = database.collection("relays")
         self._outbox = outbox
 
+    async def make_indexes(self) -> None:
+        await self._reports.create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
+        await self._reports.create_index([("process", 1), ("at", -1)])
+
+    async def add_report(self, process: str, report: ProcessReport) -> None:
+        """Store a report with the time of the database's clock."""
+        fields = {"process": process, **asdict(report)}
+        await self._reports.update_one(
+            {"_id": ObjectId()}, {"$set": fields, "$currentDate": {"at": True}}, upsert=True
+        )
+
     async def processes(self) -> list[StoredProcess]:
-        """All leases, of which there are few."""
-        fields = dict.fromkeys(("expires_at", "renewed_at", "report"), 1)
+        """All leases, of which there are few, with the last report of each process."""
+        leases = await self._processes.find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
+        reports = await asyncio.gather(
+            *(self._reports.find_one({"process": it["_id"]}, sort=[("at", -1)]) for it in leases)
+        )
         return [
-            StoredProcess(
-                row["_id"], row["expires_at"], row.get("renewed_at"), read_report(row.get("report"))
-            )
-            async for row in self._processes.find({}, fields)
+            StoredProcess(lease["_id"], lease["expires_at"], lease["renewed_at"], report)
+            for lease, report in zip(leases, reports, strict=True)
+            if report
         ]
+
+    async def chart_points(self, now: datetime) -> list[Document]:
+        """Points of the charts by time `_id`, up to `now`, which the database's clock said.
+
+        Of the values in SUMMED the sum over all processes, of those in MAXIMA the maximum, and the
+        number of `processes`. The present interval, which has no reports of some processes yet, is
+        left out.
+        """
+        end = datetime.fromtimestamp(now.timestamp() // POINT_SECONDS * POINT_SECONDS, now.tzinfo)
+        point = {"$dateTrunc": {"date": "$at", "unit": "second", "binSize": POINT_SECONDS}}
+        of_process = {name: {"$avg": f"$readings.{name}"} for name in SUMMED}
+        of_process |= {name: {"$max": f"$readings.{name}"} for name in MAXIMA}
+        of_all: Document = {name: {"$sum": f"${name}"} for name in SUMMED}
+        of_all |= {name: {"$max": f"${name}"} for name in MAXIMA}
+        found = await self._reports.aggregate(
+            [
+                {"$match": {"at": {"$gte": end - timedelta(seconds=CHART_SECONDS), "$lt": end}}},
+                {"$group": {"_id": {"at": point, "process": "$process"}, **of_process}},
+                {"$group": {"_id": "$_id.at", "processes": {"$sum": 1}, **of_all}},
+                {"$sort": {"_id": 1}},
+            ]
+        )
+        return await found.to_list()
 
     async def queues(self, now: datetime) -> Queues:
         """What waits at `now`, which the database's clock said."""

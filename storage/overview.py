@@ -22,21 +22,16 @@ class OverviewStore:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
         self._users: Collection = database.collection("users")
-        self._processes: Collection = database.collection("processes")
 
     async def figures(self, day: date, attention: Container[str]) -> dict[str, Any]:
         """Current figures, and the sums of `day` (China time).
 
         `attention`: the events of WeChat that are counted.
         """
-        names = (
-            *("rooms", "people", "processes", "orders_paid", "given", "refused", "debtors"),
-            "attention",
-        )
+        names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
         found = await asyncio.gather(
             self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
             self._members.estimated_document_count(),
-            self._live_processes(),
             self._paid_orders(day),
             self._gift_sums(day),
             self._refused_webhooks(),
@@ -44,11 +39,6 @@ class OverviewStore:
             self._events(attention),
         )
         return dict(zip(names, found, strict=True))
-
-    async def _live_processes(self) -> list[Document]:
-        """Processes with a valid lease, and its expiry."""
-        rows = await self._processes.find({"expires_at": {"$gt": datetime.now(UTC)}}).to_list()
-        return [{"id": row["_id"], "lease_until": row["expires_at"]} for row in rows]
 
     async def _paid_orders(self, day: date) -> Document:
         start, end = day_interval(day)

@@ -8,13 +8,12 @@ the database's clock, which all processes share.
 import asyncio
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import BatchLoader, RequestBatcher
-from core.process_report import ProcessReport
 from rooms.members import ON_MIC
 from rooms.presence import (
     ACTIVITY_INTERVAL_MS,
@@ -301,13 +300,11 @@ class PresenceStore:
 
     # ---- processes
 
-    async def renew(
-        self, process: str, seconds: float, report: ProcessReport | None = None
-    ) -> bool:
+    async def renew(self, process: str, seconds: float) -> bool:
         """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
 
         Other processes may then have presumed this one dead. The lease names the schema of the
-        process, for migrations that older ones could not bear, and has its `report`, for operators.
+        process, for migrations that older ones could not bear.
         """
         renewed: Document = {
             "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
@@ -315,8 +312,6 @@ class PresenceStore:
             "renewed_at": "$$NOW",
             "schema": SCHEMA,
         }
-        if report:  # its texts may begin with $
-            renewed["report"] = {"$literal": asdict(report)}
         lease = await self._processes.find_one_and_update(
             {"_id": process},
             [{"$set": renewed}],

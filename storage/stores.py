@@ -114,6 +114,7 @@ class Stores:
             self.refund_cases,
             self.rankings,
             self.outbox,
+            self.fleet,
         )
         with self._database.slow_operation_timeout():
             for store in indexed:

@@ -1,115 +1,68 @@
-"""Prometheus metrics of /metrics, counted as things happen or read at scrape time."""
+"""Prometheus metrics of this process, counted as things happen or read at scrape time."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge, Histogram
-
-from telemetry.metrics_files import WorkerMetricsFile
-from telemetry.snapshot import (
-    Combine,
-    Family,
-    Key,
-    Read,
-    Snapshot,
-    bounds_of,
-    render,
-    rows_of,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Registry:
-    """The metrics of one process; values change in memory only, which costs no more than that."""
+@dataclass(frozen=True)
+class ScrapedMetric(Collector):
+    """A metric whose values are kept elsewhere and read at scrape time."""
+
+    read: Callable[[], Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        yield self.read()
+
+
+@dataclass(slots=True)
+class Activity:
+    """What the process has done since its last report, for the console's charts."""
+
+    refused: int = 0
+    """Requests answered with 4xx."""
+    failed: int = 0
+    """Requests answered with 5xx."""
+    requests: int = 0
+    slowest_request: float = 0.0
+    """Seconds, as is the next one."""
+    slowest_delivery: float = 0.0
+
+
+class Metrics:
+    """The metrics of a serving process; all counters begin at 0 with it."""
 
     def __init__(self) -> None:
-        self._families: list[tuple[Family, Read]] = []
-
-    def new_counter(self, name: str, description: str, labels: Key = ()) -> Counter:
-        """A counter named `qlive_NAME_total`."""
-        metric = Counter(f"qlive_{name}", description, labels, registry=None)
-        family = Family(f"qlive_{name}", "counter", description, labels)
-        self._families.append((family, lambda: rows_of(metric)))
-        return metric
-
-    def new_histogram(self, name: str, description: str, labels: Key = ()) -> Histogram:
-        """A histogram of seconds."""
-        metric = Histogram(f"qlive_{name}", description, labels, buckets=_SECONDS, registry=None)
-        family = Family(f"qlive_{name}", "histogram", description, labels, bounds=bounds_of(metric))
-        self._families.append((family, lambda: rows_of(metric)))
-        return metric
-
-    def new_gauge(
-        self, name: str, description: str, labels: Key = (), *, combine: Combine
-    ) -> Gauge:
-        """A gauge that is set; `combine`: for several workers."""
-        metric = Gauge(f"qlive_{name}", description, labels, registry=None)
-        family = Family(f"qlive_{name}", "gauge", description, labels, combine)
-        self._families.append((family, lambda: rows_of(metric)))
-        return metric
-
-    def gauge(
-        self, name: str, description: str, read: Callable[[], float], *, combine: Combine = "sum"
-    ) -> None:
-        """Register a gauge that is read at scrape time; `combine`: for several workers."""
-        family = Family(f"qlive_{name}", "gauge", description, combine=combine)
-        self._families.append((family, lambda: {(): [read()]}))
-
-    def gauges(
-        self,
-        name: str,
-        description: str,
-        label: str,
-        read: Callable[[], Mapping[str, float]],
-        *,
-        combine: Combine,
-    ) -> None:
-        """Register gauges that are read at scrape time, by the value of their label."""
-        family = Family(f"qlive_{name}", "gauge", description, (label,), combine)
-        self._families.append((family, lambda: {(key,): [value] for key, value in read().items()}))
-
-    def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
-        """Register a counter that is kept elsewhere and read at scrape time."""
-        family = Family(f"qlive_{name}", "counter", description)
-        self._families.append((family, lambda: {(): [float(read()), 0.0]}))
-
-    def snapshot(self) -> Snapshot:
-        """The present values."""
-        return {family.name: replace(family, rows=dict(read())) for family, read in self._families}
-
-
-class Metrics(Registry):
-    """The metrics of a serving process; with `file`, those of all workers are answered."""
-
-    def __init__(self, file: WorkerMetricsFile | None = None) -> None:
-        super().__init__()
-        self._file = file
-        counter, histogram = self.new_counter, self.new_histogram
+        self._registry = CollectorRegistry()
+        self._activity = Activity()
+        self.loop_lag = 0.0
+        """Last measured delay of the event loop, in seconds."""
+        counter, histogram = self._new_counter, self._new_histogram
         self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
         self.request_seconds = histogram("request_seconds", "Duration of a request.", ("route",))
         self.delivery_seconds = histogram(
             "told_seconds",
-            "Time from saving an event to its delivery to the last socket of a worker.",
+            "Time from saving an event to its delivery to the last socket of this process.",
         )
         self.mongo_seconds = histogram(
             "mongo_seconds", "Duration of a MongoDB command.", ("command", "outcome")
         )
-        self.loop_lag_seconds = self.new_gauge(
-            "loop_lag_seconds", "Last measured delay of the event loop.", combine="worker"
+        self.gauge(
+            "loop_lag_seconds", "Last measured delay of the event loop.", lambda: self.loop_lag
         )
-        self.dependency_up = self.new_gauge(
+        self.dependency_up = self._new_gauge(
             "dependency_up",
             "1 if the dependency answered last, 0 if not; absent if it was not used lately.",
             ("dependency",),
-            combine="worker",
         )
-        self.outbox_oldest_seconds = self.new_gauge(
+        self.outbox_oldest_seconds = self._new_gauge(
             "outbox_oldest_seconds",
             "Age of the oldest call to Tencent that waits in the outbox; 0 if none does.",
-            combine="first",
         )
         self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
         self.closes = counter("closes", "Closed sockets, by close code.", ("code",))
@@ -141,15 +94,42 @@ class Metrics(Registry):
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
         self.old_rows_deleted = counter("old_rows_deleted", "Rows deleted by retention.", ("kind",))
 
-    @property
-    def server(self) -> str | None:
-        """Identifies the supervisor whose workers are added up; None without one."""
-        return self._file.server if self._file else None
+    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Register a gauge that is read at scrape time."""
+        self._new_gauge(name, description).set_function(read)
 
-    @property
-    def loop_lag(self) -> float:
-        """Last measured delay of the event loop, in seconds."""
-        return rows_of(self.loop_lag_seconds)[()][0]
+    def gauges(
+        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Register gauges that are read at scrape time, by the value of their label."""
+
+        def family() -> Metric:
+            gauges = GaugeMetricFamily(f"qlive_{name}", description, labels=(label,))
+            for key, value in read().items():
+                gauges.add_metric((key,), value)
+            return gauges
+
+        self._registry.register(ScrapedMetric(family))
+
+    def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
+        """Register a counter that is kept elsewhere and read at scrape time."""
+        self._registry.register(
+            ScrapedMetric(lambda: CounterMetricFamily(f"qlive_{name}", description, value=read()))
+        )
+
+    def count_request(self, route: str, method: str, status: int) -> None:
+        self.requests.labels(route, method, status).inc()
+        self._activity.requests += 1
+        self._activity.refused += 400 <= status < 500
+        self._activity.failed += status >= 500
+
+    def observe_request(self, route: str, seconds: float) -> None:
+        self.request_seconds.labels(route).observe(seconds)
+        self._activity.slowest_request = max(self._activity.slowest_request, seconds)
+
+    def observe_delivery(self, seconds: float) -> None:
+        self.delivery_seconds.observe(seconds)
+        self._activity.slowest_delivery = max(self._activity.slowest_delivery, seconds)
 
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
@@ -157,23 +137,26 @@ class Metrics(Registry):
     def count_xpay_rejection(self, call: str, errcode: str) -> None:
         self.xpay_rejections.labels(call, errcode).inc()
 
-    def save(self) -> None:
-        """Write the present values for the other workers; without a supervisor, nothing."""
-        if self._file:
-            self._file.write(self.snapshot())
-
-    async def page(self) -> bytes:
-        """Prometheus text of all workers, or of this process without a supervisor.
-
-        Formatted in a thread, since it takes tens of milliseconds. If there is no space for the
-        present values of this process, its last written ones are in the answer.
-        """
-        if self._file is None:
-            return await asyncio.to_thread(render, self.snapshot())
-        with suppress(OSError):
-            self.save()
-        return await asyncio.to_thread(self._file.text)
+    def take_activity(self) -> Activity:
+        """What has been done since the last call."""
+        activity, self._activity = self._activity, Activity()
+        return activity
 
     def text(self) -> bytes:
-        """Prometheus text of this process."""
-        return render(self.snapshot())
+        """Prometheus text."""
+        return generate_latest(self._registry)
+
+    def _new_counter(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
+        """A counter named `qlive_NAME_total`."""
+        return Counter(f"qlive_{name}", description, labels, registry=self._registry)
+
+    def _new_histogram(
+        self, name: str, description: str, labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        """A histogram of seconds."""
+        return Histogram(
+            f"qlive_{name}", description, labels, buckets=_SECONDS, registry=self._registry
+        )
+
+    def _new_gauge(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"qlive_{name}", description, labels, registry=self._registry)

@@ -33,11 +33,7 @@ class AlertEnvironment:
         self.simulator = run.fleet.tencent.simulator
         self.database, self._scraper = database, scraper
         self._numbers = itertools.count(1)
-        # A new connection for each request, so that all workers get some.
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-        )
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS))
 
     async def close(self) -> None:
         await self._http.close()

@@ -70,7 +70,7 @@ async def im_down(env: AlertEnvironment) -> AsyncIterator[None]:
 async def _outage(
     env: AlertEnvironment, service: str, use: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[None]:
-    """Answers of 503, until every worker that uses the service has had one; then good ones."""
+    """Answers of 503, until every process that uses the service has had one; then good ones."""
     series = f'qlive_dependency_up{{dependency="{service}"'
 
     async def until(holds: Callable[[list[float]], bool]) -> None:

@@ -24,11 +24,11 @@ class ForkServer:
     """Call `start`, then `start_child` and `wait_exit` for each child, then `stop`."""
 
     def __init__(
-        self, sockets: Sequence[socket], simulator: str, environment: Mapping[str, str], log: Path
+        self, sockets: Sequence[socket], environment: Mapping[str, str], log: Path
     ) -> None:
         """The sockets outlive every child: connections wait in them for the next one."""
         numbers = [sock.fileno() for sock in sockets]
-        command = ("-m", "chaos.crash.fork_server", "--simulator", simulator, "--sockets")
+        command = ("-m", "chaos.crash.fork_server", "--sockets")
         self._command = (*KILL_WITH_PARENT, sys.executable, *command, *map(str, numbers))
         self._numbers = numbers
         self._environment = environment

@@ -61,7 +61,7 @@ class CrashEnvironment:
         self._sockets = sockets
         self._ops_token, self._ops_token_until = "", 0.0
         variables = self._variables()
-        self.fork_server = ForkServer(sockets, self._tencent.root, variables, self.log)
+        self.fork_server = ForkServer(sockets, variables, self.log)
         # Tornado's client keeps no connections and, unlike aiohttp, never retries by itself.
         self._http = AsyncHTTPClient(force_instance=True, max_clients=MAX_CLIENTS)
 
@@ -155,6 +155,7 @@ class CrashEnvironment:
         return {
             **inherited,
             **NO_LIMITS_ENVIRONMENT,
+            **self._tencent.environment,
             "QLIVE_SERVER__PUBLIC_URL": self.address,
             "QLIVE_MONGODB__URI": self._uri,
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),

@@ -24,8 +24,9 @@ from chaos.crash.exit_plans import ExitPlan, ExitReport
 from config.loading import load
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets, fill_in_secrets
+from handlers.context import Context
 from handlers.routes import ROUTES
-from runtime import development, worker
+from runtime import development, process
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 from tencent import merchant
@@ -35,28 +36,24 @@ def main(arguments: list[str]) -> None:
     """Read exit plans, one per line; for each server write its pid, then its exit report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sockets", type=int, nargs="+", required=True)
-    parser.add_argument("--simulator", required=True)
     args = parser.parse_args(arguments)
     settings, dev = _settings()
     sockets = [socket.socket(fileno=number) for number in args.sockets]
     for sock in sockets:
         sock.settimeout(0)  # never blocks
-    first = True
+    module: Any = process
+    module.listen = lambda _host, _port: sockets
     _prepare(settings)
     gc.freeze()
     for line in sys.stdin.buffer:
-        link, ours = socket.socketpair()
-        worker_args = worker.WorkerArgs(sockets, link, args.simulator, first)
-        first = False
         report_in, report_out = os.pipe()
         pid = os.fork()
         if not pid:
-            ours.close()
             os.close(report_in)
-            _run_child(ExitPlan.read(line), settings, dev, worker_args, report_out)
+            _run_child(ExitPlan.read(line), settings, dev, report_out)
         os.close(report_out)
-        with ours, link:
-            _wait(pid, report_in)
+        _wait(pid, report_in)
+        ServerProcess._store_first_data = _skip  # type: ignore[method-assign] # noqa: SLF001
 
 
 def _settings() -> tuple[Settings, DevSecrets]:
@@ -91,14 +88,12 @@ def _write(message: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _run_child(
-    plan: ExitPlan,
-    settings: Settings,
-    dev: DevSecrets,
-    worker_args: worker.WorkerArgs,
-    report_out: int,
-) -> NoReturn:
-    """Run a server as server.py runs a worker."""
+async def _skip(_server: ServerProcess, _context: Context) -> None:
+    """The first child has stored it."""
+
+
+def _run_child(plan: ExitPlan, settings: Settings, dev: DevSecrets, report_out: int) -> NoReturn:
+    """Run a server on the inherited sockets."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
@@ -109,11 +104,8 @@ def _run_child(
     crash_points.install(CallRecorder(plan, exit_process))
 
     async def serve() -> None:
-        server, stopping = ServerProcess(settings, dev, worker_args), asyncio.Event()
-        async with worker.supervisor_link(worker_args, stopping, 0.0) as report_ready:
-            await server.start()
-            report_ready()
-            await stopping.wait()
+        await ServerProcess(settings, dev).start()
+        await asyncio.Event().wait()  # until it is killed
 
     try:
         asyncio.run(serve())

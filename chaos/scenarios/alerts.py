@@ -89,16 +89,17 @@ FAULTS = (
         "QLiveOutboxOld", "a stream that CSS does not drop for an hour", services.stream_not_dropped
     ),
     AlertFault("QLiveEventsSlow", "a slow Redis", services.redis_slow, window=5, pause=0.1),
-    AlertFault("QLiveLoopBusy", "a throttled worker", processes.worker_throttled, window=5),
+    AlertFault("QLiveLoopBusy", "a throttled process", processes.process_throttled, window=5),
     AlertFault("QLiveGroupsReplaced", "six dissolved chat groups", services.groups_dissolved),
     AlertFault("QLiveOperatorTokensRefused", "eight wrong tokens", operators.wrong_tokens),
     AlertFault("QLiveOperatorLoginsRefused", "fourteen wrong passwords", operators.wrong_logins),
-    AlertFault("QLiveWorkerRestarted", "a killed worker", processes.worker_killed),
     AlertFault(
-        "QLiveWorkerMissing",
-        "a worker that dies at each start",
-        processes.worker_not_started,
-        also=("QLiveWorkerRestarted",),
+        "QLiveRestarted",
+        "a process killed twice",
+        processes.process_killed_twice,
+        also=("QLiveDown",),
+        window=20,
+        pause=0.2,
     ),
 )
 ALERTS = tuple(dict.fromkeys(it.alert for it in FAULTS))
@@ -125,7 +126,6 @@ SIZE = RunSize(
     program="chaos/hurried_server.py",
     settings={
         **ENVIRONMENT,
-        **processes.SETTINGS,
         **withdrawals.SETTINGS,
         # Otherwise the checks are faster than a slow Redis.
         "QLIVE_REALTIME__CHECK_SECONDS": "5",
@@ -137,7 +137,7 @@ async def alerts(config: RunConfig) -> RunReport:
     """`config.seconds`: the length of the quiet phases at the start and at the end."""
     async with (
         started_run(config.folder, config.size, config.seed) as run,
-        Scraper(run.fleet, keeps_connections=True, timeout=5.0) as scraper,
+        Scraper(run.fleet, timeout=5.0) as scraper,
         open_environment(run, scraper) as env,
     ):
         started = time.monotonic()

@@ -15,7 +15,6 @@ from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
 from handlers.ops.base import OperatorHandler
 from handlers.ops.csv_files import CsvFileResponse
-from handlers.ops.metrics import MetricsResponse
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay
 from handlers.websocket.handshake import RoomSocketHandler
@@ -187,7 +186,6 @@ def _example(model: Json) -> Json:
 def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
     special = {
         wechat_pay.NoContentResponse: {"204": {"description": "Accepted."}},
-        MetricsResponse: {"200": METRICS},
         CsvFileResponse: {"200": _content(CSV, TEXT_SCHEMA, "The file.")},
         wechat_pay.EchoResponse: {"200": _content(TEXT, TEXT_SCHEMA, "The value of `echostr`.")},
     }

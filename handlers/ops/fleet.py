@@ -10,22 +10,22 @@ from storage.fleet import Queues
 
 
 class ReadingsResponse(Response):
-    """What a process has read when it last renewed its lease; null if its release does not."""
+    """What a process has read when it last reported; the charts show its other values."""
 
-    loop_lag_ms: float | None = None
+    loop_lag_ms: float
     """Delay of the event loop."""
-    sockets: int | None = None
-    rooms: int | None = None
+    sockets: int
+    rooms: int
     """Rooms with a socket in this process."""
-    requests: int | None = None
-    joins_waiting: int | None = None
-    slow_clients: int | None = None
+    requests: int
+    joins_waiting: int
+    slow_clients: int
     """Sockets with unsent data."""
-    rooms_behind: int | None = None
+    rooms_behind: int
     """Rooms whose missed events are being read from the database."""
-    relay_waiting: int | None = None
+    relay_waiting: int
     """Rooms that the relay to Tencent IM has not stored as due yet."""
-    bus_waiting: int | None = None
+    bus_waiting: int
     """Messages that wait to be sent to Redis."""
 
 
@@ -33,28 +33,23 @@ class FleetProcessResponse(Response):
     """A process that holds a lease, or whose lease has lapsed within the last hour.
 
     `missing`: it has not renewed its lease, nor released it as a stopping process does. `replaced`:
-    the same, and another process has started in its place. Other fields are null if the process is
-    of a release that does not report them, or in another form.
+    the same, and another process has started in its place.
     """
 
     id: str
     state: State
-    worker: int | None = None
-    """Slot in its supervisor, from 0; null without a supervisor."""
-    pid: int | None = None
-    address: str | None = None
-    version: str | None = None
-    started_at: datetime | None = None
+    pid: int
+    address: str
+    version: str
+    started_at: datetime
     lease_until: datetime
-    lease_age_seconds: float | None
+    lease_age_seconds: float
     """Time since the last renewal."""
     readings: ReadingsResponse
 
 
 class MachineResponse(Response):
-    """`machine` is null for processes of a release that does not report it."""
-
-    machine: str | None
+    machine: str
     processes: list[FleetProcessResponse]
 
 
@@ -75,10 +70,36 @@ class FleetResponse(Response):
 
     at: datetime
     versions: list[str]
-    versions_differ: bool
     missing: int
     machines: list[MachineResponse]
     queues: QueuesResponse
+
+
+class ChartPointResponse(Response):
+    """Sums over all processes within 15 s, and the maxima of the three durations."""
+
+    at: datetime
+    processes: int
+    sockets: float
+    requests_rate: float
+    """Requests answered per second, as are the other rates."""
+    refused_rate: float
+    """Requests answered with 4xx."""
+    failed_rate: float
+    """Requests answered with 5xx."""
+    events_rate: float
+    """Events delivered to rooms, each counted once for each process with a socket of its room."""
+    loop_lag_ms: float
+    """Delay of the event loop."""
+    slowest_request_ms: float
+    slowest_delivery_ms: float
+    """Longest time from saving an event to its delivery."""
+
+
+class ChartsResponse(Response):
+    """The last half hour, from the oldest point to the newest."""
+
+    points: list[ChartPointResponse]
 
 
 class OpsFleetHandler(OperatorHandler):
@@ -92,7 +113,6 @@ class OpsFleetHandler(OperatorHandler):
         return FleetResponse(
             at=now,
             versions=fleet.versions,
-            versions_differ=fleet.versions_differ,
             missing=fleet.missing,
             machines=[
                 MachineResponse(machine=name, processes=[_process(it, now) for it in processes])
@@ -102,16 +122,25 @@ class OpsFleetHandler(OperatorHandler):
         )
 
 
+class OpsChartsHandler(OperatorHandler):
+    """Figures of all processes over the last half hour, from their reports."""
+
+    @endpoint()
+    async def get(self) -> ChartsResponse:
+        points = await self.context.stores.fleet.chart_points(await self.context.database.now())
+        return ChartsResponse.model_validate(
+            {"points": [{**point, "at": point["_id"]} for point in points]}
+        )
+
+
 def _process(process: FleetProcess, now: datetime) -> FleetProcessResponse:
-    renewed_at = process.renewed_at
     return FleetProcessResponse.model_validate(
         {
-            "readings": {},
             **process.report,
             "id": process.id,
             "state": process.state,
             "lease_until": process.lease_until,
-            "lease_age_seconds": _age(renewed_at, now) if renewed_at else None,
+            "lease_age_seconds": _age(process.renewed_at, now),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Operators' overview: dependencies, processes, rooms, money and refused callbacks."""
+"""Operators' overview: dependencies, rooms, money and refused callbacks."""
 
 from datetime import UTC, datetime
 
@@ -8,11 +8,6 @@ from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from ledger.ranking import day_of
 from tencent.platform_events import ATTENTION
-
-
-class ProcessResponse(Response):
-    id: str
-    lease_until: datetime
 
 
 class PaidOrdersResponse(Response):
@@ -76,7 +71,6 @@ class OverviewResponse(Response):
     at: datetime
     status: str
     dependencies: dict[str, DependencyResponse]
-    processes: list[ProcessResponse]
     rooms: int
     people: int
     sockets_here: int
@@ -102,7 +96,6 @@ class OpsOverviewHandler(OperatorHandler):
             at=now,
             status=ready.status,
             dependencies=ready.dependencies,
-            processes=found["processes"],
             rooms=found["rooms"],
             people=found["people"],
             sockets_here=context.realtime.hub.sockets,

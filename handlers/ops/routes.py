@@ -10,7 +10,6 @@ from handlers.ops import (
     fleet,
     ledger,
     login,
-    metrics,
     overview,
     refunds,
     rooms,
@@ -38,7 +37,7 @@ OPS_ROUTES: list[Route] = [
     Route("session", login.OpsSessionHandler, "ops.login.Session", VIEWER, VIEWER),
     Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview", MACHINE),
     Route("fleet", fleet.OpsFleetHandler, "ops.fleet.Fleet", MACHINE),
-    Route("metrics", metrics.OpsMetricsHandler, "ops.overview.Metrics", MACHINE),
+    Route("charts", fleet.OpsChartsHandler, "ops.fleet.Charts", MACHINE),
     Route("users", users.OpsUsersHandler, "ops.people.Users", VIEWER),
     Route(USER, users.OpsUserHandler, "ops.people.OneUser", VIEWER, MODERATOR),
     Route(

@@ -37,10 +37,10 @@ async def test_unreadable_series_are_no_silence() -> None:
 
 def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
     check = check_of(1, 2)
-    lag = {'qlive_loop_lag_seconds{worker="0"}': "0.5"}
+    lag = {'qlive_dependency_up{dependency="im"}': "0.5"}
     check._scrapes = [[lag, {}], [None, {}], [None, {}], [lag, {}]]
     assert check._series() == {
-        'qlive_loop_lag_seconds{job="qlive",instance="0",worker="0"}': "0.5 stale _ 0.5",
+        'qlive_dependency_up{job="qlive",instance="0",dependency="im"}': "0.5 stale _ 0.5",
         UP: "1 0 0 1",
         'up{job="qlive",instance="1"}': "1 1 1 1",
     }

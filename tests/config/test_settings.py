@@ -116,8 +116,6 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         ("QLIVE_WECHAT__API_BASE", "api.weixin.qq.com", "must be a URL"),
         ("QLIVE_MONGODB__URI", "localhost:27017", "must begin with mongodb://"),
         ("QLIVE_REDIS__URL", "localhost:6379", "must begin with redis://"),
-        ("QLIVE_SERVER__WORKERS", "0", "Input should be greater than or equal to 1"),
-        ("QLIVE_SERVER__WORKERS", "65", "Input should be less than or equal to 64"),
         ("QLIVE_PRESENCE__GUEST_SECONDS", "0", "Input should be greater than 0"),
         ("QLIVE_PRESENCE__HOST_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_PAY__PROVIDER", "alipay", "Input should be 'jsapi' or 'xpay'"),
@@ -196,15 +194,6 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["redis://redis:6379/1", "rediss://redis", "unix:///run/redis"])
 def test_redis_url_may_have_any_scheme_of_the_client(url: str) -> None:
     assert load(FILE, {"QLIVE_REDIS__URL": url}).redis.url == url
-
-
-def test_ports_of_the_workers_must_exist() -> None:
-    ports = {"QLIVE_SERVER__PORT": "65531", "QLIVE_SERVER__WORKER_PORTS": "true"}
-    four, five = (
-        {**ports, "QLIVE_SERVER__WORKERS": n, "QLIVE_REDIS__URL": "redis://r"} for n in "45"
-    )
-    assert load(FILE, four).server.worker_ports
-    assert problems(five) == ["server.port: server.worker_ports needs 5 free ports above it"]
 
 
 def test_complete_production_settings_are_valid() -> None:
@@ -455,7 +444,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "redis.url",
     } | {
         *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
-        *("ops.token", "server.allow_remote_development", "server.worker_ports"),
+        *("ops.token", "server.allow_remote_development"),
         *("pay.jsapi_sells_goods_only", "ranking.public"),
         *("withdraw.enabled", "withdraw.auto_fen"),
     }

@@ -1,7 +1,9 @@
 """Alert rules, evaluated by Debian's promtool."""
 
 import asyncio
+import json
 import re
+import runpy
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bson import ObjectId
 from pymongo.database import Database
 
@@ -59,7 +62,7 @@ TARGET = 'job="qlive",instance="a"'
 
 
 def dependency(name: str) -> str:
-    return f'qlive_dependency_up{{{TARGET},dependency="{name}",worker="0"}}'
+    return f'qlive_dependency_up{{{TARGET},dependency="{name}"}}'
 
 
 def oldest_withdrawal(state: str) -> str:
@@ -118,24 +121,24 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
     ),
     "QLiveRequestsFail": (
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "_x20 1x20",
         },
         "8m",
         {
             # scrapes fail for a minute, then the unit is restarted
-            f"qlive_server_info{{{TARGET}}}": "1x20 stale _x3 1x80",
+            f"qlive_started_at{{{TARGET}}}": "1x20 stale _x3 2x80",
             f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "7x20 stale _x3 7x20 stale",
         },
     ),
     "QLivePlatformEvent": (
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_platform_events_total{{{TARGET},event="wxa_punish_event"}}': "_x20 1x20",
         },
         "8m",
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_platform_events_total{{{TARGET},event="{REFUND_QUESTION}"}}': "_x20 1x20",
         },
     ),
@@ -170,25 +173,25 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
     ),
     "QLivePaymentsRefused": (
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_callbacks_refused_total{{{TARGET},source="jsapi",reason="sign"}}': "_x20 1x20",
         },
         "8m",
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_callbacks_refused_total{{{TARGET},source="im",reason="sign"}}': "_x20 1x20",
         },
     ),
     "QLiveXpayRejected": (
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             f'qlive_xpay_rejections_total{{{TARGET},call="notify_provide_goods",errcode="-1"}}': (
                 "_x20 4x20"
             ),
         },
         "8m",
         {
-            f"qlive_server_info{{{TARGET}}}": "1x40",
+            f"qlive_started_at{{{TARGET}}}": "1x40",
             # an abandoned order, and a notice that was repeated once
             f'qlive_xpay_rejections_total{{{TARGET},call="query_order",errcode="268490002"}}': (
                 "_x20 50x20"
@@ -215,19 +218,14 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         buckets("0+995x60", "0+1000x60"),
     ),
     "QLiveLoopBusy": (
-        {f'qlive_loop_lag_seconds{{{TARGET},worker="0"}}': "0.2x60"},
+        {f"qlive_loop_lag_seconds{{{TARGET}}}": "0.2x60"},
         "13m",
-        {f'qlive_loop_lag_seconds{{{TARGET},worker="0"}}': "0.01x20 2 0.01x60"},
+        {f"qlive_loop_lag_seconds{{{TARGET}}}": "0.01x20 2 0.01x60"},
     ),
-    "QLiveWorkerRestarted": (
-        {f"qlive_worker_restarts_total{{{TARGET}}}": "0x20 1x20"},
+    "QLiveRestarted": (
+        {f"qlive_started_at{{{TARGET}}}": "1x20 100x3 200x20"},
         "8m",
-        {f"qlive_worker_restarts_total{{{TARGET}}}": "3x20 0x20"},
-    ),
-    "QLiveWorkerMissing": (
-        {f"qlive_workers{{{TARGET}}}": "1x20", f"qlive_workers_wanted{{{TARGET}}}": "2x20"},
-        "3m",
-        {f"qlive_workers{{{TARGET}}}": "1x7 2x40", f"qlive_workers_wanted{{{TARGET}}}": "2x40"},
+        {f"qlive_started_at{{{TARGET}}}": "1x20 100x60"},
     ),
     "QLiveFlood": (
         {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+150x40"},
@@ -280,7 +278,7 @@ def test_each_event_on_which_a_person_has_to_act_fires_an_alert(tmp_path: Path) 
     tests = {
         event: rule_test(
             {
-                f"qlive_server_info{{{TARGET}}}": "1x40",
+                f"qlive_started_at{{{TARGET}}}": "1x40",
                 f'qlive_platform_events_total{{{TARGET},event="{event}"}}': "_x20 1x20",
             },
             "8m",
@@ -296,6 +294,22 @@ def test_every_alert_is_in_the_group_of_its_severity() -> None:
         for rule in group["rules"]:
             if "alert" in rule:
                 assert group["name"] == f"qlive-{rule['labels']['severity']}", rule["alert"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_each_query_of_the_dashboard_is_about_exported_metrics(
+    http_api: ApiFixture, tmp_path: Path
+) -> None:
+    module = runpy.run_path(str(ROOT / "deploy" / "grafana.py"))
+    assert module["dashboard"]() == json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    text = (await http_api.request("GET", "/metrics")).text
+    exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    for query in module["queries"]():
+        assert set(re.findall(r"qlive_\w+?(?=_bucket|\b)", query)) <= exported, query
+    rules = [{"record": f"query{n}", "expr": it} for n, it in enumerate(module["queries"]())]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", file)
 
 
 def test_every_alert_has_a_section_in_the_operations_page() -> None:

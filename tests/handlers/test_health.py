@@ -8,6 +8,7 @@ from realtime.lease import Lease
 from runtime import jobs
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.paths import ROOT
 
 
 async def read_metrics(api: ApiFixture) -> dict[str, float]:
@@ -102,6 +103,17 @@ async def test_metrics_count_rooms_sockets_and_events(api: ApiFixture) -> None:
     assert (metrics["qlive_sockets"], metrics["qlive_events_told_total"]) == (0, 2)
     assert "qlive_loop_lag_seconds" in metrics
     assert "qlive_hints_filled_total" in metrics
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_operations_page_lists_every_metric(http_api: ApiFixture) -> None:
+    text = (await http_api.request("GET", "/metrics")).text
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`qlive_\w+`(?:, `qlive_\w+`)*) \| (\w+) \|", table, re.MULTILINE)
+    listed = {(name, kind) for row, kind in rows for name in re.findall(r"\w+", row)}
+    exported = re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE)
+    assert listed == {(name, kind) for name, kind in exported if not name.endswith("_created")}
 
 
 @pytest.mark.gen_test(timeout=20)

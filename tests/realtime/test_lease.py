@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 from pymongo.errors import AutoReconnect
 
-from core.process_report import ProcessReport
 from tests.support.presence import ANNA, BERT, HOST, PresenceFixture
 
 lease_test = pytest.mark.gen_test(timeout=20)
@@ -61,22 +60,6 @@ async def test_lease_held_time_is_zero_before_the_first_renewal_and_after_a_laps
     assert process.lease.lease_held_ms == 0
     await process.lease.renew()
     assert process.lease.lease_held_ms < 1_000, "it is counted from the renewal"
-
-
-@lease_test
-async def test_a_report_that_fails_does_not_cost_the_lease(
-    presence_fixture: PresenceFixture,
-) -> None:
-    process = await presence_fixture.process("one", lease=15)
-
-    def report() -> ProcessReport:
-        raise KeyError("a figure")
-
-    process.lease.report = report
-    process.sleep(14)
-    await process.lease.renew()
-    process.sleep(14)
-    assert process.lease.lease_held_ms >= 3_600_000
 
 
 @lease_test

@@ -5,14 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.listeners import (
-    ACCEPTS_AT_ONCE,
-    PacedListener,
-    WorkerSockets,
-    listen,
-    listen_workers,
-)
-from tests.support.ports import free_ports
+from runtime.listeners import ACCEPTS_AT_ONCE, PacedListener, listen
 
 
 @pytest.fixture
@@ -41,20 +34,3 @@ def test_connections_are_accepted_in_portions(listener: PacedListener) -> None:
     assert accept_all(listener) == ACCEPTS_AT_ONCE, "portions begin anew"
     for client in clients:
         client.close()
-
-
-def test_sockets_of_a_slot_are_closed_and_bound_to_the_same_ports() -> None:
-    (opened,) = listen_workers("127.0.0.1", free_ports(2), 1, own_ports=True)
-    ports = [sock.getsockname()[1] for sock in opened]
-    slot = WorkerSockets(opened)
-    slot.bind()
-    assert slot.listening == opened, "they are open"
-    slot.close()
-    for port in ports:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
-    slot.bind()
-    assert [sock.getsockname()[1] for sock in slot.listening] == ports
-    shared = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for sock in slot.listening]
-    assert [bool(it) for it in shared] == [True, False]
-    slot.close()

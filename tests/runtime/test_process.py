@@ -1,6 +1,8 @@
 """`python server.py` as one process: start, stop, commands and startup errors."""
 
 import json
+import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from pymongo import MongoClient
 
 from storage.migrations.steps import SCHEMA
 from tests.support.api import ApiFixture
+from tests.support.ports import free_port
 from tests.support.server_program import ServerProgram, exit_status
+from tests.support.waiting import until
 from tests.support.websockets import read_close
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
@@ -45,6 +49,36 @@ async def test_server_serves_until_sigterm_then_drains_and_leaves_no_process(
     log = (embedded.folder / "server.log").read_text()
     assert "server_draining" in log
     assert "server_stopped" in log
+
+
+@server_test
+async def test_ctrl_c_in_the_terminal_stops_server_and_mongod_cleanly(
+    embedded: ServerProgram,
+) -> None:
+    async with embedded.serving() as (process, _):
+        os.killpg(process.pid, signal.SIGINT)
+        assert await exit_status(process) == 0
+        assert embedded.processes() == []
+    assert "Traceback" not in (embedded.folder / "server.log").read_text()
+
+
+@server_test
+async def test_a_signal_during_the_start_leaves_no_process(embedded: ServerProgram) -> None:
+    process = await embedded.serve()
+    await until(lambda: any("mongod" in line for line in embedded.processes()))
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+    assert embedded.processes() == []
+
+
+@server_test
+async def test_an_unavailable_mongodb_ends_the_start(data_folder: Path) -> None:
+    unreachable = f"mongodb://127.0.0.1:{free_port()}/"
+    status, output, errors = await ServerProgram(data_folder, mongodb__uri=unreachable).run()
+    assert (status, output) == (1, "")
+    assert "MongoDB is unavailable; check mongodb.uri." in errors
+    assert "Traceback" not in errors
 
 
 @server_test

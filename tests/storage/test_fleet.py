@@ -1,19 +1,18 @@
-"""Reports stored with leases, and lengths of the queues, on a real MongoDB."""
+"""Reports of processes, and lengths of the queues, on a real MongoDB."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from core.process_report import ProcessReport, Readings
-from storage.fleet import FleetStore, Queues
+from storage.fleet import POINT_SECONDS, FleetStore, ProcessReport, Queues, Readings
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
 NOW = datetime(2026, 11, 26, 20, tzinfo=UTC)
 REPORT = ProcessReport(
     machine="$qlive.a",
-    worker=1,
     pid=4711,
     address="http://10.0.0.11:8000",
     version="0.1.0+7c0141fc",
@@ -29,6 +28,12 @@ REPORT = ProcessReport(
         rooms_behind=0,
         relay_waiting=0,
         bus_waiting=0,
+        requests_rate=10,
+        refused_rate=1,
+        failed_rate=0.5,
+        events_rate=2,
+        slowest_request_ms=30,
+        slowest_delivery_ms=4,
     ),
 )
 
@@ -39,46 +44,54 @@ def fleet(stores: StoresFixture) -> FleetStore:
 
 
 @gen_test
-async def test_a_renewal_stores_the_report_of_the_process(
+async def test_a_process_has_its_lease_and_its_last_report(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
     before = await stores.database.now()
-    await stores.presence.renew("one", 60, REPORT)
+    await fleet.add_report("one", replace(REPORT, draining=True, version="0"))
+    await stores.presence.renew("one", 60)
+    await stores.database.collection("process_reports").update_one(
+        {"process": "one"}, {"$set": {"at": before - timedelta(seconds=5)}}
+    )
+    await fleet.add_report("one", REPORT)
     (found,) = await fleet.processes()
-    assert (found.id, found.report) == ("one", asdict(REPORT))
-    assert found.renewed_at is not None
+    assert found.id == "one"
+    assert asdict(REPORT).items() <= found.report.items()
     assert found.renewed_at >= before
     assert found.lease_until == found.renewed_at + timedelta(seconds=60)
-    assert (await stores.presence.expired_processes()) == []
-
-
-@gen_test
-async def test_the_next_report_replaces_the_one_before(
-    stores: StoresFixture, fleet: FleetStore
-) -> None:
-    processes = stores.database.collection("processes")
-    await stores.presence.renew("one", 60, REPORT)
-    await processes.update_one({"_id": "one"}, {"$set": {"report.of_a_later_release": 1}})
-    assert await stores.presence.renew("one", 60, REPORT)
-    assert [it.report for it in await fleet.processes()] == [asdict(REPORT)]
-
-
-@gen_test
-async def test_a_lease_of_the_release_before_is_read_without_a_report(
-    stores: StoresFixture, fleet: FleetStore
-) -> None:
-    until = NOW + timedelta(seconds=15)
-    old = {"_id": "old", "expires_at": until, "held": False, "schema": 1}
-    await stores.database.collection("processes").insert_one(old)
-    (found,) = await fleet.processes()
-    assert (found.lease_until, found.renewed_at, found.report) == (until, None, {})
 
 
 @gen_test
 async def test_a_released_lease_is_gone(stores: StoresFixture, fleet: FleetStore) -> None:
-    await stores.presence.renew("one", 60, REPORT)
+    await fleet.add_report("one", REPORT)
+    await stores.presence.renew("one", 60)
     await stores.presence.forget("one")
     assert await fleet.processes() == []
+
+
+@gen_test
+async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_time(
+    stores: StoresFixture, fleet: FleetStore
+) -> None:
+    """However often each of them reports within it; the present interval is not complete yet."""
+
+    async def report(process: str, at: datetime, **readings: Any) -> None:
+        changed = replace(REPORT, readings=replace(REPORT.readings, **readings))
+        row = {"process": process, **asdict(changed), "at": at}
+        await stores.database.collection("process_reports").insert_one(row)
+
+    first, second = (NOW - timedelta(seconds=POINT_SECONDS * n) for n in (2, 1))
+    for seconds, requests in ((0, 10), (5, 20), (10, 30)):
+        await report("one", first + timedelta(seconds=seconds), requests_rate=requests)
+    await report("two", first, requests_rate=5, loop_lag_ms=7.5, slowest_request_ms=20)
+    await report("two", second)
+    await report("two", NOW)
+    await report("two", NOW - timedelta(hours=1))
+    older, newer = await fleet.chart_points(NOW + timedelta(seconds=3))
+    assert (older["_id"], newer["_id"]) == (first, second)
+    assert (older["processes"], older["sockets"], older["requests_rate"]) == (2, 4, 25)
+    assert (older["loop_lag_ms"], older["slowest_request_ms"]) == (7.5, 30)
+    assert (newer["processes"], newer["failed_rate"]) == (1, 0.5)
 
 
 @gen_test

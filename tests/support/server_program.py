@@ -48,6 +48,7 @@ class ServerProgram:
             env=self._environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=log or asyncio.subprocess.PIPE,
+            start_new_session=True,  # a test may interrupt it as a terminal does
         )
 
     async def serve(self) -> asyncio.subprocess.Process:

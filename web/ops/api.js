@@ -100,9 +100,6 @@ export async function download(path, query, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may read it later
 }
 
-/** The metrics of the server that answers, as text. */
-export const fetchMetrics = async () => (await request("GET", "metrics")).text();
-
 async function send(path, options) {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);

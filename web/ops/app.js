@@ -8,7 +8,6 @@ import { fleetPage } from "/ops/fleet.js";
 import { codeText, language, speak, t } from "/ops/i18n.js";
 import { showLogin } from "/ops/login.js";
 import { ledgerPage } from "/ops/ledger.js";
-import { Samples } from "/ops/metrics.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
 import { overviewPage } from "/ops/overview.js";
 import { peoplePage } from "/ops/people.js";
@@ -32,7 +31,7 @@ const PAGES = [
   ["audit", "GET AuditLog", auditPage],
 ];
 const permittedPages = () => PAGES.filter(([, operation]) => may(operation));
-const sources = { samples: new Samples(), overviewPoller: new OverviewPoller() }; // sampled on every page
+const overviewPoller = new OverviewPoller(); // on every page, where it notices the end of the session
 let closePage = () => {};
 const listUrls = {}; // by page name: URL of its list with filters, as last left
 
@@ -84,7 +83,7 @@ function showPage() {
   document.title = `${title} · QLive ${t("console")}`;
   const container = el("div", { class: `page ${id ? `one-${name}` : name}` });
   fill(document.getElementById("main"), el("div", { class: "title" }, el("h1", {}, title), id ? backLink(name) : null), container);
-  closePage = page(container, sources, id, query) ?? (() => {});
+  closePage = page(container, overviewPoller, id, query) ?? (() => {});
 }
 
 /**
@@ -105,7 +104,7 @@ function backLink(name) {
 function openLogin(message = "") {
   closePage();
   closePage = () => {};
-  for (const source of Object.values(sources)) source.stop();
+  overviewPoller.stop();
   showLogin({ message, languageSwitch, onLogin: start });
 }
 
@@ -120,7 +119,7 @@ function start() {
     openLogin();
     return;
   }
-  for (const source of Object.values(sources)) source.start();
+  overviewPoller.start();
   renderFrame();
   showPage();
 }

@@ -11,7 +11,7 @@ import { checkboxFilter, list } from "/ops/list.js";
 const REFRESH_MS = 15_000;
 const STATE_KINDS = { waiting: "warn", done: "good", declined: "bad", expired: "still" };
 
-export function approvalsPage(container, _sources, _id, query) {
+export function approvalsPage(container, _poller, _id, query) {
   const columns = [
     { head: t("at"), cell: (request) => formatDateTime(request.made_at) },
     { head: t("who"), cell: (request) => request.by },

@@ -9,7 +9,7 @@ import { words } from "/ops/translations.js";
 
 const ACTIONS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
 
-export function auditPage(container, _sources, _id, query) {
+export function auditPage(container, _poller, _id, query) {
   const columns = [
     { head: t("at"), cell: (entry) => formatDateTime(entry.at) },
     { head: t("who"), cell: whoAndWhere },

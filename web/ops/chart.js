@@ -40,11 +40,11 @@ export function linePath(rows, name, x, y) {
 }
 
 /**
- * chart({ title, unit, lines: [{ name, label, kind }], emptyText })
+ * chart({ title, unit, lines: [{ name, label, kind }] })
  *
- * `show(rows)` draws rows of { at, [name]: number or null }; `emptyText()` is shown without data.
+ * `show(rows)` draws rows of { at, [name]: number or null }.
  */
-export function chart({ title, unit = "", lines, emptyText = () => t("no_samples") }) {
+export function chart({ title, unit = "", lines }) {
   const latest = el("div", { class: "now" });
   const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
   const top = el("span", { class: "top" });
@@ -74,7 +74,7 @@ export function chart({ title, unit = "", lines, emptyText = () => t("no_samples
   function show(rows) {
     const values = lines.flatMap((line) => rows.map((row) => row[line.name] ?? 0));
     const hasData = rows.some((row) => lines.some((line) => (row[line.name] ?? null) !== null && !Number.isNaN(row[line.name])));
-    fill(emptyNote, hasData ? "" : emptyText());
+    fill(emptyNote, hasData ? "" : t("no_samples"));
     const end = rows.at(-1)?.at ?? Date.now();
     const start = Math.min(rows[0]?.at ?? end, end - MIN_SPAN_MS);
     const max = axisMaximum(HEADROOM * Math.max(0, ...values.filter((value) => !Number.isNaN(value))));

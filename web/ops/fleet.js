@@ -27,8 +27,7 @@ export function fleetPage(container) {
       fill(machines, [...tables.values()].map(({ node }) => node));
     }
     for (const { machine, processes } of fleet.machines) {
-      const namesPorts = new Set(processes.map(({ address }) => address)).size > 1;
-      fill(tables.get(machine).body, processes.map((process) => row(process, fleet, namesPorts)));
+      fill(tables.get(machine).body, processes.map((process) => row(process, fleet)));
     }
   };
   const poll = async () => {
@@ -46,11 +45,11 @@ export function fleetPage(container) {
 
 const count = (n) => `${formatInteger(n)}${n >= MAX_COUNT ? "+" : ""}`;
 const hasLease = ({ state }) => state === "serving" || state === "draining";
-const machineTitle = (machine) => machine ?? t("machine_unknown");
 
-function tiles({ machines, missing, queues, versions, versions_differ: differ }) {
+function tiles({ machines, missing, queues, versions }) {
+  const differ = versions.length > 1;
   const held = machines.flatMap(({ processes }) => processes).filter(hasLease);
-  const sum = (name) => formatInteger(held.reduce((total, { readings }) => total + (readings[name] ?? 0), 0));
+  const sum = (name) => formatInteger(held.reduce((total, { readings }) => total + readings[name], 0));
   const { outbox_urgent: urgent, outbox_normal: normal, relay_rooms: rooms } = queues;
   return [
     tile(t("machines"), formatInteger(machines.length), t("processes_n", { n: held.length })),
@@ -63,48 +62,35 @@ function tiles({ machines, missing, queues, versions, versions_differ: differ })
 }
 
 function machineTable(machine) {
-  const headings = ["worker", "state", "lease", "version", "loop_lag", ...COUNTS].map((key) => t(key));
-  const table = scrollTable(t("processes_of", { machine: machineTitle(machine) }), headings, []);
-  return { node: card(machineTitle(machine), table), body: table.querySelector("tbody") };
+  const headings = ["process", "state", "lease", "version", "loop_lag", ...COUNTS].map((key) => t(key));
+  const table = scrollTable(t("processes_of", { machine }), headings, []);
+  return { node: card(machine, table), body: table.querySelector("tbody") };
 }
 
-/** `namesPorts`: several servers run on the machine. */
-function row(process, { at, versions_differ: differ }, namesPorts) {
-  const { readings, state } = process;
+function row(process, { at, versions }) {
+  const { readings, state, version } = process;
   return el("tr", {},
-    el("th", { scope: "row" }, workerName(process, namesPorts), el("small", {}, process.pid ? `pid ${process.pid}` : el("code", {}, process.id))),
+    el("th", { scope: "row" }, t("port_n", { port: new URL(process.address).port }), el("small", {}, `pid ${process.pid}`)),
     el("td", {}, statusDot(STATE_KINDS[state] ?? "still", codeText("process_state", state))),
     el("td", {}, lease(process, at)),
-    el("td", {}, differ ? statusDot("warn", process.version ?? t("version_unknown")) : process.version ?? t("version_unknown"), runsFor(process, at)),
+    el("td", {}, versions.length > 1 ? statusDot("warn", version) : version, runsFor(process, at)),
     el("td", { class: "number" }, lag(readings.loop_lag_ms)),
     COUNTS.map((name) => el("td", { class: "number" }, formatInteger(readings[name]))));
 }
 
-function workerName({ address, worker }, namesPorts) {
-  if (!address) return t("process");
-  const port = worker === null || namesPorts ? t("port_n", { port: portOf(address) }) : "";
-  return [worker === null ? "" : t("worker_n", { n: worker }), port].filter(Boolean).join(" · ");
-}
-
-/** The whole address if it has another form: another release may report it. */
-const portOf = (address) => /^https?:.*:([0-9]+)\/?$/.exec(address)?.[1] ?? address;
-
 function lease({ lease_age_seconds: age, lease_until: until }, at) {
   const left = (new Date(until) - new Date(at)) / 1000;
   const text = left < 0 ? t("lease_lapsed", { s: formatDuration(-left) }) : t("lease_left", { s: formatDuration(left) });
-  if (age === null) return text;
   return [t("renewed", { s: formatDuration(age) }), el("small", {}, left >= 0 && age > LATE_LEASE_SECONDS ? statusDot("warn", text) : text)];
 }
 
 function runsFor(process, at) {
   const started = process.started_at;
-  if (!started) return null;
   const runs = () => t("runs_for", { s: formatDuration((new Date(at) - new Date(started)) / 1000) });
   return el("small", {}, hasLease(process) ? runs() : t("started", { at: formatDateTime(started) }));
 }
 
 function lag(ms) {
-  if (ms === null) return "–";
   const text = `${formatNumber(ms)} ms`;
   return ms > BUSY_LOOP_MS ? statusDot("warn", text) : text;
 }

@@ -12,7 +12,7 @@ import { choiceFilter, list, searchFilter } from "/ops/list.js";
 const KINDS = ["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"];
 const USER = "user:";
 
-export function ledgerPage(container, _sources, _id, query) {
+export function ledgerPage(container, _poller, _id, query) {
   const rows = entryList({ query });
   fill(container, card("", rows.node));
 }

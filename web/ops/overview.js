@@ -1,5 +1,6 @@
 // Overview page: today's totals, charts of the last half hour, and service states.
 
+import { get } from "/ops/api.js";
 import { chart } from "/ops/chart.js";
 import { card, definitionList, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatNumber, formatYuan } from "/ops/format.js";
@@ -10,17 +11,18 @@ const LATE_ORDER_SECONDS = 15 * 60;
 const STATUS_KINDS = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "still" };
 
 /** Renders into `container` until the returned function is called. */
-export function overviewPage(container, { samples, overviewPoller }) {
-  const charts = createCharts(samples);
+export function overviewPage(container, overviewPoller) {
+  const charts = createCharts();
   const figures = el("div", { class: "figures" });
   const states = el("div", { class: "states" });
   const note = el("p", { class: "note" });
   fill(container, figures, el("div", { class: "charts" }, charts.map((chart) => chart.node)), note, states);
 
-  const draw = () => {
-    for (const chart of charts) chart.show(chart.usesOverview ? overviewPoller.rows : samples.rows);
-    const values = { n: samples.processes || "–", s: 5 };
-    fill(note, samples.error ? samples.error.message : t("heard", values));
+  const draw = async () => {
+    const { points } = await get("charts");
+    const rows = points.map((point) => ({ ...point, at: new Date(point.at).getTime() }));
+    for (const chart of charts) chart.show(rows);
+    fill(note, t("charts_note", { n: rows.at(-1)?.processes ?? "–" }));
   };
   const show = (overview, error) => {
     if (error) {
@@ -28,34 +30,25 @@ export function overviewPage(container, { samples, overviewPoller }) {
       return;
     }
     fill(figures, tiles(overview));
-    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, attentionCard(overview), processesCard(overview), refusedCard(overview)));
-    draw();
+    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, attentionCard(overview), refusedCard(overview)));
+    draw().catch((failure) => fill(note, failure.message));
   };
-  const unsubscribes = [samples.onSample(draw), overviewPoller.onOverview(show)];
-  draw();
+  const unsubscribe = overviewPoller.onOverview(show);
   overviewPoller.poll();
-  return () => unsubscribes.forEach((unsubscribe) => unsubscribe());
+  return unsubscribe;
 }
 
-function createCharts(samples) {
-  const money = chart({ title: t("chart.gold"), lines: [
-    { name: "sold", label: t("sold") }, { name: "given", label: t("given"), kind: "two" },
-  ] });
-  money.usesOverview = true;
-  const emptyText = () => samples.hasDeliveryTimes || !samples.rows.length ? t("no_samples") : t("not_measured");
-  return [
-    chart({ title: t("chart.sockets"), lines: [{ name: "sockets" }] }),
-    chart({ title: t("chart.events"), unit: "/s", lines: [{ name: "events" }] }),
-    chart({ title: t("chart.told"), unit: "ms", lines: [{ name: "told" }], emptyText }),
-    chart({ title: t("chart.lag"), unit: "ms", lines: [{ name: "lag" }] }),
-    chart({ title: t("chart.requests"), unit: "/s", lines: [{ name: "requests" }] }),
-    chart({ title: t("chart.took"), unit: "ms", lines: [{ name: "took" }] }),
-    chart({ title: t("chart.errors"), unit: "/s", lines: [
-      { name: "refused", label: "4xx", kind: "two" }, { name: "failed", label: "5xx", kind: "bad" },
-    ] }),
-    money,
-  ];
-}
+const createCharts = () => [
+  chart({ title: t("chart.sockets"), lines: [{ name: "sockets" }] }),
+  chart({ title: t("chart.events"), unit: "/s", lines: [{ name: "events_rate" }] }),
+  chart({ title: t("chart.delivery"), unit: "ms", lines: [{ name: "slowest_delivery_ms" }] }),
+  chart({ title: t("chart.lag"), unit: "ms", lines: [{ name: "loop_lag_ms" }] }),
+  chart({ title: t("chart.requests"), unit: "/s", lines: [{ name: "requests_rate" }] }),
+  chart({ title: t("chart.slowest"), unit: "ms", lines: [{ name: "slowest_request_ms" }] }),
+  chart({ title: t("chart.errors"), unit: "/s", lines: [
+    { name: "refused_rate", label: "4xx", kind: "two" }, { name: "failed_rate", label: "5xx", kind: "bad" },
+  ] }),
+];
 
 function tiles(overview) {
   const { sold, given } = overview.today;
@@ -81,14 +74,6 @@ function dependenciesCard(overview) {
     dependency.since ? formatDateTime(dependency.since) : "–",
   ]);
   return card(t("dependencies"), table(t("dependencies"), [t("dependency"), t("state"), t("latency"), t("since")], rows));
-}
-
-function processesCard(overview) {
-  const rows = overview.processes.map((process) => {
-    const secondsLeft = (new Date(process.lease_until) - new Date(overview.at)) / 1000;
-    return [el("code", {}, process.id), statusDot(secondsLeft > 5 ? "good" : "warn", t("lease_left", { s: formatDuration(secondsLeft) }))];
-  });
-  return card(t("processes"), table(t("processes"), [t("process"), t("lease")], rows, t("no_process")));
 }
 
 function ledgerCard({ book: ledger, at }) {

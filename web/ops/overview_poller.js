@@ -1,14 +1,11 @@
-// Polls the overview every 15 seconds, and keeps the history of today's gold for half an hour.
+// Polls the overview every 15 seconds.
 
 import { get } from "/ops/api.js";
-import { recall, remember } from "/ops/metrics.js";
 
 const POLL_MS = 15_000;
-const STORAGE_KEY = "qlive.ops.gold";
 
 export class OverviewPoller {
   constructor() {
-    this.rows = recall(STORAGE_KEY);
     this._listeners = new Set();
   }
 
@@ -33,8 +30,6 @@ export class OverviewPoller {
     let [overview, error] = [null, null];
     try {
       overview = await get("overview");
-      this.rows.push({ at: new Date(overview.at).getTime(), sold: overview.today.sold.gold, given: overview.today.given.gold });
-      remember(STORAGE_KEY, this.rows);
     } catch (caught) {
       error = caught;
     } finally {

@@ -19,7 +19,7 @@ const RERUNNABLE = ["jsapi", "xpay", "transfer"];
 
 const choices = (kind, allKey, codes) => [["", t(allKey)], ...codes.map((code) => [code, codeText(kind, code)])];
 
-export function ordersPage(container, _sources, _id, query) {
+export function ordersPage(container, _poller, _id, query) {
   const columns = [
     { head: t("made_at"), cell: (order) => formatDateTime(order.created_at) },
     { head: t("order"), kind: "wide", cell: (order) => el("code", {}, order.id) },
@@ -47,7 +47,7 @@ export function ordersPage(container, _sources, _id, query) {
   fill(container, card("", rows.node));
 }
 
-export function inboxPage(container, _sources, _id, query) {
+export function inboxPage(container, _poller, _id, query) {
   const columns = [
     { head: t("received_at"), cell: (report) => formatDateTime(report.received_at) },
     { head: t("source"), cell: (report) => [codeText("source", report.source), report.event ? el("small", {}, codeText("push_event", report.event)) : null] },
@@ -67,7 +67,7 @@ export function inboxPage(container, _sources, _id, query) {
     filters: [
       searchFilter("q", t("search_inbox")),
       choiceFilter("event", t("push_event"), choices("push_event", "all_events", EVENTS)),
-      choiceFilter("source", t("source"), choices("source", "all_sources", SOURCES)),
+      choiceFilter("source", t("source"), choices("source", "all_poller", SOURCES)),
       choiceFilter("outcome", t("outcome"), choices("report", "all_outcomes", Object.keys(OUTCOME_KINDS))),
     ],
     query,

@@ -18,7 +18,7 @@ export function userBadges(user) {
 const owed = (user) =>
   [formatInteger(user.owed), user.owed_income ? el("small", {}, `+ ${formatInteger(user.owed_income)} ${t("income")}`) : null];
 
-export function peoplePage(container, _sources, _id, query) {
+export function peoplePage(container, _poller, _id, query) {
   const columns = [
     { head: t("person"), cell: userLink },
     { head: t("marks"), cell: userBadges },

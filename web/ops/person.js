@@ -15,7 +15,7 @@ import { sessionCard } from "/ops/sessions.js";
 
 const MAX_GOLD = 1_000_000_000;
 
-export function personPage(container, _sources, id, query) {
+export function personPage(container, _poller, id, query) {
   const head = el("div", { class: "person-cards" });
   const history = entryList({ user: id, query, onReversed: () => load() });
   fill(container, head, card(t("history"), history.node));

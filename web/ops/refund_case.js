@@ -14,7 +14,7 @@ const IN_PROGRESS = ["confirmed", "reversing", "refunding"];
 const ORDER_KINDS = { waiting: "still", taken: "warn", requested: "warn", refunded: "good", settled: "good" };
 const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "still" };
 
-export function refundCasePage(container, _sources, id) {
+export function refundCasePage(container, _poller, id) {
   let shown = null;
   const head = el("div", { class: "case-cards" });
   const gifts = giftList(() => shown?.gifts ?? []);

@@ -17,7 +17,7 @@ export const isFinal = (order) => FINAL_ORDERS.includes(order.state);
 
 export const caseState = ({ state }) => statusDot(STATE_KINDS[state], codeText("refund", state));
 
-export function refundsPage(container, _sources, _id, query) {
+export function refundsPage(container, _poller, _id, query) {
   const columns = [
     { head: t("person"), cell: ({ user_id: id, opened_at: at }) => [el("a", { href: `#/people/${id}` }, id), el("small", {}, formatDateTime(at))] },
     { head: t("state"), cell: caseState },

@@ -21,7 +21,7 @@ const PARTS = {
   out: [bansTable, (view) => view.put_out],
 };
 
-export function roomPage(container, _sources, id) {
+export function roomPage(container, _poller, id) {
   const parts = Object.fromEntries([...Object.keys(PARTS), "trouble"].map((name) => [name, el("div", { class: name })]));
   const log = eventLog();
   const drawnStates = {};

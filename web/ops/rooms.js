@@ -12,7 +12,7 @@ const REFRESH_MS = 5000;
 
 export const ROOM_KINDS = { live: "good", paused: "warn", ended: "still" };
 
-export function roomsPage(container, _sources, _id, query) {
+export function roomsPage(container, _poller, _id, query) {
   const seat = (row, name) => (row.room[name] ? userLink(row.room[name]) : el("span", { class: "still" }, t("seat_free")));
   const columns = [
     { head: t("room"), cell: (row) => el("a", { class: "strong", href: `#/rooms/${row.id}` }, row.room.room_name || String(row.id), el("small", {}, String(row.id))) },

@@ -13,7 +13,7 @@ const REFRESH_MS = 15_000;
 const STATE_KINDS = { requested: "warn", approved: "still", submitted: "still", awaiting_user: "still", paid: "good", returned: "bad" };
 const FINAL = ["paid", "returned"];
 
-export function withdrawalsPage(container, _sources, _id, query) {
+export function withdrawalsPage(container, _poller, _id, query) {
   const columns = [
     { head: t("person"), cell: personAndTime },
     { head: t("money"), kind: "number", cell: money },

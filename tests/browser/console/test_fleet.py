@@ -26,15 +26,15 @@ def changes() -> dict[str, Any]:
 async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     console: Console, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
-    own = db.processes.find_one({"_id": server.context.process_id})
+    own = db.process_reports.find_one({"process": server.context.process_id})
     assert own
-    now = own["renewed_at"]
-    other = own["report"] | {"machine": "qlive-b", "version": "0.0.9+00000000"}
-    leases = {"serves": (0, timedelta(hours=1)), "gone": (1, timedelta(minutes=-5))}
-    db.processes.insert_many(
-        {"_id": name, "renewed_at": now, "expires_at": now + left, "report": other | {"worker": n}}
-        for name, (n, left) in leases.items()
-    )
+    now = own["at"]
+    leases = {"serves": (8000, timedelta(hours=1)), "gone": (8001, timedelta(minutes=-5))}
+    for name, (port, left) in leases.items():
+        place = {"machine": "qlive-b", "address": f"http://10.0.0.12:{port}"}
+        report = own | place | {"_id": name, "process": name, "version": "0.0.9+00000000"}
+        db.process_reports.insert_one(report)
+        db.processes.insert_one({"_id": name, "renewed_at": now, "expires_at": now + left})
     page, overview = console.page, console.overview
     await console.page.set_viewport_size(PHONE)
     await page.clock.install()
@@ -47,8 +47,8 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     second = page.get_by_role("table", name="qlive-b 的进程")
     await expect(first.get_by_role("rowheader")).to_have_text(re.compile(r"端口 \d+pid \d+"))
     rows = second.locator("tbody tr")
-    await expect(rows.nth(0)).to_contain_text(re.compile("0 号.*服务中.*续租.*已运行.*ms"))
-    await expect(rows.nth(1)).to_contain_text(re.compile("1 号.*失联.*已失效.*启动"))
+    await expect(rows.nth(0)).to_contain_text(re.compile("端口 8000.*服务中.*续租.*已运行.*ms"))
+    await expect(rows.nth(1)).to_contain_text(re.compile("端口 8001.*失联.*已失效.*启动"))
     assert await axe_violations(page) == []
     await console.screenshot("ops-fleet", full_page=True)
 
@@ -60,10 +60,6 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     await page.clock.run_for(10_000)
     await expect(rows).to_have_count(1)
     assert await sheet.evaluate(IS_SCROLLED), "a poll keeps the focus and the position"
-    other_form = {"report.address": "10.0.0.12", "report.version": 2, "report.readings": None}
-    db.processes.update_one({"_id": "serves"}, {"$set": {**other_form, "report.worker": None}})
-    await page.clock.run_for(10_000)
-    await expect(rows).to_have_text(re.compile("端口 10.0.0.12.*服务中.*未知.*–"))
     db.processes.delete_one({"_id": "serves"})
     await page.clock.run_for(10_000)
     await expect(second).to_have_count(0)

@@ -9,6 +9,7 @@ from pymongo.database import Database
 
 from core.version import build
 from runtime.process import ServerProcess
+from runtime.process_report import reporter
 from tests.support.api import ApiFixture
 
 MACHINE_TOKEN = "machine"
@@ -20,8 +21,8 @@ def changes() -> dict[str, Any]:
 
 
 async def fleet(api: ApiFixture, server: ServerProcess) -> Any:
-    """The answer after another renewal of the lease."""
-    await server.context.realtime.lease.renew()
+    """The answer after another report."""
+    await reporter(server.context, server.address)()
     return (await api.ops("GET", "fleet")).ok()
 
 
@@ -32,19 +33,17 @@ async def test_a_process_is_shown_with_what_it_is_and_its_readings(
     host = await api.host()
     await (await host.connect()).next("snapshot")
     found = await fleet(api, server)
-    assert (found["versions"], found["versions_differ"]) == ([build()], False)
-    assert found["missing"] == 0
+    assert (found["versions"], found["missing"]) == ([build()], 0)
     [machine] = found["machines"]
     assert machine["machine"] == "qlive-a"
     [process] = machine["processes"]
     assert (process["id"], process["state"]) == (server.context.process_id, "serving")
-    assert (process["pid"], process["worker"]) == (os.getpid(), None)
+    assert process["pid"] == os.getpid()
     assert (process["address"], process["version"]) == (server.address, build())
     assert 0 <= process["lease_age_seconds"] < 20
     readings = process["readings"]
     assert (readings["sockets"], readings["rooms"]) == (1, 1)
-    assert None not in readings.values()
-    server.context.metrics.loop_lag_seconds.set(0.25)
+    server.context.metrics.loop_lag = 0.25
     server.context.lifecycle.draining = True
     [process] = (await fleet(api, server))["machines"][0]["processes"]
     assert (process["state"], process["readings"]["loop_lag_ms"]) == ("draining", 250)
@@ -54,61 +53,41 @@ async def test_a_process_is_shown_with_what_it_is_and_its_readings(
 async def test_processes_of_other_machines_and_releases_are_shown_beside_it(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
-    own = db.processes.find_one({"_id": server.context.process_id})
+    own = db.process_reports.find_one({"process": server.context.process_id})
     assert own
-    hour_ago, soon = (own["renewed_at"] + timedelta(seconds=s) for s in (-3000, 3000))
-    other = {**own["report"], "machine": "qlive-b", "worker": 3, "later": True}
-    db.processes.insert_many(
-        [
-            {"_id": "gone", "expires_at": hour_ago, "renewed_at": hour_ago, "report": other},
-            {"_id": "before", "expires_at": soon, "held": True, "schema": 1},
-        ]
-    )
+    hour_ago = own["at"] - timedelta(seconds=3000)
+    db.processes.insert_one({"_id": "gone", "expires_at": hour_ago, "renewed_at": hour_ago})
+    later = {"machine": "qlive-b", "readings": own["readings"] | {"later": 1}, "also": True}
+    db.process_reports.insert_one({**own, "_id": "gone", "process": "gone", **later})
     found = await fleet(api, server)
-    assert [it["machine"] for it in found["machines"]] == ["qlive-a", "qlive-b", None]
-    assert (found["versions"], found["versions_differ"]) == ([build()], True)
-    assert found["missing"] == 1
+    assert [it["machine"] for it in found["machines"]] == ["qlive-a", "qlive-b"]
+    assert (found["versions"], found["missing"]) == ([build()], 1)
     [gone] = found["machines"][1]["processes"]
-    assert (gone["id"], gone["state"], gone["worker"]) == ("gone", "missing", 3)
+    assert (gone["id"], gone["state"]) == ("gone", "missing")
     assert gone["lease_age_seconds"] >= 3000
-    [before] = found["machines"][2]["processes"]
-    assert (before["state"], before["version"], before["lease_age_seconds"]) == (
-        *("serving", None),
-        None,
-    )
-    assert set(before["readings"].values()) == {None}
-    assert {it["id"] for it in (await api.ops("GET", "overview")).ok()["processes"]} == {
-        *(server.context.process_id, "before")
-    }
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_fields_of_another_form_are_shown_as_unknown(
+async def test_charts_have_the_rates_of_what_was_done_between_two_reports(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
-    """Each of them would make sorting, comparing or the answer fail."""
-    own = db.processes.find_one({"_id": server.context.process_id})
-    assert own
-    wrong = {"worker": "first", "pid": "4711", "version": 2, "started_at": "now"}
-    readings = own["report"]["readings"] | {"sockets": "many", "rooms": 1.5}
-    reports: list[Any] = [
-        own["report"] | wrong | {"readings": readings},
-        own["report"] | {"machine": {"name": "qlive-a"}, "address": 8000, "readings": 7},
-        ["qlive-a"],
-    ]
-    db.processes.insert_many(
-        {"_id": f"{n}", "expires_at": own["expires_at"], "report": it}
-        for n, it in enumerate(reports)
-    )
-    found = await fleet(api, server)
-    assert [it["machine"] for it in found["machines"]] == ["qlive-a", None]
-    processes = {it["id"]: it for machine in found["machines"] for it in machine["processes"]}
-    assert {name: processes["0"][name] for name in wrong} == dict.fromkeys(wrong)
-    assert processes["0"]["readings"] == readings | {"sockets": None, "rooms": None}
-    assert (processes["1"]["pid"], processes["1"]["address"]) == (os.getpid(), None)
-    assert set(processes["1"]["readings"].values()) == {None}
-    assert processes["2"]["version"] is None
-    assert found["versions"] == [build()]
+    db.process_reports.delete_many({})
+    metrics = server.context.metrics
+    for status in (200, 404, 429, 500):
+        metrics.count_request("A", "GET", status)
+    metrics.observe_request("A", 60.0)
+    metrics.observe_delivery(0.25)
+    await reporter(server.context, server.address)()
+    db.process_reports.update_many({}, [{"$set": {"at": {"$add": ["$at", -30_000]}}}])
+    [point] = (await api.ops("GET", "charts")).ok()["points"]
+    assert (point["processes"], point["sockets"]) == (1, 0)
+    assert point["failed_rate"] > 0
+    assert point["requests_rate"] >= 4 * point["failed_rate"]
+    assert point["refused_rate"] == pytest.approx(2 * point["failed_rate"])
+    assert (point["slowest_request_ms"], point["slowest_delivery_ms"]) == (60_000, 250)
+    db.process_reports.delete_many({})
+    await reporter(server.context, server.address)()
+    assert db.process_reports.find_one({"readings.failed_rate": 0})
 
 
 @pytest.mark.gen_test(timeout=20)
