@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import gifts, gifts_http, im_latency, placement, room_changes, scaling
+from bench import gifts, gifts_http, im_latency, room_changes, scaling
 from bench.calls import case as calls
 from bench.calls import changes
 from bench.fanout import case as fanout
@@ -54,15 +54,10 @@ async def _growth(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path
     await scaling.run(report, uri, folder)
 
 
-async def _placement(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    await placement.run(report, uri, folder)
-
-
 CASES: dict[str, RunCase] = {
     "fanout": fanout.run,
     "calls": calls.run,
     "growth": _growth,
-    "placement": _placement,
     "joins": joins.run,
     "changes": _changes,
     "gifts": _gifts,
@@ -101,7 +96,7 @@ def unavailable_reason(selected: Collection[str]) -> str | None:
         return "The benchmarks run on Linux only: they read /proc."
     if unknown := [name for name in selected if name not in CASES]:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
-    if {"growth", "placement", "joins"} & set(selected):
+    if {"growth", "joins"} & set(selected):
         try:
             find_redis()
         except RedisNotInstalled as error:

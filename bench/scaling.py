@@ -1,4 +1,4 @@
-"""CPU time per event and while idle, by rooms and workers."""
+"""CPU time per event and while idle, by rooms."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import aiohttp
 
@@ -24,18 +23,16 @@ from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 ROOT = Path(__file__).parents[1]
 PORT, REDIS_PORT = 18_760, 18_767
 SOCKETS, RUNS, EVENTS, IDLE_SECONDS = 1_000, 3, 100, 5.0
-LAYOUTS = ((1, 1), (2, 1), (4, 1), (1, 100), (4, 100))
-"""(workers, rooms)"""
+ROOMS = (1, 100)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
     report.section(
         "Scaling",
-        f"{SOCKETS:,} clients are connected to `server.py`, which is a single process or a "
-        "supervisor with workers, and uses Redis. One of them applies for the mic and withdraws, "
-        "one request after another; each request is a transaction and an event. The CPU time is "
-        f"that of all server processes over {EVENTS} events, less their CPU time when idle "
+        f"{SOCKETS:,} clients are connected to `server.py`, which uses Redis. One of them applies "
+        "for the mic and withdraws, one request after another; each request is a transaction and "
+        f"an event. The CPU time is that over {EVENTS} events, less the CPU time when idle "
         f"(measured once, for {IDLE_SECONDS:.0f} s); {RUNS} runs. `bench/scaling.py`.",
     )
     try:
@@ -44,18 +41,16 @@ async def run(report: BenchmarkReport, uri: str, folder: Path) -> None:
         report.paragraph(f"Not measured: {error}.")
         return
     rows = []
-    for workers, rooms in LAYOUTS:
-        with report.timed(f"growth: {_layout(workers, rooms)}"):
-            rows.append(await _measure(uri, folder, program, workers, rooms))
+    for rooms in ROOMS:
+        with report.timed(f"growth: {_layout(rooms)}"):
+            rows.append(await _measure(uri, folder, program, rooms))
     header = ["", "CPU per event [ms]", "CPU per event and member [µs]"]
     header += ["Redis CPU per event [ms]", "idle CPU [% of a core]"]
     report.table(header, rows)
 
 
-async def _measure(
-    uri: str, folder: Path, program: Path, workers: int, rooms: int
-) -> tuple[str, ...]:
-    database = f"bench_scaling_{workers}_{rooms}"
+async def _measure(uri: str, folder: Path, program: Path, rooms: int) -> tuple[str, ...]:
+    database = f"bench_scaling_{rooms}"
     live_rooms = await create_live_rooms(uri, database, rooms)
     user_rooms = [live_rooms[n % rooms] for n in range(SOCKETS)]
     tokens = await create_viewers(uri, database, user_rooms)
@@ -64,7 +59,7 @@ async def _measure(
     members = SOCKETS // rooms
     command = [str(program), "-j", "-w", "16", "-p", QLIVE_SOCKET_PATH, "-t", str(token_file)]
     command += [str(PORT), "0", str(SOCKETS)]
-    async with running_servers(uri, database, workers, folder) as pids, listening_crowd(command):
+    async with running_servers(uri, database, folder) as pids, listening_crowd(command):
         idle = await cpu_rates(pids, asyncio.sleep(IDLE_SECONDS))
         await _apply_and_withdraw(tokens[0], user_rooms[0].live_id, EVENTS // 5)  # warm-up
         costs = [
@@ -72,7 +67,7 @@ async def _measure(
         ]
     server, redis = [cost for cost, _ in costs], [cost for _, cost in costs]
     return (
-        f"{_layout(workers, rooms)} of {members:,}",
+        f"{_layout(rooms)} of {members:,}",
         spread([cost * 1e3 for cost in server], 2),
         spread([cost * 1e6 / members for cost in server], 1),
         spread([cost * 1e3 for cost in redis], 2),
@@ -80,22 +75,21 @@ async def _measure(
     )
 
 
-def _layout(workers: int, rooms: int) -> str:
-    processes = f"{workers} workers" if workers > 1 else "1 process"
-    return f"{processes}, {rooms} room{'s' if rooms > 1 else ''}"
+def _layout(rooms: int) -> str:
+    return f"{rooms} room{'s' if rooms > 1 else ''}"
 
 
 CpuCost = tuple[float, float]
-"""CPU seconds per second (or per event) of (all server processes, Redis)."""
+"""CPU seconds per second (or per event) of (the server, Redis)."""
 
 
 async def cpu_rates(pids: tuple[int, int], work: Awaitable[object]) -> CpuCost:
-    """CPU time of (server with its workers, Redis) per second of the work."""
-    server_before, redis_before = _server_cpu_seconds(pids[0]), cpu_seconds(pids[1])
+    """CPU time of (the server, Redis) per second of the work."""
+    server_before, redis_before = cpu_seconds(pids[0]), cpu_seconds(pids[1])
     started = time.monotonic()
     await work
     seconds = time.monotonic() - started
-    server = _server_cpu_seconds(pids[0]) - server_before
+    server = cpu_seconds(pids[0]) - server_before
     redis = cpu_seconds(pids[1]) - redis_before
     return server / seconds, redis / seconds
 
@@ -119,16 +113,6 @@ async def _apply_and_withdraw(token: str, live_id: int, events: int) -> None:
                 response.raise_for_status()
 
 
-def _server_cpu_seconds(pid: int) -> float:
-    """CPU seconds used so far by the server, or by a supervisor and its workers."""
-    return sum(cpu_seconds(process) for process in [pid, *_children(pid)])
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
-
-
 def cpu_seconds(pid: int) -> float:
     """CPU seconds, user and system, that the process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -139,20 +123,14 @@ def cpu_seconds(pid: int) -> float:
 async def running_servers(
     uri: str,
     database: str,
-    workers: int,
     folder: Path,
-    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[tuple[int, int]]:
-    """Start Redis and the server; yield the pids of (server or supervisor, Redis) once ready.
-
-    `settings` are further settings, as environment variables.
-    """
+    """Start Redis and the server; yield the pids of both once ready."""
     fill_in_secrets(Settings(), folder / "dev-secrets.json")  # stored beside data_dir
     env = {
         **NO_LIMITS_ENVIRONMENT,
         "QLIVE_ENVIRONMENT": "development",
         "QLIVE_SERVER__PORT": str(PORT),
-        "QLIVE_SERVER__WORKERS": str(workers),
         "QLIVE_SERVER__DRAIN_SECONDS": "1",
         "QLIVE_REDIS__URL": f"redis://127.0.0.1:{REDIS_PORT}/0",
         "QLIVE_MONGODB__URI": uri,
@@ -161,7 +139,6 @@ async def running_servers(
         "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
         "QLIVE_REALTIME__SILENT_SECONDS": "3600",
         "QLIVE_LOGGING__JSON": "true",
-        **settings,
     }
     redis_command = [find_redis(), "--port", str(REDIS_PORT), "--save", ""]
     server_command = [sys.executable, "server.py"]
