@@ -34,7 +34,7 @@ class DemoOperatorLoginHandler(Handler):
 
 
 async def _demo_account(operators: OperatorStore) -> OperatorAccount:
-    """The account, added by the first login; two workers may do so at the same time."""
+    """The account, added by the first login; two processes may do so at the same time."""
     if account := await operators.find(NAME):
         return account
     credential = secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""The simulator as an application of its own, which the workers of a supervisor call."""
+"""The simulator as an application of its own."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ _BODILESS = (204, 304)
 
 
 class StandaloneSimulatorHandler(RequestHandler):
-    """SimulatorHandler for a standalone application that only workers call.
+    """SimulatorHandler for a standalone application that only servers call.
 
-    Does not check the body size: workers do before they forward a request.
+    Does not check the body size: servers do before they forward a request.
     """
 
     def initialize(self, simulator: Simulator) -> None:
@@ -33,7 +33,7 @@ class StandaloneSimulatorHandler(RequestHandler):
 
 
 def simulator_application(simulator: Simulator) -> Application:
-    """Tornado application of the simulator alone, for the workers of a supervisor."""
+    """Tornado application of the simulator alone, which several servers call."""
     arguments = {"simulator": simulator}
     return Application(
         [(r"/sim(/.*)", StandaloneSimulatorHandler, arguments)], log_function=lambda _handler: None

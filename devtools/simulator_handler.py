@@ -13,7 +13,7 @@ from handlers.parameters import texts
 
 @dataclass(slots=True)
 class SimulatorRef:
-    """The simulator behind /sim: one in this process, or that of the supervisor."""
+    """The simulator behind /sim: one in this process, or that of another server."""
 
     simulator: Simulator | RemoteSimulator
 

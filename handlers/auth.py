@@ -64,5 +64,5 @@ class ActiveUserHandler(Handler):
 def bearer_token(request: HTTPServerRequest) -> str:
     """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    # Not strip(): nginx.conf chooses the worker of a user by exactly these forms.
+    # Not strip(): nginx.conf chooses the process of a user by exactly these forms.
     return token.strip(" \t") if kind.lower() == "qlivetoken" else ""

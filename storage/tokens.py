@@ -41,7 +41,7 @@ class TokenStore:
     after they were issued.
 
     The first USER_DIGITS are the same for all tokens of a user, so that nginx.conf can send
-    the user's requests to one worker; the others are random.
+    the user's requests to one process; the others are random.
     """
 
     def __init__(self, database: Database, days: int, session_days: int) -> None:

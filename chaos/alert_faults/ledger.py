@@ -71,7 +71,7 @@ async def user_broken(env: AlertEnvironment) -> AsyncIterator[None]:
 
 
 async def _read_catalogue_again(env: AlertEnvironment) -> None:
-    """Every worker does, after the change of an operator, instead of in half a minute."""
+    """Every process does, after the change of an operator, instead of in half a minute."""
     gift = (await env.run.api.ops_request("GET", "gifts")).json["items"][0]
     await env.run.api.ops_request("PATCH", f"gifts/{gift['id']}", name=gift["name"])
 

@@ -57,7 +57,7 @@ async def pay_down(env: AlertEnvironment) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def im_down(env: AlertEnvironment) -> AsyncIterator[None]:
-    """Every worker relays the events of rooms to IM."""
+    """Every process relays the events of rooms to IM."""
 
     async def wait() -> None:
         return
@@ -135,7 +135,7 @@ async def _dissolve(env: AlertEnvironment, room: RoomLoad) -> None:
 
 @asynccontextmanager
 async def redis_slow(env: AlertEnvironment) -> AsyncIterator[None]:
-    """Events reach the workers of other sockets late."""
+    """Events reach the processes of other sockets late."""
     for seconds in REDIS_SECONDS:
         env.fleet.redis_proxy.slow(seconds)
         await asyncio.sleep(STEP_SECONDS)
