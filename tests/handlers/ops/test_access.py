@@ -16,7 +16,7 @@ from tests.support.operators import operator_as
 
 MACHINE_TOKEN = "machine"
 MATRIX = {
-    "machine": {"GET fleet", "GET metrics", "GET overview"},
+    "machine": {"GET charts", "GET fleet", "GET overview"},
     "viewer": {
         *(
             "DELETE session",
