@@ -25,9 +25,9 @@ def store_earlier_reports(db: Database[dict[str, Any]]) -> None:
     other = readings | {"sockets": 0, "requests_rate": 2.5}
     db.process_reports.delete_many({})
     db.process_reports.insert_many(
-        {"process": name, "at": own["at"] - timedelta(seconds=seconds), "readings": readings}
+        {"process": name, "at": own["at"] - timedelta(seconds=seconds), "readings": values}
         for seconds in range(60, 300, 15)
-        for name, readings in (("one", readings), ("two", other))
+        for name, values in (("one", readings), ("two", other))
     )
 
 
