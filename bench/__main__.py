@@ -1,10 +1,15 @@
-"""Run all benchmarks against peers and write docs/benchmarks.md (`make bench`).
+"""Measure this server and its peers, or this checkout and another one.
+
+    python -m bench                                       all parts; writes docs/benchmarks.md
+    python -m bench fanout gifts                          some parts; writes nothing
+    python -m bench compare PATH --only changes --pairs 5 against the checkout in PATH
+    python -m bench --quick                               shows that each part works
 
 Each figure is the median of several runs. The runs of the compared sides alternate, so that a drift
-of the machine affects them all, and ratios are computed run by run. `python -m bench fanout gifts`
-runs only those cases and does not write docs/.
+of the machine affects them all, and ratios are computed run by run.
 """
 
+import argparse
 import asyncio
 import os
 import platform
@@ -13,94 +18,97 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import gifts, gifts_http, im_latency, room_changes, scaling
 from bench.calls import case as calls
-from bench.calls import changes
+from bench.calls.measure import compile_load
+from bench.compare import Comparison
 from bench.fanout import case as fanout
-from bench.joins import case as joins
+from bench.fanout.crowd import CompilerMissing, compile_programs
+from bench.joins import opening, storm
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
+from bench.scale import QUICK, Scale
 from chaos.redis_program import RedisNotInstalled, find_redis
 from devtools.embedded_mongod import EmbeddedMongod
 
 FOLDER = Path(".bench").absolute()
 REQUIRED_OPEN_FILES = 12_000
 """Open files that a server with 10,000 sockets needs."""
-RunCase = Callable[[BenchmarkReport, Peers, str, Path], Awaitable[None]]
+RunCase = Callable[[BenchmarkReport, Peers, str, Path, Scale], Awaitable[None]]
 
 
-async def _gifts(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    with report.timed("gifts: without HTTP"):
-        await gifts.run(report, uri)
-    with report.timed("gifts: over HTTP"):
-        await gifts_http.run(report, uri, folder)
-
-
-async def _changes(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> None:
-    await changes.run(report, peers, uri, folder)
-    with report.timed("changes: without HTTP"):
-        await room_changes.run(report, uri)
-
-
-async def _relay(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    await im_latency.run(report, uri, folder)
-
-
-async def _growth(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path) -> None:
-    await scaling.run(report, uri, folder)
+async def _joins(
+    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
+    report.section("Joins", "The sockets belong to `bench/fanout/crowd.c`. `bench/joins`.")
+    binaries = compile_programs(folder)
+    with report.timed("joins: opening"):
+        await opening.run(report, uri, binaries, scale)
+    with report.timed("joins: after a kill"):
+        await storm.run(report, uri, folder, (binaries[0], compile_load(folder)), scale)
 
 
 CASES: dict[str, RunCase] = {
     "fanout": fanout.run,
-    "calls": calls.run,
-    "growth": _growth,
-    "joins": joins.run,
-    "changes": _changes,
-    "gifts": _gifts,
-    "relay": _relay,
+    "reads": calls.reads,
+    "changes": calls.changes,
+    "gifts": calls.gifts,
+    "joins": _joins,
 }
 
 
-async def main(selected: Collection[str]) -> None:
-    _cancel_on_sigterm()
-    complete = set(selected) == set(CASES)
+async def measure(names: list[str], scale: Scale) -> None:
+    complete = set(names) == set(CASES) and scale == Scale()
     pictures = PICTURES if complete else FOLDER / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     report = BenchmarkReport(_machine(), pictures)
+    async with _mongodb() as (uri, folder):
+        peers = install(FOLDER) if {"fanout", "reads"} & set(names) else Peers()
+        report.paragraph(peers.summary())
+        for name in names:
+            with report.timed(name):
+                await CASES[name](report, peers, uri, folder, scale)
+    report.durations()
+    if complete:
+        report.write()
+
+
+async def compare(other: Path, names: list[str], scale: Scale) -> None:
+    async with _mongodb() as (uri, folder):
+        report = BenchmarkReport(_machine(), folder)
+        await Comparison(other, uri, folder, scale).run(report, names)
+
+
+@asynccontextmanager
+async def _mongodb() -> AsyncIterator[tuple[str, Path]]:
+    """A new MongoDB, and a folder for the files of the run."""
+    _cancel_on_sigterm()
     folder = Path(tempfile.mkdtemp(prefix="qlive-bench-"))
     mongod = EmbeddedMongod(folder / "mongo")
     try:
-        with report.timed("install peers, start MongoDB"):
-            peers = install(FOLDER)
-            uri = await mongod.start()
-        report.paragraph(peers.summary())
-        for name, run_case in CASES.items():
-            if name in selected:
-                with report.timed(name):
-                    await run_case(report, peers, uri, folder)
-        report.durations()
-        if complete:
-            report.write()
+        yield await mongod.start(), folder
     finally:
         await mongod.stop()
         shutil.rmtree(folder)
 
 
-def unavailable_reason(selected: Collection[str]) -> str | None:
+def unavailable_reason(names: list[str]) -> str | None:
     """The reason why these cases cannot run on this machine, or None."""
     if sys.platform != "linux":
         return "The benchmarks run on Linux only: they read /proc."
-    if unknown := [name for name in selected if name not in CASES]:
+    if unknown := [name for name in names if name not in CASES]:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
-    if {"growth", "joins"} & set(selected):
-        try:
-            find_redis()
-        except RedisNotInstalled as error:
-            return str(error)
+    try:
+        find_redis()
+    except RedisNotInstalled as error:
+        return str(error)
+    if not shutil.which("cc"):
+        return str(CompilerMissing())
     return None
 
 
@@ -132,10 +140,28 @@ def _machine() -> str:
     )
 
 
-if __name__ == "__main__":
-    names = sys.argv[1:] or list(CASES)
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("names", nargs="*", help=f"{', '.join(CASES)}; or compare PATH")
+    parser.add_argument("--only", nargs="+", default=[], help="compare: only these parts")
+    parser.add_argument("--pairs", type=int, help="compare: number of pairs of runs")
+    parser.add_argument("--quick", action="store_true", help="tiny runs, whose figures say nothing")
+    args = parser.parse_args(arguments)
+    scale = QUICK if args.quick else Scale()
+    compares = args.names[:1] == ["compare"] and len(args.names) == 2
+    names = (args.only if compares else args.names) or list(CASES)
     if reason := unavailable_reason(names):
         print(reason, file=sys.stderr)
-        sys.exit(2)
+        return 2
     _raise_file_limit()
-    asyncio.run(main(names))
+    if compares:
+        scale = replace(scale, runs=args.pairs or scale.runs)
+        asyncio.run(compare(Path(args.names[1]).resolve(), names, scale))
+    else:
+        asyncio.run(measure(names, scale))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,11 @@
-"""Writes live rooms and their members directly to MongoDB, without the server."""
+"""Writes live rooms and their members directly to MongoDB, without the server.
+
+`python -m bench compare` calls the functions of another checkout by these names.
+"""
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,19 +25,16 @@ GOLD = 10**9
 """Balance of a viewer, without a journal entry: enough for all gifts."""
 
 
-async def no_room(_live_id: int) -> None:
-    """Rooms as a hub without sockets loads them."""
-
-
-def room_store(database: Database) -> RoomStore:
-    members = MemberStore(database)
-    return RoomStore(database, members, OutboxStore(database), drops_streams=False)
+TOKEN_AGE = timedelta(hours=2)
+"""Time since the last stored use of a client's token; after an hour, the next use is stored."""
 
 
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
-    """Create live rooms, each with only its host."""
+    """Create live rooms, each with only its host, who has changed her name: its one event."""
     database = Database(uri, database_name, [])
-    store = room_store(database)
+    store = RoomStore(
+        database, MemberStore(database), OutboxStore(database), drops_streams=False
+    )
     now = int(NOW.timestamp() * 1000)
     rooms = []
     for n in range(count):
@@ -43,6 +43,10 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
         room = await store.load(live_id)
         assert room is not None
         room.open(host, secrets.token_hex(8), f"stream-{n}", now)
+        await store.save(room, room.numbered(now))
+        room = await store.load(live_id)
+        assert room is not None
+        room.update_profile(replace(host, nickname="renamed"))
         await store.save(room, room.numbered(now))
         rooms.append(room)
     await database.close()
@@ -81,6 +85,14 @@ async def disconnect_members(uri: str, database_name: str) -> None:
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
     fields = {**NOT_CONNECTED, "away_at": None}
     await client[database_name].members.update_many({}, {"$set": fields})
+    await client.close()
+
+
+async def age_tokens(uri: str, database_name: str) -> None:
+    """Make every token one whose next use is stored, as those of clients connected for hours."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
+    used_at = datetime.now(UTC) - TOKEN_AGE
+    await client[database_name].tokens.update_many({}, {"$set": {"used_at": used_at}})
     await client.close()
 
 

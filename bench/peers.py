@@ -9,14 +9,10 @@ from pathlib import Path
 
 PYTHON_PACKAGES = {
     "websockets": ("websockets", ["websockets==17.4"]),
-    "aiohttp": ("aiohttp", ["aiohttp==3.14.5"]),
-    "picows": ("picows", ["picows==2.3.1"]),
-    "socketify": ("socketify", ["socketify==0.0.31"]),  # also needs libuv.so.1
-    "python-socketio": ("socketio", ["python-socketio==5.18.1", "python-engineio==4.15.1"]),
     "FastAPI": ("fastapi", ["fastapi==0.165.0", "uvicorn==0.54.0", "httptools==0.9.0"]),
 }
 """By peer: the module to import and the pip requirements, the first being the peer itself."""
-NODE_PACKAGES = {"ws": "8.23.0", "socket.io": "4.8.4"}
+NODE_PACKAGES = {"ws": "8.23.0"}
 
 
 @dataclass

@@ -11,7 +11,6 @@ mpl.rcParams["svg.hashsalt"] = "qlive"  # fixed ids: the same figures give the s
 from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen before
 
 HIGHLIGHT_COLOUR, PEER_COLOUR = "#b3163b", "#9aa4b2"
-PALETTE = (HIGHLIGHT_COLOUR, PEER_COLOUR, "#5b6675")
 
 
 def bar_chart(
@@ -28,27 +27,6 @@ def bar_chart(
     axes.set_title(title, loc="left")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-
-
-def grouped_bar_chart(
-    path: Path, title: str, runs: Mapping[str, Mapping[str, Sequence[float]]]
-) -> None:
-    """Grouped bars: in each group, the median of each server."""
-    servers = list(next(iter(runs.values())))
-    figure, axes = plt.subplots(figsize=(9, 4))
-    width = 0.8 / len(servers)
-    for n, (server, colour) in enumerate(zip(servers, PALETTE, strict=False)):
-        medians = [statistics.median(group_runs[server]) for group_runs in runs.values()]
-        positions = [group + n * width for group in range(len(runs))]
-        axes.bar(positions, medians, width * 0.9, label=server, color=colour)
-    axes.set_xticks([group + 0.4 - width / 2 for group in range(len(runs))], list(runs))
-    axes.set_title(title, loc="left")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -8,27 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-import aiohttp
-
-from bench.api_client import log_in_operator
+from bench.checkout import ROOT
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
+from tests.support.client import HttpClient
 
-ROOT = Path(__file__).parents[1]
-PORT = 18_765
 START_SECONDS = 30.0
-
-
-@asynccontextmanager
-async def running_server(uri: str, database: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Start the server; yield (base URL, operator token) once it is ready."""
-    async with server_process(uri, database, folder):
-        address = f"http://127.0.0.1:{PORT}"
-        async with aiohttp.ClientSession(address) as http:
-            token = await log_in_operator(http)
-        yield address, token
 
 
 @asynccontextmanager
@@ -36,7 +23,7 @@ async def server_process(
     uri: str,
     database: str,
     folder: Path,
-    port: int = PORT,
+    port: int,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a server without rate limits; yields its process once it is ready.
@@ -83,10 +70,7 @@ async def redis_process(port: int, folder: Path) -> AsyncIterator[None]:
 
 
 async def _wait_ready(address: str) -> None:
-    async with aiohttp.ClientSession() as http:
-        while True:
-            with suppress(aiohttp.ClientError):  # not listening yet
-                async with http.get(f"{address}/readyz") as response:
-                    if response.status == 200:
-                        return
-            await asyncio.sleep(0.1)
+    http = HttpClient()
+    while not (await http.attempt("GET", f"{address}/readyz")).succeeded:
+        await asyncio.sleep(0.1)
+    await http.close()

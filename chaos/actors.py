@@ -6,8 +6,9 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.http_client import ApiResponse, ApiUser
+from chaos.api import FleetUser
 from chaos.room_load import RoomLoad
+from tests.support.client import Reply
 
 GIFT_ID = 1
 GIVERS, REJOINERS = 2, 1
@@ -38,7 +39,7 @@ class MicActor:
     """Lets the candidates of one seat take and leave it, in one of several ways."""
 
     room: RoomLoad
-    candidates: list[ApiUser]
+    candidates: list[FleetUser]
     pause: float
 
     async def run(self) -> None:
@@ -49,7 +50,7 @@ class MicActor:
                     await self._reset(user)
             await self.room.pause(self.pause)
 
-    async def _take_turn(self, user: ApiUser) -> bool:
+    async def _take_turn(self, user: FleetUser) -> bool:
         """Apply for the seat, take and leave it; False if an outcome is unknown."""
         room, started_at = self.room, time.time()
         if room.rng.random() < INVITED:
@@ -67,10 +68,10 @@ class MicActor:
             return room.record(refused, f"micro_refuse {user.id}", started_at)
         return await self._sit(user)
 
-    async def _sit(self, user: ApiUser) -> bool:
+    async def _sit(self, user: FleetUser) -> bool:
         room, started_at = self.room, time.time()
         seated = await user.post("qlive_room/accept_micro/", **self._live_id)
-        stream = seated.json["play_url"].partition("?")[0] if seated.ok else ""
+        stream = seated.json["play_url"].partition("?")[0] if seated.succeeded else ""
         if not room.record(seated, f"micro_accept {stream}", started_at):
             return False
         await room.pause(self.pause)
@@ -78,12 +79,12 @@ class MicActor:
         left = await caller.get("qlive_room/leave_micro/", user_id=user.id, **self._live_id)
         return room.record(left, f"micro_leave {user.id}", started_at)
 
-    async def _reset(self, user: ApiUser) -> None:
+    async def _reset(self, user: FleetUser) -> None:
         """Make the user a viewer again, wherever the turn failed; retries until acknowledged."""
         for request, path in ((user.post, "refuse_micro"), (user.get, "leave_micro")):
-            while (
-                self.room.running and not (await request(f"qlive_room/{path}/", **self._live_id)).ok
-            ):
+            while self.room.running:
+                if (await request(f"qlive_room/{path}/", **self._live_id)).succeeded:
+                    break
                 await self.room.pause(self.pause)
 
     @property
@@ -96,7 +97,7 @@ class GiftActor:
     """Gives the host gifts, each with one request_id until it is acknowledged."""
 
     room: RoomLoad
-    user: ApiUser
+    user: FleetUser
     pause: float
 
     async def run(self) -> None:
@@ -109,11 +110,11 @@ class GiftActor:
 
     async def _give(self, request_id: str) -> None:
         room, started_at = self.room, time.time()
-        response = ApiResponse(0)
+        response = Reply(0)
         gift: Any = {"user_id": room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
         while response.status in (0, 503) and room.running:
             response = await self.user.get("qlive_gift/push_gift/", **gift)
-        if response.ok and response.json["status"] != "success":
+        if response.succeeded and response.json["status"] != "success":
             room.violations.add("gift_rejected", f"{request_id}: {response.json}")
         room.record(response, f"gift {request_id}", started_at)
 

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
-
 from chaos.mongod import KillableMongod
 from chaos.program import Program
 from chaos.proxy import Proxy
@@ -21,10 +19,12 @@ from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from storage.replica_set import uri_of
+from tests.support.client import HttpClient
 
 ROOT = Path(__file__).parents[1]
 SERVER = "server.py"
 READY_SECONDS = 60.0
+REQUEST_SECONDS = 3.0
 MAX_STARTS = 40
 """Starts of one server in a run; each start while MongoDB is down fails."""
 PORTS = range(20_000, 32_000)
@@ -93,6 +93,7 @@ class Fleet:
         self._proxied = proxied
         self._program = program
         self._tencent: SharedTencent | None = None
+        self.http = HttpClient(REQUEST_SECONDS)
 
     @property
     def tencent(self) -> SharedTencent:
@@ -143,12 +144,11 @@ class Fleet:
 
     async def _log_in_operator(self) -> str:
         """The token of the demo operator, an admin."""
-        address = f"{self.nodes[0].address}/sim/operator/login"
-        async with aiohttp.ClientSession() as http, http.post(address) as response:
-            response.raise_for_status()
-            return str((await response.json())["token"])
+        login = await self.http.send("POST", f"{self.nodes[0].address}/sim/operator/login")
+        return str(login.ok()["token"])
 
     async def stop(self) -> None:
+        await self.http.close()
         self.redis.release()
         await asyncio.gather(*(node.program.stop() for node in self.nodes))
         await self.redis.stop()
@@ -160,14 +160,9 @@ class Fleet:
 
     async def wait_ready(self, node: Node) -> None:
         """Wait for 200 from /readyz; ServerNotReady after READY_SECONDS or MAX_STARTS."""
-        address = f"{node.address}/readyz"
-        timeout = aiohttp.ClientTimeout(total=3)
         try:
-            async with (
-                asyncio.timeout(READY_SECONDS),
-                aiohttp.ClientSession(timeout=timeout) as http,
-            ):
-                while not await _is_ok(http, address):
+            async with asyncio.timeout(READY_SECONDS):
+                while not (await self.http.attempt("GET", f"{node.address}/readyz")).succeeded:
                     if node.program.starts > MAX_STARTS:
                         raise TimeoutError
                     await asyncio.sleep(0.1)
@@ -230,14 +225,6 @@ def raise_file_limit(needed: int) -> str | None:
     if most >= needed:
         return None
     return f"{needed} open files are needed and {most} allowed; raise `ulimit -Hn`."
-
-
-async def _is_ok(http: aiohttp.ClientSession, address: str) -> bool:
-    try:
-        async with http.get(address) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return False
 
 
 def _redis(folder: Path, port: int) -> Program:

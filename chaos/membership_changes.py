@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from chaos.http_client import ApiResponse, ApiUser
+from chaos.api import FleetUser
 from chaos.room_load import RoomLoad
 from chaos.websocket_client import RoomClient
+from tests.support.client import Reply
 
 ENDED, NOT_A_MEMBER = 4510, 4504
 DISCONNECT_FIRST = 0.5
@@ -17,7 +18,9 @@ CLOSE_SECONDS = 50.0
 """For a client on a dead connection to notice (8 s), to reconnect (20 s) and to be closed."""
 
 
-async def leave_and_rejoin(room: RoomLoad, user: ApiUser, client: RoomClient, pause: float) -> None:
+async def leave_and_rejoin(
+    room: RoomLoad, user: FleetUser, client: RoomClient, pause: float
+) -> None:
     """Let the user leave and rejoin until the run ends; at the end the user is a member.
 
     Sometimes the client disconnects first, otherwise the server must close it.
@@ -27,7 +30,7 @@ async def leave_and_rejoin(room: RoomLoad, user: ApiUser, client: RoomClient, pa
             if room.rng.random() < DISCONNECT_FIRST:
                 client.stop()
             left = await user.get("qlive_room/leave_room/", live_id=room.live_id)
-            if left.ok and client.wanted:
+            if left.succeeded and client.wanted:
                 await wait_closed(room, client, NOT_A_MEMBER)
             client.stop()  # without an acknowledged leave, the client may still be connected
             await enter(room, user)
@@ -35,7 +38,7 @@ async def leave_and_rejoin(room: RoomLoad, user: ApiUser, client: RoomClient, pa
         await room.pause(4 * pause)
 
 
-async def enter(room: RoomLoad, user: ApiUser) -> None:
+async def enter(room: RoomLoad, user: FleetUser) -> None:
     """Make the user a member, without which a client is not admitted."""
     live_id = room.live_id
     await _retry(room, user.name, lambda: user.get("get_playurl/", live_id=live_id))
@@ -59,7 +62,7 @@ async def restart_live(room: RoomLoad) -> None:
     async with room.suspended():
         started_at, host, params = time.time(), room.host, {"live_id": room.live_id}
         ended = await _retry(room, host.name, lambda: host.post("qlive_room/live_end/", **params))
-        if not ended.ok:
+        if not ended.succeeded:
             return
         room.record(ended, f"live_end {host.id}", started_at)
         await asyncio.gather(*(wait_closed(room, client, ENDED) for client in room.clients))
@@ -70,12 +73,10 @@ async def restart_live(room: RoomLoad) -> None:
         await wait_connected(room)
 
 
-async def _retry(
-    room: RoomLoad, name: str, send: Callable[[], Awaitable[ApiResponse]]
-) -> ApiResponse:
+async def _retry(room: RoomLoad, name: str, send: Callable[[], Awaitable[Reply]]) -> Reply:
     """Repeat a request until it succeeds, at most TRIES times."""
     for _ in range(TRIES):
-        if (response := await send()).ok:
+        if (response := await send()).succeeded:
             return response
         await asyncio.sleep(0.5)
     room.violations.add("unexpected_response", f"{name} in room {room.live_id}: {response}")

@@ -6,17 +6,18 @@ import random
 import time
 from collections.abc import AsyncIterator
 
-from chaos.http_client import ApiResponse, ApiUser
+from chaos.api import FleetUser
 from chaos.operations import Operation
 from chaos.violations import Violations
 from chaos.websocket_client import RoomClient
+from tests.support.client import Reply
 
 
 class RoomLoad:
     """One room with its host, guests and WebSocket clients."""
 
     def __init__(
-        self, host: ApiUser, guests: list[ApiUser], violations: Violations, rng: random.Random
+        self, host: FleetUser, guests: list[FleetUser], violations: Violations, rng: random.Random
     ) -> None:
         self.host, self.guests = host, guests
         self.clients: list[RoomClient] = []
@@ -54,15 +55,15 @@ class RoomLoad:
         finally:
             self._allowed.set()
 
-    def record(self, response: ApiResponse, key: str, started_at: float) -> bool:
+    def record(self, response: Reply, key: str, started_at: float) -> bool:
         """Record the outcome of an operation; returns whether it was acknowledged."""
-        if response.ok:
+        if response.succeeded:
             self.operations.append(Operation(self.live_id, key, started_at, time.time()))
         elif response.status in (0, 503):
             self.unanswered += 1
         else:
             self.violations.add("unexpected_response", f"{key}: {response}")
-        return response.ok
+        return response.succeeded
 
     async def pause(self, mean_seconds: float) -> None:
         if self.running:

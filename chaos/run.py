@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from chaos.actors import GIVERS, REJOINERS, gift_and_profile_actors, mic_actors
+from chaos.api import FleetApi, FleetUser, sign_in
 from chaos.event_check import EventChecker
 from chaos.fleet import SERVER, Fleet, raise_file_limit
-from chaos.http_client import ApiClient, ApiUser, sign_in
 from chaos.membership_changes import leave_and_rejoin
 from chaos.metrics import RunMetrics
 from chaos.room_load import RoomLoad
@@ -67,7 +67,7 @@ class Run:
         )
         self.metrics, self.violations = RunMetrics(), Violations()
         self.timelines = Timelines()
-        self.api = ApiClient(self.fleet, self.metrics, self.violations, self.rng("network"))
+        self.api = FleetApi(self.fleet, self.metrics, self.violations, self.rng("network"))
         self.rooms: list[RoomLoad] = []
         self.gold_received = GOLD
         """What each giver has received."""
@@ -149,7 +149,7 @@ class Run:
         """Each room as stored in the database: {epoch, seq, room, …} by live_id."""
         paths = [f"rooms/{room.live_id}" for room in self.rooms]
         responses = [await self.api.ops_request("GET", path) for path in paths]
-        return {response.json["id"]: response.json for response in responses if response.ok}
+        return {response.json["id"]: response.json for response in responses if response.succeeded}
 
     async def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         async with asyncio.timeout(seconds):
@@ -164,7 +164,7 @@ class Run:
         host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
         limit = asyncio.Semaphore(max(1, AT_ONCE // self.size.rooms))
 
-        async def create(n: int) -> ApiUser:
+        async def create(n: int) -> FleetUser:
             async with limit:
                 return await self.create_guest(f"guest{number}-{n}", 1 + n % 2, host.live_id)
 
@@ -177,19 +177,19 @@ class Run:
             room.clients.append(self.create_client(user, builds_view=index < VIEWS_PER_ROOM))
         return room
 
-    async def create_user(self, name: str, gender: int) -> ApiUser:
+    async def create_user(self, name: str, gender: int) -> FleetUser:
         return await sign_in(self.api, self.fleet.tencent, name, gender)
 
-    async def create_guest(self, name: str, gender: int, live_id: int) -> ApiUser:
+    async def create_guest(self, name: str, gender: int, live_id: int) -> FleetUser:
         """Create a user who enters a room."""
         user = await self.create_user(name, gender)
         entered = await user.get("get_playurl/", live_id=live_id)
-        if not entered.ok:
+        if not entered.succeeded:
             raise RuntimeError(f"{name} could not enter room {live_id}: {entered}")
         user.live_id = live_id
         return user
 
-    def create_client(self, user: ApiUser, *, builds_view: bool = False) -> RoomClient:
+    def create_client(self, user: FleetUser, *, builds_view: bool = False) -> RoomClient:
         checker = EventChecker(
             user.name, user.live_id, self.timelines, self.violations, builds_view=builds_view
         )

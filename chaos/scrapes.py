@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-import aiohttp
-
 from chaos.fleet import Fleet, Node
+from tests.support.client import HttpClient
 
 RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 TIMEOUT_SECONDS = 1.0
@@ -26,11 +25,9 @@ class Scraper:
     """Scrapes all servers of a fleet; an async context manager."""
 
     def __init__(self, fleet: Fleet, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._fleet = fleet
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._fleet, self._http = fleet, HttpClient(timeout)
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=self._timeout)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -40,12 +37,8 @@ class Scraper:
         return list(await asyncio.gather(*map(self._scrape_one, self._fleet.nodes)))
 
     async def _scrape_one(self, node: Node) -> dict[str, str] | None:
-        try:
-            async with self._http.get(f"{node.address}/metrics") as answer:
-                text = await answer.text()
-        except (aiohttp.ClientError, TimeoutError):
-            return None
-        return dict(_used(text))
+        reply = await self._http.attempt("GET", f"{node.address}/metrics")
+        return dict(_used(reply.text)) if reply.status else None
 
 
 def _used(text: str) -> Iterator[tuple[str, str]]:

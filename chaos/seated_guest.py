@@ -4,19 +4,19 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from chaos.http_client import ApiUser
+from chaos.api import FleetUser
 from chaos.run import Run
 
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.01
 
 
-async def seat_guest(run: Run, name: str, live_id: int) -> tuple[ApiUser, str]:
+async def seat_guest(run: Run, name: str, live_id: int) -> tuple[FleetUser, str]:
     """Create a guest and let them take the male seat of a room; returns the stream's name, too."""
     guest = await run.create_guest(name, 1, live_id)
     await guest.post("qlive_room/apply_micro/", live_id=live_id)
     seated = await guest.post("qlive_room/accept_micro/", live_id=live_id)
-    if not seated.ok:
+    if not seated.succeeded:
         raise RuntimeError(f"{name} could not take the seat: {seated}")
     return guest, stream_of(seated.json["push_url"])
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from chaos.actors import GIFT_ID
-from chaos.http_client import BASE, ApiResponse, ApiUser
+from chaos.api import FleetUser
 from chaos.room_load import RoomLoad
 from chaos.run import Run
+from tests.support.client import BASE, Reply
 
 RETRY_SECONDS = 0.1
 """Pause before a request that failed is sent again: short, since it counts as downtime."""
@@ -24,7 +25,7 @@ class Acknowledged:
     """Giver's user_id by request_id."""
     at: list[float] = field(default_factory=list)
 
-    def record(self, request_id: str, user: ApiUser) -> None:
+    def record(self, request_id: str, user: FleetUser) -> None:
         self.givers[request_id] = user.id
         self.at.append(time.time())
 
@@ -35,7 +36,7 @@ class Sender:
 
     run: Run
     room: RoomLoad
-    user: ApiUser
+    user: FleetUser
     acknowledged: Acknowledged
     granted: int = 0
     """Gold that is granted before each gift, 0 for a user who has enough. With the price of one
@@ -63,11 +64,11 @@ class Sender:
             else:
                 self.run.violations.add("gift_rejected", f"{request_id}: {response.json}")
 
-    async def _attempt(self, request_id: str) -> ApiResponse:
+    async def _attempt(self, request_id: str) -> Reply:
         gift = {"user_id": self.room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
         node = self.room.rng.choice(self.run.fleet.nodes)
-        path = f"{BASE}qlive_gift/push_gift/"
-        return await self.run.api.request_once("GET", path, gift, self.user.headers, node)
+        path, headers = f"{BASE}qlive_gift/push_gift/", self.user.headers
+        return await self.run.api.request_once("GET", path, node, params=gift, headers=headers)
 
 
 async def gift_price(run: Run) -> int:

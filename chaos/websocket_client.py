@@ -5,12 +5,14 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass
 
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, Node
 from chaos.metrics import RunMetrics
-from chaos.websocket_protocol import WebSocketConnection, handshake
+from tests.support.client import connect_socket
 
-PATH = "/wx/api/qlive/ws/"
 MAX_BACKOFF, FIRST_BACKOFF, MIN_BACKOFF = 20.0, 0.5, 0.1
 STABLE_SECONDS = 30.0
 """A connection of this length resets the backoff."""
@@ -42,7 +44,7 @@ class RoomClient:
         self.checker = checker
         self.token = token
         self.node: Node | None = None
-        self.connection: WebSocketConnection | None = None
+        self.connection: ClientConnection | None = None
         self.close_code = 0
         """Close code of the last connection."""
         self.final_code = 0
@@ -52,6 +54,7 @@ class RoomClient:
         self.pinned_node: Node | None = None
         """The only node to connect to, if any."""
         self._fleet, self._metrics, self._config, self._rng = fleet, metrics, config, rng
+        self._received_at = 0.0
         self._failures = 0
         self._retry_ms: int | None = None
         self._lost: tuple[float, str] | None = None
@@ -71,8 +74,7 @@ class RoomClient:
         self.wanted = False
         if self._task:
             self._task.cancel()
-        if self.connection:
-            self.connection.abort()
+        self._abort()
 
     async def wait_stopped(self) -> None:
         if self._task:
@@ -99,12 +101,10 @@ class RoomClient:
 
     def check_silence(self, now: float) -> None:
         """Drop a connection without data for too long; to be called once a second."""
-        if self.connection is None or self.connection.transport is None:
-            return
         timeout = self._config.silence_timeout if self.checker.opened else OPEN_SECONDS
-        if now - self.connection.received_at > timeout:
+        if self.connection and now - self._received_at > timeout:
             self._metrics.silence_timeouts += 1
-            self.connection.abort()
+            self._abort()
 
     # ---- one connection
 
@@ -112,35 +112,39 @@ class RoomClient:
         """Returns the close code; 0 if no server accepted the connection."""
         self.checker.on_connect()
         self._retry_ms = None
-        connection = WebSocketConnection(handshake(self._path(), self.token), self._on_text)
-        if not await self._connect(connection):
+        connection = await self._connect()
+        if connection is None:
             return 0
-        self.connection = connection
+        self.connection, self._received_at = connection, asyncio.get_running_loop().time()
         try:
-            return await connection.closed
+            with suppress(ConnectionClosed):
+                while True:
+                    self._on_text(await connection.recv(decode=False))
+        except Exception as error:  # noqa: BLE001 - whatever the frame has caused
+            self.checker.violations.add("unreadable_frame", f"{self.checker.name}: {error!r}")
         finally:
+            self._abort()
             self.connection = None
-            if error := connection.error:
-                checker = self.checker
-                checker.violations.add("unreadable_frame", f"{checker.name}: {error!r}")
+        return connection.close_code or 0
 
-    async def _connect(self, connection: WebSocketConnection) -> bool:
-        loop = asyncio.get_running_loop()
-        pinned = self.pinned_node
+    async def _connect(self) -> ClientConnection | None:
+        checker, pinned = self.checker, self.pinned_node
+        position = {"epoch": checker.epoch, "since": checker.seq} if checker.seq >= 0 else {}
+        options = {"open_timeout": OPEN_SECONDS, "max_queue": None}
         for node in [pinned] if pinned else self._fleet.connect_order(self._rng):
-            self.node = node
-            with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(OPEN_SECONDS):
-                    await loop.create_connection(lambda: connection, "127.0.0.1", node.port)
-                return True
-        return False
+            self.node, address = node, f"http://127.0.0.1:{node.port}"
+            with suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
+                return await connect_socket(
+                    address, checker.live_id, self.token, options=options, **position
+                )
+        return None
 
-    def _path(self) -> str:
-        checker = self.checker
-        since = f"&epoch={checker.epoch}&since={checker.seq}" if checker.seq >= 0 else ""
-        return f"{PATH}?live_id={checker.live_id}{since}"
+    def _abort(self) -> None:
+        if self.connection:
+            self.connection.transport.abort()
 
     def _on_text(self, payload: bytes) -> None:
+        self._received_at = asyncio.get_running_loop().time()
         checker = self.checker
         frame = checker.timelines.parse(payload)
         if frame["type"] == "bye":
@@ -154,8 +158,8 @@ class RoomClient:
             self._on_recovered()
         elif live and checker.seq > seq:
             self._metrics.record_delivery(frame, measured=self.measured)
-        if checker.must_resume and self.connection:
-            self.connection.abort()
+        if checker.must_resume:
+            self._abort()
 
     # ---- connection loss and recovery
 

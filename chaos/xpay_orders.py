@@ -1,11 +1,11 @@
 """Orders of virtual payment, paid at the simulator, for servers that sell over WeChat Pay."""
 
-from chaos.http_client import BASE
 from devtools.simulator.reports import SimulatedNotification
 from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from storage.database import Database
 from storage.orders import OrderStore, new_number
+from tests.support.client import BASE
 
 GOLD, FEN, PRODUCT = 60, 600, "gold_60"
 BLOCK_ID, SLOT = 2, 1

@@ -1,125 +1,103 @@
-"""Throughput and latency of reads at 64 connections, compared with FastAPI and Tornado."""
+"""Reads, compared with FastAPI and Tornado, and changes and gifts over HTTP."""
 
-import asyncio
-import json
 import os
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.calls.guests import create_guests
-from bench.calls.requests import READS, read_request, write_request_file
-from bench.calls.servers import Servers, running_servers
-from bench.fanout.crowd import CompilerMissing, compile_c
+from bench.calls.measure import (
+    CHANGE_CASES,
+    CONNECTIONS,
+    GIFT_CASES,
+    MANY_ROOMS,
+    ONE_BY_ONE,
+    READ_CASES,
+    ROOMS,
+    LoadCase,
+    LoadMeasurement,
+    LoadRuns,
+    compile_load,
+)
+from bench.calls.servers import Side
+from bench.checkout import Checkout
 from bench.peers import Peers
-from bench.plots import grouped_bar_chart
 from bench.report import BenchmarkReport, ratios, spread
+from bench.scale import Scale
 
-HERE = Path(__file__).parent
-CONNECTIONS, SECONDS, RUNS = 64, 1.5, 5
-WARM_UP_SECONDS = 1.0
-ROOMS = 8
-"""Rooms in the benchmark of reads, with eight guests each."""
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
-BARE_TORNADO = "bare commands in plain Tornado handlers"
-BARE_FASTAPI = "bare commands in FastAPI"
-COLUMN_DIGITS = {"rate": 0, "p50": 1, "p99": 1}
-RATE_HEADER, P50_HEADER, P99_HEADER = "responses per second", "p50 [ms]", "p99 [ms]"
-
-LoadRuns = dict[str, list[float]]
-"""By column of COLUMN_DIGITS: its figure in each run."""
+THIS = Checkout()
+HEADER = ("", "responses per second", "p50 [ms]", "p99 [ms]")
 
 
-async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path) -> None:
+async def reads(
+    report: BenchmarkReport, peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
     report.section(
-        "API requests",
+        "Reads",
         f"{CONNECTIONS} connections, each of which sends the next request once it has the response "
         "(`bench/calls/load.c`, one thread in C). Each server is one process, which shares "
         f"{os.cpu_count()} cores with MongoDB and the load generator. QLive is the full server, "
-        "which logs a line of JSON per request, batches concurrent reads, and caches token owners "
-        "and rates for 30 s. The peers make the straightforward PyMongo queries one after another: "
-        "FastAPI on uvicorn with uvloop and httptools, and plain Tornado handlers on uvloop. "
-        f"{RUNS} alternating runs of {SECONDS:g} s after a warm-up of {WARM_UP_SECONDS:g} s.",
+        "with a log line per request; the peers make the straightforward PyMongo queries one after "
+        "another: FastAPI on uvicorn with uvloop and httptools, and plain Tornado handlers on "
+        f"uvloop. {scale.runs} alternating runs of {scale.seconds:g} s.",
     )
-    try:
-        load = compile_c(HERE / "load.c", folder / "load")
-    except CompilerMissing as error:
-        report.paragraph(f"Not measured: {error}.")
-        return
-    database, request_file = "bench_calls", folder / "requests"
-    guests = await create_guests(uri, database, ROOMS, CONNECTIONS)
-    modules = {QLIVE: "qlive", TORNADO: "tornado_"}
+    sides = {QLIVE: Side("qlive"), TORNADO: Side("tornado_")}
     if "FastAPI" in peers.versions:
-        modules[FASTAPI] = "fastapi_"
-    async with running_servers(modules, uri, dict.fromkeys(modules, database), folder) as servers:
-        reads = {}
-        for call, path in READS.items():
-            write_request_file(request_file, [read_request(path, guest) for guest in guests])
-            with report.timed(f"calls: {call}"):
-                reads[call] = await compare(load, servers, request_file)
-    _report_reads(report, reads)
-
-
-async def compare(load: Path, servers: Servers, request_file: Path) -> dict[str, LoadRuns]:
-    """By server: responses per second, and p50 and p99 of the latency in ms."""
-    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name in servers.ports}
-    for number in range(RUNS + 1):  # run 0 is the warm-up
-        seconds = SECONDS if number else WARM_UP_SECONDS
-        for name in servers.ports:
-            with servers.running(name) as port:
-                result = await run_load(load, port, request_file, seconds)
-            if number:
-                add_run(runs[name], result)
-    return runs
-
-
-def add_run(runs: LoadRuns, result: Mapping[str, float]) -> None:
-    runs["rate"].append(result["responses"] / result["seconds"])
-    for percentile in ("p50", "p99"):
-        runs[percentile].append(result[percentile])
-
-
-async def run_load(
-    load: Path,
-    port: int,
-    request_file: Path,
-    seconds: float,
-    connections: int = CONNECTIONS,
-    pause_ms: int = 0,
-) -> dict[str, float]:
-    """Run load.c once; returns its figures, asserts only 200 responses."""
-    command = [str(load), str(port), str(connections), str(seconds), str(request_file)]
-    command.append(str(pause_ms))
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
-    result: dict[str, float] = json.loads((await process.communicate())[0])
-    assert not result["errors"], request_file
-    return result
-
-
-def _report_reads(report: BenchmarkReport, reads: Mapping[str, Mapping[str, LoadRuns]]) -> None:
+        sides[FASTAPI] = Side("fastapi_")
+    measurement = LoadMeasurement(compile_load(folder), uri, folder, scale)
     rows = []
-    for call, by_server in reads.items():
-        qlive_rates = by_server[QLIVE]["rate"]
+    for case in READ_CASES:
+        with report.timed(f"reads: {case.title}"):
+            by_server = await measurement.measure(case, sides)
         for name, runs in by_server.items():
-            ratio = "" if name == QLIVE else spread(ratios(qlive_rates, runs["rate"]), 2)
-            latencies = [spread(runs[part], 1) for part in ("p50", "p99")]
-            rows.append((f"{call}, {name}", spread(runs["rate"]), ratio, *latencies))
-    report.subsection("Reads")
-    report.table(["", RATE_HEADER, "QLive : peer", P50_HEADER, P99_HEADER], rows)
-    rates = {
-        call: {name: runs["rate"] for name, runs in by_server.items()}
-        for call, by_server in reads.items()
-    }
-    title = f"Responses per second of one process at {CONNECTIONS} connections"
-    grouped_bar_chart(report.pictures / "calls.svg", title, rates)
-    report.picture("calls.svg", title)
+            relative = spread(ratios(by_server[QLIVE]["rate"], runs["rate"]), 2)
+            row = _row(f"{case.title}, {name}", runs)
+            rows.append((*row, "" if name == QLIVE else relative))
+    report.table([*HEADER, "QLive : peer"], rows)
 
 
-def add_table(report: BenchmarkReport, runs_by_name: Mapping[str, LoadRuns]) -> None:
-    """Add a row of rates and latencies for each name."""
-    rows = [
-        (name, *(spread(runs[part], digits) for part, digits in COLUMN_DIGITS.items()))
-        for name, runs in runs_by_name.items()
-    ]
-    report.table(["", RATE_HEADER, P50_HEADER, P99_HEADER], rows)
+async def changes(
+    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
+    report.section(
+        "Changes",
+        f"As the reads. In {CONNECTIONS} rooms each of {CONNECTIONS} users applies, takes the mic "
+        f"and leaves it in turn; in a hot room, in {MANY_ROOMS} hot rooms, and alone users apply "
+        f"and withdraw. Of the 50 requests of a mixed evening in {ROOMS} rooms 45 are reads, and "
+        "one each enters, applies, withdraws, gives a gift and leaves.",
+    )
+    await _measure_all(report, "changes", CHANGE_CASES, uri, folder, scale)
+
+
+async def gifts(
+    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
+    report.section("Gifts", f"{CONNECTIONS} users in one room send gifts to its host.")
+    await _measure_all(report, "gifts", GIFT_CASES, uri, folder, scale)
+
+
+async def _measure_all(
+    report: BenchmarkReport,
+    part: str,
+    cases: Sequence[LoadCase],
+    uri: str,
+    folder: Path,
+    scale: Scale,
+) -> None:
+    measurement = LoadMeasurement(compile_load(folder), uri, folder, scale)
+    found: dict[str, LoadRuns] = {}
+    for case in cases:
+        with report.timed(f"{part}: {case.title}"):
+            found |= _named(case, await measurement.measure(case, {"": Side("qlive")}))
+    report.table(HEADER, [_row(name, runs) for name, runs in found.items()])
+    for name, runs in found.items():
+        if alone := found.get(name + ONE_BY_ONE):
+            relative = spread(ratios(runs["rate"], alone["rate"]), 2)
+            report.paragraph(f"{name}: at once : one after the other {relative}.")
+
+
+def _named(case: LoadCase, runs: Mapping[str, LoadRuns]) -> dict[str, LoadRuns]:
+    return {case.title + name: figures for name, figures in runs.items()}
+
+
+def _row(name: str, runs: LoadRuns) -> tuple[str, ...]:
+    return (name, spread(runs["rate"]), *(spread(runs[part], 1) for part in ("p50", "p99")))

@@ -6,7 +6,8 @@
  * requests i, i + CONNECTIONS, ... of them in a loop, each PAUSE ms (or at once) after the response
  * to the previous one; the first requests are spread over a PAUSE. Responses still pending after
  * SECONDS are awaited but not counted. Every response must have a Content-Length. The result is one
- * line of JSON: the number of responses, how many of them are errors (not 200), and the percentiles
+ * line of JSON: the number of responses, how many of them are errors (not 200, or a gift that is
+ * refused for lack of gold), and the percentiles
  * of their latency in ms.
  */
 #define _GNU_SOURCE
@@ -96,7 +97,7 @@ static void receive(struct connection *c) {
     if (is_over) return;
     if (responses < MAX_LATENCIES) latencies[responses] = now_ms() - c->sent_at;
     responses++;
-    if (memcmp(c->response + 9, "200", 3)) {
+    if (memcmp(c->response + 9, "200", 3) || strstr(c->response, "insufficient_gold")) {
         if (!errors++) fprintf(stderr, "load: %.200s\n", c->response);
     }
     if (pause_ms) c->due_at = now_ms() + pause_ms;

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.calls.guests import Guest
+from bench.checkout import Guest
 
 READS = {
     "get_user_state": "qlive_user/get_user_state/",
@@ -13,6 +13,9 @@ READS = {
     "get_users_info": "qlive_user/get_users_info/?live_id={live_id}&gender=1&page=1",
 }
 """Path by endpoint."""
+GIFT = "qlive_gift/push_gift/?gift_id=1&num=1&user_id={host_id}"
+GIFTS_EACH = 200
+"""Gifts of a sender prepared for one run, more than are sent in it: a repeated one costs less."""
 EVENING_READS = 45
 """Reads of a guest between entering and leaving; with these two, two changes and a gift, nine in
 ten of 50 requests (docs/performance.md, "A mixed evening")."""
@@ -24,21 +27,30 @@ def read_request(path: str, guest: Guest) -> bytes:
     return _head(f"GET /wx/api/qlive/{filled_path}", guest) + b"\r\n"
 
 
-def change_requests(guests: Sequence[Guest]) -> list[bytes]:
+def change_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
     """leave, apply and accept of each guest, in load.c's order.
 
     leave comes first, since the previous run may have stopped between any two requests.
     """
     leaves = [read_request("qlive_room/leave_micro/?live_id={live_id}", guest) for guest in guests]
-    return leaves + [_mic_request(name, it) for name in ("apply", "accept") for it in guests]
+    return leaves + [_mic_request(name, guest) for name in ("apply", "accept") for guest in guests]
 
 
-def hot_room_requests(guests: Sequence[Guest]) -> list[bytes]:
+def hot_room_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
     """apply and refuse of each guest, in load.c's order."""
-    return [_mic_request(name, it) for name in ("apply", "refuse") for it in guests]
+    return [_mic_request(name, guest) for name in ("apply", "refuse") for guest in guests]
 
 
-def evening_requests(guests: Sequence[Guest]) -> list[bytes]:
+def gift_requests(guests: Sequence[Guest], run: int) -> list[bytes]:
+    """Gifts to the host, each of which has a request_id that no earlier run has sent."""
+    return [
+        read_request(f"{GIFT}&request_id={run}-{number}", guest)
+        for number in range(GIFTS_EACH)
+        for guest in guests
+    ]
+
+
+def evening_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
     """The mixed evening of each guest, in load.c's order.
 
     Each guest enters and at last leaves; what is in between has a different order for each.
@@ -54,7 +66,7 @@ def _evening(guest: Guest, order: random.Random) -> list[bytes]:
     changes = [
         _mic_request("apply", guest),
         _mic_request("refuse", guest),
-        read_request("qlive_gift/push_gift/?gift_id=1&num=1&user_id={host_id}", guest),
+        read_request(GIFT, guest),
     ]
     places = sorted(order.sample(range(len(steps)), len(changes)))
     for place, change in reversed([*zip(places, changes, strict=True)]):

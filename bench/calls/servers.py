@@ -2,19 +2,25 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from bench.checkout import Checkout
 from chaos.tencent import SharedTencent
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 
-ROOT = Path(__file__).parents[2]
 TENCENT = "BENCH_TENCENT"
 """Environment variable with the address of the simulated WeChat and Tencent."""
+
+
+class Side(NamedTuple):
+    """A measured server: a module of bench/calls/peers, of a checkout."""
+
+    module: str
+    checkout: Checkout = Checkout()
 
 
 class Servers:
@@ -26,14 +32,17 @@ class Servers:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def start(
-        self, name: str, module: str, uri: str, database: str, folder: Path, tencent: str
+        self, name: str, side: Side, uri: str, database: str, folder: Path, tencent: str
     ) -> None:
         """Start a server, and suspend it once it listens."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), TENCENT: tencent}
-        command = [sys.executable, "-m", f"bench.calls.peers.{module}", uri, database, str(folder)]
-        with (folder / f"{module}.log").open("wb") as log:
+        checkout, module = side.checkout, f"bench.calls.peers.{side.module}"
+        with (folder / f"{database}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
+                *checkout.command(module, uri, database, str(folder)),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=checkout.root,
+                env=checkout.environment({TENCENT: tencent}),
             )
         self._processes[name] = process
         assert process.stdout
@@ -67,17 +76,14 @@ async def simulated_tencent(folder: Path) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running_servers(
-    modules: Mapping[str, str], uri: str, databases: Mapping[str, str], folder: Path
+    sides: Mapping[str, Side], uri: str, databases: Mapping[str, str], folder: Path
 ) -> AsyncIterator[Servers]:
-    """Start the servers, modules of `peers` by name, and kill them on exit.
-
-    `databases`: by the name of the server.
-    """
+    """Start the servers, and kill them on exit; `databases` by the name of the server."""
     servers = Servers()
     async with simulated_tencent(folder) as tencent:
         try:
-            for name, module in modules.items():
-                await servers.start(name, module, uri, databases[name], folder, tencent)
+            for name, side in sides.items():
+                await servers.start(name, side, uri, databases[name], folder, tencent)
             yield servers
         finally:
             await servers.kill()

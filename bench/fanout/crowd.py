@@ -137,12 +137,13 @@ async def connected_crowd(
     program: Path,
     *options: str,
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> AsyncIterator[ListenerCrowd]:
-    """Start a server and its crowd; yields once all listeners are connected.
+    """Start a server, in the folder `cwd`, and its crowd; yields once all listeners are connected.
 
     The command `server` prints {"port", "control", "rss", "cpu"} once it listens.
     """
-    async with running_process(server, environment) as server_process:
+    async with running_process(server, environment, cwd) as server_process:
         startup = json.loads(await read_line(server_process))
         arguments = [*options, str(startup["port"]), str(startup["control"]), str(sockets)]
         async with running_process([str(program), *arguments]) as crowd_process:
@@ -150,14 +151,6 @@ async def connected_crowd(
             crowd = ListenerCrowd(crowd_process, server_process, opened)
             await crowd.measure_opening(startup)
             yield crowd
-
-
-@contextlib.asynccontextmanager
-async def listening_crowd(command: Sequence[str]) -> AsyncIterator[None]:
-    """Run a crowd that only listens; yields once all are connected."""
-    async with running_process(command) as process:
-        await read_line(process)
-        yield
 
 
 async def read_line(process: asyncio.subprocess.Process) -> bytes:
@@ -171,12 +164,12 @@ async def read_line(process: asyncio.subprocess.Process) -> bytes:
 async def running_process(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
-    stderr: int | None = None,
+    cwd: Path | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a process that is killed at the end of the block."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, limit=1 << 24
+        *command, stdin=pipe, stdout=pipe, cwd=cwd, env=environment, limit=1 << 24
     )
     try:
         yield process

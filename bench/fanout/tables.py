@@ -1,9 +1,9 @@
 """Tables and plots of the fan-out benchmark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bench.fanout.crowd import ListenerCrowd, RunFigures
-from bench.fanout.servers import HUB_ONLY, QLIVE, TORNADO, TORNADO_TUNED
+from bench.fanout.servers import QLIVE
 from bench.plots import bar_chart
 from bench.report import BenchmarkReport, ratios, spread
 
@@ -32,29 +32,15 @@ def report_quiet(report: BenchmarkReport, sockets: int, by_server: FanoutRuns) -
                 "" if name == QLIVE else spread(ratios(qlive, rates), 2),
                 *_latencies(runs),
                 spread([figures.blocked_ms for figures in runs], 1),
-                f"{len(runs[0].latencies_ms)}",
             )
         )
     report.subsection(
         f"{sockets:,} sockets, quiet room: one event at a time",
         "Each event is sent as in a room that was quiet before, and the next is requested when "
-        f"every socket has received it. {len(limit)} runs; the last column has the events per run.",
+        f"every socket has received it. {len(limit)} runs.",
     )
     header = ["", RATE_HEADER, "server : limit", "QLive : peer", *LATENCY_HEADERS]
-    report.table([*header, BLOCKED_HEADER, "events per run"], rows)
-    relative = [
-        spread(ratios(_percentiles(by_server[QLIVE], p), _percentiles(by_server[C_LOOP], p)), 2)
-        for p in (0.5, 0.99)
-    ]
-    skews = [
-        [_percentile(sorted(figures.skews_ms), p) for figures in by_server[QLIVE]]
-        for p in (0.5, 0.99)
-    ]
-    report.paragraph(
-        f"Latency to the last socket, QLive : limit: p50 {relative[0]}, p99 {relative[1]}. "
-        "QLive's time between the first and the last socket: "
-        f"p50 {spread(skews[0], 1)} ms, p99 {spread(skews[1], 1)} ms."
-    )
+    report.table([*header, BLOCKED_HEADER], rows)
     picture = f"fanout-{sockets}.svg"
     title = f"Deliveries per CPU second at {sockets:,} sockets"
     rates_by_server = {name: _rates(runs) for name, runs in by_server.items()}
@@ -62,9 +48,7 @@ def report_quiet(report: BenchmarkReport, sockets: int, by_server: FanoutRuns) -
     report.picture(picture, title)
 
 
-def report_busy(
-    report: BenchmarkReport, sockets: int, by_rate: FanoutRuns, peers: FanoutRuns
-) -> None:
+def report_busy(report: BenchmarkReport, sockets: int, by_rate: FanoutRuns) -> None:
     report.subsection(
         f"{sockets:,} sockets, busy room: events at a fixed rate",
         "QLive joins the events of 5 ms, and all that arrive during a send, into one send. The "
@@ -85,55 +69,27 @@ def report_busy(
     ]
     header = ["", RATE_HEADER, "QLive : limit", *LATENCY_HEADERS, CPU_HEADER, BLOCKED_HEADER]
     report.table(header, rows)
-    if peers:
-        report.paragraph(
-            f"The peers at {next(iter(rates_of_events))} for half a second, "
-            f"{len(next(iter(peers.values())))} runs. They send each frame separately, except "
-            "the QLive hub alone and uWebSockets, which join the frames that arrive during a "
-            "send. The backlog of a server that uses a whole core grows until the end of the run."
-        )
-        peer_rows = [
-            (
-                name,
-                spread(_rates(runs)),
-                *_latencies(runs),
-                spread([figures.cpu_cores for figures in runs], 2),
-            )
-            for name, runs in peers.items()
-        ]
-        report.table(["", RATE_HEADER, *LATENCY_HEADERS, CPU_HEADER], peer_rows)
 
 
 def report_sockets(
-    report: BenchmarkReport, sockets: int, opened: Mapping[str, Sequence[ListenerCrowd]]
+    report: BenchmarkReport, sockets: int, crowds: Mapping[str, ListenerCrowd]
 ) -> None:
     report.subsection(
         f"{sockets:,} sockets: opening and idling",
-        f"{len(opened[QLIVE])} runs, each of a new server process; in the last run, the other "
-        "servers idle beside it. QLive reads token, membership, room and counts from MongoDB for "
-        "each socket.",
+        "One run; the servers started before idle beside it. QLive reads token, membership, room "
+        "and counts from MongoDB for each socket.",
     )
     rows = [
         (
             name,
-            spread([crowd.sockets / crowd.opening_seconds for crowd in crowds]),
-            spread(_opening_rates(crowds)),
-            spread([crowd.idle_bytes / 1024 for crowd in crowds], 1),
+            f"{crowd.sockets / crowd.opening_seconds:,.0f}",
+            f"{crowd.sockets / crowd.opening_cpu:,.0f}",
+            f"{crowd.idle_bytes / 1024:,.1f}",
         )
-        for name, crowds in opened.items()
+        for name, crowd in crowds.items()
     ]
     header = ["", "handshakes per second", "handshakes per CPU second"]
     report.table([*header, "memory per idle socket [KiB]"], rows)
-    hub = _opening_rates(opened[HUB_ONLY])
-    plain, tuned = (ratios(hub, _opening_rates(opened[name])) for name in (TORNADO, TORNADO_TUNED))
-    report.paragraph(
-        f"Handshakes per CPU second, the QLive hub alone : Tornado: {spread(plain, 2)}; with "
-        f"QLive's GC settings: {spread(tuned, 2)}."
-    )
-
-
-def _opening_rates(crowds: Sequence[ListenerCrowd]) -> list[float]:
-    return [crowd.sockets / crowd.opening_cpu for crowd in crowds]
 
 
 def _rates(runs: list[RunFigures]) -> list[float]:

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
-
+from chaos.api import FleetUser
 from chaos.fleet import Node
-from chaos.http_client import BASE, ApiUser
 from chaos.run import Run
 from chaos.scrapes import Scraper
 from devtools.simulator.wire import SimulatorRequest
 from storage.database import Collection, Database
+from tests.support.client import BASE, HttpClient
 
 PAST = datetime(2001, 1, 1, tzinfo=UTC)
 """`due_at` of what has to be done at once."""
@@ -33,7 +32,7 @@ class AlertEnvironment:
         self.simulator = run.fleet.tencent.simulator
         self.database, self._scraper = database, scraper
         self._numbers = itertools.count(1)
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS))
+        self._http = HttpClient(REQUEST_SECONDS, keeps_connections=False)
 
     async def close(self) -> None:
         await self._http.close()
@@ -43,10 +42,10 @@ class AlertEnvironment:
     def new_name(self, name: str) -> str:
         return f"{name}{next(self._numbers)}"
 
-    async def create_user(self, name: str, gender: int = 1) -> ApiUser:
+    async def create_user(self, name: str, gender: int = 1) -> FleetUser:
         return await self.run.create_user(self.new_name(name), gender)
 
-    async def grant(self, user: ApiUser) -> None:
+    async def grant(self, user: FleetUser) -> None:
         grant = {"gold": GOLD, "reason": "chaos", "request_id": self.new_name("grant")}
         await self.run.api.ops_request("POST", f"users/{user.id}/grant", **grant)
 
@@ -65,15 +64,10 @@ class AlertEnvironment:
         """
         node = node or self.run.rng(self.new_name("node")).choice(self.fleet.nodes)
         content: Any = {"params" if method == "GET" else "json": params}
-        try:
-            async with self._http.request(
-                method, f"{node.address}{path}", headers=headers, **content
-            ) as answer:
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            return 0
+        url = f"{node.address}{path}"
+        return (await self._http.attempt(method, url, headers=headers, **content)).status
 
-    async def send_as(self, user: ApiUser, method: str, path: str, **params: Any) -> int:
+    async def send_as(self, user: FleetUser, method: str, path: str, **params: Any) -> int:
         """As `send`, a call of the API."""
         return await self.send(method, BASE + path, user.headers, **params)
 

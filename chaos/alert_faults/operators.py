@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chaos.alert_faults.environment import AlertEnvironment
-from chaos.http_client import from_address
+from chaos.api import from_address
 
 TOKENS, LOGINS = 8, 14
 """The alerts need six and eleven."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chaos.alert_faults.environment import PAST, AlertEnvironment, ago, none, some
-from chaos.http_client import ApiUser
+from chaos.api import FleetUser
 from chaos.xpay_orders import add_paid_order, delivery_push
 from devtools.simulator.reports import post_notification
 
@@ -87,7 +87,7 @@ async def refund_unfinished(env: AlertEnvironment) -> AsyncIterator[None]:
     await env.wait_for_metric(REFUNDING, none(3 * 86_400))
 
 
-async def _order(env: AlertEnvironment, buyer: ApiUser) -> tuple[str, str]:
+async def _order(env: AlertEnvironment, buyer: FleetUser) -> tuple[str, str]:
     """The number of a new order, and the parameters with which the phone pays it."""
     created = await buyer.post("qlive_pay/", **_block())
     row = await env.wait_for("orders", {"user_id": buyer.id, "state": "created"})

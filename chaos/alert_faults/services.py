@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from bson import ObjectId
 
 from chaos.alert_faults.environment import PAST, AlertEnvironment, ago, every, none, some
-from chaos.http_client import BASE, from_address
+from chaos.api import from_address
 from chaos.room_load import RoomLoad
 from chaos.seated_guest import seat_guest
+from tests.support.client import BASE
 
 EVENTS = ("xpay_complaint_notify", "wxa_punish_event")
 DISSOLVED = 6

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chaos.alert_faults.environment import PAST, AlertEnvironment, ago, none, some
-from chaos.http_client import ApiUser
+from chaos.api import FleetUser
 
 AUTO_FEN = 200
 SETTINGS = {"QLIVE_WITHDRAW__MATURITY_DAYS": "0", "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN)}
@@ -89,7 +89,7 @@ async def _request(env: AlertEnvironment, income: int) -> str:
     return id_
 
 
-async def _create_payee(env: AlertEnvironment) -> ApiUser:
+async def _create_payee(env: AlertEnvironment) -> FleetUser:
     giver, payee = await env.create_user("giver"), await env.create_user("payee", 2)
     await env.grant(giver)
     gift: Any = {"user_id": payee.id, "gift_id": ROCKET_ID, "request_id": env.new_name("gift")}

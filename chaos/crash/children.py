@@ -6,16 +6,16 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 from chaos.crash.exit_plans import ExitPlan, ExitReport
 from chaos.fleet import ROOT
 from chaos.program import KILL_WITH_PARENT
 
+READY = {"ready": True}
 EXIT_SECONDS = 40.0
 """Enough for every planned exit: a rejected sweep is retried after 10 s."""
 
@@ -23,46 +23,45 @@ EXIT_SECONDS = 40.0
 class ForkServer:
     """Call `start`, then `start_child` and `wait_exit` for each child, then `stop`."""
 
-    def __init__(
-        self, sockets: Sequence[socket], environment: Mapping[str, str], log: Path
-    ) -> None:
-        """The sockets outlive every child: connections wait in them for the next one."""
-        numbers = [sock.fileno() for sock in sockets]
-        command = ("-m", "chaos.crash.fork_server", "--sockets")
-        self._command = (*KILL_WITH_PARENT, sys.executable, *command, *map(str, numbers))
-        self._numbers = numbers
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self._environment = environment
         self._log = log
         self._process: Process | None = None
         self._pid = 0
+        self._report: dict[str, Any] | None = None
+        """Of a child that has exited before it was ready."""
 
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *(*KILL_WITH_PARENT, sys.executable, "-m", "chaos.crash.fork_server"),
                 cwd=ROOT,
                 env=self._environment,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=log,
-                pass_fds=self._numbers,
                 start_new_session=True,
             )
 
     async def start_child(self, plan: ExitPlan) -> None:
-        """Fork the next child; requests may be sent to it at once."""
+        """Fork the next child; returns once it serves, or has exited in a sweep."""
         assert self._process
         assert self._process.stdin
         self._process.stdin.write(plan.line())
         self._pid = (await self._read())["pid"]
+        message = await self._read()
+        self._report = None if message == READY else message
 
     async def wait_exit(self, seconds: float = EXIT_SECONDS) -> ExitReport:
         """Wait for the child's exit; kill it after `seconds`."""
-        message = asyncio.ensure_future(self._read())
-        await asyncio.wait([message], timeout=seconds)
-        if not message.done():
-            self._kill()
-        self._pid, fields = 0, await message
+        fields, self._report = self._report, None
+        if fields is None:
+            message = asyncio.ensure_future(self._read())
+            await asyncio.wait([message], timeout=seconds)
+            if not message.done():
+                self._kill()
+            fields = await message
+        self._pid = 0
         return ExitReport.read(fields)
 
     async def end_child(self) -> None:

@@ -1,9 +1,7 @@
 """Crash steps of a path, exit plans for child servers, and their exit reports."""
 
 import json
-import math
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -13,8 +11,8 @@ MOMENTS: tuple[Moment, ...] = ("before", "during", "after")
 ExitMoment = Moment | Literal["end", ""]
 """When a server exited: "end" is the end of the path; "" if it did not report."""
 WHOLE_PATH = -1
-CONCURRENT = frozenset({"batch"})
-"""Paths whose calls overlap, and are not all recorded: each of their steps is a stage."""
+MARK = "X-Crash-Here"
+"""Header of the request on which the server crashes."""
 READS = frozenset({"find", "aggregate", "distinct", "count", "getMore", "get"})
 """First words of the names of calls that change nothing."""
 
@@ -46,9 +44,6 @@ class CrashStep(NamedTuple):
     """Index of the call on its path."""
     moment: Moment
     call: Call
-    stage: int = 0
-    """Steps of the same stage of a path leave the same committed state behind: all that are before
-    the first lasting call, during it, between it and the next one, and so on."""
 
     def __str__(self) -> str:
         return f"{self.path} {self.number:02} {self.moment} {self.call.name}"
@@ -99,12 +94,12 @@ class ExitReport:
 
 
 def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
-    steps, stage = [], 0
-    for number, call in enumerate(calls):
-        for moment in MOMENTS:
-            stage += path in CONCURRENT or (call.is_lasting and moment != "before")
-            steps.append(CrashStep(path, number, moment, call, stage))
-    return steps
+    """Three steps for each lasting call; a kill before or after another one leaves the same."""
+    return [
+        CrashStep(path, number, moment, call)
+        for number, call in enumerate(calls)
+        for moment in (MOMENTS if call.is_lasting else ("during",))
+    ]
 
 
 def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
@@ -112,23 +107,8 @@ def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
     return ExitPlan(step.path, target, step.number, step.moment, delay)
 
 
-def stages_of(steps: Sequence[CrashStep]) -> list[list[CrashStep]]:
-    stages: defaultdict[tuple[str, int], list[CrashStep]] = defaultdict(list)
-    for step in steps:
-        stages[step.path, step.stage].append(step)
-    return [*stages.values()]
-
-
 def shuffled(steps: Sequence[CrashStep], times: int, rng: random.Random) -> list[CrashStep]:
-    """At least `times` crashes in each stage, as often at each of its steps.
-
-    In random order: each crash repairs what an arbitrary other one left.
-    """
-    plan = [
-        step
-        for stage in stages_of(steps)
-        for step in stage
-        for _ in range(math.ceil(times / len(stage)))
-    ]
+    """Each step `times` times, in random order: a crash repairs what an arbitrary one left."""
+    plan = [*steps] * times
     rng.shuffle(plan)
     return plan

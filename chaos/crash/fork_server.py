@@ -3,7 +3,6 @@
 A separate program without threads and event loop; `ForkServer` in children.py talks to it.
 """
 
-import argparse
 import asyncio
 import functools
 import gc
@@ -11,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import traceback
 from dataclasses import asdict, replace
@@ -26,23 +24,19 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from handlers.context import Context
 from handlers.routes import ROUTES
-from runtime import development, process
+from runtime import development
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 from tencent import merchant
 
+READY = {"ready": True}
 
-def main(arguments: list[str]) -> None:
-    """Read exit plans, one per line; for each server write its pid, then its exit report."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sockets", type=int, nargs="+", required=True)
-    args = parser.parse_args(arguments)
-    settings, dev = _settings()
-    sockets = [socket.socket(fileno=number) for number in args.sockets]
-    for sock in sockets:
-        sock.settimeout(0)  # never blocks
-    module: Any = process
-    module.listen = lambda _host, _port: sockets
+
+def main() -> None:
+    """Read exit plans, one per line; for each server write pid, READY, and its exit report."""
+    settings = load(Path("settings.yaml"), os.environ)
+    configure_logging(settings.logging.level, as_json=True)
+    settings, dev = fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
     _prepare(settings)
     gc.freeze()
     for line in sys.stdin.buffer:
@@ -52,15 +46,12 @@ def main(arguments: list[str]) -> None:
             os.close(report_in)
             _run_child(ExitPlan.read(line), settings, dev, report_out)
         os.close(report_out)
-        _wait(pid, report_in)
+        _follow(pid, report_in)
         ServerProcess._store_first_data = _skip  # type: ignore[method-assign] # noqa: SLF001
 
 
-def _settings() -> tuple[Settings, DevSecrets]:
-    """Load settings as server.py does, and configure logging."""
-    settings = load(Path("settings.yaml"), os.environ)
-    configure_logging(settings.logging.level, as_json=True)
-    return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
+async def _skip(_server: ServerProcess, _context: Context) -> None:
+    """The first child has stored it."""
 
 
 def _prepare(settings: Settings) -> None:
@@ -74,38 +65,46 @@ def _prepare(settings: Settings) -> None:
         re.compile(route.path.rstrip("/") + "/?$")
 
 
-def _wait(pid: int, report_in: int) -> None:
-    """Wait until the child is dead."""
+def _follow(pid: int, report_in: int) -> None:
+    """Pass on what the child writes until it is dead."""
     _write({"pid": pid})
-    with os.fdopen(report_in, "rb") as pipe:
-        report = ExitReport.read(json.loads(pipe.read() or b"{}"))  # EOF when the child is gone
+    report = ExitReport()
+    with os.fdopen(report_in) as pipe:
+        for line in pipe:
+            message = json.loads(line)
+            if message == READY:
+                _write(READY)
+            else:
+                report = ExitReport.read(message)
     _, status = os.waitpid(pid, 0)
     _write(asdict(replace(report, status=os.waitstatus_to_exitcode(status))))
 
 
-def _write(message: dict[str, object]) -> None:
+def _write(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
-async def _skip(_server: ServerProcess, _context: Context) -> None:
-    """The first child has stored it."""
-
-
-def _run_child(plan: ExitPlan, settings: Settings, dev: DevSecrets, report_out: int) -> NoReturn:
-    """Run a server on the inherited sockets."""
+def _run_child(
+    plan: ExitPlan, settings: Settings, dev: DevSecrets | None, report_out: int
+) -> NoReturn:
+    """Run a server as server.py does."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def exit_process(report: ExitReport) -> None:
-        os.write(report_out, json.dumps(asdict(report)).encode())
+    def report(message: dict[str, Any]) -> None:
+        os.write(report_out, json.dumps(message).encode() + b"\n")
+
+    def exit_process(exit_report: ExitReport) -> None:
+        report(asdict(exit_report))
         os.kill(os.getpid(), signal.SIGKILL)
 
     crash_points.install(CallRecorder(plan, exit_process))
 
     async def serve() -> None:
         await ServerProcess(settings, dev).start()
-        await asyncio.Event().wait()  # until it is killed
+        report(READY)
+        await asyncio.Event().wait()
 
     try:
         asyncio.run(serve())
@@ -115,4 +114,4 @@ def _run_child(plan: ExitPlan, settings: Settings, dev: DevSecrets, report_out: 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -4,10 +4,10 @@ from typing import Any
 
 from chaos.actors import GIFT_ID
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
-from chaos.http_client import ApiResponse
 from ledger.gifts import gift_key
 from storage.database import Document
 from storage.rooms import LOG_SIZE
+from tests.support.client import Reply
 
 REPEATS = 2
 
@@ -42,7 +42,7 @@ class RoomEvents:
 
 
 class GiftPath:
-    """Gifts of one giver to one recipient, outside of rooms or as part of a batch."""
+    """Gifts of one giver to one recipient, outside of rooms."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class GiftPath:
             params = self._params(self._pending)
             self._record(self._pending, await self.giver.get("qlive_gift/push_gift/", **params))
 
-    async def attempt(self, target: str, *, batch: str = "") -> None:
-        """Send the gift once, maybe within a batch; its server crashes meanwhile."""
+    async def attempt(self, target: str) -> None:
+        """Send the gift once; its server crashes meanwhile."""
         params = self._params(target)
-        response = await self.giver.get_once("qlive_gift/push_gift/", batch=batch, **params)
+        response = await self.giver.get_once("qlive_gift/push_gift/", **params)
         self._pending = target
         if response.status:
             self.acknowledged_at_once += 1
@@ -101,8 +101,8 @@ class GiftPath:
     def _params(self, request_id: str) -> dict[str, Any]:
         return {"user_id": self._recipient.id, "gift_id": GIFT_ID, "request_id": request_id}
 
-    def _record(self, request_id: str, response: ApiResponse) -> None:
-        if not response.ok or response.json["status"] != "success":
+    def _record(self, request_id: str, response: Reply) -> None:
+        if not response.succeeded or response.json["status"] != "success":
             self.env.violations.add("unexpected_response", f"{request_id}: {response}")
         elif self.responses.setdefault(request_id, response.json) != response.json:
             words = f"{request_id}: {self.responses[request_id]}, then {response.json}"

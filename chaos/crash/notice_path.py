@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chaos.crash.environment import CrashEnvironment
-from chaos.http_client import BASE
 from devtools.simulator.reports import SimulatedNotification
+from tests.support.client import BASE
 
 
 class NoticePath:
@@ -73,4 +73,4 @@ class PushPath(NoticePath):
 
 
 def _content(notice: SimulatedNotification) -> dict[str, Any]:
-    return {"body": notice.body, "headers": dict(notice.headers)}
+    return {"data": notice.body, "headers": dict(notice.headers)}

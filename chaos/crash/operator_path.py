@@ -39,7 +39,7 @@ class OperatorPath:
         self._pending = target
         path = self._address.format(target)
         response = await self._env.ops_request_once("POST", path, reason="chaos")
-        self.acknowledged_at_once += response.ok
+        self.acknowledged_at_once += response.succeeded
 
     async def settle(self) -> None:
         await self.repair()
@@ -48,5 +48,5 @@ class OperatorPath:
         """Send the decision until it is acknowledged."""
         path = self._address.format(id_)
         decided = await self._env.ops_request("POST", path, reason="chaos")
-        if decided.ok and decided.json["state"] in self._undecided:
+        if decided.succeeded and decided.json["state"] in self._undecided:
             self._env.violations.add("unexpected_response", f"{path}: {decided}")

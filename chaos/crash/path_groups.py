@@ -1,10 +1,8 @@
 """Paths with what they share: the users that they need, and the checks after the crashes."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from chaos.crash.batch_path import BATCH, BatchPath, BatchRoom
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
 from chaos.crash.gift_paths import GiftPath, RoomGiftPath
 from chaos.crash.invariants import check_crash_invariants
@@ -60,7 +58,7 @@ class PathGroup(Protocol):
 
 
 class GiftGroup:
-    """Gifts, batches and payments."""
+    """Gifts and payments."""
 
     def __init__(self, env: CrashEnvironment) -> None:
         self._env = env
@@ -68,17 +66,15 @@ class GiftGroup:
 
     async def create(self) -> None:
         self.inside, self.outside, self.orders = await create_users(self._env)
-        self.batch = await create_batch(self._env)
         self.notifications = NotificationPath(self.orders)
         sweep = SweepPath(self.orders)
-        self.paths = [self.inside, self.outside, self.batch, self.notifications, sweep]
+        self.paths = [self.inside, self.outside, self.notifications, sweep]
 
     async def settle(self) -> None:
         """Nothing is left."""
 
     async def check(self) -> dict[str, int]:
-        givers = (self.inside, self.outside, *self.batch.givers)
-        rooms = (self.inside.room_events, *(room.events for room in self.batch.rooms))
+        givers, rooms = (self.inside, self.outside), (self.inside.room_events,)
         return await check_crash_invariants(
             self._env, givers, rooms, self.orders, self.notifications
         )
@@ -119,7 +115,7 @@ class MoneyGroup:
         return deliveries | await check_money_invariants(self._env, self.withdrawals)
 
 
-GIFT_PATHS = ("gift", "gift_outside", "batch", "notification", "sweep")
+GIFT_PATHS = ("gift", "gift_outside", "notification", "sweep")
 MONEY_PATHS = (
     *("withdrawal", "withdrawal_approve", "withdrawal_decline", "transfer_notice"),
     *("transfer_return", "transfer_submit", "transfer_query", "transfer_resend"),
@@ -149,19 +145,6 @@ async def create_users(env: CrashEnvironment) -> tuple[RoomGiftPath, GiftPath, P
         buyer = await env.create_user("buyer", 1)
     room_gifts = RoomGiftPath(env, inside, host, live_id)
     return room_gifts, GiftPath(env, "gift_outside", outside, buyer), PaidOrders(env, buyer)
-
-
-async def create_batch(env: CrashEnvironment) -> BatchPath:
-    """Create rooms with a host each, and as many users in them as a batch has changes."""
-    rooms = []
-    async with env.stable_server():
-        for number, (givers, applicants, refused) in enumerate(BATCH):
-            host, live_id = await _open_room(env, f"host-{number}")
-            names = [f"user-{number}-{n}" for n in range(givers + applicants + refused)]
-            users = [await _create_giver(env, name) for name in names]
-            await asyncio.gather(*(user.get("get_playurl/", live_id=live_id) for user in users))
-            rooms.append(BatchRoom(env, host, live_id, users, givers, applicants))
-    return BatchPath(rooms)
 
 
 async def _open_room(env: CrashEnvironment, name: str) -> tuple[EnvironmentUser, int]:

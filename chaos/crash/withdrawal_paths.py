@@ -79,7 +79,7 @@ class TransferCancelPath:
         """Cancel again; the dead server may have got as far as the return of the income."""
         if self._pending:
             response = await self._payee.post(CANCEL_PATH, withdrawal_id=self._pending)
-            if not response.ok and response.json.get("code") != "not_cancellable":
+            if not response.succeeded and response.json.get("code") != "not_cancellable":
                 self._withdrawals.env.violations.add(
                     "unexpected_response", f"cancel {self._pending}: {response}"
                 )
@@ -90,7 +90,7 @@ class TransferCancelPath:
         """Send the cancellation once; its server crashes meanwhile."""
         self._payee, self._pending = self._next, target
         response = await self._payee.post_once(CANCEL_PATH, withdrawal_id=target)
-        self.acknowledged_at_once += response.ok
+        self.acknowledged_at_once += response.succeeded
 
     async def settle(self) -> None:
         await self.repair()

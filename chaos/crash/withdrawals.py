@@ -9,10 +9,10 @@ from typing import Any
 
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment, EnvironmentUser
 from chaos.crash.marked_sweeps import DUE, NEVER
-from chaos.http_client import ApiResponse
 from chaos.run import GOLD
 from devtools.simulator.bills import OPEN, SimulatedBill
 from ledger.withdrawal_requests import REQUESTS_PER_DAY
+from tests.support.client import Reply
 
 ROCKET_ID = 8
 """A gift of 9,999 gold, 4,999 income."""
@@ -75,9 +75,9 @@ class Withdrawals:
         self._number += 1
         return f"{name}-{self._number:06}"
 
-    def record(self, request_id: str, response: ApiResponse) -> None:
+    def record(self, request_id: str, response: Reply) -> None:
         """Keep an answer; it may differ from earlier ones only in how far the withdrawal is."""
-        if not response.ok or response.json["status"] != "success":
+        if not response.succeeded or response.json["status"] != "success":
             self.env.violations.add("unexpected_response", f"{request_id}: {response}")
             return
         first = self.answers.setdefault(request_id, response.json)

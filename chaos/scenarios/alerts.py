@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import structlog
 import yaml
 
-from chaos.alert_faults import ledger, operators, payments, processes, services, withdrawals
+from chaos.alert_faults import (
+    ledger,
+    operators,
+    outages,
+    payments,
+    processes,
+    services,
+    withdrawals,
+)
 from chaos.alert_faults.environment import AlertEnvironment, open_environment
 from chaos.alerts import INTERVAL, AlertCheck
 from chaos.hurried_server import ENVIRONMENT
@@ -44,6 +52,9 @@ class AlertFault:
 
 
 FAULTS = (
+    AlertFault("QLiveDown", "a server that is down", outages.server_down),
+    AlertFault("QLiveMongoDBDown", "MongoDB that is down", outages.mongodb_down),
+    AlertFault("QLiveRedisDown", "Redis that is down", outages.redis_down),
     AlertFault("QLiveRatesMissing", "a rate disabled in the database", ledger.rate_disabled),
     AlertFault("QLiveLedgerProblem", "a balance changed by hand", ledger.balance_changed),
     AlertFault("QLiveLedgerUnchecked", "a check that hangs", ledger.ledger_unchecked),
@@ -103,7 +114,7 @@ FAULTS = (
     ),
 )
 ALERTS = tuple(dict.fromkeys(it.alert for it in FAULTS))
-"""Those of other faults are fired by the scenarios hostile, mongodb, redis and rolling."""
+"""The other one is fired by the scenario hostile."""
 BEFORE = 8
 """Scrapes before each fault: a counter needs a value to rise from."""
 MARGIN_SECONDS = 90

@@ -1,27 +1,63 @@
-"""A ban or removal under load reaches REST, sockets, IM and the stream within two seconds."""
+"""A ban, removal or sign-out under load reaches REST, sockets, IM and the stream everywhere."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
+from chaos.api import FleetUser
 from chaos.fleet import Node
-from chaos.http_client import BASE, ApiUser
 from chaos.invariants import check_invariants
 from chaos.report import RunReport, make_report, rounded
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios.out import Removal, ban, put_out
 from chaos.seated_guest import seat_guest, seconds_until
+from chaos.websocket_client import RoomClient
+from tests.support.client import BASE, Reply
 
 WITHIN_SECONDS = 2.0
 ROUNDS = 5
-"""Guests who are banned, and as many who are put out."""
+"""Guests who are banned, as many who are put out, and as many who sign out."""
 ENTER, READS = "get_playurl/", ("get_livelist/", "qlive_user/get_userinfo/")
-"""What a removed guest may not do, and a banned user neither."""
+"""What a removed guest may not do, and a banned or signed-out user neither."""
 REFUSED = (401, 403)
-REMOVALS: dict[str, Removal] = {"ban": ban, "put_out": put_out}
-QUICK = RunSize(clients=96, rooms=4, pause=0.3, rejoins=False)
-FULL = RunSize(clients=200, rooms=8, pause=0.3, rejoins=False)
+SIZE = RunSize(clients=96, rooms=4, pause=0.3, rejoins=False)
+
+
+class Removal(NamedTuple):
+    """A way to remove a guest, called with run, host, guest and node, and what it closes."""
+
+    send: Callable[[Run, FleetUser, FleetUser, Node], Awaitable[Reply]]
+    code: int
+    """Close code of the socket."""
+    paths: Sequence[str]
+    """Calls that are refused afterwards."""
+    reaches_im: bool = True
+
+
+async def _ban(run: Run, _host: FleetUser, guest: FleetUser, node: Node) -> Reply:
+    headers = {"Authorization": f"Bearer {run.fleet.ops_token}"}
+    body = {"banned": True, "ban_reason": "chaos"}
+    path = f"/ops/api/users/{guest.id}"
+    return await run.api.request("PATCH", path, node=node, json=body, headers=headers)
+
+
+async def _put_out(run: Run, host: FleetUser, guest: FleetUser, node: Node) -> Reply:
+    body = {"live_id": host.live_id, "user_id": guest.id, "minutes": 60}
+    path = f"{BASE}qlive_room/put_out/"
+    return await run.api.request("POST", path, node=node, json=body, headers=host.headers)
+
+
+async def _log_out(run: Run, _host: FleetUser, guest: FleetUser, node: Node) -> Reply:
+    path = f"{BASE}qlive_user/logout/"
+    return await run.api.request("GET", path, node=node, headers=guest.headers)
+
+
+REMOVALS = {
+    "ban": Removal(_ban, 4503, (ENTER, *READS)),
+    "put_out": Removal(_put_out, 4503, (ENTER,)),
+    "log_out": Removal(_log_out, 4401, (ENTER, *READS), reaches_im=False),
+}
 
 
 async def ban_everywhere(config: RunConfig) -> RunReport:
@@ -45,7 +81,7 @@ async def ban_everywhere(config: RunConfig) -> RunReport:
 
 async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     """Seconds from the response to the removal until each channel is closed to the guest."""
-    room, nodes = run.rooms[-1], run.fleet.nodes
+    removal, room, nodes = REMOVALS[name], run.rooms[-1], run.fleet.nodes
     guest, stream = await seat_guest(run, f"{name}{number}", room.live_id)
     group_id = (await guest.get("qlive_user/get_user_state/")).json["group_id"]
     client = run.create_client(guest)
@@ -55,19 +91,23 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
         for node in nodes:  # each of them keeps the token's owner for half a minute
             for path in READS:
                 await _status(run, guest, path, node)
-        response = await REMOVALS[name](run, room.host, guest, nodes[number % len(nodes)])
-        if not response.ok:
-            run.violations.add("unexpected_response", f"{name}: {response}")
+        reply = await removal.send(run, room.host, guest, nodes[number % len(nodes)])
+        if not reply.succeeded:
+            run.violations.add("unexpected_response", f"{name}: {reply}")
         channels = {
-            "socket": lambda: client.final_code == 4503,
-            "stream": lambda: stream in run.fleet.tencent.simulator.live.dropped,
-            **_in_im(run, name, guest, group_id),
+            "socket": lambda: client.final_code == removal.code,
+            **(_in_tencent(run, name, guest, group_id, stream) if removal.reaches_im else {}),
         }
-        paths = (ENTER, *READS) if name == "ban" else (ENTER,)
-        rest = asyncio.create_task(_refused_everywhere(run, guest, paths))
-        return {**await _delays(channels), "rest": await rest}
+        rest = asyncio.create_task(_refused_everywhere(run, guest, removal.paths))
+        delays = {**await _delays(channels), "rest": await rest}
+        for node in nodes:
+            await _check_resume_refused(run, name, client, node)
+        return delays
     finally:
         client.stop()
+        if name == "log_out":  # a later guest needs the seat
+            leave = {"live_id": room.live_id, "user_id": guest.id}
+            await room.host.get("qlive_room/leave_micro/", **leave)
 
 
 async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float]:
@@ -75,14 +115,21 @@ async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float
     return dict(zip(channels, delays, strict=True))
 
 
-def _in_im(run: Run, name: str, guest: ApiUser, group_id: str) -> dict[str, Callable[[], bool]]:
-    """What the simulated IM has to show of a ban or a removal."""
-    sanctions = run.fleet.tencent.simulator.im.sanctions
-    muted = {"mute": lambda: sanctions.is_muted(group_id, guest.id)}
-    return {**muted, "kick": lambda: guest.id in sanctions.kicked} if name == "ban" else muted
+def _in_tencent(
+    run: Run, name: str, guest: FleetUser, group_id: str, stream: str
+) -> dict[str, Callable[[], bool]]:
+    """What the simulated IM and CSS have to show of a ban or a removal."""
+    simulator = run.fleet.tencent.simulator
+    sanctions = simulator.im.sanctions
+    kick = {"kick": lambda: guest.id in sanctions.kicked} if name == "ban" else {}
+    return {
+        "mute": lambda: sanctions.is_muted(group_id, guest.id),
+        "stream": lambda: stream in simulator.live.dropped,
+        **kick,
+    }
 
 
-async def _refused_everywhere(run: Run, guest: ApiUser, paths: Sequence[str]) -> float:
+async def _refused_everywhere(run: Run, guest: FleetUser, paths: Sequence[str]) -> float:
     """Seconds until every server refuses these calls."""
     started = time.monotonic()
     for path in paths:
@@ -92,11 +139,26 @@ async def _refused_everywhere(run: Run, guest: ApiUser, paths: Sequence[str]) ->
     return time.monotonic() - started
 
 
-async def _status(run: Run, guest: ApiUser, path: str, node: Node) -> int:
+async def _status(run: Run, guest: FleetUser, path: str, node: Node) -> int:
     room = {"live_id": guest.live_id}
-    return (await run.api.request("GET", BASE + path, room, guest.headers, node)).status
+    url = f"http://127.0.0.1:{node.port}{BASE}{path}"
+    return (await run.fleet.http.attempt("GET", url, params=room, headers=guest.headers)).status
+
+
+async def _check_resume_refused(run: Run, name: str, client: RoomClient, node: Node) -> None:
+    """Resume with the old token at this node: no frame of the room, and the same close code."""
+    first_frames = client.checker.resumed + client.checker.snapshots
+    client.pinned_node = node
+    client.start()
+    await asyncio.wait_for(client.wait_stopped(), 10)
+    admitted = client.checker.resumed + client.checker.snapshots - first_frames
+    if admitted or client.final_code != REMOVALS[name].code:
+        run.violations.add("readmitted", f"{name} at {node.number}: {client.final_code}")
 
 
 SCENARIO = Scenario(
-    ban_everywhere, "bans and removals reach REST, sockets, IM and streams", (QUICK, 0), (FULL, 0)
+    ban_everywhere,
+    "bans, removals and sign-outs reach REST, sockets, IM and streams",
+    (SIZE, 0),
+    (SIZE, 0),
 )

@@ -13,9 +13,9 @@ from itertools import chain
 
 from chaos.actors import GIVERS, GiftActor, mic_actors
 from chaos.alerts import INTERVAL, alerts_checked, require_alerts
+from chaos.api import FleetUser, from_address
 from chaos.event_check import LOG_SIZE
 from chaos.flood import Attacker, Flood
-from chaos.http_client import ApiUser, from_address
 from chaos.invariants import check_invariants
 from chaos.metrics import percentile
 from chaos.report import RunReport, in_ms, make_report, rounded
@@ -92,7 +92,7 @@ async def hostile(config: RunConfig) -> RunReport:
         return report
 
 
-async def _attacker(run: Run, number: int) -> ApiUser:
+async def _attacker(run: Run, number: int) -> FleetUser:
     """A member of the first room, without gold."""
     return await run.create_guest(f"attacker{number}", 1, run.rooms[0].live_id)
 
@@ -116,7 +116,7 @@ async def _latencies(run: Run, seconds: float) -> list[float]:
     return [took for at, took in run.metrics.answers if at >= first]
 
 
-async def _flood(run: Run, attackers: list[ApiUser], seconds: float) -> dict[str, Counter[str]]:
+async def _flood(run: Run, attackers: list[FleetUser], seconds: float) -> dict[str, Counter[str]]:
     """Run the program that floods; returns its responses by kind and status."""
     room = run.rooms[0]
     flood = Flood(

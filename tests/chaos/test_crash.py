@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +11,8 @@ from typing import Any, cast
 import pytest
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
-from chaos.crash.crash_points import BATCH_SIZE
 from chaos.crash.environment import CrashEnvironment, open_environment
 from chaos.crash.exit_plans import (
-    MOMENTS,
     Call,
     CrashStep,
     ExitMoment,
@@ -23,17 +20,15 @@ from chaos.crash.exit_plans import (
     ExitReport,
     exit_plan_for,
     shuffled,
-    stages_of,
     steps_of,
 )
 from chaos.crash.invariants import (
-    check_crash_invariants,
     event_violations,
     gift_violations,
     order_violations,
 )
-from chaos.crash.path_groups import create_batch, create_users
-from chaos.crash.payment_paths import NotificationPath
+from chaos.crash.path_groups import GiftGroup
+from chaos.scenarios import crash
 from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 from chaos.violations import Violations
 
@@ -42,51 +37,30 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 READ, WRITE = Call("find users", 0.25), Call("update users *", 0.5)
 
 
-def test_each_call_has_a_step_before_during_and_after_it() -> None:
-    assert [str(step) for step in steps_of("gift", [READ, WRITE])] == [
-        "gift 00 before find users",
-        "gift 00 during find users",
-        "gift 00 after find users",
-        "gift 01 before update users *",
-        "gift 01 during update users *",
-        "gift 01 after update users *",
-    ]
-
-
-def test_steps_that_leave_the_same_behind_are_one_stage() -> None:
+def test_each_lasting_call_has_a_step_before_during_and_after_it() -> None:
     calls = [READ, WRITE, Call("commitTransaction *"), Call("get pay"), Call("update inbox")]
-    stages = stages_of([*steps_of("gift", calls), *steps_of("sweep", [READ])])
-    assert [[str(step) for step in stage] for stage in stages] == [
-        [
-            *(f"gift 00 {moment} find users" for moment in MOMENTS),
-            *(f"gift 01 {moment} update users *" for moment in MOMENTS),
-            "gift 02 before commitTransaction *",
-        ],
-        ["gift 02 during commitTransaction *"],
-        [
-            "gift 02 after commitTransaction *",
-            *(f"gift 03 {moment} get pay" for moment in MOMENTS),
-            "gift 04 before update inbox",
-        ],
-        ["gift 04 during update inbox"],
-        ["gift 04 after update inbox"],
-        [f"sweep 00 {moment} find users" for moment in MOMENTS],
+    assert [str(step) for step in steps_of("gift", calls)] == [
+        "gift 00 during find users",
+        "gift 01 during update users *",
+        "gift 02 before commitTransaction *",
+        "gift 02 during commitTransaction *",
+        "gift 02 after commitTransaction *",
+        "gift 03 during get pay",
+        "gift 04 before update inbox",
+        "gift 04 during update inbox",
+        "gift 04 after update inbox",
     ]
-
-
-def test_each_step_of_overlapping_calls_is_a_stage() -> None:
-    assert [step.stage for step in steps_of("batch", [READ, WRITE])] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("name", ["findAndModify users", "post pay", "response", "insert ledger"])
-def test_a_call_that_changes_something_is_a_stage_of_its_own(name: str) -> None:
-    assert [step.stage for step in steps_of("gift", [Call(name)])] == [0, 1, 2]
+def test_a_call_that_changes_something_is_lasting(name: str) -> None:
+    assert Call(name).is_lasting
 
 
-def test_a_shuffled_plan_has_each_stage_equally_often_and_depends_on_the_seed() -> None:
+def test_a_shuffled_plan_has_each_step_equally_often_and_depends_on_the_seed() -> None:
     steps = steps_of("gift", [READ, WRITE, Call("response")])
     plan = shuffled(steps, 20, random.Random(3))
-    assert [Counter(plan)[step] for step in steps] == [3, 3, 3, 3, 3, 3, 3, 20, 20]
+    assert sorted(plan) == sorted(steps * 20)
     assert plan == shuffled(steps, 20, random.Random(3))
     assert plan != shuffled(steps, 20, random.Random(4))
 
@@ -285,33 +259,27 @@ async def test_crash_is_repeated_if_the_path_has_ended_before(
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_gifts_and_batches_are_saved_once_wherever_their_server_crashes(
-    tmp_path: Path,
+async def test_gifts_and_orders_are_booked_once_wherever_their_server_crashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(crash, "RECORDINGS", 1)
     async with open_environment(tmp_path) as env:
-        inside, outside, orders = await create_users(env)
-        batch = await create_batch(env)
-        matrix = CrashMatrix(env, [inside, batch], random.Random(1))
+        group = GiftGroup(env)
+        await group.create()
+        matrix = CrashMatrix(env, group.paths, random.Random(1))
         steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
         for step in (
-            ("gift", "before", "insert ledger *"),
-            ("batch", "before", "aggregate rooms"),
-            ("batch", "after", "insert ledger *"),
-            ("gift", "during", "update rooms *"),
-            ("batch", "during", "commitTransaction *"),
-            ("batch", "before", "response 1"),
+            ("gift", "during", "insert ledger *"),
             ("gift", "after", "response"),
-            ("batch", "after", f"response {BATCH_SIZE}"),
+            ("gift_outside", "before", "commitTransaction *"),
+            ("notification", "before", "update inbox"),
+            ("sweep", "after", "commitTransaction *"),
         ):
             await matrix.crash_at(steps[step])
-        await matrix.settle()
-        givers = (inside, outside, *batch.givers)
-        rooms = (inside.room_events, *(room.events for room in batch.rooms))
-        notifications = NotificationPath(orders)
-        counts = await check_crash_invariants(env, givers, rooms, orders, notifications)
+        await matrix.settle([group])
+        counts = await group.check()
         assert not env.violations, env.violations.examples
-        assert (matrix.counts["kills_gift"], matrix.counts["kills_batch"]) == (3, 5)
-        gifts = 6 + 8 * len(batch.givers)  # of 3 recordings and 3 crashes, and 3 and 5
-        assert counts["gift_events"] == counts["gifts_booked"] == gifts
-        assert inside.acknowledged_at_once == 4
-        assert batch.acknowledged_at_once >= 4 * BATCH_SIZE
+        assert counts["gift_events"] == counts["room_gifts"] == 3
+        assert counts["gifts_acknowledged"] == counts["gifts_booked"] == 5
+        assert counts["orders_credited"] == counts["orders"] == 4
+        assert group.inside.acknowledged_at_once == 2

@@ -25,7 +25,7 @@ RETURN = {"_id": "return:W1", "kind": "return", "content": {"withdrawal": "W1", 
 CRASHES = (
     ("withdrawal", "during", "insert withdrawals *"),
     ("withdrawal_approve", "before", "response"),
-    ("withdrawal_decline", "after", "update withdrawals *"),
+    ("withdrawal_decline", "after", "commitTransaction *"),
     ("transfer_notice", "before", "update inbox"),
     ("transfer_return", "before", "commitTransaction *"),
     ("transfer_submit", "after", "post pay"),

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from chaos import replica_set
-from chaos.http_client import ApiResponse
 from chaos.room_load import RoomLoad
 from chaos.scenario import RunConfig
 from chaos.scenarios import failover
 from chaos.senders import Acknowledged, Sender, longest_gap
 from chaos.violations import Violations
+from tests.support.client import Reply
 from tests.support.paths import ROOT
 
 SMALL = replace(failover.SIZE, clients=8, rooms=1)
@@ -63,17 +63,17 @@ def test_longest_gap_includes_both_ends_of_the_time(times: list[float], gap: flo
 class FakeApi:
     """Answers each attempt with the next response."""
 
-    def __init__(self, *responses: ApiResponse) -> None:
+    def __init__(self, *responses: Reply) -> None:
         self.responses = list(responses)
         self.paths: Counter[str] = Counter()
 
-    async def request_once(self, _method: str, path: str, *_: Any) -> ApiResponse:
+    async def request_once(self, _method: str, path: str, *_: Any, **__: Any) -> Reply:
         self.paths[path.rsplit("/", 2)[-2]] += 1
         return self.responses.pop(0)
 
-    async def ops_request(self, _method: str, path: str, **_: Any) -> ApiResponse:
+    async def ops_request(self, _method: str, path: str, **_: Any) -> Reply:
         self.paths[path.rsplit("/", 1)[-1]] += 1
-        return ApiResponse(200)
+        return Reply(200)
 
 
 async def give_one(api: FakeApi, granted: int, monkeypatch: pytest.MonkeyPatch) -> Sender:
@@ -92,13 +92,13 @@ async def give_one(api: FakeApi, granted: int, monkeypatch: pytest.MonkeyPatch) 
     return sender
 
 
-SUCCESS = ApiResponse(200, {"status": "success"})
-REFUSED = ApiResponse(200, {"status": "insufficient_gold"})
+SUCCESS = Reply(200, text='{"status": "success"}')
+REFUSED = Reply(200, text='{"status": "insufficient_gold"}')
 
 
 @pytest.mark.gen_test
 async def test_a_gift_is_sent_until_it_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = FakeApi(ApiResponse(0), ApiResponse(503), SUCCESS)
+    api = FakeApi(Reply(0), Reply(503), SUCCESS)
     sender = await give_one(api, 0, monkeypatch)
     assert api.paths == {"push_gift": 3}
     assert sender.acknowledged.givers == {"bert-1": "2"}

@@ -1,15 +1,16 @@
 """Invariants that need a database or a server, over a fake one."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from chaos.http_client import ApiResponse
 from chaos.invariants import _check_room_logs, _wrong_balances
 from chaos.run import GOLD
 from chaos.timeline import Frame, Timelines
 from chaos.violations import Violations
+from tests.support.client import Reply
 
 invariant_test = pytest.mark.gen_test
 
@@ -39,9 +40,9 @@ class FakeRun:
     async def room_logs(self, _database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
         return {(1, "a"): self.log}
 
-    async def ops_request(self, _method: str, path: str) -> ApiResponse:
+    async def ops_request(self, _method: str, path: str) -> Reply:
         assert path == "users/2"
-        return ApiResponse(200, {"gold": self.gold})
+        return Reply(200, text=json.dumps({"gold": self.gold}))
 
 
 @pytest.fixture

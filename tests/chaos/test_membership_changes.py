@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from chaos import membership_changes
-from chaos.http_client import ApiResponse
 from chaos.room_load import RoomLoad
 from chaos.violations import Violations
+from tests.support.client import Reply
 
 
 class FakeUser:
@@ -19,10 +19,10 @@ class FakeUser:
         self._statuses = list(statuses)
         self.requests: list[str] = []
 
-    async def post(self, path: str, **_params: Any) -> ApiResponse:
+    async def post(self, path: str, **_params: Any) -> Reply:
         self.requests.append(path.strip("/").rpartition("/")[2])
         status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
-        return ApiResponse(status)
+        return Reply(status)
 
     get = post
 

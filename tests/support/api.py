@@ -4,42 +4,15 @@ import asyncio
 import json
 from typing import Any
 
-import aiohttp
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 from yarl import URL
 
 from tests.support import openapi_checks
+from tests.support.client import BASE, HttpClient, Reply, UserClient, connect_socket
 
-BASE = "/wx/api/qlive/"
 WAIT = 60.0
-
-
-class Reply:
-    """One HTTP response."""
-
-    def __init__(self, status: int, headers: Any, text: str) -> None:
-        self.status = status
-        self.headers = headers
-        self.text = text
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def refusal(self) -> tuple[int, str]:
-        """(status, code) of an error response; checks that it has a detail, too."""
-        assert self.headers["Content-Type"].startswith("application/json"), self.text
-        assert isinstance(self.json["detail"], str), self.text
-        assert self.json["detail"], self.text
-        return self.status, self.json["code"]
-
-    def ok(self) -> Any:
-        """The JSON of a response that must be 200."""
-        assert self.status == 200, f"{self.status}: {self.text}"
-        return self.json
 
 
 class ApiFixture:
@@ -48,20 +21,17 @@ class ApiFixture:
     def __init__(self, address: str) -> None:
         self.address = address
         self._operator_token = ""
-        self._http: aiohttp.ClientSession | None = None
+        self._http = HttpClient()
         self._sockets: list[ClientConnection] = []
 
     async def close(self) -> None:
         for socket in self._sockets:
             await socket.close()
-        if self._http:
-            await self._http.close()
+        await self._http.close()
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
         """Sends any request; `path` is from the root."""
-        self._http = self._http or aiohttp.ClientSession()
-        async with self._http.request(method, self.address + path, **kwargs) as response:
-            reply = Reply(response.status, response.headers, await response.text())
+        reply = await self._http.send(method, self.address + path, **kwargs)
         if not openapi_checks.runs_in_this_process(URL(self.address).port):
             media_type = reply.headers.get("Content-Type", "")
             openapi_checks.check_response(
@@ -140,45 +110,21 @@ class ApiFixture:
 
     async def socket(self, live_id: int, token: str | None = None, **query: Any) -> "Socket":
         """A WebSocket to the room; without `token` the first frame must carry it."""
-        parameters = "&".join(f"{k}={v}" for k, v in {"live_id": live_id, **query}.items())
-        address = self.address.replace("http", "ws", 1)
-        headers = {"Authorization": f"QLiveToken {token}"} if token else None
-        connection = await websockets.connect(
-            f"{address}{BASE}ws/?{parameters}",
-            additional_headers=headers,
-            compression=None,
-            create_connection=CheckedConnection,
-        )
+        options = {"create_connection": CheckedConnection, "ping_interval": 20}
+        connection = await connect_socket(self.address, live_id, token, options=options, **query)
         self._sockets.append(connection)
         return Socket(connection)
 
 
-class ApiClient:
+class ApiClient(UserClient):
     """A client of one logged-in user."""
 
     def __init__(self, api: ApiFixture, name: str, account: dict[str, Any]) -> None:
+        super().__init__(api, name, account)
         self.api = api
-        self.name = name
-        self.token: str = account["token"]
-        self.id: str = account["user_id"]
-        self.live_id = 0
-
-    async def get(self, path: str, **params: Any) -> Reply:
-        """A GET below BASE; parameters in the query, as wx.request sends them."""
-        return await self.api.request(
-            "GET", BASE + path, params=params, headers=self._authorization
-        )
-
-    async def post(self, path: str, **params: Any) -> Reply:
-        """A POST below BASE; parameters as a JSON body."""
-        return await self.api.request("POST", BASE + path, json=params, headers=self._authorization)
 
     async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
         return await self.api.socket(live_id or self.live_id, self.token, **query)
-
-    @property
-    def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"QLiveToken {self.token}"}
 
 
 class CheckedConnection(ClientConnection):

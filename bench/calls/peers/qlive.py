@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,12 @@ from telemetry.logging import configure_logging
 
 
 async def main(uri: str, database: str, folder: str) -> None:
-    server = await start(uri, database, folder)
-    print(server.address.rpartition(":")[2], flush=True)
-    await asyncio.Event().wait()
-
-
-async def start(
-    uri: str, database: str, folder: str, limits: Mapping[str, str] = NO_LIMITS
-) -> ServerProcess:
-    """A server that listens on a free port; `limits` is that section of the settings."""
     configure_logging("info", as_json=True)
     tencent = os.environ[TENCENT]
     overrides: dict[str, Any] = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
-        "limits": limits,
+        "limits": NO_LIMITS,
         **{part: {"api_base": tencent} for part in ("wechat", "im", "pay")},
         "live": {"api_base": f"{tencent}/live"},
     }
@@ -42,7 +32,8 @@ async def start(
     )
     await server.start()
     gc_tuning.freeze_startup_objects()
-    return server
+    print(server.address.rpartition(":")[2], flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

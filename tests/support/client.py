@@ -1,0 +1,129 @@
+"""The HTTP and WebSocket client of tests, chaos and bench, on aiohttp and websockets."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import aiohttp
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+BASE = "/wx/api/qlive/"
+
+
+class Reply:
+    """One HTTP response; status 0 means that there was none."""
+
+    may_apply_late = False
+    """An earlier attempt had no response, and may still be executed."""
+
+    def __init__(self, status: int, headers: Any = None, text: str = "") -> None:
+        self.status = status
+        self.headers = headers or {}
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.text}"
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text) if self.text else None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == 200
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """(status, code) of an error response; checks that it has a detail, too."""
+        assert self.headers["Content-Type"].startswith("application/json"), self.text
+        assert isinstance(self.json["detail"], str), self.text
+        assert self.json["detail"], self.text
+        return self.status, self.json["code"]
+
+    def ok(self) -> Any:
+        """The JSON of a response that must be 200."""
+        assert self.status == 200, f"{self.status}: {self.text}"
+        return self.json
+
+
+class HttpClient:
+    """Sends requests to addresses on this machine; its session begins with the first one."""
+
+    def __init__(self, seconds: float | None = None, *, keeps_connections: bool = True) -> None:
+        """`seconds`: timeout of a request, by default that of aiohttp."""
+        self._seconds = seconds
+        self._keeps_connections = keeps_connections
+        self._http: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._http:
+            await self._http.close()
+
+    async def send(self, method: str, url: str, **options: Any) -> Reply:
+        """Send a request with the options of aiohttp; raises its errors."""
+        self._http = self._http or self._session()
+        async with self._http.request(method, url, **options) as response:
+            return Reply(response.status, response.headers, await response.text())
+
+    async def attempt(self, method: str, url: str, **options: Any) -> Reply:
+        """As `send`, with status 0 if no response arrives."""
+        try:
+            return await self.send(method, url, **options)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return Reply(0)
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._seconds is None:
+            return aiohttp.ClientSession()
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=not self._keeps_connections),
+            timeout=aiohttp.ClientTimeout(total=self._seconds),
+        )
+
+
+class Api(Protocol):
+    """What sends the requests of a user; paths are from the root of a server."""
+
+    async def request(self, method: str, path: str, **options: Any) -> Reply: ...
+
+
+class UserClient:
+    """Sends the requests of one signed-in user."""
+
+    def __init__(self, api: Api, name: str, account: Mapping[str, Any]) -> None:
+        self.name = name
+        self.token: str = account["token"]
+        self.id: str = account["user_id"]
+        self.live_id = 0
+        self._api = api
+
+    async def get(self, path: str, **params: Any) -> Reply:
+        """A GET below BASE; parameters in the query, as wx.request sends them."""
+        return await self._api.request("GET", BASE + path, params=params, headers=self.headers)
+
+    async def post(self, path: str, **params: Any) -> Reply:
+        """A POST below BASE; parameters as a JSON body."""
+        return await self._api.request("POST", BASE + path, json=params, headers=self.headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"QLiveToken {self.token}"}
+
+
+async def connect_socket(
+    address: str, live_id: int, token: str | None = None, *, options: Any = None, **query: Any
+) -> ClientConnection:
+    """A WebSocket to the room; without `token` the first frame must carry it.
+
+    `options` are those of `websockets.connect`, which sends no pings by itself.
+    """
+    parameters = "&".join(f"{k}={v}" for k, v in {"live_id": live_id, **query}.items())
+    headers = {"Authorization": f"QLiveToken {token}"} if token else None
+    return await websockets.connect(
+        f"{address.replace('http', 'ws', 1)}{BASE}ws/?{parameters}",
+        additional_headers=headers,
+        compression=None,
+        proxy=None,
+        **{"ping_interval": None, **(options or {})},
+    )
