@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from bench.checkout import Guest
 from bench.calls.requests import evening_requests
+from bench.checkout import Guest
 
 GUESTS = [Guest(n, f"{n:040x}", f"host{n}", "e", 1) for n in range(1, 5)]
 REQUESTS = 50
