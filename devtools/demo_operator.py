@@ -10,9 +10,8 @@ from handlers.schemas.ops_responses import OperatorLoginResponse
 from services.operators import Login
 from services.roles import Operator, Role
 from storage.errors import OperatorExists
-from storage.operators import OperatorAccount, OperatorStore
+from storage.operators import DEMO, OperatorAccount, OperatorStore
 
-NAME = "demo"
 NO_HASH = "-"
 """Matches no password, so that only this endpoint logs in."""
 
@@ -28,16 +27,16 @@ class DemoOperatorLoginHandler(Handler):
     async def post(self) -> OperatorLoginResponse:
         stores = self.context.stores
         account = await _demo_account(stores.operators)
-        token, session = await stores.operator_sessions.issue(NAME, account.credential)
-        operator = Operator(NAME, cast(Role, account.role))
+        token, session = await stores.operator_sessions.issue(DEMO, account.credential)
+        operator = Operator(DEMO, cast(Role, account.role))
         return login_response(self, Login(token, operator, session.expires_at))
 
 
 async def _demo_account(operators: OperatorStore) -> OperatorAccount:
     """The account, added by the first login; two processes may do so at the same time."""
-    if account := await operators.find(NAME):
+    if account := await operators.find(DEMO):
         return account
     credential = secrets.token_hex(16)
     with suppress(OperatorExists):
-        await operators.add(OperatorAccount(NAME, "admin", NO_HASH, "", credential, None))
-    return await operators.get(NAME)
+        await operators.add(OperatorAccount(DEMO, "admin", NO_HASH, "", credential, None))
+    return await operators.get(DEMO)

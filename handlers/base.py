@@ -119,6 +119,9 @@ class Handler(RequestHandler):
         self._body = bytearray()
         self._body_size = 0
         self.request_id = remote.request_id(request)
+        # Here, because `prepare` is not called for a request with an unknown method.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
         super().__init__(application, request, **kw)
 
     @classmethod
@@ -140,10 +143,6 @@ class Handler(RequestHandler):
         self._headers = HTTPHeaders({**HEADERS, **id_and_date})
         self._write_buffer = []
         self.set_status(200)
-
-    def prepare(self) -> None:
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
     def compute_etag(self) -> None:
         """Disables ETags, since every response is `no-store`."""

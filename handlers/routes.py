@@ -118,7 +118,8 @@ def application(
     routes: list[Any] = [
         *[(path + "/?", handler, kwargs) for path, handler, kwargs in entries],
         *pages(ROUTES, context, extension),
-        (r"/static/((?:faces|gifts)/.*)", StaticHandler, {"path": str(WEB)}),
+        (r"/static/faces/(.*)", StaticHandler, {"path": str(WEB / "faces")}),
+        (r"/static/gifts/(.*)", StaticHandler, {"path": str(WEB / "gifts")}),
         (r"/ops()", ConsoleHandler, console),
         (r"/ops/([a-z0-9_]*(?:\.[a-z]+)?)", ConsoleHandler, console),
         *extra,

@@ -54,6 +54,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         operator_session=timedelta(hours=settings.ops.session_hours),
         grace=presence.grace,
         drops_streams=bool(settings.live.api_base or simulator_url),
+        admits_demo=settings.environment == "development",
     )
     tencent = _tencent(settings, address, simulator_url, metrics)
     bus = _bus(settings, process_id)

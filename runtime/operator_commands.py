@@ -11,20 +11,20 @@ from handlers.schemas.ops_requests import OPERATOR_NAME
 from runtime.commands import COMMAND_LINE, invoker, with_context
 from services.operators import ONE_TIME_HOURS
 from services.roles import ROLES
-from storage.operators import OperatorAccount
+from storage.operators import DEMO, OperatorAccount
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
-RESERVED = ("ops", "ops.token", "demo")
-"""Who granted gold in the journal of earlier versions, the machine, and the demo operator."""
+RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
+"""The machine, the demo operator, and whom the journal and withdrawals name beside operators."""
 
 
 def add_commands(commands: Any) -> None:
     """Add `operator` with its actions to argparse's subparsers."""
     parser = commands.add_parser("operator", help="add, list, change and reset operators")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    adding = _action(actions, "add", "add an operator; prints a one-time password")
+    adding = _action(actions, "add", "add an operator; prints a one-time password", _new_name)
     adding.add_argument("--role", choices=ROLES, required=True)
     _action(actions, "reset", "forget password and second factor; prints a new one-time password")
     _action(actions, "disable", "end the sessions and refuse logins")
@@ -35,14 +35,16 @@ def add_commands(commands: Any) -> None:
     listing.set_defaults(run=list_all)
 
 
-def _action(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
+def _action(
+    actions: Any, name: str, about: str, name_type: Callable[[str], str] = str
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
-    parser.add_argument("name", metavar="NAME", type=_name)
+    parser.add_argument("name", metavar="NAME", type=name_type)
     parser.set_defaults(run=change, action=name, work=_WORK[name])
     return parser
 
 
-def _name(text: str) -> str:
+def _new_name(text: str) -> str:
     if not re.fullmatch(OPERATOR_NAME, text) or text in RESERVED:
         raise argparse.ArgumentTypeError(
             "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter; "

@@ -1,27 +1,40 @@
-"""Large movements of gold by operators: a second operator confirms them."""
+"""What a second operator confirms: large movements of gold, and changes of what gold is worth."""
 
+import json
+import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
 from ledger.journal import JsonObject, Unit
+from services.catalogue import CatalogueService
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.ledger import InTransaction, LedgerService
 from services.roles import Access, Operator, Role
 from storage.approvals import Approval, ApprovalKind, ApprovalStore
+from storage.catalogue import CatalogueStore
+from storage.configs import RATE_KEYS
+from storage.database import Document
 from storage.errors import AlreadyDecided
 from storage.operators import OperatorStore
 
 LIFETIME = timedelta(days=1)
 """How long a request waits."""
 LIMIT_PERIOD = timedelta(days=1)
-REQUIRED: Access = "finance"
-"""What both operators need; the routes require it of the one who sends the request."""
+REQUIRED: Mapping[ApprovalKind, Access] = {"config": "admin", "block": "admin"}
+"""What the operator who requests needs, if it is not `finance`, which the one who confirms needs.
+
+The routes require it of the one who sends the request.
+"""
+CatalogueKind = Literal["config", "block"]
 
 
 class ApprovalService:
     """Books up to `limit` gold of an operator a day; more waits for another operator's decision.
+
+    A change of a rate, or of what a recharge block gives for its price, always waits.
 
     A request counts with what its operator has moved alone in the last 24 hours, in every process:
     an operator's entries are booked one after another. The decision and the entry are one
@@ -33,12 +46,16 @@ class ApprovalService:
         approvals: ApprovalStore,
         operators: OperatorStore,
         ledger: LedgerService,
+        catalogue: CatalogueService,
+        stores: Mapping[CatalogueKind, CatalogueStore],
         limit: int,
     ) -> None:
-        """`limit`: the most gold that one operator moves alone in a day; 0: no limit."""
+        """`limit`: the most gold that one operator moves alone in a day; 0: nothing waits."""
         self._approvals = approvals
         self._operators = operators
         self._ledger = ledger
+        self._catalogue = catalogue
+        self._stores = stores
         self._limit = limit
 
     async def grant(
@@ -77,11 +94,31 @@ class ApprovalService:
         await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
+    async def change_catalogue(
+        self, kind: CatalogueKind, number: int | None, fields: Document | None, by: str
+    ) -> Document | Approval:
+        """Add (without `number`), edit or remove (without `fields`) a config or a recharge block.
+
+        Returns the row, {} if it was removed, or the request, if a second operator has to confirm
+        it. That has the whole row: what was confirmed is what will be stored.
+        """
+        store = self._stores[kind]
+        before = {} if number is None else await store.get(number)
+        after = {} if fields is None else {**before, **fields}
+        if not self._limit or not _alters_worth(before, after):
+            return await self._catalogue.change(store, before, fields)
+        await self._catalogue.check_rate_stays(before, fields)
+        rows = {"before": json.dumps(before), "after": json.dumps(after)}
+        row = after or before
+        on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
+        key = f"{kind}:{secrets.token_hex(12)}"
+        return await self._approvals.add(_request(kind, key, on, gold, "", by, rows))
+
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
-        """Book a request of another operator; repeated by the same one, it returns the same.
+        """Carry out a request of another operator; repeated by the same one, it returns the same.
 
         Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, and what
-        booking it raises: the request then waits on.
+        carrying it out raises: the request then waits on.
         """
         approval = await self._approvals.get(id_)
         if approval.state == "done" and approval.decided_by == by:
@@ -90,13 +127,16 @@ class ApprovalService:
             raise AlreadyDecided
         if approval.by == by:
             raise SecondPersonRequired
-        await self._check_requester(approval.by)
+        await self._check_requester(approval.by, REQUIRED.get(approval.kind, "finance"))
 
         async def decide(session: Any) -> None:
             await self._approvals.decide(id_, "done", by, reason, session)
 
         with suppress(AlreadyDecided):  # at the same time, perhaps by the same operator
-            await self._execute(approval, f"{approval.by}+{by}", decide)
+            if approval.kind in ("config", "block"):
+                await self._change(approval, decide)
+            else:
+                await self._execute(approval, f"{approval.by}+{by}", decide)
         if (await self._approvals.get(id_)).state == "waiting":  # the entry was there already
             await self._approvals.decide(id_, "done", by, reason)
         decided = await self._approvals.get(id_)
@@ -125,16 +165,27 @@ class ApprovalService:
         else:
             await self._check_requester(requester)
 
-    async def is_permitted(self, name: str) -> bool:
+    async def is_permitted(self, name: str, access: Access = "finance") -> bool:
         """Whether an operator still has the account and role that what they requested needs."""
         account = await self._operators.find(name)
         if account is None or account.disabled:
             return False
-        return Operator(name, cast(Role, account.role)).may(REQUIRED)
+        return Operator(name, cast(Role, account.role)).may(access)
 
-    async def _check_requester(self, name: str) -> None:
-        if not await self.is_permitted(name):
+    async def _check_requester(self, name: str, access: Access = "finance") -> None:
+        if not await self.is_permitted(name, access):
             raise RequesterNotAllowed
+
+    async def _change(self, approval: Approval, decide: InTransaction) -> None:
+        store = self._stores["config" if approval.kind == "config" else "block"]
+        fields = {name: value for name, value in approval.after.items() if name != "id"} or None
+
+        async def change(tx: Any) -> None:
+            await decide(tx)
+            await self._catalogue.write(store, approval.before, fields, tx)
+
+        await self._approvals.run_transaction(change)
+        self._catalogue.invalidate()
 
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
         if not self._limit or await self._ledger.has(request.key):
@@ -198,3 +249,12 @@ def _request(
 def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
     """What a repeated request must not change."""
     return approval.on, approval.gold, approval.arguments
+
+
+def _alters_worth(before: Document, after: Document) -> bool:
+    """Whether a change of a config or block alters what gold or income is worth."""
+    is_rate = {before.get("key"), after.get("key")} & {*RATE_KEYS}
+    if not is_rate and not after:  # a block less gives nobody gold
+        return False
+    names = ("key", "value", "enabled") if is_rate else ("gold", "fen")
+    return any(before.get(name) != after.get(name) for name in names)

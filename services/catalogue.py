@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from core.batching import SingleFlight
 from realtime.bus import Bus, BusMessage, CatalogueChanged
 from services.errors import RateRequired
-from storage.catalogue import GiftStore
-from storage.configs import ConfigStore
+from storage.catalogue import CatalogueStore, GiftStore
+from storage.configs import RATE_KEYS, ConfigStore
 from storage.database import Document
 
 TTL_SECONDS = 30.0
@@ -31,7 +31,7 @@ class Catalogue(NamedTuple):
 
 
 class CatalogueService:
-    """Reads the catalogue through a cache, and changes gifts and configs.
+    """Reads the catalogue through a cache, and changes gifts, configs and recharge blocks.
 
     Read again after a change in any process, and whenever the bus may have lost one. Callers that
     need a read at the same time share it, except with a read from before a change.
@@ -49,48 +49,47 @@ class CatalogueService:
     async def current(self) -> Catalogue:
         return self._valid() or await self._reads.get(self._edits, self._bus.gaps)
 
-    async def add_gift(self, **fields: Any) -> Document:
-        row = await self._gifts.add(**fields)
-        self._invalidate()
+    async def change(
+        self, store: CatalogueStore, before: Document, fields: Document | None
+    ) -> Document:
+        """As `write`, by itself."""
+        row = await self.write(store, before, fields)
+        self.invalidate()
         return row
 
-    async def edit_gift(self, number: int, **changes: Any) -> Document:
-        """Change a gift; returns all its fields. Raises GiftNotFound."""
-        row = await self._gifts.edit(number, **changes)
-        self._invalidate()
-        return row
+    async def write(
+        self,
+        store: CatalogueStore,
+        before: Document,
+        fields: Document | None,
+        session: Any = None,
+    ) -> Document:
+        """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
-    async def remove_gift(self, number: int) -> None:
-        """Delete a gift. Raises GiftNotFound."""
-        await self._gifts.remove(number)
-        self._invalidate()
+        Returns the row, {} if it was removed. Raises NotFound, also if its key has changed since
+        `before`, and RateRequired. `invalidate` once the change is committed.
+        """
+        await self.check_rate_stays(before, fields)
+        if not before:
+            return await store.add(session=session, **(fields or {}))
+        if fields is None:
+            await store.remove(before["id"], session=session)
+            return {}
+        expected = {"key": before["key"]} if "key" in before else {}
+        return await store.edit(before["id"], expected=expected, session=session, **fields)
 
-    async def add_config(self, **fields: Any) -> Document:
-        row = await self._configs.add(**fields)
-        self._invalidate()
-        return row
-
-    async def edit_config(self, number: int, **changes: Any) -> Document:
-        """Change a config; returns all its fields. Raises NotFound, RateRequired."""
-        if changes.get("enabled") is False or "key" in changes:
-            await self._check_rate_stays(number, **changes)
-        row = await self._configs.edit(number, **changes)
-        self._invalidate()
-        return row
-
-    async def remove_config(self, number: int) -> None:
-        """Delete a config. Raises NotFound, RateRequired."""
-        await self._check_rate_stays(number, enabled=False)
-        await self._configs.remove(number)
-        self._invalidate()
-
-    async def _check_rate_stays(self, number: int, **changes: Any) -> None:
+    async def check_rate_stays(self, before: Document, fields: Document | None) -> None:
         """Raise RateRequired if the change takes away the only enabled row of a rate."""
-        old = await self._configs.get(number)
-        new = {**old, **changes}
-        stays = new["enabled"] and new["key"] == old["key"]
-        if not stays and await self._configs.is_only_rate(old):
+        after = {**before, **(fields or {"enabled": False})}
+        if before.get("key") not in RATE_KEYS:
+            return
+        stays = after["enabled"] and after["key"] == before["key"]
+        if not stays and await self._configs.is_only_rate(before):
             raise RateRequired
+
+    def invalidate(self) -> None:
+        """Invalidate the cache of every process, including this one."""
+        self._bus.publish(CatalogueChanged())
 
     def _valid(self) -> Catalogue | None:
         """The cached catalogue, unless it has expired or may have changed."""
@@ -110,10 +109,6 @@ class CatalogueService:
         catalogue = Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])
         self._cached = catalogue, (edits, gaps), read_at
         return catalogue
-
-    def _invalidate(self) -> None:
-        """Invalidate the cache of every process, including this one."""
-        self._bus.publish(CatalogueChanged())
 
     def _on_message(self, message: BusMessage) -> None:
         if isinstance(message, CatalogueChanged):

@@ -144,7 +144,12 @@ class Services:
         )
         self.ledger = LedgerService(stores.ledger, locks.hold)
         self.approvals = ApprovalService(
-            stores.approvals, stores.operators, self.ledger, second_person_gold
+            stores.approvals,
+            stores.operators,
+            self.ledger,
+            self.catalogue,
+            {"config": stores.configs, "block": stores.blocks},
+            second_person_gold,
         )
         self.ledger_audit = LedgerAudit(
             stores.job_leases, stores.ledger_reconciler, stores.orders, {}

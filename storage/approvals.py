@@ -1,5 +1,7 @@
-"""approvals: large grants, settlements and reversals that wait for a second operator."""
+"""approvals: what waits for a second operator: large movements of gold, rates, recharge blocks."""
 
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,7 +14,7 @@ from storage.database import Collection, Database, Document, Session
 from storage.errors import AlreadyDecided, ApprovalNotFound
 from storage.pagination import page
 
-ApprovalKind = Literal["grant", "settle", "reverse"]
+ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
 ApprovalState = Literal["waiting", "done", "declined", "expired"]
 KEPT = timedelta(days=90)
 """How long a request is kept after it was made; what was carried out is in the journal."""
@@ -20,10 +22,10 @@ KEPT = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A request of operator `by` to book the journal entry `key`.
+    """A request of operator `by` to book the journal entry `key`, or to change a config or block.
 
-    `arguments` are those of the ledger service besides reason and key; `on` is the user, of a
-    reversal the entry.
+    `arguments` are those of the ledger service besides reason and key, or the row before and after
+    the change, as JSON; `on` is the user, the entry to reverse, or the config's key.
     """
 
     key: str
@@ -47,11 +49,24 @@ class Approval:
         unit: Unit = self.arguments.get("unit", "gold")
         return unit
 
+    @property
+    def before(self) -> Document:
+        """The row that the request changes; {} if it adds one, or moves gold."""
+        row: Document = json.loads(self.arguments.get("before", "{}"))
+        return row
+
+    @property
+    def after(self) -> Document:
+        """The row as it will be; {} if it is removed, or gold is moved."""
+        row: Document = json.loads(self.arguments.get("after", "{}"))
+        return row
+
 
 class ApprovalStore:
     """One document per request; a decision is one guarded update."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._approvals: Collection = database.collection("approvals")
 
     async def make_indexes(self) -> None:
@@ -103,7 +118,13 @@ class ApprovalStore:
     async def details(self, id_: str) -> Document:
         """What does not change of a request, for the audit log; {} if there is none."""
         row = await self._approvals.find_one({"_id": id_})
-        return {name: row[name] for name in ("kind", "on", "gold", "by", "key")} if row else {}
+        if row is None:
+            return {}
+        found = {name: row[name] for name in ("kind", "on", "gold", "by", "key")}
+        rows = {
+            name: row["arguments"][name] for name in ("before", "after") if name in row["arguments"]
+        }
+        return found | rows
 
     async def set_aside(self, key: str) -> None:
         """Free the key of a request that was declined or has expired; the request stays listed."""
@@ -126,6 +147,10 @@ class ApprovalStore:
         result = await self._approvals.update_one(waiting, {"$set": decision}, session=session)
         if not result.matched_count:
             raise AlreadyDecided
+
+    async def run_transaction(self, work: Callable[[Session], Awaitable[None]]) -> None:
+        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        await self._database.transaction_with_retry(work)
 
     async def page(self, after: str, limit: int, *, waiting: bool) -> tuple[list[Any], str | None]:
         """Requests, newest first, and the next cursor; raises InvalidCursor.

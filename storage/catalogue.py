@@ -4,7 +4,7 @@ gifts: the gift catalogue; `gold` is the unit price. blocks: the recharge catalo
 gold for a price in fen.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound
-from storage.database import Collection, Database, Document
+from storage.database import Collection, Database, Document, Session
 from storage.errors import BlockNotFound, GiftNotFound
 
 
@@ -50,9 +50,9 @@ class CatalogueStore:
     async def all(self) -> list[Document]:
         return [self._item(row) for row in await self._rows.find().sort(list(self.order)).to_list()]
 
-    async def add(self, **fields: Any) -> Document:
+    async def add(self, *, session: Session | None = None, **fields: Any) -> Document:
         number = await self._database.next_number(self.name)
-        await self._rows.insert_one({"_id": number, **self.to_row(fields)})
+        await self._rows.insert_one({"_id": number, **self.to_row(fields)}, session=session)
         return {"id": number, **fields}
 
     async def store_defaults(self, defaults: Iterable[Document]) -> None:
@@ -70,18 +70,29 @@ class CatalogueStore:
         counted = {"$setOnInsert": {"n": number}}
         await counters.update_one({"_id": self.name}, counted, upsert=True)
 
-    async def edit(self, number: int, **fields: Any) -> Document:
+    async def edit(
+        self,
+        number: int,
+        *,
+        expected: Mapping[str, str] | None = None,
+        session: Session | None = None,
+        **fields: Any,
+    ) -> Document:
+        """Set the fields of the row, which counts as unknown if others are not as expected."""
         if not fields:
             return await self.get(number)
         row = await self._rows.find_one_and_update(
-            {"_id": number}, {"$set": self.to_row(fields)}, return_document=ReturnDocument.AFTER
+            {"_id": number, **(expected or {})},
+            {"$set": self.to_row(fields)},
+            return_document=ReturnDocument.AFTER,
+            session=session,
         )
         if row is None:
             raise self.not_found_error
         return self._item(row)
 
-    async def remove(self, number: int) -> None:
-        result = await self._rows.delete_one({"_id": number})
+    async def remove(self, number: int, *, session: Session | None = None) -> None:
+        result = await self._rows.delete_one({"_id": number}, session=session)
         if not result.deleted_count:
             raise self.not_found_error
 

@@ -79,8 +79,8 @@ class ConfigStore(CatalogueStore):
         return {key: _rate_from(newest[key]) if key in newest else None for key in RATE_KEYS}
 
     async def is_only_rate(self, config: Document) -> bool:
-        """Whether this config is the only enabled one of a rate."""
-        if config["key"] not in RATE_KEYS or not config["enabled"]:
+        """Whether this config of a rate is its only enabled one."""
+        if not config["enabled"]:
             return False
         other = {"key": config["key"], "enabled": True, "_id": {"$ne": config["id"]}}
         return await self._rows.find_one(other, {"_id": 1}) is None

@@ -37,6 +37,12 @@ MAX_GIFTS_READ = 2000
 whose sum is a lower bound if there are more."""
 DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
 """Where a user's debt in a unit is stored; absent for 0."""
+MONEY_OUT: Sequence[Document] = (
+    {"kind": {"$in": ["withdrawal", "payout", "return"]}},
+    {"kind": "reversal", "content.fen": {"$exists": True}},
+    {"kind": "reversal", "by": starts_with("R")},
+)
+"""Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 """Users who owe gold or income."""
 
@@ -122,13 +128,23 @@ class LedgerStore:
         return {row["_id"] async for row in self._ledger.find(where, {"_id": 1})}
 
     async def page(
-        self, user_id: str, kind: str, after: str, limit: int, *, search: str = ""
+        self,
+        user_id: str,
+        kind: str,
+        after: str,
+        limit: int,
+        *,
+        search: str = "",
+        money_out: bool = True,
     ) -> tuple[list[Document], str | None]:
         """Entries for operators, newest first, and the next cursor; raises InvalidCursor.
 
         `search` matches a whole user_id, or the start of a key or of the paid order's number.
+        Without `money_out`, the entries of withdrawals and refunds are left out.
         """
         where: Document = {"lines.account": user_account(user_id)} if user_id else {}
+        if not money_out:
+            where["$nor"] = MONEY_OUT
         if kind:
             where["kind"] = kind
         if search:

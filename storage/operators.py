@@ -1,6 +1,6 @@
 """operators: one document per operator, keyed by name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ from pymongo.errors import DuplicateKeyError
 from storage.database import Collection, Database, Document, Session
 from storage.errors import OperatorExists, OperatorNotFound
 
+DEMO = "demo"
+"""The operator of development, who logs in without a password."""
 MAX_WRONG_CODES = 10
 """Codes that may be tried with the right password; all of them together hit once in 33,000."""
 
@@ -46,10 +48,11 @@ class OperatorAccount:
 
 
 class OperatorStore:
-    """Operators of the console."""
+    """Operators of the console; the demo operator counts as disabled unless it is admitted."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, admits_demo: bool = False) -> None:
         self._operators: Collection = database.collection("operators")
+        self._admits_demo = admits_demo
 
     async def add(self, account: OperatorAccount) -> None:
         """Raises OperatorExists."""
@@ -61,7 +64,7 @@ class OperatorStore:
 
     async def find(self, name: str) -> OperatorAccount | None:
         row = await self._operators.find_one({"_id": name})
-        return _account_from(row) if row else None
+        return self._account_from(row) if row else None
 
     async def get(self, name: str) -> OperatorAccount:
         """Raises OperatorNotFound."""
@@ -70,7 +73,9 @@ class OperatorStore:
         raise OperatorNotFound
 
     async def all(self) -> list[OperatorAccount]:
-        return [_account_from(row) for row in await self._operators.find().sort("_id").to_list()]
+        return [
+            self._account_from(row) for row in await self._operators.find().sort("_id").to_list()
+        ]
 
     async def update(self, name: str, **fields: Any) -> None:
         """Set `role` or `disabled`; raises OperatorNotFound."""
@@ -116,6 +121,11 @@ class OperatorStore:
         used = {"totp_step": step, "wrong_codes": 0, "last_login_at": datetime.now(UTC)}
         result = await self._operators.update_one(where, {"$set": used})
         return result.matched_count > 0
+
+    def _account_from(self, row: Document) -> OperatorAccount:
+        account = _account_from(row)
+        is_refused = account.name == DEMO and not self._admits_demo
+        return replace(account, disabled=True) if is_refused else account
 
 
 def _proofs(account: OperatorAccount) -> Document:

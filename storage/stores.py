@@ -50,11 +50,12 @@ class Stores:
         operator_session: timedelta,
         grace: GracePolicy,
         drops_streams: bool,
+        admits_demo: bool,
     ) -> None:
         """`token_days` is the lifetime of an unused token, `session_days` that of any;
         `operator_idle` and `operator_session` are the same of an operator's session. `grace` is how
         long a member may be away; `drops_streams` makes CSS end streams that are no longer
-        allowed."""
+        allowed; `admits_demo`: the demo operator may log in."""
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members)
         self.tokens = TokenStore(database, token_days, session_days)
@@ -71,7 +72,7 @@ class Stores:
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
         self.approvals = ApprovalStore(database)
-        self.operators = OperatorStore(database)
+        self.operators = OperatorStore(database, admits_demo=admits_demo)
         self.operator_sessions = OperatorSessionStore(database, operator_idle, operator_session)
         self.audit = AuditStore(database)
         self.rankings = RankingStore(database)

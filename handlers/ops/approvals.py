@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests
@@ -13,12 +14,12 @@ from ledger.errors import (
     NotReversible,
     RequestIdReused,
 )
-from services.errors import RequesterNotAllowed, SecondPersonRequired
-from storage.errors import AlreadyDecided, ApprovalNotFound, UserNotFound
+from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequired
+from storage.errors import AlreadyDecided, ApprovalNotFound, BlockNotFound, UserNotFound
 
 
 class OpsApprovalsHandler(OperatorHandler):
-    """Grants, settlements and reversals that wait or have waited for a second operator.
+    """Changes that wait or have waited for a second operator.
 
     Newest first.
     """
@@ -61,6 +62,7 @@ class OpsConfirmHandler(ApprovalTargetHandler):
                 UserNotFound,
             ),
             *(EntryNotFound, NotReversible, InsufficientGold, DebtExceeded, RequestIdReused),
+            *(NotFound, BlockNotFound, RateRequired),
         ]
     )
     async def post(

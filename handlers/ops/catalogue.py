@@ -7,10 +7,12 @@ from core.errors import InvalidParameter, NotFound
 from handlers.base import endpoint
 from handlers.ops.base import OperatorHandler
 from handlers.pay import yuan
-from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse
 from services.errors import RateRequired
+from storage.approvals import Approval
 from storage.configs import RATE_KEYS
+from storage.database import Document
 from storage.errors import BlockNotFound, GiftNotFound
 
 
@@ -26,7 +28,9 @@ class OpsGiftsHandler(OperatorHandler):
 
     @endpoint()
     async def post(self, params: ops_requests.NewGiftRequest) -> ops_responses.OpsGiftResponse:
-        self.created = row = await self.context.services.catalogue.add_gift(**params.model_dump())
+        self.created = row = await self.context.services.catalogue.change(
+            self.context.stores.gifts, {}, params.model_dump()
+        )
         return ops_responses.OpsGiftResponse.model_validate(row)
 
 
@@ -40,18 +44,21 @@ class OpsGiftHandler(OperatorHandler):
     async def patch(
         self, number: str, params: ops_requests.GiftChangeRequest
     ) -> ops_responses.OpsGiftResponse:
-        changes = params.model_dump(exclude_none=True)
-        row = await self.context.services.catalogue.edit_gift(int(number), **changes)
+        row = await self._change_gift(int(number), params.model_dump(exclude_none=True))
         return ops_responses.OpsGiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
     async def delete(self, number: str) -> OkResponse:
-        await self.context.services.catalogue.remove_gift(int(number))
+        await self._change_gift(int(number), None)
         return OkResponse()
+
+    async def _change_gift(self, number: int, fields: Document | None) -> Document:
+        gifts = self.context.stores.gifts
+        return await self.context.services.catalogue.change(gifts, await gifts.get(number), fields)
 
 
 class OpsBlocksHandler(OperatorHandler):
-    """All recharge blocks, cheapest first."""
+    """All recharge blocks, cheapest first. A new one waits for another operator."""
 
     @endpoint()
     async def get(self) -> ops_responses.BlocksResponse:
@@ -59,37 +66,51 @@ class OpsBlocksHandler(OperatorHandler):
             items=[_block(row) for row in await self.context.stores.blocks.all()]
         )
 
-    @endpoint()
-    async def post(self, params: ops_requests.NewBlockRequest) -> ops_responses.OpsBlockResponse:
-        self.created = row = await self.context.stores.blocks.add(
-            gold=params.gold, fen=params.price
+    @endpoint(accepted=ops_money.ApprovalResponse)
+    async def post(
+        self, params: ops_requests.NewBlockRequest
+    ) -> ops_responses.OpsBlockResponse | ops_money.ApprovalResponse:
+        fields = {"gold": params.gold, "fen": params.price}
+        answer = await self.context.services.approvals.change_catalogue(
+            "block", None, fields, self.operator.name
         )
-        return _block(row)
+        if isinstance(answer, Approval):
+            return self.waiting(answer)
+        self.created = answer
+        return _block(answer)
 
 
 class OpsBlockHandler(OperatorHandler):
-    """One recharge block."""
+    """One recharge block. A change of its gold or price waits for another operator."""
 
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
 
-    @endpoint(errors=[BlockNotFound])
+    @endpoint(errors=[BlockNotFound], accepted=ops_money.ApprovalResponse)
     async def patch(
         self, number: str, params: ops_requests.BlockChangeRequest
-    ) -> ops_responses.OpsBlockResponse:
+    ) -> ops_responses.OpsBlockResponse | ops_money.ApprovalResponse:
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
-        return _block(await self.context.stores.blocks.edit(int(number), **changes))
+        answer = await self.context.services.approvals.change_catalogue(
+            "block", int(number), changes, self.operator.name
+        )
+        return self.waiting(answer) if isinstance(answer, Approval) else _block(answer)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
-        await self.context.stores.blocks.remove(int(number))
+        await self.context.services.approvals.change_catalogue(
+            "block", int(number), None, self.operator.name
+        )
         return OkResponse()
 
 
 class OpsConfigsHandler(OperatorHandler):
-    """All configs, including the exchange rate and the withdrawal rate."""
+    """All configs, including the exchange rate and the withdrawal rate.
+
+    A new row of a rate waits for another operator.
+    """
 
     @endpoint()
     async def get(self) -> ops_responses.OpsConfigsResponse:
@@ -98,41 +119,54 @@ class OpsConfigsHandler(OperatorHandler):
             items=[ops_responses.ConfigResponse.model_validate(row) for row in rows]
         )
 
-    @endpoint()
-    async def post(self, params: ops_requests.NewConfigRequest) -> ops_responses.ConfigResponse:
+    @endpoint(accepted=ops_money.ApprovalResponse)
+    async def post(
+        self, params: ops_requests.NewConfigRequest
+    ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
         _check_rate(params.key, params.value)
-        self.created = row = await self.context.services.catalogue.add_config(**params.model_dump())
-        return ops_responses.ConfigResponse.model_validate(row)
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", None, params.model_dump(), self.operator.name
+        )
+        if isinstance(answer, Approval):
+            return self.waiting(answer)
+        self.created = answer
+        return ops_responses.ConfigResponse.model_validate(answer)
 
 
 class OpsConfigHandler(OperatorHandler):
-    """One config."""
+    """One config. Every change of a rate but of its remark waits for another operator."""
 
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.configs.find(int(self.path_args[0])) or {}
 
-    @endpoint(errors=[NotFound, RateRequired])
+    @endpoint(errors=[NotFound, RateRequired], accepted=ops_money.ApprovalResponse)
     async def patch(
         self, number: str, params: ops_requests.ConfigChangeRequest
-    ) -> ops_responses.ConfigResponse:
+    ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
         old = await self.context.stores.configs.get(int(number))
         _check_rate(str(changes.get("key", old["key"])), changes.get("value", old["value"]))
-        row = await self.context.services.catalogue.edit_config(int(number), **changes)
-        return ops_responses.ConfigResponse.model_validate(row)
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", int(number), changes, self.operator.name
+        )
+        if isinstance(answer, Approval):
+            return self.waiting(answer)
+        return ops_responses.ConfigResponse.model_validate(answer)
 
-    @endpoint(errors=[NotFound, RateRequired])
-    async def delete(self, number: str) -> OkResponse:
-        await self.context.services.catalogue.remove_config(int(number))
-        return OkResponse()
+    @endpoint(errors=[NotFound, RateRequired], accepted=ops_money.ApprovalResponse)
+    async def delete(self, number: str) -> OkResponse | ops_money.ApprovalResponse:
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", int(number), None, self.operator.name
+        )
+        return self.waiting(answer) if isinstance(answer, Approval) else OkResponse()
 
 
-def _block(row: dict[str, Any]) -> ops_responses.OpsBlockResponse:
+def _block(row: Document) -> ops_responses.OpsBlockResponse:
     return ops_responses.OpsBlockResponse(id=row["id"], gold=row["gold"], price=yuan(row["fen"]))
 
 
 def _check_rate(key: str, value: Any) -> None:
     if key in RATE_KEYS and not ops_requests.is_rate(value):
-        raise InvalidParameter({"value": "a rate is a number from 0 to 1"})
+        raise InvalidParameter({"value": "a rate is a number above 0 and at most 1"})

@@ -32,13 +32,19 @@ class OpsOrdersHandler(OperatorHandler):
 class OpsLedgerHandler(OperatorHandler):
     """Ledger entries, newest first.
 
-    `q` is a user id, or the start of an entry id or order number.
+    `q` is a user id, or the start of an entry id or order number. Entries of withdrawals and
+    refunds are only for the role finance.
     """
 
     @endpoint()
     async def get(self, params: ops_requests.LedgerSearchRequest) -> ops_money.LedgerResponse:
         rows, cursor = await self.context.stores.ledger.page(
-            params.user_id, params.kind, params.after, PAGE_SIZE, search=params.q
+            params.user_id,
+            params.kind,
+            params.after,
+            PAGE_SIZE,
+            search=params.q,
+            money_out=self.operator.may("finance"),
         )
         return ops_money.LedgerResponse(
             items=[ops_money.EntryResponse.model_validate(row) for row in rows], next=cursor

@@ -7,6 +7,7 @@ import structlog
 
 from core.errors import RateLimited
 from handlers.base import Handler, endpoint
+from handlers.errors import RoleRequired
 from handlers.ops.base import OperatorHandler
 from handlers.remote import limit_key
 from handlers.schemas import ops_requests, ops_responses
@@ -23,8 +24,8 @@ class LoginAttemptHandler(Handler):
     """Limits attempts to log in, by address and by name, and writes an audit entry of each.
 
     `done` stays false when the attempt fails, which is logged and counted as well. Neither entry
-    nor log has the password, nor a text that is no possible name: people type their password into
-    that field. An attempt that succeeds costs nothing.
+    nor log has the password, nor a name that no operator has: people type their password into that
+    field. An attempt that succeeds costs nothing.
     """
 
     admission_errors = (RateLimited,)
@@ -36,10 +37,11 @@ class LoginAttemptHandler(Handler):
         self._address = limit_key(self.remote_ip)
         limits = self.context.request_limits
         self.admission.raise_if_limited(limits.take_login(self._address, self._name), self._address)
+        self._operator = name if await self.context.stores.operators.find(self._name) else ""
         self._entry = await self.context.stores.audit.begin(
-            who=self._name,
+            who=self._operator,
             what=f"{self.request.method} {self.label}",
-            on=self._name,
+            on=self._operator,
             reason="",
             asked={},
             address=self.remote_ip[:64],
@@ -52,14 +54,14 @@ class LoginAttemptHandler(Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if isinstance(kwargs.get("exc_info", (None, None))[1], LoginRefused | OperatorLocked):
             self.context.metrics.operator_logins_refused.inc()
-            log.warning("operator_login_refused", operator=self._name, address=self._address)
+            log.warning("operator_login_refused", operator=self._operator, address=self._address)
         super().write_error(status_code, **kwargs)
 
 
 class OpsLoginHandler(LoginAttemptHandler):
     """Log in to the operators' API."""
 
-    @endpoint(errors=[LoginRefused, OperatorLocked, FirstLoginRequired])
+    @endpoint(errors=[LoginRefused, OperatorLocked, FirstLoginRequired, RoleRequired])
     async def post(
         self, params: ops_requests.LoginAttemptRequest
     ) -> ops_responses.OperatorLoginResponse:
@@ -98,7 +100,7 @@ class OpsLoginSetupHandler(LoginAttemptHandler):
 class OpsFirstLoginHandler(LoginAttemptHandler):
     """Set password and second factor with a one-time password, and log in."""
 
-    @endpoint(errors=[LoginRefused])
+    @endpoint(errors=[LoginRefused, RoleRequired])
     async def post(
         self, params: ops_requests.FirstLoginRequest
     ) -> ops_responses.OperatorLoginResponse:
@@ -129,6 +131,10 @@ def login_response(handler: Handler, login: Login) -> ops_responses.OperatorLogi
 
 
 def described(handler: Handler, operator: Operator) -> dict[str, Any]:
-    """Fields of OperatorResponse; `application` in handlers/routes.py sets what a role may do."""
-    may = handler.settings["permissions"][operator.role]
+    """Fields of OperatorResponse; `application` in handlers/routes.py sets what a role may do.
+
+    Raises RoleRequired for a role that this release does not know.
+    """
+    if (may := handler.settings["permissions"].get(operator.role)) is None:
+        raise RoleRequired
     return {"name": operator.name, "role": operator.role, "may": may}

@@ -20,9 +20,10 @@ class BalanceResponse(Response):
 
 
 class ApprovalResponse(Response):
-    """A request that waits for another operator until `expires_at`; `on` is a user or an entry.
+    """A request that waits for another operator until `expires_at`.
 
-    `gold` is the amount, of income if that is the `unit`.
+    `on` is a user, an entry, a config's key or a block's number. `gold` is the amount, of income if
+    that is the `unit`. `before` and `after` are the row of a config or block; {}: there is none.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -32,6 +33,8 @@ class ApprovalResponse(Response):
     on: str
     gold: int
     unit: Unit
+    before: dict[str, Any]
+    after: dict[str, Any]
     reason: str
     by: str
     made_at: datetime

@@ -42,9 +42,9 @@ Key = Annotated[
 
 
 def is_rate(value: Any) -> bool:
-    """Whether this JSON value is a number from 0 to 1."""
+    """Whether this JSON value is a number above 0 and at most 1."""
     try:
-        return not isinstance(value, bool) and 0 <= Decimal(str(value)) <= 1
+        return not isinstance(value, bool) and 0 < Decimal(str(value)) <= 1
     except InvalidOperation:
         return False
 

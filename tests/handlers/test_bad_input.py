@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 from pydantic import BaseModel, ValidationError
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from handlers.auth import ActiveUserHandler
 from handlers.base import Handler
@@ -345,6 +347,21 @@ async def test_what_is_no_file_name_is_404(api: ApiFixture) -> None:
     ):
         reply = await api.request("GET", f"/{folder}/{name}")
         assert reply.refusal == (404, "no_such_thing"), (folder, name)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_path_leads_out_of_no_folder_of_images(api: ApiFixture) -> None:
+    for folder, path in product(("faces", "gifts"), ("..%2fops/index.html", "../ops/index.html")):
+        reply = await api.request("GET", f"/static/{folder}/{path}")
+        assert reply.status in (403, 404), (folder, path)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_request_with_an_unknown_method_is_logged_with_its_id(api: ApiFixture) -> None:
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        reply = await api.request("BREW", "/healthz")
+    [line] = [line for line in lines if line["event"] == "request_completed"]
+    assert (reply.status, line["request_id"]) == (405, reply.headers["X-Request-Id"])
 
 
 @pytest.mark.gen_test(timeout=20)

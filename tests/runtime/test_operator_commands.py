@@ -78,7 +78,11 @@ async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_aud
 
 
 @pytest.mark.parametrize(
-    "name", ["Anna", "a", "1anna", "anna anna", "a" * 33, "ops", "ops.token", "demo"]
+    "name",
+    [
+        *("Anna", "a", "1anna", "anna anna", "a" * 33, "ops.token", "demo"),
+        *("user", "wechat", "refund_case", "jsapi", "xpay"),
+    ],
 )
 def test_an_invalid_or_reserved_name_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(SystemExit):

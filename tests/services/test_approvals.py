@@ -1,6 +1,7 @@
 """Grants, settlements and reversals that a second operator confirms, against a real MongoDB."""
 
 import asyncio
+import functools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,10 @@ from tornado.ioloop import IOLoop
 from core.locks import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
-from services.approvals import ApprovalService
-from services.errors import RequesterNotAllowed, SecondPersonRequired
+from realtime.bus import LocalBus
+from services.approvals import ApprovalService, CatalogueKind
+from services.catalogue import CatalogueService
+from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequired
 from services.ledger import LedgerService
 from storage.approvals import Approval, ApprovalStore
 from storage.errors import AlreadyDecided
@@ -25,10 +28,23 @@ LIMIT = 100
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
 
     build_indexes(io_loop, stores.database, ApprovalStore(stores.database))
-    ledger = LedgerService(stores.ledger, NamedLocks().hold)
     operators = OperatorStore(stores.database)
-    io_loop.run_sync(lambda: operators.add(OperatorAccount("olga", "finance", "", "", "", None)))
-    return ApprovalService(ApprovalStore(stores.database), operators, ledger, LIMIT)
+    for name, role in (("olga", "finance"), ("ada", "admin")):
+        account = OperatorAccount(name, role, "", "", "", None)
+        io_loop.run_sync(functools.partial(operators.add, account))
+    return approvals_of(stores)
+
+
+def approvals_of(stores: StoresFixture, limit: int = LIMIT) -> ApprovalService:
+    """The service of another process."""
+    return ApprovalService(
+        ApprovalStore(stores.database),
+        OperatorStore(stores.database),
+        LedgerService(stores.ledger, NamedLocks().hold),
+        CatalogueService(stores.gifts, stores.configs, LocalBus()),
+        {"config": stores.configs, "block": stores.blocks},
+        limit,
+    )
 
 
 async def ask(
@@ -135,10 +151,7 @@ async def test_requests_at_once_in_two_processes_stay_within_the_limit_together(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
     users = await stores.create_users(*[(0, 0)] * 8)
-    ledger = LedgerService(stores.ledger, NamedLocks().hold)
-    other = ApprovalService(
-        ApprovalStore(stores.database), OperatorStore(stores.database), ledger, LIMIT
-    )
+    other = approvals_of(stores)
     grants = [
         service.grant(user, LIMIT // 2, "compensation", f"at-once-{n}", by="olga")
         for n, (user, service) in enumerate(zip(users, [approvals, other] * 4, strict=True))
@@ -264,8 +277,137 @@ async def test_a_request_whose_entry_was_booked_without_it_can_be_confirmed(
     """As when the limit was raised, and the request repeated."""
     [anna] = await stores.create_users((0, 0))
     waiting = await ask(approvals, anna)
-    store, operators = ApprovalStore(stores.database), OperatorStore(stores.database)
-    unlimited = ApprovalService(store, operators, approvals._ledger, 0)
+    unlimited = approvals_of(stores, limit=0)
     await unlimited.grant(anna, LIMIT + 1, "compensation", "one", by="olga")
     assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
     assert (await stores.balance(anna)).gold == LIMIT + 1
+
+
+# ---- rates and recharge blocks
+
+RATE = {"key": "WITHDRAW_RATE", "value": 0.1, "enabled": True, "remark": ""}
+NOTICE = {"key": "NOTICE", "value": 1, "enabled": True, "remark": ""}
+BLOCK = {"gold": 60, "fen": 600}
+
+
+async def stored_catalogue(stores: StoresFixture) -> None:
+    """The rate is config 1, another config 2, and the block 1."""
+    for config in (RATE, NOTICE):
+        await stores.configs.add(**config)
+    await stores.blocks.add(**BLOCK)
+
+
+@pytest.mark.gen_test
+async def test_an_admin_alone_does_not_raise_the_rate_of_payouts(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    waiting = await approvals.change_catalogue("config", 1, {"value": 1}, by="ada")
+    assert isinstance(waiting, Approval)
+    assert (waiting.on, waiting.before, waiting.after) == (
+        *("WITHDRAW_RATE", {"id": 1, **RATE}, {"id": 1, **RATE, "value": 1}),
+    )
+    with pytest.raises(SecondPersonRequired):
+        await approvals.confirm(waiting.id, "ada", "myself")
+    assert await stores.configs.get(1) == waiting.before
+    done = await approvals.confirm(waiting.id, "olga", "agreed in the meeting")
+    assert (done.state, done.decided_by) == ("done", "olga")
+    assert await stores.configs.get(1) == waiting.after
+    assert await approvals.confirm(waiting.id, "olga", "again") == done
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "fields", "waits"),
+    [
+        ("config", 1, {"remark": "why"}, False),
+        ("config", 1, {"enabled": False}, True),
+        ("config", 1, None, True),
+        ("config", 2, {"value": 2}, False),
+        ("config", 2, {"key": "EXCHANGE_RATE"}, True),
+        ("config", 2, None, False),
+        ("config", None, RATE, True),
+        ("config", None, NOTICE, False),
+        ("block", 1, {"gold": 61}, True),
+        ("block", 1, {"fen": 1}, True),
+        ("block", 1, {"gold": 60}, False),
+        ("block", 1, None, False),
+        ("block", None, {"gold": 10**9, "fen": 1}, True),
+    ],
+)
+@pytest.mark.gen_test
+async def test_what_alters_the_worth_of_gold_or_income_waits(
+    approvals: ApprovalService,
+    stores: StoresFixture,
+    kind: CatalogueKind,
+    number: int | None,
+    fields: dict[str, Any] | None,
+    waits: bool,
+) -> None:
+    await stored_catalogue(stores)
+    await stores.configs.add(**RATE)
+    store = stores.configs if kind == "config" else stores.blocks
+    before = await store.all()
+    answer = await approvals.change_catalogue(kind, number, fields, by="ada")
+    assert isinstance(answer, Approval) is waits
+    assert (await store.all() == before) is (waits or fields == {"gold": 60})
+    if isinstance(answer, Approval):
+        await approvals.confirm(answer.id, "olga", "yes")
+        assert await store.all() != before
+
+
+@pytest.mark.gen_test
+async def test_without_a_limit_one_admin_changes_rates_and_blocks(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    alone = approvals_of(stores, limit=0)
+    changed = await alone.change_catalogue("config", 1, {"value": 0.2}, by="ada")
+    assert changed == await stores.configs.get(1) == {"id": 1, **RATE, "value": 0.2}
+    assert await alone.change_catalogue("block", 1, None, by="ada") == {}
+
+
+@pytest.mark.gen_test
+async def test_what_was_confirmed_is_what_is_stored(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    renaming = await approvals.change_catalogue(
+        "config", 2, {"key": "WITHDRAW_RATE", "value": 0.2}, by="ada"
+    )
+    assert isinstance(renaming, Approval)
+    await approvals.change_catalogue("config", 2, {"value": 1, "remark": "x"}, by="ada")
+    await approvals.confirm(renaming.id, "olga", "yes")
+    assert await stores.configs.get(2) == renaming.after
+
+
+@pytest.mark.gen_test
+async def test_a_change_of_a_rate_needs_an_admin_until_it_is_confirmed(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    waiting = await approvals.change_catalogue("block", 1, {"gold": 600}, by="ada")
+    assert isinstance(waiting, Approval)
+    await OperatorStore(stores.database).update("ada", role="finance")
+    with pytest.raises(RequesterNotAllowed):
+        await approvals.confirm(waiting.id, "olga", "yes")
+    assert (await approvals.decline(waiting.id, "olga", "no")).state == "declined"
+    assert await stores.blocks.get(1) == {"id": 1, **BLOCK}
+
+
+@pytest.mark.gen_test
+async def test_the_only_rate_stays_also_if_its_end_is_confirmed(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    with pytest.raises(RateRequired):
+        await approvals.change_catalogue("config", 1, None, by="ada")
+    await stores.configs.add(**RATE)
+    for number in (1, 3):
+        waiting = await approvals.change_catalogue("config", number, None, by="ada")
+        assert isinstance(waiting, Approval)
+        if number == 1:
+            first = waiting
+    await approvals.confirm(first.id, "olga", "yes")
+    with pytest.raises(RateRequired):
+        await approvals.confirm(waiting.id, "olga", "yes")
+    assert (await approvals.decline(waiting.id, "olga", "no")).state == "declined"

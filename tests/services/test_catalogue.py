@@ -64,6 +64,9 @@ class CatalogueFixture:
     async def edit(self, gold: int) -> None:
         await self.gifts_store.edit(1, gold=gold)
 
+    async def change_gift(self, catalogue: CatalogueService) -> None:
+        await catalogue.change(self.gifts_store, {"id": 1}, {"gold": 7})
+
     async def reads_database(self, catalogue: CatalogueService | None = None) -> bool:
         """Whether the current catalogue has to be read from the database."""
         self._commands.clear()
@@ -165,7 +168,7 @@ async def test_callers_during_a_read_share_the_next_while_the_bus_is_unhealthy(
 async def test_after_an_edit_every_process_reads_once(catalogues: CatalogueFixture) -> None:
     both = (catalogues.service, catalogues.other_service)
     assert [await catalogues.price(it) for it in both] == [1, 1]
-    await catalogues.service.edit_gift(1, gold=7)
+    await catalogues.change_gift(catalogues.service)
     assert [await catalogues.price(it) for it in both] == [7, 7]
     assert [await catalogues.reads_database(it) for it in both] == [False, False]
 
@@ -173,29 +176,32 @@ async def test_after_an_edit_every_process_reads_once(catalogues: CatalogueFixtu
 @gen_test
 async def test_a_changed_exchange_rate_is_read_again(catalogues: CatalogueFixture) -> None:
     assert (await catalogues.service.current()).rate == Decimal("0.5")
-    await catalogues.other_service.edit_config(1, value=0.29)
+    rate = await catalogues.stores.configs.get(1)
+    await catalogues.other_service.change(catalogues.stores.configs, rate, {"value": 0.29})
     assert (await catalogues.service.current()).rate == Decimal("0.29")
 
 
 @pytest.mark.parametrize(
-    ("change", "gift_ids"),
+    ("store", "before", "fields", "gift_ids"),
     [
-        (lambda service: service.add_gift(**ROSE), [1, 2, 3]),
-        (lambda service: service.edit_gift(2, gold=7), [1, 2]),
-        (lambda service: service.remove_gift(2), [1]),
-        (lambda service: service.add_config(key="K", value=1, enabled=True), [1, 2]),
-        (lambda service: service.edit_config(1, value=1), [1, 2]),
-        (lambda service: service.remove_config(2), [1, 2]),
+        ("gifts", {}, ROSE, [1, 2, 3]),
+        ("gifts", {"id": 2}, {"gold": 7}, [1, 2]),
+        ("gifts", {"id": 2}, None, [1]),
+        ("configs", {}, {"key": "K", "value": 1, "enabled": True}, [1, 2]),
+        ("configs", {"id": 1, "key": "EXCHANGE_RATE"}, {"value": 1, "enabled": True}, [1, 2]),
+        ("configs", {"id": 2, "key": "NOTICE"}, None, [1, 2]),
     ],
 )
 @gen_test
 async def test_every_kind_of_change_is_stored_and_invalidates(
     catalogues: CatalogueFixture,
-    change: Callable[[CatalogueService], Awaitable[object]],
+    store: str,
+    before: dict[str, Any],
+    fields: dict[str, Any] | None,
     gift_ids: list[int],
 ) -> None:
     await catalogues.other_service.current()
-    await change(catalogues.service)
+    await catalogues.service.change(getattr(catalogues.stores, store), before, fields)
     assert await catalogues.reads_database(catalogues.other_service)
     assert [*(await catalogues.other_service.current()).gifts] == gift_ids
 
@@ -204,9 +210,11 @@ async def test_every_kind_of_change_is_stored_and_invalidates(
 async def test_a_refused_change_does_not_invalidate(catalogues: CatalogueFixture) -> None:
     await catalogues.service.current()
     with pytest.raises(GiftNotFound):
-        await catalogues.service.edit_gift(9, gold=7)
+        await catalogues.service.change(catalogues.gifts_store, {"id": 9}, {"gold": 7})
+    renamed = {**await catalogues.stores.configs.get(2), "key": "BEFORE"}
     with pytest.raises(NotFound):
-        await catalogues.service.remove_config(9)
+        await catalogues.service.change(catalogues.stores.configs, renamed, {"value": 7})
+    assert (await catalogues.stores.configs.get(2))["value"] == 1
     assert not await catalogues.reads_database()
 
 
@@ -267,7 +275,7 @@ async def test_the_cache_expires_without_any_message(
 @gen_test
 async def test_an_edit_during_a_read_is_not_lost(catalogues: CatalogueFixture) -> None:
     async def edit() -> None:
-        await catalogues.other_service.edit_gift(1, gold=7)
+        await catalogues.change_gift(catalogues.other_service)
 
     catalogues.gifts_store.after_read = [edit]
     assert await catalogues.price() == 1, "as read before the edit"
@@ -288,7 +296,7 @@ async def test_a_gap_during_a_read_is_not_lost(catalogues: CatalogueFixture) -> 
 @gen_test
 async def test_a_slow_read_does_not_replace_a_newer_one(catalogues: CatalogueFixture) -> None:
     async def edit_and_read() -> None:
-        await catalogues.other_service.edit_gift(1, gold=7)
+        await catalogues.change_gift(catalogues.other_service)
         assert await catalogues.price() == 7
 
     catalogues.gifts_store.after_read = [edit_and_read]

@@ -15,7 +15,7 @@ from storage.database import Database
 from storage.errors import OperatorExists
 from storage.field_cipher import FieldCipher
 from storage.operator_sessions import OperatorSessionStore
-from storage.operators import MAX_WRONG_CODES, OperatorStore
+from storage.operators import DEMO, MAX_WRONG_CODES, OperatorAccount, OperatorStore
 
 PASSWORD = "correct horse battery"
 
@@ -53,6 +53,24 @@ async def test_a_code_works_once_even_at_the_same_time(
     logins = (operators.log_in("anna", PASSWORD, code) for _ in range(4))
     results = await asyncio.gather(*logins, return_exceptions=True)
     assert [type(it) for it in results if isinstance(it, Exception)] == [LoginRefused] * 3
+
+
+@pytest.mark.gen_test
+async def test_the_demo_operator_and_its_sessions_are_refused_unless_admitted(
+    database: Database, own_stores: OperatorStores
+) -> None:
+    development = OperatorStore(database, admits_demo=True)
+    await development.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
+    token, _ = await own_stores.operator_sessions.issue(DEMO, "credential")
+    sessions = own_stores.operator_sessions
+    admitting, refusing = OperatorService(development, sessions), OperatorService(*own_stores)
+    assert await admitting.operator_of(token, in_use=True) == (DEMO, "admin")
+    for _ in range(2):
+        assert await refusing.operator_of(token, in_use=True) is None
+        assert [it.disabled for it in await own_stores.operators.all()] == [True]
+        await refusing.reset(DEMO)
+        await refusing.enable(DEMO)
+        token, _ = await sessions.issue(DEMO, (await development.get(DEMO)).credential)
 
 
 @pytest.mark.gen_test

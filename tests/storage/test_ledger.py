@@ -235,6 +235,21 @@ async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresF
     assert await stores.ledger.page("", "gift", "", 10, search="Q00021") == ([], None)
 
 
+@pytest.mark.gen_test
+async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
+    rows = stores.database.collection("ledger")
+    shown = {"at": datetime.now(UTC), "by": "olga", "lines": [], "content": {}}
+    of_refund = {"kind": "reversal", "content": {"fen": 600}}
+    of_case = {"kind": "reversal", "by": "R2026"}
+    hidden = [*({"kind": kind} for kind in ("withdrawal", "payout", "return")), of_refund, of_case]
+    for row in (*hidden, {"kind": "reversal"}, {"kind": "recharge", "content": {"fen": 600}}):
+        await rows.insert_one({"_id": f"entry:{await rows.count_documents({})}", **shown, **row})
+    found, _ = await stores.ledger.page("", "", "", 10, money_out=False)
+    assert [row["kind"] for row in found] == ["recharge", "reversal"]
+    assert await stores.ledger.page("", "payout", "", 10, money_out=False) == ([], None)
+    assert len((await stores.ledger.page("", "", "", 10))[0]) == 7
+
+
 @gen_test
 async def test_ledger_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
     rows = await insert_entries(stores, 3000)

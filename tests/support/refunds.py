@@ -10,7 +10,9 @@ from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee, WithdrawalLimits
 from ledger.withdrawals import Withdrawal
+from realtime.bus import LocalBus
 from services.approvals import ApprovalService
+from services.catalogue import CatalogueService
 from services.inbox import CallbackOutcome, InboxService
 from services.ledger import LedgerService
 from services.open_transfers import TransferNoticeService
@@ -109,7 +111,12 @@ class RefundProcess:
         self.transfers = TransferService(changes, payees, cipher, bank)
         self.ledger_service = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
-            ApprovalStore(database), OperatorStore(database), self.ledger_service, LIMIT
+            ApprovalStore(database),
+            OperatorStore(database),
+            self.ledger_service,
+            CatalogueService(stores.gifts, stores.configs, LocalBus()),
+            {},
+            LIMIT,
         )
         self.withdrawals = WithdrawalService(
             withdrawals,

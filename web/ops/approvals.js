@@ -17,8 +17,8 @@ export function approvalsPage(container, _poller, _id, query) {
     { head: t("who"), cell: (request) => request.by },
     { head: t("deed"), cell: (request) => codeText("approval", request.kind) },
     { head: t("on"), cell: target },
-    { head: t("amount"), kind: "number", cell: amount },
-    { head: t("reason"), kind: "wide", cell: (request) => request.reason },
+    { head: t("amount"), kind: "wide", cell: amount },
+    { head: t("reason"), kind: "wide", cell: (request) => request.reason || "–" },
     { head: t("state"), cell: (request) => statusDot(STATE_KINDS[request.state], codeText("approval_state", request.state)) },
     { head: t("decision"), kind: "wide", cell: decision },
     { head: t("actions"), kind: "acts", cell: (request) => actions(request, () => rows.reload()) },
@@ -32,16 +32,28 @@ export function approvalsPage(container, _poller, _id, query) {
   return rows.stop;
 }
 
-/** Announces what became of a movement of gold: it may be a request that waits. */
+/** Announces what became of a change: it may be a request that waits. */
 export function showOutcome(answer, doneMessage) {
   if (!("state" in answer)) showToast(doneMessage);
   else if (answer.state === "waiting") showToast(t("approval_waits"));
   else showToast(t("approval_declined"), "bad");
 }
 
-const amount = ({ gold, unit }) => `${formatInteger(gold)} ${t(unit)}`;
+/** The amount of gold or income, or what changes in a config or block. */
+function amount({ before, after, gold, unit }) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => name !== "id");
+  const text = (row, name) => (name in row ? JSON.stringify(row[name]) : "–");
+  const changed = names.filter((name) => text(before, name) !== text(after, name));
+  if (!changed.length) return `${formatInteger(gold)} ${t(unit)}`;
+  return changed.map((name) => `${label(name)} ${text(before, name)} → ${text(after, name)}`).join(", ");
+}
 
-const target = ({ on: id, kind }) => (kind === "reverse" ? el("code", {}, id) : el("a", { href: `#/people/${id}` }, id));
+const label = (name) => t(name === "fen" ? "price_fen" : name);
+
+function target({ on: id, kind }) {
+  if (kind === "config" || kind === "block") return el("a", { href: `#/${kind}s` }, id || t("approval_new"));
+  return kind === "reverse" ? el("code", {}, id) : el("a", { href: `#/people/${id}` }, id);
+}
 
 function decision(request) {
   if (request.state === "waiting") return t("approval_expires", { at: formatDateTime(request.expires_at) });
@@ -64,8 +76,8 @@ function decide(request, word) {
   return openFormDialog({
     title: t(`${word}_title`, { by }),
     messages: [
-      t("approval_says", { kind: codeText("approval", kind), amount: amount(request), on }),
-      t("approval_reason", { reason }),
+      t("approval_says", { kind: codeText("approval", kind), amount: amount(request), on: on || t("approval_new") }),
+      ...(reason ? [t("approval_reason", { reason })] : []),
     ],
     fields: [reasonField()],
     confirmLabel: t(word),

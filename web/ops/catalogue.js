@@ -2,7 +2,8 @@
 
 import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, el, fill, picture, showToast, statusDot } from "/ops/dom.js";
+import { showOutcome } from "/ops/approvals.js";
+import { button, card, el, fill, picture, statusDot } from "/ops/dom.js";
 import { formatInteger } from "/ops/format.js";
 import { between, maxLength } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
@@ -110,7 +111,7 @@ function edit(catalogue, row) {
     confirmLabel: t(row ? "save" : "add"),
     async onConfirm(values) {
       const saved = await api(row ? "PATCH" : "POST", row ? `${catalogue.path}/${row.id}` : catalogue.path, values);
-      showToast(t("saved", { name: catalogue.name(saved) }));
+      showOutcome(saved, t("saved", { name: catalogue.name(saved) }));
       return saved;
     },
   });
@@ -123,8 +124,8 @@ function remove(catalogue, row) {
     confirmLabel: t("remove"),
     danger: true,
     async onConfirm() {
-      await api("DELETE", `${catalogue.path}/${row.id}`);
-      showToast(t("removed", { name: catalogue.name(row) }));
+      const answer = await api("DELETE", `${catalogue.path}/${row.id}`);
+      showOutcome(answer, t("removed", { name: catalogue.name(row) }));
       return true;
     },
   });

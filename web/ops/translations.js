@@ -492,12 +492,16 @@ export const words = {
 
   // requests that wait for a second operator
   amount: ["数额", "Amount"],
-  approvals_note: ["大额的发放、结清和冲正要由另一位运营确认，一天内有效。", "Large grants, settlements and reversals need another operator's confirmation within a day."],
+  approvals_note: ["大额的发放、结清和冲正，以及比例和充值档位的改动，要由另一位运营确认，一天内有效。", "Large grants, settlements and reversals, and changes of rates and recharge blocks need another operator's confirmation within a day."],
   no_approvals: ["没有申请", "No requests"],
   only_waiting: ["只看待确认", "Waiting only"],
   "approval.grant": ["发放金币", "grant"],
   "approval.settle": ["结清欠款", "settlement"],
   "approval.reverse": ["冲正", "reversal"],
+  "approval.config": ["修改比例", "change of a rate"],
+  "approval.block": ["修改充值档位", "change of a recharge block"],
+  approval_new: ["新增", "new"],
+  price_fen: ["价格（分）", "Price (fen)"],
   "approval_state.waiting": ["待确认", "waiting"],
   "approval_state.done": ["已执行", "carried out"],
   "approval_state.declined": ["已拒绝", "declined"],
@@ -515,7 +519,7 @@ export const words = {
   confirm_done: ["已确认并执行", "Confirmed and carried out"],
   decline_done: ["已拒绝", "Declined"],
   withdraw_done: ["已撤回", "Withdrawn"],
-  approval_waits: ["金额较大，已提交，等待另一位运营确认", "A large amount: the request waits for another operator"],
+  approval_waits: ["已提交，等待另一位运营确认", "The request waits for another operator"],
   approval_declined: ["这个申请已被拒绝或已过期", "This request was declined, or has expired"],
 
   // withdrawals
@@ -654,7 +658,7 @@ export const words = {
   "wrong.price": ["价格是大于 0 的元数，最多两位小数，如 6.00", "A price is yuan above 0 with at most two decimals, like 6.00."],
   "wrong.key": ["键由大写字母开头，只含大写字母、数字和下划线", "A key begins with an upper-case letter and has only those, digits and _."],
   "wrong.json": ["这不是 JSON", "This is not JSON."],
-  "why.a rate is a number from 0 to 1": ["比例是 0 到 1 之间的数", "A rate is a number from 0 to 1."],
+  "why.a rate is a number above 0 and at most 1": ["比例是大于 0、至多为 1 的数", "A rate is a number above 0 and at most 1."],
   "why.a price is a string of yuan like 6.00": ["价格是元数，最多两位小数，如 6.00", "A price is yuan like 6.00."],
   "why.a key is upper-case letters, digits and _": ["键只含大写字母、数字和下划线", "A key is upper-case letters, digits and _."],
   "why.this is required": ["必填", "This is required."],

@@ -67,7 +67,7 @@ async def test_invalid_price_or_rate_is_refused_with_a_message_at_its_field(
     await dialog.submit("保存", 值="0,5")
     await expect(dialog.field("JSON")).to_contain_text("这不是 JSON")
     await dialog.submit("保存", 值="1.5")  # refused by the server
-    await expect(dialog.field("JSON")).to_contain_text("比例是 0 到 1 之间的数")
+    await expect(dialog.field("JSON")).to_contain_text("比例是大于 0、至多为 1 的数")
     await console.screenshot("ops-config-form")
     await dialog.submit("保存", 值="0.25")
     await console.expect_done("“EXCHANGE_RATE”已保存")

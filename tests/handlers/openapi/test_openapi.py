@@ -116,7 +116,10 @@ def test_what_may_wait_for_a_second_operator_is_documented_with_202(
         for operation in operations.values()
         if "202" in operation["responses"]
     }
-    paths = ("users/{user_id}/grant", "users/{user_id}/settle", "ledger/reverse")
+    paths = (
+        *("users/{user_id}/grant", "users/{user_id}/settle", "ledger/reverse"),
+        *("blocks", "blocks/{number}", "configs", "configs/{number}"),
+    )
     assert found == {f"/ops/api/{path}" for path in paths}
 
 

@@ -158,6 +158,27 @@ async def test_entries_of_withdrawals_and_refunds_are_shown_to_finance_only(
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_role_that_this_release_does_not_know_permits_nothing(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    headers = await operator_as(server, "anna", "viewer")
+    db.operators.update_many({}, {"$set": {"role": "auditor"}})
+    for method, path in (("GET", "session"), ("GET", "audit"), ("POST", "gifts")):
+        reply = await api.request(method, f"/ops/api/{path}", headers=headers)
+        assert reply.refusal == (403, "ops_role"), path
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_demo_operator_can_be_disabled(api: ApiFixture, server: ServerProcess) -> None:
+    (await api.ops("GET", "session")).ok()
+    await server.context.services.operators.disable("demo")
+    assert (await api.ops("GET", "session")).refusal == (401, "ops_token")
+    again = {"Authorization": f"Bearer {(await api.log_in_operator())['token']}"}
+    reply = await api.request("GET", "/ops/api/session", headers=again)
+    assert reply.refusal == (401, "ops_token")
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_operators_are_told_what_they_may_do(api: ApiFixture, server: ServerProcess) -> None:
     headers = await operator_as(server, "anna", "moderator")
     me = (await api.request("GET", "/ops/api/session", headers=headers)).ok()

@@ -66,11 +66,11 @@ async def test_invalid_catalogue_items_are_rejected(api: ApiFixture) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_rate_config_must_be_a_number_from_0_to_1(api: ApiFixture) -> None:
+async def test_rate_config_must_be_a_number_above_0_and_at_most_1(api: ApiFixture) -> None:
     rows = (await api.ops("GET", "configs")).ok()["items"]
     rate = next(row["id"] for row in rows if row["key"] == "EXCHANGE_RATE")
     banner = next(row["id"] for row in rows if row["key"] == "INDEX_BANNER")
-    for value in (-0.1, 1.1, "much", True, None, [], {}):
+    for value in (-0.1, 0, "0.0", 1.1, "much", True, None, [], {}):
         changed = await api.ops("PATCH", f"configs/{rate}", value=value)
         assert changed.refusal == (400, "bad_parameter"), value
         assert changed.json["fields"].keys() == {"value"}

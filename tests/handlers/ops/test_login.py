@@ -81,6 +81,16 @@ async def test_one_time_password_alone_does_not_log_in(
 
 
 @pytest.mark.gen_test(timeout=30)
+async def test_an_operator_whose_role_this_release_does_not_know_is_answered_403(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    _, secret = await first_login(api, server)
+    db.operators.update_one({"_id": "anna"}, {"$set": {"role": "auditor"}})
+    login = await log_in(api, "anna", PASSWORD, current_code(secret, steps=1))
+    assert login.refusal == (403, "ops_role")
+
+
+@pytest.mark.gen_test(timeout=30)
 async def test_logout_ends_the_session(api: ApiFixture, server: ServerProcess) -> None:
     login, _ = await first_login(api, server)
     headers = {"Authorization": f"Bearer {login['token']}"}
@@ -90,8 +100,9 @@ async def test_logout_ends_the_session(api: ApiFixture, server: ServerProcess) -
 
 @pytest.mark.gen_test(timeout=30)
 async def test_failed_logins_are_audited_with_their_address_and_without_the_password(
-    api: ApiFixture, db: Any
+    api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
+    await server.context.services.operators.add("anna", "viewer")
     with capture_logs() as logs:
         refused = await log_in(api, "anna", PASSWORD, headers=OTHER_ADDRESS)
     assert refused.refusal == (401, "ops_login")
@@ -104,12 +115,15 @@ async def test_failed_logins_are_audited_with_their_address_and_without_the_pass
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_what_is_no_name_is_neither_audited_nor_logged(api: ApiFixture, db: Any) -> None:
+async def test_a_password_in_the_field_of_the_name_is_neither_audited_nor_logged(
+    api: ApiFixture, db: Any
+) -> None:
     with capture_logs() as logs:
-        await log_in(api, "Correct horse", PASSWORD)
-    [entry] = db.audit.find()
-    assert (entry["who"], entry["on"]) == ("", "")
-    assert "horse" not in str([entry, logs])
+        for typed in ("Correct horse", "correct-horse1"):
+            assert (await log_in(api, typed, PASSWORD)).status in (400, 401)
+    entries = [*db.audit.find()]
+    assert [(entry["who"], entry["on"]) for entry in entries] == [("", "")] * 2
+    assert "horse" not in str([entries, logs])
 
 
 @pytest.mark.gen_test(timeout=30)

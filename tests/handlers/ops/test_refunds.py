@@ -102,6 +102,10 @@ async def test_a_case_is_confirmed_by_a_second_operator_and_closed_by_apples_not
     closed = (await api.ops("GET", path)).ok()
     assert (closed["state"], closed["orders"][0]["state"]) == ("closed", "refunded")
     assert await minor.answer_to_apple() == (0, "已退款")
+    for role, is_shown in (("moderator", False), ("finance", True)):
+        headers = await operator_as(server, role, role)
+        ledger = (await api.request("GET", "/ops/api/ledger", headers=headers)).ok()["items"]
+        assert ("reversal" in {entry["kind"] for entry in ledger}) is is_shown
     assert await server.context.services.ledger_audit.check() == []
     audited = [
         (row["who"], row["what"], row["before"], row["after"])
