@@ -1,4 +1,4 @@
-"""`python -m chaos.flood`: hostile accounts that send every kind of request as fast as they can.
+"""`python -m chaos.flood`: hostile accounts send every kind of request, as fast as nginx passes.
 
 A program of its own, so that its load is not that of the clients whose latency is measured. Reads a
 Flood as JSON from stdin and prints the number of responses by kind and status as JSON.
@@ -13,13 +13,17 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from core.limits import Rate, TokenBuckets
+
 BASE = "/wx/api/qlive/"
 RECONNECT_SECONDS = 0.2
+PASSED = Rate(10, 21)
+"""Requests of one token that deploy/nginx.conf passes: its rate, and one more than its burst."""
 NICE = 10
 """The attackers have machines of their own; here they must not take the servers' cores."""
 
@@ -98,17 +102,33 @@ async def send_all(flood: Flood) -> dict[str, Counter[str]]:
     """One connection for each attacker, kind of request and server, until the time is over."""
     counts: dict[str, Counter[str]] = {}
     deadline = time.monotonic() + flood.seconds
+    passed = TokenBuckets(PASSED)
     work = []
     for port, attacker in itertools.product(flood.ports, flood.attackers):
         for kind, requests in calls(flood).items():
             count = counts.setdefault(kind, Counter())
-            work.append(_send(port, attacker, requests, count, deadline))
+            paced = _passed(requests, attacker, passed)
+            work.append(_send(port, attacker, paced, count, deadline))
     await asyncio.gather(*work)
     return counts
 
 
+async def _passed(
+    requests: Iterator[Call], attacker: Attacker, buckets: TokenBuckets
+) -> AsyncIterator[Call]:
+    """Yields each request when nginx passes it."""
+    for call in requests:
+        while seconds := buckets.take(attacker.token, time.monotonic()):
+            await asyncio.sleep(seconds)
+        yield call
+
+
 async def _send(
-    port: int, attacker: Attacker, requests: Iterator[Call], count: Counter[str], deadline: float
+    port: int,
+    attacker: Attacker,
+    requests: AsyncIterator[Call],
+    count: Counter[str],
+    deadline: float,
 ) -> None:
     while (left := deadline - time.monotonic()) > 0:
         with contextlib.suppress(OSError, EOFError, TimeoutError):
@@ -120,11 +140,11 @@ async def _send(
 
 
 async def _send_on_one_connection(
-    port: int, attacker: Attacker, requests: Iterator[Call], count: Counter[str]
+    port: int, attacker: Attacker, requests: AsyncIterator[Call], count: Counter[str]
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        for call in requests:
+        async for call in requests:
             writer.write(encode(call, attacker))
             count[await _status(reader)] += 1
     finally:

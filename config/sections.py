@@ -237,9 +237,9 @@ class LimitsSettings(SettingsSection):
     order: RateLimit = Rate(0.1, 5)
     gift: RateLimit = Rate(5, 10)
     like: RateLimit = Rate(1, 10)
-    login: RateLimit = Rate(5, 20)
+    login: RateLimit = Rate(0.1, 4)
+    anonymous: RateLimit = Rate(1, 5)
     ops_login: RateLimit = Rate(0.2, 10)
-    pace: RateLimit = Rate(5, 5)
 
 
 class PagesSettings(SettingsSection):

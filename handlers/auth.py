@@ -31,8 +31,7 @@ class ActiveUserHandler(Handler):
         self.token = bearer_token(self.request)
         tokens = self.context.stores.tokens
         user = await tokens.user_of(self.token) if self.token else None
-        if user and await self._admit_user_id(user.user_id):
-            user = await tokens.user_of(self.token)  # who may have been banned meanwhile
+        self._admit_user_id(user.user_id if user else None)
         self.user = await self.active(user)
 
     async def admit_cached_token(self) -> None:
@@ -40,8 +39,7 @@ class ActiveUserHandler(Handler):
         self.token = bearer_token(self.request)
         tokens = self.context.services.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
-        if user_id and await self._admit_user_id(user_id):
-            user_id = await tokens.user_id_of(self.token)  # a session that may have ended meanwhile
+        self._admit_user_id(user_id)
         if user_id is None:
             raise await self.context.services.sessions.refusal_of(self.token)
 
@@ -53,12 +51,14 @@ class ActiveUserHandler(Handler):
             raise AccountBanned
         return user
 
-    async def _admit_user_id(self, user_id: str) -> bool:
-        """Returns whether the request had to wait for its turn."""
-        waited = await self.admission.limit_user(user_id)
+    def _admit_user_id(self, user_id: str | None) -> None:
+        """Count the request for its user, or for its address if it has no valid token."""
+        if user_id is None:
+            self.limit_address("anonymous")
+            return
+        self.limit_user(user_id)
         self.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
-        return waited
 
 
 def bearer_token(request: HTTPServerRequest) -> str:

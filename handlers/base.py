@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, cast, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
@@ -18,7 +18,6 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 from core.errors import InvalidParameter, NotFound, QLiveError
 from handlers import remote
-from handlers.admission import Admission
 from handlers.context import Context
 from handlers.errors import (
     MethodNotAllowed,
@@ -38,8 +37,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every response, unless a handler replaces them."""
+LOGGED_PATH = 200
+"""Characters of a path that are logged: nothing else limits that of a 404."""
 log = structlog.get_logger("qlive.http")
 Method = Callable[..., Awaitable[BaseModel]]
+HttpMethod = Callable[..., Awaitable[None] | None]
 
 
 def endpoint(
@@ -65,15 +67,11 @@ def endpoint(
             with self.context.lifecycle.answering():
                 try:
                     await respond(self, path)
-                except QLiveError as error:
-                    await self.admission.slow_down(error, hold=not self.context.lifecycle.draining)
-                    raise
                 finally:
-                    self.admission.release()
+                    self._end_for_user()
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
-            if limit:
-                self.limit_address(limit)
+            self.limit = limit
             await self.admit()
             params = self.parameters()
             if "live_id" in params:
@@ -112,6 +110,10 @@ class Handler(RequestHandler):
     """Errors that `admit` may raise, for the OpenAPI document."""
     errors: ClassVar[Sequence[type[QLiveError]]] = ()
     """Same as `endpoint(errors=...)`, for a handler that does not use `endpoint`."""
+    limit: LimitClass | None = None
+    """Of the method in progress."""
+    _limited_user = ""
+    """The user for whom the request is counted."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
     """Errors that the API contract answers with 200 and this field set to "failed"."""
 
@@ -134,7 +136,6 @@ class Handler(RequestHandler):
     def initialize(self, context: Context, label: str = "") -> None:
         """`label`: name of the route in the metrics and in the audit log."""
         self.context = context
-        self.admission = Admission(context.request_limits, context.refusal_delay)
         self.label = label or self.default_label or type(self).__name__
 
     def clear(self) -> None:
@@ -157,12 +158,23 @@ class Handler(RequestHandler):
             self._body += chunk
 
     async def admit(self) -> None:
-        """Authenticate and authorize; the base class admits all, at the pace of an address."""
-        await self.admission.wait_for_address()
+        """Authenticate and authorize; the base class admits all within the limit of an address."""
+        if self.limit:
+            self.limit_address(self.limit)
 
     def limit_address(self, limit: LimitClass) -> None:
-        """Take a token from the address's bucket; RateLimited when there is none."""
-        self.admission.limit_address(limit, remote.limit_key(self.remote_ip))
+        """Count a request without a valid token for its address; may raise RateLimited."""
+        self.context.request_limits.count_address(limit, remote.limit_key(self.remote_ip))
+
+    def limit_user(self, user_id: str) -> None:
+        """Count the request for its user until it is answered; may raise RateLimited."""
+        if self.limit:
+            self.context.request_limits.begin(self.limit, user_id)
+            self._limited_user = user_id
+
+    def _end_for_user(self) -> None:
+        if self._limited_user:
+            self.context.request_limits.end(self._limited_user)
 
     async def done(self) -> None:
         """Hook that runs after the endpoint method succeeded, before its response is written."""
@@ -208,23 +220,22 @@ class Handler(RequestHandler):
     def log_exception(self, *exc_info: Any) -> None:
         """Log a bug with its traceback, a client disconnect as info, other errors not at all."""
         if isinstance(exc_info[1], StreamClosedError):
-            log.info("client_disconnected", path=self.request.path)
+            log.info("client_disconnected", path=self.request.path[:LOGGED_PATH])
         elif client_error(exc_info[1]) is None:
-            log.error("request_failed", path=self.request.path, exc_info=exc_info)
+            log.error("request_failed", path=self.request.path[:LOGGED_PATH], exc_info=exc_info)
 
     def on_finish(self) -> None:
         route = self.label
         status, seconds = self.get_status(), self.request.request_time()
         method = self.request.method if self.request.method in self.SUPPORTED_METHODS else "other"
         self.context.metrics.count_request(route, method, status)
-        if self.admission.is_over_limit:  # a flood must not flood the log: limits.py logs it
+        if status == 429:  # a flood must not flood the log: limits.py logs it
             return
-        seconds -= self.admission.waited_seconds  # a user's flood must not look like a slow server
         self.context.metrics.observe_request(route, seconds)
         log.info(
             "request_completed",
             method=self.request.method,
-            path=self.request.path,
+            path=self.request.path[:LOGGED_PATH],
             status=status,
             ms=round(seconds * 1000, 1),
         )
@@ -243,6 +254,12 @@ class Handler(RequestHandler):
                 return forwarded
         return self.request.protocol
 
+    async def _wrong_method(self, *_path: str) -> None:
+        self.limit_address("anonymous")
+        raise MethodNotAllowed
+
+    get = head = post = delete = patch = put = options = cast(HttpMethod, _wrong_method)
+
     def _methods(self) -> list[str]:
         names = ("get", "post", "patch", "delete")
         return [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
@@ -254,6 +271,7 @@ class NotFoundHandler(Handler):
     default_label = "Missing"
 
     async def _not_found(self) -> None:
+        self.limit_address("anonymous")
         raise NotFound("There is no such path.")
 
     get = head = post = delete = patch = put = options = _not_found

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from core.limits import ConcurrencyLimit, Rate, RefusalDelay, TokenBuckets
-from handlers.limits import REFUSED_CALLBACKS, RequestLimits
+from core.limits import ConcurrencyLimit, Rate, TokenBuckets
+from handlers.limits import RequestLimits
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
 from services.services import Services
@@ -23,11 +23,9 @@ one for each room and position."""
 JOIN_QUEUE_SECONDS = 30.0
 """Longest wait to join: 10,000 clients of a process that has died, on a slow machine."""
 
-REFUSAL_SECONDS, MAX_HELD_REFUSALS = 1.0, 500
-"""How long on average a request over its rate limit waits for the refusal, and how many do."""
-REPEATED_REFUSALS = Rate(0.5, 5)
-"""Refusals of one user or address that wait no longer than that. A client with many connections
-would otherwise be refused on each of them every second."""
+REFUSED_CALLBACKS = Rate(0.2, 5)
+"""Forged callbacks of one address that are stored. A callback signed with a new key, which we do
+not have yet, is among the first of its address."""
 
 
 @dataclass(slots=True)
@@ -64,19 +62,12 @@ class Context:
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""
-    handshake_limit: TokenBuckets = field(init=False)
-    """By address; phones share addresses, so it keeps out floods and nothing finer."""
     join_limit: ConcurrencyLimit = field(init=False)
     request_limits: RequestLimits = field(init=False)
     refused_callback_limit: TokenBuckets = field(init=False)
-    refusal_delay: RefusalDelay = field(init=False)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def __post_init__(self) -> None:
-        limits = self.settings.limits
-        handshakes = Rate(limits.handshakes_per_second, limits.handshakes_per_second)
-        self.handshake_limit = TokenBuckets(handshakes)
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
-        self.request_limits = RequestLimits(limits, self.metrics)
+        self.request_limits = RequestLimits(self.settings.limits, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)
-        self.refusal_delay = RefusalDelay(REFUSAL_SECONDS, MAX_HELD_REFUSALS, REPEATED_REFUSALS)

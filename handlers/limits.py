@@ -1,5 +1,10 @@
-"""Rate limits of requests, per user and per address, in this process."""
+"""Rate limits of requests, in this process: one bucket of tokens for each user or address.
 
+A request with a valid token counts for its user alone, in the class of the call. Any other request
+counts for its address alone, which thousands of phones may share.
+"""
+
+import math
 import time
 from collections import Counter
 from typing import Literal, get_args
@@ -7,126 +12,113 @@ from typing import Literal, get_args
 import structlog
 
 from config.sections import LimitsSettings
-from core.limits import ConcurrencyLimits, Rate, TokenBuckets
+from core.errors import RateLimited
+from core.limits import Rate, TokenBuckets
 from telemetry.metrics import Metrics
 
 UserLimit = Literal["read", "room_change", "profile", "order", "gift", "like"]
-AddressLimit = Literal["login", "ops_login"]
-"""Limits for requests without a user; the setting is that of the address itself."""
+"""Classes of requests with a valid token."""
+AddressLimit = Literal["login", "anonymous", "ops_login", "handshake"]
+"""Classes of requests without one; `anonymous` is any that is neither a login nor a handshake."""
 LimitClass = Literal[UserLimit, AddressLimit]
-"""What an endpoint counts as; each is a setting under `limits`."""
-Bucket = Literal["user", "address"]
-"""What has a bucket: a user, or an address."""
+By = Literal["user", "address", "name"]
+"""What a bucket belongs to; `name`: that of an operator, at one address."""
 
 ADDRESS_FACTOR = 50
-"""How many users' buckets one address holds: the phones of a network or a carrier share one."""
-REFUSED_CALLBACKS = Rate(0.2, 5)
-"""Forged callbacks of one address that are stored. A callback signed with a new key, which we do
-not have yet, is among the first of its address."""
-TURNS_OF_ERROR = 5
-"""Turns that a request costs in addition if it is answered with a client's error. Floods, guessed
-ids, gifts without gold and made-up codes consist of those; a user's phone meets them seldom."""
-CONCURRENT_REQUESTS = 2
-"""Requests of a user in progress; further ones wait until one of them is answered."""
-PATIENCE_SECONDS = 5.0
-"""Longest wait of a request for its turn: that of 25 requests at the default pace. Further ones are
-refused, and counted as the class `pace`."""
+"""How many phones' buckets one address has: the phones of a network or a carrier share one."""
+OPERATORS_AT_ADDRESS = 5
+"""How many operators' buckets one address has. Each password that is checked takes 0.2 s of CPU."""
+MAX_IN_PROGRESS = 20
+"""Requests of a user in progress: twice as many as a phone sends when it starts."""
 LOG_SECONDS = 10.0
 """Least interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")
 
 
+def owner_of(limit: LimitClass) -> Literal["user", "address"]:
+    return "address" if limit in get_args(AddressLimit) else "user"
+
+
+def rate_of(settings: LimitsSettings, limit: LimitClass) -> Rate:
+    """The rate of a user or an address."""
+    if limit == "handshake":
+        return Rate(settings.handshakes_per_second, settings.handshakes_per_second)
+    rate: Rate = getattr(settings, limit)
+    if owner_of(limit) == "user":
+        return rate
+    return rate.times(OPERATORS_AT_ADDRESS if limit == "ops_login" else ADDRESS_FACTOR)
+
+
 class RequestLimits:
-    """Token buckets of users and addresses, by limit class."""
+    """Token buckets of users and addresses, and the number of each user's requests in progress."""
 
     def __init__(self, settings: LimitsSettings, metrics: Metrics) -> None:
-        rates: dict[LimitClass, Rate] = {
-            name: getattr(settings, name)
+        self._buckets: dict[LimitClass, TokenBuckets] = {
+            name: TokenBuckets(rate_of(settings, name))
             for name in (*get_args(UserLimit), *get_args(AddressLimit))
         }
-        self._users = {name: TokenBuckets(rates[name]) for name in get_args(UserLimit)}
-        self._addresses = {
-            name: TokenBuckets(
-                rate if name in get_args(AddressLimit) else rate.times(ADDRESS_FACTOR)
-            )
-            for name, rate in rates.items()
-        }
-        self._paces: dict[Bucket, TokenBuckets] = {
-            by: TokenBuckets(settings.pace) for by in get_args(Bucket)
-        }
         self._names = TokenBuckets(settings.ops_login)
-        self.in_progress = ConcurrencyLimits(CONCURRENT_REQUESTS)
-        """Requests of a user."""
+        self._in_progress: Counter[str] = Counter()
         self._metrics = metrics
         self._next_log_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
 
-    def is_on(self, limit: LimitClass) -> bool:
-        return self._addresses[limit].is_on
-
     def take_from_user(self, limit: LimitClass, user_id: str) -> float:
         """Take a token; if there is none, count and log that, and return the seconds until one."""
-        now = time.monotonic()
-        if seconds := self._users[limit].take(user_id, now):
-            self._refused(limit, now, "user", user_id)
-        return seconds
+        return self._take(self._buckets[limit], limit, "user", user_id)
 
-    def take_turn(self, by: Bucket, key: str) -> float:
-        """Seconds until the turn of a request of a user or an address that come too fast.
+    def begin(self, limit: LimitClass, user_id: str) -> None:
+        """Count a request of the user until `end`; RateLimited if it is one too many."""
+        _refuse_for(self.take_from_user(limit, user_id))
+        if self._in_progress[user_id] >= MAX_IN_PROGRESS and self._buckets[limit].is_on:
+            self._refused("in_progress", "user", user_id)
+            _refuse_for(1)
+        self._in_progress[user_id] += 1
 
-        Above PATIENCE_SECONDS too many wait already: that is counted, and the request has no turn.
+    def end(self, user_id: str) -> None:
+        """A request that `begin` has counted is answered."""
+        self._in_progress[user_id] -= 1
+        if not self._in_progress[user_id]:
+            del self._in_progress[user_id]
+
+    def count_address(self, limit: LimitClass, address: str) -> None:
+        """Take a token of an address, the key of `remote.limit_key`; RateLimited without one."""
+        _refuse_for(self._take(self._buckets[limit], limit, "address", address))
+
+    def count_operator_login(self, name: str, address: str) -> None:
+        """Take a token of the name at this address, and one of the address; RateLimited without.
+
+        Wrong passwords from elsewhere do not lock an operator out, and those for one name use up
+        a fifth of the address's tokens.
         """
-        now = time.monotonic()
-        seconds = self._paces[by].take(key, now, PATIENCE_SECONDS)
-        if seconds > PATIENCE_SECONDS:
-            self._refused("pace", now, by, key)
-        return seconds
+        _refuse_for(self._take(self._names, "ops_login", "name", f"{name} {address}"))
+        self.count_address("ops_login", address)
 
-    def take_from_address(self, limit: LimitClass, address: str) -> float:
-        """Same as `take_from_user`, for the address."""
-        now = time.monotonic()
-        if seconds := self._addresses[limit].take(address, now):
-            self._refused(limit, now, "address", address)
-        return seconds
-
-    def take_login(self, address: str, name: str) -> float:
-        """Take a token of `ops_login` from the address and from the operator's name, or none."""
-        if seconds := self.take_from_address("ops_login", address):
-            return seconds
-        now = time.monotonic()
-        if seconds := self._names.take(name, now):
-            self.give_back("ops_login", address)
-            self._refused("ops_login", now, "name", name)
-        return seconds
-
-    def give_login_back(self, address: str, name: str) -> None:
+    def give_operator_login_back(self, name: str, address: str) -> None:
         """Return the tokens of a login that succeeded."""
-        self.give_back("ops_login", address)
-        self._names.give_back(name)
+        self._buckets["ops_login"].give_back(address)
+        self._names.give_back(f"{name} {address}")
 
-    def charge_error(self, by: Bucket, key: str) -> None:
-        """Take the turns of a request that was answered with a client's error."""
-        self._paces[by].charge(key, TURNS_OF_ERROR, time.monotonic(), PATIENCE_SECONDS)
+    def _take(self, buckets: TokenBuckets, limit: LimitClass, by: By, key: str) -> float:
+        seconds = buckets.take(key, time.monotonic())
+        if seconds:
+            self._refused(limit, by, key)
+        return seconds
 
-    def give_back(self, limit: LimitClass, address: str) -> None:
-        """Return the token of a request that was refused for its user.
-
-        A phone that floods must not use up the bucket of those that share its address.
-        """
-        self._addresses[limit].give_back(address)
-
-    def _refused(
-        self,
-        limit: LimitClass | Literal["pace"],
-        now: float,
-        by: Bucket | Literal["name"],
-        key: str,
-    ) -> None:
+    def _refused(self, limit: LimitClass | Literal["in_progress"], by: By, key: str) -> None:
         self._metrics.requests_limited.labels(limit, by).inc()
         self._unlogged[limit] += 1
+        now = time.monotonic()
         if now >= self._next_log_at.get(limit, now):
-            who = {"user_id" if by == "user" else by: key}
+            # Without an operator's name: people type their password into that field.
+            who = {"user_id" if by == "user" else "address": key.rpartition(" ")[2]}
             log.warning(
                 "requests_limited", limit=limit, by=by, refused=self._unlogged[limit], **who
             )
             self._unlogged[limit], self._next_log_at[limit] = 0, now + LOG_SECONDS
+
+
+def _refuse_for(seconds: float) -> None:
+    """RateLimited unless `seconds` until a token is 0."""
+    if seconds:
+        raise RateLimited(retry_after=math.ceil(seconds))

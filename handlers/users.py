@@ -162,19 +162,18 @@ class LogoutHandler(Handler):
         A logout that was completed is not repeated: the user may be back with another token.
         """
         self.token = bearer_token(self.request)
-        self.user_id, self.logout_complete = await self._session()
-        if await self.admission.limit_user(self.user_id):
-            _, self.logout_complete = await self._session()  # by another request
-        structlog.contextvars.bind_contextvars(user_id=self.user_id)
-
-    async def _session(self) -> tuple[str, bool]:
-        """The owner of the token, and whether its logout is complete."""
         tokens = self.context.stores.tokens
         owner = await tokens.user_id_of(self.token)
-        session = (owner, False) if owner else await tokens.revoked_owner(self.token)
-        if session is None:
-            raise NotAuthenticated
-        return session
+        if owner:
+            self.limit_user(owner)
+            self.user_id, self.logout_complete = owner, False
+        else:  # a stolen token that was revoked must not use up its owner's requests
+            self.limit_address("anonymous")
+            session = await tokens.revoked_owner(self.token)
+            if session is None:
+                raise NotAuthenticated
+            self.user_id, self.logout_complete = session
+        structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
     @endpoint(limit="read")  # a user can always log out
     async def get(self) -> responses.OkResponse:

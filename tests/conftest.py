@@ -19,7 +19,7 @@ import services.passwords
 import storage.database
 import storage.ledger
 from core.batching import RequestBatcher
-from core.limits import ConcurrencyLimit, ConcurrencyLimits
+from core.limits import ConcurrencyLimit
 from core.locks import NamedLocks
 from tests.support import openapi_checks
 from tests.support.event_loops import new_loop
@@ -137,5 +137,4 @@ def long_retries() -> Iterator[None]:
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))
-        patch.setattr(ConcurrencyLimits.__init__, "__defaults__", (RETRY_SECONDS,))
         yield

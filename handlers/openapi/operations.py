@@ -1,12 +1,11 @@
 """OpenAPI operation of one endpoint: parameters, body, responses and security."""
 
-from typing import Any, get_args
+from typing import Any
 
 from config.sections import LimitsSettings
-from core.limits import Rate
 from handlers.auth import ActiveUserHandler
 from handlers.health import MetricsHandler, ReadyzHandler
-from handlers.limits import AddressLimit
+from handlers.limits import owner_of, rate_of
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.errors import ErrorResponses
@@ -93,8 +92,8 @@ def _description(endpoint: Endpoint) -> str:
         return "\n\n".join(filter(None, (endpoint.details, _roles(endpoint.access))))
     if endpoint.limit is None:
         return endpoint.details
-    rate: Rate = getattr(LimitsSettings(), endpoint.limit)
-    owner = "an address" if endpoint.limit in get_args(AddressLimit) else "a user"
+    rate = rate_of(LimitsSettings(), endpoint.limit)
+    owner = "an address" if owner_of(endpoint.limit) == "address" else "a user"
     limit = (
         f"Rate limit `{endpoint.limit}`: by default {rate.per_second:g} a second of {owner}, and "
         f"{rate.burst} at once."

@@ -91,18 +91,13 @@ class OperatorHandler(Handler):
         return token.strip() if scheme.lower() == "bearer" else ""
 
     async def _authenticated(self) -> Operator:
-        """Who sends the token; who guesses too often is refused with 429, uncounted and unlogged.
-
-        Sessions are not: their tokens cannot be guessed, and operators share an address.
-        """
+        """Who sends the token; a wrong one counts for the address, as a session does not."""
         if operator := await self._owner_of(self.token):
             return operator
-        limits, address = self.context.request_limits, limit_key(self.remote_ip)
-        self.admission.raise_if_limited(limits.take_from_address("ops_login", address), address)
+        self.limit_address("anonymous")
         if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
             self.context.metrics.operator_tokens_refused.inc()
-        log.warning("operator_token_refused", address=address)
-        self.admission.hold_refusal(address)
+        log.warning("operator_token_refused", address=limit_key(self.remote_ip))
         raise InvalidOperatorToken
 
     async def _owner_of(self, token: str) -> Operator | None:

@@ -21,7 +21,7 @@ log = structlog.get_logger("qlive.http")
 
 
 class LoginAttemptHandler(Handler):
-    """Limits attempts to log in, by address and by name, and writes an audit entry of each.
+    """Limits attempts to log in, by address and by name there, and writes an audit entry of each.
 
     `done` stays false when the attempt fails, which is logged and counted as well. Neither entry
     nor log has the password, nor a name that no operator has: people type their password into that
@@ -35,8 +35,7 @@ class LoginAttemptHandler(Handler):
         name = str(self.parameters().get("name", ""))
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
-        limits = self.context.request_limits
-        self.admission.raise_if_limited(limits.take_login(self._address, self._name), self._address)
+        self.context.request_limits.count_operator_login(self._name, self._address)
         self._operator = name if await self.context.stores.operators.find(self._name) else ""
         self._entry = await self.context.stores.audit.begin(
             who=self._operator,
@@ -48,7 +47,7 @@ class LoginAttemptHandler(Handler):
         )
 
     async def done(self) -> None:
-        self.context.request_limits.give_login_back(self._address, self._name)
+        self.context.request_limits.give_operator_login_back(self._name, self._address)
         await self.context.stores.audit.done(self._entry, {}, {})
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -78,7 +77,7 @@ class OpsLoginHandler(LoginAttemptHandler):
 class OpsLoginOptionsHandler(Handler):
     """How operators may log in; `demo`: as an admin without a password, in development."""
 
-    @endpoint(limit="login")
+    @endpoint(limit="anonymous")
     async def get(self) -> ops_responses.LoginOptionsResponse:
         is_development = self.context.settings.environment == "development"
         return ops_responses.LoginOptionsResponse(demo=is_development)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 
+from core.errors import RateLimited
 from handlers.base import BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.remote import limit_key
@@ -20,7 +21,7 @@ log = structlog.get_logger("qlive.webhooks")
 class WebhookHandler(Handler):
     """Base of all webhooks; answers 503 while MongoDB is down, so that the sender retries."""
 
-    admission_errors = (CallbackRefused,)
+    admission_errors = (CallbackRefused, RateLimited)
 
     def parameters(self) -> dict[str, Any]:
         """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
@@ -36,13 +37,13 @@ class WebhookHandler(Handler):
     ) -> None:
         """Store the message and carry it out, unless that was done; CallbackRefused if refused.
 
-        `rejection` is the reason code of a message that failed verification, otherwise "": of one
-        address, only a limited number of those is stored. Refusals are counted in the metrics by
-        source and reason.
+        `rejection` is the reason code of a message that failed verification, otherwise "": those
+        count for their address, and only a limited number of them is stored. Refusals are counted
+        in the metrics by source and reason.
         """
         address = limit_key(self.remote_ip)
         if rejection:
-            self.admission.hold_refusal(address)
+            self.limit_address("anonymous")
         if rejection and self._too_many_refused(address):
             result: CallbackOutcome | None = refused(rejection)
         else:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import re
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +83,9 @@ class Handshake:
             return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
-        if self.context.handshake_limit.take(address, time.monotonic()):
-            self.context.metrics.requests_limited.labels("handshake", "address").inc()
+        try:
+            self.context.request_limits.count_address("handshake", address)
+        except RateLimited:
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
         return None

@@ -1,8 +1,9 @@
 import math
 
-from chaos.flood import Attacker, Flood, calls, encode
+from chaos.flood import PASSED, Attacker, Flood, calls, encode
 from chaos.scenarios.hostile import turnover
 from chaos.seated_guest import stream_of
+from tests.support.nginx import DEPLOY
 
 FLOOD = Flood([8000], [Attacker("t0", "10.0.0.1")], 7, "12345678", "wx1", 1.0)
 
@@ -14,6 +15,12 @@ def test_turnover_is_the_shortest_time_of_as_many_events_as_the_log_has() -> Non
 
 def test_a_flood_has_the_same_content_after_its_transfer_as_json() -> None:
     assert Flood.from_json(FLOOD.to_json().decode()) == FLOOD
+
+
+def test_a_flood_sends_as_many_requests_as_nginx_passes() -> None:
+    config = (DEPLOY / "nginx.conf").read_text()
+    assert f"zone=token:10m rate={PASSED.per_second:.0f}r/s" in config
+    assert f"zone=token burst={PASSED.burst - 1} nodelay" in config
 
 
 def test_a_flood_encodes_requests_of_every_kind_with_the_attackers_address() -> None:

@@ -30,12 +30,6 @@ def test_refused_attempts_do_not_delay_the_next_token() -> None:
     assert buckets.take("a", 101.0) == 0
 
 
-def test_patient_request_takes_a_token_that_will_be_there_in_time() -> None:
-    buckets = TokenBuckets(Rate(2, 1))
-    assert [buckets.take("a", 100.0, patience=1) for _ in range(4)] == [0, 0.5, 1, 1.5]
-    assert buckets.take("a", 100.5, patience=1) == 1, "the last one took none"
-
-
 def test_idle_bucket_never_holds_more_than_its_burst() -> None:
     buckets = TokenBuckets(Rate(5, 3))
     assert count_taken(buckets, "a", 100.0, 9) == count_taken(buckets, "a", 1e6, 9) == 3
@@ -53,25 +47,6 @@ def test_token_given_back_can_be_taken_again() -> None:
     assert count_taken(buckets, "a", 100.0, 9) == 1
     buckets.give_back("unknown")
     assert count_taken(buckets, "unknown", 100.0, 9) == 2
-
-
-def test_charge_takes_what_is_there_within_the_patience() -> None:
-    buckets = TokenBuckets(Rate(1, 10))
-    buckets.take("a", 100.0)
-    buckets.charge("a", 4, 100.0)
-    assert count_taken(buckets, "a", 100.0, 50) == 5
-    buckets.charge("a", 4, 100.0)
-    assert count_taken(buckets, "a", 102.0, 50) == 2
-    buckets.charge("new", 4, 100.0)
-    assert count_taken(buckets, "new", 100.0, 50) == 6
-    buckets.charge("a", 4, 102.0, patience=3)
-    assert buckets.take("a", 102.0) == 4
-
-
-def test_charge_without_a_limit_stores_nothing() -> None:
-    buckets = TokenBuckets(Rate(0, 0))
-    buckets.charge("a", 4, 100.0)
-    assert len(buckets) == 0
 
 
 def test_rate_zero_is_no_limit_and_stores_nothing() -> None:

@@ -228,9 +228,9 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         {f"qlive_started_at{{{TARGET}}}": "1x20 100x60"},
     ),
     "QLiveFlood": (
-        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+150x40"},
+        {f'qlive_requests_limited_total{{{TARGET},class="read",by="user"}}': "0+150x40"},
         "6m",
-        {f'qlive_requests_limited_total{{{TARGET},class="pace",by="user"}}': "0+5x40"},
+        {f'qlive_requests_limited_total{{{TARGET},class="read",by="user"}}': "0+5x40"},
     ),
     "QLiveGroupsReplaced": (
         {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 5x20"},

@@ -6,6 +6,8 @@ from tests.support.api import ApiFixture
 from tests.support.nginx import nginx_in_front
 from tests.support.room_traffic import RoomTraffic, two_machines
 
+FAST = {"zone=token burst=20": "zone=token burst=5000"}
+"""The users of the test send the next request as soon as the last one is answered."""
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
@@ -16,7 +18,7 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
     """The loop of docs/deploy.md, under gifts, changes of seat and sockets."""
     async with (
         two_machines(data_folder, shared_settings) as machines,
-        nginx_in_front(data_folder, machines[0].port, machines[1].port, monkeypatch) as (
+        nginx_in_front(data_folder, *(it.port for it in machines), monkeypatch, FAST) as (
             _,
             front_api,
         ),

@@ -11,7 +11,6 @@ from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
 from config.settings import Settings
-from core.limits import NO_LIMIT
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.no_limits import NO_LIMITS
@@ -112,8 +111,6 @@ def server(
         monkeypatch.setattr(demo, "USERS", [])
     if jobs_wait:
         delay_slow_jobs(monkeypatch)
-    monkeypatch.setattr("handlers.context.REFUSAL_SECONDS", 0)
-    monkeypatch.setattr("handlers.context.REPEATED_REFUSALS", NO_LIMIT)
 
     async def store(server: ServerProcess, context: Context) -> None:
         await initial_data(server, context)

@@ -10,7 +10,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from core.errors import TryAgain
-from core.limits import NO_LIMIT, Rate, TokenBuckets
+from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from storage.database import Database
 from storage.inbox import InboxStore
@@ -103,7 +103,7 @@ class CallbackSender:
 @pytest.fixture
 def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
     """All refused callbacks are stored, not only a few of an address in a minute."""
-    server.context.refused_callback_limit = TokenBuckets(NO_LIMIT)
+    server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
     return CallbackSender(api, server)
 
 

@@ -13,13 +13,15 @@ from structlog.testing import capture_logs
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from websockets.asyncio.client import connect
 
+from config.sections import LimitsSettings
 from core.errors import PermissionDenied, QLiveError
-from core.limits import Rate, TokenBuckets
 from handlers.context import Context
 from handlers.errors import BadRequest
+from handlers.limits import RequestLimits
 from handlers.websocket.handshake import Handshake
 from realtime.resume import ResumePosition
 from runtime.process import ServerProcess
+from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
 from tests.support.raw_websocket import PING, PONG, TEXT, connect_raw
 
@@ -86,11 +88,9 @@ def refusal(handshake_request: Any, *allowed: str) -> QLiveError | None:
     settings = SimpleNamespace(
         server=SimpleNamespace(allowed_origins=allowed, trusted_proxies=()),
     )
-    handshakes = TokenBuckets(Rate(0, 0))
     lifecycle = SimpleNamespace(draining=False)
-    context: Any = SimpleNamespace(
-        settings=settings, lifecycle=lifecycle, handshake_limit=handshakes
-    )
+    limits = RequestLimits(LimitsSettings(), Metrics())
+    context: Any = SimpleNamespace(settings=settings, lifecycle=lifecycle, request_limits=limits)
     return Handshake(context, handshake_request).error()
 
 
@@ -168,7 +168,7 @@ def test_resume_position_has_epoch_and_sequence_number() -> None:
 async def test_handshakes_over_the_rate_limit_get_429_and_succeed_later(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.websocket.handshake.time", SimpleNamespace(monotonic=lambda: 7.9))
+    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: 7.9))
     responses = await asyncio.gather(*(send_handshake(api) for _ in range(4 * PER_SECOND)))
     accepted = [text for text in responses if text.startswith("HTTP/1.1 101 ")]
     refused = [text for text in responses if text.startswith("HTTP/1.1 429 ")]
@@ -178,9 +178,7 @@ async def test_handshakes_over_the_rate_limit_get_429_and_succeed_later(
         assert "\r\nRetry-After: 1\r\n" in head + "\r\n"
         assert json.loads(body)["code"] == "too_many"
         assert json.loads(body)["detail"]
-    monkeypatch.setattr(
-        "handlers.websocket.handshake.time", SimpleNamespace(monotonic=lambda: 8.11)
-    )
+    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: 8.11))
     assert (await send_handshake(api)).startswith("HTTP/1.1 101 ")
 
 
