@@ -13,7 +13,6 @@ from handlers.ops import (
     overview,
     refunds,
     rooms,
-    sessions,
     users,
     withdrawals,
 )
@@ -40,9 +39,7 @@ OPS_ROUTES: list[Route] = [
     Route("charts", fleet.OpsChartsHandler, "ops.fleet.Charts", MACHINE),
     Route("users", users.OpsUsersHandler, "ops.people.Users", VIEWER),
     Route(USER, users.OpsUserHandler, "ops.people.OneUser", VIEWER, MODERATOR),
-    Route(
-        f"{USER}/sessions", sessions.OpsSessionsHandler, "ops.people.Sessions", VIEWER, MODERATOR
-    ),
+    Route(f"{USER}/sessions", users.OpsSessionsHandler, "ops.people.Sessions", VIEWER, MODERATOR),
     Route(f"{USER}/grant", users.OpsGrantHandler, "ops.people.GrantGold", None, FINANCE),
     Route(f"{USER}/settle", users.OpsDebtHandler, "ops.people.SettleDebt", None, FINANCE),
     Route("rooms", rooms.OpsRoomsHandler, "ops.live.Rooms", VIEWER),

@@ -4,7 +4,7 @@ import time
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from services.passwords import AT_ONCE, UNKNOWN, Passwords
+from services.operators import AT_ONCE, UNKNOWN, Passwords
 
 
 @pytest.mark.gen_test
