@@ -28,7 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 SEEDS = 6
 LIMIT_SECONDS = 600.0
-"""Timeout of a run, in addition to its faults; doubled with --full."""
+"""Timeout of a run, in addition to its faults."""
 FOLDER = Path("var/chaos")
 """Holds one folder per run with its plan and logs, and runs.jsonl and report.md of all runs."""
 
@@ -50,24 +50,24 @@ def main(arguments: list[str]) -> int:
 def run_scenario(name: str, seed: int, args: argparse.Namespace) -> RunReport:
     """Run one scenario in a new folder, which is kept, and print its report."""
     config = _config(name, seed, args)
-    report = asyncio.run(_run_to_end(name, config, LIMIT_SECONDS * (2 if args.full else 1)))
+    report = asyncio.run(_run_to_end(name, config, LIMIT_SECONDS))
     report.size, report.requested_seconds = asdict(config.size), config.seconds
     with (FOLDER / "runs.jsonl").open("a") as lines:
         lines.write(report.line() + "\n")
     print(report.line(), flush=True)
     if not report.passed:
-        print(f"FAILED: {repeat_command(name, config, full=args.full)}", file=sys.stderr)
+        print(f"FAILED: {repeat_command(name, config)}", file=sys.stderr)
         print(f"        logs in {config.folder}", file=sys.stderr)
     return report
 
 
-def repeat_command(name: str, config: RunConfig, *, full: bool) -> str:
+def repeat_command(name: str, config: RunConfig) -> str:
     """Command line that repeats this run."""
     size = config.size
     options = f"--seed {config.seed} --seconds {config.seconds:g}"
     options += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
     options += f" --paths {','.join(config.paths)}" if config.paths else ""
-    return f"python -m chaos {name} {options}{' --full' if full else ''}"
+    return f"python -m chaos {name} {options}"
 
 
 async def _run_to_end(name: str, config: RunConfig, limit: float) -> RunReport:
@@ -88,12 +88,11 @@ async def _run_to_end(name: str, config: RunConfig, limit: float) -> RunReport:
 
 def _config(name: str, seed: int, args: argparse.Namespace) -> RunConfig:
     scenario = SCENARIOS[name]
-    size, seconds = scenario.full if args.full else scenario.quick
     options = {key: getattr(args, key) for key in ("clients", "rooms", "processes")}
-    size = replace(size, **{key: value for key, value in options.items() if value})
+    size = replace(scenario.size, **{key: value for key, value in options.items() if value})
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    return RunConfig(folder, size, args.seconds or seconds, seed, args.paths)
+    return RunConfig(folder, size, args.seconds or scenario.seconds, seed, args.paths)
 
 
 def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:
@@ -114,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     names = {name: scenario.help for name, scenario in SCENARIOS.items()}
     more = {
         "storms": "storms with many seeds",
-        "all": "storms, and every other scenario once; small, or large with --full",
+        "all": "storms, and every other scenario once",
     }
     for name, text in {**names, **more}.items():
         command = commands.add_parser(name, help=text)
@@ -126,7 +125,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--rooms", type=int)
         command.add_argument("--processes", type=int)
         command.add_argument("--paths", type=_paths, default=(), help="crash: only some paths")
-        command.add_argument("--full", action="store_true", help="the size of the stated goals")
     return parser
 
 

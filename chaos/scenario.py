@@ -23,15 +23,15 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A kind of run with its quick and its full (size, seconds).
+    """A kind of run with its default size and length.
 
     `rounds`: a run takes that many times its seconds.
     """
 
     run: Callable[[RunConfig], Coroutine[Any, Any, RunReport]]
     help: str
-    quick: tuple[RunSize, float]
-    full: tuple[RunSize, float]
+    size: RunSize
+    seconds: float
     rounds: int = 1
     alerts: tuple[str, ...] = ()
     """Of deploy/alerts.yml: those that a run has to fire; no other scenario lists them."""

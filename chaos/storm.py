@@ -59,4 +59,4 @@ async def _restart_lives(run: Run, rng: random.Random, seconds: float) -> None:
     await asyncio.gather(*(restart(room, rng.uniform(0.2, 0.7) * seconds) for room in rooms))
 
 
-SCENARIO = Scenario(storm, "all kinds of faults at once, by a seeded plan", (SIZE, 60), (SIZE, 60))
+SCENARIO = Scenario(storm, "all kinds of faults at once, by a seeded plan", SIZE, 60)

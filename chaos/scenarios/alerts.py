@@ -231,8 +231,8 @@ def _report(run: Run, fired: set[str], others: dict[str, list[str]], seconds: fl
 SCENARIO = Scenario(
     alerts,
     "each fault fires its alert and no other, a quiet evening none",
-    (SIZE, 10),
-    (SIZE, 60),
+    SIZE,
+    10,
     rounds=2,
     alerts=ALERTS,
 )

@@ -159,6 +159,6 @@ async def _check_resume_refused(run: Run, name: str, client: RoomClient, node: N
 SCENARIO = Scenario(
     ban_everywhere,
     "bans, removals and sign-outs reach REST, sockets, IM and streams",
-    (SIZE, 0),
-    (SIZE, 0),
+    SIZE,
+    0,
 )

@@ -187,7 +187,7 @@ SIZE = RunSize(
 SCENARIO = Scenario(
     crash,
     "kill -9 at each step of gift, notification, sweep, withdrawal and refund case",
-    (SIZE, 1),
-    (SIZE, 20),
+    SIZE,
+    1,
     700,
 )

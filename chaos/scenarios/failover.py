@@ -99,7 +99,7 @@ async def _inject(replica_set: ReplicaSet, fault: str, port: int) -> None:
 SCENARIO = Scenario(
     failover,
     "the primary of a replica set steps down, is killed, is suspended",
-    (SIZE, 42),
-    (SIZE, 126),
+    SIZE,
+    42,
     rounds=2,
 )

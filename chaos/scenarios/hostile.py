@@ -236,8 +236,8 @@ def _relay_resets(run: Run) -> list[int]:
 SCENARIO = Scenario(
     hostile,
     "five accounts flood every kind of request, as fast as nginx passes",
-    (SIZE, PHASE_SECONDS),
-    (SIZE, PHASE_SECONDS),
+    SIZE,
+    PHASE_SECONDS,
     rounds=2 * PHASES + 1,
     alerts=ALERTS,
 )

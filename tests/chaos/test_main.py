@@ -45,7 +45,7 @@ def exit_status(*arguments: str) -> int:
 
 
 def set_storm(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
-    monkeypatch.setitem(command.SCENARIOS, "storm", Scenario(run, "", (SIZE, 0.0), (SIZE, 0.0)))
+    monkeypatch.setitem(command.SCENARIOS, "storm", Scenario(run, "", SIZE, 0.0))
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def test_a_failed_run_prints_the_command_that_repeats_it(
     monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_storm(monkeypatch, crashes)
-    options = ["--seconds", "2.5", "--clients", "8", "--rooms", "3", "--processes", "2", "--full"]
+    options = ["--seconds", "2.5", "--clients", "8", "--rooms", "3", "--processes", "2"]
     exit_status("storm", *options)
     repeat = f"python -m chaos storm --seed 1 {' '.join(options)}"
     assert f"FAILED: {repeat}\n" in capsys.readouterr().err
@@ -84,14 +84,14 @@ def test_a_failed_run_prints_the_command_that_repeats_it(
 def test_the_repeat_command_includes_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     set_storm(monkeypatch, passes)
     config = RunConfig(Path(), SIZE, 60, 4)
-    assert command.repeat_command("storm", config, full=False) == (
+    assert command.repeat_command("storm", config) == (
         "python -m chaos storm --seed 4 --seconds 60 --clients 6 --rooms 2 --processes 1"
     )
 
 
 def test_crash_paths_are_selected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     config = RunConfig(Path(), SIZE, 2, 4, ("withdrawal", "refund_case"))
-    repeat = command.repeat_command("crash", config, full=False)
+    repeat = command.repeat_command("crash", config)
     assert repeat.endswith(" --paths withdrawal,refund_case")
     with pytest.raises(SystemExit):
         command.main(["crash", "--paths", "withdrawal,refund"])
