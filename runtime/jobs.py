@@ -49,7 +49,6 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(SILENT_INTERVAL, "silent", presence.mark_silent_away)
     every(0.5, "evictions", context.services.evictions.receive)
     every(session_check.INTERVAL, "sessions", _session_check(context).run)
-    every(5, "older_bans", context.services.moderation.queue_older_bans)
     every(1, "memberships", _membership_reconciler(context).check)
     for lane in context.services.unpaid_orders.lanes:
         every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))

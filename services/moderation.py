@@ -15,11 +15,6 @@ from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
 
-JOB_NAME = "older_bans"
-LEASE_SECONDS = 10.0
-OLDER_BANS = 100
-"""Bans queued per lease: the urgent lane has to stay free for others."""
-
 
 class ModerationService:
     """Removes and bans users: in the database first, then their sockets, then at Tencent."""
@@ -90,9 +85,8 @@ class ModerationService:
         room in which they are. If the user is in no room, the room of an earlier ban
         stays muted.
         """
-        changes = {**changes, "ban_queued": True}
         if member := await self._stores.members.get(user_id):
-            changes["muted_in"] = member.live_id
+            changes = {**changes, "muted_in": member.live_id}
 
         async def enqueue(session: Session, user: User) -> None:
             await self._enqueue_ban(user_id, session)
@@ -112,25 +106,6 @@ class ModerationService:
         if user and user.banned:
             await self._end_presence(user_id)
 
-    async def queue_older_bans(self) -> None:
-        """Queue a batch of the bans that an earlier version has stored, each once.
-
-        It ended no UserSigs, which are valid for a month. That includes bans stored by its workers
-        while they are being replaced.
-        """
-        users = self._stores.users
-        user_ids = await users.unqueued_bans(OLDER_BANS)
-        if not user_ids or not await self._stores.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
-            return
-
-        async def enqueue(session: Session, user: User) -> None:
-            if user.banned:  # not lifted meanwhile
-                await self._enqueue_ban(user.user_id, session)
-
-        for user_id in user_ids:
-            await users.update_with(user_id, enqueue, ban_queued=True)
-        self._im_safety_outbox.nudge()
-
     async def _end_presence(self, user_id: str) -> None:
         # Before the tokens: sockets are to close with the code of a ban.
         await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
@@ -144,7 +119,7 @@ class ModerationService:
             await self._enqueue_mute(user_id, user.muted_in, session)
             await self._stores.users.update(user_id, session, muted_in=0)
 
-        changes = {**changes, "ban_reason": "", "ban_queued": False}
+        changes = {**changes, "ban_reason": ""}
         user = await self._stores.users.update_with(user_id, unmute, **changes)
         self._im_safety_outbox.nudge()
         return replace(user, muted_in=0)

@@ -64,7 +64,6 @@ class UserStore:
     async def make_indexes(self) -> None:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
-        await self._users.create_index("ban_queued", partialFilterExpression={"banned": True})
         for debt in DEBTS.values():
             await self._users.create_index(debt, partialFilterExpression={debt: {"$gt": 0}})
 
@@ -125,12 +124,6 @@ class UserStore:
             where["$or"] = [{"_id": prefix}, {"nickname": prefix}]
         rows = await self._users.find(where).sort("_id", 1).limit(limit).to_list()
         return [user_from(row) for row in rows]
-
-    async def unqueued_bans(self, limit: int) -> list[str]:
-        """Users banned by an earlier version, which did not set `ban_queued`."""
-        where = {"banned": True, "ban_queued": {"$ne": True}}
-        rows = await self._users.find(where, {"_id": 1}).limit(limit).to_list()
-        return [row["_id"] for row in rows]
 
     async def update_profile(
         self,

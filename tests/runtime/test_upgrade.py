@@ -18,9 +18,7 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
-from tests.support.chat import commands, until_delivered
 from tests.support.evening import restore
-from tests.support.waiting import until
 
 DUMP: dict[str, Any] = json_util.loads(
     Path("tests/vectors/database_before_layers.json").read_text()
@@ -31,7 +29,7 @@ NEW_INDEXES = {
     "inbox": ["event_1_received_at_-1__id_-1"],
     "orders": ["open_keys_1", "provider_1_created_at_1_due_at_1"],
     "rooms": ["group_id_1"],
-    "users": ["ban_queued_1", "owed_income_1"],
+    "users": ["owed_income_1"],
 }
 """Indexes by collection that the version of the dump did not have."""
 USERS = DUMP["tokens"]
@@ -71,13 +69,6 @@ def restored(mongo: MongoClient[Any]) -> Iterator[Database[dict[str, Any]]]:
 
 
 @pytest.fixture
-def banned_id(restored: Database[dict[str, Any]]) -> str:
-    """A user banned by the previous version, who has kept a token and is on mic."""
-    restored["users"].update_one({"_id": USERS["man_id"]}, {"$set": {"banned": True}})
-    return str(USERS["man_id"])
-
-
-@pytest.fixture
 def server(
     io_loop: IOLoop, settings: tuple[Settings, DevSecrets], restored: Database[dict[str, Any]]
 ) -> Iterator[ServerProcess]:
@@ -103,20 +94,6 @@ async def test_rooms_tokens_and_gold_of_the_previous_version_are_usable(api: Api
     assert repeated.ok()["gold"] == 54
     new = await man.get("qlive_gift/push_gift/", **gift, num=1, request_id="new")
     assert new.ok()["gold"] == 53
-
-
-@pytest.mark.gen_test
-async def test_ban_of_the_previous_version_is_enforced_once_also_at_tencent(
-    banned_id: str, api: ApiFixture, server: ServerProcess, restored: Database[dict[str, Any]]
-) -> None:
-    await until(lambda: restored["users"].find_one({"_id": banned_id, "ban_queued": True}))
-    await until_delivered(server)
-    assert len(await commands(api, "/kick")) == 1
-    assert restored["tokens"].count_documents({"user_id": banned_id, "revoked": None}) == 0
-    assert restored["members"].count_documents({"_id": banned_id}) == 0
-    await server.context.stores.job_leases.release("older_bans", 0)
-    await server.context.services.moderation.queue_older_bans()
-    assert await server.context.stores.outbox.waiting() == 0
 
 
 @pytest.mark.gen_test
