@@ -33,7 +33,7 @@ class GcTuner:
         self._frozen_sockets = 0
         self._full_at = time.monotonic()
 
-    async def run(self) -> None:
+    def run(self) -> None:
         now, sockets = time.monotonic(), self._sockets()
         full = now - self._full_at >= FULL_COLLECT_SECONDS
         if not full and sockets - self._frozen_sockets < FREEZE_THRESHOLD:

@@ -15,56 +15,44 @@ from ledger.recharge import Order
 from realtime.bus import LocalBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
-from runtime.periodic import PeriodicTasks
-from services import session_check
-from services.membership_reconciler import MembershipReconciler
-from services.session_check import OpenSessionCheck
+from runtime.periodic import PeriodicTasks, run_all
+from services import socket_reconciler
+from services.socket_reconciler import SocketReconciler
 from services.unpaid_orders import NORMAL_OUTCOMES
 
 log = structlog.get_logger("qlive.jobs")
 
 LAG_SECONDS = 0.02
-SLOW_CLIENT_INTERVAL = 0.25
-SILENT_INTERVAL = 60.0
-DEPENDENCIES_SECONDS, OUTBOX_AGE_SECONDS = 5.0, 10.0
+CLIENTS_INTERVAL = 0.5
+FIGURES_SECONDS = 5.0
 REPORT_SECONDS = 5.0
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
-    every, hub, presence = tasks.every, context.realtime.hub, context.realtime.presence
-    lease = context.settings.presence.lease_seconds
+    every, hub, services = tasks.every, context.realtime.hub, context.services
+    gc_tuner = GcTuner(lambda: hub.open)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
-    every(1, "heartbeat", lambda: _send_heartbeats(context))
-    every(SLOW_CLIENT_INTERVAL, "slow_clients", lambda: _close_slow_clients(context))
-    every(1, "expiry", lambda: _expire(context))
-    every(0.5, "gc", GcTuner(lambda: hub.open).run)
+    every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
-    every(DEPENDENCIES_SECONDS, "dependencies", lambda: _watch_dependencies(context))
-    every(OUTBOX_AGE_SECONDS, "outbox_age", lambda: _measure_outbox(context))
-    every(0.2, "flush_disconnects", presence.flush)
-    every(0.5, "absences", presence.process_absences)
-    every(lease / 3, "sweep", context.realtime.lease.sweep)
-    every(SILENT_INTERVAL, "silent", presence.mark_silent_away)
-    every(0.5, "evictions", context.services.evictions.receive)
-    every(session_check.INTERVAL, "sessions", _session_check(context).run)
-    every(1, "memberships", _membership_reconciler(context).check)
-    for lane in context.services.unpaid_orders.lanes:
+    every(0.2, "flush_disconnects", context.realtime.presence.flush)
+    every(0.5, "due_rooms", lambda: _change_due_rooms(context))
+    every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
+    every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
+    every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
+    every(10, "leased", lambda: _run_leased(context))
+    for lane in services.unpaid_orders.lanes:
         every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
-    every(2, "open_transfers", context.services.open_transfers.sweep)
-    every(2, "refund_cases", context.services.refund_sweep.sweep)
-    every(10, "refund_figures", context.services.refund_sweep.measure)
-    every(10, "withdrawal_figures", context.services.withdrawal_reports.measure)
-    every(10, "retention", lambda: _delete_old_rows(context))
-    every(10, "ledger_audit", context.services.ledger_audit.run_if_due)
-    tasks.until_stopped("im_outbox", context.services.im_outbox.run)
-    tasks.until_stopped("im_safety_outbox", context.services.im_safety_outbox.run)
-    tasks.until_stopped("group_outbox", context.services.group_outbox.run)
-    tasks.until_stopped("css_outbox", context.services.css_outbox.run)
-    tasks.until_stopped("css_safety_outbox", context.services.css_safety_outbox.run)
-    if context.services.im_relay:
-        tasks.until_stopped("im_relay", context.services.im_relay.run)
+    every(2, "open_transfers", services.open_transfers.sweep)
+    every(2, "refund_cases", services.refund_sweep.sweep)
+    tasks.until_stopped("im_outbox", services.im_outbox.run)
+    tasks.until_stopped("im_safety_outbox", services.im_safety_outbox.run)
+    tasks.until_stopped("group_outbox", services.group_outbox.run)
+    tasks.until_stopped("css_outbox", services.css_outbox.run)
+    tasks.until_stopped("css_safety_outbox", services.css_safety_outbox.run)
+    if services.im_relay:
+        tasks.until_stopped("im_relay", services.im_relay.run)
 
 
 def start_lease_and_bus(
@@ -79,23 +67,15 @@ def start_lease_and_bus(
     tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.realtime.bus
-    if isinstance(bus, LocalBus):
-        tasks.every(lease / 3, "other_processes", lambda: _look_for_others(context, bus))
     if isinstance(bus, RedisBus):
         tasks.until_stopped("bus_receive", bus.receive)
         tasks.until_stopped("bus_send", bus.send_published)
 
 
-async def _look_for_others(context: Context, bus: LocalBus) -> None:
-    """Not before leases of processes that ended before this one's start have lapsed."""
-    if context.realtime.lease.held_for_full_term:
-        bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
-
-
-def _membership_reconciler(context: Context) -> MembershipReconciler:
-    return MembershipReconciler(
+def _socket_reconciler(context: Context) -> SocketReconciler:
+    return SocketReconciler(
         context.realtime,
-        context.stores.presence,
+        context.stores,
         context.services.evictions,
         context.services.room_access,
         process_id=context.process_id,
@@ -103,32 +83,46 @@ def _membership_reconciler(context: Context) -> MembershipReconciler:
     )
 
 
-def _session_check(context: Context) -> OpenSessionCheck:
-    return OpenSessionCheck(context.realtime.hub, context.stores.tokens, context.stores.users)
-
-
-async def _send_heartbeats(context: Context) -> None:
-    settings = context.settings.realtime
-    context.realtime.hub.send_heartbeats(
-        time.monotonic(), every=settings.heartbeat_seconds, silent=settings.silent_seconds
+async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
+    """Send heartbeats, close silent and slow clients, and freeze new sockets."""
+    settings, hub, now = context.settings, context.realtime.hub, time.monotonic()
+    hub.send_heartbeats(
+        now, every=settings.realtime.heartbeat_seconds, silent=settings.realtime.silent_seconds
     )
+    limit = settings.limits.backlog_seconds  # kept even if a run is late
+    hub.disconnect_slow(now, limit - min(2 * CLIENTS_INTERVAL, limit / 2))
+    gc_tuner.run()
 
 
-async def _close_slow_clients(context: Context) -> None:
-    """Close slow clients within the configured time, even if a run is late."""
-    limit = context.settings.limits.backlog_seconds
-    context.realtime.hub.disconnect_slow(
-        time.monotonic(), limit - min(2 * SLOW_CLIENT_INTERVAL, limit / 2)
-    )
+async def _change_due_rooms(context: Context) -> None:
+    await run_all(context.realtime.presence.process_absences(), _expire(context))
 
 
 async def _expire(context: Context) -> None:
     """Make an empty change to each due room: the keeper expires before any change."""
     due = await context.stores.rooms.due(now_ms())
-    changes = (context.keeper.change(live_id, lambda _room: None) for live_id in due)
-    for outcome in await asyncio.gather(*changes, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome  # after all other rooms were handled
+    await run_all(*(context.keeper.change(live_id, lambda _room: None) for live_id in due))
+
+
+async def _mark_away(context: Context) -> None:
+    """Mark members away who are silent, or whose process is dead."""
+    await run_all(
+        context.realtime.lease.sweep(),
+        context.realtime.presence.mark_silent_away(),
+        _look_for_others(context),
+    )
+
+
+async def _look_for_others(context: Context) -> None:
+    """Not before leases of processes that ended before this one's start have lapsed."""
+    bus = context.realtime.bus
+    if isinstance(bus, LocalBus) and context.realtime.lease.held_for_full_term:
+        bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
+
+
+async def _run_leased(context: Context) -> None:
+    """What one process does for all, when it is due."""
+    await run_all(_delete_old_rows(context), context.services.ledger_audit.run_if_due())
 
 
 async def _sweep_orders(context: Context, lane: str) -> None:
@@ -151,6 +145,16 @@ async def _measure_lag(context: Context) -> None:
     await asyncio.sleep(LAG_SECONDS)
     lag = time.perf_counter() - before - LAG_SECONDS
     context.metrics.loop_lag = max(0.0, lag)
+
+
+async def _measure_figures(context: Context) -> None:
+    """Read what /metrics shows of the database and of other services."""
+    await run_all(
+        _watch_dependencies(context),
+        _measure_outbox(context),
+        context.services.refund_sweep.measure(),
+        context.services.withdrawal_reports.measure(),
+    )
 
 
 async def _watch_dependencies(context: Context) -> None:

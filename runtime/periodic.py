@@ -13,6 +13,13 @@ GRACE_SECONDS = 2.0
 MAX_CANCELLATIONS, CANCEL_INTERVAL = 50, 0.1
 
 
+async def run_all(*work: Awaitable[object]) -> None:
+    """Wait for all, then raise the first error: a failure delays none of the others."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
 class PeriodicTasks:
     """Tasks that run until `stop`; only the first of consecutive failures is logged."""
 

@@ -7,8 +7,6 @@ import pytest
 from runtime import gc_tuning
 from runtime.gc_tuning import FREEZE_THRESHOLD, GcTuner
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 class Cycle:
     """An object in a reference cycle, which only the garbage collector frees."""
@@ -32,52 +30,48 @@ def new_cycle() -> tuple[Cycle, "weakref.ref[Cycle]"]:
     return cycle, weakref.ref(cycle)
 
 
-@gen_test
-async def test_objects_are_frozen_when_many_sockets_have_connected() -> None:
+def test_objects_are_frozen_when_many_sockets_have_connected() -> None:
     sockets = FREEZE_THRESHOLD - 1
     tuner = GcTuner(lambda: sockets)
     gc.unfreeze()
-    await tuner.run()
+    tuner.run()
     assert gc.get_freeze_count() == 0
     sockets += 1
-    await tuner.run()
+    tuner.run()
     assert gc.get_freeze_count() > 0
 
 
-@gen_test
-async def test_garbage_is_not_frozen() -> None:
+def test_garbage_is_not_frozen() -> None:
     cycle, ref = new_cycle()
     del cycle
-    await GcTuner(lambda: FREEZE_THRESHOLD).run()
+    GcTuner(lambda: FREEZE_THRESHOLD).run()
     assert ref() is None
 
 
-@gen_test
-async def test_frozen_garbage_is_freed_by_the_next_full_collection(
+def test_frozen_garbage_is_freed_by_the_next_full_collection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cycle, ref = new_cycle()
     tuner = GcTuner(lambda: FREEZE_THRESHOLD)
-    await tuner.run()
+    tuner.run()
     del cycle
-    await tuner.run()
+    tuner.run()
     assert ref() is not None, "full collections are rare"
     monkeypatch.setattr(gc_tuning, "FULL_COLLECT_SECONDS", 0.0)
-    await tuner.run()
+    tuner.run()
     assert ref() is None
 
 
-@gen_test
-async def test_fluctuating_sockets_do_not_trigger_repeated_freezes(
+def test_fluctuating_sockets_do_not_trigger_repeated_freezes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sockets = FREEZE_THRESHOLD
     tuner = GcTuner(lambda: sockets)
-    await tuner.run()
+    tuner.run()
     collected: list[int] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
     for sockets in (0, FREEZE_THRESHOLD, 0, FREEZE_THRESHOLD):  # noqa: B007 - the lambda reads it
-        await tuner.run()
+        tuner.run()
     assert collected == []
 
 

@@ -90,7 +90,7 @@ async def _serve_socket(hub: Hub, outbox: Outbox, stream: Any) -> None:
 async def _tune_gc(hub: Hub) -> None:
     tuner = gc_tuning.GcTuner(lambda: hub.open)
     while True:
-        await tuner.run()
+        tuner.run()
         await asyncio.sleep(0.5)
 
 
