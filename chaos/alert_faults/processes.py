@@ -10,7 +10,7 @@ from typing import Any
 from chaos.alert_faults.environment import AlertEnvironment, none, some
 
 LAG = "qlive_loop_lag_seconds"
-DOWN_SECONDS = 3.0
+UP_SECONDS, DOWN_SECONDS = 1.0, 3.0
 RUNS_SECONDS, STOPPED_SECONDS = 0.015, 0.15
 """Turns of a throttled process; it measures the delay of a sleep of 20 ms."""
 LATE_SECONDS = 0.1
@@ -20,8 +20,13 @@ LATE_SECONDS = 0.1
 async def process_killed_twice(env: AlertEnvironment) -> AsyncIterator[None]:
     """The second time while the scrapes are recorded, and for longer."""
     await _kill(env, 0)
+
+    async def kill_again() -> None:
+        await asyncio.sleep(UP_SECONDS)
+        await _kill(env, DOWN_SECONDS)
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_kill(env, DOWN_SECONDS))
+        tasks.create_task(kill_again())
         yield
 
 

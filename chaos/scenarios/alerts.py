@@ -33,7 +33,7 @@ log = structlog.get_logger("chaos")
 Fault = Callable[[AlertEnvironment], AbstractAsyncContextManager[None]]
 """Begins a fault, until the servers show it, and mends it, until they no longer do."""
 PAUSE = 0.01
-"""Seconds between two scrapes, which take 0.1 s themselves."""
+"""Seconds between two scrapes, which take some 0.02 s themselves."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ FAULTS = (
     AlertFault(
         "QLiveOutboxOld", "a stream that CSS does not drop for an hour", services.stream_not_dropped
     ),
-    AlertFault("QLiveEventsSlow", "a slow Redis", services.redis_slow, window=5, pause=0.1),
+    AlertFault("QLiveEventsSlow", "a slow Redis", services.redis_slow, window=5, pause=0.2),
     AlertFault("QLiveLoopBusy", "a throttled process", processes.process_throttled, window=5),
     AlertFault("QLiveGroupsReplaced", "six dissolved chat groups", services.groups_dissolved),
     AlertFault("QLiveOperatorTokensRefused", "eight wrong tokens", operators.wrong_tokens),
