@@ -57,6 +57,7 @@ OTHER_GETS = {
 OPS_READS = (
     "overview",
     "fleet",
+    "charts",
     "users",
     "users/{man_id}",
     "users/{man_id}/sessions",
@@ -81,7 +82,7 @@ OPS_READS = (
 )
 CASE_READS = ("refunds/{case_id}",)
 """Reads of a refund case, which dumps of schema 0 do not have."""
-OPS_FILES = ("metrics", "audit.csv", "withdrawals/report.csv?quarter=2026Q4")
+OPS_FILES = ("audit.csv", "withdrawals/report.csv?quarter=2026Q4")
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ NEW_INDEXES = {
 USERS = DUMP["tokens"]
 DATABASE = "qlive_test_upgrade"
 NEW_COLLECTIONS = {
-    "defaults": ["_id_"],
     "schema": ["_id_"],
     "approvals": [
         *("_id_", "delete_at_1", "key_1", "made_at_-1__id_-1", "state_1_made_at_-1__id_-1"),
@@ -45,6 +44,7 @@ NEW_COLLECTIONS = {
         *("request_id_1", "state_1_opened_at_-1__id_-1", "user_id_1_opened_at_-1__id_-1"),
     ],
     "withdrawal_days": ["_id_"],
+    "process_reports": ["_id_", "at_1", "process_1_at_-1"],
     "withdrawals": [
         *("_id_", "due_at_1", "finished_at_1", "requested_at_-1__id_-1"),
         *("state_1_requested_at_-1__id_-1", "user_id_1_request_id_1"),
