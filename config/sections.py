@@ -246,10 +246,6 @@ class PagesSettings(SettingsSection):
     size: Count = 8
 
 
-class GiftsSettings(SettingsSection):
-    repeat_window_ms: CountOrOff = 0
-
-
 class RankingSettings(SettingsSection):
     public: RankingMode = ""
 

@@ -9,7 +9,6 @@ from config.hosts import is_local_mongodb, is_loopback
 from config.secret_strength import weakness
 from config.sections import (
     AuthSettings,
-    GiftsSettings,
     ImSettings,
     LimitsSettings,
     LiveSettings,
@@ -89,7 +88,6 @@ class Settings(BaseModel):
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
     pages: PagesSettings = PagesSettings()
-    gifts: GiftsSettings = GiftsSettings()
     ranking: RankingSettings = RankingSettings()
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()

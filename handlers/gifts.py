@@ -51,6 +51,5 @@ class PushGiftHandler(ActiveUserHandler):
             params.gift_id,
             params.num,
             params.request_id,
-            repeat_ms=self.context.settings.gifts.repeat_window_ms,
         )
         return responses.GiftGivenResponse.model_validate(result)

@@ -32,15 +32,13 @@ class BalanceChange(NamedTuple):
 class GiftBatch:
     """Decides on gifts one after another; each sees the earlier ones' effects.
 
-    It works only on what was read beforehand: `balances` of all senders and receivers, `written`
-    (entries with the keys of these gifts), and `same` (answers to recent identical gifts, by
-    fingerprint). Gifts that are given are added to all three.
+    It works only on what was read beforehand: `balances` of all senders and receivers, and
+    `written` (entries with the keys of these gifts). Gifts that are given are added to both.
     """
 
     at: datetime
     balances: dict[str, Balance]
     written: dict[str, StoredEntry] = field(default_factory=dict)
-    same: dict[tuple[str, str, int, int], JsonObject] = field(default_factory=dict)
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)
@@ -53,8 +51,6 @@ class GiftBatch:
 
         Returns RequestIdReused if its key belongs to a gift with other content.
         """
-        if transfer.may_be_a_retry:
-            return self.same.get(transfer.fingerprint)
         stored = self.written.get(transfer.key)
         if stored and dict(stored.content) != dict(transfer.content):
             return RequestIdReused()
@@ -79,7 +75,6 @@ class GiftBatch:
         entry = JournalEntry(transfer.key, "gift", sender, lines, transfer.content, answer)
         self.entries.append((entry, event))
         self.written[transfer.key] = StoredEntry(transfer.content, answer)
-        self.same[transfer.fingerprint] = answer
         return answer
 
     @property

@@ -18,8 +18,6 @@ class GiftTransfer:
     num: int
     rate: Decimal
     request_id: str = ""
-    repeat_ms: int = 0
-    """Without a request_id: how long (ms) an identical gift counts as a retry; 0: never."""
     key: str = field(init=False)
     """Idempotency key of the journal entry; random without a request_id."""
 
@@ -40,16 +38,6 @@ class GiftTransfer:
     def content(self) -> JsonObject:
         """The request as stored in the journal entry."""
         return {"to": self.receiver, "gift_id": self.gift_id, "num": self.num}
-
-    @property
-    def fingerprint(self) -> tuple[str, str, int, int]:
-        """Key that identical gifts have in common."""
-        return self.sender, self.receiver, self.gift_id, self.num
-
-    @property
-    def may_be_a_retry(self) -> bool:
-        """Whether an identical gift within the last `repeat_ms` counts as this one."""
-        return not self.request_id and self.repeat_ms > 0
 
 
 def gift_key(sender: str, request_id: str) -> str:

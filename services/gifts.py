@@ -79,8 +79,6 @@ class GiftService:
         gift_id: int,
         num: int,
         request_id: str,
-        *,
-        repeat_ms: int,
     ) -> JsonObject:
         """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
 
@@ -91,7 +89,7 @@ class GiftService:
         gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
         price = gift["gold"] if gift else 0
         transfer = GiftTransfer(
-            sender, receiver, gift_id, price, num, rate or Decimal(0), request_id, repeat_ms
+            sender, receiver, gift_id, price, num, rate or Decimal(0), request_id
         )
         if gift and rate is not None:
             return await self.give(GiftRequest(transfer, gift))

@@ -1,14 +1,14 @@
 """Reads the context of a batch of gifts, and writes the decided batch."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from pymongo.read_concern import ReadConcern
 
 from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
 from ledger.gifts import GiftTransfer
-from ledger.journal import Balance, JsonObject
+from ledger.journal import Balance
 from rooms.members import Face, Person
 from storage.database import Collection, Database, Document, Session
 from storage.ledger import entry_document
@@ -47,7 +47,7 @@ class GiftBatchStore:
         return await self._database.transaction_with_retry(work)
 
     async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
-        """Read the context of a batch in at most three queries.
+        """Read the context of a batch in two queries.
 
         Balances are read first, so that an entry that has changed one of them is found, too.
         """
@@ -57,7 +57,7 @@ class GiftBatchStore:
         """As `load_context`, but the primary confirms each query by a write to a majority.
 
         A new primary may answer other reads from an older state, until it has learned which of its
-        data a majority has. Costs three majority writes.
+        data a majority has. Costs two majority writes.
         """
         users, ledger = (
             it.with_options(read_concern=LINEARIZABLE) for it in (self._users, self._ledger)
@@ -89,8 +89,7 @@ async def _load(
     faces = {row["_id"]: _face_of(row) for row in rows}
     at = datetime.now(UTC)
     written = await _written(ledger, [it.key for it in transfers if it.request_id])
-    same = await _same(ledger, [it for it in transfers if it.may_be_a_retry], at)
-    return BatchContext(GiftBatch(at, balances, written, same), faces)
+    return BatchContext(GiftBatch(at, balances, written), faces)
 
 
 async def _written(ledger: Collection, keys: Sequence[str]) -> dict[str, StoredEntry]:
@@ -100,31 +99,8 @@ async def _written(ledger: Collection, keys: Sequence[str]) -> dict[str, StoredE
     return {row["_id"]: StoredEntry(row["content"], row["answer"]) for row in rows}
 
 
-async def _same(
-    ledger: Collection, transfers: Sequence[GiftTransfer], now: datetime
-) -> dict[tuple[str, str, int, int], JsonObject]:
-    """Answer to the latest identical gift of each possible retry, by fingerprint."""
-    if not transfers:
-        return {}
-    same = {it.fingerprint: _same_gift(it, now) for it in transfers}
-    fields = {"by": 1, "content": 1, "answer": 1}
-    rows = await ledger.find({"$or": [*same.values()]}, fields).sort("at", 1).to_list()
-    return {_fingerprint_of(row): row["answer"] for row in rows}
-
-
 def _face_of(row: Document) -> Face:
     return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
-
-
-def _same_gift(transfer: GiftTransfer, now: datetime) -> Document:
-    since = now - timedelta(milliseconds=transfer.repeat_ms)
-    content = dict(transfer.content)
-    return {"by": transfer.sender, "kind": "gift", "at": {"$gte": since}, "content": content}
-
-
-def _fingerprint_of(row: Document) -> tuple[str, str, int, int]:
-    content = row["content"]
-    return row["by"], content["to"], content["gift_id"], content["num"]
 
 
 def _balance_update(change: BalanceChange) -> tuple[Document, Document]:

@@ -443,7 +443,7 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
         "mongodb.uri",
         "redis.url",
     } | {
-        *("gifts.repeat_window_ms", "logging.json", "pay.sandbox"),
+        *("logging.json", "pay.sandbox"),
         *("ops.token", "server.allow_remote_development"),
         *("pay.jsapi_sells_goods_only", "ranking.public"),
         *("withdraw.enabled", "withdraw.auto_fen"),

@@ -165,7 +165,7 @@ def test_insufficient_gold_leaves_the_batch_unchanged() -> None:
     assert isinstance(batch.give(TRANSFER, EVENT), InsufficientGold)
     assert batch.balances == {"anna": Balance(9, 10), "bert": Balance(0, 0)}
     assert (batch.entries, batch.balance_changes, batch.ranking_changes) == ([], [], [])
-    assert (batch.written, batch.same) == ({}, {})
+    assert batch.written == {}
 
 
 def test_a_refused_request_can_be_repeated() -> None:
@@ -186,50 +186,6 @@ def test_a_gift_without_request_id_is_always_new() -> None:
     ]
     assert ledger.give(replace(TRANSFER_WITHOUT_ID)) == [success(40, 10)]
     assert len(ledger.store.entries) == 3
-
-
-@pytest.mark.parametrize("together", [False, True])
-def test_an_identical_gift_within_the_repeat_window_is_a_retry(together: bool) -> None:
-    ledger, transfer = GiftLedger(), replace(TRANSFER_WITHOUT_ID, repeat_ms=500)
-    transfers = [transfer, replace(transfer), replace(transfer, num=1)]
-    if together:
-        answers = ledger.give(*transfers)
-    else:
-        answers = [answer for transfer in transfers for answer in ledger.give(transfer)]
-    assert answers == [success(80, 10), success(80, 10), success(70, 10)]
-
-
-def test_a_retry_without_request_id_matches_a_gift_with_one() -> None:
-    ledger = GiftLedger()
-    assert (
-        ledger.give(TRANSFER, replace(TRANSFER_WITHOUT_ID, repeat_ms=500)) == [success(80, 10)] * 2
-    )
-
-
-def test_a_retry_of_identical_gifts_gets_the_last_answer() -> None:
-    ledger, retry = GiftLedger(), replace(TRANSFER_WITHOUT_ID, repeat_ms=500)
-    assert (
-        ledger.give(TRANSFER_WITHOUT_ID, replace(TRANSFER_WITHOUT_ID), retry)[1:]
-        == [success(60, 10)] * 2
-    )
-    assert ledger.give(replace(retry)) == [success(60, 10)]
-
-
-def test_request_ids_override_the_repeat_window() -> None:
-    ledger, transfer = GiftLedger(), replace(TRANSFER, repeat_ms=500)
-    answers = ledger.give(transfer, replace(transfer, request_id="r2"))
-    assert answers == [success(80, 10), success(60, 10)]
-
-
-def test_stored_answers_to_identical_gifts_are_used_for_retries_only() -> None:
-    same = {TRANSFER.fingerprint: success(1, 2)}
-    batch = GiftBatch(
-        MemoryLedgerStore().now, {"anna": Balance(20, 0), "bert": Balance(0, 0)}, same=same
-    )
-    assert batch.find_answer(replace(TRANSFER_WITHOUT_ID, repeat_ms=500)) == success(1, 2)
-    assert batch.find_answer(replace(TRANSFER_WITHOUT_ID, repeat_ms=500, num=1)) is None
-    assert batch.find_answer(TRANSFER_WITHOUT_ID) is None
-    assert batch.find_answer(TRANSFER) is None
 
 
 # ---- several gifts in a batch

@@ -11,7 +11,6 @@ from rooms.members import Person
 from storage.database import Database
 from tests.support.gift_fixture import (
     NO_EVENT,
-    REPEAT_MS,
     GiftFixture,
     count_types,
     event_references,
@@ -110,21 +109,6 @@ async def test_a_request_repeated_in_a_batch_has_one_effect_and_equal_answers(
     assert answers == [{"status": "success", "gold": golds[n], "income": 0} for n in names]
     assert await fixture.event_types() == ["gift"] * 3
     assert await fixture.balances() == [(70, 0), (0, 15)]
-    await fixture.check()
-
-
-@gen_test
-async def test_identical_gifts_in_a_batch_are_retries_within_the_window(
-    stores: StoresFixture,
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    numbers = [1, 2, 1, 2, 2]
-    answers = await fixture.give_queued(
-        *(fixture.rose(num=num, repeat_ms=REPEAT_MS) for num in numbers)
-    )
-    golds = {1: 90, 2: 70}
-    assert answers == [{"status": "success", "gold": golds[n], "income": 0} for n in numbers]
-    assert await fixture.event_types() == ["gift"] * 2
     await fixture.check()
 
 

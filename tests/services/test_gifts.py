@@ -9,7 +9,6 @@ from rooms.members import Person
 from storage.errors import UserNotFound
 from tests.support.gift_fixture import (
     NO_EVENT,
-    REPEAT_MS,
     GiftFixture,
     count_types,
     event_references,
@@ -208,7 +207,7 @@ async def test_the_answer_to_a_given_gift_can_be_found(stores: StoresFixture) ->
     assert await service.find_answer(transfer) is None
     answer = await fixture.process.give(transfer)
     assert await service.find_answer(rose(anna, bert, "r")) == answer
-    for other in (rose(anna, bert), rose(anna, bert, repeat_ms=REPEAT_MS), rose(bert, anna, "r")):
+    for other in (rose(anna, bert), rose(bert, anna, "r")):
         assert await service.find_answer(other) is None
     with pytest.raises(RequestIdReused):
         await service.find_answer(rose(anna, bert, "r", num=3))
@@ -261,35 +260,8 @@ async def test_concurrent_gifts_with_one_request_id_succeed_once(
     await fixture.check()
 
 
-@in_room_or_not
 @gen_test
-async def test_an_identical_gift_within_the_repeat_window_is_a_retry(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
-    answers = await asyncio.gather(
-        *(process.give(fixture.rose(repeat_ms=REPEAT_MS)) for process in fixture.processes(5))
-    )
-    assert answers == [{"status": "success", "gold": 90, "income": 0}] * 5
-    assert await fixture.balances() == [(90, 0), (0, 5)]
-    assert (await fixture.process.give(fixture.rose(num=2, repeat_ms=REPEAT_MS)))["gold"] == 70
-    await fixture.check()
-
-
-@gen_test
-async def test_an_identical_gift_after_the_repeat_window_is_new(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
-    await fixture.process.give(fixture.rose(repeat_ms=60_000))
-    (entry,) = await stores.entries()
-    long_ago = entry["at"].replace(year=2000)
-    await stores.database.collection("ledger").update_one(
-        {"_id": entry["_id"]}, {"$set": {"at": long_ago}}
-    )
-    assert (await fixture.process.give(fixture.rose(repeat_ms=60_000)))["gold"] == 80
-
-
-@gen_test
-async def test_without_a_repeat_window_every_gift_is_new(stores: StoresFixture) -> None:
+async def test_every_gift_without_a_request_id_is_new(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
     golds = [(await fixture.process.give(fixture.rose()))["gold"] for _ in range(2)]
     assert golds == [90, 80]

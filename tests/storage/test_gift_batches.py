@@ -1,7 +1,6 @@
 """The context that a gift batch is decided on, and its atomic write, on a real MongoDB."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from storage.gift_batches import BatchContext, GiftBatchStore
 from tests.support.storage import NAME, StoresFixture, rose
 
 gen_test = pytest.mark.gen_test(timeout=60)
-HOUR_MS = 3_600_000
 
 
 class BatchFixture:
@@ -67,7 +65,7 @@ async def test_context_has_balances_and_faces_of_existing_users(stores: StoresFi
         anna: Person(anna, "Anna", "https://faces/a", 2).face(),
         bert: Person(bert).face(),
     }
-    assert (context.batch.written, context.batch.same, context.batch.entries) == ({}, {}, [])
+    assert (context.batch.written, context.batch.entries) == ({}, [])
 
 
 @gen_test
@@ -82,49 +80,17 @@ async def test_context_has_stored_gifts_with_the_same_request_ids(stores: Stores
     assert context.batch.written == {f"gift:{anna}:r": StoredEntry(content, answer)}
 
 
-@gen_test
-async def test_context_has_the_latest_identical_gift_for_a_possible_retry(
-    stores: StoresFixture,
-) -> None:
-    batches, (anna, bert) = BatchFixture(stores), await stores.create_users((100, 0), (0, 0))
-    for transfer in (rose(anna, bert), rose(anna, bert, "r"), rose(anna, bert, num=2)):
-        await batches.give(transfer)
-    retry = rose(anna, bert, repeat_ms=HOUR_MS)
-    others = rose(anna, bert, num=3, repeat_ms=HOUR_MS), rose(bert, anna, repeat_ms=HOUR_MS)
-    context = await batches.store.load_context([retry, *others])
-    answer = {"status": "success", "gold": 80, "income": 0}
-    assert context.batch.same == {retry.fingerprint: answer}
-
-
-@gen_test
-async def test_context_ignores_an_identical_gift_before_the_retry_interval(
-    stores: StoresFixture,
-) -> None:
-    batches, (anna, bert) = BatchFixture(stores), await stores.create_users((100, 0), (0, 0))
-    await batches.give(rose(anna, bert))
-    long_ago = datetime.now(UTC) - timedelta(milliseconds=HOUR_MS + 1)
-    await stores.database.collection("ledger").update_many({}, {"$set": {"at": long_ago}})
-    context = await batches.store.load_context([rose(anna, bert, repeat_ms=HOUR_MS)])
-    assert context.batch.same == {}
-
-
 @pytest.mark.parametrize(
-    ("requests", "queries"),
-    [
-        ([("r", 0), ("s", 0)], 2),
-        ([("r", HOUR_MS), ("", HOUR_MS)], 3),
-        ([("", 0), ("", 0)], 1),
-        ([("", HOUR_MS)], 2),
-    ],
+    ("request_ids", "queries"), [(["r", "s"], 2), (["r", ""], 2), (["", ""], 1)]
 )
 @gen_test
 async def test_context_needs_no_unnecessary_queries(
-    stores: StoresFixture, commands: list[str], requests: list[tuple[str, int]], queries: int
+    stores: StoresFixture, commands: list[str], request_ids: list[str], queries: int
 ) -> None:
     anna, bert = await stores.create_users((100, 0), (0, 0))
     commands.clear()
     await BatchFixture(stores).store.load_context(
-        [rose(anna, bert, request_id, repeat_ms=repeat_ms) for request_id, repeat_ms in requests]
+        [rose(anna, bert, request_id) for request_id in request_ids]
     )
     assert commands == ["find"] * queries
 
@@ -280,16 +246,16 @@ async def test_confirmed_context_is_read_only_from_a_primary_that_a_majority_fol
     stores: StoresFixture, mongo_uri: str
 ) -> None:
     anna, bert = await stores.create_users((100, 0), (0, 0))
-    transfers = [rose(anna, bert, "r"), rose(anna, bert, repeat_ms=HOUR_MS)]
+    transfers = [rose(anna, bert, "r"), rose(anna, bert)]
     await BatchFixture(stores).give(*transfers)
     spy = ReadConcernSpy()
     database = Database(mongo_uri, NAME, [spy])
     confirmed = await GiftBatchStore(database, stores.rankings).load_confirmed_context(transfers)
     await database.close()
-    assert spy.levels == ["linearizable"] * 3
+    assert spy.levels == ["linearizable"] * 2
     usual = await BatchFixture(stores).store.load_context(transfers)
     assert (confirmed.confirmed, usual.confirmed) == (True, False)
-    for name in ("balances", "written", "same"):
+    for name in ("balances", "written"):
         assert getattr(confirmed.batch, name) == getattr(usual.batch, name)
 
 

@@ -22,7 +22,6 @@ from tests.support.stored_rooms import change_room, open_room
 
 EPOCH = "e1"
 NO_EVENT = (None, None, None)
-REPEAT_MS = 3_600_000
 in_room_or_not = pytest.mark.parametrize("in_room", [False, True], ids=["no room", "room"])
 
 

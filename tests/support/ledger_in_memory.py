@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
@@ -97,22 +97,13 @@ class MemoryLedgerStore:
     # ---- GiftBatchStore
 
     def load_context(self, transfers: Sequence[GiftTransfer]) -> GiftBatch:
-        """A batch with the balances, known requests and recent repeats of these transfers."""
+        """A batch with the balances, known requests of these transfers."""
         users = {user for transfer in transfers for user in (transfer.sender, transfer.receiver)}
         keys = {transfer.key for transfer in transfers if transfer.request_id} & self.entries.keys()
         written = {
             key: StoredEntry(self.entries[key].content, self.entries[key].answer) for key in keys
         }
-        repeated = {
-            transfer.fingerprint: entry.answer
-            for transfer in transfers
-            if transfer.may_be_a_retry
-            for entry in self.entries.values()
-            if (entry.kind, entry.by, entry.content) == ("gift", transfer.sender, transfer.content)
-            if self.now - self.references[entry.key][0]
-            <= timedelta(milliseconds=transfer.repeat_ms)
-        }
-        return GiftBatch(self.now, {user: self.balances[user] for user in users}, written, repeated)
+        return GiftBatch(self.now, {user: self.balances[user] for user in users}, written)
 
     def apply_batch(self, batch: GiftBatch) -> None:
         """Writes the batch; fails if a balance has changed or an entry exists."""
