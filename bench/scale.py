@@ -20,4 +20,4 @@ class Scale:
     storms: int = 2
 
 
-QUICK = Scale(1, 0.3, 0.2, (100,), 200, 300, 1)
+QUICK = Scale(1, 1.0, 0.5, (100,), 200, 300, 1)
