@@ -9,7 +9,7 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.factory import make_simulator
 from devtools.simulator.wire import SimulatorRequest
-from devtools.simulator_application import simulator_application
+from devtools.simulator_handler import simulator_application
 from runtime.listeners import address_of, listen
 
 

@@ -167,7 +167,7 @@ async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse
     """Print the API description, in development including the simulator's calls."""
     extension = None
     if dev:
-        from runtime.development_pages import EXTENSION  # noqa: PLC0415 - not in production
+        from runtime.development import EXTENSION  # noqa: PLC0415 - not in production
 
         extension = EXTENSION
     print(openapi_text(ROUTES, extension))

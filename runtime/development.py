@@ -1,15 +1,25 @@
-"""Development only: generated secrets and the embedded mongod.
+"""Development only: generated secrets, the embedded mongod, the simulator and the demo.
 
-With development_pages.py the only module of the runtime that imports devtools/.
+The only module of the runtime that imports devtools/.
 """
 
 import json
+from typing import Any
 
 from config.settings import Settings
 from devtools import demo
+from devtools.demo_operator import DemoOperatorLoginHandler
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
+from devtools.simulator.factory import make_simulator
+from devtools.simulator.relay import RemoteSimulator
+from devtools.simulator_endpoints import EXTENSION
+from devtools.simulator_handler import SimulatorHandler, SimulatorRef
+from handlers.context import Context
+from handlers.static import WEB, ConsoleHandler
 
+DEMO = WEB / "demo"
+SDK = WEB.parent / "clients" / "miniprogram" / "src"
 PAGES = {
     "demo_room": "/",
     "contract": "/docs/",
@@ -17,7 +27,7 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
-__all__ = ["DevSecrets", "EmbeddedMongod"]
+__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "SimulatorRef"]
 
 
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
@@ -42,3 +52,48 @@ def welcome(settings: Settings, address: str) -> str:
     log in as  hongniang1, hongniang2 (matchmakers), {people}, …
   Ctrl-C stops everything.
 """
+
+
+def open_simulator(
+    settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
+) -> SimulatorRef:
+    """Connect to the simulator at `simulator_at`, or create one in this process."""
+    if simulator_at:
+        return SimulatorRef(RemoteSimulator(simulator_at))
+    return SimulatorRef(make_simulator(settings, secrets, address))
+
+
+def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
+    """Routes of /sim and the demo room."""
+    shared = {"context": context, "label": "Sim"}
+    return [
+        (r"/sim/operator/login/?", DemoOperatorLoginHandler, shared),
+        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator_ref": simulator_ref}),
+        *_demo_routes(),
+    ]
+
+
+class DemoPageHandler(ConsoleHandler):
+    """Static files under the console's policy: scripts and requests of the same origin only."""
+
+
+def _demo_routes() -> list[Any]:
+    """Routes for `/`, /demo/ and /sdk/; the pages log in through the simulator's phone."""
+    index = {"path": str(DEMO), "default_filename": "index.html"}
+    return [
+        (r"/()", DemoPageHandler, index),
+        (r"/demo/([a-z_]+\.[a-z]+)", DemoPageHandler, {"path": str(DEMO)}),
+        (r"/sdk/([a-z-]+\.js)", DemoPageHandler, {"path": str(SDK)}),
+    ]
+
+
+async def store_demo_data(context: Context, address: str) -> None:
+    settings, stores = context.settings, context.stores
+    await demo.store_demo_data(
+        stores.users,
+        stores.gifts,
+        stores.blocks,
+        stores.outbox,
+        next(iter(settings.wechat.apps)),
+        settings.server.public_url or address,
+    )

@@ -23,8 +23,7 @@ from storage.configs import DEFAULTS
 from storage.mongodb_checks import warn_of_mongodb_risks
 
 if TYPE_CHECKING:
-    from runtime.development import DevSecrets, EmbeddedMongod
-    from runtime.development_pages import SimulatorRef
+    from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
 
 log = structlog.get_logger("qlive")
 
@@ -127,7 +126,7 @@ class ServerProcess:
         await context.stores.make_indexes()
         await context.stores.configs.store_defaults(DEFAULTS)
         if self._dev and not self._joined():
-            await _development_pages().store_demo_data(context, self.address)
+            await _development().store_demo_data(context, self.address)
 
     def _simulator_url(self) -> str:
         return f"{self._joined() or self.address}/sim" if self._dev else ""
@@ -139,11 +138,13 @@ class ServerProcess:
     def _application(self, context: Context) -> Any:
         if not self._dev:
             return application(context)
-        pages = _development_pages()
-        self.simulator_ref = pages.open_simulator(
+        development = _development()
+        self.simulator_ref = development.open_simulator(
             self.settings, self._dev, self.address, self._joined()
         )
-        return application(context, pages.routes(context, self.simulator_ref), pages.EXTENSION)
+        return application(
+            context, development.routes(context, self.simulator_ref), development.EXTENSION
+        )
 
     async def _start_mongod(self) -> str:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
@@ -154,10 +155,10 @@ class ServerProcess:
         return uri
 
 
-def _development_pages() -> ModuleType:
-    from runtime import development_pages  # noqa: PLC0415 - production must not import it
+def _development() -> ModuleType:
+    from runtime import development  # noqa: PLC0415 - production must not import it
 
-    return development_pages
+    return development
 
 
 async def _on_mic(context: Context) -> set[str]:

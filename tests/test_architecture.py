@@ -64,11 +64,10 @@ def test_every_module_of_the_runtime_but_development_is_forbidden_to_import_devt
     [listed] = [
         it["source_modules"]
         for it in contracts["contracts"]
-        if it["name"] == "Only runtime.development and its pages import devtools"
+        if it["name"] == "Only runtime.development imports devtools"
     ]
     modules = {f"runtime.{file.stem}" for file in Path("runtime").glob("*.py")}
-    development = {"runtime.development", "runtime.development_pages"}
-    assert sorted(listed) == sorted(modules - development - {"runtime.__init__"})
+    assert sorted(listed) == sorted(modules - {"runtime.development", "runtime.__init__"})
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from devtools import demo
-from runtime.development_pages import store_demo_data
+from runtime.development import store_demo_data
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 

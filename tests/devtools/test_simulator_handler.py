@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from devtools.simulator import relay
 from devtools.simulator.factory import make_simulator
 from devtools.simulator.relay import RemoteSimulator
-from devtools.simulator_application import simulator_application
+from devtools.simulator_handler import simulator_application
 from runtime.listeners import address_of, listen
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
