@@ -47,19 +47,17 @@ async def test_server_behind_nginx_is_reached_over_https(
         assert refused.refusal == (401, "ops_login")
         operator = {"Authorization": f"Bearer {await api.operator_token()}"}
         audit = await front_api.request("GET", "/ops/api/audit", headers=operator)
-        [entry] = [row for row in audit.ok()["items"] if row["who"] == "anna"]
-        assert entry["address"] == "127.0.0.1"
+        addresses = {row["address"] for row in audit.ok()["items"]}
+        assert addresses == {"127.0.0.1"}
 
         # Internal paths are not reachable from outside; /sim exists in development only.
-        session = front_api._http
-        assert session
+        http = front_api._http
         for path in ("/metrics", "/readyz", "/sim/log", "/docs/", "/"):
-            async with session.get(nginx.address + path) as answer:
-                assert answer.status == 404, path
+            assert (await http.send("GET", nginx.address + path)).status == 404, path
         plain_url = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"
-        async with session.get(plain_url, allow_redirects=False) as answer:
-            assert answer.status == 301
-            assert answer.headers["Location"] == f"https://127.0.0.1{BASE}get_livelist/?page=1"
+        redirected = await http.send("GET", plain_url, allow_redirects=False)
+        assert redirected.status == 301
+        assert redirected.headers["Location"] == f"https://127.0.0.1{BASE}get_livelist/?page=1"
 
         # A socket survives a reload of nginx.
         listener = await host.connect()

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.support.api import ApiClient, ApiFixture, Reply
+from tests.support.client import HttpClient
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
 from tests.support.waiting import until
@@ -100,6 +101,18 @@ class Nginx:
         return [self._program, "-p", str(self._folder), "-c", str(self._folder / "nginx.conf")]
 
 
+class NginxHttpClient(HttpClient):
+    """A connection per request: none stays with a worker process that a reload replaces."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._context = context
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(ssl=self._context, force_close=True)
+        return aiohttp.ClientSession(connector=connector)
+
+
 class NginxApi(ApiFixture):
     """The API through nginx; counts response statuses."""
 
@@ -110,9 +123,7 @@ class NginxApi(ApiFixture):
         self.local_address = "127.0.0.1"
         """From which `connect` comes; any of 127.0.0.0/8 on Linux."""
         self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
-        # A connection per request: none stays with a worker process that a reload replaces.
-        connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-        self._http = aiohttp.ClientSession(connector=connector)
+        self._http = NginxHttpClient(context)
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
         reply = await super().request(method, path, **kwargs)
