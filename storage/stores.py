@@ -17,8 +17,7 @@ from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.members import MemberStore
 from storage.migrator import Migrator
-from storage.operator_sessions import OperatorSessionStore
-from storage.operators import OperatorStore
+from storage.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.overview import OverviewStore

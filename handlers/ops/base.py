@@ -14,7 +14,7 @@ from handlers.remote import limit_key
 from handlers.schemas import ops_money
 from services.roles import Access, Operator
 from storage.approvals import Approval
-from storage.operator_sessions import SESSION_TOKEN
+from storage.operators import SESSION_TOKEN
 
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"

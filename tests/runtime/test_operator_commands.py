@@ -7,11 +7,13 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from core.errors import TryAgain
+from runtime import container
 from runtime.process import ServerProcess
 from server import parse
-from services.second_factor import STEP_SECONDS, code_of
+from services.operators import STEP_SECONDS, code_of
 from storage.audit import AuditStore
 from storage.errors import OperatorNotFound
+from storage.operators import DEMO, OperatorAccount
 
 Configured = tuple[Settings, Any]
 
@@ -75,6 +77,21 @@ async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_aud
     with pytest.raises(TryAgain):
         await operator(settings, "add", "anna", "--role", "viewer")
     assert "One-time password of anna: " in capsys.readouterr().out
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_production_refuses_the_demo_operator(settings: Configured) -> None:
+    development, _ = settings
+    production = development.model_copy(update={"environment": "production"})
+    refused = []
+    for own in (development, production):
+        context = container.build(own, own.mongodb.uri, "https://live.qlive.cn")
+        operators = context.stores.operators
+        if own is development:
+            await operators.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
+        refused.append((await operators.get(DEMO)).disabled)
+        await container.close(context)
+    assert refused == [False, True]
 
 
 @pytest.mark.parametrize(

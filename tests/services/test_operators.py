@@ -1,7 +1,9 @@
 """Logins, resets and codes of operators, against a real MongoDB."""
 
 import asyncio
+import re
 import time
+from base64 import b32encode
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -9,15 +11,28 @@ import pytest
 
 from core.errors import InvalidParameter
 from services.errors import LoginRefused, OperatorLocked
-from services.operators import OperatorService
-from services.second_factor import STEP_SECONDS, code_of
+from services.operators import (
+    STEP_SECONDS,
+    OperatorService,
+    code_of,
+    new_secret,
+    second_factor,
+    step_of,
+)
 from storage.database import Database
 from storage.errors import OperatorExists
 from storage.field_cipher import FieldCipher
-from storage.operator_sessions import OperatorSessionStore
-from storage.operators import DEMO, MAX_WRONG_CODES, OperatorAccount, OperatorStore
+from storage.operators import (
+    DEMO,
+    MAX_WRONG_CODES,
+    OperatorAccount,
+    OperatorSessionStore,
+    OperatorStore,
+)
 
 PASSWORD = "correct horse battery"
+RFC_SECRET = b32encode(b"12345678901234567890").decode()
+"""Appendix B of RFC 6238, whose codes have eight digits; ours are the last six."""
 
 
 class OperatorStores(NamedTuple):
@@ -247,3 +262,24 @@ async def test_a_second_operator_of_the_same_name_is_refused(operators: Operator
     await operators.add("anna", "admin")
     with pytest.raises(OperatorExists):
         await operators.add("anna", "viewer")
+
+
+@pytest.mark.parametrize(
+    ("now", "code"), [(59, "287082"), (1111111109, "081804"), (20000000000, "353130")]
+)
+def test_codes_are_those_of_the_standard(now: int, code: str) -> None:
+    assert step_of(RFC_SECRET, code, now) == now // 30
+
+
+def test_a_code_is_tolerated_for_one_step_before_and_after_its_own() -> None:
+    code = code_of(RFC_SECRET, 100)
+    accepted = [step for step in range(90, 110) if step_of(RFC_SECRET, code, step * 30)]
+    assert accepted == [99, 100, 101]
+    assert step_of(RFC_SECRET, "", 3000) is None
+
+
+def test_the_qr_code_is_an_image_in_the_page_itself() -> None:
+    factor = second_factor("anna", new_secret())
+    assert re.fullmatch(r"otpauth://totp/QLive:anna\?secret=[A-Z2-7]{32}&issuer=QLive", factor.uri)
+    assert factor.qr.startswith("data:image/svg+xml")
+    assert factor.secret not in repr(factor)

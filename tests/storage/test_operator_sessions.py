@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from storage.database import Database
-from storage.operator_sessions import OperatorSessionStore
+from storage.operators import OperatorSessionStore
 
 IDLE, LIFETIME = timedelta(minutes=30), timedelta(hours=12)
 

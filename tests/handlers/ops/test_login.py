@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
+from services.operators import STEP_SECONDS, code_of
 from services.roles import Role
-from services.second_factor import STEP_SECONDS, code_of
 from storage.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 
@@ -146,6 +146,18 @@ async def test_logins_are_limited_by_address(api: ApiFixture) -> None:
     attempts = [log_in(api, f"guess{n}", PASSWORD) for n in range(allowed + 2)]
     replies = await asyncio.gather(*attempts)
     assert sorted(reply.status for reply in replies) == [401] * allowed + [429] * 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_is_typed_as_a_name_is_not_logged_when_logins_are_limited(
+    api: ApiFixture,
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(GUESSES + 1):
+            reply = await log_in(api, "my-password", PASSWORD)
+    assert reply.status == 429
+    assert [entry["by"] for entry in logs if entry["event"] == "requests_limited"] == ["name"]
+    assert "my-password" not in str(logs)
 
 
 @pytest.mark.gen_test(timeout=30)
