@@ -14,7 +14,7 @@ from services.group_repairs import GroupRepairs
 from services.groups import GroupService
 from storage.stores import Stores
 from storage.users import User
-from tencent.stream_urls import StreamUrls
+from tencent.css import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
 

@@ -12,7 +12,7 @@ from services.inbox import DONE, CallbackOutcome, ignored, refused
 from services.transfers import TransferService
 from storage.withdrawals import WithdrawalStore
 from tencent.errors import NotVerified, Reason
-from tencent.transfer_notifications import TransferNotifications
+from tencent.notifications import MerchantNotifications
 
 log = structlog.get_logger("qlive.withdrawals")
 
@@ -73,7 +73,7 @@ class TransferNoticeService:
     """Each transfer becomes final once, whatever is repeated, late, or comes with a query."""
 
     def __init__(
-        self, transfers: TransferService, notifications: TransferNotifications | None
+        self, transfers: TransferService, notifications: MerchantNotifications[Transfer] | None
     ) -> None:
         self._transfers = transfers
         self._notifications = notifications

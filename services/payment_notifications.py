@@ -15,11 +15,9 @@ from services.refund_cases import RefundCaseService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
-from tencent.message_push import MessagePush
+from tencent.message_push import MessagePush, event_name
+from tencent.notifications import JSAPI, TRANSFER
 from tencent.pay import JsapiClient
-from tencent.pay_notifications import PROVIDER as JSAPI
-from tencent.platform_events import event_name
-from tencent.transfer_notifications import SOURCE as TRANSFER
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient, parse_event
 

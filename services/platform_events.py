@@ -12,7 +12,7 @@ from storage.ledger import LedgerStore
 from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseStore
 from tencent.errors import Unreadable
-from tencent.platform_events import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
+from tencent.message_push import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
 from tencent.xpay import PROVIDER as XPAY
 
 COIN_MODE = "coin_mode"

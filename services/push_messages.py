@@ -6,15 +6,14 @@ from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode
 
 from storage.inbox import InboxMessage
-from tencent.message_push import MessagePush
-from tencent.platform_events import IDENTITY_FIELDS as PLATFORM_IDENTITY_FIELDS
+from tencent.message_push import PLATFORM_EVENT_IDENTITIES, MessagePush
 from tencent.xpay import DELIVERED, REFUNDED
 from tencent.xpay import PROVIDER as XPAY
 
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
     REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
-    **PLATFORM_IDENTITY_FIELDS,
+    **PLATFORM_EVENT_IDENTITIES,
 }
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
 """Fields that may differ between deliveries of one event."""

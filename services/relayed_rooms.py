@@ -8,7 +8,7 @@ from rooms.room import Seat
 from services.im_publisher import RelayedRoom
 from storage.members import MemberStore
 from storage.rooms import RoomStore
-from tencent.stream_urls import StreamUrls
+from tencent.css import StreamUrls
 
 
 class StoredRooms:

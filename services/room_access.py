@@ -15,7 +15,7 @@ from rooms.snapshot import Snapshot, snapshot
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
-from tencent.stream_urls import StreamUrls
+from tencent.css import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
 

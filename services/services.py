@@ -48,8 +48,8 @@ from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from tencent.clients import TencentClients
 from tencent.errors import CssRejected, ImRejected
+from tencent.notifications import JSAPI
 from tencent.pay import JsapiClient
-from tencent.pay_notifications import PROVIDER as JSAPI
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient
 

@@ -10,9 +10,8 @@ from services.sessions import SessionService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from storage.users import User
-from tencent import encrypted_profile
 from tencent.errors import InvalidEncryptedData
-from tencent.wechat import WechatClient, WechatLogin
+from tencent.wechat import WechatClient, WechatLogin, decrypt, parse_profile
 
 
 class SignInService:
@@ -61,8 +60,8 @@ class SignInService:
         Raises AccountBanned.
         """
         login = await self._wechat.exchange(app_id, code)
-        data = encrypted_profile.decrypt(login.session_key, encrypted, iv, app_id)
-        profile = encrypted_profile.parse_profile(data)
+        data = decrypt(login.session_key, encrypted, iv, app_id)
+        profile = parse_profile(data)
         if profile.openid not in (None, login.openid):
             raise InvalidEncryptedData
         user, _ = await self._stores.users.create(

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tencent.access_tokens import AccessTokenCache
-from tencent.css import CssClient
-from tencent.im import ImClient
+from tencent.css import CssClient, StreamUrls
+from tencent.im import ImClient, UserSigSigner
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
-from tencent.stream_urls import StreamUrls
 from tencent.transfers import TransferClient, TransferScene
-from tencent.usersig import UserSigSigner
 from tencent.wechat import WechatClient
 from tencent.xpay import OnRejection, XpayClient
 

@@ -1,9 +1,12 @@
-"""Client of Tencent's live streaming service (CSS) that terminates streams."""
+"""Tencent's live streaming service (CSS): signed stream URLs, and a client that ends streams."""
 
 import asyncio
+import hashlib
 import logging
+import secrets
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,12 +27,12 @@ from tencentcloud.live.v20180801.models import (  # type: ignore[import-untyped]
 )
 
 from tencent.errors import CssRejected, ServiceUnavailable
-from tencent.stream_urls import DEFAULT_APP_NAME
 
 log = structlog.get_logger("tencent.css")
 
 SERVICE = "live"
 TIMEOUT_SECONDS = 5.0
+DEFAULT_APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
 
 # Error codes of CSS's API, version 2018-08-01.
 STREAM_NOT_LIVE_CODES = frozenset(
@@ -53,6 +56,33 @@ PERMANENT_ERROR_CODES = (
     "UnknownParameter",
     "UnsupportedOperation",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUrls:
+    """RTMP URLs for one push and one play domain; an empty key means unsigned URLs.
+
+    Source: Tencent CSS, txSecret = md5(key + stream + txTime) where txTime is the same hex text as
+    in the URL (Tencent's samples use upper case for push, lower case for play).
+    """
+
+    push_domain: str
+    play_domain: str
+    push_key: str = field(repr=False)
+    play_key: str = field(repr=False)
+    seconds: int
+
+    def new_stream(self, user_id: str) -> str:
+        """Unguessable stream name (96 random bits) for one seat occupancy by `user_id`."""
+        return f"{user_id}_{secrets.token_hex(12)}"
+
+    def push(self, stream: str, now: int) -> str:
+        """Push URL valid from `now` (Unix seconds) for `seconds`; a running push is not cut off."""
+        return _url(self.push_domain, self.push_key, stream, f"{now + self.seconds:X}")
+
+    def play(self, stream: str, now: int) -> str:
+        """Play URL; txTime is `now`, to which Tencent adds the validity set in its console."""
+        return _url(self.play_domain, self.play_key, stream, f"{now:x}")
 
 
 class CssClient:
@@ -144,3 +174,12 @@ def _to_exception(code: str, info: str) -> Exception:
     if code.partition(".")[0] in PERMANENT_ERROR_CODES:
         return CssRejected(code, info)
     return ServiceUnavailable(SERVICE)
+
+
+def _url(domain: str, key: str, stream: str, tx_time: str) -> str:
+    url = f"rtmp://{domain}/{DEFAULT_APP_NAME}/{stream}"
+    if not key:
+        return url
+    # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.
+    secret = hashlib.md5(f"{key}{stream}{tx_time}".encode(), usedforsecurity=False).hexdigest()
+    return f"{url}?txSecret={secret}&txTime={tx_time}"

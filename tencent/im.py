@@ -3,9 +3,11 @@
 import json
 import secrets
 from collections.abc import Collection, Sequence
+from time import time
 from typing import Any, Literal
 
 import structlog
+from TLSSigAPIv2 import TLSSigAPIv2
 
 from tencent.errors import (
     ImGroupMissing,
@@ -16,7 +18,6 @@ from tencent.errors import (
 )
 from tencent.json_reader import object_or_none
 from tencent.service_client import ServiceClient
-from tencent.usersig import UserSigSigner
 
 log = structlog.get_logger("tencent.im")
 
@@ -53,7 +54,37 @@ MESSAGE_BYTES = 8 * 1024
 MUTED_AT_ONCE = 500
 MUTED_FOR_EVER = 4294967295  # seconds
 
+ADMIN_TTL_SECONDS = 86400
+# Renewed at half its lifetime, so that clock skew or queueing cannot make it expire in use.
+ADMIN_RENEW_AFTER_SECONDS = ADMIN_TTL_SECONDS // 2
+
 GENDER_TAGS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
+
+
+class UserSigSigner:
+    """Signs UserSigs for one Tencent IM application.
+
+    Any holder of a UserSig acts as its user until it expires, or until `ImClient.kick` ends all
+    that were signed before for this user.
+    """
+
+    def __init__(self, sdk_app_id: int, key: str) -> None:
+        """`key` is the application's secret key, used as text (it is not decoded from hex)."""
+        self.sdk_app_id = sdk_app_id
+        self._signer = TLSSigAPIv2(sdk_app_id, key)
+        self._admin_signatures: dict[str, tuple[str, float]] = {}
+
+    def sign(self, user_id: str, seconds: int) -> str:
+        """A UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`."""
+        return str(self._signer.gen_sig(user_id, seconds))
+
+    def for_admin(self, admin_id: str, *, renew: bool = False) -> str:
+        """The administrator's UserSig, cached for half a day; `renew` bypasses the cache."""
+        signature, renew_at = self._admin_signatures.get(admin_id, ("", 0.0))
+        if renew or time() >= renew_at:
+            signature = self.sign(admin_id, ADMIN_TTL_SECONDS)
+            self._admin_signatures[admin_id] = (signature, time() + ADMIN_RENEW_AFTER_SECONDS)
+        return signature
 
 
 class ImClient:

@@ -12,7 +12,7 @@ from ledger.recharge import Order, Payment, RefundState
 from tencent.errors import NotVerified, Reason, RefundRefused, ServiceUnavailable
 from tencent.json_reader import object_or_none
 from tencent.merchant import MerchantClient, code_of, json_text
-from tencent.pay_notifications import EVER_PAID, PaymentNotifications, payment_of
+from tencent.notifications import EVER_PAID, PAYMENTS, MerchantNotifications, payment_of
 from tencent.service_client import ServiceResponse
 
 log = structlog.get_logger("tencent.pay")
@@ -38,7 +38,9 @@ class JsapiClient:
 
     def __init__(self, merchant: MerchantClient, apiv3_key: str, notify_url: str) -> None:
         self._merchant = merchant
-        self.notifications = PaymentNotifications(merchant.mchid, merchant.keys, apiv3_key)
+        self.notifications = MerchantNotifications(
+            merchant.mchid, merchant.keys, apiv3_key, PAYMENTS
+        )
         self._notify_url = notify_url
 
     async def register(self, order: Order, expires_at: datetime) -> str:

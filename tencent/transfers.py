@@ -15,8 +15,8 @@ from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequ
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
 from tencent.json_reader import object_or_none, read_object
 from tencent.merchant import MerchantClient, json_text
+from tencent.notifications import TRANSFERS, MerchantNotifications, check_merchant, transfer_of
 from tencent.service_client import ServiceResponse
-from tencent.transfer_notifications import TransferNotifications, check_merchant, transfer_of
 
 log = structlog.get_logger("tencent.transfers")
 
@@ -50,7 +50,9 @@ class TransferClient:
     def __init__(
         self, merchant: MerchantClient, apiv3_key: str, notify_url: str, scene: TransferScene
     ) -> None:
-        self.notifications = TransferNotifications(merchant.mchid, merchant.keys, apiv3_key)
+        self.notifications = MerchantNotifications(
+            merchant.mchid, merchant.keys, apiv3_key, TRANSFERS
+        )
         self.mchid = merchant.mchid
         """The mchId of wx.requestMerchantTransfer."""
         self._merchant = merchant

@@ -1,8 +1,10 @@
 """Client of WeChat virtual payment (xpay, goods mode), with one product per gold amount."""
 
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import structlog
@@ -12,12 +14,12 @@ from tencent.access_tokens import INVALID_TOKEN_CODES, AccessTokenCache
 from tencent.errors import RefundRefused, ServiceUnavailable
 from tencent.json_reader import child, number, object_or_none, text
 from tencent.service_client import ServiceClient
-from tencent.xpay_signatures import CLIENT_CALL, pay_sig, user_signature
 
 log = structlog.get_logger("tencent.xpay")
 
 PROVIDER = "xpay"
 MODE = "short_series_goods"
+CLIENT_CALL = "requestVirtualPayment"
 # Awaiting delivery, delivering and delivered; 5 and 8 were refunded after payment, which the refund
 # event reports.
 PAID_STATUSES = frozenset({2, 3, 4, 5, 8})
@@ -237,6 +239,23 @@ def _refund(content: Mapping[str, Any]) -> Refund | None:
     order, refund = text(content, "MchOrderId"), text(content, "WxRefundId")
     own = str(content.get("MchRefundId") or "")  # a refund by Apple may have none
     return Refund(PROVIDER, order, refund, number(content, "RefundFee"), own=own)
+
+
+def pay_sig(app_key: str, target: str, text: str) -> str:
+    """Signature in hex; `target` is the path ("/xpay/query_order", no query) or CLIENT_CALL.
+
+    Covers the exact text that is sent. Source: WeChat, "virtual payment", signatures.
+    """
+    return _hmac_sha256(app_key, f"{target}&{text}")
+
+
+def user_signature(session_key: str, text: str) -> str:
+    """Proof of the user's consent in hex; the key is used as base64 text, not decoded."""
+    return _hmac_sha256(session_key, text)
+
+
+def _hmac_sha256(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
 
 
 def _json(content: Mapping[str, Any]) -> str:

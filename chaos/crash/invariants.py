@@ -13,7 +13,7 @@ from chaos.server_logs import unexpected_errors
 from ledger.journal import user_account
 from ledger.recharge import recharge_key
 from storage.ledger_reconciler import LedgerReconciler
-from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.notifications import JSAPI
 
 Row = Mapping[str, Any]
 Found = Iterator[tuple[str, str]]

@@ -7,7 +7,7 @@ from chaos.crash.operator_path import OperatorPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
 from devtools.simulator.reports import SimulatedNotification
-from tencent.pay_notifications import PROVIDER as JSAPI
+from tencent.notifications import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 
 

@@ -7,7 +7,7 @@ signature (in CSS the body does), the body the content. All names are the sender
 from typing import NamedTuple
 
 from handlers.openapi.schemas import Json
-from tencent.platform_events import PLATFORM_EVENTS
+from tencent.message_push import PLATFORM_EVENTS
 from tencent.xpay import DELIVERED, REFUNDED
 
 TEXT: Json = {"type": "string"}

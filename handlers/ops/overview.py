@@ -7,7 +7,7 @@ from handlers.health import DependencyResponse, readiness
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from ledger.ranking import day_of
-from tencent.platform_events import ATTENTION
+from tencent.message_push import ATTENTION
 
 
 class PaidOrdersResponse(Response):

@@ -13,7 +13,7 @@ from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.remote import limit_key
 from services.inbox import CallbackOutcome, refused
 from storage.inbox import InboxMessage
-from tencent.platform_events import ATTENTION
+from tencent.message_push import ATTENTION
 
 log = structlog.get_logger("qlive.webhooks")
 

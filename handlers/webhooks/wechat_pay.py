@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
@@ -20,11 +20,8 @@ from services.inbox import CallbackOutcome
 from services.push_messages import message_of
 from storage.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
-from tencent.pay_notifications import PROVIDER as JSAPI
-from tencent.pay_notifications import PaymentNotification
-from tencent.platform_events import REFUND_QUESTION, event_name
-from tencent.transfer_notifications import SOURCE as TRANSFER
-from tencent.transfer_notifications import TransferNotification
+from tencent.message_push import REFUND_QUESTION, event_name
+from tencent.notifications import JSAPI, TRANSFER, MerchantNotification
 
 
 class NoContentResponse(Response):
@@ -71,7 +68,7 @@ class NoContentWebhookHandler(WebhookHandler):
     async def receive_notification(
         self,
         source: str,
-        notification: PaymentNotification | TransferNotification,
+        notification: MerchantNotification[Any],
         carry_out: Callable[[], Awaitable[CallbackOutcome]],
     ) -> NoContentResponse:
         """Store a notification and carry it out, as `receive` does."""
@@ -111,7 +108,7 @@ class TransferWebhookHandler(NoContentWebhookHandler):
         found = client.notifications.read(self.request.headers, self.body, time.time())
         book = self.context.services.transfer_notices.book
         return await self.receive_notification(
-            TRANSFER, found, partial(book, found.transfer, found.ignored)
+            TRANSFER, found, partial(book, found.event, found.ignored)
         )
 
 

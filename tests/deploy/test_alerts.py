@@ -19,7 +19,7 @@ from ledger.recharge import Order
 from runtime import jobs
 from runtime.process import ServerProcess
 from tencent.errors import ServiceUnavailable
-from tencent.platform_events import ATTENTION, REFUND_QUESTION
+from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat

@@ -12,9 +12,8 @@ from devtools.simulator.simulator import Simulator
 from rooms.keeper import Keeper
 from services.groups import MAX_IDS, GroupService
 from tencent.errors import ImGroupTaken, ImRejected, ServiceUnavailable
-from tencent.im import ImClient
+from tencent.im import ImClient, UserSigSigner
 from tencent.service_client import ServiceClient
-from tencent.usersig import UserSigSigner
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.storage import StoresFixture

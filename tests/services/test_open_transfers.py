@@ -11,7 +11,7 @@ from ledger.transfers import TransferBody, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
 from services import open_transfers
 from services.open_transfers import TransferNoticeService
-from tencent.transfer_notifications import TransferNotifications
+from tencent.notifications import TRANSFERS, MerchantNotifications
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
@@ -222,7 +222,7 @@ async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
     stores: StoresFixture,
 ) -> None:
     transfers = (await WithdrawalFixture.create(stores)).process.transfers
-    keys = TransferNotifications("1900000109", {}, "k" * 32)
+    keys = MerchantNotifications("1900000109", {}, "k" * 32, TRANSFERS)
     for notifications, reason in ((None, "no_key"), (keys, "unreadable")):
         outcome = await TransferNoticeService(transfers, notifications).reprocess("{}")
         assert (outcome.outcome, outcome.reason) == ("refused", reason)

@@ -17,11 +17,15 @@ from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
 from services.push_messages import message_of
 from storage.inbox import InboxMessage
-from tencent.message_push import MessagePush, MessagePushReader
-from tencent.pay_notifications import PROVIDER as JSAPI
-from tencent.pay_notifications import PaymentNotifications
+from tencent.message_push import (
+    COIN_PAYMENT,
+    PLATFORM_EVENTS,
+    REFUND_QUESTION,
+    MessagePush,
+    MessagePushReader,
+)
+from tencent.notifications import JSAPI, PAYMENTS, MerchantNotifications
 from tencent.pay_signatures import read_key
-from tencent.platform_events import COIN_PAYMENT, PLATFORM_EVENTS, REFUND_QUESTION
 from tencent.xpay import DELIVERED, REFUNDED
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
@@ -50,7 +54,9 @@ class WechatPayNotices(NoticeStorm):
         self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
         platform = keys["platform"]
         platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
-        self._received = PaymentNotifications(self._mchid, platform_keys, keys["apiv3_key"])
+        self._received = MerchantNotifications(
+            self._mchid, platform_keys, keys["apiv3_key"], PAYMENTS
+        )
 
     def payments(self, order: Order) -> ByReason:
         content = {

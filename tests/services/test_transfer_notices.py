@@ -11,12 +11,8 @@ from devtools.simulator.reports import SimulatedNotifications
 from devtools.simulator.simulator import Simulator
 from ledger.transfers import TransferState
 from storage.inbox import InboxMessage
+from tencent.notifications import FINISHED, TRANSFER, TRANSFERS, MerchantNotifications
 from tencent.pay_signatures import read_key
-from tencent.transfer_notifications import (
-    FINISHED,
-    SOURCE,
-    TransferNotifications,
-)
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
@@ -46,7 +42,9 @@ class NoticeFixture(NoticeStorm):
         self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
         platform = keys["platform"]
         platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
-        self._received = TransferNotifications(self._mchid, platform_keys, keys["apiv3_key"])
+        self._received = MerchantNotifications(
+            self._mchid, platform_keys, keys["apiv3_key"], TRANSFERS
+        )
 
     def notice(
         self, bill: str, state: str, mode: str = "once", changes: Mapping[str, Any] = NOTHING
@@ -63,8 +61,8 @@ class NoticeFixture(NoticeStorm):
         }
         sent = self._sent.report("", FINISHED, content, mode, original="mch_payment")
         parsed = self._received.read(sent.headers, sent.body, self._now())
-        book = partial(self.withdrawals.process.notices.book, parsed.transfer, parsed.ignored)
-        message = InboxMessage(SOURCE, parsed.id, "", sent.body.decode())
+        book = partial(self.withdrawals.process.notices.book, parsed.event, parsed.ignored)
+        message = InboxMessage(TRANSFER, parsed.id, "", sent.body.decode())
         return Notice(message, parsed.refused, book)
 
     def notices(self, bill: str, state: str) -> Iterable[Notice]:

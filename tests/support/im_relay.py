@@ -14,9 +14,8 @@ from services.im_relay import ImRelay
 from storage.database import Database
 from storage.outbox import OutboxStore
 from storage.relay_cursors import RelayCursorStore
-from tencent.im import ImClient
+from tencent.im import ImClient, UserSigSigner
 from tencent.service_client import ServiceClient
-from tencent.usersig import UserSigSigner
 from tests.support.tencent import Clock
 from tests.support.waiting import until
 

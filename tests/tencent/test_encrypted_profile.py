@@ -8,8 +8,8 @@ from Crypto.Util.Padding import pad
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tencent.encrypted_profile import WechatProfile, decrypt, parse_profile
 from tencent.errors import InvalidEncryptedData
+from tencent.wechat import WechatProfile, decrypt, parse_profile
 
 KEY, IV, APP = base64.b64encode(b"k" * 16).decode(), base64.b64encode(b"i" * 16).decode(), "wx1"
 

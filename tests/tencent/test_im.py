@@ -20,10 +20,10 @@ from tencent.im import (
     MISCONFIGURATION_CODES,
     TRANSIENT_CODES,
     ImClient,
+    UserSigSigner,
     truncate_utf8,
     url_within_limit,
 )
-from tencent.usersig import UserSigSigner
 
 async_test = pytest.mark.gen_test(timeout=20)
 

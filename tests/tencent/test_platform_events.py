@@ -1,7 +1,7 @@
 import pytest
 
 from tencent.errors import Unreadable
-from tencent.platform_events import (
+from tencent.message_push import (
     ATTENTION,
     PLATFORM_EVENTS,
     REFUND_QUESTION,

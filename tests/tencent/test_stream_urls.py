@@ -4,7 +4,7 @@ from hashlib import md5
 
 import pytest
 
-from tencent.stream_urls import StreamUrls
+from tencent.css import StreamUrls
 
 
 @pytest.fixture

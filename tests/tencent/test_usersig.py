@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tencent.usersig import ADMIN_RENEW_AFTER_SECONDS, ADMIN_TTL_SECONDS, UserSigSigner
+from tencent.im import ADMIN_RENEW_AFTER_SECONDS, ADMIN_TTL_SECONDS, UserSigSigner
 from tests.support.usersig import decode_usersig
 
 KEY = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
@@ -31,7 +31,7 @@ def set_clock(monkeypatch):
     def start(now: float) -> list[float]:
         clock = [now]
         monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=lambda: clock[0]))
-        monkeypatch.setattr("tencent.usersig.time", lambda: clock[0])
+        monkeypatch.setattr("tencent.im.time", lambda: clock[0])
         return clock
 
     return start

@@ -1,6 +1,6 @@
 from typing import Any
 
-from tencent.xpay_signatures import CLIENT_CALL, pay_sig, user_signature
+from tencent.xpay import CLIENT_CALL, pay_sig, user_signature
 
 
 def test_server_signature_vectors_match(vectors: Any) -> None:

@@ -7,7 +7,7 @@ from playwright.async_api import Locator, expect
 
 from ledger.recharge import Refund
 from runtime.process import ServerProcess
-from tencent.platform_events import REFUND_QUESTION
+from tencent.message_push import REFUND_QUESTION
 from tests.browser.pages.accessibility import axe_violations, press_enter_on
 from tests.browser.pages.console import PHONE, Console
 from tests.support.api import ApiClient, ApiFixture

@@ -4,7 +4,7 @@ import pytest
 
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.wire import SimulatorRequest
-from tencent.usersig import UserSigSigner
+from tencent.im import UserSigSigner
 
 KEY, APP = "key", 1400000000
 

@@ -8,7 +8,7 @@ import pytest
 
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.wire import SimulatorRequest
-from tencent.usersig import UserSigSigner
+from tencent.im import UserSigSigner
 from tests.support.tencent import Clock
 
 KEY, APP = "key", 1400000000

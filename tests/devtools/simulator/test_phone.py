@@ -5,7 +5,7 @@ import pytest
 from devtools.simulator.codes import LoginCodes, openid_of
 from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.wire import SimulatorRequest
-from tencent.encrypted_profile import WechatProfile, decrypt, parse_profile
+from tencent.wechat import WechatProfile, decrypt, parse_profile
 
 APPS = {"wx1": "s1", "wx2": "s2"}
 

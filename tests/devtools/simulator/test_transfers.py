@@ -15,10 +15,10 @@ from core.errors import RateLimited
 from devtools.simulator.codes import openid_of
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from ledger.transfers import TransferBody, TransferRequest, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
 from tencent.errors import ServiceUnavailable, TransferRefused
 from tencent.merchant import MerchantClient
-from tencent.transfer_notifications import TransferNotification
+from tencent.notifications import MerchantNotification
 from tencent.transfers import TransferClient, TransferScene
 from tests.support.tencent import Clock, ScriptedService, Serve
 
@@ -52,7 +52,7 @@ class Wallet:
         answer: dict[str, Any] = json.loads((await self.simulator.answer(request)).body)
         return answer
 
-    async def notices(self) -> list[TransferNotification]:
+    async def notices(self) -> list[MerchantNotification[Transfer]]:
         await self.simulator.delivery.quiet()
         read, now = self.client.notifications.read, self._clock()
         return [read(it.headers, it.body, now) for it in self._receiver.requests]
@@ -108,7 +108,7 @@ async def test_confirmed_bill_is_paid_once_and_notified(wallet: Wallet) -> None:
     assert again == {"outcome": "failed", "bill": None, "why": "package"}
     (notice,) = await wallet.notices()
     paid = await client.query(NUMBER)
-    assert notice.transfer == paid
+    assert notice.event == paid
     assert paid
     assert paid.state == TransferState.SUCCESS
     shown = await wallet.call("bills")
@@ -174,8 +174,8 @@ async def test_unclear_confirmation_is_confirmed_again_or_fails(wallet: Wallet) 
     assert await wallet.notices() == []
     await wallet.call("confirm", bill=NUMBER, outcome="failed", reason="REAL_NAME_CHECK_FAIL")
     (notice,) = await wallet.notices()
-    assert notice.transfer
-    assert notice.transfer.fail_reason == "REAL_NAME_CHECK_FAIL"
+    assert notice.event
+    assert notice.event.fail_reason == "REAL_NAME_CHECK_FAIL"
 
 
 # ---- cancelled and expired
@@ -189,8 +189,8 @@ async def test_cancelled_bill_is_cancelled_a_moment_later(wallet: Wallet) -> Non
     refused = await wallet.call("confirm", package=created.package)
     assert refused["outcome"] == "failed"
     (notice,) = await wallet.notices()
-    assert notice.transfer
-    assert notice.transfer.state == TransferState.CANCELLED
+    assert notice.event
+    assert notice.event.state == TransferState.CANCELLED
     assert (await client.cancel(NUMBER)).state == TransferState.CANCELLED
     assert len(await wallet.notices()) == 1
     with pytest.raises(TransferRefused, match="NOT_FOUND"):
@@ -210,7 +210,7 @@ async def test_unconfirmed_bill_is_closed_after_a_day(wallet: Wallet, clock: Clo
     assert closed
     assert (closed.state, closed.fail_reason) == (TransferState.FAIL, "OVERDUE_CLOSE")
     (notice,) = await wallet.notices()
-    assert notice.transfer == closed
+    assert notice.event == closed
 
 
 @async_test
@@ -368,7 +368,7 @@ async def test_notification_comes_as_the_mode_says(
     notices = await wallet.notices()
     assert [notice.refused for notice in notices] == refused
     assert len({notice.id for notice in notices}) == min(len(notices), 1)
-    for transfer in [notice.transfer for notice in notices if notice.transfer]:
+    for transfer in [notice.event for notice in notices if notice.event]:
         assert (transfer.fen != 15_000) == (mode == "wrong_amount")
         assert (transfer.number != NUMBER) == (mode == "wrong_bill")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.simulator.usersig import usersig_error
-from tencent.usersig import UserSigSigner
+from tencent.im import UserSigSigner
 
 
 def test_known_signatures_of_all_libraries_verify(vectors):

@@ -9,7 +9,7 @@ import pytest
 from ledger.recharge import Refund
 from ledger.refund_plan import OrderStepState
 from runtime.process import ServerProcess
-from tencent.platform_events import REFUND_QUESTION
+from tencent.message_push import REFUND_QUESTION
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as

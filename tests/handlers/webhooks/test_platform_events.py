@@ -7,8 +7,13 @@ from pymongo.database import Database
 
 from devtools.simulator.platform_events import SimulatedPlatformEvents
 from runtime.process import ServerProcess
-from tencent.message_push import MessagePushReader
-from tencent.platform_events import ATTENTION, COIN_PAYMENT, PLATFORM_EVENTS, REFUND_QUESTION
+from tencent.message_push import (
+    ATTENTION,
+    COIN_PAYMENT,
+    PLATFORM_EVENTS,
+    REFUND_QUESTION,
+    MessagePushReader,
+)
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
