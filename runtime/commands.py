@@ -16,7 +16,7 @@ from handlers.openapi.pages import openapi_text
 from handlers.routes import ROUTES
 from ledger.journal import JsonObject
 from runtime import container
-from storage.migrations.steps import SCHEMA
+from storage.migrations import SCHEMA
 from storage.migrator import AppliedMigration
 
 if TYPE_CHECKING:

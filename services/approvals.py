@@ -78,9 +78,7 @@ class ApprovalService:
         unit: Unit = "gold",
     ) -> JsonObject | Approval:
         """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
-        arguments: dict[str, Any] = {"request_id": request_id, "by_house": by_house}
-        if unit != "gold":  # requests of an earlier version have none
-            arguments["unit"] = unit
+        arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
         request = _request("settle", f"settle:{request_id}", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 

@@ -97,5 +97,5 @@ class CallbackService:
         seats, and the drop that took this stream away was urgent if the user was removed or banned.
         """
         if self._drops_streams and STREAM_NAME.fullmatch(stream):
-            await self._outbox.add("drop_stream", {"stream": stream}, key=stream)
+            await self._outbox.add("drop_stream", {"streams": [stream]}, key=stream)
             self._css_outbox.nudge()

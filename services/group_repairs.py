@@ -48,8 +48,6 @@ class GroupRepairs:
 
     async def _add(self, kind: str, live_id: int, group_id: str) -> None:
         payload = {"live_id": live_id, "group_id": group_id}
-        # Workers of earlier releases would fail the unknown kind for good: they do not claim
-        # urgent messages.
         await self._outbox.add(kind, payload, urgent=True, key=group_id)
 
     def _note_queued(self, live_id: int, now: float) -> None:

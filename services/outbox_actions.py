@@ -65,7 +65,7 @@ def im_actions(
 def css_actions(css: CssClient) -> dict[str, Action]:
     async def drop_stream(payload: Payload) -> None:
         # Newest first: it may still be pushed.
-        for stream in reversed(payload.get("streams", [payload["stream"]])):
+        for stream in reversed(payload["streams"]):
             await css.drop(stream)
 
     return {"drop_stream": drop_stream}

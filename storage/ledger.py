@@ -177,7 +177,7 @@ class LedgerStore:
     async def debt(self, session: Session, user_id: str) -> int:
         """Gold that the user owes."""
         row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
-        return int((row or {}).get("owed", 0))
+        return int(row["owed"]) if row else 0
 
     async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
         """Apply the lines to balances and debts, each guarded against falling below zero.

@@ -175,8 +175,8 @@ class LedgerReconciler:
                     StoredBalance(
                         row["_id"],
                         Balance(row["gold"], row["income"]),
-                        row.get("owed", 0),
-                        row.get("owed_income", 0),
+                        row["owed"],
+                        row["owed_income"],
                     )
                     async for row in stream(self._users, users, session)
                 ]

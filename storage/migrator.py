@@ -4,16 +4,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 import structlog
+from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from core.errors import StartupError
 from storage.database import Collection, Database
 from storage.job_leases import JobLeaseStore
-from storage.migrations.migration import Migration
-from storage.migrations.steps import MIGRATIONS
+from storage.migrations import MIGRATIONS, Migration
 
 log = structlog.get_logger("qlive.storage")
 
@@ -29,8 +30,8 @@ POLL_SECONDS = 0.2
 class StoredSchema:
     """`oldest`: the lowest schema whose servers can run on the database."""
 
-    version: int = 0
-    oldest: int = 0
+    version: int
+    oldest: int
 
 
 class SchemaTooNew(StartupError):
@@ -72,20 +73,22 @@ class AppliedMigration:
 
 
 class SchemaStore:
-    """The collection `schema`: one document, without which a database has schema 0."""
+    """The collection `schema`: one document, which a new database lacks."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._schema: Collection = database.collection("schema")
         self._processes: Collection = database.collection("processes")
 
-    async def read(self) -> StoredSchema:
-        row = await self._schema.find_one({"_id": "schema"})
-        return StoredSchema(row["version"], row["oldest"]) if row else StoredSchema()
-
-    async def is_new_database(self) -> bool:
-        """Whether the database has no collection yet."""
-        return not await self._database.collection_names()
+    async def read(self, newest: StoredSchema) -> StoredSchema:
+        """The stored schema; a new database gets `newest`, since it has nothing to migrate."""
+        row = await self._schema.find_one_and_update(
+            {"_id": "schema"},
+            {"$setOnInsert": {**asdict(newest), "changed_at": datetime.now(UTC)}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        assert row is not None
+        return StoredSchema(row["version"], row["oldest"])
 
     async def record(self, migration: Migration) -> None:
         """Store that the migration is complete. Neither number ever decreases."""
@@ -94,14 +97,12 @@ class SchemaStore:
             "oldest": {"$max": ["$oldest", migration.oldest]},
             "changed_at": "$$NOW",
         }
-        await self._schema.update_one({"_id": "schema"}, [{"$set": fields}], upsert=True)
+        await self._schema.update_one({"_id": "schema"}, [{"$set": fields}])
 
     async def has_processes_before(self, schema: int) -> bool:
         """Whether a process with a valid lease is of an older schema."""
-        older = {
-            "schema": {"$not": {"$gte": schema}},  # schema 0 does not store it
-            "$expr": {"$gte": ["$expires_at", "$$NOW"]},
-        }
+        valid = {"$gte": ["$expires_at", "$$NOW"]}
+        older = {"schema": {"$lt": schema}, "$expr": valid}
         return await self._processes.find_one(older, {"_id": 1}) is not None
 
 
@@ -120,6 +121,7 @@ class Migrator:
         self._schema = SchemaStore(database)
         self._job_leases = JobLeaseStore(database)
         self._migrations = migrations
+        self._newest = StoredSchema(1 + len(migrations), migrations[-1].oldest if migrations else 1)
         self._lease_seconds = lease_seconds
         self._wait_seconds = wait_seconds
 
@@ -128,9 +130,6 @@ class Migrator:
 
         Raises SchemaTooNew, OlderServerRunning or MigrationTimeout.
         """
-        if await self._missing() and await self._schema.is_new_database():
-            for migration in self._migrations:  # it has nothing to migrate
-                await self._schema.record(migration)
         deadline, waits = time.monotonic() + self._wait_seconds, False
         while await self._missing():
             if await self._job_leases.acquire(JOB_NAME, self._lease_seconds):
@@ -146,13 +145,13 @@ class Migrator:
 
     async def _missing(self) -> Sequence[Migration]:
         """The migrations that the database lacks; raises SchemaTooNew."""
-        stored, own = await self._schema.read(), len(self._migrations)
-        if own < stored.oldest:
-            raise SchemaTooNew(stored, own)
-        return self._migrations[stored.version :]
+        stored = await self._schema.read(self._newest)
+        if self._newest.version < stored.oldest:
+            raise SchemaTooNew(stored, self._newest.version)
+        return self._migrations[stored.version - 1 :]
 
     async def _apply(self, migration: Migration) -> AppliedMigration:
-        if migration.oldest and await self._schema.has_processes_before(migration.oldest):
+        if await self._schema.has_processes_before(migration.oldest):
             raise OlderServerRunning(migration)
         number, name, started = migration.number, migration.name, time.monotonic()
         log.info("migration_started", number=number, name=name)

@@ -196,6 +196,7 @@ def _proofs(account: OperatorAccount) -> Document:
         "totp_secret": account.totp_secret,
         "totp_step": 0,
         "wrong_codes": 0,
+        "last_login_at": None,
         "credential": account.credential,
         "one_time_until": account.one_time_until,
     }
@@ -211,8 +212,8 @@ def _account_from(row: Document) -> OperatorAccount:
         one_time_until=row["one_time_until"],
         disabled=row["disabled"],
         made_at=row["made_at"],
-        last_login_at=row.get("last_login_at"),
-        wrong_codes=row.get("wrong_codes", 0),
+        last_login_at=row["last_login_at"],
+        wrong_codes=row["wrong_codes"],
     )
 
 

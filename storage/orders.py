@@ -55,12 +55,11 @@ class OrderStore:
     # ---- open orders of a user
 
     async def open_orders(self, user_id: str) -> list[OpenOrder]:
-        """The user's open orders; the slots of those that no longer are open become free."""
+        """The user's open orders; the slots of those that are too old become free."""
         slots = [_slot_key(user_id, slot) for slot in range(MAX_OPEN_ORDERS)]
         rows = await self._orders.find({"open_keys": {"$in": slots}}).to_list()
         oldest = datetime.now(UTC) - OPEN_FOR
-        # Workers of an earlier version leave the slot to a paid or closed order.
-        past = [row["_id"] for row in rows if not _is_open(row, oldest)]
+        past = [row["_id"] for row in rows if row["created_at"] <= oldest]
         if past:
             await self._orders.update_many({"_id": {"$in": past}}, {"$unset": {"open_keys": ""}})
         return [_open_order_from(row) for row in rows if row["_id"] not in past]
@@ -165,7 +164,9 @@ class OrderStore:
 
     async def mark_reported(self, number: str) -> None:
         """The provider reported money that does not match the order: it is kept for operators."""
-        await self._orders.update_one({"_id": number}, {"$set": {"reported": True}})
+        await self._orders.update_one(
+            {"_id": number}, {"$set": {"reported": True}, "$unset": {"open_keys": ""}}
+        )
 
     async def delete_unpaid_before(self, at: datetime, limit: int) -> int:
         """Delete at most `limit` orders created before `at` for which no money ever came.
@@ -213,11 +214,6 @@ def _document_of(order: Order) -> Document:
 
 def _slot_key(user_id: str, slot: int) -> str:
     return f"{user_id}#{slot}"
-
-
-def _is_open(row: Document, oldest: datetime) -> bool:
-    has_money = any(row.get(name) for name in MONEY_FIELDS)
-    return row["state"] == "created" and not has_money and row["created_at"] > oldest
 
 
 def _open_order_from(row: Document) -> OpenOrder:

@@ -111,12 +111,10 @@ class OutboxStore:
         of them is claimed; a message that exists is not written to, which could conflict with its
         claim.
 
-        The payload has the latest value as `name`, which is all that the version before last
-        knows, and the NEWEST latest ones, in order, as `name` with an s.
+        The payload has the NEWEST latest values, in order, as `name`.
         """
         row = {"kind": kind, "key": key, "state": NORMAL, "tries": 0, "times": 1}
-        payload = {name: value, f"{name}s": [value]}
-        batch.insert("errands", {**row, "payload": payload, "due_at": datetime.now(UTC)})
+        batch.insert("errands", {**row, "payload": {name: [value]}, "due_at": datetime.now(UTC)})
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
         """Lease at most `limit` messages that are due until `until`, the earliest first, and count
@@ -174,8 +172,7 @@ def _joined(rows: Iterable[Document]) -> list[list[Document]]:
     """Messages in their order, each with those that it is to be joined with."""
     joined: dict[Any, list[Document]] = {}
     for row in rows:
-        # A message with more than one value is one of the version before, which adds to it.
-        alone = row["tries"] or "key" not in row or row.get("times") != 1
+        alone = row["tries"] or "key" not in row
         name = row["_id"] if alone else (row["kind"], row["key"])
         joined.setdefault(name, []).append(row)
     return [*joined.values()]

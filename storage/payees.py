@@ -32,7 +32,7 @@ class PayeeStore:
         if row is None:
             raise UserNotFound
         stopped = bool(row.get("withdrawals_stopped"))
-        return PayeeFunds(row["income"], row.get("owed_income", 0), stopped)
+        return PayeeFunds(row["income"], row["owed_income"], stopped)
 
     async def recent_income(
         self,

@@ -26,7 +26,7 @@ from rooms.presence import (
 )
 from storage.database import Collection, Database, Document
 from storage.errors import StorageUnavailable
-from storage.migrations.steps import SCHEMA
+from storage.migrations import SCHEMA
 
 CLAIM_MS = 5_000
 """How long a process holds its claim on a due member, before another may claim it."""

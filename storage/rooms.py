@@ -236,9 +236,9 @@ class RoomStore:
         themselves, are joined to one message per user when they are sent."""
         for stream in room.dropped:
             if user_id := room.given_up.get(stream):
-                self._outbox.add_newest("drop_stream", "stream", stream, batch, key=user_id)
+                self._outbox.add_newest("drop_stream", "streams", stream, batch, key=user_id)
             else:
-                self._outbox.add_urgent("drop_stream", {"stream": stream}, batch)
+                self._outbox.add_urgent("drop_stream", {"streams": [stream]}, batch)
 
 
 def room_from(document: Document) -> Room:

@@ -62,9 +62,10 @@ class TokenStore:
         """A new token, and the ids of the tokens deleted for it: the oldest beyond MAX_PER_USER."""
         token = _user_digits(user_id) + secrets.token_hex(16)
         now = datetime.now(UTC)
-        row = {"user_id": user_id, "made_at": now, **self._used(now, made_at=now)}
+        times = {"made_at": now, **self._used(now, made_at=now)}
+        row = {"user_id": user_id, "revoked": False, "settled": False, **times}
         await self._tokens.insert_one({"_id": token_id(token), **row})
-        mine = self._tokens.find({"user_id": user_id, "revoked": None}, {"_id": 1})
+        mine = self._tokens.find({"user_id": user_id, "revoked": False}, {"_id": 1})
         old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(MAX_PER_USER).to_list()
         dropped = [row["_id"] for row in old]
         if dropped:
@@ -106,7 +107,7 @@ class TokenStore:
 
     async def sessions(self, user_id: str) -> list[UserSession]:
         """The user's valid tokens, newest first."""
-        found = self._tokens.find({"user_id": user_id, "revoked": None})
+        found = self._tokens.find({"user_id": user_id, "revoked": False})
         rows = await found.sort([("made_at", -1), ("_id", 1)]).to_list()
         now = datetime.now(UTC)
         return [_session_from(row) for row in rows if self._is_valid(row, now)]
@@ -116,7 +117,7 @@ class TokenStore:
 
         Their rows are kept until they expire, so that a banned user's are recognized.
         """
-        mine = {"user_id": user_id, "revoked": None, **({"_id": id_} if id_ else {})}
+        mine = {"user_id": user_id, "revoked": False, **({"_id": id_} if id_ else {})}
         ids = [row["_id"] for row in await self._tokens.find(mine, {"_id": 1}).to_list()]
         # The condition again: a logout that began meanwhile is to complete.
         await self._tokens.update_many({**mine, "_id": {"$in": ids}}, {"$set": _ENDED})
@@ -134,7 +135,7 @@ class TokenStore:
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
         """Owner of a revoked token, and whether its logout is complete; None if not revoked."""
         row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
-        return (str(row["user_id"]), row.get("settled", False)) if row else None
+        return (str(row["user_id"]), bool(row["settled"])) if row else None
 
     async def _load_with_users(
         self, ids: Sequence[Hashable]
@@ -151,7 +152,7 @@ class TokenStore:
             return False
         used = self._used(now, made_at=row["made_at"])
         extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
-        if extends or _used_at(row) < now - _RENEW_AFTER:
+        if extends or row["used_at"] < now - _RENEW_AFTER:
             return await self._uses.submit(0, (row["_id"], used))
         return True
 
@@ -160,7 +161,7 @@ class TokenStore:
 
         The clients of a killed process reconnect together, most of them with tokens to extend.
         """
-        updates = [UpdateOne({"_id": id_, "revoked": None}, {"$set": used}) for id_, used in uses]
+        updates = [UpdateOne({"_id": id_, "revoked": False}, {"$set": used}) for id_, used in uses]
         result = await self._tokens.bulk_write(updates, ordered=False)
         if result.matched_count == len(uses):
             return [True] * len(uses)
@@ -168,9 +169,9 @@ class TokenStore:
         return [id_ not in ended for id_, _ in uses]
 
     def _is_valid(self, row: Document, now: datetime) -> bool:
-        """Checks the lifetime as well: workers of an earlier version renew without limit."""
+        """Checks the lifetime as well, which the settings may have shortened since the last use."""
         lives = row["expires_at"] > now and row["made_at"] + self._lifetime > now
-        return lives and not row.get("revoked")
+        return lives and not row["revoked"]
 
     def _used(self, now: datetime, *, made_at: datetime) -> Document:
         """Fields to set at a use of the token."""
@@ -186,13 +187,7 @@ def _with_user_from(row: Document) -> tuple[Document, User | None]:
 
 
 def _session_from(row: Document) -> UserSession:
-    return UserSession(row["_id"], row["made_at"], _used_at(row), row["expires_at"])
-
-
-def _used_at(row: Document) -> datetime:
-    """Missing in rows of an earlier version until their next use."""
-    used_at: datetime = row.get("used_at") or row["made_at"]
-    return used_at
+    return UserSession(row["_id"], row["made_at"], row["used_at"], row["expires_at"])
 
 
 def _user_digits(user_id: str) -> str:

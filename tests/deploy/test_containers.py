@@ -25,7 +25,6 @@ from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
 from tests.support.production_settings import PRODUCTION
-from tests.support.release import unpack
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.waiting import until
 
@@ -35,6 +34,20 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 PROCESSES = ("qlive1", "qlive2")
 START_SECONDS = 60
+
+
+def unpack(folder: Path) -> Path:
+    """Copies what the Dockerfile copies."""
+    copy_lines = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    folder.mkdir(exist_ok=True)
+    for sources, target in copy_lines:
+        for source in (path for pattern in sources.split() for path in ROOT.glob(pattern)):
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("dist", "__pycache__")
+                shutil.copytree(source, folder / target, ignore=ignored)
+            else:
+                shutil.copy(source, folder)
+    return folder
 
 
 def test_image_contains_every_file_the_server_needs(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ async def test_ban_reaches_calls_login_socket_chat_and_stream_and_is_undone_when
         await api.request("POST", f"{BASE}qlive_user/", json=await api.wechat("anna", 2)),
     ):
         assert reply.refusal == (403, "banned")
-    assert db.tokens.count_documents({"user_id": anna.id, "revoked": None}) == 0
+    assert db.tokens.count_documents({"user_id": anna.id, "revoked": False}) == 0
     assert db.tokens.count_documents({"user_id": anna.id}) == 1, "no session is begun"
     assert await close_code_of(socket) == 4503
     assert await close_code_of(await anna.connect()) == 4503
@@ -104,7 +104,7 @@ async def test_ban_during_a_login_leaves_no_session(
 
     tokens.issue = issue_after_ban  # type: ignore[method-assign]
     assert (await log_in(api, "anna")).refusal == (403, "banned")
-    assert db.tokens.count_documents({"user_id": anna.id, "revoked": None}) == 0
+    assert db.tokens.count_documents({"user_id": anna.id, "revoked": False}) == 0
 
 
 @server_test

@@ -1,16 +1,23 @@
 import argparse
 import re
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
 from config.settings import Settings
+from core.errors import StartupError
 from runtime import commands
 from server import parse
 from services.ledger import LedgerService
+from storage import stores
+from storage.database import Database
 from storage.errors import UserNotFound
+from storage.migrations import MIGRATIONS, SCHEMA, Migration
+from storage.migrator import Migrator
 from tests.support.api import ApiFixture
 
 Configured = tuple[Settings, Any]
@@ -104,3 +111,45 @@ def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:
     for invalid in ("", "x" * 65):
         with pytest.raises(SystemExit):
             grant_args("10000000", "5", "--request-id", invalid)
+
+
+# ---- schema
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_migrate_prints_what_it_applied(
+    settings: Configured,
+    mongo: MongoClient[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def apply(_database: Database) -> int:
+        return 3
+
+    args = parse(["migrate"])
+    ready = f"The database is ready for servers of schema {SCHEMA}.\n"
+    assert await args.run(*settings, args) == 0
+    assert capsys.readouterr().out == ready
+    steps = [*MIGRATIONS, Migration(SCHEMA + 1, "made_up", apply, oldest=1)]
+    monkeypatch.setattr(stores, "Migrator", partial(Migrator, migrations=steps))
+    assert await args.run(*settings, args) == 0
+    applied = f"Applied migration {SCHEMA + 1} (made_up): 3 documents changed.\n"
+    assert capsys.readouterr().out.endswith(applied + ready)
+    mongo[settings[0].mongodb.database].schema.delete_many({})
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_no_command_runs_on_a_schema_that_excludes_it(
+    settings: Configured, mongo: MongoClient[Any]
+) -> None:
+    name = "qlive_test_newer_schema"
+    mongo.drop_database(name)
+    newer = {"_id": "schema", "version": SCHEMA + 2, "oldest": SCHEMA + 1}
+    mongo[name].schema.insert_one(newer)
+    mongodb = settings[0].mongodb.model_copy(update={"database": name})
+    own = settings[0].model_copy(update={"mongodb": mongodb}), settings[1]
+    with pytest.raises(StartupError, match="start a newer release"):
+        await commands.check_ledger(*own, parse(["check-ledger"]))
+    assert mongo[name].list_collection_names() == ["schema"]
+    assert mongo[name].schema.find_one() == newer
+    mongo.drop_database(name)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from storage.migrations.steps import SCHEMA
+from storage.migrations import SCHEMA
 from tests.support.api import ApiFixture
 from tests.support.ports import free_port
 from tests.support.server_program import ServerProgram, exit_status

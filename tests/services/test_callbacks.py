@@ -17,7 +17,7 @@ gen_test = pytest.mark.gen_test(timeout=20)
 
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = StateChange("anna", online=False, at_ms=5, reason="LinkClose")
-DROPPED = [("drop_stream", {"stream": STREAM}, {"key": STREAM}), "nudge"]
+DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM}), "nudge"]
 
 
 class CallbackFixture:

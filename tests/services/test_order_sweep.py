@@ -194,15 +194,6 @@ async def test_orders_of_a_provider_that_is_not_configured_are_closed(
 
 
 @gen_test
-async def test_an_order_stored_by_the_version_before_is_swept(fixture: SweepFixture) -> None:
-    (number,) = await fixture.add(1)
-    old = {"$unset": {"open_keys": "", "slot": ""}}
-    await fixture.rows.update_one({"_id": number}, old)
-    await fixture.run()
-    assert fixture.outcomes == [(number, "later")]
-
-
-@gen_test
 async def test_an_abandoned_order_of_xpay_fires_no_alert_and_one_of_wechat_pay_does(
     fixture: SweepFixture, stores: StoresFixture
 ) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ async def fill_normal_lanes(
     stores, services = server.context.stores, server.context.services
     user, _ = await stores.users.create("app", "flood")
     for n in range(messages):
-        await stores.outbox.add("drop_stream", {"stream": f"flood-{n}"})
+        await stores.outbox.add("drop_stream", {"streams": [f"flood-{n}"]})
         await stores.outbox.add("portrait_set", {"user_id": user.user_id})
     services.im_outbox.nudge()
     services.css_outbox.nudge()
@@ -118,10 +117,10 @@ async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
     tencent.holds = {"urgent"}
     stores, services = server.context.stores, server.context.services
     for n in range(BACKLOG):
-        await stores.outbox.add("drop_stream", {"stream": f"urgent-{n}"}, urgent=True)
+        await stores.outbox.add("drop_stream", {"streams": [f"urgent-{n}"]}, urgent=True)
     services.css_safety_outbox.nudge()
     await until(lambda: len(tencent.received("urgent-")) >= CONCURRENCY)
-    await stores.outbox.add("drop_stream", {"stream": "normal"})
+    await stores.outbox.add("drop_stream", {"streams": ["normal"]})
     await stores.outbox.add("destroy_group", {"group_id": "qlive1"})
     await until(lambda: tencent.received("normal"))
     await until(lambda: tencent.received("destroy_group"))
@@ -145,18 +144,6 @@ async def test_profile_changes_that_wait_become_one_call_with_the_latest_name(
 
 
 @server_test
-async def test_drops_queued_by_the_version_before_are_delivered(
-    server: ServerProcess, tencent: SlowTencent
-) -> None:
-    row = {"kind": "drop_stream", "payload": {"stream": "old"}, "tries": 0, "state": "due"}
-    errands = server.context.database.collection("errands")
-    await errands.insert_one({**row, "due_at": datetime.now(UTC)})
-    server.context.services.css_outbox.nudge()
-    await until(lambda: is_empty(server.context.stores.outbox))
-    assert stream_names(tencent) == ["old"]
-
-
-@server_test
 async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     server: ServerProcess, tencent: SlowTencent
 ) -> None:
@@ -164,7 +151,7 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     outbox, streams = server.context.stores.outbox, ["first", "second", "third"]
     batch = WriteBatch()
     for stream in streams:
-        outbox.add_newest("drop_stream", "stream", stream, batch, key="1")
+        outbox.add_newest("drop_stream", "streams", stream, batch, key="1")
     await GroupCommit(server.context.database).commit(batch)
     tencent.release()
     await until(lambda: is_empty(outbox))

@@ -70,7 +70,7 @@ async def test_orders_are_deleted_after_their_days_unless_money_came(
 
     await stores.database.transaction(pay)
     await orders.delivered(paid)
-    where = {"_id": refunded}  # as an earlier version may have left it
+    where = {"_id": refunded}
     change = {"$set": {"state": "closed", "refunded": 600}, "$unset": {"paid_at": 1}}
     await stores.database.collection("orders").update_one(where, change)
     open_order = await orders.find(paid)

@@ -251,7 +251,7 @@ class ExampleResult:
         """Each stream is on a seat, or dropped once."""
         seated = [seat.stream for room in self.rooms for seat in (room.male, room.female) if seat]
         messages = self.stores.database.collection("errands").find({"kind": "drop_stream"})
-        dropped = [row["payload"]["stream"] async for row in messages]
+        dropped = [name async for row in messages for name in row["payload"]["streams"]]
         accepted = {self.answers[name][1] for name in self.succeeded("accept")}
         assert sorted([*seated, *dropped]) == sorted(accepted)
 

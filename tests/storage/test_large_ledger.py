@@ -41,8 +41,9 @@ def many_users(io_loop: IOLoop, stores: StoresFixture) -> None:
             gift = JournalEntry(f"gift:{user_id}:1", "gift", user_id, lines, {})
             entries += [entry_document(grant, None, LONG_AGO), entry_document(gift, None, NOW)]
         amounts, scope = {"gold": 3, "income": 3}, day_scope(day_of(NOW))
+        balances = {"gold": 7, "income": 3, "owed": 0, "owed_income": 0}
         rows: dict[str, list[dict[str, Any]]] = {
-            "users": [{"_id": id_, "openid": id_, "gold": 7, "income": 3} for id_ in ids],
+            "users": [{"_id": id_, "openid": id_, **balances} for id_ in ids],
             "ledger": entries,
             "ranks": [
                 {"_id": f"{scope}:{id_}", "scope": scope, "user_id": id_, **amounts} for id_ in ids

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 
 from storage.database import Database
 from storage.job_leases import JobLeaseStore
-from storage.migrations.migration import Migration
-from storage.migrations.steps import MIGRATIONS, SCHEMA
+from storage.migrations import SCHEMA, Migration
 from storage.migrator import (
     JOB_NAME,
     MigrationTimeout,
@@ -32,8 +31,8 @@ LONG = 3_600.0
 
 @pytest.fixture
 def old_database(database: Database, mongo: MongoClient[Any]) -> Database:
-    """A database of schema 0 with rows in the old form."""
-    mongo[NAME].schema.delete_many({})
+    """A database of schema 1 with rows in the old form."""
+    mongo[NAME].schema.replace_one({"_id": "schema"}, {"version": 1, "oldest": 1}, upsert=True)
     mongo[NAME].counters.insert_many([{"_id": n, "old": n} for n in range(ROWS)])
     return database
 
@@ -45,7 +44,7 @@ class Steps:
         self.applied: list[int] = []
 
     def step(
-        self, number: int, oldest: int = 0, meanwhile: Callable[[], Any] | None = None
+        self, number: int, oldest: int = 1, meanwhile: Callable[[], Any] | None = None
     ) -> Migration:
         async def apply(_database: Database) -> int:
             if meanwhile:
@@ -58,26 +57,27 @@ class Steps:
 
 async def stored(database: Database) -> tuple[int, int]:
     row = await database.collection("schema").find_one({})
-    return (row["version"], row["oldest"]) if row else (0, 0)
+    assert row is not None
+    return row["version"], row["oldest"]
 
 
 @gen_test
 async def test_each_migration_is_applied_once_in_order(old_database: Database) -> None:
     steps = Steps()
-    migrations = [steps.step(1), steps.step(2)]
+    migrations = [steps.step(2), steps.step(3)]
     applied = await Migrator(old_database, migrations).run()
-    assert [it.migration for it in applied] == migrations
+    assert [step.migration for step in applied] == migrations
     assert await Migrator(old_database, migrations).run() == []
-    assert await stored(old_database) == (2, 0)
-    assert len(await Migrator(old_database, [*migrations, steps.step(3)]).run()) == 1
-    assert steps.applied == [1, 2, 3]
+    assert await stored(old_database) == (3, 1)
+    assert len(await Migrator(old_database, [*migrations, steps.step(4)]).run()) == 1
+    assert steps.applied == [2, 3, 4]
 
 
 @gen_test
 async def test_a_start_waits_while_another_process_migrates(old_database: Database) -> None:
     steps, go_on = Steps(), asyncio.Event()
-    first = Migrator(old_database, [steps.step(1, meanwhile=go_on.wait), steps.step(2)])
-    second = Migrator(old_database, [steps.step(1), steps.step(2)])
+    first = Migrator(old_database, [steps.step(2, meanwhile=go_on.wait), steps.step(3)])
+    second = Migrator(old_database, [steps.step(2), steps.step(3)])
     with capture_logs() as logs:
         tasks = [asyncio.ensure_future(first.run())]
         await until(lambda: any(line["event"] == "migration_started" for line in logs))
@@ -85,7 +85,7 @@ async def test_a_start_waits_while_another_process_migrates(old_database: Databa
         await until(lambda: any(line["event"] == "migration_awaited" for line in logs))
         go_on.set()
         assert [len(applied) for applied in await asyncio.gather(*tasks)] == [2, 0]
-    assert steps.applied == [1, 2]
+    assert steps.applied == [2, 3]
 
 
 @gen_test
@@ -98,9 +98,9 @@ async def test_a_long_migration_keeps_its_lease(old_database: Database) -> None:
         renewed = {"_id": JOB_NAME, "due_at": {"$gt": lease["due_at"]}}
         await until(lambda: rows.find_one(renewed))
 
-    migrations = [steps.step(1, meanwhile=wait_for_renewal)]
+    migrations = [steps.step(2, meanwhile=wait_for_renewal)]
     await Migrator(old_database, migrations, lease_seconds=1).run()
-    assert steps.applied == [1]
+    assert steps.applied == [2]
 
 
 @gen_test
@@ -115,13 +115,13 @@ async def test_a_migration_killed_halfway_is_completed_by_another_process(
     await program.stdout.readuntil(READY.encode())
     program.kill()
     await program.communicate()
-    assert await stored(old_database) == (0, 0)
-    migration = Migration(1, "convert", convert, oldest=0)
+    assert await stored(old_database) == (1, 1)
+    migration = Migration(2, "convert", convert, oldest=1)
     (applied,) = await Migrator(old_database, [migration]).run()
     assert applied.documents == ROWS - CONVERTED
     rows = await old_database.collection("counters").find({}).sort("_id", 1).to_list()
     assert rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
-    assert await stored(old_database) == (1, 0)
+    assert await stored(old_database) == (2, 1)
 
 
 @gen_test
@@ -132,17 +132,17 @@ async def test_a_migration_that_fails_is_repeated_by_the_next_start(old_database
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError):
-        await Migrator(old_database, [steps.step(1), steps.step(2, meanwhile=fail)]).run()
-    assert await stored(old_database) == (1, 0)
-    await Migrator(old_database, [steps.step(1), steps.step(2)], wait_seconds=0).run()
-    assert steps.applied == [1, 2]
+        await Migrator(old_database, [steps.step(2), steps.step(3, meanwhile=fail)]).run()
+    assert await stored(old_database) == (2, 1)
+    await Migrator(old_database, [steps.step(2), steps.step(3)], wait_seconds=0).run()
+    assert steps.applied == [2, 3]
 
 
 @gen_test
 async def test_a_start_does_not_wait_for_ever(old_database: Database) -> None:
     await JobLeaseStore(old_database).acquire(JOB_NAME, LONG)
     with pytest.raises(MigrationTimeout, match="Another process has been migrating"):
-        await Migrator(old_database, MIGRATIONS, wait_seconds=0).run()
+        await Migrator(old_database, [Steps().step(2)], wait_seconds=0).run()
 
 
 @gen_test
@@ -150,14 +150,14 @@ async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
     old_database: Database,
 ) -> None:
     steps = Steps()
-    newer = [steps.step(1), steps.step(2, oldest=1), steps.step(3, oldest=2)]
+    newer = [steps.step(2), steps.step(3, oldest=2), steps.step(4, oldest=3)]
     await Migrator(old_database, newer).run()
     assert await Migrator(old_database, newer[:2]).run() == []
     with pytest.raises(SchemaTooNew) as refused:
         await Migrator(old_database, newer[:1]).run()
     assert str(refused.value) == (
-        "The database has schema 3, which servers older than schema 2 cannot use, and this server"
-        " has schema 1: start a newer release."
+        "The database has schema 4, which servers older than schema 3 cannot use, and this server"
+        " has schema 2: start a newer release."
     )
 
 
@@ -169,15 +169,15 @@ async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_
     presence = PresenceStore(old_database, GRACE)
     await presence.renew("current", LONG)
     await presence.renew("old", LONG)
-    await processes.update_one({"_id": "old"}, {"$unset": {"schema": ""}})
-    migrator = Migrator(old_database, [steps.step(1), steps.step(2, oldest=1)])
-    with pytest.raises(OlderServerRunning, match="Migration 2 .step_2. breaks servers older"):
+    await processes.update_one({"_id": "current"}, {"$set": {"schema": 2}})
+    migrator = Migrator(old_database, [steps.step(2), steps.step(3, oldest=2)])
+    with pytest.raises(OlderServerRunning, match="Migration 3 .step_3. breaks servers older"):
         await migrator.run()
-    assert steps.applied == [1]
+    assert steps.applied == [2]
     await presence.forget("old")
     await migrator.run()
-    assert steps.applied == [1, 2]
-    assert await stored(old_database) == (2, 1)
+    assert steps.applied == [2, 3]
+    assert await stored(old_database) == (3, 2)
 
 
 @gen_test
@@ -187,9 +187,9 @@ async def test_a_new_database_has_the_newest_schema_without_migrations(
     name, steps = "qlive_test_new", Steps()
     mongo.drop_database(name)
     database = Database(mongo_uri, name)
-    migrator = partial(Migrator, database, [steps.step(1), steps.step(2, oldest=1)])
+    migrator = partial(Migrator, database, [steps.step(2), steps.step(3, oldest=2)])
     assert await asyncio.gather(migrator().run(), migrator().run()) == [[], []]
-    assert (steps.applied, await stored(database)) == ([], (2, 1))
+    assert (steps.applied, await stored(database)) == ([], (3, 2))
     await database.close()
     mongo.drop_database(name)
 

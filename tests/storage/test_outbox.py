@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from core.errors import WriteConflict
-from storage.database import Document
 from storage.group_commit import GroupCommit
-from storage.outbox import NEWEST, NORMAL, OutboxMessage, OutboxStore
+from storage.outbox import NEWEST, OutboxMessage, OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
@@ -28,17 +27,6 @@ async def claim_due(stores: StoresFixture, now: datetime | None = None) -> Outbo
     message = await claim(stores, now)
     assert message is not None
     return message
-
-
-def _upsert_of_the_version_before(value: str, key: str = "1") -> tuple[Document, Document]:
-    waiting = {"kind": "drop", "key": key, "state": NORMAL, "tries": 0}
-    change: Document = {
-        "$setOnInsert": {"due_at": datetime.now(UTC)},
-        "$inc": {"times": 1},
-        "$set": {"payload.stream": value},
-        "$push": {"payload.streams": {"$each": [value], "$slice": -NEWEST}},
-    }
-    return waiting, change
 
 
 @gen_test
@@ -179,37 +167,20 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
 ) -> None:
     async def add(value: str) -> None:
         batch = WriteBatch()
-        stores.outbox.add_newest("drop", "stream", value, batch, key="1")
+        stores.outbox.add_newest("drop", "streams", value, batch, key="1")
         await GroupCommit(stores.database).commit(batch)
 
     for n in range(NEWEST + 1):
         await add(f"s{n}")
-    payload = {"stream": f"s{NEWEST}", "streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
+    payload = {"streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
     now = datetime.now(UTC)
     message = await claim_due(stores, now)
     assert message.payload == payload
     assert await stores.outbox.waiting() == 1
     await add("next")
-    assert (await claim_due(stores)).payload == {"stream": "next", "streams": ["next"]}
+    assert (await claim_due(stores)).payload == {"streams": ["next"]}
     again = await claim_due(stores, now + LEASE)
     assert (again.id, again.payload, again.tries) == (message.id, payload, 2)
-
-
-@gen_test
-async def test_values_that_the_version_before_adds_to_one_message_are_delivered(
-    stores: StoresFixture,
-) -> None:
-    rows = stores.database.collection("errands")
-    for value in "abcd":
-        batch = WriteBatch()
-        if value in "bd":  # the new version adds the others
-            batch.upsert("errands", *_upsert_of_the_version_before(value))
-        else:
-            stores.outbox.add_newest("drop", "stream", value, batch, key="1")
-        await GroupCommit(stores.database).commit(batch)
-    assert await rows.count_documents({}) == 2
-    messages = [await claim_due(stores), await claim_due(stores)]
-    assert sorted("".join(it.payload["streams"]) for it in messages) in (["abd", "c"], ["ab", "cd"])
 
 
 @gen_test
@@ -219,11 +190,8 @@ async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> N
     claimed: list[str] = []
 
     async def add(value: str) -> None:
-        batch, key = WriteBatch(), value[0]
-        if int(value[1]) % 3:
-            stores.outbox.add_newest("drop", "stream", value, batch, key=key)
-        else:
-            batch.upsert("errands", *_upsert_of_the_version_before(value, key))
+        batch = WriteBatch()
+        stores.outbox.add_newest("drop", "streams", value, batch, key=value[0])
         await GroupCommit(stores.database).commit(batch)
 
     async def claim_some() -> int:

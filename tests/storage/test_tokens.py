@@ -99,17 +99,6 @@ async def test_sessions_are_the_valid_tokens_with_their_last_use(stores: StoresF
 
 
 @gen_test
-async def test_last_use_of_a_session_of_an_earlier_version_is_its_login(
-    stores: StoresFixture,
-) -> None:
-    await issue(stores, "anna")
-    tokens = stores.database.collection("tokens")
-    await tokens.update_many({}, {"$unset": {"used_at": ""}})
-    (session,) = await stores.tokens.sessions("anna")
-    assert session.used_at == session.made_at
-
-
-@gen_test
 async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFixture) -> None:
     tokens = [await issue(stores, "anna") for _ in range(3)]
     ids = [token_id(token) for token in tokens]

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from storage.database import Database
-from storage.migrations.migration import Migration
+from storage.migrations import Migration
 from storage.migrator import Migrator
 
 ROWS, CONVERTED = 6, 2
@@ -33,7 +33,7 @@ async def convert_some(database: Database) -> int:
 
 
 async def main(uri: str, name: str, lease_seconds: str) -> None:
-    migration = Migration(1, "convert", convert_some, oldest=0)
+    migration = Migration(2, "convert", convert_some, oldest=1)
     await Migrator(Database(uri, name), [migration], lease_seconds=float(lease_seconds)).run()
 
 

@@ -1,4 +1,4 @@
-"""A numbered change of stored data."""
+"""Numbered changes of stored data, from schema 1, that of release 1.0.0."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,3 +21,9 @@ class Migration:
     apply: Callable[[Database], Awaitable[int]]
     oldest: int
     """The lowest schema whose servers can run on the database afterwards."""
+
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""In order; the first has number 2."""
+SCHEMA = 1 + len(MIGRATIONS)
+"""The schema that this server reads and writes."""
