@@ -7,12 +7,7 @@ from typing import Any, ClassVar, cast, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
-from tornado.httputil import (
-    HTTPHeaders,
-    HTTPMessageDelegate,
-    HTTPServerRequest,
-    format_timestamp,
-)
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -125,13 +120,6 @@ class Handler(RequestHandler):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         super().__init__(application, request, **kw)
-
-    @classmethod
-    def delegate(
-        cls, application: Application, request: HTTPServerRequest, handler_kwargs: dict[str, Any]
-    ) -> HTTPMessageDelegate:
-        """The delegate that Tornado passes the request to; `handler_kwargs` go to `initialize`."""
-        return application.get_handler_delegate(request, cls, handler_kwargs)
 
     def initialize(self, context: Context, label: str = "") -> None:
         """`label`: name of the route in the metrics and in the audit log."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from handlers import (
     configs,
@@ -92,14 +92,26 @@ ROUTES: tuple[Route, ...] = (
 
 
 class ApiApplication(Application):
-    """Looks fixed paths up in a dict; Tornado itself tries a hundred patterns in turn."""
+    """Takes over the connection of a valid WebSocket handshake, without a handler."""
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        match = self.settings["exact"].get(request.path.removesuffix("/"))
-        if match:
-            handler, handler_kwargs = match
-            return handler.delegate(self, request, handler_kwargs)
-        return super().find_handler(request, **kwargs)
+    def get_handler_delegate(
+        self,
+        request: HTTPServerRequest,
+        target_class: type[RequestHandler],
+        target_kwargs: dict[str, Any] | None = None,
+        path_args: list[bytes] | None = None,
+        path_kwargs: dict[str, bytes] | None = None,
+    ) -> Any:
+        if target_class is handshake.RoomSocketHandler and request.method == "GET":
+            assert target_kwargs
+            upgrade = handshake.Handshake(target_kwargs["context"], request)
+            error = upgrade.error()
+            if error is None:
+                return handshake.HandshakeDelegate(upgrade)
+            target_kwargs = {**target_kwargs, "why": error}
+        return super().get_handler_delegate(
+            request, target_class, target_kwargs, path_args, path_kwargs
+        )
 
 
 def application(
@@ -110,13 +122,12 @@ def application(
     `extra` are additional Tornado rules, `extension` describes them in the OpenAPI document.
     """
     base_kwargs = {"context": context}
-    entries = [
-        (route.path.rstrip("/"), route.handler, {**base_kwargs, **_kwargs(route)})
-        for route in ROUTES
-    ]
     console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
     routes: list[Any] = [
-        *[(path + "/?", handler, kwargs) for path, handler, kwargs in entries],
+        *[
+            (route.path.rstrip("/") + "/?", route.handler, {**base_kwargs, **_kwargs(route)})
+            for route in ROUTES
+        ],
         *pages(ROUTES, context, extension),
         (r"/static/faces/(.*)", StaticHandler, {"path": str(WEB / "faces")}),
         (r"/static/gifts/(.*)", StaticHandler, {"path": str(WEB / "gifts")}),
@@ -126,7 +137,6 @@ def application(
     ]
     return ApiApplication(
         routes,
-        exact={path: (handler, kwargs) for path, handler, kwargs in entries if "(" not in path},
         permissions=permissions(),
         default_handler_class=NotFoundHandler,
         default_handler_args=base_kwargs,

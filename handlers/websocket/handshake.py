@@ -4,11 +4,9 @@ import asyncio
 import base64
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
-from tornado.web import Application
 
 from core.errors import PermissionDenied, QLiveError, RateLimited, Unavailable
 from handlers.auth import bearer_token
@@ -28,19 +26,6 @@ class RoomSocketHandler(Handler):
     """WebSocket of one member in one room."""
 
     errors = (PermissionDenied, RateLimited, Unavailable)
-
-    @classmethod
-    def delegate(
-        cls, application: Application, request: HTTPServerRequest, handler_kwargs: dict[str, Any]
-    ) -> HTTPMessageDelegate:
-        """Take the connection over for a valid handshake, or answer with an HTTP error."""
-        if request.method != "GET":
-            return super().delegate(application, request, handler_kwargs)
-        handshake = Handshake(handler_kwargs["context"], request)
-        error = handshake.error()
-        if error is None:
-            return HandshakeDelegate(handshake)
-        return super().delegate(application, request, {**handler_kwargs, "why": error})
 
     def initialize(self, context: Context, label: str = "", why: QLiveError | None = None) -> None:
         """`why`: the error that prevents the handshake."""
