@@ -1,13 +1,12 @@
 """Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
 
 import functools
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, cast, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -126,19 +125,14 @@ class Handler(RequestHandler):
         self.context = context
         self.label = label or self.default_label or type(self).__name__
 
-    def clear(self) -> None:
-        """Reset the response, as Tornado does. It formats a date and checks each header (8 µs)."""
-        id_and_date = {"X-Request-Id": self.request_id, "Date": _http_date(int(time.time()))}
-        self._headers = HTTPHeaders({**HEADERS, **id_and_date})
-        self._write_buffer = []
-        self.set_status(200)
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+        self.set_header("X-Request-Id", self.request_id)
 
     def compute_etag(self) -> None:
         """Disables ETags, since every response is `no-store`."""
-
-    def check_etag_header(self) -> bool:
-        """There is no ETag to compare, which Tornado does with two regular expressions."""
-        return False
 
     def data_received(self, chunk: bytes) -> None:
         self._body_size += len(chunk)
@@ -263,12 +257,6 @@ class NotFoundHandler(Handler):
         raise NotFound("There is no such path.")
 
     get = head = post = delete = patch = put = options = _not_found
-
-
-@functools.lru_cache(maxsize=1)
-def _http_date(second: int) -> str:
-    """The Date header of all responses of a second."""
-    return format_timestamp(second)
 
 
 async def exception_of(work: Awaitable[object]) -> Exception | None:
