@@ -7,36 +7,53 @@ last for seconds where an alert waits for minutes.
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from chaos.fleet import Fleet, Node
 from chaos.report import RunReport
-from chaos.run import Run
-from chaos.scrapes import CHECKED_AT, RULES, Scrape, Scraper
+from tests.support.client import HttpClient
 
+RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 INTERVAL = 15
+TIMEOUT_SECONDS = 1.0
+"""Of a scrape."""
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
+LEFT_OUT = frozenset({"qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
+"""A time, while promtool's begins at 0, and how busy this machine is."""
+USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) - LEFT_OUT
+"""Metrics of the rules."""
+
+Scrape = list[dict[str, str] | None]
+"""By server: values by series, None if it did not answer."""
 
 
 class AlertCheck:
-    """Records scrapes of a fleet; `fired` evaluates the rules on them.
+    """Records scrapes of a fleet; `fired` evaluates the rules on them."""
 
-    The last ledger check is as long ago as in the servers, by the clock of the evaluation.
-    """
-
-    def __init__(self, scraper: Scraper) -> None:
-        self._scraper = scraper
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
         self._scrapes: list[Scrape] = []
 
-    async def record(self, seconds: float, times: int | None = None) -> None:
-        """Scrape all servers every `seconds`, `times` times or until cancelled."""
-        while times is None or times > 0:
-            self._scrapes.append(await self._scraper.scrape())
-            times = None if times is None else times - 1
-            await asyncio.sleep(seconds)
+    async def scrape(self) -> Scrape:
+        """Scrape all servers now, and keep the result."""
+        http = HttpClient(TIMEOUT_SECONDS)
+        try:
+            servers = await asyncio.gather(*(_scrape(http, node) for node in self._fleet.nodes))
+        finally:
+            await http.close()
+        self._scrapes.append(list(servers))
+        return self._scrapes[-1]
+
+    async def record(self, minutes: float, pause: float = 0.0) -> None:
+        """Make the scrapes of so many minutes, `pause` seconds apart."""
+        for _ in range(round(60 * minutes / INTERVAL)):
+            await self.scrape()
+            await asyncio.sleep(pause)
 
     async def fired(self) -> set[str]:
         """Names of the alerts that have fired at some time."""
@@ -49,25 +66,22 @@ class AlertCheck:
                 up = {"up": "0" if values is None else "1"}
                 for series, value in {**(values or {}), **up}.items():
                     row = found.setdefault(_labelled(series, number), [])
-                    row += ["_"] * (moment - len(row))
-                    at = moment * INTERVAL
-                    row.append(f"{at + float(value):.3f}" if series == CHECKED_AT else value)
+                    row += ["_"] * (moment - len(row)) + [value]
         # A series without a sample ends at once, as in Prometheus, instead of after five minutes.
         return {series: _stale(row, len(self._scrapes)) for series, row in found.items()}
 
 
 @asynccontextmanager
-async def alerts_checked(run: Run, seconds: float = 1.0) -> AsyncIterator[AlertCheck]:
-    """Records while the block runs."""
-    async with Scraper(run.fleet) as scraper:
-        check = AlertCheck(scraper)
-        task = asyncio.create_task(check.record(seconds))
-        try:
-            yield check
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+async def alerts_checked(fleet: Fleet, seconds: float) -> AsyncIterator[AlertCheck]:
+    """Scrapes every `seconds` while the block runs."""
+    check = AlertCheck(fleet)
+    task = asyncio.create_task(check.record(24 * 60, seconds))
+    try:
+        yield check
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def require_alerts(report: RunReport, check: AlertCheck, *expected: str) -> None:
@@ -101,6 +115,18 @@ async def fired_by(series: Mapping[str, str], seconds: int) -> set[str]:
     if not found:
         raise RuntimeError(output)
     return set(re.findall(r'alertname="(\w+)"', got))
+
+
+async def _scrape(http: HttpClient, node: Node) -> dict[str, str] | None:
+    reply = await http.attempt("GET", f"{node.address}/metrics")
+    return dict(_used(reply.text)) if reply.succeeded else None
+
+
+def _used(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] in USED:
+            yield series, value
 
 
 def _labelled(series: str, server: int) -> str:

@@ -22,7 +22,6 @@ from storage.replica_set import uri_of
 from tests.support.client import HttpClient
 
 ROOT = Path(__file__).parents[1]
-SERVER = "server.py"
 READY_SECONDS = 60.0
 REQUEST_SECONDS = 3.0
 MAX_STARTS = 40
@@ -71,11 +70,9 @@ class Fleet:
         proxied: bool = True,
         replicated: bool = False,
         seed: int = 0,
-        program: str = SERVER,
     ) -> None:
         """`extra`: additional environment variables of the servers; `proxied`: with proxies before
-        servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy;
-        `program`: the file that starts a server."""
+        servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy."""
         self.folder = folder
         mongo_port, redis_port, *ports = free_ports(processes + 2)
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
@@ -91,7 +88,6 @@ class Fleet:
         self.ops_token = self.database = ""
         self._extra = extra
         self._proxied = proxied
-        self._program = program
         self._tencent: SharedTencent | None = None
         self.http = HttpClient(REQUEST_SECONDS)
 
@@ -132,7 +128,7 @@ class Fleet:
             node.port = node.proxy.port if self._proxied else node.server_port
             log = self.folder / f"server{node.number}.log"
             environment = self._environment(node.server_port)
-            command = [sys.executable, self._program]
+            command = [sys.executable, "server.py"]
             node.program = Program(
                 command, ROOT, environment, log, ready_marker=b'"server_listening"'
             )

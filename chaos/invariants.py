@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from chaos import operations
@@ -20,17 +20,13 @@ Found = Iterator[tuple[str, str]]
 """(kind of violation, detail)."""
 
 
-async def check_invariants(run: Run, expected_errors: Container[str] = ()) -> None:
-    """Add every violated invariant to the violations of the run.
-
-    `expected_errors`: of the servers' logs, as `unexpected_errors` names them.
-    """
+async def check_invariants(run: Run) -> None:
+    """Add every violated invariant to the violations of the run."""
     timelines = run.timelines.by_session.values()
     acknowledged = [operation for room in run.rooms for operation in room.operations]
     operations.check_lost(acknowledged, timelines, run.violations)
     operations.check_duplicates(timelines, run.violations)
-    errors = _program_errors(run, expected_errors)
-    for kind, detail in (*_failed_tasks(run), *errors, *_missing_events(run)):
+    for kind, detail in (*_failed_tasks(run), *_program_errors(run), *_missing_events(run)):
         run.violations.add(kind, detail)
     await _check_views(run)
     await _check_room_logs(run)
@@ -48,15 +44,14 @@ def _failed_tasks(run: Run) -> Found:
             yield "closed_for_good", f"{client.checker.name}: {client.final_code}"
 
 
-def _program_errors(run: Run, expected: Container[str]) -> Found:
+def _program_errors(run: Run) -> Found:
     servers = [(f"server {node.number}", node.program) for node in run.fleet.nodes]
     for name, program in [*servers, ("redis", run.fleet.redis)]:
         for kind, detail in program.bad_exits:
             yield kind, f"{name}: {detail}"
     for name, program in servers:
         for error in unexpected_errors(program.log):
-            if error not in expected:
-                yield "unexpected_error", f"{name}: {error}"
+            yield "unexpected_error", f"{name}: {error}"
 
 
 def _missing_events(run: Run) -> Found:

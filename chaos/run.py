@@ -12,7 +12,7 @@ from typing import Any
 from chaos.actors import GIVERS, REJOINERS, gift_and_profile_actors, mic_actors
 from chaos.api import FleetApi, FleetUser, sign_in
 from chaos.event_check import EventChecker
-from chaos.fleet import SERVER, Fleet, raise_file_limit
+from chaos.fleet import Fleet, raise_file_limit
 from chaos.membership_changes import leave_and_rejoin
 from chaos.metrics import RunMetrics
 from chaos.room_load import RoomLoad
@@ -47,8 +47,6 @@ class RunSize:
     silence_timeout: float = 40.0
     """Seconds without data after which clients reconnect."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    program: str = SERVER
-    """The file that starts a server."""
 
 
 class Run:
@@ -63,7 +61,6 @@ class Run:
             proxied=size.proxied,
             replicated=size.replicated,
             seed=seed,
-            program=size.program,
         )
         self.metrics, self.violations = RunMetrics(), Violations()
         self.timelines = Timelines()

@@ -34,4 +34,4 @@ class Scenario:
     seconds: float
     rounds: int = 1
     alerts: tuple[str, ...] = ()
-    """Of deploy/alerts.yml: those that a run has to fire; no other scenario lists them."""
+    """Of deploy/alerts.yml: those that a run has to fire."""

@@ -65,7 +65,7 @@ async def hostile(config: RunConfig) -> RunReport:
     """`config.seconds`: the length of each phase."""
     async with (
         started_run(config.folder, config.size, config.seed) as run,
-        alerts_checked(run, SCRAPE_SECONDS) as alerts,
+        alerts_checked(run.fleet, SCRAPE_SECONDS) as alerts,
     ):
         started = time.monotonic()
         attackers = [await _attacker(run, n) for n in range(ATTACKERS)]

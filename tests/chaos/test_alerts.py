@@ -1,11 +1,16 @@
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chaos.__main__ import SCENARIOS
 from chaos.alerts import AlertCheck, alerts_checked, fired_by, require_alerts
 from chaos.report import RunReport
-from chaos.scrapes import CHECKED_AT, Scraper
+from chaos.scenarios.alerts import FAULTS
+from tests.deploy.test_alerts import FAULTS as FIRED_BY_A_TEST
+from tests.support.paths import ROOT
+from tests.support.promtool import alert_names
 from tests.support.waiting import until
 
 UP = 'up{job="qlive",instance="0"}'
@@ -16,8 +21,18 @@ def fleet_of(*ports: int) -> Any:
     return SimpleNamespace(nodes=[SimpleNamespace(address=address) for address in addresses])
 
 
-def check_of(*ports: int) -> AlertCheck:
-    return AlertCheck(Scraper(fleet_of(*ports)))
+def test_every_alert_is_fired_by_one_scenario_or_by_a_test() -> None:
+    fired = [alert for scenario in SCENARIOS.values() for alert in scenario.alerts]
+    assert sorted([*fired, *FIRED_BY_A_TEST]) == sorted(alert_names())
+
+
+def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    cells = dict(re.findall(r"^\| (QLive\w+) \| (.*) \|$", page, re.MULTILINE))
+    words = {fault.alert: f"`alerts`: {fault.words}" for fault in FAULTS}
+    words |= {alert: "`hostile`" for alert in SCENARIOS["hostile"].alerts}
+    assert cells.keys() == set(alert_names())
+    assert {alert: cell for alert, cell in cells.items() if cell.startswith("`")} == words
 
 
 @pytest.mark.programs
@@ -36,7 +51,7 @@ async def test_unreadable_series_are_no_silence() -> None:
 
 
 def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
-    check = check_of(1, 2)
+    check = AlertCheck(fleet_of(1, 2))
     lag = {'qlive_dependency_up{dependency="im"}': "0.5"}
     check._scrapes = [[lag, {}], [None, {}], [None, {}], [lag, {}]]
     assert check._series() == {
@@ -46,18 +61,10 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
     }
 
 
-def test_the_last_ledger_check_is_as_long_ago_at_the_time_of_the_evaluation() -> None:
-    check = check_of(1)
-    check._scrapes = [[{CHECKED_AT: "-1900.5"}], [{CHECKED_AT: "-1.25"}]]
-    series = f'{CHECKED_AT}{{job="qlive",instance="0"}}'
-    assert check._series()[series] == "-1900.500 13.750"
-
-
 @pytest.mark.programs
 @pytest.mark.gen_test(timeout=60)
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
-    run: Any = SimpleNamespace(fleet=fleet_of(1))  # nothing listens there
-    async with alerts_checked(run, 0.01) as check:
+    async with alerts_checked(fleet_of(1), 0.01) as check:  # nothing listens there
         await until(lambda: len(check._scrapes) > 6)
     report = RunReport("scenario", 1, "", 1.0)
     await require_alerts(report, check, "QLiveDown")

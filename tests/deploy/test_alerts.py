@@ -22,8 +22,10 @@ from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
+from tests.support.income import NO_MATURITY, next_transfers_fail, payee, withdraw
 from tests.support.mic import take_seat
 from tests.support.paths import ROOT
+from tests.support.payments import create_order, notification_statuses, pay_order
 from tests.support.platform_events import event_sender, send_event
 from tests.support.promtool import (
     INTERVAL,
@@ -51,12 +53,21 @@ FAULTS = {
     "QLivePaymentsRefused",
     "QLivePlatformEvent",
     "QLiveRatesMissing",
+    "QLiveRefundStuck",
+    "QLiveRefundUnfinished",
     "QLiveRequestsFail",
     "QLiveServiceDown",
+    "QLiveTransferProblem",
+    "QLiveTransfersUnfunded",
+    "QLiveWithdrawalStuck",
+    "QLiveWithdrawalsWait",
     "QLiveXpayRejected",
 }
+AUTO_INCOME = 100
+"""A withdrawal of more than that needs an operator."""
 LATER = datetime.now(UTC) + timedelta(hours=1)
 LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=5))
+DAYS_AGO = datetime.now(UTC) - timedelta(days=4)
 Document = dict[str, Any]
 TARGET = 'job="qlive",instance="a"'
 
@@ -355,14 +366,13 @@ class Faults:
     """A server, and what goes wrong in it."""
 
     def __init__(self, api: ApiFixture, server: ServerProcess, db: Database[Document]) -> None:
-        self.api, self.db, self.context = api, db, server.context
+        self.api, self.db, self.server, self.context = api, db, server, server.context
         assert server.simulator_ref
         self.wechat = event_sender(server)
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
-        await jobs._watch_dependencies(self.context)
-        await jobs._measure_outbox(self.context)
+        await jobs._measure_figures(self.context)
         asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
         await jobs._measure_lag(self.context)
         return parse(self.context.metrics.text().decode())  # before the jobs measure again
@@ -400,6 +410,32 @@ class Faults:
             room = await self.context.keeper.load(live_id)
             await self.context.services.groups.replace(live_id, room.group_id)
 
+    async def hold_withdrawals(self) -> None:
+        """WeChat Pay has no money, answers nothing, goes on with nothing; nobody approves."""
+        host = await payee(self.api)
+        for fault in ("NOT_ENOUGH", "lost", "accepted"):
+            await next_transfers_fail(self.api, fault)
+            await withdraw(host, AUTO_INCOME, fault)
+        await withdraw(host, AUTO_INCOME + 1, "to approve")
+        for state, since in {"submitted": LONG_AGO.generation_time, "requested": DAYS_AGO}.items():
+            changed = self.db.withdrawals.update_many(
+                {"state": state}, {"$set": {"state_since": since, "requested_at": since}}
+            )
+            assert changed.modified_count
+
+    async def hold_refunds(self) -> None:
+        """WeChat Pay refuses one refund, and does not end another one for days."""
+        for outcome in ({"fault": "NOT_ENOUGH"}, {"outcome": "held"}):
+            (await self.api.request("POST", "/sim/refund/next", json=outcome)).ok()
+            anna = await self.api.user(f"anna {outcome}", 2)
+            order = (await pay_order(self.api, await create_order(anna)))["order"]
+            await notification_statuses(self.server)
+            body = {"user_id": anna.id, "orders": [order], "request_id": order, "reason": "minor"}
+            case = (await self.api.ops("POST", "refunds", **body)).ok()
+            (await self.api.ops("POST", f"refunds/{case['id']}/confirm", reason="minor")).ok()
+            await self.context.services.refund_sweep.sweep()
+        self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
+
     async def spoil_data(self) -> None:
         """A rate is missing, a balance was changed by hand, a user is incomplete."""
         bert = await self.api.user("bert", 1)
@@ -418,6 +454,11 @@ class Faults:
         await audit.run_if_due()
 
 
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"withdraw": {**NO_MATURITY, "auto_fen": 10 * AUTO_INCOME}}
+
+
 @pytest.mark.gen_test(timeout=60)
 async def test_real_faults_fire_their_alerts(
     api: ApiFixture,
@@ -431,6 +472,8 @@ async def test_real_faults_fire_their_alerts(
     scrapes = [await faults.scrape()]
     await faults.refuse()
     await faults.complain()
+    await faults.hold_withdrawals()
+    await faults.hold_refunds()
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))
