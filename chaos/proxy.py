@@ -3,14 +3,11 @@
 import asyncio
 import random
 import socket
-from collections.abc import Iterable
+import struct
+from collections import deque
 
-from chaos.pipe import NetworkConditions
-from chaos.proxy_connection import ProxyConnection, ProxySocket
-
-UP, DOWN = "up", "down"
-"""Up is from the client to the server behind the proxy, down is back."""
-BOTH = (UP, DOWN)
+LINGER_ZERO = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for 0 s: close sends RST instead of FIN."""
 
 
 class Proxy:
@@ -21,9 +18,13 @@ class Proxy:
 
     def __init__(self, target_port: int, seed: str = "") -> None:
         self.port = 0
-        self.up, self.down = NetworkConditions(), NetworkConditions()
         self.rng = random.Random(seed)
-        self.connections: set[ProxyConnection] = set()
+        self.connections: set[ProxySocket] = set()
+        """The sockets of clients."""
+        self.delay = 0.0
+        """Seconds by which all data is delayed; the order is preserved."""
+        self.held = self.black_hole = False
+        self.reset_probability = 0.0
         self._target_port = target_port
         self._reservation: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -46,29 +47,25 @@ class Proxy:
 
     def reset_all(self) -> int:
         """Reset all connections now; returns their number."""
-        connections = list(self.connections)
+        connections = [*self.connections]
         for connection in connections:
             connection.reset()
         return len(connections)
 
-    def half_open(self, directions: Iterable[str] = BOTH) -> None:
+    def half_open(self) -> None:
         """Drop all data from now on; affected connections stay open, and dead after `heal`."""
-        for conditions in self._of(directions):
-            conditions.black_hole = True
+        self.black_hole = True
 
-    def hold(self, directions: Iterable[str] = BOTH) -> None:
+    def hold(self) -> None:
         """Hold all data until `heal`, which delivers it."""
-        for conditions in self._of(directions):
-            conditions.held = True
+        self.held = True
 
-    def slow(self, seconds: float, directions: Iterable[str] = BOTH) -> None:
-        for conditions in self._of(directions):
-            conditions.delay = seconds
+    def slow(self, seconds: float) -> None:
+        self.delay = seconds
 
-    def lossy(self, probability: float, directions: Iterable[str] = BOTH) -> None:
+    def lossy(self, probability: float) -> None:
         """Let each chunk of data reset its connection with this probability."""
-        for conditions in self._of(directions):
-            conditions.reset_probability = probability
+        self.reset_probability = probability
 
     def refuse(self) -> None:
         """Refuse new connections; open ones stay."""
@@ -79,36 +76,129 @@ class Proxy:
     async def accept(self) -> None:
         """Accept new connections again."""
         if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                lambda: self._new_connection().client, sock=_bound_socket(self.port), backlog=4096
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: ProxySocket(self), sock=_bound_socket(self.port), backlog=4096
             )
 
     async def heal(self) -> None:
         """End all faults; dropped data stays lost, and its connections stay dead."""
-        self.up.clear()
-        self.down.clear()
-        for connection in list(self.connections):
+        self.delay = self.reset_probability = 0.0
+        self.held = self.black_hole = False
+        for connection in [*self.connections]:
             connection.flush()
+            connection.peer.flush()
         await self.accept()
 
-    # ---- used by its connections
-
-    async def connect_target(self, server: ProxySocket) -> asyncio.Transport:
+    async def connect_target(self, server: "ProxySocket") -> None:
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(lambda: server, "127.0.0.1", self._target_port)
-        return transport
+        await loop.create_connection(lambda: server, "127.0.0.1", self._target_port)
 
-    def forget(self, connection: ProxyConnection) -> None:
-        self.connections.discard(connection)
 
-    def _new_connection(self) -> ProxyConnection:
-        connection = ProxyConnection(self)
-        self.connections.add(connection)
-        return connection
+class ProxySocket(asyncio.Protocol):
+    """One of the two sockets of a proxied connection; its peer's data is written to it."""
 
-    def _of(self, directions: Iterable[str]) -> list[NetworkConditions]:
-        return [{UP: self.up, DOWN: self.down}[direction] for direction in directions]
+    def __init__(self, proxy: Proxy, client: "ProxySocket | None" = None) -> None:
+        """`client`: the peer of a socket to the server."""
+        self.is_open = False
+        self.dead = False
+        """Data was dropped: TCP cannot continue after a gap, so nothing is delivered any more."""
+        self._proxy, self._is_client = proxy, client is None
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[tuple[float, bytes | None]] = deque()
+        """What has to be written and when; None means EOF."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self.peer: ProxySocket = client or ProxySocket(proxy, self)
+
+    # ---- the side on which data arrives
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport, self.is_open = transport, True
+        if not self._is_client:
+            self.flush()
+            return
+        self._proxy.connections.add(self)
+        if self._proxy.black_hole:  # the SYN is dropped
+            self.dead = self.peer.dead = True
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            await self._proxy.connect_target(self.peer)
+        except OSError:
+            self.reset()
+        else:
+            if not self.is_open:
+                self.peer.reset()
+
+    def data_received(self, data: bytes) -> None:
+        self._forward(data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.is_open = False
+        self._forward(None)
+        if not self.peer.is_open:
+            self._proxy.connections -= {self, self.peer}
+
+    def _forward(self, data: bytes | None) -> None:
+        probability = self._proxy.reset_probability
+        if self.dead or self._proxy.black_hole:
+            self.dead = self.peer.dead = True
+        elif data and probability and self._proxy.rng.random() < probability:
+            self.reset()
+        else:
+            self.peer.put(data)
+
+    # ---- the side to which it is written
+
+    def put(self, data: bytes | None) -> None:
+        self._queue.append((asyncio.get_running_loop().time() + self._proxy.delay, data))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is due."""
+        transport, loop = self._transport, asyncio.get_running_loop()
+        if transport is None or self._proxy.held:
+            return
+        while self._queue:
+            due, data = self._queue[0]
+            if due > loop.time():
+                self._timer = self._timer or loop.call_at(due, self._on_timer)
+                return
+            self._queue.popleft()
+            if data is None:
+                transport.close()
+            elif not transport.is_closing():
+                transport.write(data)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def pause_writing(self) -> None:
+        """Propagate backpressure to the sending side, as TCP does."""
+        if peer := self.peer._transport:
+            peer.pause_reading()
+
+    def resume_writing(self) -> None:
+        peer = self.peer._transport
+        if peer and not peer.is_closing():
+            peer.resume_reading()
+
+    def reset(self) -> None:
+        """Reset both sockets immediately."""
+        for side in (self, self.peer):
+            side._queue.clear()
+            if side._connecting:
+                side._connecting.cancel()
+            if side._transport is None:
+                continue
+            sock = side._transport.get_extra_info("socket")
+            if sock is not None and sock.fileno() >= 0:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+            side._transport.abort()
 
 
 def _bound_socket(port: int) -> socket.socket:

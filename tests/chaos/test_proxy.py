@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tornado.ioloop import IOLoop
 
-from chaos.proxy import DOWN, UP, Proxy
+from chaos.proxy import Proxy
 from tests.support.stub_server import StubServer
 from tests.support.waiting import until
 
@@ -143,20 +143,11 @@ async def test_a_connection_made_while_half_open_does_not_reach_the_server(
 
 
 @proxy_test
-async def test_a_single_direction_can_be_half_open(proxy: Proxy, echo: EchoServer) -> None:
-    async with connect(proxy) as (reader, writer):
-        proxy.half_open([DOWN])
-        writer.write(b"x")
-        assert await is_silent(reader)
-        assert echo.received == b"x"
-
-
-@proxy_test
 async def test_slow_data_arrives_late_and_in_order(proxy: Proxy) -> None:
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
         await receive(reader, 1)
-        proxy.slow(0.2, [UP])
+        proxy.slow(0.2)
         started = time.monotonic()
         for letter in (b"a", b"b", b"c"):
             writer.write(letter)
@@ -177,7 +168,7 @@ async def test_held_data_arrives_after_heal(proxy: Proxy) -> None:
 
 @proxy_test
 async def test_a_lossy_network_resets_whole_connections(proxy: Proxy) -> None:
-    proxy.lossy(1.0, [UP])
+    proxy.lossy(1.0)
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
         assert await is_reset(reader)
