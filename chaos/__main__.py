@@ -7,16 +7,15 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 
-from chaos import storm
 from chaos.crash.path_groups import PATHS
 from chaos.report import RunReport, table
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios import alerts, ban, crash, failover, hostile
+from chaos.scenarios import alerts, ban, crash, failover, hostile, storm
 
 SCENARIOS: dict[str, Scenario] = {
     "storm": storm.SCENARIO,
@@ -63,9 +62,7 @@ def run_scenario(name: str, seed: int, args: argparse.Namespace) -> RunReport:
 
 def repeat_command(name: str, config: RunConfig) -> str:
     """Command line that repeats this run."""
-    size = config.size
     options = f"--seed {config.seed} --seconds {config.seconds:g}"
-    options += f" --clients {size.clients} --rooms {size.rooms} --processes {size.processes}"
     options += f" --paths {','.join(config.paths)}" if config.paths else ""
     return f"python -m chaos {name} {options}"
 
@@ -88,11 +85,9 @@ async def _run_to_end(name: str, config: RunConfig, limit: float) -> RunReport:
 
 def _config(name: str, seed: int, args: argparse.Namespace) -> RunConfig:
     scenario = SCENARIOS[name]
-    options = {key: getattr(args, key) for key in ("clients", "rooms", "processes")}
-    size = replace(scenario.size, **{key: value for key, value in options.items() if value})
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    return RunConfig(folder, size, args.seconds or scenario.seconds, seed, args.paths)
+    return RunConfig(folder, scenario.size, args.seconds or scenario.seconds, seed, args.paths)
 
 
 def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:
@@ -121,9 +116,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=1, help="the (first) seed")
         command.add_argument("--seeds", type=int, default=SEEDS, help="number of storms")
         command.add_argument("--seconds", type=float, help="duration of the faults")
-        command.add_argument("--clients", type=int)
-        command.add_argument("--rooms", type=int)
-        command.add_argument("--processes", type=int)
         command.add_argument("--paths", type=_paths, default=(), help="crash: only some paths")
     return parser
 

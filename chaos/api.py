@@ -14,7 +14,7 @@ from chaos.violations import Violations
 from tests.support.client import BASE, HttpClient, Reply, UserClient
 
 ATTEMPT_SECONDS = 10.0
-RETRY_SECONDS = 60.0
+RETRY_SECONDS, MAX_PAUSE = 60.0, 0.5
 RETRIED = (0, 429, 503)
 """Statuses after which a client retries; 0 means that there was no response."""
 
@@ -46,7 +46,7 @@ class FleetApi:
                 return reply
             may_apply_late = may_apply_late or reply.status == 0
             await asyncio.sleep(self._rng.uniform(0.05, pause))
-            pause = min(2.0, 2 * pause)
+            pause = min(MAX_PAUSE, 2 * pause)
 
     async def request_once(self, method: str, path: str, node: Node, **options: Any) -> Reply:
         """Make a single attempt."""
@@ -64,7 +64,7 @@ class FleetApi:
         return await self.request(method, f"/ops/api/{path}", headers=headers, **content)
 
     def _record(self, path: str, reply: Reply) -> None:
-        self._metrics.record_status(reply.status)
+        self._metrics.statuses[reply.status] += 1
         if reply.status >= 400 and reply.status not in RETRIED:
             is_json = reply.headers.get("Content-Type", "").startswith("application/json")
             code = reply.json.get("code", "") if is_json else ""

@@ -1,20 +1,80 @@
-"""Injects the faults of a plan, and ends them."""
+"""The faults of a storm, planned by a seed and injected."""
 
 import asyncio
+import random
 import signal
-import time
+from dataclasses import dataclass
 
 import structlog
 
-from chaos.fault_plan import Fault
 from chaos.fleet import Fleet, Node
 from chaos.program import Program
 from chaos.proxy import Proxy
 
+TRACKS: dict[str, dict[str, tuple[float, float]]] = {
+    "server": {"kill": (0.5, 4.0), "deploy": (0.0, 1.0), "freeze": (0.5, 5.0)},
+    "clients": {
+        "reset": (0.0, 0.1),
+        "half_open": (1.0, 5.0),
+        "slow": (2.0, 6.0),
+        "lossy": (2.0, 6.0),
+        "refuse": (1.0, 4.0),
+        "hold": (1.0, 5.0),
+    },
+    "redis": {
+        "kill": (0.5, 8.0),
+        "freeze": (1.0, 8.0),
+        "half_open": (2.0, 8.0),
+        "lossy": (2.0, 6.0),
+        "slow": (2.0, 6.0),
+        "reset": (0.0, 0.1),
+    },
+    "mongodb": {
+        "freeze": (0.5, 6.0),
+        "kill": (0.2, 3.0),
+        "reset": (0.0, 0.1),
+        "half_open": (1.0, 5.0),
+        "lossy": (1.0, 5.0),
+        "slow": (1.0, 4.0),
+    },
+}
+"""Kinds of faults with their minimum and maximum duration in seconds, by track."""
+GAPS = {"server": (2.0, 8.0), "clients": (1.0, 5.0), "redis": (4.0, 12.0), "mongodb": (8.0, 20.0)}
+"""Minimum and maximum seconds between two faults of a track."""
 SLOW_SECONDS = {"clients": 0.4, "redis": 0.3, "mongodb": 0.05}
 RESET_PROBABILITY = {"clients": 0.02, "redis": 0.05, "mongodb": 0.01}
 
 log = structlog.get_logger("chaos")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that starts `at` seconds into the storm and lasts `duration` seconds."""
+
+    at: float
+    duration: float
+    track: str
+    kind: str
+    node: int
+
+
+def make_plan(
+    seed: int, seconds: float, nodes: int, tracks: tuple[str, ...] = (*TRACKS,)
+) -> list[Fault]:
+    """Plan faults, sorted by start; those of one track never overlap, those of two may."""
+    rng = random.Random(seed)
+    plan: list[Fault] = []
+    for track in tracks:
+        at = rng.uniform(0.5, GAPS[track][1])
+        while True:
+            kind = rng.choice([*TRACKS[track]])
+            duration = rng.uniform(*TRACKS[track][kind])
+            if at + duration > seconds:
+                break
+            fault = Fault(round(at, 2), round(duration, 2), track, kind, rng.randrange(nodes))
+            plan.append(fault)
+            at += duration + rng.uniform(*GAPS[track])
+    return sorted(plan, key=lambda fault: fault.at)
 
 
 async def inject(fleet: Fleet, fault: Fault) -> None:
@@ -60,7 +120,6 @@ async def _mongod_fault(fleet: Fleet, fault: Fault) -> None:
         await fleet.mongod.kill()
         await asyncio.sleep(fault.duration)
         await fleet.mongod.start()
-        log.info("mongodb_restarted", at=time.time())
     else:
         fleet.mongod.send_signal(signal.SIGSTOP)
         await asyncio.sleep(fault.duration)

@@ -44,8 +44,6 @@ class Node:
         self.server_port = port
         self.port = port
         """The port that clients use: that of the proxy, or of the server if it has none."""
-        self.killed_at = 0.0
-        """Time of the last kill, by the event loop's clock."""
 
     @property
     def address(self) -> str:
@@ -54,7 +52,6 @@ class Node:
 
     def kill(self) -> None:
         """kill -9; it stays down until `program.release`."""
-        self.killed_at = asyncio.get_running_loop().time()
         self.program.hold_down()
 
 

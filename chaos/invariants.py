@@ -7,10 +7,13 @@ from typing import Any
 
 from chaos import operations
 from chaos.actors import GIVERS
-from chaos.room_state_check import room_state_violations
-from chaos.run import Run
+from chaos.room_load import RoomLoad
+from chaos.run import GOLD, Run
 from chaos.server_logs import unexpected_errors
 from chaos.timeline import content_of
+from ledger.gifts import gift_key
+from storage.database import Database
+from storage.ledger_reconciler import LedgerReconciler
 from tests.support.room_screen import comparable
 
 SETTLE_SECONDS = 15.0
@@ -31,6 +34,7 @@ async def check_invariants(run: Run) -> None:
     await _check_views(run)
     await _check_room_logs(run)
     await _check_settled(run)
+    await check_ledger(run)
 
 
 def _failed_tasks(run: Run) -> Found:
@@ -103,6 +107,30 @@ async def _unsettled(run: Run) -> list[tuple[str, str]]:
     return found + await _wrong_balances(run)
 
 
+def room_state_violations(room: RoomLoad, shown: dict[str, Any]) -> Found:
+    """The room as a snapshot shows it has all members, and no user who has left.
+
+    The counts are exact: all users of the load have a client, so all are members, and temporary
+    users (of removals) have left or were removed.
+    """
+    members = {room.host.id, *(guest.id for guest in room.guests)}
+    seats = [shown[name] for name in ("owner", "male", "female") if shown[name]]
+    for user in (*seats, *shown["applicants"]):
+        if user["user_id"] not in members:
+            yield "stale_user", f"room {room.live_id}: {user}"
+    if shown["status"] != "live":
+        yield "still_away", f"room {room.live_id} is {shown['status']}"
+    for seat in seats:
+        if seat["away"]:
+            yield "still_away", f"room {room.live_id}: {seat}"
+    applied = [user["gender"] for user in shown["applicants"] if user["applied_at"] is not None]
+    genders = [guest.gender for guest in room.guests]
+    num_list = [applied.count(1), genders.count(1), applied.count(2), genders.count(2)]
+    counts, expected = (shown["audience_count"], shown["num_list"]), (len(members), num_list)
+    if counts != expected:
+        yield "wrong_counts", f"room {room.live_id}: {counts} instead of {expected}"
+
+
 async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
     """A giver's balance is the gold received less the gifts in the room events."""
     givers = [giver for room in run.rooms for giver in room.guests[-GIVERS:]]
@@ -110,9 +138,34 @@ async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
     for giver in givers:
         gold[giver.name] = (await run.api.ops_request("GET", f"users/{giver.id}")).json["gold"]
     spent = operations.gold_spent(run.timelines.by_session.values())
-    expected = {giver.name: run.gold_received - spent[giver.id] for giver in givers}
+    expected = {giver.name: GOLD - spent[giver.id] for giver in givers}
     return [
         ("wrong_balance", f"{name}: {gold[name]} instead of {expected[name]}")
         for name in gold
         if gold[name] != expected[name]
     ]
+
+
+async def check_ledger(run: Run) -> None:
+    """`check-ledger` finds nothing, and each acknowledged gift is booked, with an event of its own.
+
+    Reads the database itself.
+    """
+    database = Database(run.fleet.mongodb.uri, run.fleet.database)
+    try:
+        for problem in await LedgerReconciler(database).problems():
+            run.violations.add("ledger_problem", str(problem))
+        projection = {"seq": 1, "live_id": 1, "epoch": 1}
+        rows = await database.collection("ledger").find({"kind": "gift"}, projection).to_list()
+    finally:
+        await database.close()
+    booked = {row["_id"] for row in rows}
+    givers = {guest.name: guest.id for room in run.rooms for guest in room.guests}
+    for operation in (operation for room in run.rooms for operation in room.operations):
+        kind, _, request_id = operation.key.partition(" ")
+        giver = request_id.rpartition("-")[0]
+        if kind == "gift" and gift_key(givers[giver], request_id) not in booked:
+            run.violations.add("gift_lost", operation.key)
+    events = [(row["live_id"], row["epoch"], row["seq"]) for row in rows if "seq" in row]
+    if len(set(events)) != len(events):
+        run.violations.add("shared_event", f"{len(events)} gifts, {len(set(events))} events")

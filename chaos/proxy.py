@@ -103,7 +103,7 @@ class ProxySocket(asyncio.Protocol):
         self.dead = False
         """Data was dropped: TCP cannot continue after a gap, so nothing is delivered any more."""
         self._proxy, self._is_client = proxy, client is None
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._queue: deque[tuple[float, bytes | None]] = deque()
         """What has to be written and when; None means EOF."""
         self._timer: asyncio.TimerHandle | None = None
@@ -114,7 +114,7 @@ class ProxySocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport, self.is_open = transport, True
+        self.transport, self.is_open = transport, True
         if not self._is_client:
             self.flush()
             return
@@ -159,7 +159,7 @@ class ProxySocket(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what is due."""
-        transport, loop = self._transport, asyncio.get_running_loop()
+        transport, loop = self.transport, asyncio.get_running_loop()
         if transport is None or self._proxy.held:
             return
         while self._queue:
@@ -179,26 +179,29 @@ class ProxySocket(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Propagate backpressure to the sending side, as TCP does."""
-        if peer := self.peer._transport:
+        if peer := self.peer.transport:
             peer.pause_reading()
 
     def resume_writing(self) -> None:
-        peer = self.peer._transport
+        peer = self.peer.transport
         if peer and not peer.is_closing():
             peer.resume_reading()
 
     def reset(self) -> None:
         """Reset both sockets immediately."""
-        for side in (self, self.peer):
-            side._queue.clear()
-            if side._connecting:
-                side._connecting.cancel()
-            if side._transport is None:
-                continue
-            sock = side._transport.get_extra_info("socket")
-            if sock is not None and sock.fileno() >= 0:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-            side._transport.abort()
+        self.abort()
+        self.peer.abort()
+
+    def abort(self) -> None:
+        self._queue.clear()
+        if self._connecting:
+            self._connecting.cancel()
+        if self.transport is None:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        self.transport.abort()
 
 
 def _bound_socket(port: int) -> socket.socket:

@@ -65,12 +65,11 @@ def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunRepo
         "resumed": sum(checker.resumed for checker in checkers),
         "resets": sum(checker.resets for checker in checkers),
         "silence_timeouts": metrics.silence_timeouts,
-        "byes": dict(sorted(metrics.byes.items())),
         "statuses": dict(sorted(metrics.statuses.items())),
         "rejections": dict(metrics.rejections.most_common(12)),
         "settled_after": rounded(run.settled_after),
-        **delivery_metrics(run),
-        **recovery_metrics(run),
+        **_seconds("delivery", _delivery_seconds(run)),
+        **_seconds("recovery", metrics.recovery_seconds),
         **more,
     }
     return RunReport(
@@ -84,36 +83,20 @@ def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunRepo
     )
 
 
-def delivery_metrics(
-    run: Run, during: tuple[float, float] | None = None, name: str = "delivery"
-) -> dict[str, Any]:
-    """Time from the response to an operation until clients received its event.
-
-    Only of operations that were acknowledged `during` (first, last), if given.
-    """
-    delays: list[float] = []
-    for room in run.rooms:
-        for operation in room.operations:
-            if during and not during[0] <= operation.acknowledged_at <= during[1]:
-                continue
-            if operation.key.startswith(UNIQUE):
-                delivered_at = run.metrics.delivered_at.get(operation.key, ())
-                delays += [max(0.0, at - operation.acknowledged_at) for at in delivered_at]
-    return {
-        f"{name}_ms_p50": in_ms(percentile(delays, 0.5)),
-        f"{name}_ms_p99": in_ms(percentile(delays, 0.99)),
-        f"{name}_ms_max": in_ms(percentile(delays, 1)),
-    }
+def _delivery_seconds(run: Run) -> list[float]:
+    """Time from the response to an operation until clients received its event."""
+    return [
+        max(0.0, at - operation.acknowledged_at)
+        for room in run.rooms
+        for operation in room.operations
+        if operation.key.startswith(UNIQUE)
+        for at in run.metrics.delivered_at.get(operation.key, ())
+    ]
 
 
-def recovery_metrics(run: Run) -> dict[str, Any]:
-    """Time from a connection loss to the next first frame, by cause."""
-    found: dict[str, Any] = {}
-    for cause, seconds in sorted(run.metrics.recovery_seconds.items()):
-        found[f"recovery_{cause}_count"] = len(seconds)
-        found[f"recovery_{cause}_p95"] = rounded(percentile(seconds, 0.95))
-        found[f"recovery_{cause}_max"] = rounded(percentile(seconds, 1))
-    return found
+def _seconds(name: str, values: list[float]) -> dict[str, Any]:
+    shares = {"p50": 0.5, "p99": 0.99, "max": 1}
+    return {f"{name}_{it}": rounded(percentile(values, share)) for it, share in shares.items()}
 
 
 def in_ms(seconds: float | None) -> float | None:
@@ -133,15 +116,14 @@ COLUMNS = (
     "acknowledged",
     "lost",
     "reconnects",
-    "delivery_ms_p50",
-    "delivery_ms_p99",
-    "recovery_kill_p95",
-    "recovery_kill_max",
+    "delivery_p50",
+    "delivery_p99",
+    "recovery_p99",
 )
 
 
 def table(reports: list[RunReport]) -> str:
-    """Markdown table with one row per run; durations are seconds, unless the column contains ms."""
+    """Markdown table with one row per run; durations are seconds."""
     heads = ["run", "seconds", *(name.replace("_", " ") for name in COLUMNS), "goals", "result"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for report in reports:

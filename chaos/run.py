@@ -18,7 +18,7 @@ from chaos.metrics import RunMetrics
 from chaos.room_load import RoomLoad
 from chaos.timeline import Timelines
 from chaos.violations import Violations
-from chaos.websocket_client import ClientConfig, RoomClient
+from chaos.websocket_client import RoomClient
 
 AT_ONCE = 24
 """Users who sign in or connect concurrently."""
@@ -66,8 +66,6 @@ class Run:
         self.timelines = Timelines()
         self.api = FleetApi(self.fleet, self.metrics, self.violations, self.rng("network"))
         self.rooms: list[RoomLoad] = []
-        self.gold_received = GOLD
-        """What each giver has received."""
         self.settled_after: float | None = None
         self.actors: list[asyncio.Task[None]] = []
         self._watchdog: asyncio.Task[None] | None = None
@@ -190,9 +188,8 @@ class Run:
         checker = EventChecker(
             user.name, user.live_id, self.timelines, self.violations, builds_view=builds_view
         )
-        config = ClientConfig(self.size.silence_timeout)
-        rng = self.rng(user.name)
-        return RoomClient(self.fleet, checker, user.token, self.metrics, config, rng)
+        timeout, rng = self.size.silence_timeout, self.rng(user.name)
+        return RoomClient(self.fleet, checker, user.token, self.metrics, timeout, rng)
 
     async def _watch_silence(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -23,12 +22,6 @@ FINAL = frozenset((SIGN_IN_AGAIN, *range(4500, 5000)))
 """Close codes after which a client does not reconnect, or not with this token."""
 
 
-@dataclass
-class ClientConfig:
-    silence_timeout: float = 40.0
-    """Seconds without data before a reconnect; heartbeats come every 25 s ± 20 %."""
-
-
 class RoomClient:
     """One member's WebSocket client in one room."""
 
@@ -38,9 +31,10 @@ class RoomClient:
         checker: EventChecker,
         token: str,
         metrics: RunMetrics,
-        config: ClientConfig,
+        silence_timeout: float,
         rng: random.Random,
     ) -> None:
+        """`silence_timeout`: seconds without data before a reconnect."""
         self.checker = checker
         self.token = token
         self.node: Node | None = None
@@ -50,15 +44,15 @@ class RoomClient:
         self.final_code = 0
         """The close code after which it does not reconnect, or 0."""
         self.wanted = True
-        self.measured = False
         self.pinned_node: Node | None = None
         """The only node to connect to, if any."""
-        self._fleet, self._metrics, self._config, self._rng = fleet, metrics, config, rng
+        self._fleet, self._metrics, self._rng = fleet, metrics, rng
+        self._silence_timeout = silence_timeout
         self._received_at = 0.0
         self._failures = 0
         self._retry_ms: int | None = None
-        self._lost: tuple[float, str] | None = None
-        """Time and cause of the connection loss; None while connected."""
+        self._lost_at: float | None = None
+        """Time of the connection loss; None while connected."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -67,7 +61,7 @@ class RoomClient:
 
     def start(self) -> None:
         """Connect and stay connected until `stop` or a final close code."""
-        self.wanted, self.final_code, self._lost = True, 0, None
+        self.wanted, self.final_code, self._lost_at = True, 0, None
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -94,14 +88,14 @@ class RoomClient:
             if self.close_code in FINAL:
                 self.final_code = self.close_code
                 return
-            self._on_lost(loop.time(), started)
+            self._on_lost(loop.time())
             if loop.time() - started > STABLE_SECONDS:
                 self._failures = 0
             await asyncio.sleep(self._backoff())
 
     def check_silence(self, now: float) -> None:
         """Drop a connection without data for too long; to be called once a second."""
-        timeout = self._config.silence_timeout if self.checker.opened else OPEN_SECONDS
+        timeout = self._silence_timeout if self.checker.opened else OPEN_SECONDS
         if self.connection and now - self._received_at > timeout:
             self._metrics.silence_timeouts += 1
             self._abort()
@@ -149,7 +143,6 @@ class RoomClient:
         frame = checker.timelines.parse(payload)
         if frame["type"] == "bye":
             self._retry_ms = frame["retry_ms"]
-            self._metrics.byes[frame["code"]] += 1
             return
         live, first = checker.opened and not checker.pending_replay, not checker.opened
         seq = checker.seq
@@ -157,23 +150,22 @@ class RoomClient:
         if first:
             self._on_recovered()
         elif live and checker.seq > seq:
-            self._metrics.record_delivery(frame, measured=self.measured)
+            self._metrics.record_delivery(frame)
         if checker.must_resume:
             self._abort()
 
     # ---- connection loss and recovery
 
     def _on_recovered(self) -> None:
-        if self._lost:
-            lost_at, cause = self._lost
-            self._metrics.record_recovery(cause, asyncio.get_running_loop().time() - lost_at)
-            self._lost = None
+        if self._lost_at is not None:
+            seconds = asyncio.get_running_loop().time() - self._lost_at
+            self._metrics.recovery_seconds.append(seconds)
+            self._lost_at = None
 
-    def _on_lost(self, now: float, started: float) -> None:
-        if self._lost is None:
+    def _on_lost(self, now: float) -> None:
+        if self._lost_at is None:
             self._metrics.reconnects += 1
-            killed = self.node is not None and self.node.killed_at > started
-            self._lost = (now, "kill" if killed else "other")
+            self._lost_at = now
 
     def _backoff(self) -> float:
         """Seconds before the next attempt; `retry_ms` of a bye message takes precedence."""

@@ -2,52 +2,41 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+from itertools import pairwise
 
 from chaos.invariants import check_invariants
-from chaos.ledger_audit import audit_gifts
 from chaos.replica_set import ReplicaSet
 from chaos.report import RunReport, make_report
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
-from chaos.senders import Acknowledged, Sender, gift_price, longest_gap
 
 BEFORE_SECONDS, OBSERVED_SECONDS = 4.0, 14.0
 GOALS = {"step_down": 2.0, "kill": 6.0, "freeze": 10.0}
 """Seconds without an acknowledged change, by fault."""
 SIZE = RunSize(
-    clients=40,
-    rooms=4,
-    processes=2,
-    pause=0.4,
-    proxied=False,
-    replicated=True,
-    gifts_and_renames=False,
-    rejoins=False,
+    clients=40, rooms=4, processes=2, pause=0.3, proxied=False, replicated=True, rejoins=False
 )
 
 
 async def failover(config: RunConfig) -> RunReport:
     """`config.seconds` is divided among the faults; each is repeated for that long."""
     async with started_run(config.folder, config.size, config.seed) as run:
-        started, acknowledged = time.monotonic(), Acknowledged()
-        await start_senders(run, acknowledged)
+        started = time.monotonic()
         run.start_load()
         gaps: dict[str, list[float]] = {fault: [] for fault in GOALS}
         elected: list[bool] = []
         for _ in range(max(1, round(config.seconds / (len(GOALS) * OBSERVED_SECONDS)))):
             for fault, found in gaps.items():
-                gap, is_new = await _fail_over(run, fault, acknowledged)
+                gap, is_new = await _fail_over(run, fault)
                 found.append(round(gap, 2))
                 elected.append(is_new)
         await run.settle()
         await check_invariants(run)
-        booked = await audit_gifts(run, acknowledged.givers)
         report = make_report(
             run,
             "failover",
             time.monotonic() - started,
-            gifts_acknowledged=len(acknowledged.givers),
-            gifts_booked=booked,
             new_primaries=sum(elected),
             recoveries=sum(gap < OBSERVED_SECONDS for found in gaps.values() for gap in found),
             seconds_without_change=gaps,
@@ -60,19 +49,7 @@ async def failover(config: RunConfig) -> RunReport:
         return report
 
 
-async def start_senders(run: Run, acknowledged: Acknowledged) -> None:
-    """Each room has a sender with plenty of gold, and one who receives the price of each gift."""
-    price = await gift_price(run)
-    for room in run.rooms:
-        rich, poor = room.guests[-1], room.guests[0]
-        for sender in (
-            Sender(run, room, rich, acknowledged),
-            Sender(run, room, poor, acknowledged, granted=price),
-        ):
-            run.actors.append(asyncio.ensure_future(sender.give_all()))
-
-
-async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> tuple[float, bool]:
+async def _fail_over(run: Run, fault: str) -> tuple[float, bool]:
     """Seconds without an acknowledged change, and whether another member is the primary."""
     replica_set = run.fleet.replica_set
     assert replica_set
@@ -81,10 +58,16 @@ async def _fail_over(run: Run, fault: str, acknowledged: Acknowledged) -> tuple[
     await _inject(replica_set, fault, port)
     await asyncio.sleep(OBSERVED_SECONDS)
     changes = [op.acknowledged_at for room in run.rooms for op in room.operations]
-    gap = longest_gap([*acknowledged.at, *changes], since, time.time())
+    gap = longest_gap(changes, since, time.time())
     is_new = await replica_set.primary() != port
     await replica_set.resume(port)
     return gap, is_new
+
+
+def longest_gap(times: Iterable[float], since: float, until: float) -> float:
+    """The longest time without any of these times between `since` and `until`."""
+    marks = [since, *sorted(at for at in times if since <= at <= until), until]
+    return max(after - before for before, after in pairwise(marks))
 
 
 async def _inject(replica_set: ReplicaSet, fault: str, port: int) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from chaos.metrics import RunMetrics, percentile
+from chaos.metrics import percentile
 from chaos.report import RunReport, table
 
 
@@ -68,10 +68,3 @@ def test_a_percentile_is_a_measured_value(
     values: list[float], share: float, expected: float | None
 ) -> None:
     assert percentile(values, share) == expected
-
-
-def test_only_503_and_missing_responses_count_as_unavailable() -> None:
-    metrics = RunMetrics()
-    for status in (200, 503, 409, 0):
-        metrics.record_status(status)
-    assert [status for _, status in metrics.unavailable] == [503, 0]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos import fault_plan
-from chaos.fault_plan import Fault
+from chaos import faults
+from chaos.faults import Fault
 from chaos.run import RunSize
 from chaos.scenario import RunConfig
-from chaos.storm import storm
+from chaos.scenarios.storm import storm
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -41,9 +41,9 @@ SIZE = RunSize(clients=27, rooms=3, processes=2, pause=0.4, silence_timeout=3.0,
 async def test_all_guarantees_hold_in_a_storm(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fault_plan, "make_plan", lambda *_: PLAN)
+    monkeypatch.setattr(faults, "make_plan", lambda *_: PLAN)
     monkeypatch.setattr("chaos.actors.LATE_SECONDS", 2.0)  # no process is suspended for longer
-    assert {fault.track for fault in PLAN} == set(fault_plan.TRACKS)
+    assert {fault.track for fault in PLAN} == set(faults.TRACKS)
     report = await storm(RunConfig(folder, SIZE, SECONDS))
     assert not report.violations, report.line()
     metrics = report.metrics

@@ -18,7 +18,7 @@ from chaos.program import Program
 from chaos.proxy import Proxy
 from chaos.timeline import Timelines
 from chaos.violations import Violations
-from chaos.websocket_client import MAX_BACKOFF, MIN_BACKOFF, ClientConfig, RoomClient
+from chaos.websocket_client import MAX_BACKOFF, MIN_BACKOFF, RoomClient
 from tests.support.waiting import until
 
 WAIT = 10.0
@@ -128,8 +128,7 @@ def client(
     node = Node(0, Program([], tmp_path, {}, tmp_path / "log"), Proxy(1), server.port)
     fleet: Any = SimpleNamespace(nodes=[node], connect_order=lambda _rng: fleet.nodes)
     checker = EventChecker("client", 1, Timelines(), violations)
-    config = ClientConfig(silence_timeout=1.0)
-    client = RoomClient(fleet, checker, "token", metrics, config, random.Random(1))
+    client = RoomClient(fleet, checker, "token", metrics, 1.0, random.Random(1))
     yield client
 
     async def stop() -> None:
@@ -150,7 +149,7 @@ async def test_a_client_resumes_with_since_and_counts_its_deliveries(
     assert server.queries == ["live_id=1", "live_id=1&epoch=a&since=6"]
     assert (metrics.reconnects, client.checker.resumed) == (1, 1)
     assert sorted(metrics.delivered_at) == ["gift 6", "gift 9"], "replayed events are not timed"
-    assert len(metrics.recovery_seconds["other"]) == 1
+    assert len(metrics.recovery_seconds) == 1
     assert not violations
 
 
@@ -220,31 +219,13 @@ async def test_an_unreadable_frame_is_a_violation_and_the_client_reconnects(
 
 
 @client_test
-@pytest.mark.parametrize("cause", ["kill", "other"])
-async def test_recoveries_are_recorded_by_cause(
-    client: RoomClient, server: FakeServer, metrics: RunMetrics, cause: str
-) -> None:
-    server.script = [stays(), stays(replayed=0)]
-    node = client._fleet.nodes[0]
-    node.killed_at = asyncio.get_running_loop().time()
-    client.start()
-    await until(lambda: client.connected)
-    if cause == "kill":
-        node.killed_at = asyncio.get_running_loop().time()
-    assert client.connection
-    client.connection.transport.abort()
-    await until(lambda: client.checker.resumed)
-    assert list(metrics.recovery_seconds) == [cause]
-
-
-@client_test
 async def test_a_client_tries_the_next_node_after_a_refused_connection(
     client: RoomClient, server: FakeServer, metrics: RunMetrics
 ) -> None:
     server.script = [stays()]
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        down = SimpleNamespace(port=closed.getsockname()[1], killed_at=0.0)
+        down = SimpleNamespace(port=closed.getsockname()[1])
         client._fleet.nodes.insert(0, down)
         client.start()
         await until(lambda: client.connected)

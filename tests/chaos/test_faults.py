@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from chaos.fault_plan import TRACKS, make_plan
+from chaos.faults import TRACKS, make_plan
 
 SECONDS, NODES = 60.0, 4
 

@@ -4,8 +4,8 @@ import asyncio
 import random
 import time
 
-from chaos import fault_plan
-from chaos.faults import inject
+from chaos import faults
+from chaos.faults import Fault, inject
 from chaos.invariants import check_invariants
 from chaos.membership_changes import restart_live
 from chaos.report import RunReport, make_report
@@ -28,14 +28,14 @@ SIZE = RunSize(silence_timeout=SILENCE_TIMEOUT, settings=SETTINGS)
 async def storm(config: RunConfig) -> RunReport:
     """Run one storm; the plan and the logs stay in the folder."""
     seed, seconds = config.seed, config.seconds
-    faults = fault_plan.make_plan(seed, seconds, config.size.processes)
-    (config.folder / "plan.txt").write_text("".join(f"{fault}\n" for fault in faults))
+    plan = faults.make_plan(seed, seconds, config.size.processes)
+    (config.folder / "plan.txt").write_text("".join(f"{fault}\n" for fault in plan))
     async with started_run(config.folder, config.size, seed) as run:
         started = time.monotonic()
         run.start_load()
         await asyncio.gather(
             _restart_lives(run, run.rng("restarts"), seconds),
-            *(_inject_at(fault.at, run, fault) for fault in faults),
+            *(_inject_at(fault.at, run, fault) for fault in plan),
         )
         await asyncio.sleep(max(0.0, started + seconds - time.monotonic()))
         await run.settle()
@@ -43,7 +43,7 @@ async def storm(config: RunConfig) -> RunReport:
         return make_report(run, "storm", time.monotonic() - started)
 
 
-async def _inject_at(seconds: float, run: Run, fault: fault_plan.Fault) -> None:
+async def _inject_at(seconds: float, run: Run, fault: Fault) -> None:
     await asyncio.sleep(seconds)
     await inject(run.fleet, fault)
 
