@@ -10,7 +10,7 @@ from devtools.development_secrets import DevSecrets
 from devtools.simulator.factory import make_simulator
 from devtools.simulator.wire import SimulatorRequest
 from devtools.simulator_handler import simulator_application
-from runtime.listeners import address_of, listen
+from runtime.process import address_of, listen
 
 
 class SharedTencent:

@@ -4,9 +4,9 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.limits import Rate
 
@@ -154,7 +154,6 @@ class LiveSettings(SettingsSection):
     play_domain: str = "play.example.com"
     push_key: Secret = ""
     play_key: Secret = ""
-    url_seconds: Count = 86400
     callback_key: Secret = ""
     api_base: Url = ""
     secret_id: Secret = ""
@@ -199,20 +198,16 @@ class MicroSettings(SettingsSection):
     application_seconds: Seconds = 600
     invitation_seconds: Seconds = 60
     removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
-    queue_size: Annotated[int, Field(gt=0, le=1_000)] = 200
 
 
 class RealtimeSettings(SettingsSection):
     check_seconds: Seconds = 1
-    gather_ms: Annotated[float, Field(ge=0, le=100)] = 5
     heartbeat_seconds: Seconds = 25
-    silent_seconds: Seconds = 75
 
-    @model_validator(mode="after")
-    def _check_silent_seconds(self) -> Self:
-        if self.silent_seconds <= self.heartbeat_seconds:
-            raise ValueError("silent_seconds must be more than heartbeat_seconds")
-        return self
+    @property
+    def silent_seconds(self) -> float:
+        """A socket from which nothing is received for three heartbeats is closed."""
+        return 3 * self.heartbeat_seconds
 
 
 class PresenceSettings(SettingsSection):
@@ -221,16 +216,11 @@ class PresenceSettings(SettingsSection):
     host_seconds: Seconds = 120
     shown_after_seconds: Seconds = 3
     lease_seconds: Seconds = 15
-    silent_hours: Seconds = 6
 
 
 class LimitsSettings(SettingsSection):
-    frame_bytes: Count = 16384
     frames_per_second: CountOrOff = 20
     handshakes_per_second: CountOrOff = 200
-    backlog_bytes: Count = 262144
-    backlog_seconds: Seconds = 10
-    slice: Count = 256
     read: RateLimit = Rate(5, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
@@ -253,7 +243,6 @@ class RankingSettings(SettingsSection):
 class RetentionSettings(SettingsSection):
     audit_days: CountOrOff = 400
     unpaid_order_days: CountOrOff = 90
-    failed_outbox_days: CountOrOff = 30
 
 
 class OpsSettings(SettingsSection):

@@ -1,7 +1,7 @@
 """All settings, and what production requires of them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -105,6 +105,22 @@ class Settings(BaseModel):
         default = "off" if self.environment == "production" else "on"
         return (self.withdraw.enabled or default) == "on"
 
+    def at(self, address: str, simulator_url: str) -> Self:
+        """These settings for a server at `address`, which is its public URL if none is set.
+
+        The simulator stands in for services without an address of their own; its URL is "" in
+        production.
+        """
+        missing = {"wechat": "", "im": "", "live": "/live", "pay": ""}
+        filled: dict[str, BaseModel] = {
+            name: section.model_copy(update={"api_base": f"{simulator_url}{path}"})
+            for name, path in missing.items()
+            if simulator_url and not (section := getattr(self, name)).api_base
+        }
+        if not self.server.public_url:
+            filled["server"] = self.server.model_copy(update={"public_url": address})
+        return self.model_copy(update=filled)
+
     def problems(self) -> list[str]:
         """Combinations that cannot work, as "name: why"."""
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
@@ -160,7 +176,7 @@ class Settings(BaseModel):
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
-        live = self.live.model_dump(exclude={"url_seconds", "api_base"})
+        live = self.live.model_dump(exclude={"api_base"})
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)

@@ -30,7 +30,7 @@ class ApplyMicroHandler(ActiveUserHandler):
         person, micro = self.user.person(), self.context.settings.micro
         await self.context.keeper.change(
             params.live_id,
-            lambda room: room.apply(person, now_ms(), micro.application_seconds, micro.queue_size),
+            lambda room: room.apply(person, now_ms(), micro.application_seconds),
             person.user_id,
         )
         return responses.OkResponse()
@@ -58,9 +58,7 @@ class InviteMicroHandler(ActiveUserHandler):
         guest = (await self.context.stores.users.get(params.user_id)).person()
         await self.context.keeper.change(
             params.live_id,
-            lambda room: room.invite(
-                host_id, guest, now_ms(), micro.invitation_seconds, micro.queue_size
-            ),
+            lambda room: room.invite(host_id, guest, now_ms(), micro.invitation_seconds),
             guest.user_id,
         )
         return responses.OkResponse()

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
-from realtime.fanout import Fanout, FanoutConfig
+from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 
 RECENT_FRAMES = 256
@@ -20,7 +20,7 @@ class Channel:
     and reading the room. So are events beyond a gap, until the missing ones have been read.
     """
 
-    def __init__(self, live_id: int, config: FanoutConfig) -> None:
+    def __init__(self, live_id: int, new_fanout: Callable[[], Fanout] = Fanout) -> None:
         self.live_id = live_id
         self.epoch: str | None = None
         self.last_seq = 0
@@ -36,8 +36,8 @@ class Channel:
         latest one must read it again."""
         self.newest: dict[str, int] = {}
         """Highest socket number per user announced while a join is in progress."""
-        self._config = config
-        self._fanout = Fanout(config)
+        self._new_fanout = new_fanout
+        self._fanout = new_fanout()
         self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_FRAMES)
         self._buffered: deque[EventPublished] = deque(maxlen=RECENT_FRAMES)
 
@@ -126,7 +126,7 @@ class Channel:
     def reset(self, code: CloseCode) -> None:
         """Abandon an epoch that cannot be continued: close every socket and reset."""
         self.close_all(code)
-        self._fanout = Fanout(self._config)
+        self._fanout = self._new_fanout()
         self.epoch, self.last_seq = None, 0
         self._recent.clear()
         self._buffered.clear()

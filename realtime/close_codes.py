@@ -11,7 +11,7 @@ class CloseCode(IntEnum):
     RESTART = 4000
     """The server restarts, could not serve the socket, or resets a room after a failure."""
     SLOW = 4001
-    """The client reads too slowly: its backlog exceeds `limits.backlog_bytes` or `_seconds`."""
+    """The client reads too slowly: its backlog is too large, or too old."""
     SILENT = 4003
     """Nothing was received from the client for `realtime.silent_seconds`."""
     TOO_FAST = 4029

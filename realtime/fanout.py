@@ -17,26 +17,15 @@ from realtime.outbox import Outbox
 log = structlog.get_logger(__name__)
 
 SLICE_SIZE = 256
+"""Sockets that are sent to before other tasks run."""
+GATHER_SECONDS = 0.005
+"""Time for which a busy room collects frames into one send."""
 BUSY_SECONDS = 0.05
 """A room is busy for this long after an event: its next event waits to be batched."""
 
 
 def ignore_latency(_seconds: float) -> None:
-    """Discards the latency; default of `FanoutConfig.on_delivered`."""
-
-
-@dataclass(frozen=True, slots=True)
-class FanoutConfig:
-    """Slicing, batching and latency measurement of a room's fan-out.
-
-    `slice`: sockets sent to before yielding to the event loop. `gather`: seconds for which a busy
-    room collects frames into one send. `on_delivered`: called for every event with the
-    seconds between saving it and sending it to the last socket here.
-    """
-
-    slice: int = SLICE_SIZE
-    gather: float = 0.0
-    on_delivered: Callable[[float], None] = ignore_latency
+    """Discards the latency; default of `Fanout`."""
 
 
 @dataclass(slots=True)
@@ -65,11 +54,20 @@ class Fanout:
     starts.
     """
 
-    def __init__(self, config: FanoutConfig) -> None:
+    def __init__(
+        self,
+        on_delivered: Callable[[float], None] = ignore_latency,
+        *,
+        slice_size: int = SLICE_SIZE,
+        gather_seconds: float = GATHER_SECONDS,
+    ) -> None:
+        """`on_delivered` is called for every event with the seconds between saving it and sending
+        it to the last socket here."""
         self.sockets: dict[str, Outbox] = {}
         self.sent = 0
         """Every socket has been handed all events up to this sequence number."""
-        self._config = config
+        self._on_delivered = on_delivered
+        self._slice_size, self._gather_seconds = slice_size, gather_seconds
         self._busy_until = 0.0
         self._batches: deque[Batch] = deque()
         self._late_joiners: list[Outbox] = []
@@ -103,7 +101,7 @@ class Fanout:
         when the event was saved, 0 for a frame that is no event.
         """
         batched = self._should_batch(saved_at)
-        if not (self.busy or batched) and len(self.sockets) <= self._config.slice:
+        if not (self.busy or batched) and len(self.sockets) <= self._slice_size:
             _send_all(list(self.sockets.values()), frame)
             self._mark_sent(seq, (saved_at,))
             return
@@ -111,7 +109,7 @@ class Fanout:
             for outbox in self._late_joiners:
                 outbox.send(frame)
         else:
-            due = time.monotonic() + self._config.gather if batched else 0.0
+            due = time.monotonic() + self._gather_seconds if batched else 0.0
             self._enqueue(Batch(list(self.sockets.values()), due))
         self._batches[-1].frames.append(frame)
         self._batches[-1].saved_at.append(saved_at)
@@ -120,14 +118,14 @@ class Fanout:
     def close_all(self, bye: Callable[[Outbox], None]) -> None:
         """Remove every socket, calling `bye` on each after its queued frames are sent."""
         outboxes, self.sockets = list(self.sockets.values()), {}
-        if self.busy or len(outboxes) > self._config.slice:
+        if self.busy or len(outboxes) > self._slice_size:
             self._enqueue(Batch(outboxes, close=bye))
             return
         _dismiss(outboxes, bye)
 
     def _should_batch(self, saved_at: float) -> bool:
         """Whether this frame is an event in a busy room; each event prolongs the busy time."""
-        if not (self._config.gather and saved_at):
+        if not (self._gather_seconds and saved_at):
             return False
         now = time.monotonic()
         was_busy, self._busy_until = now < self._busy_until, now + BUSY_SECONDS
@@ -156,11 +154,11 @@ class Fanout:
 
     async def _send_batch(self, batch: Batch) -> None:
         data = batch.data
-        for start in range(0, len(batch.outboxes), self._config.slice):
+        for start in range(0, len(batch.outboxes), self._slice_size):
             if start:
                 self._current_sent = start
                 await asyncio.sleep(0)
-            outboxes = batch.outboxes[start : start + self._config.slice]
+            outboxes = batch.outboxes[start : start + self._slice_size]
             if batch.close:
                 _dismiss(outboxes, batch.close)
             else:
@@ -171,7 +169,7 @@ class Fanout:
         self.sent = seq
         now = time.time()
         for saved in filter(None, saved_at):
-            self._config.on_delivered(max(0.0, now - saved))
+            self._on_delivered(max(0.0, now - saved))
 
 
 def _send_all(outboxes: Sequence[Outbox], data: bytes) -> None:

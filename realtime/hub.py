@@ -19,7 +19,7 @@ from realtime.bus import (
 )
 from realtime.channel import Channel
 from realtime.close_codes import CloseCode
-from realtime.fanout import FanoutConfig
+from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 from realtime.resume import (
     EventLog,
@@ -58,13 +58,14 @@ class Hub:
         event_log: EventLog,
         load_room: LoadRoom,
         bus: Bus,
-        config: FanoutConfig | None = None,
+        new_fanout: Callable[[], Fanout] = Fanout,
     ) -> None:
-        """`load_room` is called for a room that lacks more events than `event_log` has."""
+        """`load_room` is called for a room that lacks more events than `event_log` has, and
+        `new_fanout` for each live session with a socket here."""
         self._event_log = event_log
         self._load_room = load_room
         self._bus = bus
-        self._fanout_config = config or FanoutConfig()
+        self._new_fanout = new_fanout
         self._open: set[Outbox] = set()
         self._channels: dict[int, Channel] = {}
         self._filling: dict[int, asyncio.Task[None]] = {}
@@ -135,7 +136,7 @@ class Hub:
         """
         channel = self._channels.get(live_id)
         if channel is None:
-            channel = self._channels[live_id] = Channel(live_id, self._fanout_config)
+            channel = self._channels[live_id] = Channel(live_id, self._new_fanout)
         channel.joining += 1
         try:
             # Before the read, or events in between are lost.

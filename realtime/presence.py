@@ -29,6 +29,8 @@ from rooms.room import Room
 
 log = structlog.get_logger("qlive.presence")
 
+SILENT_MS = 6 * 3_600_000
+"""Time without a request after which a member without a socket counts as absent."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
 CLOCK_SKEW_MS = 2_000
@@ -80,7 +82,6 @@ class Presence:
         grace: GracePolicy,
         *,
         process: str,
-        silent_ms: int,
         lease_held_ms: Callable[[], int],
     ) -> None:
         """`process`: id of this process; `lease_held_ms`: how long it has held its lease."""
@@ -88,7 +89,6 @@ class Presence:
         self._keeper = keeper
         self._grace = grace
         self._process = process
-        self._silent_ms = silent_ms
         self._lease_held_ms = lease_held_ms
         self._disconnected: list[MemberSocket] = []
 
@@ -144,9 +144,9 @@ class Presence:
                 return
 
     async def mark_silent_away(self) -> None:
-        """Mark members without a socket away after `silent_ms` of inactivity."""
+        """Mark members without a socket away after SILENT_MS of inactivity."""
         now = now_ms()
-        await self._storage.mark_silent_away(now - self._silent_ms, now)
+        await self._storage.mark_silent_away(now - SILENT_MS, now)
 
     # ---- Tencent's callbacks; each returns "done" or why it was ignored
 

@@ -1,6 +1,5 @@
 """Groups the event-delivery and presence components of one process."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from realtime.bus import Bus
@@ -9,17 +8,6 @@ from realtime.lease import Lease, LeaseStorage
 from realtime.presence import Presence, PresenceStorage
 from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceConfig:
-    """How long a process and its members may be silent; `process_id` is stored with both."""
-
-    process_id: str
-    lease_seconds: float
-    silent_ms: int
-    """Time without a request after which a member without a socket counts as absent."""
-    grace: GracePolicy
 
 
 class StoredPresence(PresenceStorage, LeaseStorage, Protocol):
@@ -35,18 +23,17 @@ class Realtime:
         hub: Hub,
         keeper: Keeper,
         storage: StoredPresence,
-        config: PresenceConfig,
+        grace: GracePolicy,
+        process_id: str,
+        lease_seconds: float,
     ) -> None:
         self.bus = bus
         self.hub = hub
-        self.lease = lease = Lease(
-            storage, config.process_id, config.lease_seconds, lambda: hub.here
-        )
+        self.lease = lease = Lease(storage, process_id, lease_seconds, lambda: hub.here)
         self.presence = Presence(
             storage,
             keeper,
-            config.grace,
-            process=config.process_id,
-            silent_ms=config.silent_ms,
+            grace,
+            process=process_id,
             lease_held_ms=lambda: lease.lease_held_ms,
         )

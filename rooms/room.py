@@ -44,7 +44,8 @@ __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 Admission = Literal["applied", "invited", "open"]
 
 QUEUE_SIZE = 200
-"""Default of `micro.queue_size`: applications, and apart from them invitations, per gender."""
+"""Applications, and apart from them invitations, per gender. Every change of a room reads the
+queues: 200 entries are hours of waiting and at most 300 KB."""
 MAX_BANS = 2_000
 """Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
 dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
@@ -205,16 +206,16 @@ class Room(RoomState):
 
     # ---- seats, applications, invitations
 
-    def apply(self, person: Person, now: int, seconds: float, queue_size: int = QUEUE_SIZE) -> None:
+    def apply(self, person: Person, now: int, seconds: float) -> None:
         """Apply for the seat of the user's gender; applying again changes nothing.
 
-        QueueFull beyond `queue_size` applicants of this gender.
+        QueueFull beyond QUEUE_SIZE applicants of this gender.
         """
         person = self._candidate(person)
         application = self.applications.get(person.user_id)
         if application and application.applied_at is not None:
             return
-        if len(self.applicants(person.gender)) >= queue_size:
+        if len(self.applicants(person.gender)) >= QUEUE_SIZE:
             raise QueueFull
         if application:
             application = replace(application, applied_at=now)
@@ -231,18 +232,11 @@ class Room(RoomState):
         }
         self._add_event("micro_apply", data)
 
-    def invite(
-        self,
-        host_id: str,
-        person: Person,
-        now: int,
-        seconds: float,
-        queue_size: int = QUEUE_SIZE,
-    ) -> None:
+    def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
         """The host offers a viewer or applicant the seat of their gender for `seconds`.
 
         Invitations are counted apart from applications, so that a full queue does not keep the host
-        from inviting. QueueFull beyond `queue_size` of this gender; inviting again is possible.
+        from inviting. QueueFull beyond QUEUE_SIZE of this gender; inviting again is possible.
         """
         if host_id != self.host_id:
             raise NotHost
@@ -251,7 +245,7 @@ class Room(RoomState):
             raise SeatTaken
         application = self.applications.get(person.user_id)
         is_new = application is None or not application.invited
-        if is_new and self._invitations(person.gender) >= queue_size:
+        if is_new and self._invitations(person.gender) >= QUEUE_SIZE:
             raise QueueFull
         expires = now + int(seconds * 1000)
         if application:

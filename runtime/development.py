@@ -87,7 +87,7 @@ def _demo_routes() -> list[Any]:
     ]
 
 
-async def store_demo_data(context: Context, address: str) -> None:
+async def store_demo_data(context: Context) -> None:
     settings, stores = context.settings, context.stores
     await demo.store_demo_data(
         stores.users,
@@ -95,5 +95,5 @@ async def store_demo_data(context: Context, address: str) -> None:
         stores.blocks,
         stores.outbox,
         next(iter(settings.wechat.apps)),
-        settings.server.public_url or address,
+        settings.server.public_url,
     )

@@ -24,6 +24,8 @@ log = structlog.get_logger("qlive.jobs")
 
 LAG_SECONDS = 0.02
 CLIENTS_INTERVAL = 0.5
+BACKLOG_SECONDS = 10.0
+"""A client with unsent data for so long is closed."""
 FIGURES_SECONDS = 5.0
 REPORT_SECONDS = 5.0
 
@@ -85,12 +87,9 @@ def _socket_reconciler(context: Context) -> SocketReconciler:
 
 async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
     """Send heartbeats, close silent and slow clients, and freeze new sockets."""
-    settings, hub, now = context.settings, context.realtime.hub, time.monotonic()
-    hub.send_heartbeats(
-        now, every=settings.realtime.heartbeat_seconds, silent=settings.realtime.silent_seconds
-    )
-    limit = settings.limits.backlog_seconds  # kept even if a run is late
-    hub.disconnect_slow(now, limit - min(2 * CLIENTS_INTERVAL, limit / 2))
+    settings, hub, now = context.settings.realtime, context.realtime.hub, time.monotonic()
+    hub.send_heartbeats(now, every=settings.heartbeat_seconds, silent=settings.silent_seconds)
+    hub.disconnect_slow(now, BACKLOG_SECONDS - 2 * CLIENTS_INTERVAL)  # kept even if a run is late
     gc_tuner.run()
 
 

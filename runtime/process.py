@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
 
 from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
-from runtime import container, gauges, jobs
-from runtime.listeners import PacedListener, address_of, listen
+from runtime import container, jobs
+from runtime.figures import register_gauges, reporter
 from runtime.periodic import PeriodicTasks
-from runtime.process_report import reporter
 from storage.configs import DEFAULTS
 from storage.mongodb_checks import warn_of_mongodb_risks
 
@@ -29,6 +29,13 @@ log = structlog.get_logger("qlive")
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Bodies beyond handlers.base.BODY_BYTES are discarded as they arrive; this only bounds time."""
+BACKLOG = 4096
+"""Connections that wait to be accepted, of which Linux allows as many: all clients of a process
+that has died reconnect within a second. Those that find no place try again after 1, 3 and 7 s."""
+
+ACCEPTS_AT_ONCE = 4
+"""New connections that are accepted before others are served. Tornado would accept 128. A call
+takes dozens of turns of the event loop, and each turn has the handshakes of these connections."""
 ACCEPTED_SECONDS = 0.5
 """Time for a connection that has just been accepted to send its request."""
 SOCKETS_SECONDS = 5.0
@@ -78,7 +85,7 @@ class ServerProcess:
         await report()
         await context.realtime.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
-        gauges.register(context)
+        register_gauges(context)
         jobs.start_lease_and_bus(self._last_tasks, context, report)
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
@@ -126,7 +133,7 @@ class ServerProcess:
         await context.stores.make_indexes()
         await context.stores.configs.store_defaults(DEFAULTS)
         if self._dev and not self._joined():
-            await _development().store_demo_data(context, self.address)
+            await _development().store_demo_data(context)
 
     def _simulator_url(self) -> str:
         return f"{self._joined() or self.address}/sim" if self._dev else ""
@@ -147,10 +154,9 @@ class ServerProcess:
         )
 
     async def _start_mongod(self) -> str:
-        from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
-
-        self._mongod = mongod = EmbeddedMongod(self.settings.mongodb.data_dir, address=self.address)
-        uri = await mongod.start()
+        data_dir = self.settings.mongodb.data_dir
+        self._mongod = mongod = _development().EmbeddedMongod(data_dir, address=self.address)
+        uri: str = await mongod.start()
         self._mongod_watch = asyncio.create_task(mongod.watch())
         return uri
 
@@ -159,6 +165,49 @@ def _development() -> ModuleType:
     from runtime import development  # noqa: PLC0415 - production must not import it
 
     return development
+
+
+class PacedListener(socket):
+    """A listening socket that is empty after every ACCEPTS_AT_ONCE connections, once.
+
+    The event loop then serves its other sockets before it comes back: open connections are
+    answered while the clients of a process that has died reconnect.
+    """
+
+    _left = ACCEPTS_AT_ONCE
+
+    @classmethod
+    def over(cls, sock: socket) -> Self:
+        """Takes the listening socket over, whose object is closed."""
+        paced = cls(sock.family, sock.type, sock.proto, sock.detach())
+        paced.settimeout(0)
+        return paced
+
+    def accept(self) -> tuple[socket, Any]:
+        """As socket.accept; BlockingIOError when others are to be served."""
+        if not self._left:
+            self._left = ACCEPTS_AT_ONCE
+            raise BlockingIOError
+        self._left -= 1
+        try:
+            return super().accept()
+        except BlockingIOError:
+            self._left = ACCEPTS_AT_ONCE
+            raise
+
+
+def listen(host: str, port: int) -> list[socket]:
+    """Bind one socket per address of the host; OSError names the address."""
+    try:
+        return bind_sockets(port, host, backlog=BACKLOG)
+    except OSError as failure:
+        raise OSError(f"{host}:{port}: {failure.strerror}; see server.port.") from failure
+
+
+def address_of(host: str, sockets: list[socket]) -> str:
+    """Base URL of a server on `host`, as reached from this machine."""
+    name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
+    return f"http://{name}:{sockets[0].getsockname()[1]}"
 
 
 async def _on_mic(context: Context) -> set[str]:

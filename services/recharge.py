@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from config.sections import PaySettings
 from core.clock import CHINA_TZ
 from core.errors import TryAgain, WriteConflict
 from ledger.open_orders import OpenOrder, find_repeated, free_slot
@@ -50,21 +51,15 @@ class RechargeService:
         cipher: FieldCipher,
         providers: Mapping[str, JsapiClient | XpayClient],
         hold: LockUsers,
-        *,
-        provider: str,
-        sandbox: bool,
-        content_key: str,
+        settings: PaySettings,
     ) -> None:
-        """`content_key` signs the payment parameters for the client."""
         self._orders = orders
         self._blocks = blocks
         self._users = users
         self._cipher = cipher
         self._providers = providers
         self._hold = hold
-        self._provider = provider
-        self._sandbox = sandbox
-        self._content_key = content_key
+        self._settings = settings
 
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
@@ -73,16 +68,17 @@ class RechargeService:
         Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
         """
         block = await self._blocks.get(block_id)
-        key = await self._session_key(user.user_id) if self._provider == XPAY else ""
+        key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
         async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
             opened = await self._find_or_add(self._new_order(user, block, platform), block["id"])
             prepay_id = opened.prepay_id or await self._register(opened)
-        provider = self._providers[self._provider]
+        provider = self._providers[self._settings.provider]
         content = json.dumps(
             provider.payment_call(opened.order, prepay_id, key), separators=(",", ":")
         )
         timestamp = datetime.now(CHINA_TZ).strftime("%Y-%m-%d %H:%M:%S")
-        return PreparedOrder(timestamp, content, sign(self._content_key, timestamp, content))
+        signature = sign(self._settings.content_key, timestamp, content)
+        return PreparedOrder(timestamp, content, signature)
 
     async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
         """The open order that `order` repeats, or `order` itself, stored."""
@@ -105,7 +101,7 @@ class RechargeService:
 
     async def _register(self, opened: OpenOrder) -> str:
         """Register the order with its provider, once unless that fails; the prepay_id if any."""
-        provider = self._providers[self._provider]
+        provider = self._providers[self._settings.provider]
         prepay_id = await provider.register(opened.order, opened.expires_at)
         if prepay_id:
             await self._orders.store_prepay_id(opened.order.number, prepay_id)
@@ -119,17 +115,17 @@ class RechargeService:
         return key
 
     def _new_order(self, user: User, block: Mapping[str, Any], platform: str) -> Order:
-        is_xpay = self._provider == XPAY
+        is_xpay = self._settings.provider == XPAY
         return Order(
             number=new_number(),
             user_id=user.user_id,
-            provider=self._provider,
+            provider=self._settings.provider,
             app_id=user.app_id,
             openid=user.openid,
             product=f"gold_{block['gold']}" if is_xpay else "",
             fen=block["fen"],
             gold=block["gold"],
-            sandbox=is_xpay and self._sandbox,
+            sandbox=is_xpay and self._settings.sandbox,
             platform=platform,
         )
 

@@ -1,11 +1,11 @@
 """Deletes rows whose retention has ended; one process sweeps for all, about hourly."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from config.sections import RetentionSettings
 from storage.audit import AuditStore
 from storage.job_leases import JobLeaseStore
 from storage.orders import OrderStore
@@ -17,18 +17,11 @@ JOB_NAME = "retention"
 INTERVAL_SECONDS = 3_600.0
 LEASE_SECONDS = 1_800.0
 """Lease of a running sweep; after this its process is presumed dead. Two at once do no harm."""
+FAILED_OUTBOX_DAYS = 30
+"""For calls that Tencent rejected: time to find the cause and send them again."""
 BATCH = 500
 MAX_BATCHES = 1_000
 """Batches of one kind in one sweep; the next sweep continues."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionDays:
-    """Days for which rows are kept; 0: for ever."""
-
-    audit: int
-    unpaid_order: int
-    failed_outbox: int
 
 
 class RetentionSweep:
@@ -40,13 +33,13 @@ class RetentionSweep:
         audit: AuditStore,
         orders: OrderStore,
         outbox: OutboxStore,
-        days: RetentionDays,
+        settings: RetentionSettings,
     ) -> None:
         self._job_leases = job_leases
         self._kinds: Mapping[str, tuple[int, Callable[[datetime, int], Awaitable[int]]]] = {
-            "audit": (days.audit, audit.delete_before),
-            "unpaid_order": (days.unpaid_order, orders.delete_unpaid_before),
-            "failed_outbox": (days.failed_outbox, outbox.delete_failed_before),
+            "audit": (settings.audit_days, audit.delete_before),
+            "unpaid_order": (settings.unpaid_order_days, orders.delete_unpaid_before),
+            "failed_outbox": (FAILED_OUTBOX_DAYS, outbox.delete_failed_before),
         }
 
     async def run_if_due(self) -> dict[str, int]:

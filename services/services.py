@@ -2,8 +2,8 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.realtime import Realtime
 from rooms.keeper import Keeper
@@ -32,7 +32,7 @@ from services.recharge import RechargeService
 from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
-from services.retention import RetentionDays, RetentionSweep
+from services.retention import RetentionSweep
 from services.room_access import RoomAccess
 from services.room_list import RoomList
 from services.sanction_actions import sanction_actions
@@ -41,7 +41,6 @@ from services.sign_in import SignInService
 from services.token_cache import TokenCache
 from services.transfers import TransferService, WithdrawalChanges
 from services.unpaid_orders import UnpaidOrderSweep
-from services.withdrawable_income import WithdrawalConfig
 from services.withdrawal_reports import WithdrawalReports
 from services.withdrawals import WithdrawalService
 from storage.field_cipher import FieldCipher
@@ -54,42 +53,23 @@ from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentConfig:
-    """Payment settings of the use cases.
-
-    `provider` is jsapi or xpay, `content_key` signs the payment parameters for the client,
-    `sealing_key` encrypts WeChat's session keys and the secrets of operators' authenticator apps.
-    """
-
-    provider: str
-    sandbox: bool
-    content_key: str = field(repr=False)
-    sealing_key: str = field(repr=False)
-
-
 class Services:
     """All use cases of one process, and its background workers."""
 
     def __init__(
         self,
+        settings: Settings,
         stores: Stores,
         tencent: TencentClients,
         realtime: Realtime,
         keeper: Keeper,
-        locks: NamedLocks,
         im_relay: ImRelay | None,
         room_access: RoomAccess,
         group_repairs: GroupRepairs,
-        *,
         process_id: str,
-        payment: PaymentConfig,
-        withdrawal: WithdrawalConfig,
-        retention: RetentionDays,
-        second_person_gold: int,
     ) -> None:
-        """`second_person_gold`: the most gold an operator moves alone in a day; 0: no limit."""
-        hub, cipher = realtime.hub, FieldCipher(payment.sealing_key)
+        hub, hold, sealing_key = realtime.hub, NamedLocks().hold, settings.auth.sealing_key
+        cipher = FieldCipher(sealing_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
@@ -130,7 +110,7 @@ class Services:
             self.sessions,
             self.im_outbox,
             cipher,
-            keeps_session_keys=payment.provider == XPAY,
+            keeps_session_keys=settings.pay.provider == XPAY,
         )
         self.profiles = ProfileService(stores, show_profile, self.im_outbox)
         self.live_rooms = LiveRoomService(
@@ -139,23 +119,21 @@ class Services:
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
-        self.gifts = GiftService(
-            stores.gift_batches, stores.members, keeper, locks.hold, self.catalogue
-        )
-        self.ledger = LedgerService(stores.ledger, locks.hold)
+        self.gifts = GiftService(stores.gift_batches, stores.members, keeper, hold, self.catalogue)
+        self.ledger = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             stores.approvals,
             stores.operators,
             self.ledger,
             self.catalogue,
             {"config": stores.configs, "block": stores.blocks},
-            second_person_gold,
+            settings.ops.second_person_gold,
         )
         self.ledger_audit = LedgerAudit(
             stores.job_leases, stores.ledger_reconciler, stores.orders, {}
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, locks.hold)
-        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, locks.hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
         transfers = TransferService(changes, stores.payees, cipher, tencent.transfers)
         self.withdrawals = WithdrawalService(
             stores.withdrawals,
@@ -165,9 +143,10 @@ class Services:
             transfers,
             stores.configs,
             cipher,
-            locks.hold,
-            withdrawal,
+            hold,
+            settings.withdraw,
             self.approvals.is_permitted,
+            is_enabled=settings.withdrawals_are_on,
         )
         self.transfer_notices = TransferNoticeService(
             transfers, tencent.transfers.notifications if tencent.transfers else None
@@ -178,7 +157,7 @@ class Services:
             stores.orders, stores.ledger, stores.spent_gold, stores.refund_cases
         )
         self.refund_cases = RefundCaseService(
-            stores.refund_cases, planner, stores.orders, stores.ledger, self.approvals, locks.hold
+            stores.refund_cases, planner, stores.orders, stores.ledger, self.approvals, hold
         )
         self.refund_sweep = RefundCaseSweep(
             stores.refund_cases,
@@ -186,7 +165,7 @@ class Services:
             stores.ledger,
             self.withdrawals,
             providers,
-            locks.hold,
+            hold,
         )
         self.recharge = RechargeService(
             stores.orders,
@@ -194,10 +173,8 @@ class Services:
             stores.users,
             cipher,
             providers,
-            locks.hold,
-            provider=payment.provider,
-            sandbox=payment.sandbox,
-            content_key=payment.content_key,
+            hold,
+            settings.pay,
         )
         self.inbox = InboxService(stores.inbox)
         self.callbacks = CallbackService(
@@ -220,11 +197,13 @@ class Services:
             tencent.xpay,
         )
         self.operators = OperatorService(
-            stores.operators, stores.operator_sessions, cipher if payment.sealing_key else None
+            stores.operators,
+            stores.operator_sessions,
+            cipher if sealing_key else None,
         )
         self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
         self.retention = RetentionSweep(
-            stores.job_leases, stores.audit, stores.orders, outbox, retention
+            stores.job_leases, stores.audit, stores.orders, outbox, settings.retention
         )
 
     async def _enforce_ban(self, user_id: str) -> None:

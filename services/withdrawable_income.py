@@ -3,11 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from config.sections import WithdrawSettings
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
 from ledger.ranking import day_interval, day_of
@@ -37,15 +37,6 @@ CACHED_SECONDS = 10.0
 MAX_CACHED = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawalConfig:
-    """Whether new withdrawals are taken, when income matures, and the limits."""
-
-    enabled: bool
-    maturity: timedelta
-    limits: WithdrawalLimits
-
-
 class WithdrawableIncome:
     """Mature income, less what the user owes; none while a refund case stops withdrawals."""
 
@@ -57,7 +48,7 @@ class WithdrawableIncome:
         configs: ConfigStore,
         cipher: FieldCipher,
         hold: LockUsers,
-        config: WithdrawalConfig,
+        settings: WithdrawSettings,
     ) -> None:
         self._withdrawals = withdrawals
         self._payees = payees
@@ -65,8 +56,16 @@ class WithdrawableIncome:
         self._configs = configs
         self._cipher = cipher
         self._hold = hold
-        self._config = config
-        self._recent_income = RecentIncomeCache(payees, config.maturity)
+        self._maturity = timedelta(days=settings.maturity_days)
+        self._limits = WithdrawalLimits(
+            min_fen=settings.min_fen,
+            max_fen=settings.max_fen,
+            user_day_fen=settings.user_day_fen,
+            day_fen=settings.day_fen,
+            auto_fen=settings.auto_fen,
+            second_person_fen=settings.second_person_fen,
+        )
+        self._recent_income = RecentIncomeCache(payees, self._maturity)
 
     async def shown(self, user_id: str) -> int:
         """Income that the user could withdraw, before all limits; 0 while stopped.
@@ -87,12 +86,12 @@ class WithdrawableIncome:
         now, user_id = datetime.now(UTC), payee.user_id
         rate = (await self._configs.rates())["WITHDRAW_RATE"] or Decimal(0)
         withdrawal = request_withdrawal(
-            new_id(), payee, request_id, income, rate, self._config.limits, now
+            new_id(), payee, request_id, income, rate, self._limits, now
         )
         entry = request_entry(withdrawal, income)
         encrypted = self._cipher.encrypt(real_name, user_id) if real_name else b""
         has_name = bool(encrypted) or await self._has_real_name(user_id)
-        since = now - self._config.maturity
+        since = now - self._maturity
         read_from = max(since, now - READ_IN_TRANSACTION)
         earlier = await self._payees.recent_income(user_id, since, read_until=read_from)
 
@@ -120,7 +119,7 @@ class WithdrawableIncome:
         today = day_interval(day_of(withdrawal.requested_at))[0]
         return accept_request(
             withdrawal,
-            self._config.limits,
+            self._limits,
             await self._withdrawals.user_day(tx, user_id, today),
             matured=matured_income(funds.income, recent, funds.owed_income),
             has_real_name=has_real_name,
@@ -131,7 +130,7 @@ class WithdrawableIncome:
         await self._ledger.write(tx, entry, None)
         await self._withdrawals.add(tx, withdrawal)
         await self._withdrawals.add_to_day(
-            tx, withdrawal.requested_at, withdrawal.fen, self._config.limits.day_fen
+            tx, withdrawal.requested_at, withdrawal.fen, self._limits.day_fen
         )
 
     async def _has_real_name(self, user_id: str) -> bool:

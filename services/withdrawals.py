@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from config.sections import WithdrawSettings
 from ledger.errors import EntryExists, NotCancellable, RequestIdReused, WithdrawalNotFound
 from ledger.journal import JsonObject
 from ledger.withdrawal_requests import Payee, request_key
@@ -13,7 +14,7 @@ from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.ledger import LockUsers
 from services.transfers import TransferService, WithdrawalChanges
-from services.withdrawable_income import WithdrawableIncome, WithdrawalConfig
+from services.withdrawable_income import WithdrawableIncome
 from storage.configs import ConfigStore
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
@@ -55,19 +56,22 @@ class WithdrawalService:
         configs: ConfigStore,
         cipher: FieldCipher,
         hold: LockUsers,
-        config: WithdrawalConfig,
+        settings: WithdrawSettings,
         is_permitted: Callable[[str], Awaitable[bool]],
+        *,
+        is_enabled: bool,
     ) -> None:
-        """`is_permitted`: whether an operator may still approve."""
+        """`is_permitted`: whether an operator may still approve; `is_enabled`: whether new
+        withdrawals are taken."""
         self._withdrawals = withdrawals
         self._payees = payees
         self._ledger = ledger
         self._changes = changes
         self._transfers = transfers
         self._hold = hold
-        self._is_enabled = config.enabled
+        self._is_enabled = is_enabled
         self._income = WithdrawableIncome(
-            withdrawals, payees, ledger, configs, cipher, hold, config
+            withdrawals, payees, ledger, configs, cipher, hold, settings
         )
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from config.settings import Settings
 from rooms.presence import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
@@ -39,27 +40,16 @@ from storage.withdrawals import WithdrawalStore
 class Stores:
     """One instance of each store for a process."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        token_days: int,
-        session_days: int,
-        operator_idle: timedelta,
-        operator_session: timedelta,
-        grace: GracePolicy,
-        drops_streams: bool,
-        admits_demo: bool,
-    ) -> None:
-        """`token_days` is the lifetime of an unused token, `session_days` that of any;
-        `operator_idle` and `operator_session` are the same of an operator's session. `grace` is how
-        long a member may be away; `drops_streams` makes CSS end streams that are no longer
-        allowed; `admits_demo`: the demo operator may log in."""
+    def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
+        """`grace` is how long a member may be away."""
+        auth, ops, live = settings.auth, settings.ops, settings.live
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members)
-        self.tokens = TokenStore(database, token_days, session_days)
+        self.tokens = TokenStore(database, auth.token_days, auth.session_days)
         self.outbox = OutboxStore(database)
-        self.rooms = RoomStore(database, self.members, self.outbox, drops_streams=drops_streams)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, drops_streams=bool(live.api_base)
+        )
         self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)
@@ -71,8 +61,11 @@ class Stores:
         self.likes = LikeStore(database)
         self.orders = OrderStore(database)
         self.approvals = ApprovalStore(database)
-        self.operators = OperatorStore(database, admits_demo=admits_demo)
-        self.operator_sessions = OperatorSessionStore(database, operator_idle, operator_session)
+        is_development = settings.environment == "development"
+        self.operators = OperatorStore(database, admits_demo=is_development)
+        self.operator_sessions = OperatorSessionStore(
+            database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
+        )
         self.audit = AuditStore(database)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)

@@ -6,7 +6,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from tencentcloud.live.v20180801.models import (  # type: ignore[import-untyped]
     DropLiveStreamRequest,
 )
 
+from config.sections import LiveSettings
 from tencent.errors import CssRejected, ServiceUnavailable
 
 log = structlog.get_logger("tencent.css")
@@ -33,6 +33,8 @@ log = structlog.get_logger("tencent.css")
 SERVICE = "live"
 TIMEOUT_SECONDS = 5.0
 DEFAULT_APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
+URL_SECONDS = 86_400
+"""Validity of a push URL."""
 
 # Error codes of CSS's API, version 2018-08-01.
 STREAM_NOT_LIVE_CODES = frozenset(
@@ -58,31 +60,28 @@ PERMANENT_ERROR_CODES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class StreamUrls:
-    """RTMP URLs for one push and one play domain; an empty key means unsigned URLs.
+    """RTMP URLs of the push and the play domain; an empty key means unsigned URLs.
 
     Source: Tencent CSS, txSecret = md5(key + stream + txTime) where txTime is the same hex text as
     in the URL (Tencent's samples use upper case for push, lower case for play).
     """
 
-    push_domain: str
-    play_domain: str
-    push_key: str = field(repr=False)
-    play_key: str = field(repr=False)
-    seconds: int
+    def __init__(self, live: LiveSettings) -> None:
+        self._live = live
 
     def new_stream(self, user_id: str) -> str:
         """Unguessable stream name (96 random bits) for one seat occupancy by `user_id`."""
         return f"{user_id}_{secrets.token_hex(12)}"
 
     def push(self, stream: str, now: int) -> str:
-        """Push URL valid from `now` (Unix seconds) for `seconds`; a running push is not cut off."""
-        return _url(self.push_domain, self.push_key, stream, f"{now + self.seconds:X}")
+        """Push URL valid for URL_SECONDS from `now` (Unix time); a running push is not cut off."""
+        live = self._live
+        return _url(live.push_domain, live.push_key, stream, f"{now + URL_SECONDS:X}")
 
     def play(self, stream: str, now: int) -> str:
         """Play URL; txTime is `now`, to which Tencent adds the validity set in its console."""
-        return _url(self.play_domain, self.play_key, stream, f"{now:x}")
+        return _url(self._live.play_domain, self._live.play_key, stream, f"{now:x}")
 
 
 class CssClient:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from Crypto.Hash import SHA1
 from Crypto.PublicKey.RSA import RsaKey
 from Crypto.Random import get_random_bytes
 
+from config.sections import WithdrawSettings
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
 from tencent.json_reader import object_or_none, read_object
@@ -21,19 +21,6 @@ from tencent.service_client import ServiceResponse
 log = structlog.get_logger("tencent.transfers")
 
 BILLS_PATH = "/v3/fund-app/mch-transfer/transfer-bills"
-
-
-@dataclass(frozen=True, slots=True)
-class TransferScene:
-    """The use of the money as WeChat Pay approved it; one for a merchant.
-
-    1005 (commission) demands the position of the payee and a description.
-    """
-
-    id: str = "1005"
-    position: str = "主播"
-    remark: str = "直播服务报酬"
-    """Shown to the user, and the description reported; at most 32 characters."""
 
 
 class TransferClient:
@@ -48,7 +35,7 @@ class TransferClient:
     """
 
     def __init__(
-        self, merchant: MerchantClient, apiv3_key: str, notify_url: str, scene: TransferScene
+        self, merchant: MerchantClient, apiv3_key: str, notify_url: str, settings: WithdrawSettings
     ) -> None:
         self.notifications = MerchantNotifications(
             merchant.mchid, merchant.keys, apiv3_key, TRANSFERS
@@ -57,7 +44,7 @@ class TransferClient:
         """The mchId of wx.requestMerchantTransfer."""
         self._merchant = merchant
         self._notify_url = notify_url
-        self._scene = scene
+        self._settings = settings
 
     def body(self, request: TransferRequest) -> TransferBody:
         """The JSON of a bill, to be stored before it is sent and then sent unchanged.
@@ -68,15 +55,15 @@ class TransferClient:
         content: dict[str, Any] = {
             "appid": request.app_id,
             "out_bill_no": request.number,
-            "transfer_scene_id": self._scene.id,
+            "transfer_scene_id": self._settings.scene_id,
             "openid": request.openid,
             **({"user_name": self._encrypt(request.real_name)} if named else {}),
             "transfer_amount": request.fen,
-            "transfer_remark": self._scene.remark,
+            "transfer_remark": self._settings.remark,
             "notify_url": self._notify_url,
             "transfer_scene_report_infos": [
-                {"info_type": "岗位类型", "info_content": self._scene.position},
-                {"info_type": "报酬说明", "info_content": self._scene.remark},
+                {"info_type": "岗位类型", "info_content": self._settings.position},
+                {"info_type": "报酬说明", "info_content": self._settings.remark},
             ],
         }
         serial = self._merchant.encryption_serial if named else ""

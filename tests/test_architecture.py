@@ -59,17 +59,6 @@ def test_the_diagram_and_the_import_linter_have_the_same_layers() -> None:
     assert [set(layer) for layer in LAYERS] == [{"server"}, *linted]
 
 
-def test_every_module_of_the_runtime_but_development_is_forbidden_to_import_devtools() -> None:
-    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]
-    [listed] = [
-        it["source_modules"]
-        for it in contracts["contracts"]
-        if it["name"] == "Only runtime.development imports devtools"
-    ]
-    modules = {f"runtime.{file.stem}" for file in Path("runtime").glob("*.py")}
-    assert sorted(listed) == sorted(modules - {"runtime.development", "runtime.__init__"})
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
 def test_every_step_of_a_path_names_a_function_of_the_file_beside_it(page: str) -> None:
     lines = re.findall(r"^ .*\.py$", Path(page).read_text(), re.MULTILINE)

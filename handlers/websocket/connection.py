@@ -29,6 +29,10 @@ AUTH_SECONDS = 5
 BAD_FRAMES = 3
 """Invalid frames until the connection is closed."""
 READ_BYTES = 4096
+FRAME_BYTES = 16_384
+"""The largest frame that a client may send."""
+BACKLOG_BYTES = 262_144
+"""A client with more unsent data is closed."""
 SUPERSEDE_CHECK_SECONDS = 1.0
 """Queueing time from which on a join checks for a newer connection of the same user."""
 log = structlog.get_logger("qlive.socket")
@@ -61,12 +65,11 @@ class Connection:
     )
 
     def __init__(self, context: Context, stream: IOStream) -> None:
-        limits = context.settings.limits
-        self.outbox = Outbox("", stream, backlog_bytes=limits.backlog_bytes)
+        self.outbox = Outbox("", stream, backlog_bytes=BACKLOG_BYTES)
         self.close_code = 1006
         self._context = context
         self._stream = stream
-        self._reader = wire.FrameParser(limits.frame_bytes)
+        self._reader = wire.FrameParser(FRAME_BYTES)
         self._bad, self._spent, self._second = 0, 0, 0
         self._joining: asyncio.Task[None] | None = None
         self._auth: asyncio.TimerHandle | None = None

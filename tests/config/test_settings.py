@@ -123,7 +123,6 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         ("QLIVE_PAY__PUSH_AES_KEY", "short", "must be the 43 characters"),
         ("QLIVE_MICRO__ADMISSION", "all", "Input should be 'applied', 'invited' or 'open'"),
         ("QLIVE_MICRO__APPLICATION_SECONDS", "inf", "Input should be a finite number"),
-        ("QLIVE_REALTIME__SILENT_SECONDS", "25", "silent_seconds must be more than"),
         ("QLIVE_LIMITS__FRAMES_PER_SECOND", "-1", "Input should be greater than or equal to 0"),
         ("QLIVE_LIMITS__READ", "fast", 'must be RATE/BURST like "2/10"'),
         ("QLIVE_LIMITS__READ", "2", 'must be RATE/BURST like "2/10"'),

@@ -14,8 +14,7 @@ from devtools.simulator import relay
 from devtools.simulator.factory import make_simulator
 from devtools.simulator.relay import RemoteSimulator
 from devtools.simulator_handler import simulator_application
-from runtime.listeners import address_of, listen
-from runtime.process import ServerProcess
+from runtime.process import ServerProcess, address_of, listen
 from tests.support.api import ApiFixture
 
 LOCAL, REMOTE = "local", "remote"

@@ -1,4 +1,4 @@
-"""The limit of applications and invitations, `micro.queue_size`."""
+"""The limit of applications and invitations."""
 
 from typing import Any
 
@@ -7,13 +7,11 @@ import pytest
 from tests.support.api import ApiFixture
 
 
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"micro": {"queue_size": 1}}
-
-
 @pytest.mark.gen_test(timeout=20)
-async def test_a_full_queue_is_refused_until_a_place_is_free(api: ApiFixture) -> None:
+async def test_a_full_queue_is_refused_until_a_place_is_free(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.room.QUEUE_SIZE", 1)
     host = await api.host()
     room: Any = {"live_id": host.live_id}
     bert, carl, emil = [await api.guest(n, 1, host.live_id) for n in ("bert", "carl", "emil")]

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tornado.ioloop import IOLoop
 
 from realtime.close_codes import CloseCode
-from realtime.fanout import Fanout, FanoutConfig
+from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.outbox_sockets import OutboxPair
@@ -56,7 +56,7 @@ class FanoutFixture:
 
     def __init__(self, slice_: int, gather: float = 0.0) -> None:
         self.latencies: list[float] = []
-        self.fanout = Fanout(FanoutConfig(slice_, gather, self.latencies.append))
+        self.fanout = Fanout(self.latencies.append, slice_size=slice_, gather_seconds=gather)
         self.outboxes: list[OutboxStub] = []
         self.sent_events = 0
 
@@ -90,7 +90,7 @@ async def test_failed_batch_does_not_stop_later_batches() -> None:
         raise ZeroDivisionError
 
     room = FanoutFixture(slice_=1)
-    room.fanout = Fanout(FanoutConfig(1, 0.0, on_delivered))
+    room.fanout = Fanout(on_delivered, slice_size=1, gather_seconds=0)
     outboxes = [room.add() for _ in range(2)]
     room.send_event()
     await asyncio.sleep(0)
@@ -255,7 +255,7 @@ def pairs(io_loop: IOLoop) -> Iterator[list[OutboxPair]]:
 async def test_dead_clients_do_not_stop_delivery_to_the_others(
     pairs: list[OutboxPair],
 ) -> None:
-    fanout = Fanout(FanoutConfig(2))
+    fanout = Fanout(slice_size=2, gather_seconds=0)
     for pair in pairs:
         fanout.add(pair.outbox)
     pairs[0].stream.close()  # the server's side is closed
@@ -277,7 +277,7 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
 @pytest.mark.gen_test(timeout=20)
 async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
     slow, quick = (OutboxPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
-    fanout = Fanout(FanoutConfig(slice=9, gather=0.001))
+    fanout = Fanout(slice_size=9, gather_seconds=0.001)
     fanout.add(slow.outbox)
     fanout.add(quick.outbox)
     frames = [b"%04d" % n * 20_000 for n in range(5)]
@@ -365,7 +365,7 @@ class FanoutModel:
     """A fan-out and what each socket must receive, checked after every action."""
 
     def __init__(self, slice_: int, gather: float) -> None:
-        self.fanout = Fanout(FanoutConfig(slice_, gather))
+        self.fanout = Fanout(slice_size=slice_, gather_seconds=gather)
         self.frames = 0
         self.seq = 0
         self.outboxes: list[OutboxStub] = []

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.programs
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {"realtime": {"heartbeat_seconds": 0.2, "silent_seconds": 2.5}}
+    return {"realtime": {"heartbeat_seconds": 0.8}}
 
 
 @pytest.mark.gen_test(timeout=20)

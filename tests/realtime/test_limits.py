@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from handlers.websocket.connection import FRAME_BYTES
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.raw_websocket import (
@@ -21,13 +22,12 @@ from tests.support.raw_websocket import (
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of, read_close
 
-FRAME_BYTES = 1000
 PROTOCOL_ERROR, INVALID_PAYLOAD, MESSAGE_TOO_BIG = 1002, 1007, 1009
 
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {"limits": {"frame_bytes": FRAME_BYTES, "frames_per_second": 10}}
+    return {"limits": {"frames_per_second": 10}}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_invalid_frames_close_the_connection_with_the_matching_code(
         (b"\x81\x02{}", PROTOCOL_ERROR),
         (encode_frame(TEXT, b"\xff\xfe{}"), INVALID_PAYLOAD),
         (encode_frame(TEXT, b"x" * (FRAME_BYTES + 1)), MESSAGE_TOO_BIG),
-        (encode_frame(TEXT, b"x" * 600, head=0) + encode_frame(0, b"y" * 600), MESSAGE_TOO_BIG),
+        (encode_frame(TEXT, b"x" * 9000, head=0) + encode_frame(0, b"y" * 9000), MESSAGE_TOO_BIG),
     ):
         client = await connect_raw(host)
         client.writer.write(data)

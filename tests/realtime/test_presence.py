@@ -6,7 +6,7 @@ from pymongo.errors import AutoReconnect
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from realtime.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS
+from realtime.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS, SILENT_MS
 from rooms.errors import NotAMember
 from rooms.members import Person
 from rooms.presence import GracePolicy, MemberSocket
@@ -203,7 +203,7 @@ async def test_inactive_member_without_a_socket_is_marked_away(
     process = await presence_fixture.process("one")
     await presence_fixture.connect(process, ANNA)
     for person in (BERT, ANNA):
-        await presence_fixture.set(person, seen_at=now_ms() - 3_700_000)
+        await presence_fixture.set(person, seen_at=now_ms() - SILENT_MS - 100_000)
     await process.presence.mark_silent_away()
     assert (await presence_fixture.is_away(BERT), await presence_fixture.is_away(ANNA)) == (
         True,

@@ -99,11 +99,12 @@ async def connect_without_reading(client: ApiClient, server: ServerProcess) -> R
 
 
 @pytest.mark.gen_test(timeout=60)
-@with_settings(limits={"backlog_bytes": 4096, "backlog_seconds": 100})  # on a slow machine, too
 async def test_dead_client_does_not_affect_others_and_can_resume(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """bokeh #13654; a client that was only suspended resumes without missing events."""
+    monkeypatch.setattr("handlers.websocket.connection.BACKLOG_BYTES", 4096)
+    monkeypatch.setattr("runtime.jobs.BACKLOG_SECONDS", 100)  # on a slow machine, too
     monkeypatch.setattr(outbox_module, "CLOSE_TIMEOUT_SECONDS", 60)  # the client is to read all
     host = await api.host()
     bert, anna = [await api.guest(*who, host.live_id) for who in (("bert", 1), ("anna", 2))]

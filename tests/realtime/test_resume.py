@@ -9,7 +9,6 @@ from tornado.ioloop import IOLoop
 
 from realtime import channel
 from realtime.channel import Channel
-from realtime.fanout import FanoutConfig
 from realtime.resume import Resume, ResumePosition, RoomView
 from rooms.events import NumberedEvent
 from rooms.keeper import Keeper
@@ -253,7 +252,7 @@ async def test_sockets_that_resume_together_share_the_reads_of_the_log(
     """As after a restart: the process has no frame in memory, and every client has missed one."""
     live_id = await open_room(stores)
     await change_profile(stores, live_id, 2)
-    room, position = Channel(live_id, FanoutConfig()), ResumePosition("e1", 1)
+    room, position = Channel(live_id), ResumePosition("e1", 1)
 
     async def load_view() -> RoomView:
         return RoomView("e1", 2, no_data)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import QLiveError
+from rooms import room as room_module
 from rooms.errors import (
     AlreadyOnMic,
     NoGender,
@@ -116,43 +117,52 @@ def test_an_invited_viewer_is_not_an_applicant() -> None:
 # ---- full queues
 
 
+@pytest.fixture
+def queue_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "QUEUE_SIZE", 1)
+
+
+@pytest.mark.usefixtures("queue_of_one")
 def test_a_full_queue_refuses_another_applicant_of_its_gender_only() -> None:
     room = live_room(BERT, CARL, ANNA)
-    room.apply(BERT, NOW, 600, queue_size=1)
+    room.apply(BERT, NOW, 600)
     room = reloaded(room)
-    refused(room, lambda r, p: r.apply(p, NOW, 600, queue_size=1), CARL, QueueFull)
-    room.apply(BERT, NOW + 5, 600, queue_size=1)
+    refused(room, lambda r, p: r.apply(p, NOW, 600), CARL, QueueFull)
+    room.apply(BERT, NOW + 5, 600)
     assert not room.changed
-    room.apply(ANNA, NOW, 600, queue_size=1)
+    room.apply(ANNA, NOW, 600)
     assert room.role_of(ANNA.user_id) == "applied"
 
 
+@pytest.mark.usefixtures("queue_of_one")
 def test_a_place_in_the_queue_is_free_again_when_an_application_ends() -> None:
     room = room_with_applicants(BERT)
     room.enter(CARL, NOW)
     room = reloaded(room)
     room.expire(NOW + 600_000)
-    room.apply(CARL, NOW, 600, queue_size=1)
+    room.apply(CARL, NOW, 600)
     assert room.applicants(1) == [CARL]
 
 
+@pytest.mark.usefixtures("queue_of_one")
 def test_a_full_queue_does_not_keep_the_host_from_inviting() -> None:
     room = live_room(BERT, CARL)
-    room.apply(BERT, NOW, 600, queue_size=1)
-    room.invite(HOST.user_id, CARL, NOW, 60, queue_size=1)
+    room.apply(BERT, NOW, 600)
+    room.invite(HOST.user_id, CARL, NOW, 60)
     room = reloaded(room)
-    refused(room, lambda r, p: r.apply(p, NOW, 600, queue_size=1), CARL, QueueFull)
+    refused(room, lambda r, p: r.apply(p, NOW, 600), CARL, QueueFull)
     assert room.accept(CARL, "applied", "s", "u").person == CARL
 
 
+@pytest.mark.usefixtures("queue_of_one")
 def test_invitations_of_a_gender_are_limited() -> None:
     room = live_room(BERT, CARL, ANNA)
     room.apply(CARL, NOW, 600)
-    room.invite(HOST.user_id, BERT, NOW, 60, queue_size=1)
+    room.invite(HOST.user_id, BERT, NOW, 60)
     room = reloaded(room)
-    refused(room, lambda r, p: r.invite(HOST.user_id, p, NOW, 60, queue_size=1), CARL, QueueFull)
-    room.invite(HOST.user_id, ANNA, NOW, 60, queue_size=1)
-    room.invite(HOST.user_id, BERT, NOW + 30_000, 60, queue_size=1)
+    refused(room, lambda r, p: r.invite(HOST.user_id, p, NOW, 60), CARL, QueueFull)
+    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.invite(HOST.user_id, BERT, NOW + 30_000, 60)
     assert room.applications[BERT.user_id].expires_at == NOW + 90_000
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.listeners import ACCEPTS_AT_ONCE, PacedListener, listen
+from runtime.process import ACCEPTS_AT_ONCE, PacedListener, listen
 
 
 @pytest.fixture

@@ -360,7 +360,7 @@ async def test_without_a_merchant_open_withdrawals_stay(stores: StoresFixture) -
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
     await fixture.service.approve(withdrawal.id, "finn")
-    process = WithdrawalProcess(stores, None, fixture.config)
+    process = WithdrawalProcess(stores, None, fixture.settings)
     fixture.process = process
     await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "approved"

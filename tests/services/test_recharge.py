@@ -2,10 +2,11 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from config.sections import PaySettings
 from core.locks import NamedLocks
 from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR
 from ledger.recharge import Order
@@ -60,7 +61,7 @@ class RechargeFixture:
     async def change_orders(self, **fields: Any) -> None:
         await self.stores.database.collection("orders").update_many({}, {"$set": fields})
 
-    def _service(self, provider: str) -> RechargeService:
+    def _service(self, provider: Literal["jsapi", "xpay"]) -> RechargeService:
         return RechargeService(
             self.stores.orders,
             self.stores.blocks,
@@ -68,9 +69,7 @@ class RechargeFixture:
             CIPHER,
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().hold,
-            provider=provider,
-            sandbox=False,
-            content_key="content",
+            PaySettings(provider=provider, content_key="content"),
         )
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from config.sections import RetentionSettings
 from ledger.recharge import Order, Payment
 from services import retention
-from services.retention import RetentionDays, RetentionSweep
+from services.retention import RetentionSweep
 from storage.audit import AuditStore
 from storage.database import Session
 from storage.job_leases import JobLeaseStore
@@ -15,16 +16,16 @@ from storage.orders import new_number
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
-DAYS = RetentionDays(audit=400, unpaid_order=90, failed_outbox=30)
+SETTINGS = RetentionSettings()
 
 
-def sweep_of(stores: StoresFixture, days: RetentionDays = DAYS) -> RetentionSweep:
+def sweep_of(stores: StoresFixture, settings: RetentionSettings = SETTINGS) -> RetentionSweep:
     return RetentionSweep(
         JobLeaseStore(stores.database),
         AuditStore(stores.database),
         stores.orders,
         stores.outbox,
-        days,
+        settings,
     )
 
 
@@ -99,8 +100,8 @@ async def test_failed_messages_are_deleted_after_their_days(stores: StoresFixtur
 async def test_zero_days_keep_rows_for_ever(stores: StoresFixture) -> None:
     await AuditStore(stores.database).begin("ops", "POST x", "", "", {})
     await closed_order(stores, "unpaid")
-    sweep = sweep_of(stores, RetentionDays(0, 0, 0))
-    assert await sweep.sweep(in_days(100_000)) == {}
+    sweep = sweep_of(stores, RetentionSettings(audit_days=0, unpaid_order_days=0))
+    assert await sweep.sweep(in_days(100_000)) == {"failed_outbox": 0}
     assert await order_names(stores) == ["unpaid"]
 
 
@@ -118,8 +119,8 @@ async def test_a_sweep_deletes_in_batches_and_the_next_one_continues(
 
 @gen_test
 async def test_one_process_sweeps_in_an_hour(stores: StoresFixture) -> None:
-    sweeps = [sweep_of(stores, RetentionDays(400, 0, 0)) for _ in range(2)]
-    assert [await sweep.run_if_due() for sweep in sweeps] == [{"audit": 0}, {}]
+    sweeps = [sweep_of(stores, RetentionSettings(unpaid_order_days=0)) for _ in range(2)]
+    assert [await sweep.run_if_due() for sweep in sweeps] == [{"audit": 0, "failed_outbox": 0}, {}]
     turns = stores.database.collection("turns")
     await turns.update_one(
         {"_id": retention.JOB_NAME}, [{"$set": {"due_at": {"$subtract": ["$due_at", 3_600_000]}}}]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -166,9 +165,8 @@ async def test_a_repeated_request_is_answered_after_withdrawals_were_switched_of
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
-    config = replace(fixture.config, enabled=False)
-    service = WithdrawalProcess(stores, fixture.bank, config).service
-    assert (await service.request(fixture.user, 100, "r1")).id == withdrawal.id
+    off = WithdrawalProcess(stores, fixture.bank, fixture.settings, enabled=False)
+    assert (await off.service.request(fixture.user, 100, "r1")).id == withdrawal.id
 
 
 @gen_test

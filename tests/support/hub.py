@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from realtime.bus import LocalBus
 from realtime.close_codes import CloseCode
-from realtime.fanout import SLICE_SIZE, FanoutConfig
+from realtime.fanout import SLICE_SIZE, Fanout
 from realtime.hub import Hub
 from realtime.resume import ResumePosition, RoomView
 from rooms.events import NumberedEvent
@@ -120,7 +121,8 @@ class HubFixture:
 
     def __init__(self, slice_: int = SLICE_SIZE) -> None:
         self.stored = StoredRoom()
-        self.hub = Hub(self.stored, self.stored.load_room, LocalBus(), FanoutConfig(slice_))
+        new_fanout = partial(Fanout, slice_size=slice_, gather_seconds=0)
+        self.hub = Hub(self.stored, self.stored.load_room, LocalBus(), new_fanout)
 
     def store_and_publish(self, *types: str) -> None:
         for type_ in types or ("profile",):

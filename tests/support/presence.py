@@ -149,7 +149,6 @@ class PresenceFixture:
             self._keeper(listener),
             grace,
             process=name,
-            silent_ms=3_600_000,
             lease_held_ms=lambda: held_lease.lease_held_ms,
         )
         return Process(presence, held_lease, name, listener, sockets)

@@ -1,14 +1,15 @@
 """Refund cases on a real MongoDB, with a bank for withdrawals and a desk for refunds."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Self
 
+from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState
-from ledger.withdrawal_requests import Payee, WithdrawalLimits
+from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from realtime.bus import LocalBus
 from services.approvals import ApprovalService
@@ -23,7 +24,6 @@ from services.refund_cases import RefundCaseService
 from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.transfers import TransferService, WithdrawalChanges
-from services.withdrawable_income import WithdrawalConfig
 from services.withdrawals import WithdrawalService
 from storage.approvals import ApprovalStore
 from storage.field_cipher import FieldCipher
@@ -42,17 +42,13 @@ from tests.support.storage import GiftProcess, StoresFixture, rose
 
 LIMIT = 100
 """Gold that an operator moves alone in a day."""
-WITHDRAWALS = WithdrawalConfig(
-    enabled=True,
-    maturity=timedelta(0),
-    limits=WithdrawalLimits(
-        min_fen=1,
-        max_fen=10_000,
-        user_day_fen=10_000,
-        day_fen=10_000,
-        auto_fen=0,
-        second_person_fen=0,
-    ),
+WITHDRAWALS = WithdrawSettings(
+    maturity_days=0,
+    min_fen=10,
+    max_fen=10_000,
+    user_day_fen=10_000,
+    day_fen=10_000,
+    second_person_fen=0,
 )
 
 
@@ -129,6 +125,7 @@ class RefundProcess:
             hold,
             WITHDRAWALS,
             self.approvals.is_permitted,
+            is_enabled=True,
         )
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
         planner = RefundPlanner(stores.orders, ledger, SpentGoldStore(database), self.cases)

@@ -1,17 +1,17 @@
 """Users with income, and processes that withdraw it from a bank in memory."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.open_transfers import OpenTransferSweep, TransferNoticeService
 from services.transfers import TransferService, WithdrawalChanges
-from services.withdrawable_income import WithdrawalConfig
 from services.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
 from storage.field_cipher import FieldCipher
@@ -24,14 +24,19 @@ from tests.support.bank import BankInMemory
 from tests.support.storage import StoresFixture
 from tests.support.withdrawals import LIMITS
 
-CONFIG = WithdrawalConfig(True, timedelta(days=7), LIMITS)
+SETTINGS = WithdrawSettings(**asdict(LIMITS))
 
 
 class WithdrawalProcess:
     """The services of one process, with stores and locks of their own."""
 
     def __init__(
-        self, stores: StoresFixture, bank: BankInMemory | None, config: WithdrawalConfig
+        self,
+        stores: StoresFixture,
+        bank: BankInMemory | None,
+        settings: WithdrawSettings,
+        *,
+        enabled: bool = True,
     ) -> None:
         self.left = set[str]()
         """Operators who no longer have the role."""
@@ -50,8 +55,9 @@ class WithdrawalProcess:
             stores.configs,
             cipher,
             locks.hold,
-            config,
+            settings,
             self._is_permitted,
+            is_enabled=enabled,
         )
         self.notices = TransferNoticeService(self.transfers, None)
         self.sweep = OpenTransferSweep(self.store, self.transfers)
@@ -63,10 +69,12 @@ class WithdrawalProcess:
 class WithdrawalFixture:
     """anna has matured income; `process` is one of the processes."""
 
-    def __init__(self, stores: StoresFixture, user: Payee, config: WithdrawalConfig) -> None:
+    def __init__(
+        self, stores: StoresFixture, user: Payee, settings: WithdrawSettings, *, enabled: bool
+    ) -> None:
         self.stores = stores
         self.user = user
-        self.config = config
+        self.settings, self._enabled = settings, enabled
         self.bank = BankInMemory()
         self.process = self.new_process()
         self.service = self.process.service
@@ -75,14 +83,14 @@ class WithdrawalFixture:
     async def create(
         cls, stores: StoresFixture, income: int = 1_000, *, enabled: bool = True, **limits: int
     ) -> Self:
-        config = replace(CONFIG, enabled=enabled, limits=replace(LIMITS, **limits))
+        settings = SETTINGS.model_copy(update=limits)
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         (user_id,) = await stores.create_users((0, income))
         user = await stores.users.get(user_id)
-        return cls(stores, Payee(user_id, user.app_id, user.openid), config)
+        return cls(stores, Payee(user_id, user.app_id, user.openid), settings, enabled=enabled)
 
     def new_process(self) -> WithdrawalProcess:
-        return WithdrawalProcess(self.stores, self.bank, self.config)
+        return WithdrawalProcess(self.stores, self.bank, self.settings, enabled=self._enabled)
 
     # ---- steps
 

@@ -6,21 +6,20 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from config.sections import (
+    AppSettings,
+    ImSettings,
+    LiveSettings,
+    PaySettings,
+    WechatSettings,
+    WithdrawSettings,
+)
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.recharge import Order
 from ledger.transfers import TransferRequest
 from tencent import service_client
-from tencent.clients import (
-    ImConfig,
-    JsapiConfig,
-    LiveConfig,
-    TencentClients,
-    TransferConfig,
-    WechatConfig,
-    XpayConfig,
-)
+from tencent.clients import TencentClients
 from tencent.errors import ServiceUnavailable
-from tencent.transfers import TransferScene
 from tests.support.tencent import Serve
 
 APP = "wx1"
@@ -49,14 +48,14 @@ class SlowLogins:
 def make_clients(io_loop: IOLoop) -> Iterator[Callable[..., TencentClients]]:
     made: list[TencentClients] = []
 
-    def build(url: str, jsapi: JsapiConfig | None = None) -> TencentClients:
+    def build(url: str, **pay: Any) -> TencentClients:
         clients = TencentClients(
-            WechatConfig(url, {APP: "secret"}),
-            ImConfig(url, 1, "administrator", "key"),
-            LiveConfig(url, "push", "play", 60, "", "", "id", "key"),
-            jsapi or JsapiConfig(url, "", "", {}, "", "", ""),
-            XpayConfig("1", sandbox=False, app_key="key", push_token="", push_aes_key=""),
-            TransferConfig("http://n", TransferScene()),
+            WechatSettings(api_base=url, apps={APP: AppSettings(secret="secret")}),
+            ImSettings(api_base=url, sdk_app_id=1, secret_key="key"),
+            LiveSettings(api_base=url, secret_id="id", secret_key="key"),
+            PaySettings(api_base=url, offer_id="1", app_key="key", **pay),
+            WithdrawSettings(),
+            "http://n",
             on_xpay_rejection=lambda *_: None,
         )
         made.append(clients)
@@ -102,21 +101,21 @@ async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possibl
     own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
     clients = make_clients(
         "http://127.0.0.1:9",
-        JsapiConfig(
-            api_base="http://127.0.0.1:9",
-            mchid=transfer_vectors["mchid"],
-            serial_no=own["serial_no"],
-            keys={platform["public_key_id"]: platform["public_key_pem"]},
-            notify_url="https://pay.example.com/notify",
-            private_key=own["private_key_pem"],
-            apiv3_key=transfer_vectors["apiv3_key"],
-        ),
+        mchid=transfer_vectors["mchid"],
+        serial_no=own["serial_no"],
+        public_key_id=platform["public_key_id"],
+        public_key=platform["public_key_pem"],
+        private_key=own["private_key_pem"],
+        apiv3_key=transfer_vectors["apiv3_key"],
     )
     assert clients.jsapi
     assert clients.transfers
     assert clients.transfers.mchid == transfer_vectors["client_call"]["mchId"]
     body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)).text)
-    assert (body["notify_url"], body["transfer_scene_id"]) == ("http://n", "1005")
+    assert (body["notify_url"], body["transfer_scene_id"]) == (
+        "http://n/qlive_pay/transfer_notify/",
+        "1005",
+    )
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -4,15 +4,15 @@ from hashlib import md5
 
 import pytest
 
-from tencent.css import StreamUrls
+from config.sections import LiveSettings
+from tencent.css import URL_SECONDS, StreamUrls
 
 
 @pytest.fixture
 def urls(vectors):
     vector = vectors("css_live")["urls"]
-    return StreamUrls(
-        vector["push_domain"], vector["play_domain"], vector["push_key"], vector["play_key"], 86400
-    )
+    names = ("push_domain", "play_domain", "push_key", "play_key")
+    return StreamUrls(LiveSettings(**{name: vector[name] for name in names}))
 
 
 def test_push_and_play_url_vectors_match(urls, vectors):
@@ -26,13 +26,14 @@ def test_tx_secret_vectors_match(vectors):
     assert len(cases) == 5
     for case in cases:
         now, upper = int(case["txTime"], 16), case["txTime"].isupper()
-        urls = StreamUrls("push", "play", case["key"], case["key"], 0)
-        url = urls.push(case["stream"], now) if upper else urls.play(case["stream"], now)
+        urls = StreamUrls(LiveSettings(push_key=case["key"], play_key=case["key"]))
+        stream = case["stream"]
+        url = urls.push(stream, now - URL_SECONDS) if upper else urls.play(stream, now)
         assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
 
 
-def test_push_url_expires_after_the_configured_seconds(urls):
-    url = replace(urls, seconds=0x10).push("s", 0xABCDE0)
+def test_push_url_expires_after_a_day(urls):
+    url = urls.push("s", 0xABCDF0 - 86_400)
     assert url.endswith("&txTime=ABCDF0")
     assert md5(b"pushkey0123456789sABCDF0").hexdigest() in url
 

@@ -12,6 +12,7 @@ from Crypto.Cipher import PKCS1_OAEP
 from Crypto.PublicKey import RSA
 from structlog.testing import capture_logs
 
+from config.sections import WithdrawSettings
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
@@ -19,7 +20,7 @@ from tencent.errors import ServiceUnavailable, TransferRefused
 from tencent.merchant import MerchantClient
 from tencent.pay_signatures import read_key, sign, sign_request
 from tencent.service_client import ServiceClient
-from tencent.transfers import TransferClient, TransferScene, encrypt_field
+from tencent.transfers import TransferClient, encrypt_field
 from tests.support.tencent import Clock, Serve
 
 async_test = pytest.mark.gen_test(timeout=20)
@@ -58,7 +59,7 @@ def transfers_at(
             merchant,
             transfer_vectors["apiv3_key"],
             "https://pay.example.com/wechat/transfer-notify",
-            TransferScene(remark="6月直播服务报酬"),
+            WithdrawSettings(remark="6月直播服务报酬"),
         )
 
     return build

@@ -73,7 +73,7 @@ async def main(uri: str, database: str, live_id: int, library: str) -> None:
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
         "limits": NO_LIMITS | {"handshakes_per_second": 0},
-        "realtime": {"heartbeat_seconds": 1800, "silent_seconds": 3600},  # the crowd never sends
+        "realtime": {"heartbeat_seconds": 1800},  # the crowd never sends
     }
     secrets = Path(library).with_name("dev-secrets.json")
     server = ServerProcess(*fill_in_secrets(Settings.model_validate(overrides), secrets))

@@ -11,6 +11,7 @@ from Crypto.Cipher import PKCS1_OAEP
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 
+from config.sections import WithdrawSettings
 from core.errors import RateLimited
 from devtools.simulator.codes import openid_of
 from devtools.simulator.simulator import Simulator
@@ -19,7 +20,7 @@ from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferSt
 from tencent.errors import ServiceUnavailable, TransferRefused
 from tencent.merchant import MerchantClient
 from tencent.notifications import MerchantNotification
-from tencent.transfers import TransferClient, TransferScene
+from tencent.transfers import TransferClient
 from tests.support.tencent import Clock, ScriptedService, Serve
 
 async_test = pytest.mark.gen_test(timeout=20)
@@ -83,7 +84,7 @@ def make_wallet(
             {platform["public_key_id"]: platform["public_key_pem"]},
             now=clock,
         )
-        client = TransferClient(api, merchant["apiv3_key"], serve(receiver), TransferScene())
+        client = TransferClient(api, merchant["apiv3_key"], serve(receiver), WithdrawSettings())
         return Wallet(simulator, api, client, receiver, clock)
 
     return build

@@ -19,14 +19,14 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 from core.clock import now_ms
 from core.limits import ConcurrencyLimit
 from handlers.websocket import connection as connection_module
-from handlers.websocket.connection import Connection
+from handlers.websocket.connection import FRAME_BYTES, Connection
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.database import blocked_writes
 from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
 from tests.support.waiting import until
 
-FRAME_BYTES, PER_SECOND = 1000, 10
+PER_SECOND = 10
 PROTOCOL_ERROR, INVALID_PAYLOAD, MESSAGE_TOO_BIG = 1002, 1007, 1009
 BAD_FRAMES: list[str | bytes] = [
     *("", "{", "7", "[]", "null", '{"type":"sing"}', '{"type":"ping"}', "[" * 900),
@@ -42,9 +42,7 @@ class ConnectionFixture:
         server_end, self._client = socket.socketpair()
         self._client.setblocking(False)
         self.stream = IOStream(server_end)
-        limits = SimpleNamespace(
-            backlog_bytes=65536, frame_bytes=FRAME_BYTES, frames_per_second=PER_SECOND
-        )
+        limits = SimpleNamespace(frames_per_second=PER_SECOND)
         context: Any = SimpleNamespace(settings=SimpleNamespace(limits=limits))
         self._connection = Connection(context, self.stream)
         self._parser = Protocol(CLIENT, state=OPEN)
