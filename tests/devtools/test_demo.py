@@ -46,7 +46,7 @@ async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_d
     server: ServerProcess, db: Any
 ) -> None:
     async def start() -> tuple[list[str], list[int]]:
-        await store_demo_data(server.context, server.address)
+        await store_demo_data(server.context)
         gifts = [row["name"] for row in await server.context.stores.gifts.all()]
         return gifts, [row["fen"] for row in await server.context.stores.blocks.all()]
 

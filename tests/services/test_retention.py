@@ -125,4 +125,4 @@ async def test_one_process_sweeps_in_an_hour(stores: StoresFixture) -> None:
     await turns.update_one(
         {"_id": retention.JOB_NAME}, [{"$set": {"due_at": {"$subtract": ["$due_at", 3_600_000]}}}]
     )
-    assert await sweeps[1].run_if_due() == {"audit": 0}
+    assert await sweeps[1].run_if_due() == {"audit": 0, "failed_outbox": 0}

@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 from hashlib import md5
 
 import pytest
@@ -38,8 +37,8 @@ def test_push_url_expires_after_a_day(urls):
     assert md5(b"pushkey0123456789sABCDF0").hexdigest() in url
 
 
-def test_urls_without_a_key_are_unsigned(urls):
-    plain = replace(urls, push_key="", play_key="")
+def test_urls_without_a_key_are_unsigned():
+    plain = StreamUrls(LiveSettings())
     assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
     assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
 
@@ -48,8 +47,3 @@ def test_stream_names_are_unique_and_url_safe(urls):
     names = {urls.new_stream("12345678") for _ in range(100)}
     assert len(names) == 100
     assert all(re.fullmatch(r"12345678_[0-9a-f]{16,}", name) for name in names)
-
-
-def test_repr_hides_the_keys(urls):
-    assert "pushkey" not in repr(urls)
-    assert "playkey" not in repr(urls)
