@@ -6,9 +6,9 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from handlers.context import Context
@@ -22,7 +22,6 @@ from storage.migrator import AppliedMigration
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
-T = TypeVar("T")
 COMMAND_LINE = "command line"
 """Who journal and audit log name."""
 MAX_REQUEST_ID = 64
@@ -31,16 +30,12 @@ MAX_REQUEST_ID = 64
 
 def add_commands(commands: Any) -> None:
     """Add the commands to argparse's subparsers."""
-    parser = commands.add_parser(
-        "check-ledger", help="check the ledger against balances, orders, events and rankings"
-    )
-    parser.set_defaults(run=check_ledger)
-    parser = commands.add_parser("rebuild-ranks", help="rebuild the rankings from the ledger")
-    parser.set_defaults(run=rebuild_ranks)
-    parser = commands.add_parser(
-        "migrate", help="migrate the database and build its indexes, before a release starts"
-    )
-    parser.set_defaults(run=migrate)
+    about = "check the ledger against balances, orders, events and rankings"
+    commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
+    about = "rebuild the rankings from the ledger"
+    commands.add_parser("rebuild-ranks", help=about).set_defaults(run=run, work=rebuild_ranks)
+    about = "migrate the database and build its indexes, before a release starts"
+    commands.add_parser("migrate", help=about).set_defaults(run=migrate)
     parser = commands.add_parser("grant", help="grant gold to a user")
     parser.add_argument("user_id")
     parser.add_argument("gold", type=_gold)
@@ -50,13 +45,12 @@ def add_commands(commands: Any) -> None:
         type=_request_id,
         help="grants once, however often it is repeated; default: a new one",
     )
-    parser.set_defaults(run=grant)
+    parser.set_defaults(run=run, work=grant)
     parser = commands.add_parser("matchmaker", help="make a user a matchmaker")
     parser.add_argument("user_id")
     parser.add_argument("--off", action="store_true", help="revoke the role")
-    parser.set_defaults(run=matchmaker)
-    parser = commands.add_parser("openapi", help="print the OpenAPI document")
-    parser.set_defaults(run=openapi)
+    parser.set_defaults(run=run, work=matchmaker)
+    commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=openapi)
 
 
 def _gold(text: str) -> int:
@@ -83,83 +77,22 @@ def invoker() -> str:
     return f"{user or os.getuid()}@{socket.gethostname()}"[:64]
 
 
-async def check_ledger(
-    settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace
-) -> int:
-    problems = await with_context(
-        settings, dev, lambda context: context.services.ledger_audit.check()
-    )
-    print("\n".join(problems) or "Every unit of gold and income is accounted for.")
-    return 1 if problems else 0
-
-
-async def rebuild_ranks(
-    settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace
-) -> int:
-    wrong = await with_context(
-        settings, dev, lambda context: context.stores.ranking_reconciler.rebuild_all()
-    )
-    print(f"Corrected {wrong} ranking entries." if wrong else "Every ranking matches the ledger.")
-    return 0
+async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+    """Carry out `args.work` on an up-to-date database, beside a server or without one."""
+    async with _open_context(settings, dev) as context:
+        await _prepare(context)
+        status: int = await args.work(context, args)
+        return status
 
 
 async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     """What a start does as well; ahead of it, a start finds everything done."""
-    for applied in await _with_database(settings, dev, _prepare):
+    async with _open_context(settings, dev) as context:
+        applied_migrations = await _prepare(context)
+    for applied in applied_migrations:
         number, name = applied.migration.number, applied.migration.name
         print(f"Applied migration {number} ({name}): {applied.documents} documents changed.")
     print(f"The database is ready for servers of schema {SCHEMA}.")
-    return 0
-
-
-async def grant(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
-    request_id = args.request_id or uuid.uuid4().hex
-
-    async def give(context: Context) -> JsonObject:
-        await context.stores.users.get(args.user_id)
-        if not args.request_id:  # a grant that fails may have been written all the same
-            hint = f"If this fails, repeat it with --request-id {request_id}"
-            print(hint, file=sys.stderr, flush=True)
-        asked = {"gold": args.gold, "request_id": request_id}
-        entry = await context.stores.audit.begin(
-            who=COMMAND_LINE,
-            what="grant",
-            on=args.user_id,
-            reason=args.reason,
-            asked=asked,
-            address=invoker(),
-        )
-        balance = await context.services.ledger.grant(
-            args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
-        )
-        await context.stores.audit.done(entry, {}, balance)
-        return balance
-
-    balance = await with_context(settings, dev, give)
-    print(f"{args.user_id} now has {balance['gold']} gold and {balance['income']} income.")
-    return 0
-
-
-async def matchmaker(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
-    async def change(context: Context) -> None:
-        is_matchmaker = not args.off
-        entry = await context.stores.audit.begin(
-            who=COMMAND_LINE,
-            what="matchmaker",
-            on=args.user_id,
-            reason="",
-            asked={"is_matchmaker": is_matchmaker},
-            address=invoker(),
-        )
-        user = await context.stores.users.find(args.user_id)
-        before = {"is_matchmaker": user.is_matchmaker} if user else {}
-        await context.stores.users.update(args.user_id, is_matchmaker=is_matchmaker)
-        if args.off:
-            await context.services.moderation.retire_matchmaker(args.user_id)
-        await context.stores.audit.done(entry, before, {"is_matchmaker": is_matchmaker})
-
-    await with_context(settings, dev, change)
-    print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")
     return 0
 
 
@@ -174,16 +107,54 @@ async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse
     return 0
 
 
-async def with_context(
-    settings: Settings, dev: "DevSecrets | None", work: Callable[[Context], Awaitable[T]]
-) -> T:
-    """Run `work` beside a server that may be running, or without one; returns its result."""
+async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
+    problems = await context.services.ledger_audit.check()
+    print("\n".join(problems) or "Every unit of gold and income is accounted for.")
+    return 1 if problems else 0
 
-    async def run(context: Context) -> T:
-        await _prepare(context)
-        return await work(context)
 
-    return await _with_database(settings, dev, run)
+async def rebuild_ranks(context: Context, _args: argparse.Namespace) -> int:
+    wrong = await context.stores.ranking_reconciler.rebuild_all()
+    print(f"Corrected {wrong} ranking entries." if wrong else "Every ranking matches the ledger.")
+    return 0
+
+
+async def grant(context: Context, args: argparse.Namespace) -> int:
+    request_id = args.request_id or uuid.uuid4().hex
+    await context.stores.users.get(args.user_id)
+    if not args.request_id:  # a grant that fails may have been written all the same
+        hint = f"If this fails, repeat it with --request-id {request_id}"
+        print(hint, file=sys.stderr, flush=True)
+    asked = {"gold": args.gold, "request_id": request_id}
+    entry = await begin_entry(context, "grant", args.user_id, asked, args.reason)
+    balance = await context.services.ledger.grant(
+        args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
+    )
+    await context.stores.audit.done(entry, {}, balance)
+    print(f"{args.user_id} now has {balance['gold']} gold and {balance['income']} income.")
+    return 0
+
+
+async def matchmaker(context: Context, args: argparse.Namespace) -> int:
+    after = {"is_matchmaker": not args.off}
+    entry = await begin_entry(context, "matchmaker", args.user_id, after)
+    user = await context.stores.users.find(args.user_id)
+    before = {"is_matchmaker": user.is_matchmaker} if user else {}
+    await context.stores.users.update(args.user_id, is_matchmaker=not args.off)
+    if args.off:
+        await context.services.moderation.retire_matchmaker(args.user_id)
+    await context.stores.audit.done(entry, before, after)
+    print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")
+    return 0
+
+
+async def begin_entry(
+    context: Context, what: str, on: str, asked: JsonObject, reason: str = ""
+) -> dict[str, Any]:
+    """Begin an audit entry of the command line; `AuditStore.done` completes it."""
+    return await context.stores.audit.begin(
+        who=COMMAND_LINE, what=what, on=on, reason=reason, asked=asked, address=invoker()
+    )
 
 
 async def _prepare(context: Context) -> list[AppliedMigration]:
@@ -192,12 +163,11 @@ async def _prepare(context: Context) -> list[AppliedMigration]:
     return applied
 
 
-async def _with_database(
-    settings: Settings, dev: "DevSecrets | None", work: Callable[[Context], Awaitable[T]]
-) -> T:
+@asynccontextmanager
+async def _open_context(settings: Settings, dev: "DevSecrets | None") -> AsyncIterator[Context]:
     uri, mongod, simulator_url = settings.mongodb.uri, None, ""
     if dev:
-        from runtime.development import EmbeddedMongod  # noqa: PLC0415
+        from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
 
         simulator_url = "http://127.0.0.1/sim"
         if not uri:
@@ -205,7 +175,7 @@ async def _with_database(
             uri = await mongod.start()
     context = container.build(settings, uri, "http://127.0.0.1", simulator_url)
     try:
-        return await work(context)
+        yield context
     finally:
         await container.close(context)
         if mongod:

@@ -3,18 +3,14 @@
 import argparse
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from config.settings import Settings
 from handlers.context import Context
 from handlers.schemas.ops_requests import OPERATOR_NAME
-from runtime.commands import COMMAND_LINE, invoker, with_context
+from runtime.commands import begin_entry, run
 from services.operators import ONE_TIME_HOURS
 from services.roles import ROLES
 from storage.operators import DEMO, OperatorAccount
-
-if TYPE_CHECKING:
-    from runtime.development import DevSecrets
 
 RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
 """The machine, the demo operator, and whom the journal and withdrawals name beside operators."""
@@ -32,7 +28,7 @@ def add_commands(commands: Any) -> None:
     changing = _action(actions, "role", "change the role, from the next request on")
     changing.add_argument("role", choices=ROLES)
     listing = actions.add_parser("list", help="list all operators")
-    listing.set_defaults(run=list_all)
+    listing.set_defaults(run=run, work=list_all)
 
 
 def _action(
@@ -40,7 +36,7 @@ def _action(
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
     parser.add_argument("name", metavar="NAME", type=name_type)
-    parser.set_defaults(run=change, action=name, work=_WORK[name])
+    parser.set_defaults(run=run, work=change, action=name)
     return parser
 
 
@@ -53,33 +49,21 @@ def _new_name(text: str) -> str:
     return text
 
 
-async def change(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+async def change(context: Context, args: argparse.Namespace) -> int:
     """Carry the action out between the begin and the completion of its audit entry.
 
     What it has to say, perhaps a password that is stored nowhere, does not wait for the completion.
     """
-
-    async def carry_out(context: Context) -> None:
-        asked = {"role": args.role} if "role" in args else {}
-        entry = await context.stores.audit.begin(
-            who=COMMAND_LINE,
-            what=f"operator {args.action}",
-            on=args.name,
-            reason="",
-            asked=asked,
-            address=invoker(),
-        )
-        before = await _public_state(context, args.name)
-        print(await args.work(context, args), flush=True)
-        after = await _public_state(context, args.name)
-        await context.stores.audit.done(entry, before, after)
-
-    await with_context(settings, dev, carry_out)
+    asked = {"role": args.role} if "role" in args else {}
+    entry = await begin_entry(context, f"operator {args.action}", args.name, asked)
+    before = await _public_state(context, args.name)
+    print(await _ACTIONS[args.action](context, args), flush=True)
+    await context.stores.audit.done(entry, before, await _public_state(context, args.name))
     return 0
 
 
-async def list_all(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
-    accounts = await with_context(settings, dev, lambda context: context.stores.operators.all())
+async def list_all(context: Context, _args: argparse.Namespace) -> int:
+    accounts = await context.stores.operators.all()
     if not accounts:
         print("There are no operators; add one with `operator add NAME --role ROLE`.")
     for account in accounts:
@@ -135,7 +119,7 @@ def _one_time(name: str, password: str) -> str:
     )
 
 
-_WORK: dict[str, Callable[[Context, argparse.Namespace], Awaitable[str]]] = {
+_ACTIONS: dict[str, Callable[[Context, argparse.Namespace], Awaitable[str]]] = {
     "add": _add,
     "reset": _reset,
     "disable": _disable,

@@ -45,12 +45,12 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
     with monkeypatch.context() as patch:
         patch.setattr(LedgerService, "grant", grant_without_answer)
         with pytest.raises(AutoReconnect):
-            await commands.grant(*settings, grant_args(anna.id, "70"))
+            await commands.run(*settings, grant_args(anna.id, "70"))
     printed = re.search(r"--request-id ([0-9a-f]{32})", capsys.readouterr().err)
     assert printed
     for _ in range(2):
         repeated = grant_args(anna.id, "70", "--request-id", printed[1])
-        assert await commands.grant(*settings, repeated) == 0
+        assert await commands.run(*settings, repeated) == 0
         assert "now has 70 gold" in capsys.readouterr().out
     assert db.users.find_one({"_id": anna.id})["gold"] == 70
     assert db.ledger.count_documents({"kind": "grant", "by": "command line"}) == 1
@@ -66,7 +66,7 @@ async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
     anna = await api.user("anna", 2)
     monkeypatch.setenv("SUDO_USER", "olga")
     args = parse(["matchmaker", anna.id])
-    assert await commands.matchmaker(*settings, args) == 0
+    assert await commands.run(*settings, args) == 0
     [entry] = db.audit.find()
     assert (entry["what"], entry["on"], entry["who"]) == ("matchmaker", anna.id, "command line")
     assert entry["address"] == f"olga@{socket.gethostname()}"[:64]
@@ -149,7 +149,7 @@ async def test_no_command_runs_on_a_schema_that_excludes_it(
     mongodb = settings[0].mongodb.model_copy(update={"database": name})
     own = settings[0].model_copy(update={"mongodb": mongodb}), settings[1]
     with pytest.raises(StartupError, match="start a newer release"):
-        await commands.check_ledger(*own, parse(["check-ledger"]))
+        await commands.run(*own, parse(["check-ledger"]))
     assert mongo[name].list_collection_names() == ["schema"]
     assert mongo[name].schema.find_one() == newer
     mongo.drop_database(name)
