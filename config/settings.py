@@ -1,11 +1,12 @@
 """All settings, and what production requires of them."""
 
+import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from config.hosts import is_local_mongodb, is_loopback
 from config.secret_strength import weakness
 from config.sections import (
     AuthSettings,
@@ -132,9 +133,9 @@ class Settings(BaseModel):
         if self.server.allow_remote_development:
             return []
         found = []
-        if not is_loopback(self.server.host):
+        if not _is_loopback(self.server.host):
             found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {OPEN_LOGIN}")
-        if not is_local_mongodb(self.mongodb.uri):
+        if not _is_local_mongodb(self.mongodb.uri):
             found.append(f"mongodb.uri: names another machine, and {OPEN_LOGIN}")
         return found
 
@@ -194,6 +195,26 @@ class Settings(BaseModel):
             **auth,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches this address; no name but localhost is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_local_mongodb(uri: str) -> bool:
+    """Whether the URI is empty, or every host in it is on this machine, by address or socket."""
+    scheme, _, rest = uri.partition("://")
+    members = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
+    hosts = [re.sub(r":\d*$", "", member).strip("[]") for member in members if member]
+    return scheme != "mongodb+srv" and all(
+        _is_loopback(host) or host.lower().endswith(".sock") for host in hosts
+    )
 
 
 def _problem_of(name: str, value: str) -> str | None:

@@ -201,6 +201,17 @@ def test_complete_production_settings_are_valid() -> None:
     assert settings.problems_in_production() == []
 
 
+def test_address_and_simulator_stand_in_for_urls_that_are_not_set() -> None:
+    development = load(FILE, {"QLIVE_IM__API_BASE": "https://im.test"})
+    placed = development.at("http://127.0.0.1:8000", "http://127.0.0.1:8000/sim")
+    assert placed.server.public_url == "http://127.0.0.1:8000"
+    assert placed.wechat.api_base == placed.pay.api_base == "http://127.0.0.1:8000/sim"
+    assert placed.live.api_base == "http://127.0.0.1:8000/sim/live"
+    assert placed.im.api_base == "https://im.test"
+    production = load(FILE, PRODUCTION)
+    assert production.at("http://127.0.0.1:8000", "") == production
+
+
 @pytest.mark.gen_test
 async def test_virtual_payment_needs_no_merchant_key() -> None:
     context = container.build(load(FILE, XPAY), "mongodb://127.0.0.1:9/", "https://qlive.cn")
