@@ -4,15 +4,13 @@ Changes of one room that arrive while an earlier one is being saved are decided 
 loaded room, and saved by one write. A change that finds the room idle waits for nothing.
 """
 
-import asyncio
-import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from core.batching import QUEUE_SECONDS, RequestBatcher
 from core.clock import now_ms
-from core.errors import TryAgain, WriteConflict
+from core.errors import TryAgain
+from core.retry import retry_on_conflict
 from rooms.changes import Change, Failed, Outcome, Preparation, Unprepared, decide, groups
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
@@ -28,7 +26,6 @@ AddWrites = Callable[[Any], None]
 
 MAX_BATCH = 32
 """Changes of one room in one write."""
-RETRY_TIMEOUT_SECONDS = 2.0
 MAX_REMOVE_ATTEMPTS = 5
 """Attempts to remove a user who keeps entering other rooms."""
 
@@ -112,7 +109,7 @@ class Keeper:
     ) -> T:
         """As `change`, with data that `preparation` reads for the requests of a whole batch.
 
-        A WriteConflict repeats everything on the new state, for at most RETRY_TIMEOUT_SECONDS.
+        A WriteConflict repeats everything on the new state, as `retry_on_conflict` does.
         """
         change = Change(rule, user_ids, preparation, request)
         result: T = (await self._batcher.submit(live_id, change)).get()
@@ -190,21 +187,20 @@ class Keeper:
         self, live_id: int, changes: list[AnyChange]
     ) -> dict[AnyChange, Outcome]:
         """Decide and save changes together; all of them again after a WriteConflict."""
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         failed: dict[AnyChange, Outcome] = {}
-        while pending := [change for change in changes if change not in failed]:
-            try:
+
+        async def change_others() -> dict[AnyChange, Outcome]:
+            while pending := [change for change in changes if change not in failed]:
                 decided = await self._decide_and_save(live_id, pending)
-            except WriteConflict:
-                self.conflict_retries += 1
-                if time.monotonic() > deadline:
-                    raise TryAgain from None
-                await asyncio.sleep(random.uniform(0.001, 0.02))
-                continue
-            if not isinstance(decided, Failed):
-                return decided | failed
-            failed[decided.change] = Outcome(error=decided.error)
-        return failed
+                if not isinstance(decided, Failed):
+                    return decided | failed
+                failed[decided.change] = Outcome(error=decided.error)
+            return failed
+
+        return await retry_on_conflict(change_others, self._count_conflict)
+
+    def _count_conflict(self) -> None:
+        self.conflict_retries += 1
 
     async def _decide_and_save(
         self, live_id: int, changes: list[AnyChange]

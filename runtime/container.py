@@ -63,6 +63,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         room_access,
         group_repairs,
         process_id,
+        metrics.count_refused_query,
     )
     return Context(
         settings, metrics, database, stores, tencent, realtime, keeper, services, process_id

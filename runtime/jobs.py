@@ -1,7 +1,6 @@
 """Periodic jobs of a serving process, and their intervals."""
 
 import asyncio
-import functools
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -11,14 +10,13 @@ import structlog
 from core.clock import now_ms
 from handlers.context import Context
 from handlers.health import readiness
-from ledger.recharge import Order
 from realtime.bus import LocalBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks, run_all
 from services import socket_reconciler
+from services.claimed_jobs import JobRunner
 from services.socket_reconciler import SocketReconciler
-from services.unpaid_orders import NORMAL_OUTCOMES
 
 log = structlog.get_logger("qlive.jobs")
 
@@ -44,17 +42,9 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
     every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
     every(10, "leased", lambda: _run_leased(context))
-    for lane in services.unpaid_orders.lanes:
-        every(5, f"orders_{lane}", functools.partial(_sweep_orders, context, lane))
-    every(2, "open_transfers", services.open_transfers.sweep)
-    every(2, "refund_cases", services.refund_sweep.sweep)
-    tasks.until_stopped("im_outbox", services.im_outbox.run)
-    tasks.until_stopped("im_safety_outbox", services.im_safety_outbox.run)
-    tasks.until_stopped("group_outbox", services.group_outbox.run)
-    tasks.until_stopped("css_outbox", services.css_outbox.run)
-    tasks.until_stopped("css_safety_outbox", services.css_safety_outbox.run)
+    tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
     if services.im_relay:
-        tasks.until_stopped("im_relay", services.im_relay.run)
+        tasks.until_stopped("im_relay", JobRunner(services.im_relay).run)
 
 
 def start_lease_and_bus(
@@ -122,15 +112,6 @@ async def _look_for_others(context: Context) -> None:
 async def _run_leased(context: Context) -> None:
     """What one process does for all, when it is due."""
     await run_all(_delete_old_rows(context), context.services.ledger_audit.run_if_due())
-
-
-async def _sweep_orders(context: Context, lane: str) -> None:
-    def report(order: Order, outcome: str) -> None:
-        if outcome not in NORMAL_OUTCOMES:
-            source = f"{order.provider}_query"
-            context.metrics.callbacks_refused.labels(source, outcome).inc()
-
-    await context.services.unpaid_orders.sweep(lane, report)
 
 
 async def _delete_old_rows(context: Context) -> None:

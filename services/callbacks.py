@@ -8,7 +8,7 @@ import re
 from realtime.presence import Presence
 from services.group_repairs import GroupRepairs
 from services.inbox import DONE, CallbackOutcome, ignored
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
 from tencent.callbacks import (
@@ -33,7 +33,7 @@ class CallbackService:
         self,
         presence: Presence,
         outbox: OutboxStore,
-        css_outbox: OutboxWorker,
+        css_outbox: OutboxJob,
         groups: RoomGroupStore,
         repairs: GroupRepairs,
         *,

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.errors import QLiveError
+from core.retry import backoff
 from rooms.events import NumberedEvent
+from services.claimed_jobs import ClaimedJob
 from services.group_repairs import GroupRepairs
 from services.im_messages import COUNT_EVENTS
 from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RelayedRooms
-from services.leased_worker import LeasedWorker, backoff
 from services.recent_events import RecentEvents
 from storage.errors import storage_error
 from storage.relay_cursors import RelayClaim, RelayCursorStore
@@ -36,8 +37,8 @@ LONGEST_BACKOFF = 60.0  # seconds
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 
-class ImRelay(LeasedWorker[RelayClaim]):
-    """Subscribes to the keeper with `publish` and `mark_audience_changed`; `run` does the rest.
+class ImRelay(ClaimedJob[RelayClaim]):
+    """Subscribes to the keeper with `publish` and `mark_audience_changed`.
 
     Several processes may run a relay on the same store: a room is relayed by one of them.
     """
@@ -58,14 +59,13 @@ class ImRelay(LeasedWorker[RelayClaim]):
         """`clock` and `sleep` in seconds, `idle`: seconds between two looks for work."""
         super().__init__(
             "im_relay",
-            store.claim,
+            self._claim_due,
             self._relay,
             concurrency=CONCURRENCY,
-            lease=LEASE,
-            now=now,
             idle=idle,
             gather=GATHER_SECONDS,
         )
+        self._now = now
         self._store = store
         self._room_log = room_log
         self._recent = RecentEvents()
@@ -96,6 +96,10 @@ class ImRelay(LeasedWorker[RelayClaim]):
     def waiting(self) -> int:
         """Rooms whose wake is not stored yet."""
         return len(self._pending) + len(self._audience_changed) + self._storing
+
+    async def _claim_due(self, limit: int) -> list[RelayClaim]:
+        now = self._now()
+        return await self._store.claim(now, now + LEASE, limit)
 
     async def _before_claims(self) -> None:
         await self._store_wakes()
@@ -129,7 +133,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
     async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
         try:
             await self._store.wake_all(wakes, self._now())
-        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)
             for live_id, counts in wakes.items():
                 self._add_wake(live_id, counts=counts)
@@ -147,6 +151,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
         try:
             await self._publisher.relay(claim)
+            self.nudge()  # it may have been woken meanwhile
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
         except GroupMissing:
@@ -156,7 +161,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
         except asyncio.CancelledError:
             await self._release(claim, 0.0)  # for another process, at once
             raise
-        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             why = self._note_failure(claim, error)
         if why:
             log.info("relay_postponed", live_id=claim.live_id, seconds=round(seconds, 1), why=why)
@@ -173,7 +178,7 @@ class ImRelay(LeasedWorker[RelayClaim]):
     async def _release(self, claim: RelayClaim, seconds: float) -> None:
         try:
             await self._store.postpone(claim, self._now() + timedelta(seconds=seconds))
-        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)  # the lease expires, and the room is claimed again
 
     def _add_wake(self, live_id: int, *, counts: bool) -> None:

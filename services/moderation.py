@@ -9,7 +9,7 @@ from realtime.close_codes import CloseCode
 from rooms.keeper import Keeper
 from rooms.room import Room
 from services.evictions import EvictionService
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from services.sessions import SessionService
 from storage.database import Session
 from storage.stores import Stores
@@ -25,8 +25,8 @@ class ModerationService:
         keeper: Keeper,
         evictions: EvictionService,
         sessions: SessionService,
-        im_outbox: OutboxWorker,
-        im_safety_outbox: OutboxWorker,
+        im_outbox: OutboxJob,
+        im_safety_outbox: OutboxJob,
         *,
         has_im_relay: bool,
     ) -> None:

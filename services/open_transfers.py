@@ -8,6 +8,7 @@ import structlog
 from ledger.errors import WithdrawalNotFound
 from ledger.transfers import MismatchReason, Transfer, TransferMismatch
 from ledger.withdrawals import Withdrawal
+from services.claimed_jobs import ClaimedJob
 from services.inbox import DONE, CallbackOutcome, ignored, refused
 from services.transfers import TransferService
 from storage.withdrawals import WithdrawalStore
@@ -18,47 +19,31 @@ log = structlog.get_logger("qlive.withdrawals")
 
 CONCURRENCY = 8
 """Withdrawals that a process carries on at once: WeChat Pay takes 100 calls a second."""
+IDLE_SECONDS = 2.0
 CHECK_SECONDS = 45
 """Time limit of one withdrawal, which is carried on when it is due again."""
 CLAIM_LEASE = timedelta(minutes=1)
 """Lease of a withdrawal while a process carries it on; longer than that can take."""
 
 
-class OpenTransferSweep:
+class OpenTransferSweep(ClaimedJob[Withdrawal]):
     """Leased by the database's clock, so that one process at a time carries a withdrawal on."""
 
     def __init__(self, withdrawals: WithdrawalStore, transfers: TransferService) -> None:
+        super().__init__(
+            "open_transfers",
+            self._claim_next,
+            self._carry_on,
+            concurrency=CONCURRENCY,
+            idle=IDLE_SECONDS,
+        )
         self._withdrawals = withdrawals
         self._transfers = transfers
 
-    async def sweep(self) -> None:
-        """Carry on all withdrawals that are due, those that have waited longest first.
-
-        Raises the first unexpected error, after all others have been carried on.
-        """
-        slots, errors = asyncio.Semaphore(CONCURRENCY), list[Exception]()
-
-        async def carry_on(withdrawal: Withdrawal) -> None:
-            try:
-                await self._carry_on(withdrawal)
-            except Exception as error:  # noqa: BLE001 - raised below; the lease lapses
-                errors.append(error)
-            finally:
-                slots.release()
-
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                while claimed := await self._claim(slots):
-                    tasks.create_task(carry_on(claimed))
-            except Exception as error:  # noqa: BLE001 - raised below; those in progress finish
-                errors.append(error)
-        if errors:
-            raise errors[0]
-
-    async def _claim(self, slots: asyncio.Semaphore) -> Withdrawal | None:
-        """The next withdrawal, once there is a slot for it: its lease begins with its check."""
-        await slots.acquire()
-        return await self._withdrawals.claim(CLAIM_LEASE)
+    async def _claim_next(self, _limit: int) -> list[Withdrawal]:
+        """The withdrawal that has waited longest; its lease begins with its check."""
+        withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
+        return [withdrawal] if withdrawal else []
 
     async def _carry_on(self, withdrawal: Withdrawal) -> None:
         try:

@@ -8,7 +8,7 @@ from rooms.changes import Preparation
 from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
@@ -21,7 +21,7 @@ class ProfileService:
         self,
         stores: Stores,
         show_in_room: Callable[[str], Awaitable[None]],
-        im_outbox: OutboxWorker,
+        im_outbox: OutboxJob,
     ) -> None:
         self._stores = stores
         self._show_in_room = show_in_room

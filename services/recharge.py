@@ -1,18 +1,15 @@
 """Creates recharge orders for gold."""
 
-import asyncio
 import hashlib
 import hmac
 import json
-import random
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
-from core.errors import TryAgain, WriteConflict
+from core.retry import retry_on_conflict
 from ledger.open_orders import OpenOrder, find_repeated, free_slot
 from ledger.recharge import Order
 from services.errors import SessionKeyMissing, TooManyOrders
@@ -24,9 +21,6 @@ from storage.users import User, UserStore
 from tencent.pay import JsapiClient
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import XpayClient
-
-RETRY_SECONDS = 2.0
-"""How long an order that races others of the same user is tried again."""
 
 
 class PreparedOrder(NamedTuple):
@@ -70,7 +64,9 @@ class RechargeService:
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
         async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
-            opened = await self._find_or_add(self._new_order(user, block, platform), block["id"])
+            order = self._new_order(user, block, platform)
+            # Another process may add one at the same time.
+            opened = await retry_on_conflict(lambda: self._find_or_add(order, block["id"]))
             prepay_id = opened.prepay_id or await self._register(opened)
         provider = self._providers[self._settings.provider]
         content = json.dumps(
@@ -82,22 +78,15 @@ class RechargeService:
 
     async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
         """The open order that `order` repeats, or `order` itself, stored."""
-        deadline = time.monotonic() + RETRY_SECONDS
-        while True:
-            open_orders = await self._orders.open_orders(order.user_id)
-            if repeated := find_repeated(open_orders, order, block_id):
-                if order.platform not in ("", repeated.order.platform):
-                    await self._orders.store_platform(repeated.order.number, order.platform)
-                return repeated
-            slot = free_slot(open_orders)
-            if slot is None:
-                raise TooManyOrders
-            try:
-                return await self._orders.add(order, block_id, slot)
-            except WriteConflict:  # another process has added one
-                if time.monotonic() > deadline:
-                    raise TryAgain from None
-                await asyncio.sleep(random.uniform(0.001, 0.02))
+        open_orders = await self._orders.open_orders(order.user_id)
+        if repeated := find_repeated(open_orders, order, block_id):
+            if order.platform not in ("", repeated.order.platform):
+                await self._orders.store_platform(repeated.order.number, order.platform)
+            return repeated
+        slot = free_slot(open_orders)
+        if slot is None:
+            raise TooManyOrders
+        return await self._orders.add(order, block_id, slot)
 
     async def _register(self, opened: OpenOrder) -> str:
         """Register the order with its provider, once unless that fails; the prepay_id if any."""

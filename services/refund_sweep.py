@@ -12,6 +12,7 @@ from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
+from services.claimed_jobs import ClaimedJob
 from services.ledger import LockUsers
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
@@ -22,6 +23,7 @@ log = structlog.get_logger("qlive.refunds")
 
 CLAIM_LEASE = timedelta(minutes=2)
 """Renewed with every step; longer than a call to a provider takes with its retry."""
+IDLE_SECONDS = 2.0
 HOLD_BACKS = 3
 """Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
 FOR_HOSTS = "refund_case"
@@ -57,7 +59,7 @@ class _IncomeMissing(Exception):
     """The host has less free income than the gift gave, and may have open withdrawals."""
 
 
-class RefundCaseSweep:
+class RefundCaseSweep(ClaimedJob[RefundCase]):
     """Each step is one transaction with its journal entry: a dead process loses none."""
 
     def __init__(
@@ -70,6 +72,9 @@ class RefundCaseSweep:
         hold: LockUsers,
     ) -> None:
         """`providers` by name, as stored in orders."""
+        super().__init__(
+            "refund_cases", self._claim_next, self._carry_on, concurrency=1, idle=IDLE_SECONDS
+        )
         self._cases = cases
         self._orders = orders
         self._ledger = ledger
@@ -87,22 +92,21 @@ class RefundCaseSweep:
         """Time since the oldest case of each state was confirmed."""
         return {state: (_now() - at).total_seconds() for state, at in self.figures.oldest.items()}
 
-    async def sweep(self) -> None:
-        """Carry on every case that is due and that no other process works on."""
-        while case := await self._cases.claim(CLAIM_LEASE):
-            # Who has saved it meanwhile, a notice or another process, has set when it is due. After
-            # TryAgain it is when the lease lapses, unless another process has it by then.
-            with suppress(RefundCaseChanged, TryAgain):
-                await self._carry_on(case)
+    async def _claim_next(self, _limit: int) -> list[RefundCase]:
+        case = await self._cases.claim(CLAIM_LEASE)
+        return [case] if case else []
 
     async def _carry_on(self, case: RefundCase) -> None:
-        case = await self._reverse_gifts(case)
-        case = await self._resume_hosts(case)
-        for order in case.orders_to_refund:
-            case = await self._refund(case, order)
-        waiting, due_at = case.next_check(_now())
-        await self._cases.save(None, case, waiting, due_at)
-        log.info("refund_case_carried_on", case=case.id, state=waiting.state)
+        # Who has saved it meanwhile, a notice or another process, has set when it is due. After
+        # TryAgain it is when the lease lapses, unless another process has it by then.
+        with suppress(RefundCaseChanged, TryAgain):
+            case = await self._reverse_gifts(case)
+            case = await self._resume_hosts(case)
+            for order in case.orders_to_refund:
+                case = await self._refund(case, order)
+            waiting, due_at = case.next_check(_now())
+            await self._cases.save(None, case, waiting, due_at)
+            log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
         due_at = _now() + CLAIM_LEASE

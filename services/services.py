@@ -1,7 +1,8 @@
 """Builds all use cases of one process on shared stores and clients."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
@@ -10,6 +11,7 @@ from rooms.keeper import Keeper
 from services.approvals import ApprovalService
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
+from services.claimed_jobs import ClaimedJob
 from services.evictions import EvictionService
 from services.gifts import GiftService
 from services.group_repairs import GROUP_KINDS, GroupRepairs
@@ -23,7 +25,7 @@ from services.moderation import ModerationService
 from services.open_transfers import OpenTransferSweep, TransferNoticeService
 from services.operators import OperatorService
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
@@ -67,6 +69,7 @@ class Services:
         room_access: RoomAccess,
         group_repairs: GroupRepairs,
         process_id: str,
+        count_refused_query: Callable[[str, str], None],
     ) -> None:
         hub, hold, sealing_key = realtime.hub, NamedLocks().hold, settings.auth.sealing_key
         cipher = FieldCipher(sealing_key)
@@ -84,13 +87,20 @@ class Services:
         )
         to_css = css_actions(tencent.css)
         im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
-        self.im_outbox = OutboxWorker(im_queue, to_im, (ImRejected,))
-        self.im_safety_outbox = OutboxWorker(
-            outbox.without(*CSS_KINDS, *GROUP_KINDS).urgent(), to_im, (ImRejected,)
+        self.im_outbox = OutboxJob("im_outbox", im_queue, to_im, (ImRejected,))
+        self.im_safety_outbox = OutboxJob(
+            "im_safety_outbox",
+            outbox.without(*CSS_KINDS, *GROUP_KINDS).urgent(),
+            to_im,
+            (ImRejected,),
         )
-        self.group_outbox = OutboxWorker(outbox.only(*GROUP_KINDS).urgent(), to_im, (ImRejected,))
-        self.css_outbox = OutboxWorker(css_queue, to_css, (CssRejected,))
-        self.css_safety_outbox = OutboxWorker(css_queue.urgent(), to_css, (CssRejected,))
+        self.group_outbox = OutboxJob(
+            "group_outbox", outbox.only(*GROUP_KINDS).urgent(), to_im, (ImRejected,)
+        )
+        self.css_outbox = OutboxJob("css_outbox", css_queue, to_css, (CssRejected,))
+        self.css_safety_outbox = OutboxJob(
+            "css_safety_outbox", css_queue.urgent(), to_css, (CssRejected,)
+        )
         self.token_cache = TokenCache(stores.tokens, realtime.bus)
         self.evictions = EvictionService(stores.evictions, hub, self.token_cache, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
@@ -201,10 +211,26 @@ class Services:
             stores.operator_sessions,
             cipher if sealing_key else None,
         )
-        self.unpaid_orders = UnpaidOrderSweep(stores.orders, self.payments, providers)
+        self.unpaid_orders = UnpaidOrderSweep(
+            stores.orders, self.payments, providers, count_refused_query
+        )
         self.retention = RetentionSweep(
             stores.job_leases, stores.audit, stores.orders, outbox, settings.retention
         )
+
+    @property
+    def claimed_jobs(self) -> list[ClaimedJob[Any]]:
+        """Jobs that share one loop. The relay has its own, since it works all the time."""
+        return [
+            self.im_safety_outbox,
+            self.css_safety_outbox,
+            self.im_outbox,
+            self.css_outbox,
+            self.group_outbox,
+            *self.unpaid_orders.jobs.values(),
+            self.open_transfers,
+            self.refund_sweep,
+        ]
 
     async def _enforce_ban(self, user_id: str) -> None:
         """For the outbox workers, which are built before `moderation`."""

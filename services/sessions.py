@@ -6,7 +6,7 @@ from core.errors import QLiveError
 from realtime.bus import TokenRevoked
 from services.errors import AccountBanned, NotAuthenticated
 from services.evictions import EvictionService
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from storage.stores import Stores
 from storage.tokens import token_id
 
@@ -19,7 +19,7 @@ class SessionService:
     """
 
     def __init__(
-        self, stores: Stores, evictions: EvictionService, im_safety_outbox: OutboxWorker
+        self, stores: Stores, evictions: EvictionService, im_safety_outbox: OutboxJob
     ) -> None:
         self._stores = stores
         self._evictions = evictions

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rooms.keeper import Keeper
 from services.errors import AccountBanned
-from services.outbox_worker import OutboxWorker
+from services.outbox_jobs import OutboxJob
 from services.sessions import SessionService
 from storage.field_cipher import FieldCipher
 from storage.stores import Stores
@@ -23,7 +23,7 @@ class SignInService:
         wechat: WechatClient,
         keeper: Keeper,
         sessions: SessionService,
-        im_outbox: OutboxWorker,
+        im_outbox: OutboxJob,
         cipher: FieldCipher,
         *,
         keeps_session_keys: bool,

@@ -1,6 +1,7 @@
 """Polls payment providers for unpaid orders; credits or finally closes them."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
+from services.claimed_jobs import ClaimedJob
 from services.payments import PaymentService
 from storage.orders import OrderStore
 from tencent.errors import ServiceUnavailable
@@ -27,8 +29,9 @@ CHECK_SECONDS = 45
 """Time limit of one check: two calls with a retry each take 41 s if all of them time out."""
 CLAIM_LEASE = timedelta(minutes=1)
 """Lease of an order while a process checks it; longer than a check can take."""
+IDLE_SECONDS = 5.0
 OTHERS = "other"
-"""Lane of the orders whose provider is no longer configured."""
+"""Job of the orders whose provider is no longer configured."""
 
 
 class PaymentProvider(Protocol):
@@ -48,48 +51,39 @@ class UnpaidOrderSweep:
     """Credits payments found by polling, idempotently with their notifications."""
 
     def __init__(
-        self, orders: OrderStore, payments: PaymentService, providers: Mapping[str, PaymentProvider]
+        self,
+        orders: OrderStore,
+        payments: PaymentService,
+        providers: Mapping[str, PaymentProvider],
+        count_refused: Callable[[str, str], None] = lambda _provider, _reason: None,
     ) -> None:
-        """`providers` by name, as stored in orders."""
+        """`providers` by name, as stored in orders; `count_refused` is given the name of the
+        provider of a refused payment, and the reason."""
         self._orders = orders
         self._payments = payments
         self._providers = providers
-        self.lanes: Mapping[str, Any] = {
-            **{name: name for name in providers},
-            OTHERS: {"$nin": list(providers)},
+        self._count_refused = count_refused
+        self.jobs: Mapping[str, ClaimedJob[ClaimedOrder]] = {
+            **{name: self._job(name, name) for name in providers},
+            OTHERS: self._job(OTHERS, {"$nin": list(providers)}),
         }
-        """Orders that are swept independently, so that a provider delays only its own orders."""
+        """By provider, so that one delays only its own orders."""
 
-    async def sweep(self, lane: str, report: Callable[[Order, str], None]) -> None:
-        """Check the orders of a lane that are due, oldest first, and report their outcomes.
+    def _job(self, name: str, provider: Any) -> ClaimedJob[ClaimedOrder]:
+        return ClaimedJob(
+            f"orders_{name}",
+            functools.partial(self._claim, provider),
+            self._check_in_time,
+            concurrency=CONCURRENCY,
+            idle=IDLE_SECONDS,
+        )
 
-        Raises the first unexpected error, after all other orders have been checked.
-        """
-        slots, errors = asyncio.Semaphore(CONCURRENCY), list[Exception]()
+    async def _claim(self, provider: Any, _limit: int) -> list[ClaimedOrder]:
+        """The oldest order that is due; its lease begins with its check."""
+        claimed = await self._orders.claim(provider, CLAIM_LEASE)
+        return [claimed] if claimed else []
 
-        async def check(claimed: ClaimedOrder) -> None:
-            try:
-                report(claimed.order, await self._check_in_time(claimed))
-            except Exception as error:  # noqa: BLE001 - raised below; the lease lapses
-                errors.append(error)
-            finally:
-                slots.release()
-
-        async with asyncio.TaskGroup() as checks:
-            try:
-                while claimed := await self._claim(lane, slots):
-                    checks.create_task(check(claimed))
-            except Exception as error:  # noqa: BLE001 - raised below; checks in progress finish
-                errors.append(error)
-        if errors:
-            raise errors[0]
-
-    async def _claim(self, lane: str, slots: asyncio.Semaphore) -> ClaimedOrder | None:
-        """The next order, once there is a slot for it: its lease begins with its check."""
-        await slots.acquire()
-        return await self._orders.claim(self.lanes[lane], CLAIM_LEASE)
-
-    async def _check_in_time(self, claimed: ClaimedOrder) -> str:
+    async def _check_in_time(self, claimed: ClaimedOrder) -> None:
         now = datetime.now(UTC)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
@@ -97,7 +91,8 @@ class UnpaidOrderSweep:
         except (ServiceUnavailable, TimeoutError):
             outcome = await self.postpone(claimed, now)
         log.info("order_checked", order=claimed.order.number, outcome=outcome)
-        return outcome
+        if outcome not in NORMAL_OUTCOMES:
+            self._count_refused(claimed.order.provider, outcome)
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
         """Check one order: paid, delivered, closed, later, or why its payment was refused.

@@ -1,7 +1,6 @@
 """MongoDB connection with timeouts, majority concerns and transactions."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +21,8 @@ from pymongo.monitoring import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from core.errors import StartupError, TryAgain, WriteConflict
+from core.errors import StartupError, WriteConflict
+from core.retry import retry_on_conflict
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -42,7 +42,6 @@ HEARTBEAT_MS = 1_000
 all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
 then."""
 SLOW_OPERATION_SECONDS = 600
-RETRY_SECONDS = 2.0
 PING_SECONDS = 2.0
 
 
@@ -159,19 +158,11 @@ class Database:
             return result
 
     async def transaction_with_retry(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run a transaction, retried with jitter on WriteConflict.
+        """Run a transaction, and again on WriteConflict; TryAgain as `retry_on_conflict`."""
+        return await retry_on_conflict(lambda: self.transaction(work), self._count_conflict)
 
-        Raises TryAgain after RETRY_SECONDS.
-        """
-        deadline = time.monotonic() + RETRY_SECONDS
-        while True:
-            try:
-                return await self.transaction(work)
-            except WriteConflict:
-                self.conflict_retries += 1
-                if time.monotonic() > deadline:
-                    raise TryAgain from None
-                await asyncio.sleep(random.uniform(0.001, 0.02))
+    def _count_conflict(self) -> None:
+        self.conflict_retries += 1
 
 
 async def _commit(session: Session) -> None:

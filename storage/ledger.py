@@ -1,7 +1,6 @@
 """ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,8 @@ from typing import TypeVar
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from core.errors import TryAgain
+from core.errors import WriteConflict
+from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.journal import (
     Balance,
@@ -26,7 +26,7 @@ from ledger.journal import (
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit, GoldGift
-from storage.database import RETRY_SECONDS, Collection, Database, Document, Session
+from storage.database import Collection, Database, Document, Session
 from storage.errors import UserNotFound
 from storage.pagination import page, starts_with
 from storage.rankings import RankingStore
@@ -80,12 +80,13 @@ class LedgerStore:
 
     async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
         """As `find`, for an entry that raised EntryExists: waits for its commit, else TryAgain."""
-        deadline = time.monotonic() + RETRY_SECONDS
-        while time.monotonic() < deadline:
+
+        async def find() -> tuple[JsonObject, JsonObject]:
             if found := await self.find(key):
                 return found
-            await asyncio.sleep(0.005)
-        raise TryAgain
+            raise WriteConflict
+
+        return await retry_on_conflict(find)
 
     async def entry(self, key: str) -> JournalEntry | None:
         row = await self._ledger.find_one({"_id": key})

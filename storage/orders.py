@@ -3,7 +3,6 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
@@ -11,17 +10,11 @@ from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR, OpenOrder, offer_key
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
 from storage.database import Collection, Database, Document, Session
 from storage.documents import delete_some
+from storage.due import BEFORE_ANY, claim_due
 from storage.pagination import page, starts_with
 
-BEFORE_ANY_ORDER = datetime(2000, 1, 1, tzinfo=UTC)
-"""Earlier than any order: lower bound in the partial indexes, which leave out unset times."""
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""
-DUE: Document = {
-    "due_at": {"$gt": BEFORE_ANY_ORDER},
-    "$expr": {"$lte": ["$due_at", "$$NOW"]},
-}
-"""Orders that are due by the database's clock, which all processes share."""
 USER_ID_DIGITS = 8
 """Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
 they are searched only for longer texts."""
@@ -43,13 +36,13 @@ class OrderStore:
         )
         await self._orders.create_index(
             [("provider", 1), ("created_at", 1), ("due_at", 1)],
-            partialFilterExpression={"due_at": {"$gt": BEFORE_ANY_ORDER}},
+            partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}},
         )
         await self._orders.create_index(
             "open_keys", unique=True, partialFilterExpression={"open_keys": {"$exists": True}}
         )
         await self._orders.create_index(
-            "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY_ORDER}}
+            "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY}}
         )
 
     # ---- open orders of a user
@@ -128,19 +121,19 @@ class OrderStore:
 
         `provider`: its name, or a condition on it.
         """
-        until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
-        row = await self._orders.find_one_and_update(
-            {"provider": provider, **DUE},
-            [{"$set": {"due_at": until, "asked": {"$add": ["$asked", 1]}}}],
-            sort=[("created_at", 1)],
-            return_document=ReturnDocument.AFTER,
+        row = await claim_due(
+            self._orders,
+            lease,
+            {"provider": provider},
+            {"asked": {"$add": ["$asked", 1]}},
+            order="created_at",
         )
         return ClaimedOrder(order_from(row), row["created_at"], row["asked"]) if row else None
 
     async def postpone(self, number: str, at: datetime) -> None:
         """Postpone to `at`, unless the order is no longer due."""
         await self._orders.update_one(
-            {"_id": number, "due_at": {"$gt": BEFORE_ANY_ORDER}}, {"$set": {"due_at": at}}
+            {"_id": number, "due_at": {"$gt": BEFORE_ANY}}, {"$set": {"due_at": at}}
         )
 
     async def close(self, number: str) -> None:
@@ -176,16 +169,14 @@ class OrderStore:
         where = {"state": {"$in": ["created", "closed"]}, "created_at": {"$lt": at}, "due_at": None}
         return await delete_some(self._orders, where | dict.fromkeys(MONEY_FIELDS), limit)
 
-    async def oldest_unpaid(
-        self, provider: str, since: datetime = BEFORE_ANY_ORDER
-    ) -> datetime | None:
+    async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
         """Creation time of a provider's oldest unpaid order created at `since` or later, or None.
 
         Disputed orders are left out.
         """
         where: Document = {"provider": provider, "created_at": {"$gte": since}}
         # An unpaid order always has `due_at`: the index of `claim` serves this query, too.
-        where |= {"state": "created", "refused": None, "due_at": {"$gt": BEFORE_ANY_ORDER}}
+        where |= {"state": "created", "refused": None, "due_at": {"$gt": BEFORE_ANY}}
         row = await self._orders.find_one(where, sort=[("created_at", 1)])
         return row["created_at"] if row else None
 

@@ -1,6 +1,5 @@
 """errands: the persistent outbox of calls to Tencent that no request waits for."""
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,11 +7,11 @@ from operator import itemgetter
 from typing import Any, Self
 
 from bson import ObjectId
-from pymongo import UpdateOne
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document, Session
 from storage.documents import delete_some
+from storage.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
 NORMAL, URGENT = "due", "urgent"
@@ -124,13 +123,9 @@ class OutboxStore:
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
         if not joined:
             return []
-        token = secrets.token_bytes(8)
-        updates = [_claim_update(rows, until, token) for rows in joined]
-        result = await self._messages.bulk_write(updates, ordered=False)
-        if result.matched_count < len(joined):  # another process was faster
-            mine = {"_id": {"$in": [rows[0]["_id"] for rows in joined]}, "claim": token}
-            claimed = {row["_id"] async for row in self._messages.find(mine, {"_id": 1})}
-            joined = [rows for rows in joined if rows[0]["_id"] in claimed]
+        updates = [_claim_update(rows, until) for rows in joined]
+        claimed = await claim_unchanged(self._messages, updates)
+        joined = [rows for rows in joined if rows[0]["_id"] in claimed]
         if others := [row["_id"] for rows in joined for row in rows[1:]]:
             # Unless another process has claimed it, or added to it, after it was read.
             await self._messages.delete_many({"_id": {"$in": others}, "tries": 0, "times": 1})
@@ -178,17 +173,17 @@ def _joined(rows: Iterable[Document]) -> list[list[Document]]:
     return [*joined.values()]
 
 
-def _claim_update(rows: Sequence[Document], until: datetime, token: bytes) -> UpdateOne:
+def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, Document]:
     """Claims the first message, as it was read, with the payload of all."""
     first = rows[0]
     where = {
         "_id": first["_id"],
         **{name: first.get(name) for name in ("state", "due_at", "tries", "times")},
     }
-    fields: Document = {"due_at": until, "claim": token}
+    fields: Document = {"due_at": until}
     if len(rows) > 1:
         fields["payload"] = _payload(rows)
-    return UpdateOne(where, {"$set": fields, "$inc": {"tries": 1}})
+    return where, {"$set": fields, "$inc": {"tries": 1}}
 
 
 def _payload(rows: Iterable[Document]) -> Document:

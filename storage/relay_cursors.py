@@ -1,6 +1,5 @@
 """relays: each room's relay cursor towards Tencent IM, and the claim on it."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from pymongo import UpdateOne
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document
+from storage.due import claim_unchanged
 
 MAX_UPDATES = 100
 """Rows of claimed rooms that are updated by one command."""
@@ -74,14 +74,13 @@ class RelayCursorStore:
         rows = await self._relays.find(where).sort("due_at", 1).limit(limit).to_list()
         if not rows:
             return []
-        change = {"$set": {"claimed_until": until, "claim": secrets.token_bytes(8)}}
-        updates = [UpdateOne(_unmoved(row), {**change, "$inc": {"claims": 1}}) for row in rows]
-        result = await self._relays.bulk_write(updates, ordered=False)
-        if result.matched_count < len(rows):  # another process was faster
-            mine = {"_id": {"$in": [row["_id"] for row in rows]}, "claim": change["$set"]["claim"]}
-            claimed = {row["_id"] async for row in self._relays.find(mine, {"_id": 1})}
-            rows = [row for row in rows if row["_id"] in claimed]
-        return [_claim_from({**row, "claims": row["claims"] + 1}) for row in rows]
+        change = {"$set": {"claimed_until": until}, "$inc": {"claims": 1}}
+        claimed = await claim_unchanged(self._relays, [(_unmoved(row), change) for row in rows])
+        return [
+            _claim_from({**row, "claims": row["claims"] + 1})
+            for row in rows
+            if row["_id"] in claimed
+        ]
 
     async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> bool:
         """Move the cursor and extend the claim to `until`; False if the claim is lost."""

@@ -137,6 +137,9 @@ class Metrics:
     def count_xpay_rejection(self, call: str, errcode: str) -> None:
         self.xpay_rejections.labels(call, errcode).inc()
 
+    def count_refused_query(self, provider: str, reason: str) -> None:
+        self.callbacks_refused.labels(f"{provider}_query", reason).inc()
+
     def take_activity(self) -> Activity:
         """What has been done since the last call."""
         activity, self._activity = self._activity, Activity()

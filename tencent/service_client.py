@@ -1,7 +1,6 @@
 """HTTP client of one external service, with timeouts and a bounded queue."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from core.retry import jittered
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")
@@ -138,8 +138,7 @@ class ServiceClient:
         send = partial(fetch, method, url, headers, body)
         response = await self._attempt(send, path)
         if response is None and safe_to_repeat:
-            jitter = random.uniform(0.5, 1.5)
-            await asyncio.sleep(self._pause * jitter)
+            await asyncio.sleep(jittered(self._pause))
             response = await self._attempt(send, path)
         if response is None:
             raise ServiceUnavailable(self.service)

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import unpad
 
 from core.errors import QLiveError, RateLimited
+from core.retry import jittered
 from tencent.errors import (
     InvalidEncryptedData,
     InvalidWechatCode,
@@ -81,8 +81,7 @@ class WechatClient:
         answer = await self._request_session(app_id, code)
         if answer.get("errcode") == BUSY_CODE:
             # The only failure that guarantees that the code has not been used up.
-            jitter = random.uniform(0.5, 1.5)
-            await asyncio.sleep(BUSY_PAUSE_SECONDS * jitter)
+            await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
             answer = await self._request_session(app_id, code)
         return self._parse_login(answer)
 

@@ -14,10 +14,9 @@ from argon2 import PasswordHasher
 from Crypto.PublicKey import RSA
 from tornado.ioloop import IOLoop
 
-import rooms.keeper
+import core.retry
 import services.operators
 import storage.database
-import storage.ledger
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit
 from core.locks import NamedLocks
@@ -130,10 +129,8 @@ def long_retries() -> Iterator[None]:
     """A busy machine must not cause `try_again`; tests of that error set their own timeouts, or
     have a server in a program of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms.keeper, "RETRY_TIMEOUT_SECONDS", RETRY_SECONDS)
-        patch.setattr(storage.database, "RETRY_SECONDS", RETRY_SECONDS)
+        patch.setattr(core.retry, "CONFLICT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
-        patch.setattr(storage.ledger, "RETRY_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))

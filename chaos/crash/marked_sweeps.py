@@ -1,8 +1,7 @@
 """Paths that begin in a periodic job: a sweep of what is due, for one target."""
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from handlers.context import Context
 from runtime import jobs
 from runtime.periodic import PeriodicTasks
+from services.claimed_jobs import ClaimedJob, JobRunner
 
 DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: a document with this `due_at` is due."""
@@ -19,7 +19,8 @@ INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2}
 """By path of an exit plan: seconds between two sweeps of a server, None for never."""
 WECHAT_SECONDS = 0.15
 """Pause between two sweeps of a target: more than the simulator takes to cancel or to refund."""
-Work = Callable[[], Awaitable[object]]
+SECONDS = 2.0
+"""Pause between two runs of a marked job."""
 
 
 class MarkedSweep(NamedTuple):
@@ -43,46 +44,64 @@ JOBS = frozenset(sweep.job for sweep in SWEEPS.values())
 
 def mark_sweep(recorder: CallRecorder, sweep: MarkedSweep) -> None:
     """The path follows a first sweep, which processes what earlier crashes left."""
-    _replace_jobs(lambda tasks, context: _MarkedTasks(tasks, context, recorder, sweep))
+
+    def start(tasks: PeriodicTasks, context: Context, job: ClaimedJob[Any]) -> None:
+        marked = _MarkedJob(job, context, recorder, sweep)
+        tasks.every(SECONDS, job.name, marked.run)
+
+    _start_jobs({sweep.job}, start)
 
 
 def set_interval(seconds: float | None) -> None:
     """Have all sweeps run so often; None: never."""
-    _replace_jobs(lambda tasks, _context: _OtherIntervals(tasks, seconds))
+
+    def start(tasks: PeriodicTasks, _context: Context, job: ClaimedJob[Any]) -> None:
+        if seconds is not None:
+            tasks.every(seconds, job.name, job.sweep)
+
+    _start_jobs(JOBS, start)
 
 
-def _replace_jobs(replace: Callable[[PeriodicTasks, Context], Any]) -> None:
+def _start_jobs(
+    names: Set[str], start: Callable[[PeriodicTasks, Context, ClaimedJob[Any]], None]
+) -> None:
+    """Have the jobs of these names be started by `start`, and all others by their runner."""
     original = jobs.start_jobs
 
-    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-        original(replace(tasks, context), context)
+    def runner_of_others(*claimed: ClaimedJob[Any]) -> JobRunner:
+        return JobRunner(*(job for job in claimed if job.name not in names))
 
+    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
+        for job in context.services.claimed_jobs:
+            if job.name in names:
+                start(tasks, context, job)
+        original(tasks, context)
+
+    jobs.JobRunner = runner_of_others  # type: ignore[assignment,misc]
     jobs.start_jobs = start_jobs
 
 
-class _MarkedTasks:
-    """Periodic tasks, one of which is replaced."""
+class _MarkedJob:
+    """Sweeps of a job, of which those after the first are the path."""
 
     def __init__(
-        self, tasks: PeriodicTasks, context: Context, recorder: CallRecorder, sweep: MarkedSweep
+        self,
+        job: ClaimedJob[Any],
+        context: Context,
+        recorder: CallRecorder,
+        sweep: MarkedSweep,
     ) -> None:
-        self.until_stopped = tasks.until_stopped
-        self._tasks, self._recorder, self._sweep = tasks, recorder, sweep
+        self._job, self._recorder, self._sweep = job, recorder, sweep
         self._targets = context.database.collection(sweep.collection)
 
-    def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
-        if name == self._sweep.job:
-            work = functools.partial(self._run, work)
-        self._tasks.every(seconds, name, work, **options)
-
-    async def _run(self, work: Work) -> None:
-        await work()
+    async def run(self) -> None:
+        await self._job.sweep()
         await self._make_due()
         ON_PATH.set(True)
-        await work()
+        await self._job.sweep()
         for _ in range(self._sweep.times - 1):
             await self._pause()
-            await work()
+            await self._job.sweep()
         self._recorder.finish()
 
     async def _pause(self) -> None:
@@ -97,16 +116,3 @@ class _MarkedTasks:
     async def _make_due(self) -> None:
         due = {"_id": self._recorder.plan.target, "due_at": {"$ne": None}}
         await self._targets.update_one(due, {"$set": {"due_at": DUE}})
-
-
-class _OtherIntervals:
-    """Periodic tasks whose sweeps run more often, or never."""
-
-    def __init__(self, tasks: PeriodicTasks, interval: float | None) -> None:
-        self.until_stopped = tasks.until_stopped
-        self._tasks, self._interval = tasks, interval
-
-    def every(self, seconds: float, name: str, work: Work, **options: Any) -> None:
-        interval = self._interval if name in JOBS else seconds
-        if interval is not None:
-            self._tasks.every(interval, name, work, **options)

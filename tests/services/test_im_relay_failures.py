@@ -10,11 +10,12 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
+from core.retry import backoff
 from services import im_relay as module
+from services.claimed_jobs import JobRunner
 from services.group_repairs import EXPECTED_SECONDS, REPEAT_SECONDS
 from services.im_publisher import LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
-from services.leased_worker import backoff
 from storage.relay_cursors import RelayCursorStore
 from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
@@ -260,7 +261,7 @@ async def test_another_process_continues_after_a_crash_without_duplicates(
     dying.advance, dying.postpone = hang_before_the_third, fail
     relay = relays.relay(store=dying)
     relay.publish(1, relays.rooms.add_gifts(1, 5))
-    killed = asyncio.ensure_future(relay.run(asyncio.Event()))
+    killed = asyncio.ensure_future(JobRunner(relay).run(asyncio.Event()))
     await sent.wait()
     await cancel(killed)
     assert len(relays.texts) == 3
@@ -350,8 +351,8 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
             store.is_down = False
             await relays.until_idle(relay)
     assert sorted(relays.types) == ["gift", "num", "num"]
-    outages = [e["event"] for e in logs if e.get("worker") == "im_relay"]
-    assert outages == ["worker_store_down", "worker_store_back"]
+    outages = [e["event"] for e in logs if e.get("job") == "im_relay"]
+    assert outages == ["job_store_down", "job_store_back"]
 
 
 @gen_test
@@ -378,7 +379,7 @@ async def test_a_cancelled_claim_is_released_at_once(relays: RelayFixture) -> No
     im = SimpleNamespace(send_group_msg=send)
     relay = relays.relay(im=im)
     relay.publish(1, relays.rooms.add_gifts(1, 1))
-    task = asyncio.ensure_future(relay.run(asyncio.Event()))
+    task = asyncio.ensure_future(JobRunner(relay).run(asyncio.Event()))
     await stuck.wait()
     await cancel(task)
     async with relays.running() as other:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from ledger.transfers import TransferBody, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
@@ -312,8 +313,9 @@ async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: Store
         raise RuntimeError("a test")
 
     fixture.bank.before_query = fail_once
-    with pytest.raises(RuntimeError, match="a test"):
+    with capture_logs() as logs:
         await fixture.sweep()
+    assert [entry["event"] for entry in logs].count("claim_failed") == 1
     await fixture.sweep()
     assert (await fixture.stored(second.id)).state == WithdrawalState.PAID
 
@@ -336,8 +338,7 @@ async def test_a_failed_claim_does_not_interrupt_those_in_progress(
         raise RuntimeError("no database")
 
     monkeypatch.setattr(fixture.process.store, "claim", claim_once)
-    with pytest.raises(RuntimeError, match="no database"):
-        await fixture.sweep()
+    await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).package
 
 
@@ -345,10 +346,11 @@ async def test_a_failed_claim_does_not_interrupt_those_in_progress(
 async def test_a_withdrawal_that_takes_too_long_is_continued_later(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_transfers, "CHECK_SECONDS", 0.05)
     fixture = await WithdrawalFixture.create(stores)
     fixture.bank.answers = asyncio.Event()
-    withdrawal = await fixture.submitted()
+    with monkeypatch.context() as patch:
+        patch.setattr(open_transfers, "CHECK_SECONDS", 0.5)
+        withdrawal = await fixture.submitted()
     assert withdrawal.state == "submitted"
     fixture.bank.answers = None
     await fixture.sweep()

@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.locks import NamedLocks
 from ledger.recharge import ClaimedOrder, Order, Payment
@@ -67,6 +68,7 @@ class SweepFixture:
         providers = {"xpay": self.xpay, "jsapi": self.jsapi}
         self.sweep = UnpaidOrderSweep(stores.orders, payments, providers)
         self.outcomes: list[tuple[str, str]] = []
+        """Number and outcome of each check."""
 
     async def add(self, count: int, provider: str = "xpay") -> list[str]:
         """Stores orders a second apart that are due, the oldest last; their numbers by age."""
@@ -82,9 +84,13 @@ class SweepFixture:
         return numbers
 
     async def run(self, lane: str = "xpay") -> None:
-        await self.sweep.sweep(
-            lane, lambda order, outcome: self.outcomes.append((order.number, outcome))
-        )
+        with capture_logs() as logs:
+            await self.sweep.jobs[lane].sweep()
+        self.outcomes += [
+            (entry["order"], entry["outcome"])
+            for entry in logs
+            if entry["event"] == "order_checked"
+        ]
 
 
 @pytest.fixture
@@ -154,13 +160,12 @@ async def test_an_order_that_cannot_be_checked_does_not_stop_the_others(
 ) -> None:
     numbers = await fixture.add(2 * CONCURRENCY)
     fixture.xpay.broken = set(numbers[:2])
-    with pytest.raises(KeyError):
-        await fixture.run()
+    await fixture.run()
     assert sorted(fixture.outcomes) == [(number, "later") for number in numbers[2:]]
 
 
 @gen_test
-async def test_a_failure_of_the_store_is_raised_after_the_checks_in_progress(
+async def test_a_failure_of_the_store_does_not_interrupt_the_checks_in_progress(
     fixture: SweepFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (number,) = await fixture.add(1)
@@ -176,8 +181,7 @@ async def test_a_failure_of_the_store_is_raised_after_the_checks_in_progress(
     sweep = asyncio.create_task(fixture.run())
     await until(lambda: fixture.xpay.in_progress)
     fixture.xpay.gate.set()
-    with pytest.raises(ConnectionError):
-        await sweep
+    await sweep
     assert fixture.outcomes == [(number, "later")]
 
 

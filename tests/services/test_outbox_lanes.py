@@ -9,7 +9,7 @@ import pytest
 
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
-from services.outbox_worker import CONCURRENCY
+from services.outbox_jobs import CONCURRENCY
 from storage.group_commit import GroupCommit
 from storage.outbox import OutboxStore
 from storage.write_batch import WriteBatch

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+import core.retry
 from core.errors import TryAgain
 from core.locks import NamedLocks
 from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
 from ledger.journal import Balance, EventReference, JournalEntry, postings_for, user_account
 from ledger.refund_plan import gift_reversal
 from services.ledger import LedgerService
-from storage import ledger as module
 from storage.database import Document, Session
 from storage.errors import UserNotFound
 from storage.ledger import ranking_changes_in
@@ -140,7 +140,7 @@ async def test_find_committed_waits_until_the_entry_is_committed(
 async def test_find_committed_times_out_with_try_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     with pytest.raises(TryAgain):
         await stores.ledger.find_committed("key")
 

@@ -9,7 +9,8 @@ import pytest
 from ledger.recharge import ClaimedOrder, Order, Payment, Refund
 from services.unpaid_orders import CLAIM_LEASE
 from storage.database import Document, Session
-from storage.orders import DUE, new_number
+from storage.due import due_now
+from storage.orders import new_number
 from tests.support.query_profile import profile_queries
 from tests.support.storage import StoresFixture
 
@@ -151,7 +152,11 @@ async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: Stor
     ]
     rows[-1]["due_at"] = start
     await stores.database.collection("orders").insert_many(rows)
-    query = {"find": "orders", "filter": {"provider": "xpay", **DUE}, "sort": {"created_at": 1}}
+    query = {
+        "find": "orders",
+        "filter": {"provider": "xpay", **due_now()},
+        "sort": {"created_at": 1},
+    }
     explained = await stores.database._db.command(
         {"explain": {**query, "limit": 1}, "verbosity": "executionStats"}
     )

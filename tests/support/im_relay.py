@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rooms.events import NumberedEvent
+from services.claimed_jobs import JobRunner
 from services.group_repairs import GroupRepairs
 from services.im_publisher import RelayedRoom
 from services.im_relay import ImRelay
@@ -128,7 +129,7 @@ class RelayFixture:
     @asynccontextmanager
     async def running(self, **replaced: Any) -> AsyncIterator[ImRelay]:
         relay, stopping = self.relay(**replaced), asyncio.Event()
-        task = asyncio.ensure_future(relay.run(stopping))
+        task = asyncio.ensure_future(JobRunner(relay).run(stopping))
         try:
             yield relay
         finally:

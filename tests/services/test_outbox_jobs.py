@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from services import leased_worker, outbox_worker
-from services.leased_worker import backoff
-from services.outbox_worker import (
+from core.retry import backoff
+from services import outbox_jobs
+from services.claimed_jobs import JobRunner
+from services.outbox_jobs import (
     CONCURRENCY,
     LEASE,
     LONGEST_BACKOFF,
     MAX_TRIES,
-    OutboxWorker,
+    OutboxJob,
 )
 from storage.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
@@ -81,10 +82,10 @@ async def running(
     *,
     idle: float = 0.001,
 ):
-    worker = OutboxWorker(store, actions, now=lambda: store.now, idle=idle)
-    task = asyncio.ensure_future(worker.run(asyncio.Event()))
+    job = OutboxJob("outbox", store, actions, now=lambda: store.now, idle=idle)
+    task = asyncio.ensure_future(JobRunner(job).run(asyncio.Event()))
     try:
-        yield worker
+        yield job
         assert not task.done()
     finally:
         task.cancel()
@@ -124,41 +125,34 @@ async def test_the_action_receives_the_payload():
 @gen_test
 async def test_a_nudge_ends_the_wait_for_the_next_claim():
     store = MemoryOutboxStore()
-    async with running(store, {"import": succeed}, idle=3600) as worker:
+    async with running(store, {"import": succeed}, idle=3600) as job:
         await store.found_none_due.wait()
         store.add("import")
-        worker.nudge()
+        job.nudge()
         assert await store.calls.get() == ("done", "import")
 
 
 @gen_test
 async def test_a_nudge_causes_one_claim():
     store = MemoryOutboxStore()
-    async with running(store, {}, idle=3600) as worker:
+    async with running(store, {}, idle=3600) as job:
         await store.found_none_due.wait()
-        worker.nudge()
+        job.nudge()
         for _ in range(100):
             await asyncio.sleep(0)  # a worker that never rests would claim again
         assert store.claims == 2
 
 
 @gen_test
-async def test_nudges_during_an_outage_do_not_cause_a_busy_loop(monkeypatch):
+async def test_nudges_during_an_outage_do_not_cause_a_busy_loop():
     store = MemoryOutboxStore()
     store.is_down = True
-
-    async def wait(awaited: list[object], *, timeout: float, return_when: str) -> None:
-        store.calls.put_nowait(("wait", len(awaited), timeout))
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(leased_worker.asyncio, "wait", wait)
-    async with running(store, {}, idle=3600) as worker:
-        worker.nudge()
+    async with running(store, {}, idle=3600) as job:
         assert await store.calls.get() == ("unavailable",)
-        assert await store.calls.get() == ("wait", 1, 3600)  # for stopping only
-        store.is_down = False
-        while await store.calls.get() != ("wait", 2, 3600):
-            pass
+        for _ in range(100):
+            job.nudge()
+            await asyncio.sleep(0)
+        assert store.claims == 1
 
 
 @gen_test
@@ -289,7 +283,7 @@ async def test_an_outage_of_the_database_during_an_action_is_not_logged_as_a_cra
 
 @gen_test
 async def test_a_hanging_delivery_times_out(monkeypatch):
-    monkeypatch.setattr(outbox_worker, "DELIVERY_SECONDS", 0.01)
+    monkeypatch.setattr(outbox_jobs, "DELIVERY_SECONDS", 0.01)
     store = MemoryOutboxStore()
 
     async def hang(_payload: dict) -> None:
@@ -329,8 +323,8 @@ async def test_an_outage_of_the_store_is_survived_and_logged_once():
                 pass
             assert call == ("done", "import")
     assert [entry["event"] for entry in logs] == [
-        "worker_store_down",
-        "worker_store_back",
+        "job_store_down",
+        "job_store_back",
     ]
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 
 from core.errors import QLiveError
-from services.leased_worker import LeasedWorker, backoff
+from core.retry import backoff
+from services.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
 from storage.outbox import OutboxMessage, OutboxStore
 from tencent.errors import ImRejected
 
-log = structlog.get_logger("services.outbox_worker")
+log = structlog.get_logger("services.outbox_jobs")
 
 CONCURRENCY = 4
 MAX_TRIES = 20  # with the backoff below: about two hours
@@ -28,11 +29,12 @@ LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other
 Actions = Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]]
 
 
-class OutboxWorker(LeasedWorker[OutboxMessage]):
+class OutboxJob(ClaimedJob[OutboxMessage]):
     """Runs the action for the kind of each message in `store`."""
 
     def __init__(
         self,
+        name: str,
         store: OutboxStore,
         actions: Actions,
         permanent: tuple[type[Exception], ...] = (ImRejected,),
@@ -42,18 +44,21 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
     ) -> None:
         """A message whose action raises one of `permanent` is not tried again."""
         super().__init__(
-            "outbox",
-            store.claim,
+            name,
+            self._claim_due,
             self._deliver,
             concurrency=CONCURRENCY,
-            lease=LEASE,
-            now=now,
             idle=idle,
             in_batches=True,
         )
+        self._now = now
         self._store = store
         self._actions = actions
         self._permanent = permanent
+
+    async def _claim_due(self, limit: int) -> list[OutboxMessage]:
+        now = self._now()
+        return await self._store.claim(now, now + LEASE, limit)
 
     async def _deliver(self, message: OutboxMessage) -> None:
         why, is_final = await self._failure_of(message)
@@ -68,7 +73,7 @@ class OutboxWorker(LeasedWorker[OutboxMessage]):
                 await self._store.reschedule(
                     message.id, self._now() + timedelta(seconds=seconds), why
                 )
-        except Exception as error:  # noqa: BLE001 - any driver error; the worker never dies
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)  # the lease expires, and the message is delivered again
 
     async def _failure_of(self, message: OutboxMessage) -> tuple[str, bool]:
