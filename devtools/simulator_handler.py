@@ -11,7 +11,7 @@ from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from handlers.base import BODY_BYTES, Handler
 from handlers.context import Context
 from handlers.errors import PayloadTooLarge
-from handlers.parameters import texts
+from handlers.request_data import texts
 
 _BODILESS = (204, 304)
 

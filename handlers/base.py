@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, cast, get_args, get_type_hints
+from typing import Any, ClassVar, NamedTuple, cast, get_args, get_type_hints
 
 import structlog
 from pydantic import BaseModel
@@ -11,7 +11,6 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from core.errors import InvalidParameter, NotFound, QLiveError
-from handlers import remote
 from handlers.context import Context
 from handlers.errors import (
     MethodNotAllowed,
@@ -21,7 +20,8 @@ from handlers.errors import (
     status_of,
 )
 from handlers.limits import LimitClass
-from handlers.parameters import parameters, read
+from handlers.request_data import limit_key, parameters, read, remote_ip, request_id
+from services.roles import Access
 
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
@@ -114,7 +114,7 @@ class Handler(RequestHandler):
     def __init__(self, application: Application, request: HTTPServerRequest, **kw: Any) -> None:
         self._body = bytearray()
         self._body_size = 0
-        self.request_id = remote.request_id(request)
+        self.request_id = request_id(request)
         # Here, because `prepare` is not called for a request with an unknown method.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -146,7 +146,7 @@ class Handler(RequestHandler):
 
     def limit_address(self, limit: LimitClass) -> None:
         """Count a request without a valid token for its address; may raise RateLimited."""
-        self.context.request_limits.count_address(limit, remote.limit_key(self.remote_ip))
+        self.context.request_limits.count_address(limit, limit_key(self.remote_ip))
 
     def limit_user(self, user_id: str) -> None:
         """Count the request for its user until it is answered; may raise RateLimited."""
@@ -162,7 +162,7 @@ class Handler(RequestHandler):
         """Hook that runs after the endpoint method succeeded, before its response is written."""
 
     def parameters(self) -> dict[str, Any]:
-        """Query string and body merged, the body wins. Raises as `parameters.parameters`."""
+        """Query string and body merged, the body wins. Raises as `request_data.parameters`."""
         if self._body_size > BODY_BYTES:
             raise PayloadTooLarge
         params = parameters(self.request, bytes(self._body))
@@ -225,7 +225,7 @@ class Handler(RequestHandler):
     @property
     def remote_ip(self) -> str:
         """The client's IP address, also behind trusted proxies."""
-        return remote.remote_ip(self.request, self.context.settings.server.trusted_proxies)
+        return remote_ip(self.request, self.context.settings.server.trusted_proxies)
 
     @property
     def scheme(self) -> str:
@@ -247,6 +247,31 @@ class Handler(RequestHandler):
         return [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
 
 
+class Route(NamedTuple):
+    """`path` is a regular expression; `name` is public and must not change.
+
+    The name with the method appended is the operation id in the OpenAPI document; its last part is
+    the `route` label in the metrics and the endpoint's name in the audit log. `read` and `change`
+    are what GET and the other methods require of an operator.
+    """
+
+    path: str
+    handler: type[Handler]
+    name: str
+    read: Access | None = None
+    change: Access | None = None
+
+    def access(self, method: str) -> Access | None:
+        return self.read if method.upper() == "GET" else self.change
+
+    def under(self, prefix: str) -> "Route":
+        return self._replace(path=prefix + self.path)
+
+    @property
+    def label(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
 class NotFoundHandler(Handler):
     """404 for unknown paths; sent after the body was read, which keeps the connection open."""
 
@@ -257,12 +282,3 @@ class NotFoundHandler(Handler):
         raise NotFound("There is no such path.")
 
     get = head = post = delete = patch = put = options = _not_found
-
-
-async def exception_of(work: Awaitable[object]) -> Exception | None:
-    """Await `work` and return its exception or None, where no HTTP response can carry it."""
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001 - every error becomes a close code
-        return error
-    return None

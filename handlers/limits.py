@@ -82,7 +82,7 @@ class RequestLimits:
             del self._in_progress[user_id]
 
     def count_address(self, limit: LimitClass, address: str) -> None:
-        """Take a token of an address, the key of `remote.limit_key`; RateLimited without one."""
+        """Take a token of an address, the key of `limit_key`; RateLimited without one."""
         _refuse_for(self._take(self._buckets[limit], limit, "address", address))
 
     def count_operator_login(self, name: str, address: str) -> None:

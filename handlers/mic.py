@@ -3,7 +3,7 @@
 from core.clock import now_ms
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
-from handlers.room_views import on_mic_response, play_url, push_url
+from handlers.rooms import on_mic_response, play_url, push_url
 from handlers.schemas import requests, responses
 from rooms.errors import (
     AlreadyOnMic,

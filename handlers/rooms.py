@@ -6,8 +6,8 @@ from typing import Literal
 from core.clock import now_ms
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
+from handlers.context import Context
 from handlers.errors import ImRefused
-from handlers.room_views import USER_TYPE, on_mic_response, play_url, push_url
 from handlers.schemas import requests, responses
 from rooms.errors import (
     HostIsLive,
@@ -19,12 +19,14 @@ from rooms.errors import (
     RemovedFromRoom,
     RoomNotFound,
 )
-from rooms.members import MemberCounts, Person
-from rooms.room import Room
+from rooms.members import MemberCounts, Person, Role
+from rooms.room import Room, Seat
 from services.errors import AccountBanned
 from storage.errors import UserNotFound
 from storage.users import User
 from tencent.errors import ServiceUnavailable
+
+USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4, "host": 5}
 
 
 class GetLivelistHandler(ActiveUserHandler):
@@ -160,6 +162,33 @@ class LeaveRoomHandler(ActiveUserHandler):
         user_id = self.user.user_id
         await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)
         return responses.OkResponse()
+
+
+async def find_membership(context: Context, user_id: str) -> tuple[Room | None, Role | None]:
+    """The live room the user is in and their role there; (None, None) if in none."""
+    member = await context.stores.members.get(user_id)
+    room = await context.stores.rooms.read(member.live_id) if member else None
+    return (room, room.role_in(member)) if member and room else (None, None)
+
+
+def on_mic_response(context: Context, seat: Seat) -> responses.OnMicResponse:
+    person = seat.person
+    return responses.OnMicResponse(
+        play_url=play_url(context, seat.stream),
+        nickname=person.nickname,
+        area=person.area,
+        age=person.age,
+        user_id=person.user_id,
+        face_url=person.face_url,
+    )
+
+
+def play_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.play(stream, now_ms() // 1000)
+
+
+def push_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.push(stream, now_ms() // 1000)
 
 
 def _live_room(room: Room, counts: MemberCounts) -> responses.LiveRoomResponse:

@@ -9,26 +9,13 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from handlers import (
-    configs,
-    gifts,
-    health,
-    likes,
-    mic,
-    pay,
-    rankings,
-    rooms,
-    users,
-    withdrawals,
-)
-from handlers.base import NotFoundHandler
+from handlers import gold, health, mic, rooms, users, withdrawals
+from handlers.base import NotFoundHandler, Route
 from handlers.context import Context
 from handlers.openapi.extension import Extension
-from handlers.openapi.pages import pages
 from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES, permissions
-from handlers.route_entry import Route
-from handlers.static import WEB, ConsoleHandler, StaticHandler
+from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.webhooks import tencent, wechat_pay
 from handlers.websocket import handshake
 
@@ -44,7 +31,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/logout/", users.LogoutHandler, "users.Logout"),
     Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
     Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),
-    Route("get_configs/", configs.GetConfigsHandler, "configs.GetConfigs"),
+    Route("get_configs/", gold.GetConfigsHandler, "configs.GetConfigs"),
     Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
     Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),
     Route("qlive_room/invite_micro/", mic.InviteMicroHandler, "mic.InviteMicro"),
@@ -54,11 +41,11 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
     Route("qlive_room/put_out/", rooms.RemoveUserHandler, "rooms.PutOut"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
-    Route("qlive_room/rank/", rankings.RankHandler, "ranks.Rank"),
-    Route("qlive_room/day_rank/", rankings.DayRankHandler, "ranks.DayRank"),
-    Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
-    Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
-    Route("qlive_pay/", pay.PayHandler, "pay.Pay"),
+    Route("qlive_room/rank/", gold.RankHandler, "ranks.Rank"),
+    Route("qlive_room/day_rank/", gold.DayRankHandler, "ranks.DayRank"),
+    Route("qlive_gift/", gold.GiftListHandler, "gifts.GiftList"),
+    Route("qlive_gift/push_gift/", gold.PushGiftHandler, "gifts.PushGift"),
+    Route("qlive_pay/", gold.PayHandler, "pay.Pay"),
     Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "payments.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
@@ -71,7 +58,7 @@ API_ROUTES: list[Route] = [
         "qlive_pay/transfer_notify/", wechat_pay.TransferWebhookHandler, "payments.TransferNotice"
     ),
     Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "payments.XpayNotice"),
-    Route("qlive_like/", likes.LikeHandler, "likes.Like"),
+    Route("qlive_like/", users.LikeHandler, "likes.Like"),
     Route("im/callback/", tencent.ImWebhookHandler, "callbacks.ImCallback"),
     Route("live/callback/", tencent.CssWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),

@@ -1,4 +1,4 @@
-"""Users: login, registration, profiles, current room, logout."""
+"""Users: login, registration, profiles, current room, likes, logout."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,9 +6,10 @@ from typing import Any
 
 import structlog
 
+from core.errors import InvalidParameter
 from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
-from handlers.room_views import USER_TYPE, find_membership
+from handlers.rooms import USER_TYPE, find_membership
 from handlers.schemas import requests, responses
 from handlers.schemas.names import clean_name
 from rooms.errors import GenderInUse
@@ -149,6 +150,30 @@ class GetUserStateHandler(ActiveUserHandler):
             group_id=room.group_id,
             user_type=USER_TYPE[role],
         )
+
+
+class LikeHandler(ActiveUserHandler):
+    """Like a user, remove the like, or read it."""
+
+    @endpoint(limit="like", errors=[UserNotFound])
+    async def post(self, params: requests.LikeRequest) -> responses.OkResponse:
+        await self._check_target(params.user_id)
+        change = (
+            self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
+        )
+        await change(self.user.user_id, params.user_id)
+        return responses.OkResponse(detail="ok")
+
+    @endpoint(limit="read", errors=[UserNotFound])
+    async def get(self, params: requests.UserRequest) -> responses.LikeStateResponse:
+        await self._check_target(params.user_id)
+        liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
+        return responses.LikeStateResponse(like_state=1 if liked else 0)
+
+    async def _check_target(self, user_id: str) -> None:
+        if user_id == self.user.user_id:
+            raise InvalidParameter({"user_id": "you cannot like yourself"})
+        await self.context.stores.users.get(user_id)
 
 
 class LogoutHandler(Handler):

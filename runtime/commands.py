@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from handlers.context import Context
-from handlers.openapi.pages import openapi_text
+from handlers.pages import openapi_text
 from handlers.routes import ROUTES
 from ledger.journal import JsonObject
 from runtime import container

@@ -16,7 +16,7 @@ from devtools.simulator.relay import RemoteSimulator
 from devtools.simulator_endpoints import EXTENSION
 from devtools.simulator_handler import SimulatorHandler, SimulatorRef
 from handlers.context import Context
-from handlers.static import WEB, ConsoleHandler
+from handlers.pages import WEB, ConsoleHandler
 
 DEMO = WEB / "demo"
 SDK = WEB.parent / "clients" / "miniprogram" / "src"

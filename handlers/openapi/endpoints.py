@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import QLiveError
-from handlers.base import Handler
+from handlers.base import Handler, Route
 from handlers.limits import LimitClass
-from handlers.route_entry import Route
 from services.roles import Access
 
 METHODS = ("get", "post", "patch", "put", "delete")

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from handlers.schemas.typed_dicts import pydantic_type, typed_dict
+from handlers.schemas.responses import pydantic_type, typed_dict
 from realtime.close_codes import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.snapshot import Snapshot

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from openapi_pydantic import OpenAPI
 
 from core.version import VERSION
+from handlers.base import Route
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint, endpoints
 from handlers.openapi.extension import Extension, ExtraEndpoint
 from handlers.openapi.operations import BEARER, JSON, TOKEN, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
-from handlers.route_entry import Route
 from services.roles import ROLES, roles_with
 
 ABOUT = """\

@@ -12,8 +12,7 @@ from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
-from handlers.ops.base import OperatorHandler
-from handlers.ops.csv_files import CsvFileResponse
+from handlers.ops.base import CsvFileResponse, OperatorHandler
 from handlers.users import LogoutHandler
 from handlers.webhooks import wechat_pay
 from handlers.websocket.handshake import RoomSocketHandler

@@ -7,8 +7,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from handlers.base import endpoint
-from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.ops.csv_files import BYTE_ORDER_MARK, CsvFileResponse, cell, csv_lines
+from handlers.ops.base import (
+    BYTE_ORDER_MARK,
+    PAGE_SIZE,
+    CsvFileResponse,
+    OperatorHandler,
+    cell,
+    csv_lines,
+)
 from handlers.schemas import ops_requests, ops_responses
 from storage.database import Document
 

@@ -1,7 +1,12 @@
 """Operators' API: authentication, roles, an audit entry per change, a count of reads."""
 
+import csv
 import hmac
-from collections.abc import Mapping
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -10,8 +15,9 @@ from core.errors import RateLimited
 from handlers.base import Handler
 from handlers.context import Context
 from handlers.errors import InvalidOperatorToken, RoleRequired
-from handlers.remote import limit_key
+from handlers.request_data import limit_key
 from handlers.schemas import ops_money
+from handlers.schemas.responses import Response
 from services.roles import Access, Operator
 from storage.approvals import Approval
 from storage.operators import SESSION_TOKEN
@@ -19,6 +25,10 @@ from storage.operators import SESSION_TOKEN
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
 """Sent by the console with requests that it makes by itself while nobody is at the keyboard."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Without it, Excel reads UTF-8 as the code page of the system."""
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+"""Beginning of a cell that a spreadsheet program may execute, in full width, too."""
 MACHINE = Operator("ops.token", "machine")
 log = structlog.get_logger("qlive.http")
 
@@ -132,3 +142,25 @@ class OperatorHandler(Handler):
     async def target_state(self) -> Mapping[str, Any]:
         """State that the change may alter, as JSON and without secrets; {} if nothing exists."""
         return {}
+
+
+class CsvFileResponse(Response):
+    """Marks a body that has been sent already."""
+
+
+def cell(value: Any) -> str:
+    """Text that no program takes for a formula."""
+    match value:
+        case datetime():
+            return value.isoformat(timespec="milliseconds")
+        case str():
+            return f"'{value}" if FORMULA.match(value) else value
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def csv_lines(rows: Iterable[Iterable[str]]) -> str:
+    """All cells are quoted: some programs separate columns by `;` as well."""
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue()

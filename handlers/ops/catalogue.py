@@ -5,8 +5,8 @@ from typing import Any
 
 from core.errors import InvalidParameter, NotFound
 from handlers.base import endpoint
+from handlers.gold import yuan
 from handlers.ops.base import OperatorHandler
-from handlers.pay import yuan
 from handlers.schemas import ops_money, ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse
 from services.errors import RateRequired

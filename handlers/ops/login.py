@@ -9,7 +9,7 @@ from core.errors import RateLimited
 from handlers.base import Handler, endpoint
 from handlers.errors import RoleRequired
 from handlers.ops.base import OperatorHandler
-from handlers.remote import limit_key
+from handlers.request_data import limit_key
 from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.ops_requests import OPERATOR_NAME
 from handlers.schemas.responses import OkResponse

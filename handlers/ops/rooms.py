@@ -7,7 +7,7 @@ from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.context import Context
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.room_views import play_url
+from handlers.rooms import play_url
 from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse
 from rooms.errors import NotLive, RoomNotFound

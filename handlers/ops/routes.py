@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from handlers.base import Handler
+from handlers.base import Handler, Route
 from handlers.ops import (
     approvals,
     audit,
@@ -16,7 +16,6 @@ from handlers.ops import (
     users,
     withdrawals,
 )
-from handlers.route_entry import Route
 from services.roles import INCLUDED, Access
 
 MACHINE: Access = "machine"

@@ -7,8 +7,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from handlers.base import endpoint
-from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.ops.csv_files import BYTE_ORDER_MARK, CsvFileResponse, cell, csv_lines
+from handlers.ops.base import (
+    BYTE_ORDER_MARK,
+    PAGE_SIZE,
+    CsvFileResponse,
+    OperatorHandler,
+    cell,
+    csv_lines,
+)
 from handlers.schemas import ops_money, ops_requests
 from ledger.errors import WithdrawalNotFound
 from ledger.ranking import day_of

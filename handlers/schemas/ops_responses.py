@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, GetPydanticSchema
 
 from handlers.schemas.requests import Gender, Number
-from handlers.schemas.responses import Response
-from handlers.schemas.typed_dicts import pydantic_type
+from handlers.schemas.responses import Response, pydantic_type
 from rooms.members import Role
 from rooms.snapshot import Snapshot
 from services.roles import Access

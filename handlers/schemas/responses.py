@@ -1,9 +1,12 @@
 """Response models, field by field as the API contract defines them."""
 
+import functools
+import types
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
+from typing_extensions import TypedDict
 
 from core.clock import CHINA_TZ
 from ledger.withdrawals import WithdrawalState
@@ -287,3 +290,24 @@ class LikeStateResponse(Response):
 
 class ConfigsResponse(RootModel[dict[str, Any]]):
     pass
+
+
+@functools.cache
+def pydantic_type(hint: Any) -> Any:
+    """The same type with every TypedDict in it rebuilt as one that pydantic accepts."""
+    if is_typeddict(hint):
+        fields = {name: pydantic_type(part) for name, part in get_type_hints(hint).items()}
+        return typed_dict(hint.__name__, fields, hint.__doc__)
+    if get_origin(hint) is list:
+        return types.GenericAlias(list, (pydantic_type(get_args(hint)[0]),))
+    if get_origin(hint) is types.UnionType:
+        parts = map(pydantic_type, get_args(hint))
+        return functools.reduce(lambda left, right: left | right, parts)
+    return hint
+
+
+def typed_dict(name: str, fields: dict[str, Any], doc: str | None) -> Any:
+    """A TypedDict of typing_extensions with these fields and this docstring."""
+    result: Any = TypedDict(name, fields)  # type: ignore[misc]  # the names are data here
+    result.__doc__ = doc
+    return result

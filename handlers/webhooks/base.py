@@ -10,7 +10,7 @@ import structlog
 from core.errors import RateLimited
 from handlers.base import BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
-from handlers.remote import limit_key
+from handlers.request_data import limit_key
 from services.inbox import CallbackOutcome, refused
 from storage.inbox import InboxMessage
 from tencent.message_push import ATTENTION

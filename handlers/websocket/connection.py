@@ -6,6 +6,7 @@ Events are sent by the hub.
 import asyncio
 import random
 import time
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ import structlog
 from tornado.iostream import IOStream, StreamClosedError
 
 from core.clock import now_ms
-from handlers.base import exception_of
 from handlers.context import Context
 from realtime import frames, wire
 from realtime.close_codes import CloseCode
@@ -184,7 +184,7 @@ class Connection:
         """Join in a task, so that pings are answered meanwhile; an error becomes a `bye` frame."""
 
         async def run() -> None:
-            if failure := await exception_of(self._join_with_slot(request, token)):
+            if failure := await _exception_of(self._join_with_slot(request, token)):
                 self.outbox.close(close_code_for(failure))
             self._joining = None
 
@@ -241,6 +241,15 @@ class Connection:
         except NotAMember:
             await self._context.services.room_access.authorize(live_id, user_id)
             raise
+
+
+async def _exception_of(work: Awaitable[object]) -> Exception | None:
+    """Await `work` and return its exception or None, where no HTTP response can carry it."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - every error becomes a close code
+        return error
+    return None
 
 
 def _close_label(code: int) -> str:

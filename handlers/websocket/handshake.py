@@ -13,7 +13,7 @@ from handlers.auth import bearer_token
 from handlers.base import Handler
 from handlers.context import Context
 from handlers.errors import BadRequest
-from handlers.remote import limit_key, remote_ip, request_id
+from handlers.request_data import limit_key, remote_ip, request_id
 from handlers.websocket.connection import Connection, ConnectRequest
 from realtime import wire
 from realtime.resume import ResumePosition

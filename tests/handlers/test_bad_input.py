@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from handlers.auth import ActiveUserHandler
 from handlers.base import Handler
+from handlers.pages import WEB
 from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
-from handlers.static import WEB
 from handlers.users import LogoutHandler
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 

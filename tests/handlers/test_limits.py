@@ -25,7 +25,7 @@ from handlers.limits import (
 from handlers.openapi.endpoints import endpoints
 from handlers.ops.base import OperatorHandler
 from handlers.ops.login import LoginAttemptHandler
-from handlers.remote import limit_key, remote_ip
+from handlers.request_data import limit_key, remote_ip
 from handlers.routes import ROUTES
 from handlers.users import LogoutHandler
 from handlers.webhooks.base import WebhookHandler

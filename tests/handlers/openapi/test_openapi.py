@@ -18,9 +18,8 @@ from handlers.base import Handler
 from handlers.health import AliveResponse
 from handlers.openapi import openapi_document
 from handlers.openapi.examples import PLACEHOLDERS
-from handlers.openapi.pages import CONTENT_SECURITY_POLICY, DocumentHandler
+from handlers.pages import POLICY, DocumentHandler, StaticHandler
 from handlers.routes import BASE, ROUTES, application
-from handlers.static import StaticHandler
 from realtime import frames
 from rooms.events import NumberedEvent
 from runtime.process import ServerProcess
@@ -367,9 +366,9 @@ def test_every_required_parameter_has_an_example(document: dict[str, Any]) -> No
 async def test_docs_page_loads_only_local_resources(api: ApiFixture) -> None:
     page = await api.request("GET", "/docs/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert page.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
-    assert CONTENT_SECURITY_POLICY.startswith("default-src 'self';")
-    assert "http" not in CONTENT_SECURITY_POLICY
+    assert page.headers["Content-Security-Policy"] == POLICY
+    assert POLICY.startswith("default-src 'self';")
+    assert "http" not in POLICY
     urls = re.findall(r'(?:src|href)="([^"]*)"', page.text)
     assert len(urls) == 4
     assert "//" not in page.text

@@ -1,7 +1,7 @@
-"""API documentation under /docs/: documents and pages, without resources from other hosts.
+"""Static files, the operators' console, and the API documentation under /docs/.
 
-The generators are imported on the first request: they cost a fifth of the time and memory of a
-start.
+Nothing is loaded from other hosts. The generators of the documents are imported on the first
+request: they cost a fifth of the time and memory of a start.
 """
 
 import functools
@@ -11,16 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from handlers.base import Handler
+from tornado.web import StaticFileHandler
+
+from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.openapi.extension import Extension
-from handlers.route_entry import Route
-from handlers.static import StaticHandler
 from handlers.websocket.handshake import RoomSocketHandler
 
-DIRECTORY = Path(__file__).parent
+WEB = Path(__file__).resolve().parent.parent / "web"
+DIRECTORY = Path(__file__).parent / "openapi"
 ASSETS = r"(swagger-ui\.css|swagger-ui-bundle\.js|favicon-32x32\.png)"
-CONTENT_SECURITY_POLICY = "; ".join(
+POLICY = "; ".join(
     (
         "default-src 'self'",
         "img-src 'self' data:",  # Swagger UI's style sheet embeds its icons
@@ -30,8 +31,38 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+"""Content security policy of the documentation."""
+CONSOLE_POLICY = POLICY.replace("data:", "data: https:")
+"""That of the console: the images of faces and gifts may be on any host."""
 HTML, STYLE = "text/html; charset=utf-8", "text/css; charset=utf-8"
 SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-8"
+
+
+class StaticHandler(StaticFileHandler):
+    """Face and gift images, and pages."""
+
+    def set_default_headers(self) -> None:
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.clear_header("Server")
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
+        """What no file name has, NUL and undecodable bytes, becomes a character of no file here."""
+        return value.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+    def write_error(self, status_code: int, **_kwargs: Any) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        known = {404: "no_such_thing", 405: "wrong_method"}
+        code = known.get(status_code, "bad_request")
+        self.finish({"detail": "There is no such file.", "code": code})
+
+
+class ConsoleHandler(StaticHandler):
+    """The operators' console; its CSP admits scripts of this origin only."""
+
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's API
+        self.set_header("Cache-Control", "no-cache")  # all its modules must be of one version
+        self.set_header("Content-Security-Policy", CONSOLE_POLICY)
+        self.set_header("Referrer-Policy", "no-referrer")
 
 
 class DocumentHandler(Handler):
@@ -47,7 +78,7 @@ class DocumentHandler(Handler):
 
     async def get(self) -> None:
         self.set_header("Content-Type", self._kind)
-        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
         await self.finish(self._text())
 
