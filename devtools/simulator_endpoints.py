@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from handlers.openapi.examples import PLACEHOLDERS
-from handlers.openapi.extension import Extension, ExtraEndpoint
+from handlers.pages import Extension, ExtraEndpoint
 from handlers.schemas.ops_responses import OperatorLoginResponse
 from tencent.errors import ServiceUnavailable
 

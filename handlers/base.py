@@ -21,6 +21,7 @@ from handlers.errors import (
 )
 from handlers.limits import LimitClass
 from handlers.request_data import limit_key, parameters, read, remote_ip, request_id
+from handlers.schemas.responses import NoContentResponse, TextResponse
 from services.roles import Access
 
 BODY_BYTES = 64 * 1024
@@ -73,17 +74,32 @@ def endpoint(
             arguments = [read(hints["params"], params)] if "params" in hints else []
             model = await method(self, *path, *arguments)
             await self.done()
-            self._set_accepted(model, accepted)
+            if accepted and isinstance(model, accepted):
+                self.set_status(202)
             self.write_model(model)
 
+        response = _without(accepted, hints["return"])
         described: Any = wrapper
-        described.request_model = hints.get("params")
-        described.response_model = _without(accepted, hints["return"])
-        described.accepted_model = accepted
-        described.limit, described.errors = limit, tuple(errors)
+        described.call = CallDescription(
+            hints.get("params"), response, accepted, limit, tuple(errors)
+        )
         return wrapper
 
     return decorate
+
+
+class CallDescription(NamedTuple):
+    """What the OpenAPI document says of a method: its models, its limit, and what it may raise."""
+
+    request: Any
+    """Request model; None if the handler reads nothing or parses by itself."""
+    response: Any
+    """Response model; NoReturn if every request is refused."""
+    accepted: type[BaseModel] | None
+    """Response model of a request that has to wait; None if none does."""
+    limit: LimitClass | None
+    errors: Sequence[type[QLiveError] | QLiveError]
+    """Without those common to the handler's class."""
 
 
 def _without(accepted: type[BaseModel] | None, returned: Any) -> Any:
@@ -102,8 +118,6 @@ class Handler(RequestHandler):
     """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
     admission_errors: ClassVar[Sequence[type[QLiveError]]] = ()
     """Errors that `admit` may raise, for the OpenAPI document."""
-    errors: ClassVar[Sequence[type[QLiveError]]] = ()
-    """Same as `endpoint(errors=...)`, for a handler that does not use `endpoint`."""
     limit: LimitClass | None = None
     """Of the method in progress."""
     _limited_user = ""
@@ -170,13 +184,17 @@ class Handler(RequestHandler):
             name: value for name, value in params.items() if value != "" or self.keep_blank_values
         }
 
-    def _set_accepted(self, answer: BaseModel, accepted_model: type[BaseModel] | None) -> None:
-        """Set the status of an answer that says that the request waits."""
-        if accepted_model and isinstance(answer, accepted_model):
-            self.set_status(202)
-
     def write_model(self, answer: BaseModel) -> None:
-        self.finish(answer.model_dump_json(by_alias=True, exclude_unset=False))
+        match answer:
+            case TextResponse():
+                self.set_header("Content-Type", answer.media_type)
+                self.finish(answer.text)
+            case NoContentResponse():
+                self.set_status(204)
+                self.clear_header("Content-Type")
+                self.finish()
+            case _:
+                self.finish(answer.model_dump_json(by_alias=True))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's API
         error = client_error(kwargs.get("exc_info", (None, None, None))[1])

@@ -5,9 +5,8 @@ from typing import Literal
 
 from handlers.base import Handler, endpoint
 from handlers.context import Context
-from handlers.schemas.responses import Response
+from handlers.schemas.responses import Response, TextResponse
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 State = Literal["ok", "down", "unknown"]
 
 
@@ -36,6 +35,12 @@ class ReadyResponse(Response):
     dependencies: dict[str, DependencyResponse]
 
 
+class MetricsResponse(TextResponse):
+    """Prometheus text format."""
+
+    media_type = "text/plain; version=0.0.4; charset=utf-8"
+
+
 class HealthzHandler(Handler):
     """Liveness: 200 while the process answers."""
 
@@ -59,9 +64,9 @@ class ReadyzHandler(Handler):
 class MetricsHandler(Handler):
     """Prometheus metrics of this process."""
 
-    async def get(self) -> None:
-        self.set_header("Content-Type", METRICS_TYPE)
-        await self.finish(self.context.metrics.text())
+    @endpoint()
+    async def get(self) -> MetricsResponse:
+        return MetricsResponse(text=self.context.metrics.text().decode())
 
 
 async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:

@@ -8,14 +8,16 @@ import functools
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from tornado.web import StaticFileHandler
 
+from core.errors import QLiveError
 from handlers.base import Handler, Route
 from handlers.context import Context
-from handlers.openapi.extension import Extension
 from handlers.websocket.handshake import RoomSocketHandler
 
 WEB = Path(__file__).resolve().parent.parent / "web"
@@ -83,6 +85,33 @@ class DocumentHandler(Handler):
         await self.finish(self._text())
 
 
+@dataclass(frozen=True, eq=False)
+class ExtraEndpoint:
+    """A POST endpoint from outside handlers/, with JSON bodies, in the OpenAPI document."""
+
+    path: str
+    name: str
+    summary: str
+    request: type[BaseModel]
+    response: type[BaseModel]
+    example: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Extension:
+    """A tag and its endpoints.
+
+    `intro` is appended to the document's description; `error` is the model of a 400 response.
+    """
+
+    tag: str
+    about: str
+    intro: str
+    endpoints: tuple[ExtraEndpoint, ...]
+    error: type[BaseModel]
+    unavailable: QLiveError
+
+
 def pages(routes: tuple[Route, ...], context: Context, extension: Extension | None) -> list[Any]:
     """Tornado routes under /docs/ that document `routes`."""
     documents: list[tuple[str, str, Callable[[], str]]] = [
@@ -115,7 +144,7 @@ def openapi_text(routes: tuple[Route, ...], extension: Extension | None) -> str:
     """OpenAPI document as JSON; cached, since generating it takes 70 ms."""
     from handlers.openapi import openapi_document
 
-    return openapi_document.text(openapi_document.document(routes, extension))
+    return _json(openapi_document.document(routes, extension))
 
 
 @functools.cache
@@ -132,7 +161,11 @@ def socket_text(routes: tuple[Route, ...]) -> str:
 
 
 def asyncapi_text(routes: tuple[Route, ...]) -> str:
-    return json.dumps(asyncapi_document(routes), ensure_ascii=False, indent=1)
+    return _json(asyncapi_document(routes))
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=1)
 
 
 @functools.cache

@@ -12,10 +12,9 @@ from tornado.web import Application, RequestHandler
 from handlers import gold, health, mic, rooms, users, withdrawals
 from handlers.base import NotFoundHandler, Route
 from handlers.context import Context
-from handlers.openapi.extension import Extension
 from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES, permissions
-from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
+from handlers.pages import WEB, ConsoleHandler, Extension, StaticHandler, pages
 from handlers.webhooks import tencent, wechat_pay
 from handlers.websocket import handshake
 

@@ -94,7 +94,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        return responses.UserInfoResponse(**own_profile(user, *signed))
+        return responses.UserInfoResponse.model_validate(user).model_copy(update=signed)
 
 
 class GetUserinfoHandler(ActiveUserHandler):
@@ -110,28 +110,26 @@ class GetUserinfoHandler(ActiveUserHandler):
     async def get(self, params: requests.OptionalUserRequest) -> responses.UserInfoWithRateResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
-        if params.user_id in (None, self.user_id):
-            fields = await self._own_profile()
-        else:
-            fields = await self._public_profile(params.user_id)
-        return responses.UserInfoWithRateResponse(**fields, rate=rate)
+        is_own = params.user_id in (None, self.user_id)
+        user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
+        answer = responses.UserInfoWithRateResponse.model_validate(user)
+        return answer.model_copy(update={**changes, "rate": rate})
 
-    async def _own_profile(self) -> dict[str, Any]:
+    async def _own(self) -> tuple[User, dict[str, Any]]:
         """Signs a UserSig, then reads session and user, both in the database.
 
         A kick that IM has carried out before does not end it; one that comes later does.
         """
         signed = sign_own(self)
-        user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        return own_profile(user, *signed)
+        return await self.active(await self.context.stores.tokens.user_of(self.token)), signed
 
-    async def _public_profile(self, user_id: str) -> dict[str, Any]:
+    async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
         users = self.context.stores.users
         own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
         await self.active(own)
         if user is None:
             raise UserNotFound
-        return public_profile(user)
+        return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 
 class GetUserStateHandler(ActiveUserHandler):
@@ -223,51 +221,14 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
     }
 
 
-def sign_own(handler: ActiveUserHandler) -> tuple[str, datetime]:
-    """A UserSig of the caller's own and its expiry."""
+def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
+    """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
     seconds = sig_seconds(handler)
     sig = handler.context.tencent.user_sigs.sign(handler.user_id, seconds)
-    return sig, datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-def own_profile(user: User, sig: str, expires: datetime) -> dict[str, Any]:
-    """Fields of a UserInfoResponse."""
-    private = {"show_in_ranking": user.show_in_ranking}
-    return _info(user, sig, expires, user.gold, user.income, user.last_login_time) | private
-
-
-def public_profile(user: User) -> dict[str, Any]:
-    """Public fields of a UserInfoResponse."""
-    return _info(user, "", None, None, None, user.last_login_time)
+    expiry = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {"user_sig": sig, "user_sig_expired": expiry}
 
 
 def sig_seconds(handler: Handler) -> int:
     """Lifetime of a UserSig in seconds."""
     return handler.context.settings.auth.sig_hours * 3600
-
-
-def _info(
-    user: User,
-    sig: str,
-    expires: datetime | None,
-    gold: int | None,
-    income: int | None,
-    last_login: datetime | None,
-) -> dict[str, Any]:
-    return {
-        "user_id": user.user_id,
-        "user_sig": sig,
-        "user_sig_expired": expires,
-        "nickname": user.nickname,
-        "gender": user.gender,
-        "age": user.age,
-        "face_url": user.face_url,
-        "area": user.area,
-        "gold": gold,
-        "height": user.height,
-        "is_matchmaker": user.is_matchmaker,
-        "income": income,
-        "last_login_time": last_login,
-        "create_time": user.create_time,
-        "show_in_ranking": None,
-    }

@@ -1,6 +1,6 @@
 """Withdrawals: income paid to the WeChat balance of its user."""
 
-from typing import Any
+from typing import TypeVar
 
 from handlers.auth import ActiveUserHandler
 from handlers.base import endpoint
@@ -19,6 +19,8 @@ from ledger.errors import (
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.errors import WithdrawOff
+
+View = TypeVar("View", bound=responses.WithdrawalResponse)
 
 
 class WithdrawHandler(ActiveUserHandler):
@@ -40,7 +42,7 @@ class WithdrawHandler(ActiveUserHandler):
         withdrawal = await self.context.services.withdrawals.request(
             payee, params.income, params.request_id, params.real_name
         )
-        return responses.WithdrawResponse(**_view(self.context, withdrawal))
+        return _view(self.context, withdrawal, responses.WithdrawResponse)
 
 
 class WithdrawalsHandler(ActiveUserHandler):
@@ -50,9 +52,8 @@ class WithdrawalsHandler(ActiveUserHandler):
     async def get(self, params: requests.PageRequest) -> responses.WithdrawalsResponse:
         size = self.context.settings.pages.size
         found = await self.context.services.withdrawals.page(self.user_id, params.page, size)
-        items = [
-            responses.WithdrawalResponse(**_view(self.context, it)) for it in found.withdrawals
-        ]
+        model = responses.WithdrawalResponse
+        items = [_view(self.context, withdrawal, model) for withdrawal in found.withdrawals]
         return responses.WithdrawalsResponse(
             matured=found.matured, items=items, page=params.page, has_more=found.has_more
         )
@@ -70,21 +71,10 @@ class CancelWithdrawalHandler(ActiveUserHandler):
         withdrawal = await self.context.services.withdrawals.cancel(
             self.user_id, params.withdrawal_id
         )
-        return responses.WithdrawResponse(**_view(self.context, withdrawal))
+        return _view(self.context, withdrawal, responses.WithdrawResponse)
 
 
-def _view(context: Context, withdrawal: Withdrawal) -> dict[str, Any]:
+def _view(context: Context, withdrawal: Withdrawal, model: type[View]) -> View:
     transfers = context.tencent.transfers
-    return {
-        "withdrawal_id": withdrawal.id,
-        "state": withdrawal.state,
-        "income": withdrawal.income,
-        "fen": withdrawal.fen,
-        "paid_fen": withdrawal.paid_fen,
-        "requested_at": withdrawal.requested_at,
-        "reason": withdrawal.reason,
-        "fail_reason": withdrawal.fail_reason,
-        "mch_id": transfers.mchid if transfers else "",
-        "app_id": withdrawal.app_id,
-        "package_info": withdrawal.package,
-    }
+    view = model.model_validate(withdrawal)
+    return view.model_copy(update={"mch_id": transfers.mchid if transfers else ""})

@@ -1,16 +1,16 @@
 """OpenAPI document of every endpoint, generated from the routes and their models."""
 
 from collections.abc import Iterable
-
-from openapi_pydantic import OpenAPI
+from typing import Any, NoReturn
 
 from core.version import VERSION
 from handlers.base import Route
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint, endpoints
-from handlers.openapi.extension import Extension, ExtraEndpoint
-from handlers.openapi.operations import BEARER, JSON, TOKEN, operation
+from handlers.openapi.operations import BEARER, JSON, TOKEN, is_text, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
+from handlers.pages import Extension, ExtraEndpoint
+from handlers.schemas.responses import ErrorResponse, NoContentResponse
 from services.roles import ROLES, roles_with
 
 ABOUT = """\
@@ -51,10 +51,11 @@ SCHEMES = {
 }
 
 
-def document(routes: Iterable[Route], extension: Extension | None) -> OpenAPI:
+def document(routes: Iterable[Route], extension: Extension | None) -> Json:
     """OpenAPI 3.1 document of the routes and of the extension, if any."""
     found, extra = list(endpoints(routes)), extension.endpoints if extension else ()
-    schemas, responses = _schemas(found, extension), errors.ErrorResponses()
+    schemas = _schemas(found, extension)
+    responses = errors.ErrorResponses(schemas.of(ErrorResponse, "serialization"))
     paths: dict[str, Json] = {}
     for endpoint in found:
         entry = operation(endpoint, schemas, responses)
@@ -62,33 +63,25 @@ def document(routes: Iterable[Route], extension: Extension | None) -> OpenAPI:
     for added in extra:
         assert extension
         paths[added.path] = {"post": _extra(added, extension, schemas, responses)}
-    name = errors.MODEL_NAME
-    components = {**schemas.components, name: errors.envelope(schemas.components[name])}
     tags = TAGS | {"operators": f"{TAGS['operators']}\n\n{_role_matrix(found)}"}
     tags |= {extension.tag: extension.about} if extension else {}
     used = {tag for path in paths.values() for call in path.values() for tag in call["tags"]}
-    return OpenAPI.model_validate(
-        {
-            "openapi": "3.1.1",
-            "info": {
-                "title": "QLive",
-                "version": VERSION,
-                "description": ABOUT + (extension.intro if extension else ""),
-            },
-            "servers": [{"url": "/"}],
-            "tags": [{"name": n, "description": d} for n, d in tags.items() if n in used],
-            "paths": paths,
-            "components": {
-                "schemas": components,
-                "responses": responses.components,
-                "securitySchemes": SCHEMES,
-            },
-        }
-    )
-
-
-def text(document: OpenAPI) -> str:
-    return document.model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True, indent=1)
+    return {
+        "openapi": "3.1.1",
+        "info": {
+            "title": "QLive",
+            "version": VERSION,
+            "description": ABOUT + (extension.intro if extension else ""),
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": n, "description": d} for n, d in tags.items() if n in used],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "responses": responses.components,
+            "securitySchemes": SCHEMES,
+        },
+    }
 
 
 def _role_matrix(found: list[Endpoint]) -> str:
@@ -103,14 +96,17 @@ def _role_matrix(found: list[Endpoint]) -> str:
 
 
 def _schemas(found: list[Endpoint], extension: Extension | None) -> SchemaRegistry:
-    extra = extension.endpoints if extension else ()
-    requests = [it.request_model for it in found if it.request_model] + [it.request for it in extra]
-    responses = [it.response_model for it in found if it.response_model] + [
-        it.response for it in extra
+    calls = [endpoint.call for endpoint in found]
+    requests: list[Any] = [call.request for call in calls if call.request]
+    responses: list[Any] = [call.accepted for call in calls if call.accepted] + [
+        call.response
+        for call in calls
+        if call.response not in (NoReturn, NoContentResponse) and not is_text(call.response)
     ]
-    responses += [it.accepted_model for it in found if it.accepted_model]
-    error = [extension.error] if extension else []
-    return SchemaRegistry(requests, [*responses, errors.MODEL, *error])
+    if extension:
+        requests += [extra.request for extra in extension.endpoints]
+        responses += [extension.error, *(extra.response for extra in extension.endpoints)]
+    return SchemaRegistry(requests, [ErrorResponse, *responses])
 
 
 def _extra(
@@ -124,7 +120,6 @@ def _extra(
         400: (extension.error, "The simulator refused the request."),
     }
     body = {"schema": schemas.of(endpoint.request, "validation"), "example": endpoint.example}
-    unavailable = errors.example_of(extension.unavailable)
     return {
         "operationId": endpoint.name,
         "tags": [extension.tag],
@@ -137,6 +132,6 @@ def _extra(
             }
             for status, (model, about) in answers.items()
         }
-        | responses.responses([*errors.COMMON_ERRORS, unavailable]),
+        | responses.of([*errors.COMMON_ERRORS, extension.unavailable]),
         "security": [],
     }

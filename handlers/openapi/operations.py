@@ -1,10 +1,10 @@
 """OpenAPI operation of one endpoint: parameters, body, responses and security."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from config.sections import LimitsSettings
 from handlers.auth import ActiveUserHandler
-from handlers.health import MetricsHandler, ReadyzHandler
+from handlers.health import ReadyzHandler
 from handlers.limits import owner_of, rate_of
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
@@ -12,20 +12,14 @@ from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
-from handlers.ops.base import CsvFileResponse, OperatorHandler
+from handlers.ops.base import OperatorHandler
+from handlers.schemas.responses import NoContentResponse, TextResponse
 from handlers.users import LogoutHandler
-from handlers.webhooks import wechat_pay
 from handlers.websocket.handshake import RoomSocketHandler
 from services.roles import Access, roles_with
 
 TOKEN, BEARER = "QLiveToken", "operator"
-JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
-CSV = "text/csv"
-TEXT_SCHEMA: Json = {"type": "string"}
-METRICS: Json = {
-    "description": "Prometheus text format.",
-    "content": {TEXT: {"schema": TEXT_SCHEMA}},
-}
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 TAG_BY_MODULE = {
     "users": "people",
@@ -69,8 +63,8 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
             *_webhook_parameters(endpoint),
         ],
         "responses": _success_responses(endpoint, schemas)
-        | error_responses.of(endpoint)
-        | _special_responses(endpoint, schemas),
+        | error_responses.of(errors.errors_of(endpoint))
+        | _not_ready(endpoint, schemas),
         "security": _security(endpoint),
     }
     if body := _body(endpoint, schemas):
@@ -89,13 +83,12 @@ def _description(endpoint: Endpoint) -> str:
         return WEBSOCKET_NOTE
     if endpoint.access:
         return "\n\n".join(filter(None, (endpoint.details, _roles(endpoint.access))))
-    if endpoint.limit is None:
+    if (name := endpoint.call.limit) is None:
         return endpoint.details
-    rate = rate_of(LimitsSettings(), endpoint.limit)
-    owner = "an address" if owner_of(endpoint.limit) == "address" else "a user"
+    rate, owner = rate_of(LimitsSettings(), name), owner_of(name)
     limit = (
-        f"Rate limit `{endpoint.limit}`: by default {rate.per_second:g} a second of {owner}, and "
-        f"{rate.burst} at once."
+        f"Rate limit `{name}`: by default {rate.per_second:g} a second of "
+        f"{'an address' if owner == 'address' else 'a user'}, and {rate.burst} at once."
     )
     return "\n\n".join(filter(None, (endpoint.details, limit)))
 
@@ -122,9 +115,9 @@ def _query(endpoint: Endpoint, schemas: SchemaRegistry) -> list[Json]:
     """Parameters of a GET request, without null, which a query string cannot express."""
     if endpoint.handler is RoomSocketHandler:
         return [_parameter(n, s, required=n == "live_id") for n, s in SOCKET_QUERY.items()]
-    if endpoint.method != "get" or endpoint.request_model is None:
+    if endpoint.method != "get" or endpoint.call.request is None:
         return []
-    model = schemas.whole(schemas.of(endpoint.request_model, "validation"))
+    model = schemas.whole(schemas.of(endpoint.call.request, "validation"))
     required = model.get("required", ())
     return [
         _parameter(name, schema, required=name in required)
@@ -160,9 +153,9 @@ def _with_example(parameter: Json, schema: Json) -> Json:
 def _body(endpoint: Endpoint, schemas: SchemaRegistry) -> Json | None:
     if body := WEBHOOKS.get(endpoint.name, WebhookSchema()).body:
         return {"content": {JSON: {"schema": body}}}
-    if endpoint.method == "get" or endpoint.request_model is None:
+    if endpoint.method == "get" or endpoint.call.request is None:
         return None
-    schema = schemas.of(endpoint.request_model, "validation")
+    schema = schemas.of(endpoint.call.request, "validation")
     model = schemas.whole(schema)
     media = {"schema": schema, "example": _example(model)}
     return {
@@ -182,43 +175,36 @@ def _example(model: Json) -> Json:
 
 
 def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
-    special = {
-        wechat_pay.NoContentResponse: {"204": {"description": "Accepted."}},
-        CsvFileResponse: {"200": _content(CSV, TEXT_SCHEMA, "The file.")},
-        wechat_pay.EchoResponse: {"200": _content(TEXT, TEXT_SCHEMA, "The value of `echostr`.")},
-    }
-    if endpoint.response_model in special:
-        return special[endpoint.response_model]
-    if endpoint.response_model is None:
-        return {}
-    schema = schemas.of(endpoint.response_model, "serialization")
+    model, accepted = endpoint.call.response, endpoint.call.accepted
+    if model is NoReturn:
+        return {"101": {"description": "The socket is open; its frames are on /docs/socket/."}}
+    if model is NoContentResponse:
+        return {"204": {"description": "Accepted."}}
+    if is_text(model):
+        kind = model.media_type.partition(";")[0]
+        return {"200": _content(kind, {"type": "string"}, model.__doc__)}
+    schema = schemas.of(model, "serialization")
     if soft := errors.soft(endpoint):
         schema = {"anyOf": [schema, *soft]}
     done = "Done, or one of the errors that are answered with 200." if soft else "Done."
     responses = {"200": _content(JSON, schema, done)}
-    if endpoint.accepted_model:
-        accepted = schemas.of(endpoint.accepted_model, "serialization")
-        responses["202"] = _content(JSON, accepted, "Waits for another operator's decision.")
+    if accepted:
+        schema = schemas.of(accepted, "serialization")
+        responses["202"] = _content(JSON, schema, "Waits for another operator's decision.")
     return responses
 
 
-def _special_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
-    """Responses of the three endpoints whose models do not cover them."""
-    if endpoint.handler is MetricsHandler:
-        return {"200": METRICS}
-    if endpoint.handler is RoomSocketHandler:
-        return {
-            "101": {
-                "description": "The socket is open; its frames are documented on /docs/socket/."
-            }
-        }
-    if endpoint.handler is ReadyzHandler:
-        return {
-            "503": _content(
-                JSON, schemas.of(endpoint.response_model, "serialization"), "Not ready."
-            )
-        }
-    return {}
+def _not_ready(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
+    """The same body with another status: a load balancer reads nothing else."""
+    if endpoint.handler is not ReadyzHandler:
+        return {}
+    schema = schemas.of(endpoint.call.response, "serialization")
+    return {"503": _content(JSON, schema, "Not ready.")}
+
+
+def is_text(model: Any) -> bool:
+    """Whether the body of the response is not JSON."""
+    return isinstance(model, type) and issubclass(model, TextResponse)
 
 
 def _content(kind: str, schema: Json, description: str) -> Json:

@@ -1,5 +1,6 @@
 """JSON Schemas of request and response models, under their published names."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -87,6 +88,8 @@ def public_name(name: str) -> str:
     """Name of a class in the published documents, where it never changes."""
     if name in PUBLIC_NAMES:
         return PUBLIC_NAMES[name]
+    if page := re.fullmatch(r"Page_(\w+)_", name):
+        return f"{public_name(page[1])}Page"
     for suffix in ("Request", "Response", "Frame", "Event"):
         name = name.removesuffix(suffix)
     return name

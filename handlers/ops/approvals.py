@@ -7,6 +7,7 @@ from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests
+from handlers.schemas.responses import Page
 from ledger.errors import (
     DebtExceeded,
     EntryNotFound,
@@ -25,12 +26,13 @@ class OpsApprovalsHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.ApprovalSearchRequest) -> ops_money.ApprovalsResponse:
+    async def get(
+        self, params: ops_requests.ApprovalSearchRequest
+    ) -> Page[ops_money.ApprovalResponse]:
         found, cursor = await self.context.stores.approvals.page(
             params.after, PAGE_SIZE, waiting=params.waiting
         )
-        items = [ops_money.ApprovalResponse.model_validate(it) for it in found]
-        return ops_money.ApprovalsResponse(items=items, next=cursor)
+        return Page[ops_money.ApprovalResponse].of(found, cursor)
 
 
 class ApprovalTargetHandler(OperatorHandler):

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from handlers.base import endpoint
 from handlers.ops.base import (
     BYTE_ORDER_MARK,
@@ -16,6 +14,7 @@ from handlers.ops.base import (
     csv_lines,
 )
 from handlers.schemas import ops_requests, ops_responses
+from handlers.schemas.responses import Page
 from storage.database import Document
 
 EXPORT_PAGE, MAX_EXPORT_PAGES = 100, 1_000
@@ -56,12 +55,11 @@ class OpsAuditHandler(AuditSearchHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.AuditSearchRequest) -> ops_responses.AuditPageResponse:
+    async def get(
+        self, params: ops_requests.AuditSearchRequest
+    ) -> Page[ops_responses.AuditEntryResponse]:
         rows, cursor = await self.find(params, params.after, PAGE_SIZE)
-        return ops_responses.AuditPageResponse(
-            items=[ops_responses.AuditEntryResponse.model_validate(row) for row in rows],
-            next=cursor,
-        )
+        return Page[ops_responses.AuditEntryResponse].of(rows, cursor)
 
 
 class OpsAuditCsvHandler(AuditSearchHandler):
@@ -78,7 +76,7 @@ class OpsAuditCsvHandler(AuditSearchHandler):
     async def get(self, params: ops_requests.AuditSearchRequest) -> CsvFileResponse:
         self._deadline = asyncio.get_running_loop().call_later(EXPORT_SECONDS, self._abort)
         rows, cursor = await self.find(params, params.after, EXPORT_PAGE)
-        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Type", CsvFileResponse.media_type)
         self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
         await self._send(BYTE_ORDER_MARK + csv_lines([CSV_FIELDS]) + entry_lines(rows))
         pages = 1
@@ -86,12 +84,7 @@ class OpsAuditCsvHandler(AuditSearchHandler):
             rows, cursor = await self.find(params, cursor, EXPORT_PAGE)
             await self._send(entry_lines(rows))
             pages += 1
-        if cursor:
-            self.write(csv_lines([("more", f"after={cursor}")]))
-        return CsvFileResponse()
-
-    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - sent page by page
-        self.finish()
+        return CsvFileResponse(text=csv_lines([("more", f"after={cursor}")] if cursor else ()))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Close the connection of a file that has begun, so that it does not look complete."""

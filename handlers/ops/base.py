@@ -17,7 +17,7 @@ from handlers.context import Context
 from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.request_data import limit_key
 from handlers.schemas import ops_money
-from handlers.schemas.responses import Response
+from handlers.schemas.responses import TextResponse
 from services.roles import Access, Operator
 from storage.approvals import Approval
 from storage.operators import SESSION_TOKEN
@@ -144,8 +144,10 @@ class OperatorHandler(Handler):
         return {}
 
 
-class CsvFileResponse(Response):
-    """Marks a body that has been sent already."""
+class CsvFileResponse(TextResponse):
+    """The file, or what is not sent of it yet."""
+
+    media_type = "text/csv; charset=utf-8"
 
 
 def cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from handlers.base import endpoint
 from handlers.gold import yuan
 from handlers.ops.base import OperatorHandler
 from handlers.schemas import ops_money, ops_requests, ops_responses
-from handlers.schemas.responses import OkResponse
+from handlers.schemas.responses import OkResponse, Page
 from services.errors import RateRequired
 from storage.approvals import Approval
 from storage.configs import RATE_KEYS
@@ -20,11 +20,8 @@ class OpsGiftsHandler(OperatorHandler):
     """All gifts."""
 
     @endpoint()
-    async def get(self) -> ops_responses.GiftsResponse:
-        rows = await self.context.stores.gifts.all()
-        return ops_responses.GiftsResponse(
-            items=[ops_responses.OpsGiftResponse.model_validate(row) for row in rows]
-        )
+    async def get(self) -> Page[ops_responses.OpsGiftResponse]:
+        return Page[ops_responses.OpsGiftResponse].of(await self.context.stores.gifts.all())
 
     @endpoint()
     async def post(self, params: ops_requests.NewGiftRequest) -> ops_responses.OpsGiftResponse:
@@ -61,10 +58,9 @@ class OpsBlocksHandler(OperatorHandler):
     """All recharge blocks, cheapest first. A new one waits for another operator."""
 
     @endpoint()
-    async def get(self) -> ops_responses.BlocksResponse:
-        return ops_responses.BlocksResponse(
-            items=[_block(row) for row in await self.context.stores.blocks.all()]
-        )
+    async def get(self) -> Page[ops_responses.OpsBlockResponse]:
+        rows = await self.context.stores.blocks.all()
+        return Page[ops_responses.OpsBlockResponse].of(map(_block, rows))
 
     @endpoint(accepted=ops_money.ApprovalResponse)
     async def post(
@@ -113,11 +109,8 @@ class OpsConfigsHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self) -> ops_responses.OpsConfigsResponse:
-        rows = await self.context.stores.configs.all()
-        return ops_responses.OpsConfigsResponse(
-            items=[ops_responses.ConfigResponse.model_validate(row) for row in rows]
-        )
+    async def get(self) -> Page[ops_responses.ConfigResponse]:
+        return Page[ops_responses.ConfigResponse].of(await self.context.stores.configs.all())
 
     @endpoint(accepted=ops_money.ApprovalResponse)
     async def post(

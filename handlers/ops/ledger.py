@@ -7,6 +7,7 @@ from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests
+from handlers.schemas.responses import Page
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import reversal_key
 from storage.approvals import Approval
@@ -20,13 +21,13 @@ class OpsOrdersHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.OrderSearchRequest) -> ops_money.OrdersResponse:
+    async def get(
+        self, params: ops_requests.OrderSearchRequest
+    ) -> Page[ops_money.OpsOrderResponse]:
         rows, cursor = await self.context.stores.orders.page(
             params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
         )
-        return ops_money.OrdersResponse(
-            items=[ops_money.OpsOrderResponse.model_validate(row) for row in rows], next=cursor
-        )
+        return Page[ops_money.OpsOrderResponse].of(rows, cursor)
 
 
 class OpsLedgerHandler(OperatorHandler):
@@ -37,7 +38,7 @@ class OpsLedgerHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.LedgerSearchRequest) -> ops_money.LedgerResponse:
+    async def get(self, params: ops_requests.LedgerSearchRequest) -> Page[ops_money.EntryResponse]:
         rows, cursor = await self.context.stores.ledger.page(
             params.user_id,
             params.kind,
@@ -46,9 +47,7 @@ class OpsLedgerHandler(OperatorHandler):
             search=params.q,
             money_out=self.operator.may("finance"),
         )
-        return ops_money.LedgerResponse(
-            items=[ops_money.EntryResponse.model_validate(row) for row in rows], next=cursor
-        )
+        return Page[ops_money.EntryResponse].of(rows, cursor)
 
 
 class OpsReversalHandler(OperatorHandler):
@@ -84,7 +83,9 @@ class OpsInboxHandler(OperatorHandler):
     """
 
     @endpoint()
-    async def get(self, params: ops_requests.InboxSearchRequest) -> ops_money.InboxPageResponse:
+    async def get(
+        self, params: ops_requests.InboxSearchRequest
+    ) -> Page[ops_money.InboxMessageResponse]:
         rows, cursor = await self.context.stores.inbox.page(
             params.source,
             params.outcome,
@@ -93,8 +94,7 @@ class OpsInboxHandler(OperatorHandler):
             search=params.q,
             event=params.event,
         )
-        items = [ops_money.InboxMessageResponse.model_validate(row) for row in rows]
-        return ops_money.InboxPageResponse(items=items, next=cursor)
+        return Page[ops_money.InboxMessageResponse].of(rows, cursor)
 
 
 class OpsInboxRetryHandler(OperatorHandler):

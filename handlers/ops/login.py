@@ -91,9 +91,7 @@ class OpsLoginSetupHandler(LoginAttemptHandler):
         self, params: ops_requests.LoginSetupRequest
     ) -> ops_responses.SecondFactorResponse:
         factor = await self.context.services.operators.second_factor(params.name, params.password)
-        return ops_responses.SecondFactorResponse(
-            secret=factor.secret, uri=factor.uri, qr=factor.qr
-        )
+        return ops_responses.SecondFactorResponse.model_validate(factor)
 
 
 class OpsFirstLoginHandler(LoginAttemptHandler):

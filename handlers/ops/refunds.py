@@ -6,6 +6,7 @@ from typing import Any
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests
+from handlers.schemas.responses import Page
 from ledger.errors import OrderNotSettleable, RequestIdReused
 from services.errors import (
     NotRefundable,
@@ -26,12 +27,13 @@ class OpsRefundsHandler(OperatorHandler):
     """Refund cases, newest first. Opening one shows what it would take back, and moves nothing."""
 
     @endpoint()
-    async def get(self, params: ops_requests.RefundSearchRequest) -> ops_money.RefundCasesResponse:
+    async def get(
+        self, params: ops_requests.RefundSearchRequest
+    ) -> Page[ops_money.RefundRowResponse]:
         found, cursor = await self.context.stores.refund_cases.page(
             params.user_id, params.state, params.after, PAGE_SIZE
         )
-        items = [ops_money.RefundRowResponse.model_validate(case) for case in found]
-        return ops_money.RefundCasesResponse(items=items, next=cursor)
+        return Page[ops_money.RefundRowResponse].of(found, cursor)
 
     @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
     async def post(self, params: ops_requests.RefundRequest) -> ops_money.RefundCaseResponse:

@@ -9,7 +9,7 @@ from handlers.context import Context
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.rooms import play_url
 from handlers.schemas import ops_requests, ops_responses
-from handlers.schemas.responses import OkResponse
+from handlers.schemas.responses import OkResponse, Page
 from rooms.errors import NotLive, RoomNotFound
 from rooms.members import MemberCounts
 from rooms.room import Room
@@ -25,14 +25,13 @@ class OpsRoomsHandler(OperatorHandler):
     """All live rooms, newest first."""
 
     @endpoint()
-    async def get(self) -> ops_responses.RoomRowsResponse:
+    async def get(self) -> Page[ops_responses.RoomRowResponse]:
         rooms = await self.context.stores.rooms.live()
         counts = await self.context.stores.members.counts(
             (room.live_id, room.epoch) for room in rooms
         )
-        return ops_responses.RoomRowsResponse(
-            items=[_row(self, room, counts[room.live_id]) for room in rooms]
-        )
+        rows = [_row(self, room, counts[room.live_id]) for room in rooms]
+        return Page[ops_responses.RoomRowResponse].of(rows)
 
 
 class OpsRoomHandler(OperatorHandler):
@@ -66,12 +65,12 @@ class OpsRoomMembersHandler(OperatorHandler):
     @endpoint(errors=[RoomNotFound])
     async def get(
         self, live_id: str, params: ops_requests.SearchRequest
-    ) -> ops_responses.RoomMembersResponse:
+    ) -> Page[ops_responses.RoomMemberView]:
         room = await self.context.keeper.load(int(live_id))
         found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
         items = [_member_view(row) for row in found[:PAGE_SIZE]]
         cursor = items[-1].user_id if len(found) > PAGE_SIZE else None
-        return ops_responses.RoomMembersResponse(items=items, next=cursor)
+        return Page[ops_responses.RoomMemberView].of(items, cursor)
 
 
 class OpsEndLiveHandler(OperatorHandler):
@@ -128,9 +127,7 @@ async def _events(
     if events is None:
         events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
     return [
-        ops_responses.RoomEventView(
-            seq=event.seq, ts=event.ts, type=event.type, data=dict(event.data)
-        )
+        ops_responses.RoomEventView.model_validate(event)
         for event in events or ()  # None if a new live has begun since the room was read
     ]
 

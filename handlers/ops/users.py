@@ -6,6 +6,7 @@ from typing import Any
 from handlers.base import endpoint
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests, ops_responses
+from handlers.schemas.responses import Page
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
 from ledger.journal import JsonObject
 from storage.approvals import Approval
@@ -20,12 +21,14 @@ class OpsUsersHandler(OperatorHandler):
     """Users by user_id or nickname."""
 
     @endpoint()
-    async def get(self, params: ops_requests.UserSearchRequest) -> ops_responses.OpsUsersResponse:
+    async def get(
+        self, params: ops_requests.UserSearchRequest
+    ) -> Page[ops_responses.OpsUserResponse]:
         found = await self.context.stores.users.search(
             params.q, params.after, PAGE_SIZE, owing=params.owing
         )
         cursor = found[-1].user_id if len(found) == PAGE_SIZE else None
-        return ops_responses.OpsUsersResponse(items=[_person(user) for user in found], next=cursor)
+        return Page[ops_responses.OpsUserResponse].of(found, cursor)
 
 
 class UserTargetHandler(OperatorHandler):
@@ -109,12 +112,10 @@ class OpsSessionsHandler(OperatorHandler):
         return {"sessions": [session.id for session in sessions]}
 
     @endpoint(errors=[UserNotFound])
-    async def get(self, user_id: str) -> ops_responses.UserSessionsResponse:
+    async def get(self, user_id: str) -> Page[ops_responses.UserSessionView]:
         await self.context.stores.users.get(user_id)
         sessions = await self.context.stores.tokens.sessions(user_id)
-        return ops_responses.UserSessionsResponse(
-            items=[ops_responses.UserSessionView.model_validate(session) for session in sessions]
-        )
+        return Page[ops_responses.UserSessionView].of(sessions)
 
     @endpoint(errors=[UserNotFound])
     async def delete(
@@ -130,11 +131,4 @@ class OpsSessionsHandler(OperatorHandler):
 
 
 def _person(user: User) -> ops_responses.OpsUserResponse:
-    return ops_responses.OpsUserResponse.model_validate(
-        {"id": user.user_id}
-        | {
-            name: getattr(user, name)
-            for name in ops_responses.OpsUserResponse.model_fields
-            if name != "id"
-        }
-    )
+    return ops_responses.OpsUserResponse.model_validate(user)

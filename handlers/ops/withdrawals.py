@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
 from handlers.base import endpoint
 from handlers.ops.base import (
     BYTE_ORDER_MARK,
@@ -16,6 +14,7 @@ from handlers.ops.base import (
     csv_lines,
 )
 from handlers.schemas import ops_money, ops_requests
+from handlers.schemas.responses import Page
 from ledger.errors import WithdrawalNotFound
 from ledger.ranking import day_of
 from ledger.withdrawals import Withdrawal
@@ -35,14 +34,11 @@ class OpsWithdrawalsHandler(OperatorHandler):
     @endpoint()
     async def get(
         self, params: ops_requests.WithdrawalSearchRequest
-    ) -> ops_money.OpsWithdrawalsResponse:
+    ) -> Page[ops_money.OpsWithdrawalResponse]:
         found, cursor = await self.context.stores.withdrawals.page(
             params.user_id, params.state, params.after, PAGE_SIZE
         )
-        return ops_money.OpsWithdrawalsResponse(
-            items=[ops_money.OpsWithdrawalResponse.model_validate(it) for it in found],
-            next=cursor,
-        )
+        return Page[ops_money.OpsWithdrawalResponse].of(found, cursor)
 
 
 class WithdrawalTargetHandler(OperatorHandler):
@@ -99,14 +95,12 @@ class OpsWithdrawalDaysHandler(OperatorHandler):
     @endpoint()
     async def get(
         self, params: ops_requests.WithdrawalDaySearchRequest
-    ) -> ops_money.WithdrawalDaysResponse:
+    ) -> Page[ops_money.WithdrawalDayResponse]:
         tomorrow = day_of(datetime.now(UTC)) + timedelta(days=1)
         before = date.fromisoformat(params.after) if params.after else tomorrow
         days, older = await self.context.stores.withdrawal_reports.days(before, DAYS_PER_PAGE)
-        return ops_money.WithdrawalDaysResponse(
-            items=[ops_money.WithdrawalDayResponse(**day._asdict()) for day in days],
-            next=older.isoformat() if older else None,
-        )
+        cursor = older.isoformat() if older else None
+        return Page[ops_money.WithdrawalDayResponse].of(days, cursor)
 
 
 class OpsWithdrawalReportHandler(OperatorHandler):
@@ -122,15 +116,10 @@ class OpsWithdrawalReportHandler(OperatorHandler):
     @endpoint()
     async def get(self, params: ops_requests.QuarterRequest) -> CsvFileResponse:
         rows = await self.context.services.withdrawal_reports.quarter(params.quarter)
-        self.set_header("Content-Type", "text/csv; charset=utf-8")
         name = f"withdrawals-{params.quarter}.csv"
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-        self.write(BYTE_ORDER_MARK + csv_lines([ReportRow._fields]))
-        self.write(csv_lines([cell(value) for value in row] for row in rows))
-        return CsvFileResponse()
-
-    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - written already
-        self.finish()
+        cells = ([cell(value) for value in row] for row in rows)
+        return CsvFileResponse(text=BYTE_ORDER_MARK + csv_lines([ReportRow._fields, *cells]))
 
 
 def _view(withdrawal: Withdrawal) -> ops_money.OpsWithdrawalResponse:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from handlers.schemas.responses import Response
 from ledger.journal import Unit
@@ -26,8 +26,6 @@ class ApprovalResponse(Response):
     that is the `unit`. `before` and `after` are the row of a config or block; {}: there is none.
     """
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: str
     kind: ApprovalKind
     on: str
@@ -43,11 +41,6 @@ class ApprovalResponse(Response):
     decided_by: str
     decision_reason: str
     decided_at: datetime | None
-
-
-class ApprovalsResponse(Response):
-    items: list[ApprovalResponse]
-    next: str | None
 
 
 class OpsOrderResponse(Response):
@@ -77,11 +70,6 @@ class OpsOrderResponse(Response):
     closed_at: datetime | None = None
 
 
-class OrdersResponse(Response):
-    items: list[OpsOrderResponse]
-    next: str | None
-
-
 class PostingResponse(Response):
     account: str
     unit: str
@@ -102,11 +90,6 @@ class EntryResponse(Response):
     seq: int | None = None
 
 
-class LedgerResponse(Response):
-    items: list[EntryResponse]
-    next: str | None
-
-
 class ReversedResponse(Response):
     reverses: str
 
@@ -118,8 +101,6 @@ class RefundOrderView(Response):
     it, on the user's request; the notice of it closes the step. `problem` is why the provider has
     to be asked again.
     """
-
-    model_config = ConfigDict(from_attributes=True)
 
     number: str
     provider: str
@@ -137,8 +118,6 @@ class RefundOrderView(Response):
 class RefundGiftView(Response):
     """A gift to reverse: `income` of `host`, of which `taken` was there and `owed` was not."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     key: str
     at: datetime
     host: str
@@ -155,8 +134,6 @@ class RefundHostView(Response):
     `stopped`: the case stops the host's withdrawals.
     """
 
-    model_config = ConfigDict(from_attributes=True)
-
     user_id: str
     income: int
     free: int
@@ -168,8 +145,6 @@ class RefundHostView(Response):
 
 class RefundRowResponse(Response):
     """A refund case. Of its `gold`, `unspent` was in the user's balance at the preview."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str
     user_id: str
@@ -195,11 +170,6 @@ class RefundCaseResponse(RefundRowResponse):
     hosts: list[RefundHostView]
 
 
-class RefundCasesResponse(Response):
-    items: list[RefundRowResponse]
-    next: str | None
-
-
 class InboxMessageResponse(Response):
     """A stored webhook message; `genuine`: verified, `times`: number of deliveries.
 
@@ -219,19 +189,12 @@ class InboxMessageResponse(Response):
     answer: dict[str, Any] | None = None
 
 
-class InboxPageResponse(Response):
-    items: list[InboxMessageResponse]
-    next: str | None
-
-
 class OpsWithdrawalResponse(Response):
     """A withdrawal of `income` for `fen`; `id` is its number at WeChat Pay, too.
 
     `approvals`: of `operators_needed` operators. `problem`: code of the last call to WeChat Pay, ""
     if it succeeded.
     """
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str
     user_id: str
@@ -255,11 +218,6 @@ class OpsWithdrawalResponse(Response):
     problem: str
 
 
-class OpsWithdrawalsResponse(Response):
-    items: list[OpsWithdrawalResponse]
-    next: str | None
-
-
 class WithdrawalDayResponse(Response):
     """What happened on a day in China."""
 
@@ -270,11 +228,6 @@ class WithdrawalDayResponse(Response):
     paid: int
     returned_fen: int
     returned: int
-
-
-class WithdrawalDaysResponse(Response):
-    items: list[WithdrawalDayResponse]
-    next: str | None
 
 
 class OutcomeResponse(Response):

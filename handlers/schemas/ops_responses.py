@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, GetPydanticSchema
+from pydantic import Field, GetPydanticSchema
 
 from handlers.schemas.requests import Gender, Number
 from handlers.schemas.responses import Response, pydantic_type
@@ -42,7 +42,7 @@ class SecondFactorResponse(Response):
 class OpsUserResponse(Response):
     """A user; times are UTC in RFC 3339."""
 
-    id: str
+    id: Annotated[str, Field(validation_alias="user_id")]
     nickname: str
     gender: Gender | int
     age: int
@@ -60,25 +60,13 @@ class OpsUserResponse(Response):
     last_login_time: datetime | None
 
 
-class OpsUsersResponse(Response):
-    items: list[OpsUserResponse]
-    next: str | None
-
-
 class UserSessionView(Response):
     """A login that has not ended; `id` grants no access. `used_at` is up to an hour too early."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str
     made_at: datetime
     used_at: datetime
     expires_at: datetime
-
-
-class UserSessionsResponse(Response):
-    items: list[UserSessionView]
-    next: None = None
 
 
 class SessionsEndedResponse(Response):
@@ -135,16 +123,6 @@ class RoomMemberView(Response):
     away_at: int | None
 
 
-class RoomMembersResponse(Response):
-    items: list[RoomMemberView]
-    next: str | None
-
-
-class RoomRowsResponse(Response):
-    items: list[RoomRowResponse]
-    next: None = None
-
-
 class OpsGiftResponse(Response):
     id: int
     name: str
@@ -153,20 +131,10 @@ class OpsGiftResponse(Response):
     effect: str
 
 
-class GiftsResponse(Response):
-    items: list[OpsGiftResponse]
-    next: None = None
-
-
 class OpsBlockResponse(Response):
     id: Number
     gold: int
     price: str
-
-
-class BlocksResponse(Response):
-    items: list[OpsBlockResponse]
-    next: None = None
 
 
 class ConfigResponse(Response):
@@ -175,11 +143,6 @@ class ConfigResponse(Response):
     value: Any
     enabled: bool
     remark: str
-
-
-class OpsConfigsResponse(Response):
-    items: list[ConfigResponse]
-    next: None = None
 
 
 class AuditEntryResponse(Response):
@@ -200,8 +163,3 @@ class AuditEntryResponse(Response):
     before: dict[str, Any]
     after: dict[str, Any]
     done: bool
-
-
-class AuditPageResponse(Response):
-    items: list[AuditEntryResponse]
-    next: str | None

@@ -2,15 +2,30 @@
 
 import functools
 import types
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NotRequired,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, RootModel
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel
 from typing_extensions import TypedDict
 
 from core.clock import CHINA_TZ
 from ledger.withdrawals import WithdrawalState
 
+Item = TypeVar("Item")
 Time = Annotated[
     datetime,
     PlainSerializer(lambda at: at.astimezone(CHINA_TZ).isoformat(timespec="seconds")[:19], str),
@@ -22,6 +37,7 @@ class Response(BaseModel):
     """Base of all responses; fields left at their default are written as well."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         frozen=True,
         json_schema_serialization_defaults_required=True,
         use_attribute_docstrings=True,
@@ -29,16 +45,39 @@ class Response(BaseModel):
     )
 
 
+class Page(Response, Generic[Item]):
+    """A part of a list; `next` is the `after` of the part that follows, null at the end."""
+
+    items: list[Item]
+    next: str | None
+
+    @classmethod
+    def of(cls, rows: Iterable[Any], cursor: str | None = None) -> Self:
+        """Objects or documents with the fields of an item."""
+        return cls.model_validate({"items": [*rows], "next": cursor})
+
+
+class TextResponse(Response):
+    """A body that is not JSON."""
+
+    media_type: ClassVar[str] = "text/plain; charset=utf-8"
+    text: str
+
+
+class NoContentResponse(Response):
+    """HTTP 204 without a body."""
+
+
 class OkResponse(Response):
     detail: str = "OK"
 
 
-class ErrorResponse(Response):
+class ErrorResponse(TypedDict):
     """Envelope of every error response."""
 
     detail: str
     code: str
-    fields: dict[str, str] | None = None
+    fields: NotRequired[Annotated[dict[str, str], Field(description="Reason by parameter.")]]
 
 
 class LoginResponse(Response):
@@ -75,8 +114,8 @@ class UserInfoResponse(Response):
     """
 
     user_id: str
-    user_sig: str
-    user_sig_expired: Time | None
+    user_sig: str = ""
+    user_sig_expired: Time | None = None
     nickname: str
     gender: int
     age: int
@@ -92,7 +131,7 @@ class UserInfoResponse(Response):
 
 
 class UserInfoWithRateResponse(UserInfoResponse):
-    rate: str
+    rate: str = ""
 
 
 class UserStateResponse(Response):
@@ -252,7 +291,7 @@ class WithdrawalResponse(Response):
     wx.requestMerchantTransfer.
     """
 
-    withdrawal_id: str
+    withdrawal_id: Annotated[str, Field(validation_alias="id")]
     state: WithdrawalState
     income: int
     fen: int
@@ -263,9 +302,9 @@ class WithdrawalResponse(Response):
     `refund_case`, for the refund of an order that paid for gifts to the user."""
     fail_reason: str
     """Why WeChat Pay did not pay, in its words."""
-    mch_id: str
+    mch_id: str = ""
     app_id: str
-    package_info: str
+    package_info: Annotated[str, Field(validation_alias="package")]
 
 
 class WithdrawResponse(WithdrawalResponse):

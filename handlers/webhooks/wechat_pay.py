@@ -9,12 +9,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import endpoint
 from handlers.errors import CallbackRefused
-from handlers.schemas.responses import Response
+from handlers.schemas.responses import NoContentResponse, Response, TextResponse
 from handlers.webhooks.base import WebhookHandler
 from services.inbox import CallbackOutcome
 from services.push_messages import message_of
@@ -24,12 +24,8 @@ from tencent.message_push import REFUND_QUESTION, event_name
 from tencent.notifications import JSAPI, TRANSFER, MerchantNotification
 
 
-class NoContentResponse(Response):
-    """HTTP 204 without a body."""
-
-
-class EchoResponse(Response):
-    text: str
+class EchoResponse(TextResponse):
+    """The value of `echostr`."""
 
 
 class XpayAckResponse(Response):
@@ -75,11 +71,6 @@ class NoContentWebhookHandler(WebhookHandler):
         message = InboxMessage(source, notification.id, "", self.body.decode(errors="replace"))
         await self.receive(message, notification.refused, carry_out)
         return NoContentResponse()
-
-    def write_model(self, answer: BaseModel) -> None:  # noqa: ARG002 - the body is empty
-        self.set_status(204)
-        self.clear_header("Content-Type")
-        self.finish()
 
 
 class JsapiWebhookHandler(NoContentWebhookHandler):
@@ -140,10 +131,3 @@ class XpayWebhookHandler(WebhookHandler):
         advice = RefundAdviceResponse.model_validate(answer)
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
         return EncryptedReplyResponse(**asdict(reply)) if reply else advice
-
-    def write_model(self, answer: BaseModel) -> None:
-        if isinstance(answer, EchoResponse):
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(answer.text)
-        else:
-            super().write_model(answer)

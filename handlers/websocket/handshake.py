@@ -4,13 +4,14 @@ import asyncio
 import base64
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from core.errors import PermissionDenied, QLiveError, RateLimited, Unavailable
 from handlers.auth import bearer_token
-from handlers.base import Handler
+from handlers.base import Handler, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest
 from handlers.request_data import limit_key, remote_ip, request_id
@@ -25,14 +26,13 @@ _LIVE_ID = re.compile(r"[0-9]{1,15}")
 class RoomSocketHandler(Handler):
     """WebSocket of one member in one room."""
 
-    errors = (PermissionDenied, RateLimited, Unavailable)
-
     def initialize(self, context: Context, label: str = "", why: QLiveError | None = None) -> None:
         """`why`: the error that prevents the handshake."""
         super().initialize(context, label)
         self._error = why or BadRequest(WEBSOCKET_ONLY)
 
-    async def get(self) -> None:
+    @endpoint(errors=[PermissionDenied, RateLimited, Unavailable])
+    async def get(self) -> NoReturn:
         """Answer a request that is not a valid handshake."""
         raise self._error
 

@@ -16,9 +16,8 @@ from core.errors import QLiveError
 from devtools.simulator_handler import SimulatorHandler
 from handlers.base import Handler
 from handlers.health import AliveResponse
-from handlers.openapi import openapi_document
 from handlers.openapi.examples import PLACEHOLDERS
-from handlers.pages import POLICY, DocumentHandler, StaticHandler
+from handlers.pages import POLICY, DocumentHandler, StaticHandler, openapi_text
 from handlers.routes import BASE, ROUTES, application
 from realtime import frames
 from rooms.events import NumberedEvent
@@ -204,7 +203,7 @@ def test_version_is_the_project_version(document: dict[str, Any]) -> None:
 
 
 def test_document_without_the_simulator_omits_its_endpoints() -> None:
-    text = openapi_document.text(openapi_document.document(ROUTES, None))
+    text = openapi_text(ROUTES, None)
     assert "/sim/" not in text
     assert '"simulator"' not in text
 
