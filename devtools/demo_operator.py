@@ -19,6 +19,8 @@ NO_HASH = "-"
 class DemoOperatorLoginHandler(Handler):
     """Log in to the operators' API as an admin, in development only."""
 
+    label = "Sim"
+
     def parameters(self) -> dict[str, Any]:
         """None are read, whatever the body is."""
         return {}

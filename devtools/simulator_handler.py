@@ -26,10 +26,12 @@ class SimulatorRef:
 class SimulatorHandler(Handler):
     """Forwards requests to the simulator and returns its replies byte for byte."""
 
+    label = "Sim"
+
     def initialize(  # type: ignore[override]  # routed by runtime/development.py alone
-        self, context: Context, simulator_ref: SimulatorRef, label: str = ""
+        self, context: Context, simulator_ref: SimulatorRef
     ) -> None:
-        super().initialize(context, label)
+        super().initialize(context)
         self._simulator_ref = simulator_ref
 
     async def get(self, path: str) -> None:

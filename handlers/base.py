@@ -112,8 +112,8 @@ def _without(accepted: type[BaseModel] | None, returned: Any) -> Any:
 class Handler(RequestHandler):
     """Base HTTP handler; every exception becomes the envelope {"detail", "code"}."""
 
-    default_label: ClassVar[str] = ""
-    """Metrics label of a handler outside the routing table."""
+    label = ""
+    """Name in the metrics and in the audit log: that of the route, if it has one."""
     keep_blank_values = False
     """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
     admission_errors: ClassVar[Sequence[type[QLiveError]]] = ()
@@ -134,10 +134,11 @@ class Handler(RequestHandler):
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         super().__init__(application, request, **kw)
 
-    def initialize(self, context: Context, label: str = "") -> None:
-        """`label`: name of the route in the metrics and in the audit log."""
-        self.context = context
-        self.label = label or self.default_label or type(self).__name__
+    def initialize(self, context: Context, route: "Route | None" = None) -> None:
+        """`route`: None for a handler outside the routing table."""
+        self.context, self.route = context, route
+        if route:
+            self.label = route.label
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -293,7 +294,7 @@ class Route(NamedTuple):
 class NotFoundHandler(Handler):
     """404 for unknown paths; sent after the body was read, which keeps the connection open."""
 
-    default_label = "Missing"
+    label = "Missing"
 
     async def _not_found(self) -> None:
         self.limit_address("anonymous")

@@ -5,6 +5,7 @@ without consent: rankings show who agreed, without any sum. Production shows non
 `ranking.public` says so.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +18,9 @@ from handlers.schemas import requests, responses
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.ranking import day_of, day_scope, live_scope
 from rooms.errors import RoomNotFound
+from rooms.members import Face
 from services.errors import RateMissing, SessionKeyMissing, TooManyOrders
 from storage.errors import BlockNotFound, GiftNotFound, UserNotFound
-from storage.users import User
 from tencent.errors import ServiceUnavailable
 
 LENGTH = 50
@@ -39,7 +40,7 @@ class PayHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self) -> responses.BlockListResponse:
         return responses.BlockListResponse(
-            [_block(row) for row in await self.context.stores.blocks.all()]
+            [block_response(row) for row in await self.context.stores.blocks.all()]
         )
 
     @endpoint(
@@ -53,13 +54,9 @@ class PayHandler(ActiveUserHandler):
         return responses.OrderResponse(**order._asdict())
 
 
-def yuan(fen: int) -> str:
-    """Fen as yuan with two decimals: 600 as "6.00"."""
-    return f"{fen // 100}.{fen % 100:02}"
-
-
-def _block(row: dict[str, int]) -> responses.BlockResponse:
-    return responses.BlockResponse(id=row["id"], gold=row["gold"], price=yuan(row["fen"]))
+def block_response(row: Mapping[str, Any]) -> responses.BlockResponse:
+    yuan, fen = divmod(row["fen"], 100)
+    return responses.BlockResponse(id=row["id"], gold=row["gold"], price=f"{yuan}.{fen:02}")
 
 
 class GiftListHandler(ActiveUserHandler):
@@ -131,25 +128,16 @@ class DayRankHandler(ActiveUserHandler):
 async def _ranking(context: Context, scope: str) -> responses.RankResponse:
     if not context.settings.rankings_are_public:
         return responses.RankResponse(senders=[], takings=[])
-    senders, receivers = (
-        await _shown(context, scope, "gold"),
-        await _shown(context, scope, "income"),
-    )
-    return responses.RankResponse(
-        senders=[responses.SenderResponse(**_profile(user)) for user in senders],
-        takings=[responses.ReceiverResponse(**_profile(user)) for user in receivers],
-    )
+    senders = await _shown(context, scope, "gold")
+    receivers = await _shown(context, scope, "income")
+    return responses.RankResponse.model_validate({"senders": senders, "takings": receivers})
 
 
-async def _shown(context: Context, scope: str, unit: str) -> list[User]:
+async def _shown(context: Context, scope: str, unit: str) -> list[Face]:
     """Those who agreed among the first of the ranking, highest first."""
     ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
     shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
-    return shown[:LENGTH]
-
-
-def _profile(user: User) -> dict[str, Any]:
-    return {"user_id": user.user_id, "nickname": user.nickname, "face_url": user.face_url}
+    return [user.person().face() for user in shown[:LENGTH]]
 
 
 class GetConfigsHandler(ActiveUserHandler):

@@ -70,12 +70,12 @@ class ConsoleHandler(StaticHandler):
 class DocumentHandler(Handler):
     """Serves one generated text under the documentation's content security policy."""
 
-    default_label = "Written"
+    label = "Written"
 
-    def initialize(
-        self, context: Context, label: str = "", kind: str = "", text: Callable[[], str] = str
+    def initialize(  # type: ignore[override]  # routed by `pages` alone
+        self, context: Context, kind: str, text: Callable[[], str]
     ) -> None:
-        super().initialize(context, label)
+        super().initialize(context)
         self._kind, self._text = kind, text
 
     async def get(self) -> None:

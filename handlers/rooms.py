@@ -1,7 +1,6 @@
 """Rooms: list, enter, members, open, remove a user, end, leave."""
 
 import asyncio
-from typing import Literal
 
 from core.clock import now_ms
 from handlers.auth import ActiveUserHandler
@@ -19,11 +18,10 @@ from rooms.errors import (
     RemovedFromRoom,
     RoomNotFound,
 )
-from rooms.members import MemberCounts, Person, Role
+from rooms.members import MemberCounts, Role
 from rooms.room import Room, Seat
 from services.errors import AccountBanned
 from storage.errors import UserNotFound
-from storage.users import User
 from tencent.errors import ServiceUnavailable
 
 USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4, "host": 5}
@@ -54,16 +52,10 @@ class GetPlayurlHandler(ActiveUserHandler):
         owner = room.owner.person
         own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
         return responses.PlayUrlResponse(
-            anchor_info=responses.AnchorInfoResponse(
-                nickname=owner.nickname, face_url=owner.face_url
-            ),
+            anchor_info=responses.AnchorInfoResponse.model_validate(owner),
             owner=on_mic_response(context, room.owner),
-            male=on_mic_response(context, room.male)
-            if room.male
-            else responses.EmptySeatResponse(),
-            female=on_mic_response(context, room.female)
-            if room.female
-            else responses.EmptySeatResponse(),
+            male=_seat(context, room.male),
+            female=_seat(context, room.female),
             user_type=USER_TYPE[room.role_of(user_id) or "viewer"],
             push_url=push_url(context, own_seat.stream) if own_seat else "",
             num_list=counts.num_list,
@@ -95,14 +87,15 @@ class GetUsersInfoHandler(ActiveUserHandler):
             raise NotAMember
         offset = (params.page - 1) * size
         applicants = room.applicants(params.gender)
-        users = [_user_in_room(person, 1) for person in applicants[offset : offset + size]]
+        users = [{**it.face(), "state": 1} for it in applicants[offset : offset + size]]
         if remaining := size - len(users):
             skip = max(0, offset - len(applicants))
             ids = await stores.members.viewers(
                 room.live_id, room.epoch, params.gender, skip, remaining
             )
-            users += [_user_in_room(it, 0) for it in await stores.users.find_many(ids)]
-        return responses.UsersInRoomResponse(users)
+            found = await stores.users.find_many(ids)
+            users += [{**user.person().face(), "state": 0} for user in found]
+        return responses.UsersInRoomResponse.model_validate(users)
 
 
 class MatchmakerEnterHandler(ActiveUserHandler):
@@ -172,15 +165,14 @@ async def find_membership(context: Context, user_id: str) -> tuple[Room | None, 
 
 
 def on_mic_response(context: Context, seat: Seat) -> responses.OnMicResponse:
-    person = seat.person
-    return responses.OnMicResponse(
-        play_url=play_url(context, seat.stream),
-        nickname=person.nickname,
-        area=person.area,
-        age=person.age,
-        user_id=person.user_id,
-        face_url=person.face_url,
-    )
+    answer = responses.OnMicResponse.model_validate(seat.person)
+    return answer.model_copy(update={"play_url": play_url(context, seat.stream)})
+
+
+def _seat(
+    context: Context, seat: Seat | None
+) -> responses.OnMicResponse | responses.EmptySeatResponse:
+    return on_mic_response(context, seat) if seat else responses.EmptySeatResponse()
 
 
 def play_url(context: Context, stream: str) -> str:
@@ -202,13 +194,4 @@ def _live_room(room: Room, counts: MemberCounts) -> responses.LiveRoomResponse:
             girl=room.female.person.face_url if room.female else "",
         ),
         audience_count=counts.audience,
-    )
-
-
-def _user_in_room(person: Person | User, state: Literal[0, 1]) -> responses.UserInRoomResponse:
-    return responses.UserInRoomResponse(
-        user_id=person.user_id,
-        face_url=person.face_url,
-        nickname=person.nickname,
-        state=state,
     )

@@ -12,7 +12,6 @@ from tornado.web import Application, RequestHandler
 from handlers import gold, health, mic, rooms, users, withdrawals
 from handlers.base import NotFoundHandler, Route
 from handlers.context import Context
-from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, Extension, StaticHandler, pages
 from handlers.webhooks import tencent, wechat_pay
@@ -111,7 +110,7 @@ def application(
     console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
     routes: list[Any] = [
         *[
-            (route.path.rstrip("/") + "/?", route.handler, {**base_kwargs, **_kwargs(route)})
+            (route.path.rstrip("/") + "/?", route.handler, {**base_kwargs, "route": route})
             for route in ROUTES
         ],
         *pages(ROUTES, context, extension),
@@ -128,9 +127,3 @@ def application(
         default_handler_args=base_kwargs,
         log_function=lambda _handler: None,  # Handler.on_finish writes the access log
     )
-
-
-def _kwargs(route: Route) -> dict[str, Any]:
-    if not issubclass(route.handler, OperatorHandler):
-        return {"label": route.label}
-    return {"label": route.label, "read": route.read, "change": route.change}

@@ -65,7 +65,7 @@ def open_simulator(
 
 def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
     """Routes of /sim and the demo room."""
-    shared = {"context": context, "label": "Sim"}
+    shared = {"context": context}
     return [
         (r"/sim/operator/login/?", DemoOperatorLoginHandler, shared),
         (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator_ref": simulator_ref}),

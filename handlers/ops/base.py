@@ -13,12 +13,11 @@ import structlog
 
 from core.errors import RateLimited
 from handlers.base import Handler
-from handlers.context import Context
 from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.request_data import limit_key
 from handlers.schemas import ops_money
 from handlers.schemas.responses import TextResponse
-from services.roles import Access, Operator
+from services.roles import Operator
 from storage.approvals import Approval
 from storage.operators import SESSION_TOKEN
 
@@ -55,22 +54,11 @@ class OperatorHandler(Handler):
     operator: Operator
     """Who sends the request; set before it is processed."""
 
-    def initialize(
-        self,
-        context: Context,
-        label: str = "",
-        read: Access | None = None,
-        change: Access | None = None,
-    ) -> None:
-        """`read`, `change`: what the route requires; without, nobody is admitted."""
-        super().initialize(context, label)
-        self._read, self._change = read, change
-
     async def admit(self) -> None:
         self.operator = await self._authenticated()
         self._entry: Any = None
         is_read = self.request.method == "GET"
-        access = self._read if is_read else self._change
+        access = self.route.access(self.request.method or "") if self.route else None
         is_permitted = access is not None and self.operator.may(access)
         if is_read:
             self.context.metrics.operator_reads.labels(self.label).inc()

@@ -5,9 +5,9 @@ from typing import Any
 
 from core.errors import InvalidParameter, NotFound
 from handlers.base import endpoint
-from handlers.gold import yuan
+from handlers.gold import block_response
 from handlers.ops.base import OperatorHandler
-from handlers.schemas import ops_money, ops_requests, ops_responses
+from handlers.schemas import ops_money, ops_requests, ops_responses, responses
 from handlers.schemas.responses import OkResponse, Page
 from services.errors import RateRequired
 from storage.approvals import Approval
@@ -20,15 +20,15 @@ class OpsGiftsHandler(OperatorHandler):
     """All gifts."""
 
     @endpoint()
-    async def get(self) -> Page[ops_responses.OpsGiftResponse]:
-        return Page[ops_responses.OpsGiftResponse].of(await self.context.stores.gifts.all())
+    async def get(self) -> Page[responses.GiftResponse]:
+        return Page[responses.GiftResponse].of(await self.context.stores.gifts.all())
 
     @endpoint()
-    async def post(self, params: ops_requests.NewGiftRequest) -> ops_responses.OpsGiftResponse:
+    async def post(self, params: ops_requests.NewGiftRequest) -> responses.GiftResponse:
         self.created = row = await self.context.services.catalogue.change(
             self.context.stores.gifts, {}, params.model_dump()
         )
-        return ops_responses.OpsGiftResponse.model_validate(row)
+        return responses.GiftResponse.model_validate(row)
 
 
 class OpsGiftHandler(OperatorHandler):
@@ -40,9 +40,9 @@ class OpsGiftHandler(OperatorHandler):
     @endpoint(errors=[GiftNotFound])
     async def patch(
         self, number: str, params: ops_requests.GiftChangeRequest
-    ) -> ops_responses.OpsGiftResponse:
+    ) -> responses.GiftResponse:
         row = await self._change_gift(int(number), params.model_dump(exclude_none=True))
-        return ops_responses.OpsGiftResponse.model_validate(row)
+        return responses.GiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
     async def delete(self, number: str) -> OkResponse:
@@ -58,14 +58,14 @@ class OpsBlocksHandler(OperatorHandler):
     """All recharge blocks, cheapest first. A new one waits for another operator."""
 
     @endpoint()
-    async def get(self) -> Page[ops_responses.OpsBlockResponse]:
+    async def get(self) -> Page[responses.BlockResponse]:
         rows = await self.context.stores.blocks.all()
-        return Page[ops_responses.OpsBlockResponse].of(map(_block, rows))
+        return Page[responses.BlockResponse].of(map(block_response, rows))
 
     @endpoint(accepted=ops_money.ApprovalResponse)
     async def post(
         self, params: ops_requests.NewBlockRequest
-    ) -> ops_responses.OpsBlockResponse | ops_money.ApprovalResponse:
+    ) -> responses.BlockResponse | ops_money.ApprovalResponse:
         fields = {"gold": params.gold, "fen": params.price}
         answer = await self.context.services.approvals.change_catalogue(
             "block", None, fields, self.operator.name
@@ -73,7 +73,7 @@ class OpsBlocksHandler(OperatorHandler):
         if isinstance(answer, Approval):
             return self.waiting(answer)
         self.created = answer
-        return _block(answer)
+        return block_response(answer)
 
 
 class OpsBlockHandler(OperatorHandler):
@@ -85,14 +85,14 @@ class OpsBlockHandler(OperatorHandler):
     @endpoint(errors=[BlockNotFound], accepted=ops_money.ApprovalResponse)
     async def patch(
         self, number: str, params: ops_requests.BlockChangeRequest
-    ) -> ops_responses.OpsBlockResponse | ops_money.ApprovalResponse:
+    ) -> responses.BlockResponse | ops_money.ApprovalResponse:
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
         answer = await self.context.services.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
-        return self.waiting(answer) if isinstance(answer, Approval) else _block(answer)
+        return self.waiting(answer) if isinstance(answer, Approval) else block_response(answer)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
@@ -154,10 +154,6 @@ class OpsConfigHandler(OperatorHandler):
             "config", int(number), None, self.operator.name
         )
         return self.waiting(answer) if isinstance(answer, Approval) else OkResponse()
-
-
-def _block(row: Document) -> ops_responses.OpsBlockResponse:
-    return ops_responses.OpsBlockResponse(id=row["id"], gold=row["gold"], price=yuan(row["fen"]))
 
 
 def _check_rate(key: str, value: Any) -> None:

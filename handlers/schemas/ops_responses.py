@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, GetPydanticSchema
 
-from handlers.schemas.requests import Gender, Number
+from handlers.schemas.requests import Gender
 from handlers.schemas.responses import Response, pydantic_type
 from rooms.members import Role
 from rooms.snapshot import Snapshot
@@ -121,20 +121,6 @@ class RoomMemberView(Response):
     role: Role
     entered_at: int
     away_at: int | None
-
-
-class OpsGiftResponse(Response):
-    id: int
-    name: str
-    gold: int
-    image: str
-    effect: str
-
-
-class OpsBlockResponse(Response):
-    id: Number
-    gold: int
-    price: str
 
 
 class ConfigResponse(Response):

@@ -165,7 +165,7 @@ class AnchorInfoResponse(Response):
 
 
 class OnMicResponse(Response):
-    play_url: str
+    play_url: str = ""
     nickname: str
     area: str
     age: int

@@ -11,7 +11,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from core.errors import PermissionDenied, QLiveError, RateLimited, Unavailable
 from handlers.auth import bearer_token
-from handlers.base import Handler, endpoint
+from handlers.base import Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest
 from handlers.request_data import limit_key, remote_ip, request_id
@@ -26,9 +26,11 @@ _LIVE_ID = re.compile(r"[0-9]{1,15}")
 class RoomSocketHandler(Handler):
     """WebSocket of one member in one room."""
 
-    def initialize(self, context: Context, label: str = "", why: QLiveError | None = None) -> None:
+    def initialize(
+        self, context: Context, route: Route | None = None, why: QLiveError | None = None
+    ) -> None:
         """`why`: the error that prevents the handshake."""
-        super().initialize(context, label)
+        super().initialize(context, route)
         self._error = why or BadRequest(WEBSOCKET_ONLY)
 
     @endpoint(errors=[PermissionDenied, RateLimited, Unavailable])
