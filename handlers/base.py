@@ -215,7 +215,7 @@ class Handler(RequestHandler):
         for name, value in headers_of(error):
             self.set_header(name, value)
         if isinstance(error, MethodNotAllowed):
-            self.set_header("Allow", ", ".join(self._methods()))
+            self.set_header("Allow", ", ".join(methods_of(type(self))).upper())
         self.finish(body)
 
     def log_exception(self, *exc_info: Any) -> None:
@@ -261,9 +261,11 @@ class Handler(RequestHandler):
 
     get = head = post = delete = patch = put = options = cast(HttpMethod, _wrong_method)
 
-    def _methods(self) -> list[str]:
-        names = ("get", "post", "patch", "delete")
-        return [n.upper() for n in names if getattr(type(self), n) is not getattr(Handler, n)]
+
+def methods_of(handler: type[Handler]) -> list[str]:
+    """The HTTP methods that the class defines, in lower case."""
+    names = ("get", "post", "patch", "delete")
+    return [name for name in names if getattr(handler, name) is not getattr(Handler, name)]
 
 
 class Route(NamedTuple):

@@ -30,15 +30,13 @@ CANDIDATES = 500
 
 
 class PayHandler(ActiveUserHandler):
-    """List the blocks of gold, or order one; gold is credited when the payment is confirmed.
-
-    Repeating an order that is still open answers the same order again.
-    """
+    """Recharge."""
 
     soft_errors = {TooManyOrders: "success"}
 
     @endpoint(limit="read")
     async def get(self) -> responses.BlockListResponse:
+        """List the blocks of gold for sale."""
         return responses.BlockListResponse(
             [block_response(row) for row in await self.context.stores.blocks.all()]
         )
@@ -48,6 +46,10 @@ class PayHandler(ActiveUserHandler):
         errors=[SessionKeyMissing, BlockNotFound, TooManyOrders, ServiceUnavailable("pay")],
     )
     async def post(self, params: requests.PayRequest) -> responses.OrderResponse:
+        """Order a block of gold; the gold is credited when the payment is confirmed.
+
+        Repeating an order that is still open answers the same order again.
+        """
         order = await self.context.services.recharge.order(
             self.user, params.block_id, params.platform
         )

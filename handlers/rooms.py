@@ -1,6 +1,7 @@
 """Rooms: list, enter, members, open, remove a user, end, leave."""
 
 import asyncio
+from typing import Any
 
 from core.clock import now_ms
 from handlers.auth import ActiveUserHandler
@@ -157,11 +158,19 @@ class LeaveRoomHandler(ActiveUserHandler):
         return responses.OkResponse()
 
 
-async def find_membership(context: Context, user_id: str) -> tuple[Room | None, Role | None]:
-    """The live room the user is in and their role there; (None, None) if in none."""
+async def current_room(context: Context, user_id: str) -> dict[str, Any]:
+    """Fields of the live room the user is in, and their role there; {} if in none."""
     member = await context.stores.members.get(user_id)
     room = await context.stores.rooms.read(member.live_id) if member else None
-    return (room, room.role_in(member)) if member and room else (None, None)
+    role = room.role_in(member) if member and room else None
+    if room is None or role is None:
+        return {}
+    return {
+        "live_room_name": room.name,
+        "live_id": room.live_id,
+        "group_id": room.group_id,
+        "user_type": USER_TYPE[role],
+    }
 
 
 def on_mic_response(context: Context, seat: Seat) -> responses.OnMicResponse:

@@ -9,7 +9,7 @@ import structlog
 from core.errors import InvalidParameter
 from handlers.auth import ActiveUserHandler, bearer_token
 from handlers.base import Handler, endpoint
-from handlers.rooms import USER_TYPE, find_membership
+from handlers.rooms import current_room
 from handlers.schemas import requests, responses
 from handlers.schemas.names import clean_name
 from rooms.errors import GenderInUse
@@ -45,19 +45,11 @@ class LoginHandler(Handler):
         if user is None:
             return responses.LoginResponse(status=1)
         fields = {"status": 0, **await _credentials(self, user.user_id)}
-        room, role = await find_membership(self.context, user.user_id)
-        if room is None or role is None:
-            return responses.LoginResponse.model_validate(fields)
-        return responses.LoginIntoRoomResponse.model_validate(
-            fields
-            | {
-                "login_type": 1,
-                "user_type": USER_TYPE[role],
-                "live_room_name": room.name,
-                "live_id": room.live_id,
-                "group_id": room.group_id,
-            }
-        )
+        if room := await current_room(self.context, user.user_id):
+            return responses.LoginIntoRoomResponse.model_validate(
+                {**fields, "login_type": 1, **room}
+            )
+        return responses.LoginResponse.model_validate(fields)
 
 
 class CreateUserHandler(Handler):
@@ -139,22 +131,16 @@ class GetUserStateHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self) -> responses.UserStateResponse:
-        room, role = await find_membership(self.context, self.user.user_id)
-        if room is None or role is None:
-            return responses.UserStateResponse()
-        return responses.UserStateResponse(
-            live_room_name=room.name,
-            live_id=room.live_id,
-            group_id=room.group_id,
-            user_type=USER_TYPE[role],
-        )
+        room = await current_room(self.context, self.user.user_id)
+        return responses.UserStateResponse.model_validate(room)
 
 
 class LikeHandler(ActiveUserHandler):
-    """Like a user, remove the like, or read it."""
+    """Likes between users."""
 
     @endpoint(limit="like", errors=[UserNotFound])
     async def post(self, params: requests.LikeRequest) -> responses.OkResponse:
+        """Like a user, or remove the like."""
         await self._check_target(params.user_id)
         change = (
             self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
@@ -164,6 +150,7 @@ class LikeHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: requests.UserRequest) -> responses.LikeStateResponse:
+        """Read whether the caller likes a user."""
         await self._check_target(params.user_id)
         liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
         return responses.LikeStateResponse(like_state=1 if liked else 0)

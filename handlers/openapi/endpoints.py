@@ -5,10 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from handlers.base import CallDescription, Handler, Route
+from handlers.base import CallDescription, Handler, Route, methods_of
 from services.roles import Access
-
-METHODS = ("get", "post", "patch", "put", "delete")
 
 
 class Endpoint(NamedTuple):
@@ -37,33 +35,31 @@ class Endpoint(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """First paragraph of the handler class's docstring."""
-        return (self.handler.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
+        """First paragraph of the docstring: the class's, or with several methods the method's."""
+        return self._paragraphs[0].replace("\n", " ")
 
     @property
     def details(self) -> str:
-        """The rest of the class's docstring, then the method's docstring."""
-        more = inspect.cleandoc(self.handler.__doc__ or "").partition("\n\n")[2]
+        return "\n\n".join(self._paragraphs[1:])
+
+    @property
+    def _paragraphs(self) -> list[str]:
+        of_class = inspect.cleandoc(self.handler.__doc__ or "")
         own = inspect.getdoc(getattr(self.handler, self.method)) or ""
-        return "\n\n".join(filter(None, (more, own)))
+        texts = (of_class, own) if len(methods_of(self.handler)) == 1 else (own,)
+        return "\n\n".join(filter(None, texts)).split("\n\n")
 
 
 def endpoints(routes: Iterable[Route]) -> Iterator[Endpoint]:
     """Yields the endpoints in the order of the routes."""
     for route in routes:
-        for method in METHODS:
+        for method in methods_of(route.handler):
             function: Any = getattr(route.handler, method)
-            if function is not getattr(Handler, method):
-                path, variables = _template(route.path, function)
-                yield Endpoint(
-                    route.name,
-                    path,
-                    method,
-                    route.handler,
-                    function.call,
-                    variables,
-                    route.access(method),
-                )
+            path, variables = _template(route.path, function)
+            access = route.access(method)
+            yield Endpoint(
+                route.name, path, method, route.handler, function.call, variables, access
+            )
 
 
 def _template(pattern: str, function: Any) -> tuple[str, dict[str, str]]:

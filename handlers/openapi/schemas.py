@@ -89,7 +89,7 @@ def public_name(name: str) -> str:
     if name in PUBLIC_NAMES:
         return PUBLIC_NAMES[name]
     if page := re.fullmatch(r"Page_(\w+)_", name):
-        return f"{public_name(page[1])}Page"
+        return f"PageOf{public_name(page[1])}"
     for suffix in ("Request", "Response", "Frame", "Event"):
         name = name.removesuffix(suffix)
     return name

@@ -5,9 +5,9 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -21,6 +21,8 @@ from services.roles import Operator
 from storage.approvals import Approval
 from storage.operators import SESSION_TOKEN
 
+Changed = TypeVar("Changed")
+View = TypeVar("View")
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
 """Sent by the console with requests that it makes by itself while nobody is at the keyboard."""
@@ -77,10 +79,14 @@ class OperatorHandler(Handler):
             self._entry, before, after or await self.target_state()
         )
 
-    def waiting(self, approval: Approval) -> ops_money.ApprovalResponse:
-        """The answer to a change that waits for a second operator, which is its outcome, too."""
-        self.requested = {"approval": approval.id, "state": approval.state}
-        return ops_money.ApprovalResponse.model_validate(approval)
+    def unless_waiting(
+        self, outcome: Changed | Approval, view: Callable[[Changed], View]
+    ) -> View | ops_money.ApprovalResponse:
+        """The answer to a change that may wait for a second operator, which is its outcome, too."""
+        if not isinstance(outcome, Approval):
+            return view(outcome)
+        self.requested = {"approval": outcome.id, "state": outcome.state}
+        return ops_money.ApprovalResponse.model_validate(outcome)
 
     @property
     def token(self) -> str:

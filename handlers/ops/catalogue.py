@@ -21,10 +21,12 @@ class OpsGiftsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self) -> Page[responses.GiftResponse]:
+        """All gifts."""
         return Page[responses.GiftResponse].of(await self.context.stores.gifts.all())
 
     @endpoint()
     async def post(self, params: ops_requests.NewGiftRequest) -> responses.GiftResponse:
+        """Add a gift."""
         self.created = row = await self.context.services.catalogue.change(
             self.context.stores.gifts, {}, params.model_dump()
         )
@@ -41,11 +43,13 @@ class OpsGiftHandler(OperatorHandler):
     async def patch(
         self, number: str, params: ops_requests.GiftChangeRequest
     ) -> responses.GiftResponse:
+        """Change a gift."""
         row = await self._change_gift(int(number), params.model_dump(exclude_none=True))
         return responses.GiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
     async def delete(self, number: str) -> OkResponse:
+        """Remove a gift."""
         await self._change_gift(int(number), None)
         return OkResponse()
 
@@ -55,10 +59,11 @@ class OpsGiftHandler(OperatorHandler):
 
 
 class OpsBlocksHandler(OperatorHandler):
-    """All recharge blocks, cheapest first. A new one waits for another operator."""
+    """All recharge blocks."""
 
     @endpoint()
     async def get(self) -> Page[responses.BlockResponse]:
+        """All recharge blocks, cheapest first."""
         rows = await self.context.stores.blocks.all()
         return Page[responses.BlockResponse].of(map(block_response, rows))
 
@@ -66,18 +71,17 @@ class OpsBlocksHandler(OperatorHandler):
     async def post(
         self, params: ops_requests.NewBlockRequest
     ) -> responses.BlockResponse | ops_money.ApprovalResponse:
+        """Add a recharge block, which waits for another operator."""
         fields = {"gold": params.gold, "fen": params.price}
         answer = await self.context.services.approvals.change_catalogue(
             "block", None, fields, self.operator.name
         )
-        if isinstance(answer, Approval):
-            return self.waiting(answer)
-        self.created = answer
-        return block_response(answer)
+        self.created = None if isinstance(answer, Approval) else answer
+        return self.unless_waiting(answer, block_response)
 
 
 class OpsBlockHandler(OperatorHandler):
-    """One recharge block. A change of its gold or price waits for another operator."""
+    """One recharge block."""
 
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
@@ -86,16 +90,18 @@ class OpsBlockHandler(OperatorHandler):
     async def patch(
         self, number: str, params: ops_requests.BlockChangeRequest
     ) -> responses.BlockResponse | ops_money.ApprovalResponse:
+        """Change a recharge block; of its gold or price, that waits for another operator."""
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
         answer = await self.context.services.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
-        return self.waiting(answer) if isinstance(answer, Approval) else block_response(answer)
+        return self.unless_waiting(answer, block_response)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
+        """Remove a recharge block."""
         await self.context.services.approvals.change_catalogue(
             "block", int(number), None, self.operator.name
         )
@@ -103,31 +109,28 @@ class OpsBlockHandler(OperatorHandler):
 
 
 class OpsConfigsHandler(OperatorHandler):
-    """All configs, including the exchange rate and the withdrawal rate.
-
-    A new row of a rate waits for another operator.
-    """
+    """All configs."""
 
     @endpoint()
     async def get(self) -> Page[ops_responses.ConfigResponse]:
+        """All configs, including the exchange rate and the withdrawal rate."""
         return Page[ops_responses.ConfigResponse].of(await self.context.stores.configs.all())
 
     @endpoint(accepted=ops_money.ApprovalResponse)
     async def post(
         self, params: ops_requests.NewConfigRequest
     ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
+        """Add a config; one of a rate waits for another operator."""
         _check_rate(params.key, params.value)
         answer = await self.context.services.approvals.change_catalogue(
             "config", None, params.model_dump(), self.operator.name
         )
-        if isinstance(answer, Approval):
-            return self.waiting(answer)
-        self.created = answer
-        return ops_responses.ConfigResponse.model_validate(answer)
+        self.created = None if isinstance(answer, Approval) else answer
+        return self.unless_waiting(answer, ops_responses.ConfigResponse.model_validate)
 
 
 class OpsConfigHandler(OperatorHandler):
-    """One config. Every change of a rate but of its remark waits for another operator."""
+    """One config."""
 
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.configs.find(int(self.path_args[0])) or {}
@@ -136,6 +139,7 @@ class OpsConfigHandler(OperatorHandler):
     async def patch(
         self, number: str, params: ops_requests.ConfigChangeRequest
     ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
+        """Change a config; of a rate, all but its remark waits for another operator."""
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
@@ -144,16 +148,15 @@ class OpsConfigHandler(OperatorHandler):
         answer = await self.context.services.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
-        if isinstance(answer, Approval):
-            return self.waiting(answer)
-        return ops_responses.ConfigResponse.model_validate(answer)
+        return self.unless_waiting(answer, ops_responses.ConfigResponse.model_validate)
 
     @endpoint(errors=[NotFound, RateRequired], accepted=ops_money.ApprovalResponse)
     async def delete(self, number: str) -> OkResponse | ops_money.ApprovalResponse:
+        """Remove a config; that of a rate waits for another operator."""
         answer = await self.context.services.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
-        return self.waiting(answer) if isinstance(answer, Approval) else OkResponse()
+        return self.unless_waiting(answer, lambda _removed: OkResponse())
 
 
 def _check_rate(key: str, value: Any) -> None:

@@ -10,7 +10,6 @@ from handlers.schemas import ops_money, ops_requests
 from handlers.schemas.responses import Page
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import reversal_key
-from storage.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
 
@@ -70,9 +69,7 @@ class OpsReversalHandler(OperatorHandler):
         answer = await self.context.services.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
-        if isinstance(answer, Approval):
-            return self.waiting(answer)
-        return ops_money.ReversedResponse.model_validate(answer)
+        return self.unless_waiting(answer, ops_money.ReversedResponse.model_validate)
 
 
 class OpsInboxHandler(OperatorHandler):

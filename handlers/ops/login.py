@@ -112,6 +112,7 @@ class OpsSessionHandler(OperatorHandler):
 
     @endpoint()
     async def get(self) -> ops_responses.OperatorResponse:
+        """Read who is logged in."""
         return ops_responses.OperatorResponse(**described(self, self.operator))
 
     @endpoint()

@@ -24,12 +24,13 @@ from storage.errors import (
 
 
 class OpsRefundsHandler(OperatorHandler):
-    """Refund cases, newest first. Opening one shows what it would take back, and moves nothing."""
+    """Refund cases."""
 
     @endpoint()
     async def get(
         self, params: ops_requests.RefundSearchRequest
     ) -> Page[ops_money.RefundRowResponse]:
+        """Refund cases, newest first."""
         found, cursor = await self.context.stores.refund_cases.page(
             params.user_id, params.state, params.after, PAGE_SIZE
         )
@@ -37,6 +38,7 @@ class OpsRefundsHandler(OperatorHandler):
 
     @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
     async def post(self, params: ops_requests.RefundRequest) -> ops_money.RefundCaseResponse:
+        """Open a refund case, which shows what it would take back, and moves nothing."""
         case = await self.context.services.refund_cases.open(
             params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from handlers.base import Handler, Route
+from handlers.base import Route, methods_of
 from handlers.ops import (
     approvals,
     audit,
@@ -111,9 +111,8 @@ def permissions(routes: Sequence[Route] = OPS_ROUTES) -> Mapping[Access, list[st
     operations = [
         (f"{method.upper()} {route.label}", access)
         for route in routes
-        for method in ("get", "post", "patch", "delete")
-        if getattr(route.handler, method) is not getattr(Handler, method)
-        and (access := route.access(method))
+        for method in methods_of(route.handler)
+        if (access := route.access(method))
     ]
     return {
         role: [name for name, access in operations if access in included]

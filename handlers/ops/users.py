@@ -8,8 +8,6 @@ from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests, ops_responses
 from handlers.schemas.responses import Page
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
-from ledger.journal import JsonObject
-from storage.approvals import Approval
 from storage.errors import UserNotFound
 from storage.users import User
 
@@ -38,25 +36,20 @@ class UserTargetHandler(OperatorHandler):
         user = await self.context.stores.users.find(self.path_args[0])
         return {name: getattr(user, name) for name in AUDITED} if user else {}
 
-    def balance_or_waiting(
-        self, answer: JsonObject | Approval
-    ) -> ops_money.BalanceResponse | ops_money.ApprovalResponse:
-        if isinstance(answer, Approval):
-            return self.waiting(answer)
-        return ops_money.BalanceResponse.model_validate(answer)
-
 
 class OpsUserHandler(UserTargetHandler):
     """One user."""
 
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> ops_responses.OpsUserResponse:
+        """Read one user."""
         return _person(await self.context.stores.users.get(user_id))
 
     @endpoint(errors=[UserNotFound])
     async def patch(
         self, user_id: str, params: ops_requests.UserChangeRequest
     ) -> ops_responses.OpsUserResponse:
+        """Ban or readmit a user, or make them a matchmaker."""
         changes = params.model_dump(exclude_none=True)
         return _person(await self.context.services.moderation.change_user(user_id, changes))
 
@@ -75,7 +68,7 @@ class OpsGrantHandler(UserTargetHandler):
         answer = await self.context.services.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
-        return self.balance_or_waiting(answer)
+        return self.unless_waiting(answer, ops_money.BalanceResponse.model_validate)
 
 
 class OpsDebtHandler(UserTargetHandler):
@@ -101,11 +94,11 @@ class OpsDebtHandler(UserTargetHandler):
             by_house=params.paid_by == "house",
             unit=params.unit,
         )
-        return self.balance_or_waiting(answer)
+        return self.unless_waiting(answer, ops_money.BalanceResponse.model_validate)
 
 
 class OpsSessionsHandler(OperatorHandler):
-    """Sessions of a user: one for each login that has not ended, newest first."""
+    """Sessions of a user."""
 
     async def target_state(self) -> Mapping[str, Any]:
         sessions = await self.context.stores.tokens.sessions(self.path_args[0])
@@ -113,6 +106,7 @@ class OpsSessionsHandler(OperatorHandler):
 
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> Page[ops_responses.UserSessionView]:
+        """Sessions of a user: one for each login that has not ended, newest first."""
         await self.context.stores.users.get(user_id)
         sessions = await self.context.stores.tokens.sessions(user_id)
         return Page[ops_responses.UserSessionView].of(sessions)

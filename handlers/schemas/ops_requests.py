@@ -28,17 +28,7 @@ _YUAN = {"type": "string", "pattern": r"^(?!0+(\.0+)?$)[0-9]{1,7}(\.[0-9]{1,2})?
 Price = Annotated[int, BeforeValidator(_fen), Field(ge=1), WithJsonSchema(_YUAN)]
 
 
-def _check_key(text: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,59}", text):
-        raise ValueError("a key is upper-case letters, digits and _")
-    return text
-
-
-Key = Annotated[
-    str,
-    AfterValidator(_check_key),
-    WithJsonSchema({"type": "string", "pattern": r"^[A-Z][A-Z0-9_]{0,59}$"}),
-]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,59}$")]
 
 
 def is_rate(value: Any) -> bool:

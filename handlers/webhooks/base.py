@@ -44,7 +44,8 @@ class WebhookHandler(Handler):
         address = limit_key(self.remote_ip)
         if rejection:
             self.limit_address("anonymous")
-        if rejection and self._too_many_refused(address):
+        limit = self.context.refused_callback_limit
+        if rejection and limit.take(address, time.monotonic()):
             result: CallbackOutcome | None = refused(rejection)
         else:
             result = await self.context.services.inbox.receive(message, rejection, carry_out)
@@ -62,9 +63,6 @@ class WebhookHandler(Handler):
         self.context.metrics.platform_events.labels(event).inc()
         report = log.error if event in ATTENTION else log.info
         report("platform_event_received", platform_event=event)
-
-    def _too_many_refused(self, address: str) -> bool:
-        return self.context.refused_callback_limit.take(address, time.monotonic()) > 0
 
     @property
     def query(self) -> dict[str, str]:

@@ -104,7 +104,7 @@ class TransferWebhookHandler(NoContentWebhookHandler):
 
 
 class XpayWebhookHandler(WebhookHandler):
-    """Message push of the mini-program: virtual payment, penalties, withdrawn consent."""
+    """Message push of the mini-program."""
 
     @endpoint()
     async def get(self) -> EchoResponse:
@@ -116,6 +116,7 @@ class XpayWebhookHandler(WebhookHandler):
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self) -> XpayReplyResponse:
+        """Message push of the mini-program: virtual payment, penalties, withdrawn consent."""
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         message = message_of(push, self.query, self.body)

@@ -660,7 +660,6 @@ export const words = {
   "wrong.json": ["这不是 JSON", "This is not JSON."],
   "why.a rate is a number above 0 and at most 1": ["比例是大于 0、至多为 1 的数", "A rate is a number above 0 and at most 1."],
   "why.a price is a string of yuan like 6.00": ["价格是元数，最多两位小数，如 6.00", "A price is yuan like 6.00."],
-  "why.a key is upper-case letters, digits and _": ["键只含大写字母、数字和下划线", "A key is upper-case letters, digits and _."],
   "why.this is required": ["必填", "This is required."],
   "why.this must be a whole number": ["请填写整数", "This must be a whole number."],
   "why.this does not have the right form": ["格式不对", "This does not have the right form."],

@@ -90,6 +90,8 @@ def test_every_operation_has_a_summary_and_known_tags(document: dict[str, Any]) 
         for operation in operations.values():
             assert operation["summary"].endswith("."), operation
             assert set(operation["tags"]) <= tags
+        summaries = [operation["summary"] for operation in operations.values()]
+        assert len(set(summaries)) == len(summaries), summaries
 
 
 def test_errors_are_documented_only_where_they_occur(document: dict[str, Any]) -> None:
