@@ -32,7 +32,7 @@ TOKEN_AGE = timedelta(hours=2)
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
     """Create live rooms, each with only its host, who has changed her name: its one event."""
     database = Database(uri, database_name, [])
-    store = RoomStore(database, MemberStore(database), OutboxStore(database), drops_streams=False)
+    store = RoomStore(database, MemberStore(database), OutboxStore(database))
     now = int(NOW.timestamp() * 1000)
     rooms = []
     for n in range(count):

@@ -12,10 +12,9 @@ from realtime.redis_bus import RedisBus
 from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
 from services.group_repairs import GroupRepairs
-from services.im_relay import ImRelay
-from services.relayed_rooms import StoredRooms
+from services.im_publisher import RelayedRooms
+from services.im_relay import ImRelay, RoomListeners
 from services.room_access import RoomAccess
-from services.room_listeners import RoomListeners
 from services.services import Services
 from storage.database import CommandLatency, Database
 from storage.stores import Stores
@@ -48,8 +47,8 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     group_repairs = GroupRepairs(stores.outbox)
     im_relay = None
     if settings.im.relay:
-        stored = StoredRooms(stores.rooms, stores.members, tencent.stream_urls)
-        im_relay = ImRelay(stores.relay_cursors, stores.rooms, tencent.im, stored, group_repairs)
+        rooms = RelayedRooms(stores.rooms, stores.members, tencent.stream_urls)
+        im_relay = ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, group_repairs)
     keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay))
     lease_seconds = settings.presence.lease_seconds
     realtime = Realtime(bus, hub, keeper, stores.presence, grace, process_id, lease_seconds)

@@ -36,16 +36,12 @@ class CallbackService:
         css_outbox: OutboxJob,
         groups: RoomGroupStore,
         repairs: GroupRepairs,
-        *,
-        drops_streams: bool,
     ) -> None:
-        """`drops_streams`: a stream that belongs to no seat is disconnected."""
         self._presence = presence
         self._outbox = outbox
         self._css_outbox = css_outbox
         self._groups = groups
         self._repairs = repairs
-        self._drops_streams = drops_streams
 
     async def carry_out(self, callback: ParsedCallback) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; returns what to store."""
@@ -96,6 +92,6 @@ class CallbackService:
         Not urgent, as users choose how often they push: the room shows only the streams of its
         seats, and the drop that took this stream away was urgent if the user was removed or banned.
         """
-        if self._drops_streams and STREAM_NAME.fullmatch(stream):
+        if STREAM_NAME.fullmatch(stream):
             await self._outbox.add("drop_stream", {"streams": [stream]}, key=stream)
             self._css_outbox.nudge()

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from core.clock import now_ms
+from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
+from rooms.room import Seat
 from services.group_repairs import GroupRepairs
 from services.im_messages import (
     ImMessage,
@@ -19,8 +21,10 @@ from services.im_messages import (
     on_mic_messages,
 )
 from services.recent_events import RecentEvents
+from storage.members import MemberStore
 from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 from storage.rooms import RoomStore
+from tencent.css import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
 
@@ -51,14 +55,33 @@ class RelayedRoom:
     on_mic: Sequence[Mapping[str, Any]] = ()
 
 
-class RelayedRooms(Protocol):
-    """Loads rooms in the form that the relay needs."""
+class RelayedRooms:
+    """Rooms and their user counts, as MongoDB has them."""
+
+    def __init__(self, rooms: RoomStore, members: MemberStore, stream_urls: StreamUrls) -> None:
+        self._rooms = rooms
+        self._members = members
+        self._stream_urls = stream_urls
 
     async def load(self, live_id: int) -> RelayedRoom | None:
         """The present room; None when there is none."""
+        room = await self._rooms.read(live_id)
+        if room is None:
+            return None
+        seats = [seat for seat in (room.male, room.female) if seat]
+        now = now_ms() // 1000
+        return RelayedRoom(
+            group_id=room.group_id,
+            host_id=room.host_id,
+            epoch=room.epoch,
+            version=room.version,
+            live=room.live,
+            on_mic=[_accepted(it, self._stream_urls.play(it.stream, now)) for it in seats],
+        )
 
     async def num_list(self, live_id: int, epoch: str) -> Sequence[int]:
         """The present user counts of a live session."""
+        return (await self._members.count(live_id, epoch)).num_list
 
 
 class ClaimLost(Exception):
@@ -249,3 +272,8 @@ def _first_seq(claim: RelayClaim, room: RelayedRoom) -> int:
 def _position(room: RelayedRoom, event: NumberedEvent) -> RelayPosition:
     """The cursor after an event."""
     return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
+
+
+def _accepted(seat: Seat, play_url: str) -> MicroAccept:
+    person = seat.person
+    return {**person.face(), "play_url": play_url, "area": person.area, "age": person.age}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class LedgerAudit:
     job_leases: JobLeaseStore
     reconciler: LedgerReconciler
     orders: OrderStore
-    last: dict[str, Any]
+    last: dict[str, Any] = field(default_factory=dict)
     oldest_unpaid: float = 0.0
     """Age of the oldest order whose query should have succeeded, in seconds; 0 if there is none."""
 

@@ -14,6 +14,7 @@ from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
 from services.claimed_jobs import ClaimedJob
 from services.ledger import LockUsers
+from services.withdrawals import WithdrawalService
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, RefundFigures
@@ -45,16 +46,6 @@ class RefundProvider(Protocol):
         """What has become of a refund; None if the provider has none of this number."""
 
 
-class HostWithdrawals(Protocol):
-    """The part of WithdrawalService that holds back a host's income."""
-
-    async def stop(self, session: Any, user_id: str, case_id: str) -> None: ...
-
-    async def resume(self, user_id: str, case_id: str) -> None: ...
-
-    async def hold_back(self, user_id: str, reason: str) -> bool: ...
-
-
 class _IncomeMissing(Exception):
     """The host has less free income than the gift gave, and may have open withdrawals."""
 
@@ -67,7 +58,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         cases: RefundCaseStore,
         orders: OrderStore,
         ledger: LedgerStore,
-        withdrawals: HostWithdrawals,
+        withdrawals: WithdrawalService,
         providers: Mapping[str, RefundProvider],
         hold: LockUsers,
     ) -> None:

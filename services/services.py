@@ -139,9 +139,7 @@ class Services:
             {"config": stores.configs, "block": stores.blocks},
             settings.ops.second_person_gold,
         )
-        self.ledger_audit = LedgerAudit(
-            stores.job_leases, stores.ledger_reconciler, stores.orders, {}
-        )
+        self.ledger_audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
         changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
         transfers = TransferService(changes, stores.payees, cipher, tencent.transfers)
@@ -193,7 +191,6 @@ class Services:
             self.css_outbox,
             stores.room_groups,
             group_repairs,
-            drops_streams=stores.rooms.drops_streams,
         )
         self.payment_notifications = PaymentNotificationService(
             self.inbox,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -20,7 +20,7 @@ from ledger.open_transfers import (
     must_resend,
     must_return,
 )
-from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferRequest
+from ledger.transfers import Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.ledger import LockUsers
 from storage.field_cipher import FieldCipher
@@ -28,27 +28,12 @@ from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.withdrawals import WithdrawalStore
 from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.transfers import TransferClient
 
 log = structlog.get_logger("qlive.withdrawals")
 
 CALL_ERRORS = (TransferRefused, RateLimited, ServiceUnavailable)
 """After each of them the transfer is queried before anything else happens."""
-
-
-class TransferApi(Protocol):
-    """Transfers at WeChat Pay; calls raise one of CALL_ERRORS."""
-
-    def body(self, request: TransferRequest) -> TransferBody:
-        """The request as it will be sent; two calls may give two texts."""
-
-    async def create(self, body: TransferBody) -> Transfer:
-        """Send a transfer, the first time or again."""
-
-    async def query(self, number: str) -> Transfer | None:
-        """The state of a transfer; None if WeChat Pay does not have it, or not yet."""
-
-    async def cancel(self, number: str) -> Transfer:
-        """Ask for a transfer to be cancelled; a query says what came of it."""
 
 
 class WithdrawalChanges:
@@ -111,7 +96,7 @@ class TransferService:
         changes: WithdrawalChanges,
         payees: PayeeStore,
         cipher: FieldCipher,
-        transfers: TransferApi | None,
+        transfers: TransferClient | None,
     ) -> None:
         """`transfers`: None if no merchant is configured; open withdrawals then stay open."""
         self._changes = changes
@@ -134,7 +119,7 @@ class TransferService:
         now = datetime.now(UTC)
         return await self._changes.change(transfer.number, lambda it: it.apply(transfer, now))
 
-    async def _submit(self, withdrawal: Withdrawal, transfers: TransferApi) -> Withdrawal:
+    async def _submit(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Store the body with the state, then send it; a crash in between is like a time-out."""
         body, now = transfers.body(await self._request(withdrawal)), datetime.now(UTC)
 
@@ -154,7 +139,7 @@ class TransferService:
             withdrawal.id, withdrawal.app_id, withdrawal.openid, withdrawal.fen, name or ""
         )
 
-    async def _send(self, withdrawal: Withdrawal, transfers: TransferApi) -> Withdrawal:
+    async def _send(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Send the stored body; cancel the transfer at once if that was decided meanwhile."""
         try:
             stated = await transfers.create(withdrawal.sent_body)
@@ -166,7 +151,7 @@ class TransferService:
             return await self._cancel(withdrawal, transfers)
         return withdrawal
 
-    async def _check(self, withdrawal: Withdrawal, transfers: TransferApi) -> Withdrawal:
+    async def _check(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Query a transfer; send it again or ask to cancel it, if that is due."""
         try:
             stated = await transfers.query(withdrawal.id)
@@ -194,7 +179,7 @@ class TransferService:
         return await self._changes.change(withdrawal.id, miss)
 
     async def _resend(
-        self, withdrawal: Withdrawal, stated: Transfer | None, transfers: TransferApi
+        self, withdrawal: Withdrawal, stated: Transfer | None, transfers: TransferClient
     ) -> Withdrawal:
         log.info("transfer_sent_again", withdrawal=withdrawal.id)
         body = withdrawal.sent_body
@@ -206,7 +191,7 @@ class TransferService:
         )
         return await self._send(withdrawal, transfers)
 
-    async def _cancel(self, withdrawal: Withdrawal, transfers: TransferApi) -> Withdrawal:
+    async def _cancel(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Ask to cancel a transfer, and query what came of it: the answer has no amount."""
         try:
             await transfers.cancel(withdrawal.id)

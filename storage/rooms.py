@@ -46,10 +46,7 @@ class RoomStore:
         database: Database,
         members: MemberStore,
         outbox: OutboxStore,
-        *,
-        drops_streams: bool,
     ) -> None:
-        """`drops_streams`: the outbox makes CSS end the video stream of a vacated seat."""
         self._database = database
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -60,7 +57,6 @@ class RoomStore:
         self._log_reads = SingleFlight(self._read_events_since)
         self._log_readers = ConcurrencyLimit(CONCURRENT_LOG_READS, LOG_QUEUE_SECONDS)
         self._commits = GroupCommit(database)
-        self.drops_streams = drops_streams
 
     async def make_indexes(self) -> None:
         await self._rooms.create_index("host_id", unique=True)
@@ -125,8 +121,7 @@ class RoomStore:
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
-        if self.drops_streams:
-            self._drop_streams(room, batch)
+        self._drop_streams(room, batch)
         for user_id in _changed_bans(room):
             mute = {"user_id": user_id, "live_id": room.live_id}
             self._outbox.add_urgent("mute", mute, batch)

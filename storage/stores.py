@@ -42,14 +42,12 @@ class Stores:
 
     def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
         """`grace` is how long a member may be away."""
-        auth, ops, live = settings.auth, settings.ops, settings.live
+        auth, ops = settings.auth, settings.ops
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members)
         self.tokens = TokenStore(database, auth.token_days, auth.session_days)
         self.outbox = OutboxStore(database)
-        self.rooms = RoomStore(
-            database, self.members, self.outbox, drops_streams=bool(live.api_base)
-        )
+        self.rooms = RoomStore(database, self.members, self.outbox)
         self.room_groups = RoomGroupStore(database)
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)

@@ -168,7 +168,7 @@ class RefundMachine(WithdrawalMachine):
             self.move(withdrawal.id, State.SUCCESS if is_paid else State.WAIT_USER_CONFIRM)
         self.sweep(0)
 
-    # ---- HostWithdrawals
+    # ---- WithdrawalService
 
     async def stop(self, _tx: Any, user: str, case_id: str) -> None:
         self.books.stopped[user].add(case_id)

@@ -26,15 +26,13 @@ class CallbackFixture:
     `rooms`: the room of each group in use.
     """
 
-    def __init__(self, *results: str, drops_streams: bool = True) -> None:
+    def __init__(self, *results: str) -> None:
         self.results = list(results)
         self.applied: list[tuple[Any, ...]] = []
         self.outbox: list[Any] = []
         self.rooms: dict[str, int] = {}
         fakes: Any = self
-        self.service = CallbackService(
-            fakes, fakes, fakes, fakes, fakes, drops_streams=drops_streams
-        )
+        self.service = CallbackService(fakes, fakes, fakes, fakes, fakes)
 
     async def on_im_state(
         self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
@@ -108,19 +106,16 @@ async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) 
 
 
 @pytest.mark.parametrize(
-    ("outcome", "event", "drops_streams"),
+    ("outcome", "event"),
     [
-        ("done", stream_event(), True),
-        ("not_in_a_room", stream_event(on=False), True),
-        ("not_in_a_room", stream_event("room_1"), True),
-        ("not_in_a_room", stream_event(), False),
+        ("done", stream_event()),
+        ("not_in_a_room", stream_event(on=False)),
+        ("not_in_a_room", stream_event("room_1")),
     ],
 )
 @gen_test
-async def test_other_streams_are_not_dropped(
-    outcome: str, event: StreamEvent, drops_streams: bool
-) -> None:
-    fixture = CallbackFixture(outcome, drops_streams=drops_streams)
+async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -> None:
+    fixture = CallbackFixture(outcome)
     assert await fixture.service.process(event) == outcome
     assert fixture.outbox == []
 

@@ -80,7 +80,6 @@ async def audit_of(server: ServerProcess) -> LedgerAudit:
         FreeJobLeaseStore(context.database),
         context.services.ledger_audit.reconciler,
         context.stores.orders,
-        {},
     )
 
 

@@ -202,7 +202,7 @@ async def test_an_abandoned_order_of_xpay_fires_no_alert_and_one_of_wechat_pay_d
     fixture: SweepFixture, stores: StoresFixture
 ) -> None:
     leases, reconciler = JobLeaseStore(stores.database), LedgerReconciler(stores.database)
-    audit = LedgerAudit(leases, reconciler, stores.orders, {})
+    audit = LedgerAudit(leases, reconciler, stores.orders)
     (abandoned,) = await fixture.add(1, "xpay")
     fixture.xpay.abandoned.add(abandoned)
     await fixture.run("xpay")

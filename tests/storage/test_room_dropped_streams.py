@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from core.errors import WriteConflict
-from storage.database import Database
 from storage.outbox import NEWEST, OutboxMessage, OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.room_builders import ANNA, BERT, NOW
-from tests.support.storage import StoresFixture, build
+from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     accept_user,
     change_profile,
@@ -148,19 +147,3 @@ async def test_a_conflict_in_the_transaction_drops_no_stream(stores: StoresFixtu
         await save_room(stores, room, add_writes=[add])
     assert await queued_messages(stores) == []
     assert (await load_room(stores, live_id)).male is not None
-
-
-@gen_test
-async def test_no_drop_is_queued_when_stream_dropping_is_disabled(
-    stores: StoresFixture, database: Database
-) -> None:
-    without_drops = build(database, drops_streams=False)
-    live_id = await open_room(without_drops, BERT)
-    await change_room(
-        without_drops, live_id, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id
-    )
-    await change_room(without_drops, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
-    await change_room(without_drops, live_id, lambda room: room.close("host"))
-    room = await load_room(without_drops, live_id)
-    assert (room.live, room.male) == (False, None)
-    assert await queued_messages(stores) == []

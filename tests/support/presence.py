@@ -117,7 +117,7 @@ class PresenceFixture:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.members = MemberStore(database)
-        self.rooms = RoomStore(database, self.members, OutboxStore(database), drops_streams=False)
+        self.rooms = RoomStore(database, self.members, OutboxStore(database))
         self.presence_store = FailingPresenceStore(database, GRACE)
         self.live_id = 0
 

@@ -121,7 +121,7 @@ class StoresFixture:
         return user.user_id
 
 
-def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
+def build(database: Database) -> StoresFixture:
     members, outbox = MemberStore(database), OutboxStore(database)
     rankings = RankingStore(database)
     return StoresFixture(
@@ -129,7 +129,7 @@ def build(database: Database, *, drops_streams: bool = True) -> StoresFixture:
         UserStore(database, members),
         TokenStore(database, days=30, session_days=180),
         members,
-        RoomStore(database, members, outbox, drops_streams=drops_streams),
+        RoomStore(database, members, outbox),
         RoomGroupStore(database),
         GiftStore(database),
         RechargeBlockStore(database),
