@@ -40,8 +40,8 @@ def own_methods(handler: type[Handler]) -> list[str]:
 def calls() -> Iterator[Call]:
     for path, handler, *_ in API_ROUTES:
         for method in own_methods(handler):
-            request_model = getattr(getattr(handler, method.lower()), "request_model", None)
-            yield Call(method, BASE + path, handler, request_model)
+            function: Any = getattr(handler, method.lower())
+            yield Call(method, BASE + path, handler, function.call.request)
 
 
 CALLS = list(calls())

@@ -184,7 +184,6 @@ async def test_overview_summarizes_rooms_ledger_and_refused_callbacks(
     overview = (await api.ops("GET", "overview")).ok()
     assert overview["status"] == "ok"
     assert overview["dependencies"]["mongodb"]["state"] == "ok"
-    assert [process["id"] for process in overview["processes"]] == [server.context.process_id]
     assert (overview["rooms"], overview["people"], overview["debtors"]) == (1, 2, 1)
     assert overview["today"] == {
         "sold": {"orders": 1, "fen": 600, "gold": 60},
