@@ -12,8 +12,8 @@ from bench.checkout import ROOT
 from chaos.redis_program import find_redis
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
-from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.client import HttpClient
+from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 
 START_SECONDS = 30.0
 

@@ -17,9 +17,9 @@ from chaos.replica_set import MEMBERS, ReplicaSet
 from chaos.tencent import SharedTencent
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
-from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from storage.replica_set import uri_of
 from tests.support.client import HttpClient
+from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 60.0

@@ -7,10 +7,10 @@ from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
-from devtools.simulator.factory import make_simulator
+from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorRequest
-from devtools.simulator_handler import simulator_application
 from runtime.process import address_of, listen
+from tests.support.tencent import responder_application
 
 
 class SharedTencent:
@@ -21,8 +21,8 @@ class SharedTencent:
         sockets = listen("127.0.0.1", 0)
         self.root = address_of("127.0.0.1", sockets)
         self.address = f"{self.root}/sim"
-        self.simulator = make_simulator(settings, dev, server_address)
-        self._http = HTTPServer(simulator_application(self.simulator))
+        self.simulator = Simulator(settings, dev, server_address)
+        self._http = HTTPServer(responder_application(self.simulator.answer))
         self._http.add_sockets(sockets)
 
     @property

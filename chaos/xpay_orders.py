@@ -1,6 +1,6 @@
 """Orders of virtual payment, paid at the simulator, for servers that sell over WeChat Pay."""
 
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from storage.database import Database
@@ -26,7 +26,7 @@ async def add_paid_order(database: Database, simulator: Simulator, user_id: str)
 def delivery_push(simulator: Simulator, number: str, server: str) -> SimulatedNotification:
     """The push that has the server at this address credit the order."""
     content = simulator.xpay.delivery(simulator.xpay.orders[number])
-    return simulator.pushes.report(push_address(server), content, "once")
+    return simulator.pushes.report(content, "once", push_address(server))
 
 
 def push_address(server: str) -> str:

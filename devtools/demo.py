@@ -1,7 +1,18 @@
-"""Demo data for development: two matchmakers, twenty users, gifts and recharge blocks."""
+"""Demo data for development: users, gifts and recharge blocks, and an operator without password."""
 
-from devtools.simulator.codes import openid_of
+import secrets
+from contextlib import suppress
+from typing import Any, cast
+
+from devtools.simulator.wechat import openid_of
+from handlers.base import Handler, endpoint
+from handlers.ops.login import login_response
+from handlers.schemas.ops_responses import OperatorLoginResponse
+from services.operators import Login
+from services.roles import Operator, Role
 from storage.catalogue import GiftStore, RechargeBlockStore
+from storage.errors import OperatorExists
+from storage.operators import DEMO, OperatorAccount, OperatorStore
 from storage.outbox import OutboxStore
 from storage.users import UserStore
 
@@ -26,6 +37,9 @@ GIFTS = [
     ("烟花", 188, "fireworks", "fly"),
 ]
 BLOCKS = [(60, 600), (300, 3000), (980, 9800), (2980, 29800)]  # gold, fen
+
+NO_HASH = "-"
+"""Matches no password, so that only this endpoint logs in."""
 
 
 async def store_demo_data(
@@ -71,3 +85,31 @@ async def _store_gifts(gifts: GiftStore, folder: str) -> None:
         _, separator, picture = gift["image"].partition("/static/gifts/")
         if separator and not gift["image"].startswith(folder):
             await gifts.edit(gift["id"], image=folder + picture)
+
+
+class DemoOperatorLoginHandler(Handler):
+    """Log in to the operators' API as an admin, in development only."""
+
+    label = "Sim"
+
+    def parameters(self) -> dict[str, Any]:
+        """None are read, whatever the body is."""
+        return {}
+
+    @endpoint()
+    async def post(self) -> OperatorLoginResponse:
+        stores = self.context.stores
+        account = await _demo_account(stores.operators)
+        token, session = await stores.operator_sessions.issue(DEMO, account.credential)
+        operator = Operator(DEMO, cast(Role, account.role))
+        return login_response(self, Login(token, operator, session.expires_at))
+
+
+async def _demo_account(operators: OperatorStore) -> OperatorAccount:
+    """The account, added by the first login; two processes may do so at the same time."""
+    if account := await operators.find(DEMO):
+        return account
+    credential = secrets.token_hex(16)
+    with suppress(OperatorExists):
+        await operators.add(OperatorAccount(DEMO, "admin", NO_HASH, "", credential, None))
+    return await operators.get(DEMO)

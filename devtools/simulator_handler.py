@@ -1,26 +1,59 @@
-"""Serves the simulator under /sim, in development only."""
+"""Serves the simulator under /sim, in development only: that of this process, or another one's."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from contextlib import closing
+from urllib.parse import quote, urlencode
 
-from tornado.web import Application, RequestHandler
+import structlog
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
-from devtools.simulator.relay import RemoteSimulator
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from handlers.base import BODY_BYTES, Handler
 from handlers.context import Context
 from handlers.errors import PayloadTooLarge
 from handlers.request_data import texts
+from tencent.errors import ServiceUnavailable
 
+log = structlog.get_logger("qlive.simulator")
+
+REQUEST_TIMEOUT_SECONDS = 15.0
+"""The server's own calls time out after 5 s; a simulated outage may last longer."""
 _BODILESS = (204, 304)
+_NOT_FORWARDED = (
+    *("connection", "keep-alive", "upgrade", "expect", "te", "transfer-encoding"),
+    *("content-length", "accept-encoding", "server", "date", "etag"),
+)
 
 
-@dataclass(slots=True)
-class SimulatorRef:
-    """The simulator behind /sim: one in this process, or that of another server."""
+class RemoteSimulator:
+    """Forwards requests to the stateful simulator of another process, at `address`."""
 
-    simulator: Simulator | RemoteSimulator
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        """The simulator's answer; ServiceUnavailable if the connection fails or times out."""
+        with closing(AsyncHTTPClient(force_instance=True)) as client:
+            try:
+                answer = await client.fetch(self._as_http(request), raise_error=False)
+            except (HTTPClientError, OSError) as error:
+                log.warning("simulator_unreachable", why=type(error).__name__)
+                raise ServiceUnavailable("simulator") from error
+        return SimulatorReply(answer.code, _forwarded(answer.headers), answer.body)
+
+    def _as_http(self, request: SimulatorRequest) -> HTTPRequest:
+        query = "?" + urlencode(request.query) if request.query else ""
+        return HTTPRequest(
+            f"{self._address}/sim{quote(request.path)}{query}",
+            method=request.method,
+            # Includes Host, which signatures may cover.
+            headers=_forwarded(request.headers),
+            body=request.body if request.method == "POST" else None,
+            request_timeout=REQUEST_TIMEOUT_SECONDS,
+            follow_redirects=False,
+            decompress_response=False,
+        )
 
 
 class SimulatorHandler(Handler):
@@ -29,10 +62,10 @@ class SimulatorHandler(Handler):
     label = "Sim"
 
     def initialize(  # type: ignore[override]  # routed by runtime/development.py alone
-        self, context: Context, simulator_ref: SimulatorRef
+        self, context: Context, simulator: Simulator | RemoteSimulator
     ) -> None:
         super().initialize(context)
-        self._simulator_ref = simulator_ref
+        self._simulator = simulator
 
     async def get(self, path: str) -> None:
         await self._forward(path)
@@ -43,51 +76,18 @@ class SimulatorHandler(Handler):
     async def _forward(self, path: str) -> None:
         if self._body_size > BODY_BYTES:
             raise PayloadTooLarge
-        query = texts(self.request.query_arguments)
-        request = simulator_request(self, path, query, bytes(self._body))
-        await write_reply(self, await self._simulator_ref.simulator.answer(request))
+        request = self.request
+        query = texts(request.query_arguments)
+        reply = await self._simulator.answer(
+            SimulatorRequest(request.method or "", path, query, request.headers, bytes(self._body))
+        )
+        self.set_status(reply.status)
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        if reply.status in _BODILESS:
+            self.clear_header("Content-Type")
+        await self.finish(None if reply.status in _BODILESS else reply.body)
 
 
-class StandaloneSimulatorHandler(RequestHandler):
-    """SimulatorHandler for a standalone application that only servers call.
-
-    Does not check the body size: servers do before they forward a request.
-    """
-
-    def initialize(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-
-    async def get(self, path: str) -> None:
-        await self._forward(path)
-
-    async def post(self, path: str) -> None:
-        await self._forward(path)
-
-    async def _forward(self, path: str) -> None:
-        query = texts(self.request.query_arguments)
-        request = simulator_request(self, path, query, self.request.body)
-        await write_reply(self, await self._simulator.answer(request))
-
-
-def simulator_application(simulator: Simulator) -> Application:
-    """Tornado application of the simulator alone, which several servers call."""
-    arguments = {"simulator": simulator}
-    return Application(
-        [(r"/sim(/.*)", StandaloneSimulatorHandler, arguments)], log_function=lambda _handler: None
-    )
-
-
-def simulator_request(
-    handler: RequestHandler, path: str, query: dict[str, Any], body: bytes
-) -> SimulatorRequest:
-    request = handler.request
-    return SimulatorRequest(request.method or "", path, query, request.headers, body)
-
-
-async def write_reply(handler: RequestHandler, reply: SimulatorReply) -> None:
-    handler.set_status(reply.status)
-    for name, value in reply.headers.items():
-        handler.set_header(name, value)
-    if reply.status in _BODILESS:
-        handler.clear_header("Content-Type")
-    await handler.finish(None if reply.status in _BODILESS else reply.body)
+def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _NOT_FORWARDED}

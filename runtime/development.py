@@ -8,13 +8,11 @@ from typing import Any
 
 from config.settings import Settings
 from devtools import demo
-from devtools.demo_operator import DemoOperatorLoginHandler
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
-from devtools.simulator.factory import make_simulator
-from devtools.simulator.relay import RemoteSimulator
+from devtools.simulator.simulator import Simulator
 from devtools.simulator_endpoints import EXTENSION
-from devtools.simulator_handler import SimulatorHandler, SimulatorRef
+from devtools.simulator_handler import RemoteSimulator, SimulatorHandler
 from handlers.context import Context
 from handlers.pages import WEB, ConsoleHandler
 
@@ -27,7 +25,7 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
-__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "SimulatorRef"]
+__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "RemoteSimulator", "Simulator"]
 
 
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
@@ -56,19 +54,19 @@ def welcome(settings: Settings, address: str) -> str:
 
 def open_simulator(
     settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
-) -> SimulatorRef:
+) -> Simulator | RemoteSimulator:
     """Connect to the simulator at `simulator_at`, or create one in this process."""
     if simulator_at:
-        return SimulatorRef(RemoteSimulator(simulator_at))
-    return SimulatorRef(make_simulator(settings, secrets, address))
+        return RemoteSimulator(simulator_at)
+    return Simulator(settings, secrets, address)
 
 
-def routes(context: Context, simulator_ref: SimulatorRef) -> list[Any]:
+def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:
     """Routes of /sim and the demo room."""
     shared = {"context": context}
     return [
-        (r"/sim/operator/login/?", DemoOperatorLoginHandler, shared),
-        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator_ref": simulator_ref}),
+        (r"/sim/operator/login/?", demo.DemoOperatorLoginHandler, shared),
+        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator": simulator}),
         *_demo_routes(),
     ]
 

@@ -23,7 +23,7 @@ from storage.configs import DEFAULTS
 from storage.mongodb_checks import warn_of_mongodb_risks
 
 if TYPE_CHECKING:
-    from runtime.development import DevSecrets, EmbeddedMongod, SimulatorRef
+    from runtime.development import DevSecrets, EmbeddedMongod, RemoteSimulator, Simulator
 
 log = structlog.get_logger("qlive")
 
@@ -54,7 +54,7 @@ class ServerProcess:
         self.context: Context
         self._dev = dev
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
-        self.simulator_ref: SimulatorRef | None = None
+        self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
         self._mongod_watch: asyncio.Task[None] | None = None
         self._http: HTTPServer | None = None
@@ -146,11 +146,11 @@ class ServerProcess:
         if not self._dev:
             return application(context)
         development = _development()
-        self.simulator_ref = development.open_simulator(
+        self.simulator = development.open_simulator(
             self.settings, self._dev, self.address, self._joined()
         )
         return application(
-            context, development.routes(context, self.simulator_ref), development.EXTENSION
+            context, development.routes(context, self.simulator), development.EXTENSION
         )
 
     async def _start_mongod(self) -> str:

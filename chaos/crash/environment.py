@@ -19,11 +19,11 @@ from chaos.tencent import SharedTencent
 from chaos.violations import Violations
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
-from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from devtools.simulator.wire import SimulatorRequest
 from storage.database import Database
 from storage.replica_set import uri_of
 from tests.support.client import BASE, HttpClient, Reply, UserClient
+from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 
 SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 MEMORY = SHM if SHM.is_dir() else None

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chaos.crash.environment import CrashEnvironment
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 from tests.support.client import BASE
 
 

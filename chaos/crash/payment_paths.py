@@ -8,7 +8,7 @@ from datetime import datetime
 from chaos.crash.environment import CrashEnvironment, EnvironmentUser
 from chaos.crash.marked_sweeps import DUE, NEVER
 from chaos.crash.notice_path import NoticePath
-from devtools.simulator.reports import SimulatedNotification, SimulatedNotifications
+from devtools.simulator.notifications import SimulatedNotification
 
 STOCK = 50
 BLOCK_ID = 1
@@ -66,14 +66,12 @@ class NotificationPath(NoticePath):
     """Notifications of payments."""
 
     def __init__(self, orders: PaidOrders) -> None:
-        settings, pay = orders.env.settings, orders.env.simulator.pay
-        signed = orders.env.simulator.merchant_api.signed
-        notifications = SimulatedNotifications(settings.pay.apiv3_key, signed, time.time)
+        pay, api = orders.env.simulator.pay, orders.env.simulator.merchant_api
 
         async def take() -> SimulatedNotification:
             number = await orders.take()
             address, paid = pay.orders[number]["notify_url"], pay.paid[number]
-            return notifications.report(address, "TRANSACTION.SUCCESS", paid, "once")
+            return api.notification(address, "TRANSACTION.SUCCESS", paid, "once")
 
         super().__init__("notification", orders.env, take)
 

@@ -6,7 +6,7 @@ from chaos.crash.notice_path import NoticePath, PushPath
 from chaos.crash.operator_path import OperatorPath
 from chaos.crash.refunds import RefundCases
 from chaos.crash.stock import Stock
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 from tencent.notifications import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 

@@ -9,7 +9,7 @@ from chaos.crash.notice_path import NoticePath
 from chaos.crash.operator_path import OperatorPath
 from chaos.crash.stock import Stock
 from chaos.crash.withdrawals import AUTO_INCOME, Withdrawals
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 
 CANCEL_PATH = "qlive_pay/withdraw/cancel/"
 

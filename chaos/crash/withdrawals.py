@@ -10,7 +10,7 @@ from typing import Any
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment, EnvironmentUser
 from chaos.crash.marked_sweeps import DUE, NEVER
 from chaos.run import GOLD
-from devtools.simulator.bills import OPEN, SimulatedBill
+from devtools.simulator.transfers import OPEN, SimulatedBill
 from ledger.withdrawal_requests import REQUESTS_PER_DAY
 from tests.support.client import Reply
 

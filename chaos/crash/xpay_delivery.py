@@ -5,7 +5,7 @@ from chaos.crash.marked_sweeps import NEVER
 from chaos.crash.notice_path import PushPath
 from chaos.crash.stock import Stock
 from chaos.xpay_orders import add_paid_order, delivery_push
-from devtools.simulator.reports import SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 
 
 class PaidXpayOrders:

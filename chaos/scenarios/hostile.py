@@ -23,7 +23,7 @@ from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from chaos.seated_guest import seat_guest, seconds_until
 from config.sections import LimitsSettings
-from devtools.no_limits import NO_LIMITS, limits_environment
+from tests.support.no_limits import NO_LIMITS, limits_environment
 
 ALERTS = ("QLiveFlood",)
 ATTACKERS = 5

@@ -1,23 +1,26 @@
 """Simulated Tencent IM: its REST API, and chat clients; accounts and groups are in memory."""
 
+import hashlib
+import json
 import secrets
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
+from config.sections import ImSettings
+from devtools.simulator.im_access import SimulatedSanctions, signed_at, usersig_error
 from devtools.simulator.im_messages import SimulatedMessages
-from devtools.simulator.im_sanctions import SimulatedSanctions
-from devtools.simulator.usersig import signed_at, usersig_error
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from devtools.simulator.notifications import JSON_HEADERS, SimulatedDelivery, SimulatedNotification
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP, NO_APP = 60003, 60009, 60010, 60006, 60012
-BAD_USER_ID, NO_ACCOUNT, NO_PROFILE, BAD_PROFILE = 70402, 70107, 40003, 40001
-BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND, BAD_GROUP_ID = 10004, 10007, 10010, 10015
+BAD_USER_ID, NO_ACCOUNT, NO_PROFILE = 70402, 70107, 40003
+BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
 
-# Where Tencent documents two limits, the larger one.
-NAME_BYTES, FACE_BYTES, GROUP_ID_BYTES, USER_ID_BYTES = 100, 500, 48, 32
-TAGS = {"Tag_Profile_IM_Nick": 500, "Tag_Profile_IM_Image": 500, "Tag_Profile_IM_Gender": 32}
+STRANGER = "other_owner"
+"""Account that owns a taken group."""
 
 Outcome = tuple[int, dict[str, Any]]
 
@@ -29,16 +32,22 @@ class SimulatedIm:
     `messages` (SimulatedMessages.sent) and `sanctions`.
     """
 
-    def __init__(self, sdk_app_id: int, key: str, admin: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: ImSettings,
+        now: Callable[[], float],
+        delivery: SimulatedDelivery,
+        callback_url: str = "",
+    ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
-        self._sdk_app_id = sdk_app_id
-        self._key = key
-        self._admin = admin
+        self._settings = settings
         self._now = now
+        self._delivery = delivery
+        self._callback_url = callback_url
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/im_open_login_svc/kick": sanctions.kick,
@@ -47,7 +56,6 @@ class SimulatedIm:
             "/v4/group_open_http_svc/get_group_info": self._get_group_info,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
             "/v4/group_open_http_svc/forbid_send_msg": sanctions.forbid_send_msg,
-            "/v4/group_open_http_svc/get_group_muted_account": sanctions.get_group_muted_account,
             "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
             "/v4/openim/sendmsg": messages.sendmsg,
         }
@@ -64,6 +72,46 @@ class SimulatedIm:
         content = request.json_object()
         return self._envelope(NOT_JSON if content is None else self._chat_error(content), {})
 
+    def change_group(self, request: SimulatorRequest) -> SimulatorReply:
+        """`{group_id, outcome, report?}`: a change that the server does not know of.
+
+        `outcome`: dissolved, or taken: a group of another owner has this id. `report`: once, or
+        never, as if the callback were lost; a dissolved group only.
+        """
+        params = request.json_object() or {}
+        group_id, outcome = str(params.get("group_id", "")), params.get("outcome")
+        group, report = self.groups.get(group_id), params.get("report", "once")
+        if outcome == "taken" and group_id:
+            self.groups[group_id] = {**(group or {}), "Owner_Account": STRANGER}
+        elif outcome == "dissolved" and group is not None:
+            del self.groups[group_id]
+            self._delivery.start(lambda _mode: self._group_destroyed(group_id, group), report)
+        else:
+            return bad_request("group_id: of a group; outcome: dissolved or taken")
+        return json_reply({"groups": sorted(self.groups)})
+
+    def _group_destroyed(self, group_id: str, group: dict[str, Any]) -> SimulatedNotification:
+        command = "Group.CallbackAfterGroupDestroyed"
+        content = {
+            "CallbackCommand": command,
+            "GroupId": group_id,
+            **{name: group.get(name, "") for name in ("Type", "Owner_Account", "Name")},
+            "MemberList": [],
+            "EventTime": int(self._now() * 1000),
+        }
+        timestamp = str(int(self._now()))
+        signed = f"{self._settings.callback_token}{timestamp}".encode()
+        query = {
+            "SdkAppid": str(self._settings.sdk_app_id),
+            "CallbackCommand": command,
+            "contenttype": "json",
+            "OptPlatform": "RESTAPI",
+            "RequestTime": timestamp,
+            "Sign": hashlib.sha256(signed).hexdigest(),
+        }
+        body = json.dumps(content, ensure_ascii=False).encode()
+        return SimulatedNotification(f"{self._callback_url}?{urlencode(query)}", body, JSON_HEADERS)
+
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
         info = f"error {code}" if code else ""
@@ -71,12 +119,17 @@ class SimulatedIm:
 
     def _outcome(self, request: SimulatorRequest) -> Outcome:
         command = self._commands.get(request.path)
-        if command is None or request.method != "POST" or not _has_valid_query(request):
+        if command is None or request.method != "POST":
             return INVALID_URL, {}
         if code := self._auth_error(request):
             return code, {}
         content = request.json_object()
-        return (NOT_JSON, {}) if content is None else command(content)
+        if content is None:
+            return NOT_JSON, {}
+        try:
+            return command(content)
+        except (KeyError, TypeError, ValueError):  # a field is missing, or of another type
+            return BAD_PARAMETER, {}
 
     def _auth_error(self, request: SimulatorRequest) -> int:
         query = request.query
@@ -85,16 +138,17 @@ class SimulatedIm:
         if not query["sdkappid"].isdecimal():
             return BAD_APP
         identifier, app = query.get("identifier", ""), int(query["sdkappid"])
-        usersig = query.get("usersig", "")
-        if code := usersig_error(usersig, self._key, identifier, app, self._now()):
+        usersig, key = query.get("usersig", ""), self._settings.secret_key
+        if code := usersig_error(usersig, key, identifier, app, self._now()):
             return code
-        if app != self._sdk_app_id:
+        if app != self._settings.sdk_app_id:
             return BAD_APP
-        return 0 if identifier == self._admin else NOT_ADMIN
+        return 0 if identifier == self._settings.admin else NOT_ADMIN
 
     def _chat_error(self, content: dict[str, Any]) -> int:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
-        if code := usersig_error(usersig, self._key, user_id, self._sdk_app_id, self._now()):
+        app, key = self._settings.sdk_app_id, self._settings.secret_key
+        if code := usersig_error(usersig, key, user_id, app, self._now()):
             return code
         if self.sanctions.ended(user_id, signed_at(usersig)):
             return KICKED
@@ -106,7 +160,7 @@ class SimulatedIm:
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:
         user_id = content.get("UserID")
-        if not _is_text(user_id, USER_ID_BYTES) or not user_id:
+        if not isinstance(user_id, str) or not user_id:
             return BAD_USER_ID, {}
         profile = self.accounts.setdefault(user_id, {})
         for name in ("Nick", "FaceUrl"):
@@ -118,19 +172,14 @@ class SimulatedIm:
         profile = self.accounts.get(str(content.get("From_Account")))
         if profile is None:
             return NO_PROFILE, {}
-        items = content.get("ProfileItem")
-        if not isinstance(items, list) or not items:
-            return BAD_PROFILE, {}
-        for item in items:
-            limit = TAGS.get(str(item.get("Tag")), 0) if isinstance(item, dict) else 0
-            if not limit or not _is_text(item.get("Value"), limit):
-                return BAD_PROFILE, {}
-        profile.update({item["Tag"]: item["Value"] for item in items})
+        profile.update({item["Tag"]: item["Value"] for item in content["ProfileItem"]})
         return 0, {"ErrorDisplay": ""}
 
     def _create_group(self, content: dict[str, Any]) -> Outcome:
-        if code := _group_error(content):
-            return code, {}
+        if content.get("Type") != "AVChatRoom" or not content.get("Name"):
+            return BAD_PARAMETER, {}
+        if "MemberList" in content:
+            return NOT_FOR_THIS_TYPE, {}
         owner = content.get("Owner_Account")
         if owner is not None and owner not in self.accounts:
             return NO_ACCOUNT, {}
@@ -162,27 +211,3 @@ class SimulatedIm:
         missing = self.groups.pop(group_id, None) is None
         self.sanctions.forget_group(group_id)
         return (GROUP_NOT_FOUND if missing else 0), {}
-
-
-def _has_valid_query(request: SimulatorRequest) -> bool:
-    number = request.query.get("random", "")
-    is_uint32 = number.isdecimal() and int(number) < 2**32
-    return is_uint32 and request.query.get("contenttype") == "json"
-
-
-def _group_error(content: dict[str, Any]) -> int:
-    if content.get("Type") != "AVChatRoom" or not content.get("Name"):
-        return BAD_PARAMETER
-    if "MemberList" in content:
-        return NOT_FOR_THIS_TYPE
-    group_id = content.get("GroupId", "")
-    if not _is_text(group_id, GROUP_ID_BYTES) or group_id.startswith("@TGS#"):
-        return BAD_GROUP_ID
-    fits = _is_text(content["Name"], NAME_BYTES) and _is_text(
-        content.get("FaceUrl", ""), FACE_BYTES
-    )
-    return 0 if fits and group_id.isascii() else BAD_PARAMETER
-
-
-def _is_text(value: object, limit: int) -> bool:
-    return isinstance(value, str) and len(value.encode()) <= limit

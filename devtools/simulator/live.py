@@ -1,4 +1,4 @@
-"""Simulated CSS API: the state of streams, and dropping one."""
+"""Simulated CSS API, which drops streams."""
 
 import hashlib
 import hmac
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from config.sections import LiveSettings
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 AUTHORIZATION = re.compile(
@@ -16,38 +17,29 @@ AUTHORIZATION = re.compile(
 )
 REQUIRED_SIGNED_HEADERS = {"content-type", "host"}
 """Headers that every signature must cover."""
-VERSION = "2018-08-01"
 MAX_AGE_SECONDS = 300
-
-Content = dict[str, Any]
 
 
 class SimulatedCss:
     """Streams behind Tencent Cloud's TC3 signature check.
 
-    For tests: `pushing` holds the names of live streams, `dropped` those of all drop requests, in
-    order.
+    For tests: `dropped` holds the names of all drop requests, in order.
     """
 
-    def __init__(self, secret_id: str, secret_key: str, now: Callable[[], float]) -> None:
-        self.pushing: set[str] = set()
+    def __init__(self, live: LiveSettings, now: Callable[[], float]) -> None:
         self.dropped: list[str] = []
-        self._secret_id = secret_id
-        self._secret_key = secret_key
+        self._secret_id = live.secret_id
+        self._secret_key = live.secret_key
         self._now = now
-        self._actions: dict[str, Callable[[str], Content]] = {
-            "DropLiveStream": self._drop,
-            "DescribeLiveStreamState": self._state,
-        }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Always HTTP 200, a failure in Response.Error."""
-        code = self._auth_error(request) or self._request_error(request)
-        if code:
-            content: Content = {"Error": {"Code": code, "Message": f"error {code}"}}
+        """Always HTTP 200, a failure in Response.Error; succeeds even if no such stream is live."""
+        stream = (request.json_object() or {}).get("StreamName")
+        content: dict[str, Any] = {}
+        if code := self._auth_error(request) or _request_error(request, stream):
+            content = {"Error": {"Code": code, "Message": f"error {code}"}}
         else:
-            stream = (request.json_object() or {})["StreamName"]
-            content = self._actions[request.header("X-TC-Action")](stream)
+            self.dropped.append(str(stream))
         return json_reply({"Response": {**content, "RequestId": str(uuid.uuid4())}})
 
     def _auth_error(self, request: SimulatorRequest) -> str:
@@ -69,29 +61,11 @@ class SimulatedCss:
         matches = hmac.compare_digest(expected, auth["signature"])
         return "" if valid and matches else "AuthFailure.SignatureFailure"
 
-    def _request_error(self, request: SimulatorRequest) -> str:
-        if request.header("X-TC-Action") not in self._actions:
-            return "InvalidAction"
-        if request.header("X-TC-Version") != VERSION:
-            return "NoSuchVersion"
-        content = request.json_object()
-        if content is None:
-            return "InvalidParameter"
-        for name in ("StreamName", "DomainName", "AppName"):
-            if not content.get(name):
-                return "MissingParameter"
-            if not isinstance(content[name], str):
-                return "InvalidParameter"
-        return ""
 
-    def _drop(self, stream: str) -> Content:
-        """Succeeds even if the stream is not live."""
-        self.dropped.append(stream)
-        self.pushing.discard(stream)
-        return {}
-
-    def _state(self, stream: str) -> Content:
-        return {"StreamState": "active" if stream in self.pushing else "inactive"}
+def _request_error(request: SimulatorRequest, stream: object) -> str:
+    if request.header("X-TC-Action") != "DropLiveStream":
+        return "InvalidAction"
+    return "" if stream and isinstance(stream, str) else "MissingParameter"
 
 
 def signature(

@@ -1,27 +1,29 @@
-"""What every simulated WeChat Pay call of a merchant has in common: signatures and encryption."""
+"""Simulated API of WeChat Pay for one merchant: signatures, encryption, notifications."""
 
 import base64
+import json
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Cipher import AES, PKCS1_OAEP
 from Crypto.Hash import SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 
+from config.sections import PaySettings
 from core.clock import CHINA_TZ
+from devtools.development_secrets import DevSecrets
+from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 AUTHORIZATION = re.compile(
     r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]{1,32})",'
     r'signature="(?P<signature>[^"]*)",timestamp="(?P<stamp>\d{1,12})",serial_no="(?P<serial>[^"]*)"'
 )
-# WeChat Pay requires https, which a laptop does not have.
-NOTIFY_URL = re.compile(r"https?://[^?\s]{1,240}")
 Outcome = tuple[int, dict[str, Any]]
 """HTTP status and content; an empty content is an empty body."""
 
@@ -36,22 +38,19 @@ class SimulatedMerchantApi:
     def __init__(
         self,
         app_ids: Collection[str],
-        mchid: str,
-        merchant_serial: str,
-        merchant_public_key: str,
-        platform_key_id: str,
-        platform_private_key: str,
+        pay: PaySettings,
+        dev: DevSecrets,
         now: Callable[[], float],
     ) -> None:
-        """Keys as PEM text."""
         self.app_ids = frozenset(app_ids)
-        self.mchid = mchid
+        self.mchid = pay.mchid
         self.now = now
         self.signs_refusals = True
-        self._serial = merchant_serial
-        self._merchant = RSA.import_key(merchant_public_key)
-        self._platform_id = platform_key_id
-        self._platform = RSA.import_key(platform_private_key)
+        self._serial = pay.serial_no
+        self._apiv3_key = pay.apiv3_key
+        self._merchant = RSA.import_key(dev.merchant_public_key)
+        self._platform_id = pay.public_key_id
+        self._platform = RSA.import_key(dev.platform_private_key)
 
     def answer(
         self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
@@ -74,6 +73,49 @@ class SimulatedMerchantApi:
             "Wechatpay-Serial": self._platform_id,
             "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
             "Wechatpay-Signature": base64.b64encode(signature).decode(),
+        }
+
+    def notification(
+        self,
+        address: str,
+        event: str,
+        content: Mapping[str, Any],
+        mode: str,
+        *,
+        original: str = "transaction",
+    ) -> SimulatedNotification:
+        """A notification, genuine unless `mode` is one of UNVERIFIABLE; `event` is e.g.
+        "TRANSACTION.SUCCESS", `original` the content's type."""
+        envelope = {
+            "id": f"EV-{secrets.token_hex(10)}",
+            "create_time": self.china_time(self.now()),
+            "resource_type": "encrypt-resource",
+            "event_type": event,
+            "summary": event,
+            "resource": self._encrypt(original, content),
+        }
+        body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = self.signed(body, self.now() - (HOUR if mode == "stale" else 0))
+        if mode == "unsigned":
+            headers["Wechatpay-Signature"] = ""
+        elif mode == "probe":
+            headers["Wechatpay-Signature"] = f"WECHATPAY/SIGNTEST/{secrets.token_hex(16)}"
+        elif mode == "forged":
+            body = body.replace(b'"EV-', b'"EV_')
+        return SimulatedNotification(address, body, {**headers, **JSON_HEADERS})
+
+    def _encrypt(self, original: str, content: Mapping[str, Any]) -> dict[str, str]:
+        nonce = secrets.token_hex(6)
+        cipher = AES.new(self._apiv3_key.encode(), AES.MODE_GCM, nonce=nonce.encode())
+        cipher.update(original.encode())
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        ciphertext, tag = cipher.encrypt_and_digest(text)
+        return {
+            "original_type": original,
+            "algorithm": "AEAD_AES_256_GCM",
+            "ciphertext": base64.b64encode(ciphertext + tag).decode(),
+            "associated_data": original,
+            "nonce": nonce,
         }
 
     def verify(self, text: bytes, signature: str) -> bool:
@@ -124,16 +166,3 @@ class SimulatedMerchantApi:
 
 def refuse(status: int, code: str, message: str) -> Outcome:
     return status, {"code": code, "message": message}
-
-
-def first_invalid(rules: dict[str, bool]) -> str:
-    """The name of the first invalid parameter, or ""."""
-    return next((name for name, valid in rules.items() if not valid), "")
-
-
-def filled(value: object, limit: int) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= limit
-
-
-def matches(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -1,25 +1,19 @@
-"""Simulated WeChat Pay (JSAPI): orders, and the phone that pays them."""
+"""Simulated WeChat Pay (JSAPI): orders, the phone that pays them, and refunds."""
 
+import copy
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
-from devtools.simulator.merchant import (
-    NOTIFY_URL,
-    Outcome,
-    SimulatedMerchantApi,
-    filled,
-    first_invalid,
-    matches,
-    refuse,
-)
+from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
+from devtools.simulator.notifications import Make, SimulatedNotification
+from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
-ORDER_NO = re.compile(r"[0-9A-Za-z_\-*|]{6,32}")
+PROVIDER = "jsapi"
+REFUND_STATUSES = {"pending": "PROCESSING", "done": "SUCCESS", "failed": "ABNORMAL"}
 ONE_ORDER = re.compile(r"/v3/pay/transactions/out-trade-no/([^/]+)(/close)?")
-MIN_EXPIRY, MAX_EXPIRY = timedelta(minutes=1), timedelta(days=90)
 
 
 class SimulatedPay:
@@ -29,12 +23,13 @@ class SimulatedPay:
     transaction) and `closed`.
     """
 
-    def __init__(self, api: SimulatedMerchantApi) -> None:
+    def __init__(self, api: SimulatedMerchantApi, refunds: SimulatedRefunds) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
         self.prepaid: dict[str, str] = {}
         self.paid: dict[str, dict[str, Any]] = {}
         self.closed: set[str] = set()
         self._api = api
+        self._refunds = refunds
 
     # ---- merchant API
 
@@ -50,7 +45,25 @@ class SimulatedPay:
             return self._api.answer(request, "POST", lambda: self._close(request, number))
         return self._api.answer(request, "GET", lambda: self._state(request, number))
 
+    def create_refund(self, request: SimulatorRequest) -> SimulatorReply:
+        return self._api.answer(request, "POST", lambda: self._refund(request))
+
+    def query_refund(self, request: SimulatorRequest) -> SimulatorReply:
+        refund = self._refunds.refunds.get(request.path.rpartition("/")[2])
+        return self._api.answer(request, "GET", lambda: self._refund_state(refund))
+
     # ---- phone
+
+    def settle(self, call: Mapping[str, Any]) -> tuple[str, Make] | str:
+        """Pays by a phone's payment call: order number and notification, or why it cannot."""
+        number = self._order_number(call)
+        paid = self.take(number) if number else None
+        if number is None or paid is None:
+            return "paySign"
+        address = self.orders[number]["notify_url"]
+        return number, lambda mode: self._api.notification(
+            address, "TRANSACTION.SUCCESS", _altered(paid, mode), mode
+        )
 
     def take(self, number: str) -> dict[str, Any] | None:
         """Pay the order; its transaction as in notifications, None if unknown or closed."""
@@ -77,7 +90,7 @@ class SimulatedPay:
             },
         )
 
-    def order_number(self, call: Mapping[str, Any]) -> str | None:
+    def _order_number(self, call: Mapping[str, Any]) -> str | None:
         """Order number of a phone's payment call; None if unknown or not signed by the merchant."""
         prepay_id = str(call.get("package", "")).removeprefix("prepay_id=")
         number = next((key for key, value in self.prepaid.items() if value == prepay_id), None)
@@ -92,7 +105,7 @@ class SimulatedPay:
 
     def _order(self, request: SimulatorRequest) -> Outcome:
         order = request.json_object()
-        invalid = "body" if order is None else self._invalid_parameter(order)
+        invalid = "body" if order is None else _invalid_parameter(order)
         if order is None or invalid:
             return refuse(400, "PARAM_ERROR", invalid)
         if order["mchid"] != self._api.mchid or order["appid"] not in self._api.app_ids:
@@ -125,30 +138,91 @@ class SimulatedPay:
         self.closed.add(number)
         return 204, {}
 
-    def _invalid_parameter(self, order: Mapping[str, Any]) -> str:
-        """The name of the first invalid parameter, or ""."""
-        amount, payer = order.get("amount"), order.get("payer")
-        total = amount.get("total") if isinstance(amount, dict) else None
-        rules = {
-            "appid": filled(order.get("appid"), 32),
-            "mchid": filled(order.get("mchid"), 32),
-            "description": filled(order.get("description"), 127),
-            "out_trade_no": matches(ORDER_NO, order.get("out_trade_no")),
-            "notify_url": matches(NOTIFY_URL, order.get("notify_url")),
-            "amount": type(total) is int and total >= 1,
-            "payer": isinstance(payer, dict) and filled(payer.get("openid"), 128),
-            "time_expire": self._is_ahead(order.get("time_expire")),
-        }
-        return first_invalid(rules)
+    def _refund(self, request: SimulatorRequest) -> Outcome:
+        content = request.json_object() or {}
+        number = str(content.get("out_refund_no"))
+        refund = self._refunds.refunds.get(number)
+        if refund is None:
+            if problem := self._refund_problem(number, content):
+                return problem
+            order, fen = content["out_trade_no"], content["amount"]["refund"]
+            refund = SimulatedRefund(number, PROVIDER, order, fen, content, self._finish)
+            self._refunds.add(refund)
+        elif refund.request != content:
+            return refuse(400, "INVALID_REQUEST", "退款单号已存在但信息不一致")
+        if self._refunds.take_fault("lost"):
+            return refuse(500, "SYSTEM_ERROR", "系统错误")
+        return self._refund_state(refund)
 
-    def _is_ahead(self, value: object) -> bool:
-        if value is None:
-            return True  # WeChat Pay defaults to seven days
-        try:
-            expires = datetime.fromisoformat(str(value))
-        except ValueError:
-            return False
-        if expires.tzinfo is None:
-            return False
-        ahead = timedelta(seconds=expires.timestamp() - self._api.now())
-        return MIN_EXPIRY <= ahead <= MAX_EXPIRY
+    def _refund_problem(self, number: str, content: Mapping[str, Any]) -> Outcome | None:
+        order, amount = str(content.get("out_trade_no")), content.get("amount") or {}
+        fen, paid = amount.get("refund"), self.paid.get(order)
+        if type(fen) is not int or fen <= 0 or not NUMBER.fullmatch(number):
+            return refuse(400, "PARAM_ERROR", "amount or out_refund_no")
+        if paid is None:
+            return refuse(404, "RESOURCE_NOT_EXISTS", "订单不存在")
+        total = paid["amount"]["total"]
+        if amount.get("total") != total or self._refunds.refunded(order) + fen > total:
+            return refuse(400, "INVALID_REQUEST", "订单金额或退款金额不正确")
+        if self._refunds.take_fault("NOT_ENOUGH"):
+            return refuse(403, "NOT_ENOUGH", "基本账户余额不足")
+        return None
+
+    def _refund_state(self, refund: SimulatedRefund | None) -> Outcome:
+        if refund is None or refund.provider != PROVIDER:
+            return refuse(404, "RESOURCE_NOT_EXISTS", "退款单不存在")
+        return 200, {**self._statement(refund), "status": REFUND_STATUSES[refund.state]}
+
+    def _statement(self, refund: SimulatedRefund) -> dict[str, Any]:
+        paid = self.paid[refund.order]
+        amount = {name: paid["amount"][name] for name in ("total", "payer_total")}
+        return {
+            "out_trade_no": refund.order,
+            "transaction_id": paid["transaction_id"],
+            "out_refund_no": refund.number,
+            "refund_id": refund.wechat_number,
+            "user_received_account": "支付用户零钱",
+            "amount": {**amount, "refund": refund.fen, "payer_refund": refund.fen},
+        }
+
+    def _finish(self, refund: SimulatedRefund) -> Make:
+        status = REFUND_STATUSES[refund.state]
+        if refund.state == "done":
+            self.paid[refund.order]["trade_state"] = "REFUND"
+        content = {
+            "mchid": self._api.mchid,
+            **self._statement(refund),
+            "refund_status": status,
+            "success_time": self._api.china_time(self._api.now()),
+        }
+
+        def build(mode: str) -> SimulatedNotification:
+            sent, address = copy.deepcopy(content), refund.request["notify_url"]
+            sent["amount"]["refund"] += mode == "wrong_amount"
+            event = f"REFUND.{status}"
+            return self._api.notification(address, event, sent, mode, original="refund")
+
+        return build
+
+
+def _invalid_parameter(order: Mapping[str, Any]) -> str:
+    """The first parameter that is missing, or ""."""
+    names = ("appid", "mchid", "description", "out_trade_no", "notify_url")
+    amount, payer = order.get("amount"), order.get("payer")
+    if not isinstance(amount, dict) or type(amount.get("total")) is not int:
+        return "amount"
+    if not isinstance(payer, dict) or not payer.get("openid"):
+        return "payer"
+    return next((name for name in names if not isinstance(order.get(name), str)), "")
+
+
+def _altered(paid: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    altered: dict[str, Any] = copy.deepcopy(dict(paid))
+    match mode:
+        case "wrong_amount":
+            altered["amount"]["total"] += 1
+        case "wrong_payer":
+            altered["payer"]["openid"] = "oSomebodyElse"
+        case "wrong_app":
+            altered["appid"] = "wx0000000000000000"
+    return altered

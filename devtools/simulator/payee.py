@@ -2,8 +2,14 @@
 
 from typing import Any
 
-from devtools.simulator.bills import FINAL, OPEN, SimulatedBill
-from devtools.simulator.transfers import FAULTS, MODES, SimulatedTransfers
+from devtools.simulator.transfers import (
+    FAULTS,
+    FINAL,
+    MODES,
+    OPEN,
+    SimulatedBill,
+    SimulatedTransfers,
+)
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
 OUTCOMES = ("success", "pending", "failed")

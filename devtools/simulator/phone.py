@@ -1,4 +1,4 @@
-"""Simulated phone: the results of wx.login and of the profile button."""
+"""Simulated phone: the results of wx.login, of the profile button, and of a payment."""
 
 import base64
 import json
@@ -9,21 +9,37 @@ from typing import Any
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 
-from devtools.simulator.codes import LoginCode, LoginCodes
+from devtools.simulator.notifications import (
+    DELIVERIES,
+    MISMATCHED,
+    UNVERIFIABLE,
+    SimulatedDelivery,
+)
+from devtools.simulator.pay import SimulatedPay
+from devtools.simulator.wechat import LoginCode, SimulatedWechat
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+from devtools.simulator.xpay import SimulatedXpay
 
 MAX_NAME_LENGTH = 64
 GREY_FACE = "https://thirdwx.qlogo.cn/mmopen/vi_32/x/132"
+NOTIFICATION_MODES = (*DELIVERIES, *UNVERIFIABLE, *MISMATCHED)
 
 
 class SimulatedPhone:
-    """Logs in any user; a login needs only a name."""
+    """Logs in any user, who needs only a name, and pays orders."""
 
     def __init__(
-        self, apps: Mapping[str, str], codes: LoginCodes, now: Callable[[], float]
+        self,
+        wechat: SimulatedWechat,
+        pay: SimulatedPay,
+        xpay: SimulatedXpay,
+        delivery: SimulatedDelivery,
+        now: Callable[[], float],
     ) -> None:
-        self._apps = list(apps)
-        self._codes = codes
+        self._wechat = wechat
+        self._pay = pay
+        self._xpay = xpay
+        self._delivery = delivery
         self._now = now
 
     def login(self, request: SimulatorRequest) -> SimulatorReply:
@@ -33,10 +49,34 @@ class SimulatedPhone:
             return bad_request("a JSON object is needed")
         if error := self._params_error(params):
             return bad_request(error)
-        app_id = params.get("appId") or self._apps[0]
-        code = self._codes.issue(app_id, params["name"].strip(), params.get("errcode", 0))
+        app_id = params.get("appId") or next(iter(self._wechat.apps))
+        code = self._wechat.issue(app_id, params["name"].strip(), params.get("errcode", 0))
         data, iv = _encrypt(self._profile(params, code), code.session_key)
         return json_reply({"appId": app_id, "code": code.text, "encryptedData": data, "iv": iv})
+
+    def pay(self, request: SimulatorRequest) -> SimulatorReply:
+        """`{content, outcome?, report?}` -> `{outcome, order}`.
+
+        `outcome` is success or cancel, `report` one of NOTIFICATION_MODES.
+        """
+        params = request.json_object() or {}
+        mode = params.get("report", "once")
+        try:
+            call = json.loads(str(params.get("content")))
+        except ValueError:
+            call = None
+        if not isinstance(call, dict) or mode not in NOTIFICATION_MODES:
+            return bad_request(
+                f"content: of POST qlive_pay; report: one of {', '.join(NOTIFICATION_MODES)}"
+            )
+        if params.get("outcome", "success") == "cancel":
+            return json_reply({"outcome": "cancel", "order": None})
+        settled = self._xpay.settle(call) if "signData" in call else self._pay.settle(call)
+        if isinstance(settled, str):
+            return json_reply({"outcome": "failed", "why": settled, "order": None})
+        number, build = settled
+        self._delivery.start(build, mode)
+        return json_reply({"outcome": "success", "order": number})
 
     def _params_error(self, params: Mapping[str, Any]) -> str:
         name, url = params.get("name"), params.get("face_url", "")
@@ -50,7 +90,7 @@ class SimulatedPhone:
             return "half a character"
         if type(params.get("errcode", 0)) is not int:
             return "errcode: a number"
-        if not self._apps or params.get("appId", self._apps[0]) not in self._apps:
+        if params.get("appId") and params["appId"] not in self._wechat.apps:
             return "appId: not one of ours"
         return ""
 

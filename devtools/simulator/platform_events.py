@@ -1,26 +1,25 @@
 """Simulated events of WeChat that move no gold, and Apple's questions with the answers to them."""
 
-import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from devtools.simulator.reports import (
+from devtools.simulator.notifications import (
     UNVERIFIABLE,
+    SimulatedDelivery,
     SimulatedPushes,
-    post_for_reply,
+    post_notification,
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
 REFUND_QUESTION = "xpay_subscribe_ios_refund_query_notify"
 MODES = ("once", "twice", "late", *UNVERIFIABLE)
-LATE_SECONDS = 3.0
 QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
 MAX_SENT = 200
 Content = Mapping[str, Any]
-
 
 CONSENT: Content = {"OpenID": "$openid", "AppID": "$app", "RevokeInfo": "1"}
 FIELDS: Mapping[str, Content] = {
@@ -89,42 +88,32 @@ class SimulatedPlatformEvents:
     """Sends each event once, twice, late, or so that it cannot be verified."""
 
     def __init__(
-        self, pushes: SimulatedPushes, push_url: str, app_id: str, now: Callable[[], float]
+        self,
+        pushes: SimulatedPushes,
+        delivery: SimulatedDelivery,
+        app_id: str,
+        now: Callable[[], float],
     ) -> None:
         self.sent: deque[SentEvent] = deque(maxlen=MAX_SENT)
+        self.delivery = delivery
         self._pushes = pushes
-        self._push_url = push_url
         self._app_id = app_id
         self._now = now
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """`{event, order?, openid?, report?}` -> `{outcome}`; GET lists the deliveries."""
         if request.method == "GET":
-            items = [
-                {"event": it.event, "status": it.status, "answer": it.answer} for it in self.sent
-            ]
-            return json_reply({"items": items})
+            return json_reply({"items": [asdict(sent) for sent in self.sent]})
         params = request.json_object() or {}
-        mode = params.get("report", "once")
-        events = self.contents(params)
-        content = events.get(str(params.get("event")))
-        if content is None or mode not in MODES:
+        event, mode = params.get("event"), params.get("report", "once")
+        if not isinstance(event, str) or event not in FIELDS or mode not in MODES:
             return bad_request(
-                f"event: one of {', '.join(events)}; report: one of {', '.join(MODES)}"
+                f"event: one of {', '.join(FIELDS)}; report: one of {', '.join(MODES)}"
             )
-        task = asyncio.get_running_loop().create_task(self._send_as(content, mode))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.delivery.run(partial(self._send_as, self.content(event, params), mode), mode)
         return json_reply({"outcome": "success"})
 
-    async def quiet(self) -> None:
-        """Wait until every event has been answered."""
-        await asyncio.gather(*self._tasks)
-
     async def _send_as(self, content: Content, mode: str) -> None:
-        if mode == "late":
-            await asyncio.sleep(LATE_SECONDS)
         for attempt in range(2 if mode == "twice" else 1):
             again = {**content, "RetryTimes": attempt} if "RetryTimes" in content else content
             await self._send(again, mode)
@@ -133,15 +122,15 @@ class SimulatedPlatformEvents:
         """One delivery; a question is asked up to three times until it is answered in time."""
         is_question = content["Event"] == REFUND_QUESTION
         for _ in range(MAX_QUESTIONS if is_question else 1):
-            push = self._pushes.report(self._push_url, content, mode)
-            status, body = await post_for_reply(push, QUESTION_SECONDS if is_question else 5.0)
+            push = self._pushes.report(content, mode)
+            status, body = await post_notification(push, QUESTION_SECONDS if is_question else 5.0)
             answer = self._pushes.open_reply(body) if is_question and status == 200 else None
             self.sent.append(SentEvent(content["Event"], status, answer))
             if answer or status < 500:
                 return
 
-    def contents(self, params: Content) -> dict[str, dict[str, Any]]:
-        """Every event, filled with the request's order and user."""
+    def content(self, event: str, params: Content) -> dict[str, Any]:
+        """An event, filled with the request's order and user."""
         now, openid = int(self._now()), str(params.get("openid", "oSimulated"))
         values = {
             "$order": str(params.get("order", "")),
@@ -151,15 +140,8 @@ class SimulatedPlatformEvents:
             "$now_text": str(now),
             "$unique": secrets.token_hex(8),
         }
-        head = {"ToUserName": "gh_simulator", "FromUserName": openid, "CreateTime": now}
-        return {
-            name: {**head, "MsgType": "event", "Event": name, **_filled(fields, values)}
-            for name, fields in FIELDS.items()
+        fields = {
+            name: values.get(value, value) if isinstance(value, str) else value
+            for name, value in FIELDS[event].items()
         }
-
-
-def _filled(fields: Content, values: Content) -> dict[str, Any]:
-    return {
-        name: values.get(value, value) if isinstance(value, str) else value
-        for name, value in fields.items()
-    }
+        return self._pushes.event(event, openid, fields)

@@ -5,10 +5,10 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from devtools.simulator.delivery import DELIVERIES, Make, SimulatedDelivery
-from devtools.simulator.reports import UNVERIFIABLE
+from devtools.simulator.notifications import DELIVERIES, UNVERIFIABLE, Make, SimulatedDelivery
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
 OUTCOMES = ("success", "failed", "held")
@@ -52,7 +52,7 @@ class SimulatedRefunds:
     def add(self, refund: SimulatedRefund) -> None:
         self.refunds[refund.number] = refund
         if self.outcome != "held":
-            self._delivery.run(self._end(refund, self.outcome, self.mode))
+            self._delivery.run(partial(self._end, refund, self.outcome, self.mode))
 
     def take_fault(self, name: str) -> bool:
         """Whether this request gets the fault."""

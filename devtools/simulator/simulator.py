@@ -4,35 +4,26 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import time
 from typing import Any
 
-from devtools.simulator.access import SimulatedAccessTokens
-from devtools.simulator.codes import LoginCodes
-from devtools.simulator.delivery import SimulatedDelivery
-from devtools.simulator.groups import SimulatedGroupChanges
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
 from devtools.simulator.merchant import SimulatedMerchantApi
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.pay import SimulatedPay
-from devtools.simulator.pay_refunds import SimulatedPayRefunds
 from devtools.simulator.payee import SimulatedPayee
-from devtools.simulator.payer import SimulatedPayer
 from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.refunds import SimulatedRefunds
-from devtools.simulator.reports import (
-    SimulatedImCallbacks,
-    SimulatedNotifications,
-    SimulatedPushes,
-)
-from devtools.simulator.sns import SimulatedSns
 from devtools.simulator.transfers import SimulatedTransfers
+from devtools.simulator.wechat import SimulatedWechat
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 from devtools.simulator.xpay import SimulatedXpay
-from devtools.simulator.xpay_refunds import SimulatedXpayRefunds
 
 SERVICES = ("wechat", "im", "pay", "live")
 MAX_LOG_ENTRIES = 200
@@ -49,67 +40,37 @@ class Simulator:
 
     def __init__(
         self,
-        *,
-        apps: Mapping[str, str],
-        sdk_app_id: int,
-        im_key: str,
-        im_admin: str,
-        mchid: str,
-        merchant_serial: str,
-        merchant_public_key: str,
-        platform_key_id: str,
-        platform_private_key: str,
-        apiv3_key: str,
-        live_secret_id: str,
-        live_secret_key: str,
-        offer_id: str,
-        app_key: str,
-        push_token: str,
-        push_aes_key: str,
-        push_url: str,
-        im_callback_token: str = "",
-        im_callback_url: str = "",
-        sandbox: bool = False,
+        settings: Settings,
+        dev: DevSecrets,
+        address: str,
         now: Callable[[], float] = time,
     ) -> None:
-        """`apps` maps appId to secret, RSA keys are PEM text, `now` gives Unix seconds."""
-        codes = LoginCodes(now)
+        """Without a public URL, `address` receives its pushes and callbacks; `now` gives Unix
+        seconds."""
+        api, pay = f"{settings.server.public_url or address}/wx/api/qlive", settings.pay
+        apps = {name: app.secret for name, app in settings.wechat.apps.items()}
+        app_id = next(iter(apps), "")
         self.outage: dict[str, float | int] = {}
         self.log: deque[dict[str, str]] = deque(maxlen=MAX_LOG_ENTRIES)
-        self.im = SimulatedIm(sdk_app_id, im_key, im_admin, now)
-        callbacks = SimulatedImCallbacks(im_callback_url, im_callback_token, sdk_app_id, now)
-        group_changes = SimulatedGroupChanges(self.im.groups, callbacks)
-        self.merchant_api = merchant_api = SimulatedMerchantApi(
-            apps,
-            mchid,
-            merchant_serial,
-            merchant_public_key,
-            platform_key_id,
-            platform_private_key,
-            now,
-        )
-        self.pay = SimulatedPay(merchant_api)
-        self.live = SimulatedCss(live_secret_id, live_secret_key, now)
-        self.access = SimulatedAccessTokens(apps, now)
-        app_id = next(iter(apps), "")
         self.delivery = delivery = SimulatedDelivery()
-        notices = SimulatedNotifications(apiv3_key, merchant_api.signed, now)
-        self.pushes = pushes = SimulatedPushes(push_token, push_aes_key, app_id, now)
-        self.refunds = refunds = SimulatedRefunds(delivery)
-        pay_refunds = SimulatedPayRefunds(merchant_api, self.pay, refunds, notices)
-        xpay_refunds = SimulatedXpayRefunds(refunds, pushes, push_url, now)
-        self.xpay = SimulatedXpay(
-            self.access, codes, offer_id, app_key, int(sandbox), now, xpay_refunds
+        self.pushes = pushes = SimulatedPushes(
+            f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
-        self.platform_events = SimulatedPlatformEvents(pushes, push_url, app_id, now)
-        self.payer = SimulatedPayer(self.pay, self.xpay, notices, pushes, push_url, delivery)
-        self.transfers = transfers = SimulatedTransfers(merchant_api, notices, delivery)
+        self.wechat = wechat = SimulatedWechat(apps, now)
+        self.im = im = SimulatedIm(settings.im, now, delivery, f"{api}/im/callback/")
+        self.live = SimulatedCss(settings.live, now)
+        self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
+        self.refunds = refunds = SimulatedRefunds(delivery)
+        self.pay = SimulatedPay(merchant_api, refunds)
+        self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
+        self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
+        self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
+        self.phone = phone = SimulatedPhone(wechat, self.pay, self.xpay, delivery, now)
         payee = SimulatedPayee(transfers)
-        phone, sns = SimulatedPhone(apps, codes, now), SimulatedSns(apps, codes)
         self._routes: list[tuple[str, str, str, Answer]] = [
             # method, path, service, handler; services check the method themselves
             ("POST", r"/phone/login", "", phone.login),
-            ("POST", r"/phone/pay", "", self.payer.answer),
+            ("POST", r"/phone/pay", "", phone.pay),
             ("POST", r"/transfer/confirm", "", payee.confirm),
             ("POST", r"/transfer/expire", "", payee.expire),
             ("POST", r"/transfer/notify", "", payee.notify),
@@ -118,18 +79,18 @@ class Simulator:
             ("POST", r"/refund/next", "", refunds.set_next),
             ("POST", r"/refund/end", "", refunds.end),
             ("GET", r"/refund/list", "", refunds.show),
-            ("POST", r"/group", "", group_changes.answer),
+            ("POST", r"/group", "", im.change_group),
             ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
-            ("POST", r"/phone/chat", "im", self.im.chat),
-            (".*", r"/sns/jscode2session", "wechat", sns.jscode2session),
-            (".*", r"/v4/.*", "im", self.im.answer),
+            ("POST", r"/phone/chat", "im", im.chat),
+            (".*", r"/sns/jscode2session", "wechat", wechat.jscode2session),
+            (".*", r"/v4/.*", "im", im.answer),
             (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
             (".*", r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
-            (".*", r"/v3/refund/domestic/refunds", "pay", pay_refunds.create),
-            (".*", r"/v3/refund/domestic/refunds/.*", "pay", pay_refunds.query),
+            (".*", r"/v3/refund/domestic/refunds", "pay", self.pay.create_refund),
+            (".*", r"/v3/refund/domestic/refunds/.*", "pay", self.pay.query_refund),
             (".*", r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
             (".*", r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
-            (".*", r"/cgi-bin/stable_token", "wechat", self.access.stable_token),
+            (".*", r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (".*", r"/xpay/.*", "wechat", self.xpay.answer),
             (".*", r"/live/?", "live", self.live.answer),
             ("GET", r"/log", "", self._show_log),

@@ -3,25 +3,19 @@
 import asyncio
 import copy
 import re
+import secrets
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from devtools.simulator.bills import (
-    CLOSE_SECONDS,
-    FINAL,
-    OPEN,
-    SimulatedBill,
-    invalid_field,
-    is_name_wrong,
-)
-from devtools.simulator.delivery import DELIVERIES, SimulatedDelivery
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.reports import (
+from devtools.simulator.notifications import (
+    DELIVERIES,
     UNVERIFIABLE,
+    SimulatedDelivery,
     SimulatedNotification,
-    SimulatedNotifications,
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
@@ -33,6 +27,39 @@ FAULTS = ("NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "timeout", "accepted", "hid
 CANCEL_SECONDS = 0.5
 TIMEOUT_SECONDS = 6.0
 """Longer than the server waits."""
+CLOSE_SECONDS = 24 * 3600
+MIN_FEN, MIN_NAMED_FEN, NAME_FROM_FEN = 10, 30, 200_000
+OPEN = frozenset({"ACCEPTED", "PROCESSING", "WAIT_USER_CONFIRM"})
+"""The user has not confirmed: such a bill can be cancelled, and is closed after a day."""
+FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
+
+
+@dataclass(slots=True)
+class SimulatedBill:
+    """A bill as WeChat Pay keeps it; times in Unix seconds."""
+
+    body: bytes
+    request: Mapping[str, Any]
+    created_at: float
+    updated_at: float
+    state: str = "ACCEPTED"
+    fail_reason: str = ""
+    wechat_number: str = field(default_factory=lambda: f"1330{secrets.randbelow(10**32):032}")
+    package: str = field(default_factory=lambda: "ABBQO+" + secrets.token_hex(24))
+    name: str = ""
+    """The user's real name, decrypted."""
+
+    @property
+    def number(self) -> str:
+        return str(self.request["out_bill_no"])
+
+    @property
+    def openid(self) -> str:
+        return str(self.request["openid"])
+
+    @property
+    def fen(self) -> int:
+        return int(self.request["transfer_amount"])
 
 
 class SimulatedTransfers:
@@ -43,18 +70,12 @@ class SimulatedTransfers:
     an answer, `accepted` answers before the money is locked, `hidden` answers a query with 404.
     """
 
-    def __init__(
-        self,
-        api: SimulatedMerchantApi,
-        notices: SimulatedNotifications,
-        delivery: SimulatedDelivery,
-    ) -> None:
+    def __init__(self, api: SimulatedMerchantApi, delivery: SimulatedDelivery) -> None:
         self.bills: dict[str, SimulatedBill] = {}
         self.faults: Counter[str] = Counter()
         self.close_mode = "once"
         """How bills are notified that are cancelled, or closed after a day: one of MODES."""
         self._api = api
-        self._notices = notices
         self._delivery = delivery
 
     # ---- merchant API
@@ -106,7 +127,7 @@ class SimulatedTransfers:
         }
         altered = _alter(content, mode)
         address = str(bill.request["notify_url"])
-        return self._notices.report(address, EVENT, altered, mode, original="mch_payment")
+        return self._api.notification(address, EVENT, altered, mode, original="mch_payment")
 
     def close_overdue(self) -> None:
         """Closes the bills that have not been confirmed for a day."""
@@ -120,9 +141,8 @@ class SimulatedTransfers:
         if self._next("FREQUENCY_LIMITED"):
             return refuse(429, "FREQUENCY_LIMITED", "频率超限")
         content, now = request.json_object(), self._api.now()
-        invalid = "body" if content is None else invalid_field(content, self._api.app_ids)
-        if content is None or invalid:
-            return refuse(400, "PARAM_ERROR", invalid)
+        if content is None or not self._is_valid(content):
+            return refuse(400, "PARAM_ERROR", "appid, openid, out_bill_no or transfer_amount")
         bill = self.bills.get(content["out_bill_no"])
         if bill and bill.body != request.body:
             return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
@@ -130,11 +150,17 @@ class SimulatedTransfers:
             name = (
                 self._api.decrypt(request, content["user_name"]) if "user_name" in content else ""
             )
-            if name is None or is_name_wrong(content):
+            if name is None or _is_name_wrong(content):
                 return refuse(400, "PARAM_ERROR", "user_name")
             bill = SimulatedBill(request.body, content, now, now, name=name)
             self.bills[bill.number] = bill
         return self._lock_money(bill)
+
+    def _is_valid(self, content: Mapping[str, Any]) -> bool:
+        fen, texts = content.get("transfer_amount"), ("openid", "out_bill_no", "transfer_remark")
+        has_texts = all(isinstance(content.get(name), str) for name in texts)
+        is_ours = content.get("appid") in self._api.app_ids
+        return is_ours and has_texts and type(fen) is int and fen >= MIN_FEN
 
     def _lock_money(self, bill: SimulatedBill) -> Outcome:
         if bill.state in ("ACCEPTED", "PROCESSING"):
@@ -160,7 +186,7 @@ class SimulatedTransfers:
             return refuse(404, "NOT_FOUND", "记录不存在")
         if bill.state in OPEN:
             self.move(bill, "CANCELING", "never")
-            self._delivery.run(self._finish_cancel(bill))
+            self._delivery.run(partial(self._finish_cancel, bill))
         elif bill.state not in ("CANCELING", "CANCELLED"):
             return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
         return 200, self._answer(bill, "update_time")
@@ -192,6 +218,12 @@ class SimulatedTransfers:
             return False
         self.faults[fault] -= 1
         return True
+
+
+def _is_name_wrong(bill: Mapping[str, Any]) -> bool:
+    """Whether the amount needs the user's real name, or is too small for one."""
+    fen, is_named = bill["transfer_amount"], "user_name" in bill
+    return (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named)
 
 
 def _alter(content: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Simulated WeChat virtual payment (xpay): phone purchases and the server API."""
+"""Simulated WeChat virtual payment (xpay): purchases, the server API, and refunds."""
 
 import hmac
 import json
@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from devtools.simulator.access import SimulatedAccessTokens
-from devtools.simulator.codes import LoginCodes
+from config.sections import PaySettings
+from devtools.simulator.notifications import Make, SimulatedNotification, SimulatedPushes
+from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
+from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
-from devtools.simulator.xpay_refunds import SimulatedXpayRefunds
 
+PROVIDER = "xpay"
 BAD_TOKEN, BAD_PARAMETER, BAD_SIGNATURE, DUPLICATE = 40001, 268490002, 268490003, 268490004
-PAID, DELIVERED = 2, 4
+BAD_OPENID, NOT_ENOUGH, WRONG_LEFT_FEE = 268490001, 268490006, 268490016
+PAID, DELIVERED, REFUNDED = 2, 4, 5
+REFUND_STATUSES = {"pending": 1, "done": REFUNDED, "failed": 7}
 
 
 class SimulatedXpay:
@@ -21,63 +25,67 @@ class SimulatedXpay:
 
     def __init__(
         self,
-        access: SimulatedAccessTokens,
-        codes: LoginCodes,
-        offer_id: str,
-        app_key: str,
-        env: int,
+        wechat: SimulatedWechat,
+        pay: PaySettings,
+        pushes: SimulatedPushes,
+        refunds: SimulatedRefunds,
         now: Callable[[], float],
-        refunds: SimulatedXpayRefunds,
     ) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
-        self._access = access
-        self._codes = codes
-        self._offer_id = offer_id
-        self.app_key = app_key
-        self._env = env
-        self._now = now
+        self.app_key = pay.app_key
+        self._wechat = wechat
+        self._offer_id = pay.offer_id
+        self._env = int(pay.sandbox)
+        self._pushes = pushes
         self._refunds = refunds
+        self._now = now
 
     # ---- server API
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """HTTP 200 for success and failure alike, as in WeChat."""
         name, content = request.path.removeprefix("/xpay/"), request.json_object()
-        if self._access.app_of(request.query.get("access_token", "")) is None:
-            return _error(BAD_TOKEN, "invalid credential")
+        if not self._wechat.is_access_token(request.query.get("access_token", "")):
+            return error_reply(BAD_TOKEN, "invalid credential")
         text = f"{request.path}&{request.body.decode(errors='replace')}"
         if not self._check(self.app_key, text, request.query.get("pay_sig", "")):
-            return _error(BAD_SIGNATURE, "pay_sig")
+            return error_reply(BAD_SIGNATURE, "pay_sig")
         if content is None or content.get("env") != self._env:
-            return _error(BAD_PARAMETER, "env")
+            return error_reply(BAD_PARAMETER, "env")
         number = str(content.get("order_id", ""))
-        refund = self._refunds.query(number)
-        if refund and name == "query_order":
-            return json_reply({"errcode": 0, "errmsg": "OK", "order": refund})
+        refund = self._refunds.refunds.get(number)
+        if refund and refund.provider == PROVIDER and name == "query_order":
+            return json_reply({"errcode": 0, "errmsg": "OK", "order": _as_order(refund)})
         order = self.orders.get(number)
         if order is None:
-            return _error(BAD_PARAMETER, "order_id")
+            return error_reply(BAD_PARAMETER, "order_id")
         return self._about(name, order, content)
 
     def _about(
         self, name: str, order: dict[str, Any], content: Mapping[str, Any]
     ) -> SimulatorReply:
+        if name != "notify_provide_goods" and content.get("openid") != order["_openid"]:
+            return error_reply(BAD_OPENID, "openid")
         match name:
             case "query_order":
                 visible = {key: value for key, value in order.items() if not key.startswith("_")}
-                if content.get("openid") != order["_openid"]:
-                    return _error(268490001, "openid")
                 return json_reply({"errcode": 0, "errmsg": "OK", "order": visible})
             case "notify_provide_goods":
                 delivered, order["status"] = order["status"] == DELIVERED, DELIVERED
-                return _error(DUPLICATE, "duplicate") if delivered else _error(0, "OK")
+                return error_reply(DUPLICATE, "duplicate") if delivered else error_reply(0, "OK")
             case "refund_order":
-                if content.get("openid") != order["_openid"]:
-                    return _error(268490001, "openid")
-                return _error(self._refunds.create(order, content), "refund_order")
-        return _error(BAD_PARAMETER, "no such call")
+                return error_reply(self._refund(order, content), "refund_order")
+        return error_reply(BAD_PARAMETER, "no such call")
 
     # ---- phone
+
+    def settle(self, call: Mapping[str, Any]) -> tuple[str, Make] | str:
+        """Pays by a phone's payment call: order number and notification, or why it cannot."""
+        bought = self.buy(call)
+        if isinstance(bought, str):
+            return bought
+        content = self.delivery(bought)
+        return bought["order_id"], lambda mode: self._pushes.report(_altered(content, mode), mode)
 
     def buy(self, call: Mapping[str, Any]) -> dict[str, Any] | str:
         """Pay by a phone's payment call; the order, or the parameter that WeChat rejects."""
@@ -88,7 +96,7 @@ class SimulatedXpay:
             return "signData"
         if not self._check(self.app_key, f"requestVirtualPayment&{sign_data}", call.get("paySig")):
             return "paySig"
-        openid = self._codes.signer(sign_data, str(call.get("signature", "")))
+        openid = self._wechat.signer(sign_data, str(call.get("signature", "")))
         if openid is None:
             return "signature"
         if (purchase.get("offerId"), purchase.get("env")) != (self._offer_id, self._env):
@@ -119,12 +127,7 @@ class SimulatedXpay:
     def delivery(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """The event by which WeChat requests delivery of an order."""
         purchase = order["_purchase"]
-        return {
-            "ToUserName": "gh_simulator",
-            "FromUserName": order["_openid"],
-            "CreateTime": int(self._now()),
-            "MsgType": "event",
-            "Event": "xpay_goods_deliver_notify",
+        fields = {
             "OpenId": order["_openid"],
             "OutTradeNo": order["order_id"],
             "Env": self._env,
@@ -141,11 +144,88 @@ class SimulatedXpay:
                 "Attach": purchase.get("attach", ""),
             },
         }
+        return self._pushes.event("xpay_goods_deliver_notify", order["_openid"], fields)
+
+    # ---- refunds
+
+    def _refund(self, order: dict[str, Any], content: Mapping[str, Any]) -> int:
+        """The errcode of refund_order; -1 if the refund was taken but the answer is lost."""
+        number, fen = str(content.get("refund_order_id")), content.get("refund_fee")
+        if number in self._refunds.refunds:
+            return DUPLICATE
+        codes = {"refund_reason": "012345", "req_from": "123"}
+        valid = all(str(content.get(name)) in allowed for name, allowed in codes.items())
+        if not NUMBER.fullmatch(number) or type(fen) is not int or not valid:
+            return BAD_PARAMETER
+        if content.get("left_fee") != order["left_fee"] or not 0 < fen <= order["left_fee"]:
+            return WRONG_LEFT_FEE
+        if self._refunds.take_fault("NOT_ENOUGH"):
+            return NOT_ENOUGH
+        order["left_fee"] -= fen
+        self._refunds.add(
+            SimulatedRefund(number, PROVIDER, order["order_id"], fen, content, self._finish)
+        )
+        return -1 if self._refunds.take_fault("lost") else 0
+
+    def _finish(self, refund: SimulatedRefund) -> Make:
+        """Called again when a refund is notified again: it moves nothing twice."""
+        order = self.orders[refund.order]
+        if refund.state == "failed" and not refund.is_returned:
+            refund.is_returned = True
+            order["left_fee"] += refund.fen
+        if refund.state == "done" and not order["left_fee"]:
+            order["status"] = REFUNDED
+        content = self._refund_event(order, refund)
+
+        def build(mode: str) -> SimulatedNotification:
+            fen = refund.fen + (mode == "wrong_amount")
+            return self._pushes.report({**content, "RefundFee": fen}, mode)
+
+        return build
+
+    def _refund_event(self, order: Mapping[str, Any], refund: SimulatedRefund) -> dict[str, Any]:
+        now, is_done = int(self._now()), refund.state == "done"
+        fields = {
+            "OpenId": order["_openid"],
+            "WxRefundId": refund.wechat_number,
+            "MchRefundId": refund.number,
+            "WxOrderId": order["wx_order_id"],
+            "MchOrderId": order["order_id"],
+            "RefundFee": refund.fen,
+            "RetCode": 0 if is_done else 1,
+            "RetMsg": "" if is_done else "refund failed",
+            "RefundStartTimestamp": now,
+            "RefundSuccTimestamp": now if is_done else 0,
+            "WxpayRefundTransactionId": refund.wechat_number,
+            "RetryTimes": 0,
+        }
+        return self._pushes.event("xpay_refund_notify", order["_openid"], fields)
 
     def _check(self, key: str, text: str, signature: object) -> bool:
         expected = hmac.new(key.encode(), text.encode(), sha256).hexdigest()
         return hmac.compare_digest(expected.encode(), str(signature).encode())
 
 
-def _error(errcode: int, errmsg: str) -> SimulatorReply:
-    return json_reply({"errcode": errcode, "errmsg": errmsg})
+def _as_order(refund: SimulatedRefund) -> dict[str, Any]:
+    """A refund as query_order shows it: an order of its own."""
+    return {
+        "order_id": refund.number,
+        "status": REFUND_STATUSES[refund.state],
+        "order_fee": refund.fen,
+        "order_type": 1,
+        "wx_order_id": refund.wechat_number,
+        "biz_meta": refund.request.get("biz_meta", ""),
+    }
+
+
+def _altered(content: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    goods = dict(content["GoodsInfo"])
+    altered = {**content, "GoodsInfo": goods}
+    match mode:
+        case "wrong_amount":
+            goods["OrigPrice"] += 1
+        case "wrong_payer":
+            altered["OpenId"] = "oSomebodyElse"
+        case "wrong_app":
+            goods["ProductId"] = "somebody_elses"
+    return altered

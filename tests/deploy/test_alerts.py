@@ -367,7 +367,7 @@ class Faults:
 
     def __init__(self, api: ApiFixture, server: ServerProcess, db: Database[Document]) -> None:
         self.api, self.db, self.server, self.context = api, db, server, server.context
-        assert server.simulator_ref
+        assert server.simulator
         self.wechat = event_sender(server)
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:

@@ -10,16 +10,22 @@ import aiohttp
 import pytest
 from tornado.httpserver import HTTPServer
 
-from devtools.simulator import relay
-from devtools.simulator.factory import make_simulator
-from devtools.simulator.relay import RemoteSimulator
-from devtools.simulator_handler import simulator_application
+from devtools import simulator_handler
+from devtools.simulator.simulator import Simulator
+from devtools.simulator_handler import RemoteSimulator
 from runtime.process import ServerProcess, address_of, listen
 from tests.support.api import ApiFixture
+from tests.support.tencent import responder_application
 
 LOCAL, REMOTE = "local", "remote"
 local_and_remote = pytest.mark.parametrize("location", [LOCAL, REMOTE])
 async_test = pytest.mark.gen_test(timeout=20)
+
+
+def relay_to(server: ServerProcess, address: str) -> None:
+    """Let the server use the simulator at an address, as one that has joined another."""
+    assert server.simulator
+    server.simulator.answer = RemoteSimulator(address).answer  # type: ignore[method-assign]
 
 
 @asynccontextmanager
@@ -30,11 +36,10 @@ async def simulator_at(server: ServerProcess, location: str) -> AsyncIterator[No
         return
     sockets = listen("127.0.0.1", 0)
     assert server._dev
-    remote = HTTPServer(
-        simulator_application(make_simulator(server.settings, server._dev, server.address))
-    )
+    simulator = Simulator(server.settings, server._dev, server.address)
+    remote = HTTPServer(responder_application(simulator.answer))
     remote.add_sockets(sockets)
-    server.simulator_ref.simulator = RemoteSimulator(address_of("127.0.0.1", sockets))
+    relay_to(server, address_of("127.0.0.1", sockets))
     yield
     remote.stop()
     await remote.close_all_connections()
@@ -114,9 +119,7 @@ async def test_oversized_body_is_413(server: ServerProcess, api: ApiFixture, loc
 @async_test
 async def test_unreachable_simulator_is_503(server: ServerProcess, api: ApiFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        server.simulator_ref.simulator = RemoteSimulator(
-            f"http://127.0.0.1:{free.getsockname()[1]}"
-        )
+        relay_to(server, f"http://127.0.0.1:{free.getsockname()[1]}")
     reply = await api.request("POST", "/sim/phone/login", json={"name": "anna"})
     assert reply.refusal == (503, "simulator_away")
     assert reply.headers["Retry-After"] == "2"
@@ -126,11 +129,9 @@ async def test_unreachable_simulator_is_503(server: ServerProcess, api: ApiFixtu
 async def test_silent_simulator_is_503_after_a_timeout(
     server: ServerProcess, api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "REQUEST_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(simulator_handler, "REQUEST_TIMEOUT_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        server.simulator_ref.simulator = RemoteSimulator(
-            f"http://127.0.0.1:{silent.getsockname()[1]}"
-        )
+        relay_to(server, f"http://127.0.0.1:{silent.getsockname()[1]}")
         reply = await api.request("GET", "/sim/log")
     assert reply.refusal == (503, "simulator_away")
 
@@ -150,7 +151,7 @@ async def test_relay_keeps_the_host_header_and_tencent_headers(
 
     remote = await asyncio.start_server(respond, "127.0.0.1", 0)
     port = remote.sockets[0].getsockname()[1]
-    server.simulator_ref.simulator = RemoteSimulator(f"http://127.0.0.1:{port}")
+    relay_to(server, f"http://127.0.0.1:{port}")
     async with aiohttp.ClientSession() as http:
         headers = {"X-TC-Action": "DropLiveStream", "Authorization": "TC3"}
         async with http.get(f"{server.address}/sim/log", headers=headers) as response:

@@ -37,10 +37,10 @@ async def group_of(client: ApiClient) -> str:
 
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:
     """Remaining seconds by user, as the simulated IM has them."""
-    assert server.simulator_ref
-    sanctions = server.simulator_ref.simulator.im.sanctions
-    rows = sanctions.get_group_muted_account({"GroupId": group_id})[1]["MutedAccountList"]
-    return {row["Member_Account"]: row["MutedUntil"] - sanctions._now() for row in rows}
+    assert server.simulator
+    sanctions = server.simulator.im.sanctions
+    now, rows = sanctions._now(), sanctions.muted.get(group_id, {})
+    return {user_id: until - now for user_id, until in rows.items() if until > now}
 
 
 @pytest.mark.gen_test(timeout=30)

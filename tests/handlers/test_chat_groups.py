@@ -20,9 +20,9 @@ class ImFixture:
     """The IM of the simulator."""
 
     def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
-        assert server.simulator_ref
+        assert server.simulator
         self._api = api
-        self._im: Any = server.simulator_ref.simulator.im  # type: ignore[union-attr]
+        self._im: Any = server.simulator.im  # type: ignore[union-attr]
 
     @property
     def groups(self) -> list[str]:

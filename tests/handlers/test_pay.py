@@ -74,8 +74,8 @@ async def test_order_stores_buyer_gold_and_price(
     (await anna.post("qlive_pay/", block_id=2)).ok()
     orders = list(db.orders.find())
     assert [(row["user_id"], row["gold"], row["fen"]) for row in orders] == [(anna.id, 300, 3000)]
-    assert server.simulator_ref
-    sent = server.simulator_ref.simulator.pay.orders
+    assert server.simulator
+    sent = server.simulator.pay.orders
     assert sent.keys() == {row["_id"] for row in orders}
     openid = db.users.find_one({"_id": anna.id})["openid"]
     for order in sent.values():
@@ -131,8 +131,8 @@ async def test_order_keeps_the_platform_that_the_client_named_last(
 
 
 async def prepay_calls(server: ServerProcess) -> int:
-    assert server.simulator_ref
-    log = server.simulator_ref.simulator.log
+    assert server.simulator
+    log = server.simulator.log
     return sum(entry["path"] == "/v3/pay/transactions/jsapi" for entry in log)
 
 

@@ -110,8 +110,8 @@ async def test_7_slow_im_delays_neither_mic_calls_nor_profile_changes(
     (await host.post("qlive_room/matchmaker_enter/")).ok()
     assert time.monotonic() - started < 2
     await api.outage("im")
-    assert server.simulator_ref
-    accounts = server.simulator_ref.simulator.im.accounts
+    assert server.simulator
+    accounts = server.simulator.im.accounts
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 

@@ -38,8 +38,8 @@ async def test_matchmaker_opens_a_room_with_an_im_group(
     assert opened["push_url"].startswith("rtmp://push.")
     assert opened["play_url"].startswith("rtmp://play.")
     assert await room_and_role(host) == (opened["live_id"], 5)
-    assert server.simulator_ref
-    group = server.simulator_ref.simulator.im.groups[opened["group_id"]]
+    assert server.simulator
+    group = server.simulator.im.groups[opened["group_id"]]
     assert group["Owner_Account"] == host.id
 
 

@@ -169,8 +169,8 @@ async def test_new_nickname_is_sent_to_im_in_the_background(
 ) -> None:
     anna = await api.user("anna", 2)
     (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    assert server.simulator_ref
-    accounts = server.simulator_ref.simulator.im.accounts
+    assert server.simulator
+    accounts = server.simulator.im.accounts
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 

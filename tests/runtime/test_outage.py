@@ -14,9 +14,9 @@ import storage.database
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
-from devtools.no_limits import NO_LIMITS
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.no_limits import NO_LIMITS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs

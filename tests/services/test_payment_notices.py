@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from devtools.simulator.platform_events import SimulatedPlatformEvents
-from devtools.simulator.reports import SimulatedNotifications, SimulatedPushes
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
+from devtools.simulator.platform_events import FIELDS, SimulatedPlatformEvents
 from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
@@ -51,7 +51,7 @@ class WechatPayNotices(NoticeStorm):
         super().__init__(refunds.stores.database)
         self._book = refunds.process.notifications.book
         self._mchid, self._now = keys["mchid"], now
-        self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
+        self._sent = simulator.merchant_api
         platform = keys["platform"]
         platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
         self._received = MerchantNotifications(
@@ -93,7 +93,7 @@ class WechatPayNotices(NoticeStorm):
             yield reason, self._notice(event, {**content, **changes})
 
     def _notice(self, event: str, content: Content, kind: str = "once") -> Notice:
-        sent = self._sent.report("", event, content, kind, original="refund")
+        sent = self._sent.notification("", event, content, kind, original="refund")
         parsed = self._received.read(sent.headers, sent.body, self._now())
         message = InboxMessage(JSAPI, parsed.id, "", sent.body.decode())
         return Notice(message, parsed.refused, partial(self._book, parsed.event, parsed.ignored))
@@ -105,7 +105,7 @@ class PushNotices(NoticeStorm):
     def __init__(self, refunds: RefundFixture, now: Clock) -> None:
         super().__init__(refunds.stores.database)
         self._process_push, self._now = refunds.process.notifications.process_push, now
-        self.sent = {app: SimulatedPushes(TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
+        self.sent = {app: SimulatedPushes("", TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
         self._received = MessagePushReader(TOKEN, AES_KEY, APP)
 
     def payments(self, order: Order) -> ByReason:
@@ -148,7 +148,7 @@ class PushNotices(NoticeStorm):
             yield reason, self.push({**content, **changes})
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
-        sent = self.sent[app].report("", content, kind)
+        sent = self.sent[app].report(content, kind)
         query = dict(parse_qsl(urlsplit(sent.address).query))
         push = self._received.open(query, sent.body, self._now())
         message = message_of(push, query, sent.body)
@@ -228,8 +228,9 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     """Apple's question is answered the same each time, although gold is spent meanwhile."""
     number = await refunds.recharge()
     notices = PushNotices(refunds, clock)
-    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
-    events = wechat.contents({"order": number, "openid": "oAnna"})
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    asked = {"order": number, "openid": "oAnna"}
+    events = {event: wechat.content(event, asked) for event in FIELDS}
     assert events.keys() == PLATFORM_EVENTS
     await notices.receive_all(
         notices.push(content, kind)
@@ -268,8 +269,8 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
 ) -> None:
     number = await refunds.recharge(platform=named)
     notices = PushNotices(refunds, clock)
-    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
-    question = wechat.contents({"order": number})[REFUND_QUESTION]
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    question = wechat.content(REFUND_QUESTION, {"order": number})
     await notices.receive(notices.push(question, "forged"))
     await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     assert await platform_of(refunds, number) == named
@@ -290,8 +291,8 @@ async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     number = await refunds.recharge()
     notices = PushNotices(refunds, clock)
     case = await refunds.confirm(await refunds.open(number))
-    wechat = SimulatedPlatformEvents(notices.sent[APP], "", APP, clock)
-    await notices.receive(notices.push(wechat.contents({"order": number})[REFUND_QUESTION]))
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    await notices.receive(notices.push(wechat.content(REFUND_QUESTION, {"order": number})))
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])

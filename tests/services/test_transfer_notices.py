@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from devtools.simulator.reports import SimulatedNotifications
 from devtools.simulator.simulator import Simulator
 from ledger.transfers import TransferState
 from storage.inbox import InboxMessage
@@ -39,7 +38,7 @@ class NoticeFixture(NoticeStorm):
         super().__init__(withdrawals.database)
         self.withdrawals = withdrawals
         self._mchid, self._now = keys["mchid"], now
-        self._sent = SimulatedNotifications(keys["apiv3_key"], simulator.merchant_api.signed, now)
+        self._sent = simulator.merchant_api
         platform = keys["platform"]
         platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
         self._received = MerchantNotifications(
@@ -59,7 +58,7 @@ class NoticeFixture(NoticeStorm):
             **({"fail_reason": "OVERDUE_CLOSE"} if state == "FAIL" else {}),
             **changes,
         }
-        sent = self._sent.report("", FINISHED, content, mode, original="mch_payment")
+        sent = self._sent.notification("", FINISHED, content, mode, original="mch_payment")
         parsed = self._received.read(sent.headers, sent.body, self._now())
         book = partial(self.withdrawals.process.notices.book, parsed.event, parsed.ignored)
         message = InboxMessage(TRANSFER, parsed.id, "", sent.body.decode())

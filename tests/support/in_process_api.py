@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from devtools.simulator.codes import openid_of
+from devtools.simulator.wechat import openid_of
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
@@ -19,7 +19,7 @@ class InProcessApi(ApiFixture):
         self._server = server
 
     async def register(self, name: str, gender: int) -> dict[str, Any]:
-        context, simulator = self._server.context, self._server.simulator_ref
+        context, simulator = self._server.context, self._server.simulator
         if context.settings.pay.provider == "xpay":
             return await super().register(name, gender)  # only WeChat's login has a session key
         user, _ = await context.stores.users.create(
@@ -31,7 +31,7 @@ class InProcessApi(ApiFixture):
         )
         if simulator:
             profile = {"Nick": user.nickname, "FaceUrl": user.face_url}
-            simulator.simulator.im.accounts.setdefault(user.user_id, profile)
+            simulator.im.accounts.setdefault(user.user_id, profile)
         return {
             "token": await context.services.sessions.begin(user.user_id),
             "user_id": user.user_id,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from devtools.simulator.delivery import SimulatedDelivery
+from devtools.simulator.notifications import SimulatedDelivery
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
@@ -33,8 +33,8 @@ async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict
 
 async def notification_statuses(server: ServerProcess) -> list[int]:
     """Wait for all notifications sent so far; the HTTP statuses that the server returned."""
-    assert server.simulator_ref
-    delivery: SimulatedDelivery = server.simulator_ref.simulator.delivery  # type: ignore[union-attr]
+    assert server.simulator
+    delivery: SimulatedDelivery = server.simulator.delivery  # type: ignore[union-attr]
     await delivery.quiet()
     return list(delivery.statuses)
 

@@ -9,8 +9,8 @@ from tests.support.api import ApiFixture
 
 def event_sender(server: ServerProcess) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
-    assert server.simulator_ref
-    sender: SimulatedPlatformEvents = server.simulator_ref.simulator.platform_events  # type: ignore[union-attr]
+    assert server.simulator
+    sender: SimulatedPlatformEvents = server.simulator.platform_events  # type: ignore[union-attr]
     return sender
 
 
@@ -25,5 +25,5 @@ async def send_event(
     wechat.sent.clear()
     body = {"event": event, "report": report, **params}
     (await api.request("POST", "/sim/wechat_event", json=body)).ok()
-    await wechat.quiet()
+    await wechat.delivery.quiet()
     return list(wechat.sent)

@@ -13,7 +13,6 @@ from tornado.ioloop import IOLoop
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
-from devtools.no_limits import NO_LIMITS
 from handlers.context import Context
 from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
@@ -21,6 +20,7 @@ from tests.support.api import ApiFixture
 from tests.support.database import clear_database
 from tests.support.demo_data import DemoData
 from tests.support.in_process_api import InProcessApi
+from tests.support.no_limits import NO_LIMITS
 
 DATABASE = "qlive_test"
 SLOW_SECONDS = 2.0

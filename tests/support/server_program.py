@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from devtools.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.database import MEMORY
+from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.paths import ROOT
 
 EXIT_SECONDS = 60.0

@@ -11,6 +11,8 @@ from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from config.settings import Settings
+from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.access_tokens import AccessTokenCache
@@ -53,12 +55,17 @@ class ScriptedService:
         return SimulatorReply(200, {"Content-Type": "application/json"}, json.dumps(reply).encode())
 
 
-class _ResponderHandler(RequestHandler):
+class ResponderHandler(RequestHandler):
+    """Answers the requests of an application with those of a responder."""
+
     def initialize(self, responder: Responder) -> None:
         self.responder = responder
 
     async def _respond(self) -> None:
-        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        query = {
+            name: self.get_query_argument(name, strip=False)
+            for name in self.request.query_arguments
+        }
         request = SimulatorRequest(
             self.request.method or "",
             self.request.path.removeprefix("/sim"),
@@ -70,10 +77,19 @@ class _ResponderHandler(RequestHandler):
         self.set_status(reply.status)
         for name, value in reply.headers.items():
             self.set_header(name, value)
-        if reply.status not in (204, 304):
+        if reply.status in (204, 304):
+            self.clear_header("Content-Type")
+        else:
             self.write(reply.body)
 
     get = post = _respond
+
+
+def responder_application(responder: Responder) -> Application:
+    """Serves a responder at every path, with or without the prefix /sim."""
+    return Application(
+        [(r".*", ResponderHandler, {"responder": responder})], log_function=lambda _handler: None
+    )
 
 
 @pytest.fixture
@@ -97,7 +113,7 @@ def serve(io_loop: IOLoop) -> Iterator[Serve]:
     servers: list[HTTPServer] = []
 
     def start(responder: Responder) -> str:
-        server = HTTPServer(Application([(r".*", _ResponderHandler, {"responder": responder})]))
+        server = HTTPServer(responder_application(responder))
         socket, port = bind_unused_port()
         server.add_socket(socket)
         servers.append(server)
@@ -144,27 +160,31 @@ def transfer_vectors(vectors: Callable[[str], Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
-    return Simulator(
-        apps={"wxd678efh567hg6787": "s3cret", "wxanother0000000": "0ther"},
-        sdk_app_id=1400000000,
-        im_key="im-key-of-the-tests",
-        im_admin="administrator",
-        mchid=merchant["mchid"],
-        merchant_serial=merchant["merchant"]["serial_no"],
-        merchant_public_key=merchant["merchant"]["public_key_pem"],
-        platform_key_id=merchant["platform"]["public_key_id"],
-        platform_private_key=merchant["platform"]["private_key_pem"],
-        apiv3_key=merchant["apiv3_key"],
-        live_secret_id="AKIDTEST",
-        live_secret_key="SECRETTEST",
-        offer_id="1450000001",
-        app_key="app-key-of-the-tests",
-        push_token="push-token",
-        push_aes_key="A" * 43,
-        push_url="http://127.0.0.1:9/",
-        sandbox=True,
-        now=clock,
+    settings = {
+        "wechat": {
+            "apps": {
+                "wxd678efh567hg6787": {"secret": "s3cret"},
+                "wxanother0000000": {"secret": "0ther"},
+            }
+        },
+        "im": {"sdk_app_id": 1400000000, "secret_key": "im-key-of-the-tests"},
+        "pay": {
+            "mchid": merchant["mchid"],
+            "serial_no": merchant["merchant"]["serial_no"],
+            "public_key_id": merchant["platform"]["public_key_id"],
+            "apiv3_key": merchant["apiv3_key"],
+            "offer_id": "1450000001",
+            "app_key": "app-key-of-the-tests",
+            "push_token": "push-token",
+            "push_aes_key": "A" * 43,
+            "sandbox": True,
+        },
+        "live": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+    }
+    dev = DevSecrets(
+        merchant["merchant"]["public_key_pem"], merchant["platform"]["private_key_pem"]
     )
+    return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 
-from devtools.simulator.reports import SimulatedPushes
+from devtools.simulator.notifications import SimulatedPushes
 from tencent.message_push import (
     MAX_AGE_SECONDS,
     EncryptedReply,
@@ -217,7 +217,7 @@ def test_reply_is_read_by_the_simulated_wechat_unless_it_was_changed(
     official: Any, plain_reader: MessagePushReader, encrypted_reader: MessagePushReader
 ) -> None:
     wechat = SimulatedPushes(
-        official["token"], official["encoding_aes_key"], official["appid"], lambda: NOW
+        "", official["token"], official["encoding_aes_key"], official["appid"], lambda: NOW
     )
     reply = encrypted_reader.encrypt('{"result_code": 1}', NOW)
     assert reply

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import RateLimited
-from devtools.simulator.codes import openid_of
+from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order
 from tencent.errors import RefundRefused, ServiceUnavailable

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from core.errors import RateLimited
-from devtools.simulator.codes import openid_of
+from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent import wechat as module
 from tencent.errors import InvalidWechatCode, ServiceUnavailable, UnknownApp, WechatBlocked

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from devtools.simulator.codes import openid_of
+from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment, Refund
 from tencent.access_tokens import AccessTokenCache
@@ -24,7 +24,7 @@ BuildClient = Callable[..., XpayClient]
 
 def session_key(simulator: Any) -> str:
     """The session key of a new login."""
-    return str(simulator.xpay._codes.issue(APP, "alice", 0).session_key)
+    return str(simulator.wechat.issue(APP, "alice").session_key)
 
 
 # ---- payment call
@@ -104,7 +104,7 @@ async def test_expired_access_token_is_renewed_once(
     xpay = build_xpay(sim_url)
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
-    simulator.access.expire()
+    simulator.wechat.expire_access_tokens()
     assert await xpay.query(ORDER) is not None
     outcomes = [(entry["path"], entry["outcome"]) for entry in simulator.log]
     assert outcomes[2:] == [

@@ -11,10 +11,10 @@ import uvloop
 from bench.calls.servers import TENCENT
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
-from devtools.no_limits import NO_LIMITS
 from runtime import gc_tuning
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
+from tests.support.no_limits import NO_LIMITS
 
 
 async def main(uri: str, database: str, folder: str) -> None:

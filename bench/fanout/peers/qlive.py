@@ -15,13 +15,13 @@ import uvloop
 from bench.fanout.control import EVENT, serve_control
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
-from devtools.no_limits import NO_LIMITS
 from realtime.channel import Channel
 from realtime.frames import frame
 from rooms.events import NumberedEvent
 from runtime import gc_tuning
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
+from tests.support.no_limits import NO_LIMITS
 
 EVENT_FRAME = frame(EVENT.encode())
 EVENT_DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 82}

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Route, expect
 from pymongo.database import Database
 
-from devtools.simulator import delivery
+from devtools.simulator import notifications
 from runtime import jobs
 from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser
@@ -33,7 +33,7 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
     await expect(steps).to_contain_text("没有入账，余额仍是 0 金币")
     await woman.recharge.pay("twice", gold=300)
     await expect(steps).to_contain_text("通知了两次，只入账一次：+300 金币，现有 300")
-    monkeypatch.setattr(delivery, "LATE_SECONDS", 1.0)
+    monkeypatch.setattr(notifications, "LATE_SECONDS", 1.0)
     await woman.recharge.pay("late")
     await expect(steps).to_contain_text("正在等服务器入账")
     await expect(steps).to_contain_text("到账 +60 金币，现有 360")

@@ -2,58 +2,50 @@ import json
 
 import pytest
 
-from devtools.simulator.codes import LoginCodes, openid_of
-from devtools.simulator.phone import SimulatedPhone
+from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorRequest
 from tencent.wechat import WechatProfile, decrypt, parse_profile
 
-APPS = {"wx1": "s1", "wx2": "s2"}
+APP, OTHER_APP = "wxd678efh567hg6787", "wxanother0000000"
 
 
 @pytest.fixture
-def codes(clock):
-    return LoginCodes(clock)
-
-
-@pytest.fixture
-def login(codes, clock):
-    phone = SimulatedPhone(APPS, codes, clock)
-
+def login(simulator):
     def send(profile: object):
         body = profile if isinstance(profile, bytes) else json.dumps(profile).encode()
-        reply = phone.login(SimulatorRequest("POST", "/phone/login", body=body))
+        reply = simulator.phone.login(SimulatorRequest("POST", "/phone/login", body=body))
         return reply.status, json.loads(reply.body)
 
     return send
 
 
-def decrypted(codes, answer):
-    key = codes.find(answer["code"], answer["appId"]).session_key
+def decrypted(simulator, answer):
+    key = simulator.wechat._codes[answer["code"]].session_key
     return decrypt(key, answer["encryptedData"], answer["iv"], answer["appId"])
 
 
-def test_login_returns_code_and_encrypted_profile(login, codes):
+def test_login_returns_code_and_encrypted_profile(login, simulator):
     profile = {"name": " 小红 ", "gender": 2, "face_url": "https://a/b.png"}
     status, answer = login(profile)
     assert status == 200
     assert answer.keys() == {"appId", "code", "encryptedData", "iv"}
-    assert answer["appId"] == "wx1"
-    data = decrypted(codes, answer)
+    assert answer["appId"] == APP
+    data = decrypted(simulator, answer)
     assert parse_profile(data) == WechatProfile(openid_of("小红"), "小红", 2, "https://a/b.png")
-    assert data["watermark"] == {"timestamp": 1_700_000_000, "appid": "wx1"}
+    assert data["watermark"] == {"timestamp": 1_700_000_000, "appid": APP}
 
 
-def test_modern_wechat_profile_is_anonymous(login, codes):
+def test_modern_wechat_profile_is_anonymous(login, simulator):
     _, answer = login({"name": "alice", "gender": 2, "modern": True})
-    data = decrypted(codes, answer)
+    data = decrypted(simulator, answer)
     assert (data["nickName"], data["gender"]) == ("微信用户", 0)
     assert "openId" not in data
     assert parse_profile(data) == WechatProfile(None, "", 0, "")
 
 
-def test_login_with_another_app(login, codes):
-    _, answer = login({"name": "alice", "appId": "wx2"})
-    assert decrypted(codes, answer)["watermark"]["appid"] == "wx2"
+def test_login_with_another_app(login, simulator):
+    _, answer = login({"name": "alice", "appId": OTHER_APP})
+    assert decrypted(simulator, answer)["watermark"]["appid"] == OTHER_APP
 
 
 def test_each_login_has_its_own_code_and_iv(login):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from devtools.simulator.codes import openid_of
 from devtools.simulator.simulator import Simulator
+from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.recharge import Order, Refund
 from tencent.errors import RefundRefused, ServiceUnavailable
@@ -69,15 +69,15 @@ def open_shop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
     monkeypatch.setattr("devtools.simulator.refunds.REFUND_SECONDS", 0)
-    monkeypatch.setattr("devtools.simulator.delivery.LATE_SECONDS", 0)
+    monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0)
 
     async def build(provider: str) -> Shop:
         order = Order("Q1234567", "1", provider, APP, openid_of("alice"), "gold_60", 600, 60)
         shop = Shop(simulator, build_xpay(sim_url), order)
         url = serve(shop.receiver)
         if isinstance(shop.client, XpayClient) and provider == "xpay":
-            monkeypatch.setattr(simulator.xpay._refunds, "_push_url", url)
-            key = simulator.xpay._codes.issue(APP, "alice", 0).session_key
+            simulator.pushes.address = url
+            key = simulator.wechat.issue(APP, "alice").session_key
             assert isinstance(simulator.xpay.buy(shop.client.payment_call(order, "", key)), dict)
         else:
             shop.client = pay_at(sim_url, notify_url=url)

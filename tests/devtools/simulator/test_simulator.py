@@ -61,7 +61,7 @@ async def test_log_lists_calls_and_outcomes(call):
     assert outcomes == [
         ("wechat", "/sns/jscode2session", "ok"),
         ("wechat", "/sns/jscode2session", "40163"),
-        ("im", "/v4/profile/portrait_set", "60009"),
+        ("im", "/v4/profile/portrait_set", "60012"),
         ("pay", "/v3/pay/transactions/jsapi", "SIGN_ERROR"),
     ]
 

@@ -5,7 +5,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.simulator.usersig import usersig_error
+from devtools.simulator.im_access import usersig_error
 from tencent.im import UserSigSigner
 
 

@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 
 from core.limits import Rate, TokenBuckets
-from devtools.simulator.reports import MISMATCHED, UNVERIFIABLE
+from devtools.simulator.notifications import MISMATCHED, UNVERIFIABLE
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.hypothesis_profiles import repetitions
@@ -54,7 +54,7 @@ async def test_paid_orders_are_credited_once_and_invalid_notifications_stored_an
     provider: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("devtools.simulator.delivery.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0.01)
     server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     paid = [await create_order(anna, block_id) for block_id in BLOCKS]

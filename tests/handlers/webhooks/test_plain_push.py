@@ -64,7 +64,7 @@ async def test_payment_is_credited_only_after_wechat_confirms_the_order(
     assert gold_of(db, anna) == 0
     await pay_order(api, await create_order(anna), "never")
     await notification_statuses(server)
-    order_id = next(iter(server.simulator_ref.simulator.xpay.orders))  # type: ignore[union-attr]
+    order_id = next(iter(server.simulator.xpay.orders))  # type: ignore[union-attr]
     assert (await push(api, server, {**notification, "OutTradeNo": order_id})).ok()["ErrCode"] == 0
     assert gold_of(db, anna) == 60
 
@@ -108,7 +108,7 @@ async def test_malformed_notification_does_not_block_the_payment_of_its_order(
     malformed = {"Event": "xpay_goods_deliver_notify", "OutTradeNo": order_id}
     assert (await push(api, server, malformed)).status == 403
     assert (await pay_order(api, content, "never"))["order"] == order_id
-    simulator = server.simulator_ref.simulator
+    simulator = server.simulator
     notification = simulator.xpay.delivery(simulator.xpay.orders[order_id])  # type: ignore[union-attr]
     assert (await push(api, server, notification)).ok()["ErrCode"] == 0
     assert gold_of(db, anna) == 60

@@ -39,7 +39,7 @@ def wechat(
 ) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
     sender = event_sender(server)
-    monkeypatch.setattr("devtools.simulator.platform_events.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0.01)
     if mode == "plain":
         server.context.tencent.message_push = MessagePushReader(
             server.settings.pay.push_token, "", ""
@@ -96,7 +96,7 @@ async def test_repeated_question_gets_the_first_answer_whatever_was_spent_meanwh
 ) -> None:
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     order = await recharge(api, server, anna)
-    question = wechat.contents({"order": order})[REFUND_QUESTION]
+    question = wechat.content(REFUND_QUESTION, {"order": order})
     await wechat._send_as(question, "twice")
     (await give(anna, bert.id, CANDY)).ok()
     await wechat._send_as({**question, "CreateTime": question["CreateTime"] + 60}, "once")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.limits import Rate, TokenBuckets
-from devtools.simulator.reports import UNVERIFIABLE
+from devtools.simulator.notifications import UNVERIFIABLE
 from devtools.simulator.transfers import MISMATCHED_TRANSFER
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
@@ -38,7 +38,7 @@ def changes() -> dict[str, Any]:
 async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devtools.simulator.delivery.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0.01)
     server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
     host = await payee(api)
     withdrawals = [await withdraw(host, 100, f"r{n}") for n in range(2)]

@@ -117,6 +117,6 @@ async def test_provider_is_notified_of_the_delivery(
     await notification_statuses(server)
     await until(lambda: db.orders.find_one({"_id": order_id})["due_at"] is None, 20)
     if provider == "xpay":
-        order = server.simulator_ref.simulator.xpay.orders[order_id]  # type: ignore[union-attr]
+        order = server.simulator.xpay.orders[order_id]  # type: ignore[union-attr]
         assert order["status"] == 4
     assert gold_of(db, anna) == 60

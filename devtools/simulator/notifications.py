@@ -1,0 +1,176 @@
+"""Simulated notifications: pushes of the mini-program, and their delivery to the server."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+import struct
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad, unpad
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+HOUR = 3600
+DELIVERIES = ("once", "never", "twice", "late")
+UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
+MISMATCHED = ("wrong_amount", "wrong_payer", "wrong_app")
+"""Authentic notifications that do not match the order."""
+LATE_SECONDS = 3.0
+MAX_ATTEMPTS, RETRY_DELAY_SECONDS = 5, 0.5
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedNotification:
+    address: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Make = Callable[[str], SimulatedNotification]
+"""Builds a notification, correct or faulty as the mode says."""
+
+
+class SimulatedDelivery:
+    """Background deliveries; `statuses`, their HTTP answers, are for tests."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, build: Make, mode: str) -> None:
+        """Delivers `build(mode)` once, never, twice or late, without waiting for it."""
+
+        async def deliver() -> None:
+            notification = build(mode)
+            for _ in range(2 if mode == "twice" else 1):
+                await self._send(notification)
+
+        self.run(deliver, mode)
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: str = "once") -> None:
+        """Runs `work` in the background, never or late; `quiet` waits for it."""
+        if mode != "never":
+            task = asyncio.get_running_loop().create_task(_run(work, mode))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def quiet(self) -> None:
+        """Wait until every notification has been answered, and those that it caused."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def _send(self, notification: SimulatedNotification) -> None:
+        """Retry while the server fails, for a shorter time than WeChat does."""
+        for _ in range(MAX_ATTEMPTS):
+            status, _body = await post_notification(notification)
+            self.statuses.append(status)
+            if status < 300 or 400 <= status < 500:
+                return
+            await asyncio.sleep(RETRY_DELAY_SECONDS)
+
+
+async def _run(work: Callable[[], Coroutine[Any, Any, None]], mode: str) -> None:
+    if mode == "late":
+        await asyncio.sleep(LATE_SECONDS)
+    await work()
+
+
+class SimulatedPushes:
+    """Message pushes of a mini-program to `address`; `aes_key` is "" in plain mode."""
+
+    def __init__(
+        self, address: str, token: str, aes_key: str, app_id: str, now: Callable[[], float]
+    ) -> None:
+        self.address = address
+        self._token = token
+        self._key = base64.b64decode(aes_key + "=") if aes_key else b""
+        self._app_id = app_id
+        self._now = now
+
+    def report(
+        self, content: Mapping[str, Any], mode: str, address: str = ""
+    ) -> SimulatedNotification:
+        """A push, genuine unless `mode` is one of UNVERIFIABLE."""
+        text = json.dumps(content, ensure_ascii=False)
+        timestamp = str(int(self._now()) - (HOUR if mode == "stale" else 0))
+        nonce = str(secrets.randbelow(10**9))
+        token = "a guess" if mode == "forged" else self._token
+        query = {"timestamp": timestamp, "nonce": nonce}
+        query["signature"] = _push_signature(token, timestamp, nonce)
+        if self._key:
+            data = self._encrypt(text)
+            query["encrypt_type"] = "aes"
+            query["msg_signature"] = _push_signature(token, timestamp, nonce, data)
+            text = json.dumps({"ToUserName": content.get("ToUserName"), "Encrypt": data})
+        if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
+            query |= {name: "" for name in query if "signature" in name}
+        url = f"{address or self.address}?{urlencode(query)}"
+        return SimulatedNotification(url, text.encode(), JSON_HEADERS)
+
+    def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of an event: `fields` after those that all events have."""
+        head = {"ToUserName": "gh_simulator", "FromUserName": openid}
+        return {
+            **head,
+            "CreateTime": int(self._now()),
+            "MsgType": "event",
+            "Event": name,
+            **fields,
+        }
+
+    def open_reply(self, body: bytes) -> dict[str, Any] | None:
+        """The content of a reply, None if it is not encrypted and signed as the mode requires."""
+        try:
+            reply = json.loads(body)
+            if self._key:
+                reply = json.loads(self._decrypt_reply(reply))
+        except (ValueError, KeyError, TypeError, struct.error):
+            return None
+        return reply if isinstance(reply, dict) else None
+
+    def _decrypt_reply(self, reply: Mapping[str, Any]) -> bytes:
+        """ValueError if the signature or the app is wrong."""
+        data = reply["Encrypt"]
+        signed = (self._token, str(reply["TimeStamp"]), reply["Nonce"], data)
+        if _push_signature(*signed) != reply["MsgSignature"]:
+            raise ValueError("MsgSignature")
+        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+        plain = unpad(cipher.decrypt(base64.b64decode(data)), 32)
+        end = 20 + struct.unpack(">I", plain[16:20])[0]
+        if plain[end:] != self._app_id.encode():
+            raise ValueError("appid")
+        return plain[20:end]
+
+    def _encrypt(self, text: str) -> str:
+        message = text.encode()
+        plaintext = secrets.token_bytes(16) + struct.pack(">I", len(message)) + message
+        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
+        return base64.b64encode(cipher.encrypt(pad(plaintext + self._app_id.encode(), 32))).decode()
+
+
+def _push_signature(*parts: str) -> str:
+    return hashlib.sha1("".join(sorted(parts)).encode(), usedforsecurity=False).hexdigest()
+
+
+async def post_notification(
+    notification: SimulatedNotification, seconds: float = 5.0
+) -> tuple[int, bytes]:
+    """HTTP status and body; 599 without one if the request failed or timed out."""
+    request = HTTPRequest(
+        notification.address,
+        "POST",
+        dict(notification.headers),
+        notification.body,
+        request_timeout=seconds,
+    )
+    try:
+        response = await AsyncHTTPClient().fetch(request, raise_error=False)
+    except (HTTPClientError, OSError):
+        return 599, b""
+    return int(response.code), response.body or b""

@@ -1,0 +1,145 @@
+"""Simulated accounts of WeChat: login codes and their exchange, session keys, access tokens."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+
+CODE_SECONDS = 300
+TOKEN_TTL_SECONDS = 7200
+RENEW_BEFORE_SECONDS = 300
+
+
+@dataclass(slots=True)
+class LoginCode:
+    """One login code; jscode2session fails with `errcode` unless it is 0."""
+
+    text: str
+    app_id: str
+    openid: str
+    session_key: str
+    errcode: int
+    until: float
+    used: bool = False
+
+
+def openid_of(name: str) -> str:
+    """The openid of the user `name`, the same on every run and for every app."""
+    digest = hashlib.sha256(f"qlive simulator:{name}".encode()).digest()
+    return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
+
+
+class SimulatedWechat:
+    """Login codes, single-use and valid for five minutes; each user's latest session key; and one
+    access token per app, shared until renewed. `apps` maps appId to secret."""
+
+    def __init__(self, apps: Mapping[str, str], now: Callable[[], float]) -> None:
+        self.apps = dict(apps)
+        self._now = now
+        self._codes: dict[str, LoginCode] = {}
+        self._keys: dict[str, str] = {}
+        self._tokens: dict[str, tuple[str, float]] = {}
+
+    # ---- login
+
+    def issue(self, app_id: str, name: str, errcode: int = 0) -> LoginCode:
+        """Issue a code for `name` with a new session key."""
+        code = LoginCode(
+            text="0" + secrets.token_urlsafe(24)[:31],
+            app_id=app_id,
+            openid=openid_of(name),
+            session_key=base64.b64encode(secrets.token_bytes(16)).decode(),
+            errcode=errcode,
+            until=self._now() + CODE_SECONDS,
+        )
+        self._codes[code.text] = code
+        self._keys[code.openid] = code.session_key
+        return code
+
+    def signer(self, text: str, signature: str) -> str | None:
+        """The openid whose latest session key signed `text`, or None.
+
+        `signature` is a hex HMAC-SHA256; earlier session keys of a user are invalid.
+        """
+        for openid, key in self._keys.items():
+            expected = hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+            if hmac.compare_digest(expected.encode(), signature.encode()):
+                return openid
+        return None
+
+    def jscode2session(self, request: SimulatorRequest) -> SimulatorReply:
+        """HTTP 200 and text/plain for success and failure alike, as in WeChat."""
+        errcode = self._request_error(request)
+        if not errcode:
+            code = self._find(request.query["js_code"], request.query["appid"])
+            errcode = _code_error(code)
+            if code is not None and not errcode:
+                code.used = True
+                answer = {"session_key": code.session_key, "openid": code.openid}
+                return json_reply(answer, content_type="text/plain")
+        rid = "rid: 00000000-00000000-00000000"  # WeChat ends every errmsg with one
+        refusal = {"errcode": errcode, "errmsg": f"error, {rid}"}
+        return json_reply(refusal, content_type="text/plain")
+
+    def _find(self, text: str, app_id: str) -> LoginCode | None:
+        """The code, used or not; None if unknown, expired or issued for another app."""
+        now = self._now()
+        self._codes = {key: code for key, code in self._codes.items() if code.until > now}
+        code = self._codes.get(text)
+        return code if code is not None and code.app_id == app_id else None
+
+    def _request_error(self, request: SimulatorRequest) -> int:
+        query = request.query
+        app_id, secret = query.get("appid", ""), query.get("secret", "")
+        if request.method != "GET" or not app_id:
+            return 41002
+        if app_id not in self.apps:
+            return 40013
+        if not secret:
+            return 41004
+        if not hmac.compare_digest(secret.encode(), self.apps[app_id].encode()):
+            return 40125
+        if query.get("grant_type") != "authorization_code":
+            return 40002
+        return 0 if query.get("js_code") else 41008
+
+    # ---- access tokens
+
+    def stable_token(self, request: SimulatorRequest) -> SimulatorReply:
+        params = request.json_object() or {}
+        app_id, secret = str(params.get("appid", "")), str(params.get("secret", ""))
+        if app_id not in self.apps:
+            return error_reply(40013, "invalid appid")
+        if not hmac.compare_digest(secret.encode(), self.apps[app_id].encode()):
+            return error_reply(40125, "invalid appsecret")
+        if params.get("grant_type") != "client_credential":
+            return error_reply(40002, "invalid grant_type")
+        token, expires_at = self._tokens.get(app_id, ("", 0.0))
+        if self._now() >= expires_at - RENEW_BEFORE_SECONDS:
+            token, expires_at = secrets.token_hex(64), self._now() + TOKEN_TTL_SECONDS
+            self._tokens[app_id] = token, expires_at
+        seconds = int(expires_at - self._now())
+        return json_reply({"access_token": token, "expires_in": seconds})
+
+    def is_access_token(self, token: str) -> bool:
+        """Whether `token` was issued and has not expired."""
+        now = self._now()
+        return any(token == issued and now < until for issued, until in self._tokens.values())
+
+    def expire_access_tokens(self) -> None:
+        """Invalidate all of them, for tests."""
+        self._tokens.clear()
+
+
+def _code_error(code: LoginCode | None) -> int:
+    if code is None:
+        return 40029
+    return 40163 if code.used else code.errcode
+
+
+def error_reply(errcode: int, errmsg: str) -> SimulatorReply:
+    return json_reply({"errcode": errcode, "errmsg": errmsg})
