@@ -1,6 +1,7 @@
 """Embedded MongoDB: a mongod that ends with the process that started it; others may join it."""
 
 import asyncio
+import fcntl
 import os
 import socket
 import sys
@@ -13,13 +14,14 @@ from typing import IO
 import structlog
 
 from devtools.mongod_binary import OWN_MONGODB_HINT, MongodStartFailed, explain_exit, find_binary
-from devtools.mongod_folder import LOCK, is_locked, last_port, lock_data_dir, owner_of
 from storage.replica_set import NAME, become_primary, serves, uri_of
 
 __all__ = ["EmbeddedMongod", "MongodStartFailed", "uri_of_running"]
 
 log = structlog.get_logger()
 
+LOCK = "owner.lock"
+"""Locked by the process that started mongod; holds the address of its server, "" of a command."""
 POLL_SECONDS = 0.02
 RELEASE_SECONDS = 15.0  # mongod closes its files in 1 s, or a few more after many writes
 READY_SECONDS = 60.0  # usually 0.3 s; up to 31 s when another program has taken the port
@@ -102,7 +104,7 @@ class EmbeddedMongod:
 
         A server does not join the mongod of a command, which ends in a moment.
         """
-        owner = owner_of(self._data_dir)
+        owner = (self._data_dir / LOCK).read_text()
         if self._address and not owner:
             return ""
         if not await asyncio.to_thread(uri_of_running, self._data_dir):
@@ -254,3 +256,46 @@ def uri_of_running(data_dir: Path) -> str | None:
     """
     port = last_port(data_dir)
     return uri_of(port) if port is not None and serves(port, data_dir) else None
+
+
+def last_port(data_dir: Path) -> int | None:
+    """Last port of the mongod on this data directory; None if unknown."""
+    try:
+        return int((data_dir / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def lock_data_dir(data_dir: Path, owner: str) -> IO[str] | None:
+    """Locks the data directory while the returned file is open; None if another process owns it.
+
+    `owner` is the address of the locking server. The kernel releases the lock when the process
+    ends. Raises MongodStartFailed if the directory is not writable.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock_file = (data_dir / LOCK).open("a")
+    except OSError as failure:
+        raise MongodStartFailed(
+            f"{data_dir} cannot be written ({failure.strerror}): "
+            "make it writable, or set mongodb.data_dir."
+        ) from failure
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock_file.close()
+        return None
+    lock_file.truncate(0)
+    lock_file.write(owner)
+    lock_file.flush()
+    return lock_file
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a running process holds this lock file; leftover files do not count."""
+    with suppress(FileNotFoundError), lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,17 +1,13 @@
 """Simulated Tencent IM: its REST API, and chat clients; accounts and groups are in memory."""
 
-import hashlib
-import json
 import secrets
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from config.sections import ImSettings
 from devtools.simulator.im_access import SimulatedSanctions, signed_at, usersig_error
 from devtools.simulator.im_messages import SimulatedMessages
-from devtools.simulator.notifications import JSON_HEADERS, SimulatedDelivery, SimulatedNotification
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP, NO_APP = 60003, 60009, 60010, 60006, 60012
 BAD_USER_ID, NO_ACCOUNT, NO_PROFILE = 70402, 70107, 40003
@@ -19,8 +15,6 @@ BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
 
-STRANGER = "other_owner"
-"""Account that owns a taken group."""
 
 Outcome = tuple[int, dict[str, Any]]
 
@@ -32,13 +26,7 @@ class SimulatedIm:
     `messages` (SimulatedMessages.sent) and `sanctions`.
     """
 
-    def __init__(
-        self,
-        settings: ImSettings,
-        now: Callable[[], float],
-        delivery: SimulatedDelivery,
-        callback_url: str = "",
-    ) -> None:
+    def __init__(self, settings: ImSettings, now: Callable[[], float]) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         messages = SimulatedMessages(self.groups, self.accounts, now)
@@ -46,8 +34,6 @@ class SimulatedIm:
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
         self._settings = settings
         self._now = now
-        self._delivery = delivery
-        self._callback_url = callback_url
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/im_open_login_svc/kick": sanctions.kick,
@@ -71,46 +57,6 @@ class SimulatedIm:
         """
         content = request.json_object()
         return self._envelope(NOT_JSON if content is None else self._chat_error(content), {})
-
-    def change_group(self, request: SimulatorRequest) -> SimulatorReply:
-        """`{group_id, outcome, report?}`: a change that the server does not know of.
-
-        `outcome`: dissolved, or taken: a group of another owner has this id. `report`: once, or
-        never, as if the callback were lost; a dissolved group only.
-        """
-        params = request.json_object() or {}
-        group_id, outcome = str(params.get("group_id", "")), params.get("outcome")
-        group, report = self.groups.get(group_id), params.get("report", "once")
-        if outcome == "taken" and group_id:
-            self.groups[group_id] = {**(group or {}), "Owner_Account": STRANGER}
-        elif outcome == "dissolved" and group is not None:
-            del self.groups[group_id]
-            self._delivery.start(lambda _mode: self._group_destroyed(group_id, group), report)
-        else:
-            return bad_request("group_id: of a group; outcome: dissolved or taken")
-        return json_reply({"groups": sorted(self.groups)})
-
-    def _group_destroyed(self, group_id: str, group: dict[str, Any]) -> SimulatedNotification:
-        command = "Group.CallbackAfterGroupDestroyed"
-        content = {
-            "CallbackCommand": command,
-            "GroupId": group_id,
-            **{name: group.get(name, "") for name in ("Type", "Owner_Account", "Name")},
-            "MemberList": [],
-            "EventTime": int(self._now() * 1000),
-        }
-        timestamp = str(int(self._now()))
-        signed = f"{self._settings.callback_token}{timestamp}".encode()
-        query = {
-            "SdkAppid": str(self._settings.sdk_app_id),
-            "CallbackCommand": command,
-            "contenttype": "json",
-            "OptPlatform": "RESTAPI",
-            "RequestTime": timestamp,
-            "Sign": hashlib.sha256(signed).hexdigest(),
-        }
-        body = json.dumps(content, ensure_ascii=False).encode()
-        return SimulatedNotification(f"{self._callback_url}?{urlencode(query)}", body, JSON_HEADERS)
 
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}

@@ -57,7 +57,7 @@ class Simulator:
             f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
-        self.im = im = SimulatedIm(settings.im, now, delivery, f"{api}/im/callback/")
+        self.im = im = SimulatedIm(settings.im, now)
         self.live = SimulatedCss(settings.live, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
         self.refunds = refunds = SimulatedRefunds(delivery)
@@ -79,7 +79,6 @@ class Simulator:
             ("POST", r"/refund/next", "", refunds.set_next),
             ("POST", r"/refund/end", "", refunds.end),
             ("GET", r"/refund/list", "", refunds.show),
-            ("POST", r"/group", "", im.change_group),
             ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
             ("POST", r"/phone/chat", "im", im.chat),
             (".*", r"/sns/jscode2session", "wechat", wechat.jscode2session),

@@ -18,7 +18,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from structlog.testing import capture_logs
 
 from devtools import embedded_mongod as module
-from devtools import mongod_binary, mongod_folder
+from devtools import mongod_binary
 from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed, uri_of_running
 from storage import replica_set
 from tests.support.database import MEMORY
@@ -149,7 +149,7 @@ async def test_killed_mongod_is_restarted_on_the_same_port_until_it_is_stopped(
 async def test_cancelled_wait_for_a_primary_closes_its_client(
     shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = mongod_folder.last_port(shared[1])
+    port = module.last_port(shared[1])
     assert port
     closing, allow_close, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     close = AsyncMongoClient.close
@@ -194,9 +194,9 @@ async def test_restart_delay_grows_while_mongod_does_not_start(
 
 @pytest.mark.parametrize(("text", "port"), [("", None), ("many", None), ("4711\n", 4711)])
 def test_invalid_port_file_is_ignored(tmp_path: Path, text: str, port: int | None) -> None:
-    assert mongod_folder.last_port(tmp_path) is None
+    assert module.last_port(tmp_path) is None
     (tmp_path / "port").write_text(text)
-    assert mongod_folder.last_port(tmp_path) == port
+    assert module.last_port(tmp_path) == port
 
 
 SERVER = """
@@ -269,7 +269,7 @@ async def test_foreign_mongod_on_the_data_is_reported_after_a_timeout(
     monkeypatch.setattr(module, "lock_data_dir", lambda *_: io.BytesIO())
     with pytest.raises(MongodStartFailed, match="Another mongod holds .*mongodb.data_dir"):
         await EmbeddedMongod(folder).start()
-    assert mongod_folder.is_locked(folder / "mongod.lock")
+    assert module.is_locked(folder / "mongod.lock")
     assert uri_of_running(folder) == uri
 
 
@@ -279,10 +279,10 @@ async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:
     broken = write_program(data_dir / "broken", "exit 9")
     with pytest.raises(MongodStartFailed, match="ended with code 9: see the end of .*mongod.log"):
         await EmbeddedMongod(data_dir, broken).start()
-    lock = mongod_folder.lock_data_dir(data_dir, "")
+    lock = module.lock_data_dir(data_dir, "")
     assert lock
     lock.close()
-    assert not mongod_folder.is_locked(data_dir / "mongod.lock")
+    assert not module.is_locked(data_dir / "mongod.lock")
 
 
 @mongod_test

@@ -10,6 +10,7 @@ from runtime.process import ServerProcess
 from services import im_relay
 from tencent.errors import ImMisconfigured, ImRejected
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.callbacks import CallbackSender
 from tests.support.waiting import until
 
 server_test = pytest.mark.gen_test(timeout=30)
@@ -21,7 +22,7 @@ class ImFixture:
 
     def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
         assert server.simulator
-        self._api = api
+        self._callbacks = CallbackSender(api, server)
         self._im: Any = server.simulator.im  # type: ignore[union-attr]
 
     @property
@@ -34,14 +35,16 @@ class ImFixture:
         return [it["group"] for it in self._im.messages if '"type": "gift"' in it["text"]]
 
     async def dissolve(self, group_id: str, report: str = "once") -> None:
-        await self._change(group_id=group_id, outcome="dissolved", report=report)
+        """Without the server; IM tells it, unless the callback is lost."""
+        del self._im.groups[group_id]
+        if report == "once":
+            command = "Group.CallbackAfterGroupDestroyed"
+            content = {"CallbackCommand": command, "GroupId": group_id, "MemberList": []}
+            (await self._callbacks.im(content)).ok()
 
-    async def take(self, group_id: str) -> None:
+    def take(self, group_id: str) -> None:
         """Let others have a group of this id."""
-        await self._change(group_id=group_id, outcome="taken")
-
-    async def _change(self, **change: str) -> None:
-        (await self._api.request("POST", "/sim/group", json=change)).ok()
+        self._im.groups[group_id] = {"Owner_Account": "other_owner"}
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ async def test_host_enters_with_another_group_if_others_have_its_id(
     assert (await host.post(ENTER)).refusal == (503, "im_away")
     await api.outage("im")
     planned = db.rooms.find_one()["group_id"]
-    await im.take(planned)
+    im.take(planned)
     group_id = (await host.post(ENTER)).ok()["group_id"]
     assert group_id != planned
     assert im.groups == [planned, group_id]

@@ -4,7 +4,6 @@ import pytest
 
 from config.sections import ImSettings
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.wire import SimulatorRequest
 from tencent.im import UserSigSigner
 
@@ -13,7 +12,7 @@ KEY, APP = "key", 1400000000
 
 @pytest.fixture
 def im():
-    return SimulatedIm(ImSettings(sdk_app_id=APP, secret_key=KEY), lambda: 0, SimulatedDelivery())
+    return SimulatedIm(ImSettings(sdk_app_id=APP, secret_key=KEY), lambda: 0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from config.sections import ImSettings
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.wire import SimulatorRequest
 from tencent.im import UserSigSigner
 from tests.support.tencent import Clock
@@ -20,7 +19,7 @@ KEY, APP = "key", 1400000000
 def im(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> SimulatedIm:
     """With an account "anna" and two groups; the signing package is on its clock, too."""
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    im = SimulatedIm(ImSettings(sdk_app_id=APP, secret_key=KEY), clock, SimulatedDelivery())
+    im = SimulatedIm(ImSettings(sdk_app_id=APP, secret_key=KEY), clock)
     im.accounts["anna"] = {}
     im.groups |= {"room_1": {}, "room_2": {}}
     return im

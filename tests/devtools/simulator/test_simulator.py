@@ -131,25 +131,3 @@ async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
 async def test_invalid_outage_is_400(call, simulator, outage):
     assert (await call("POST", "/outage", outage))[0] == 400
     assert simulator.outage == {}
-
-
-@async_test
-async def test_group_can_be_dissolved_or_taken_without_the_server(call, simulator):
-    simulator.im.groups |= {"g1": {"Owner_Account": "u1"}, "g2": {"Owner_Account": "u2"}}
-    dissolve = {"group_id": "g1", "outcome": "dissolved", "report": "never"}
-    assert await call("POST", "/group", dissolve) == (200, {"groups": ["g2"]})
-    assert (await call("POST", "/group", dissolve))[0] == 400
-    assert (await call("POST", "/group", {"group_id": "g2", "outcome": "taken"}))[0] == 200
-    assert simulator.im.groups["g2"]["Owner_Account"] != "u2"
-
-
-@async_test
-@pytest.mark.parametrize(
-    "content",
-    [{}, {"group_id": ""}, {"group_id": "g1", "outcome": "lost"}, {"group_id": 1}, []],
-)
-async def test_unknown_change_of_a_group_is_refused(call, simulator, content):
-    simulator.im.groups["g1"] = {}
-    status, answer = await call("POST", "/group", content)
-    assert (status, bool(answer["detail"])) == (400, True)
-    assert list(simulator.im.groups) == ["g1"]
