@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from Crypto.PublicKey import RSA
 
-from config.sections import AppSettings, SettingsSection
+from config.sections import SettingsSection
 from config.settings import (
     DEVELOPMENT,
     DEVELOPMENT_MCHID,
@@ -47,7 +47,9 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         "pay.public_key": _pem(platform.public_key()),
     }
     values = generated | fixed
-    apps = {app_id: _fill(app, f"app.{app_id}", values) for app_id, app in _apps(settings)}
+    apps = {
+        app_id: _fill(app, f"app.{app_id}", values) for app_id, app in settings.wechat.apps.items()
+    }
     pay = _fill(settings.pay, "pay", values)
     filled = settings.model_copy(
         update={
@@ -62,10 +64,6 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
     return filled, DevSecrets(_pem(merchant), generated["platform.private_key"])
 
 
-def _apps(settings: Settings) -> list[tuple[str, AppSettings]]:
-    return list(settings.wechat.apps.items())
-
-
 def _generators(settings: Settings) -> dict[str, Callable[[], str]]:
     live = ("push_key", "play_key", "callback_key", "secret_id", "secret_key")
     texts = (
@@ -73,7 +71,7 @@ def _generators(settings: Settings) -> dict[str, Callable[[], str]]:
         *("pay.content_key", "pay.app_key", "pay.push_token"),
     )
     return {
-        **{f"app.{app_id}.secret": _random_text for app_id, _ in _apps(settings)},
+        **{f"app.{app_id}.secret": _random_text for app_id in settings.wechat.apps},
         **{f"live.{name}": _random_text for name in live},
         **dict.fromkeys(texts, _random_text),
         "pay.apiv3_key": _random_text,

@@ -11,7 +11,7 @@ from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from storage.users import User
 from tencent.errors import InvalidEncryptedData
-from tencent.wechat import WechatClient, WechatLogin, decrypt, parse_profile
+from tencent.wechat import WechatClient, WechatLogin, decrypt_profile, parse_profile
 
 
 class SignInService:
@@ -60,7 +60,7 @@ class SignInService:
         Raises AccountBanned.
         """
         login = await self._wechat.exchange(app_id, code)
-        data = decrypt(login.session_key, encrypted, iv, app_id)
+        data = decrypt_profile(login.session_key, encrypted, iv, app_id)
         profile = parse_profile(data)
         if profile.openid not in (None, login.openid):
             raise InvalidEncryptedData

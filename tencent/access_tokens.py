@@ -77,8 +77,7 @@ class AccessTokenCache:
             "force_refresh": False,
         }
         requested_at, body = self._now(), json.dumps(request).encode()
-        headers = {"Content-Type": "application/json"}
-        response = await self._client.post(PATH, {}, body, headers, safe_to_repeat=True)
+        response = await self._client.post(PATH, {}, body, safe_to_repeat=True)
         answer = object_or_none(response.body) or {}
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or type(seconds) is not int:

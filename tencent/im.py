@@ -273,10 +273,7 @@ class ImClient:
             "contenttype": "json",
         }
         raw = json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
-        response = await self._client.post(
-            f"/v4/{command}", query, raw, headers, safe_to_repeat=True
-        )
+        response = await self._client.post(f"/v4/{command}", query, raw, safe_to_repeat=True)
         answer = object_or_none(response.body)
         if answer is None or type(answer.get("ErrorCode")) is not int:
             log.error("im_answer_unreadable", command=command, status=response.status)

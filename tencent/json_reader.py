@@ -1,4 +1,4 @@
-"""Reads the JSON of Tencent's answers and callbacks: checked field by field, never trusted."""
+"""JSON of Tencent's answers and callbacks, checked field by field, and of our requests."""
 
 import json
 from collections.abc import Mapping
@@ -31,6 +31,11 @@ def object_or_none(body: bytes) -> dict[str, Any] | None:
         return read_object(body)
     except Unreadable:
         return None
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """The JSON of a request body, as it is signed and sent."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """Signed requests of a merchant to WeChat Pay (API v3), and its verified answers."""
 
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Any
 from urllib.parse import urlencode
 
 from core.errors import RateLimited
@@ -70,9 +68,9 @@ class MerchantClient:
         safe_to_repeat: bool = True,
     ) -> ServiceResponse:
         """As `get`, with `body` exactly as it is sent. Retried once with `safe_to_repeat`."""
-        signed = self._headers("POST", path, body) | {"Content-Type": "application/json"}
+        signed = self._headers("POST", path, body) | dict(headers or {})
         return await self._client.post(
-            path, {}, body.encode(), {**signed, **(headers or {})}, safe_to_repeat=safe_to_repeat
+            path, {}, body.encode(), signed, safe_to_repeat=safe_to_repeat
         )
 
     def verify(self, response: ServiceResponse) -> None:
@@ -124,11 +122,6 @@ class MerchantClient:
             if serial.startswith(PUBLIC_KEY_PREFIX):
                 headers["Wechatpay-Serial"] = serial  # requests responses signed with this key
         return headers
-
-
-def json_text(content: Mapping[str, Any]) -> str:
-    """The JSON of a request body, as it is signed and sent."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def code_of(response: ServiceResponse) -> str:

@@ -10,8 +10,8 @@ from core.clock import CHINA_TZ
 from core.errors import RateLimited
 from ledger.recharge import Order, Payment, RefundState
 from tencent.errors import NotVerified, Reason, RefundRefused, ServiceUnavailable
-from tencent.json_reader import object_or_none
-from tencent.merchant import MerchantClient, code_of, json_text
+from tencent.json_reader import json_text, object_or_none
+from tencent.merchant import MerchantClient, code_of
 from tencent.notifications import EVER_PAID, PAYMENTS, MerchantNotifications, payment_of
 from tencent.service_client import ServiceResponse
 

@@ -13,8 +13,8 @@ from Crypto.Random import get_random_bytes
 from config.sections import WithdrawSettings
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
 from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
-from tencent.json_reader import object_or_none, read_object
-from tencent.merchant import MerchantClient, json_text
+from tencent.json_reader import json_text, object_or_none, read_object
+from tencent.merchant import MerchantClient
 from tencent.notifications import TRANSFERS, MerchantNotifications, check_merchant, transfer_of
 from tencent.service_client import ServiceResponse
 

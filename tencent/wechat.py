@@ -120,7 +120,7 @@ def _is_non_empty(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def decrypt(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
+def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
     """Decrypt `encrypted_data` to its JSON object; key, data and `iv` are base64.
 
     InvalidEncryptedData for every failure, since the phone's remedy is always a new wx.login.

@@ -1,7 +1,6 @@
 """Client of WeChat virtual payment (xpay, goods mode), with one product per gold amount."""
 
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -12,7 +11,7 @@ import structlog
 from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.access_tokens import INVALID_TOKEN_CODES, AccessTokenCache
 from tencent.errors import RefundRefused, ServiceUnavailable
-from tencent.json_reader import child, number, object_or_none, text
+from tencent.json_reader import child, json_text, number, object_or_none, text
 from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.xpay")
@@ -69,7 +68,7 @@ class XpayClient:
 
         Source: WeChat, "virtual payment", signData in goods mode.
         """
-        sign_data = _json(
+        sign_data = json_text(
             {
                 "offerId": self._offer_id,
                 "buyQuantity": 1,
@@ -189,10 +188,9 @@ class XpayClient:
         return answer
 
     async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        path, body = f"/xpay/{name}", _json(content)
+        path, body = f"/xpay/{name}", json_text(content)
         query = {"access_token": token, "pay_sig": pay_sig(self._app_key, path, body)}
-        headers = {"Content-Type": "application/json"}
-        response = await self._client.post(path, query, body.encode(), headers, safe_to_repeat=True)
+        response = await self._client.post(path, query, body.encode(), safe_to_repeat=True)
         answer = object_or_none(response.body)
         return {"errcode": f"HTTP {response.status}"} if answer is None else answer
 
@@ -256,7 +254,3 @@ def user_signature(session_key: str, text: str) -> str:
 
 def _hmac_sha256(key: str, text: str) -> str:
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tencent.errors import InvalidEncryptedData
-from tencent.wechat import WechatProfile, decrypt, parse_profile
+from tencent.wechat import WechatProfile, decrypt_profile, parse_profile
 
 KEY, IV, APP = base64.b64encode(b"k" * 16).decode(), base64.b64encode(b"i" * 16).decode(), "wx1"
 
@@ -29,7 +29,7 @@ def cases(vectors):
 
 
 def decrypt_case(case):
-    return decrypt(case["session_key"], case["encryptedData"], case["iv"], case["appid"])
+    return decrypt_profile(case["session_key"], case["encryptedData"], case["iv"], case["appid"])
 
 
 def test_valid_vectors_decrypt(cases):
@@ -70,7 +70,7 @@ def test_leading_plus_decoded_as_a_space_is_repaired():
         if data.startswith("+"):
             break
     assert data.startswith("+")
-    assert decrypt(KEY, " " + data[1:], IV, APP)["n"] == number
+    assert decrypt_profile(KEY, " " + data[1:], IV, APP)["n"] == number
 
 
 @pytest.mark.parametrize(
@@ -98,29 +98,29 @@ def test_leading_plus_decoded_as_a_space_is_repaired():
 )
 def test_invalid_ciphertext_or_content_is_refused(data):
     with pytest.raises(InvalidEncryptedData):
-        decrypt(KEY, data, IV, APP)
+        decrypt_profile(KEY, data, IV, APP)
 
 
 @pytest.mark.parametrize("wrong_length", ["", "AAAA", base64.b64encode(b"x" * 32).decode()])
 def test_key_or_iv_of_wrong_length_is_refused(wrong_length):
     valid = encrypt(with_watermark())
-    assert decrypt(KEY, valid, IV, APP)
+    assert decrypt_profile(KEY, valid, IV, APP)
     with pytest.raises(InvalidEncryptedData):
-        decrypt(wrong_length, valid, IV, APP)
+        decrypt_profile(wrong_length, valid, IV, APP)
     with pytest.raises(InvalidEncryptedData):
-        decrypt(KEY, valid, wrong_length, APP)
+        decrypt_profile(KEY, valid, wrong_length, APP)
 
 
 @given(st.text(), st.text(), st.text())
 def test_arbitrary_text_raises_invalid_encrypted_data_only(key, data, iv):
     with pytest.raises(InvalidEncryptedData):
-        decrypt(key, data, iv, APP)
+        decrypt_profile(key, data, iv, APP)
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_plaintext_raises_invalid_encrypted_data_only(plain):
     with pytest.raises(InvalidEncryptedData):
-        decrypt(KEY, encrypt(plain), IV, APP)
+        decrypt_profile(KEY, encrypt(plain), IV, APP)
 
 
 def test_complete_profile_is_parsed():

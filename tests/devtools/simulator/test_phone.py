@@ -4,7 +4,7 @@ import pytest
 
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorRequest
-from tencent.wechat import WechatProfile, decrypt, parse_profile
+from tencent.wechat import WechatProfile, decrypt_profile, parse_profile
 
 APP, OTHER_APP = "wxd678efh567hg6787", "wxanother0000000"
 
@@ -21,7 +21,7 @@ def login(simulator):
 
 def decrypted(simulator, answer):
     key = simulator.wechat._codes[answer["code"]].session_key
-    return decrypt(key, answer["encryptedData"], answer["iv"], answer["appId"])
+    return decrypt_profile(key, answer["encryptedData"], answer["iv"], answer["appId"])
 
 
 def test_login_returns_code_and_encrypted_profile(login, simulator):
