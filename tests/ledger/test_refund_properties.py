@@ -5,6 +5,7 @@ order refunded twice. 2,000 sequences in four parts, which may run at the same t
 QLIVE_EXAMPLES=long tries 200 times as many.
 """
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -143,7 +144,7 @@ class RefundMachine(WithdrawalMachine):
     @rule()
     def sweep_cases(self) -> None:
         self.cases.due = [it.id for it in self.cases.all if it.state in IN_PROGRESS]
-        run(self.refund_sweep.sweep())
+        asyncio.run(self.refund_sweep.sweep())  # it starts tasks
 
     @rule(pick=PICK, less=st.sampled_from([0, 0, 0, 1]))
     def refund_notice(self, pick: int, less: int) -> None:
