@@ -114,7 +114,7 @@ async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
 
 
 async def rebuild_ranks(context: Context, _args: argparse.Namespace) -> int:
-    wrong = await context.stores.ranking_reconciler.rebuild_all()
+    wrong = await context.stores.rankings.rebuild_all()
     print(f"Corrected {wrong} ranking entries." if wrong else "Every ranking matches the ledger.")
     return 0
 

@@ -1,6 +1,6 @@
 """Reads documents by `_id` in batches, streams long results, and deletes in bounded batches."""
 
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from core.batching import BatchLoader
@@ -44,7 +44,7 @@ def fields_of(value: Any) -> Document:
 
 async def stream(
     rows: Collection, steps: Sequence[Document], session: Session | None = None
-) -> AsyncIterator[Document]:
+) -> AsyncGenerator[Document]:
     """The results of an aggregation, which may use the server's disk."""
     found = await rows.aggregate(steps, session=session, allowDiskUse=True, batchSize=BATCH_ROWS)
     async with found:

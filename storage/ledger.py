@@ -63,6 +63,7 @@ class LedgerStore:
         await self._ledger.create_index(newest)
         await self._ledger.create_index(
             [("live_id", 1), ("epoch", 1), ("seq", 1)],
+            unique=True,
             partialFilterExpression={"seq": {"$gt": 0}},
         )
 

@@ -1,34 +1,32 @@
-"""Reconciles the ledger with balances, orders, room events and rankings."""
+"""Compares the journal with balances, orders, withdrawals, room events and rankings."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from ledger.checks import LedgerProblem, StoredBalance, find_balance_problems
-from ledger.journal import Balance, Unit, debt_account, user_account
+from ledger.journal import HOUSE, Unit, debt_account, held_account, user_account
 from ledger.recharge import recharge_key
-from storage.balance_differences import (
-    OF_USERS,
-    USER_OF_LINE,
-    maybe_unbalanced,
-    suspicious_accounts,
-)
+from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState, payout_key
 from storage.database import Collection, Database, Document, Session
 from storage.documents import stream
-from storage.ranking_reconciler import RankingReconciler
+from storage.ledger import DEBTS
+from storage.rankings import OWNER_OF_LINE, RankingStore
 from storage.rooms import LOG_SIZE
-from storage.withdrawal_reconciler import WithdrawalReconciler
 
 MAX_PROBLEMS = 100
-"""Maximum problems reported per check; with more, the exact number does not matter."""
+"""Maximum problems reported per comparison; with more, the exact number does not matter."""
 FULL_CHECK_RATIO = 10
 """If at least one entry in FULL_CHECK_RATIO is new, the whole ledger is checked."""
-USERS_PER_QUERY = 500
-"""Users whose lines are summed in one query."""
+OWNERS_PER_QUERY = 500
+"""Users and withdrawals whose accounts are compared in one query."""
 ROOMS_PER_QUERY = 200
 """Rooms whose events are compared on one snapshot."""
-USER_SUMS = ("gold", "income", "owed", "owed_income")
+UNITS: tuple[Unit, ...] = ("gold", "income")
+USER_SUMS = (*UNITS, *DEBTS.values())
 """Amounts of a user that are sums of postings."""
+OPEN_WITHDRAWALS: Document = {"state": {"$in": [state.value for state in OPEN_STATES]}}
 GIFT_ROWS = {
     "$filter": {"input": {"$objectToArray": "$log"}, "cond": {"$eq": ["$$this.v.type", "gift"]}}
 }
@@ -46,47 +44,107 @@ GIFTS_OF_ROOMS: list[Document] = [
 """Steps on `rooms`: the numbers of the gift events in the log, a hundredth of its size."""
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerProblem:
+    """A discrepancy; `what` names the entry, account, document, room event or ranking."""
+
+    kind: str
+    what: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Documents that have one entry each, of the same money, once they are paid.
+
+    The key of the entry is a prefix and the `_id` of the document. `unbooked` and `unpaid` are the
+    kinds of problem of a document without its entry, and of an entry without its document.
+    """
+
+    collection: str
+    paid_at: str
+    entries: Document
+    prefix: str
+    unbooked: str
+    unpaid: str
+
+
+BOOKINGS = (
+    Booking(
+        *("orders", "paid_at", {"kind": "recharge"}),
+        *(recharge_key(""), "unbooked_order", "unpaid_entry"),
+    ),
+    Booking(
+        *("withdrawals", "finished_at", {"by": WECHAT, "kind": "payout"}),
+        *(payout_key(""), "payout", "payout"),
+    ),
+)
+
+
 class LedgerReconciler:
-    """Reads from snapshots, which do not block concurrent gifts."""
+    """Reads from snapshots, which do not block concurrent gifts.
+
+    MongoDB compares, which can sort and group more than fits into its memory, and sends only what
+    differs: neither memory nor pauses of the event loop grow with the ledger.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ledger: Collection = database.collection("ledger")
-        self._users: Collection = database.collection("users")
-        self._orders: Collection = database.collection("orders")
-        self._rooms: Collection = database.collection("rooms")
-        self._rankings = RankingReconciler(database)
-        self._withdrawals = WithdrawalReconciler(database)
+        self._rankings = RankingStore(database)
 
     async def problems(self, since: datetime | None = None) -> list[LedgerProblem]:
         """Differences between the ledger and other collections; empty if all is consistent.
 
-        With `since`, only data related to entries written from then on is checked: all lines of
-        the users whose balances they changed, and the live sessions and days they belong to.
-
-        The collections are compared in the database, or a few hundred users or rooms at a time, so
-        that neither memory nor pauses of the event loop grow with them.
+        With `since`, only data related to entries written from then on is checked: all postings of
+        the users and withdrawals that they concern, and their live sessions and days.
         """
         if since and not await self._is_small_part(since):
             since = None
-        found: list[LedgerProblem] = []
-        for check in (
-            self._unbalanced,
-            self._orders_without_entry,
-            self._entries_without_order,
-            self._double_events,
-            self._withdrawals.held_problems,
-            self._withdrawals.payout_problems,
-        ):
-            with self._database.slow_operation_timeout():
-                async with self._snapshot() as session:
-                    found += await check(session, since)
-        balances = self._changed_balances(since) if since else self._all_balances()
-        return [*found, *await self._events(since), *await balances, *await self._ranks(since)]
+        found = await self._unbalanced(since)
+        for booking in BOOKINGS:
+            found += await self._wrongly_booked(booking, since)
+        return [
+            *found,
+            *await self._account_problems(since),
+            *await self._events(since),
+            *await self._ranks(since),
+        ]
 
-    def _snapshot(self) -> Session:
+    async def totals(self) -> dict[str, int]:
+        """Sums over all users, orders and withdrawals.
+
+        {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
+        withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
+        counts as refunded, also if an operator has settled it.
+        """
+        net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
+        sold = {"state": "paid", "sandbox": {"$ne": True}}
+        withdrawn = {"state": WithdrawalState.PAID.value}
+        return {
+            **await self._sums("users", {}, {name: f"${name}" for name in USER_SUMS}),
+            **await self._sums("orders", sold, {"fen": net}),
+            **await self._sums("withdrawals", OPEN_WITHDRAWALS, {"held": "$income"}),
+            **await self._sums("withdrawals", withdrawn, {"withdrawn_fen": "$fen"}),
+        }
+
+    async def _sums(self, collection: str, where: Document, fields: Document) -> dict[str, int]:
+        sums = {name: {"$sum": amount} for name, amount in fields.items()}
+        steps: list[Document] = [{"$match": where}, {"$group": {"_id": None, **sums}}]
+        with self._database.slow_operation_timeout():
+            async for row in stream(self._database.collection(collection), steps):
+                return {name: int(row[name]) for name in fields}
+        return dict.fromkeys(fields, 0)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Session]:
         """Session for the reads of one comparison; none is held open for longer than that."""
-        return self._database.client.start_session(snapshot=True)
+        with self._database.slow_operation_timeout():
+            async with self._database.client.start_session(snapshot=True) as session:
+                yield session
 
     async def _is_small_part(self, since: datetime) -> bool:
         """Whether so few entries are new that an incremental check is cheaper than a full one."""
@@ -94,188 +152,115 @@ class LedgerReconciler:
             new = await self._ledger.count_documents(_newer("at", since))
             return new * FULL_CHECK_RATIO < await self._ledger.estimated_document_count()
 
-    async def totals(self) -> dict[str, int]:
-        """Sums over all users and orders.
-
-        {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
-        withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
-        counts as refunded, also if an operator has settled it.
-        """
-        with self._database.slow_operation_timeout():
-            return await self._totals()
-
-    async def _totals(self) -> dict[str, int]:
-        sums: Document = {name: {"$sum": f"${name}"} for name in USER_SUMS}
-        found = dict.fromkeys((*USER_SUMS, "fen"), 0)
-        async for row in await self._users.aggregate([{"$group": {"_id": None, **sums}}]):
-            found |= {name: int(row[name]) for name in sums}
-        net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
-        steps: list[Document] = [
-            {"$match": {"state": "paid", "sandbox": {"$ne": True}}},
-            {"$group": {"_id": None, "fen": {"$sum": net}}},
+    async def _unbalanced(self, since: datetime | None) -> list[LedgerProblem]:
+        """Entries whose postings do not sum to zero per unit, or have an unknown unit."""
+        sums = [
+            {"$sum": {"$map": {"input": "$lines", "in": _amount_of("$$this", unit)}}}
+            for unit in UNITS
         ]
-        async for row in await self._orders.aggregate(steps):
-            found["fen"] = int(row["fen"])
-        return found | await self._withdrawals.totals()
-
-    async def _unbalanced(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
-        """Entries whose lines do not sum to zero per unit."""
-        of_unit = {"entry": "$_id", "unit": "$lines.unit"}
+        unknown = {"$setDifference": ["$lines.unit", UNITS]}
+        wrong = {"$or": [*({"$ne": [total, 0]} for total in sums), {"$ne": [unknown, []]}]}
         steps: list[Document] = [
-            {"$match": {**_newer("at", since), **maybe_unbalanced()}},
+            {"$match": {**_newer("at", since), "$expr": wrong}},
             {"$limit": MAX_PROBLEMS},
-            {"$unwind": "$lines"},
-            {"$group": {"_id": of_unit, "sum": {"$sum": "$lines.amount"}}},
-            {"$match": {"sum": {"$ne": 0}}},
+            {"$project": {"sums": sums}},
+        ]
+        async with self._snapshot() as session:
+            return [
+                LedgerProblem("unbalanced", row["_id"], f"sums {row['sums']}")
+                async for row in stream(self._ledger, steps, session)
+            ]
+
+    # ---- orders and withdrawals
+
+    async def _wrongly_booked(
+        self, booking: Booking, since: datetime | None
+    ) -> list[LedgerProblem]:
+        documents = self._database.collection(booking.collection)
+        of_document = {"$concat": [booking.prefix, "$_id"]}
+        no_entry: list[Document] = [
+            {"$match": {"state": "paid", **_newer(booking.paid_at, since)}},
+            *_look_up("ledger", of_document),
+            {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$fen"]]}}},
             {"$limit": MAX_PROBLEMS},
         ]
-        return [
-            LedgerProblem("unbalanced", row["_id"]["entry"], f"{row['_id']['unit']}: {row['sum']}")
-            async for row in stream(self._ledger, steps, session)
+        of_entry = {"$substrCP": ["$_id", len(booking.prefix), 64]}
+        no_document: list[Document] = [
+            {"$match": {**booking.entries, **_newer("at", since)}},
+            *_look_up(booking.collection, of_entry),
+            {"$match": {"found.state": {"$ne": "paid"}}},
+            {"$limit": MAX_PROBLEMS},
         ]
+        async with self._snapshot() as session:
+            unbooked = [
+                LedgerProblem(booking.unbooked, row["_id"], _booked(row))
+                async for row in stream(documents, no_entry, session)
+            ]
+            rows = stream(self._ledger, no_document, session)
+            return [*unbooked, *[LedgerProblem(booking.unpaid, row["_id"]) async for row in rows]]
 
-    async def _all_balances(self) -> list[LedgerProblem]:
-        with self._database.slow_operation_timeout():
-            async with self._snapshot() as session:
-                steps = suspicious_accounts(MAX_PROBLEMS)
-                names = [row["_id"] async for row in stream(self._ledger, steps, session)]
-        return await self._compare({*names}, sorted({_user_of(name) for name in names}))
+    # ---- accounts
 
-    async def _changed_balances(self, since: datetime) -> list[LedgerProblem]:
+    async def _account_problems(self, since: datetime | None) -> list[LedgerProblem]:
+        if since is None:
+            return await self._compare_accounts(None)
         problems: list[LedgerProblem] = []
-        async with aclosing(self._moved_users(since)) as moved_users:
-            async for user_ids in moved_users:
-                problems += await self._compare(set(), user_ids)
+        async with aclosing(self._owners(since)) as chunks:
+            async for owners in chunks:
+                problems += await self._compare_accounts(owners)
                 if len(problems) >= MAX_PROBLEMS:
                     break
         return problems[:MAX_PROBLEMS]
 
-    async def _compare(self, accounts: set[str], user_ids: list[str]) -> list[LedgerProblem]:
-        """Compare the stored balances of users with all lines of their and these accounts."""
-        accounts |= {of(user_id) for user_id in user_ids for of in (user_account, debt_account)}
-        lines = {"lines.account": {"$in": sorted(accounts)}}
-        of_account = {"account": "$lines.account", "unit": "$lines.unit"}
-        steps: list[Document] = [
-            {"$match": lines},
-            {"$unwind": "$lines"},
-            {"$match": lines},
-            {"$group": {"_id": of_account, "sum": {"$sum": "$lines.amount"}}},
-        ]
-        users: list[Document] = [
-            {"$match": {"_id": {"$in": user_ids}}},
-            {"$project": dict.fromkeys(USER_SUMS, 1)},
-        ]
-        with self._database.slow_operation_timeout():
-            async with self._snapshot() as session:
-                sums: dict[tuple[str, Unit], int] = {
-                    (row["_id"]["account"], row["_id"]["unit"]): row["sum"]
-                    async for row in stream(self._ledger, steps, session)
-                }
-                balances = [
-                    StoredBalance(
-                        row["_id"],
-                        Balance(row["gold"], row["income"]),
-                        row["owed"],
-                        row["owed_income"],
-                    )
-                    async for row in stream(self._users, users, session)
-                ]
-        return find_balance_problems(sums, balances)[:MAX_PROBLEMS]
-
-    async def _moved_users(self, since: datetime) -> AsyncGenerator[list[str]]:
-        """user_ids whose balance or debt was changed since then, USERS_PER_QUERY at a time."""
+    async def _owners(self, since: datetime) -> AsyncGenerator[list[str]]:
+        """Users and withdrawals with postings since then, OWNERS_PER_QUERY at a time."""
         steps: list[Document] = [
             {"$match": _newer("at", since)},
             {"$unwind": "$lines"},
-            {"$match": OF_USERS},
-            {"$group": {"_id": USER_OF_LINE}},
+            {"$match": {"lines.account": {"$ne": HOUSE}}},
+            {"$group": {"_id": OWNER_OF_LINE}},
         ]
         with self._database.slow_operation_timeout():
             found = await self._ledger.aggregate(
-                steps, allowDiskUse=True, batchSize=USERS_PER_QUERY
+                steps, allowDiskUse=True, batchSize=OWNERS_PER_QUERY
             )
         async with found:
-            while user_ids := [row["_id"] for row in await found.to_list(USERS_PER_QUERY)]:
-                yield user_ids
+            while owners := [row["_id"] for row in await found.to_list(OWNERS_PER_QUERY)]:
+                yield owners
 
-    async def _orders_without_entry(
-        self, session: Session, since: datetime | None
-    ) -> list[LedgerProblem]:
-        steps: list[Document] = [
-            {"$match": {"state": "paid", **_newer("paid_at", since)}},
-            {"$set": {"key": {"$concat": [recharge_key(""), "$_id"]}}},
-            {"$lookup": _lookup("ledger", "key")},
-            {"$match": {"found": []}},
-            {"$limit": MAX_PROBLEMS},
-        ]
-        rows = stream(self._orders, steps, session)
-        return [LedgerProblem("unbooked_order", row["_id"]) async for row in rows]
-
-    async def _entries_without_order(
-        self, session: Session, since: datetime | None
-    ) -> list[LedgerProblem]:
-        number = {"$substrCP": ["$_id", len(recharge_key("")), 64]}
-        steps: list[Document] = [
-            {"$match": {"kind": "recharge", **_newer("at", since)}},
-            {"$set": {"number": number}},
-            {"$lookup": _lookup("orders", "number")},
-            {"$match": {"found.state": {"$ne": "paid"}}},
-            {"$limit": MAX_PROBLEMS},
-        ]
-        rows = stream(self._ledger, steps, session)
-        return [LedgerProblem("unpaid_entry", row["_id"]) async for row in rows]
-
-    async def _double_events(self, session: Session, since: datetime | None) -> list[LedgerProblem]:
-        """Entries that refer to the same room event."""
-        sessions = await self._live_sessions(since, session) if since else [{"seq": {"$gt": 0}}]
-        event = {"live_id": "$live_id", "epoch": "$epoch", "seq": "$seq"}
-        group = {"_id": event, "entries": {"$push": "$_id"}, "n": {"$sum": 1}}
+    async def _compare_accounts(self, owners: Sequence[str] | None) -> list[LedgerProblem]:
+        """Compare the accounts of these owners, or all, with the amounts stored for them."""
         problems: list[LedgerProblem] = []
-        for where in sessions:
-            steps: list[Document] = [
-                {"$match": where},
-                {"$group": group},
-                {"$match": {"n": {"$gt": 1}}},
-                {"$limit": MAX_PROBLEMS},
-            ]
-            rows = stream(self._ledger, steps, session)
-            problems += [
-                LedgerProblem("double_event", ", ".join(row["entries"])) async for row in rows
-            ]
-        return problems[:MAX_PROBLEMS]
+        async with self._snapshot() as session:
+            async for row in stream(self._ledger, _different_accounts(owners), session):
+                problems += _problems_of_account(row)
+        return sorted(problems, key=str)[:MAX_PROBLEMS]
 
-    async def _live_sessions(self, since: datetime, session: Session) -> list[Document]:
-        """Filters for entries that may share an event with a new one, one per live session."""
-        key = {"live_id": "$live_id", "epoch": "$epoch"}
-        steps: list[Document] = [
-            {"$match": {"seq": {"$gt": 0}, **_newer("at", since)}},
-            {"$group": {"_id": key, "first": {"$min": "$seq"}}},
-        ]
-        rows = stream(self._ledger, steps, session)
-        return [{**row["_id"], "seq": {"$gte": row["first"]}} async for row in rows]
+    # ---- room events
 
     async def _events(self, since: datetime | None) -> list[LedgerProblem]:
         """Gift entries without an event in their room's log, and gift events without an entry.
 
-        Only the events that the log of the current live session still holds are compared.
+        Only the events that the log of the current live session still holds are compared. An index
+        excludes two entries of one event.
         """
         where: Document = {"_id": {"$gt": 0}}
         if since:
             gifts = {"seq": {"$gt": 0}, **_newer("at", since)}
             with self._database.slow_operation_timeout():
                 where["_id"]["$in"] = await self._ledger.distinct("live_id", gifts)
+        rooms = self._database.collection("rooms")
         problems: list[LedgerProblem] = []
-        rooms: list[Document] = []
+        rows: list[Document] = []
         while len(problems) < MAX_PROBLEMS:
-            with self._database.slow_operation_timeout():
-                async with self._snapshot() as session:
-                    steps = [{"$match": where}, *GIFTS_OF_ROOMS]
-                    rooms = [row async for row in stream(self._rooms, steps, session)]
-                    for room in rooms:
-                        problems += await self._event_problems(room, session)
-            if len(rooms) < ROOMS_PER_QUERY:
+            async with self._snapshot() as session:
+                steps = [{"$match": where}, *GIFTS_OF_ROOMS]
+                rows = [row async for row in stream(rooms, steps, session)]
+                for room in rows:
+                    problems += await self._event_problems(room, session)
+            if len(rows) < ROOMS_PER_QUERY:
                 break
-            where["_id"]["$gt"] = rooms[-1]["_id"]
+            where["_id"]["$gt"] = rows[-1]["_id"]
         return problems[:MAX_PROBLEMS]
 
     async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:
@@ -291,33 +276,133 @@ class LedgerReconciler:
             *(LedgerProblem("unbooked_event", f"{room['_id']}/{seq}") for seq in unbooked),
         ]
 
+    # ---- rankings
+
     async def _ranks(self, since: datetime | None) -> list[LedgerProblem]:
         """Rankings that differ from the sums of their gifts."""
         problems: list[LedgerProblem] = []
-        with self._database.slow_operation_timeout():
+        async with self._snapshot() as session:
+            scopes = await self._rankings.scopes(since, session)
+        for scope in sorted(scopes):
             async with self._snapshot() as session:
-                scopes = await self._rankings.scopes(since, session)
-                strays = [] if since else await self._rankings.invalid_scopes(session)
-        problems += [LedgerProblem("rank", name, "is no ranking") for name in strays]
-        for scope in scopes:
-            with self._database.slow_operation_timeout():
-                async with self._snapshot() as session:
-                    found = await self._rankings.differences(scope, session)
+                found = await self._rankings.differences(scope, session)
             problems += [
                 LedgerProblem("rank", f"{scope}:{user_id}", text) for user_id, text in found
             ]
             if len(problems) >= MAX_PROBLEMS:
                 break
-        return sorted(problems, key=lambda problem: problem.what)[:MAX_PROBLEMS]
+        return problems[:MAX_PROBLEMS]
+
+
+def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
+    """Steps on `ledger`: accounts whose postings are not what is stored, or that are negative.
+
+    One pass over the postings, users and open withdrawals of these owners, or of all.
+    """
+    lines: Document = {"lines.account": {"$ne": HOUSE}}
+    stored: Document = {}
+    first: list[Document] = []
+    if owners is not None:
+        kinds = (user_account, debt_account, held_account)
+        accounts = sorted(account(owner) for owner in owners for account in kinds)
+        lines, stored = {"lines.account": {"$in": accounts}}, {"_id": {"$in": [*owners]}}
+        first = [{"$match": lines}]
+    debts = {unit: {"$ifNull": [f"${DEBTS[unit]}", 0]} for unit in UNITS}
+    owing = {"$or": [{name: {"$nin": [0, None]}} for name in DEBTS.values()]}
+    balance = {
+        **_account(user_account("")),
+        **{f"stored_{unit}": f"${unit}" for unit in UNITS},
+        "is_stored": {"$literal": True},
+        "lowest": {"$min": [*(f"${unit}" for unit in UNITS), *debts.values()]},
+    }
+    owed = {f"stored_{unit}": {"$multiply": [debts[unit], -1]} for unit in UNITS}
+    held = {**_account(held_account("")), "stored_income": "$income"}
+    sums = (*UNITS, *(f"stored_{unit}" for unit in UNITS), "other")
+    differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in UNITS]
+    return [
+        *first,
+        {"$unwind": "$lines"},
+        {"$match": lines},
+        {
+            "$project": {
+                "_id": "$lines.account",
+                **{unit: _amount_of("$lines", unit) for unit in UNITS},
+                "other": {"$cond": [{"$in": ["$lines.unit", UNITS]}, 0, "$lines.amount"]},
+            }
+        },
+        _union("users", stored, balance),
+        _union("users", {**stored, **owing}, {**_account(debt_account("")), **owed}),
+        _union("withdrawals", {**stored, **OPEN_WITHDRAWALS}, held),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in sums},
+                "is_stored": {"$max": "$is_stored"},
+                "lowest": {"$min": "$lowest"},
+            }
+        },
+        {
+            "$match": {
+                "$or": [
+                    {"$expr": {"$or": differs}},
+                    {"other": {"$ne": 0}},
+                    {"lowest": {"$lt": 0}},
+                ]
+            }
+        },
+        {"$limit": MAX_PROBLEMS},
+    ]
+
+
+def _problems_of_account(row: Document) -> list[LedgerProblem]:
+    account = row["_id"]
+    details = [
+        f"{unit}: stored {row[f'stored_{unit}']}, journal {row[unit]}"
+        for unit in UNITS
+        if row[unit] != row[f"stored_{unit}"]
+    ]
+    if row["other"]:
+        details.append(f"unknown unit: {row['other']}")
+    problems = [LedgerProblem(_kind_of(row), account, detail) for detail in details]
+    if (row["lowest"] or 0) < 0:
+        problems.append(LedgerProblem("negative", account))
+    return problems
+
+
+def _kind_of(row: Document) -> str:
+    """Debts are stored only while there are any, with a user who has a row of their own."""
+    if row["_id"].startswith(held_account("")):
+        return "held"
+    return "balance" if row["is_stored"] or row["_id"].startswith(debt_account("")) else "stranger"
 
 
 def _newer(field: str, since: datetime | None) -> Document:
     return {field: {"$gte": since}} if since else {}
 
 
-def _user_of(account: str) -> str:
-    return account.partition(":")[2]
+def _amount_of(line: str, unit: str) -> Document:
+    return {"$cond": [{"$eq": [f"{line}.unit", unit]}, f"{line}.amount", 0]}
 
 
-def _lookup(collection: str, local: str) -> Document:
-    return {"from": collection, "localField": local, "foreignField": "_id", "as": "found"}
+def _account(prefix: str) -> Document:
+    return {"_id": {"$concat": [prefix, "$_id"]}}
+
+
+def _union(collection: str, where: Document, fields: Document) -> Document:
+    return {
+        "$unionWith": {
+            "coll": collection,
+            "pipeline": [{"$match": where}, {"$project": fields}],
+        }
+    }
+
+
+def _look_up(collection: str, key: Document) -> list[Document]:
+    """Join the document with this `_id` as an array `found`."""
+    joined = {"from": collection, "localField": "key", "foreignField": "_id", "as": "found"}
+    return [{"$set": {"key": key}}, {"$lookup": joined}]
+
+
+def _booked(row: dict[str, Any]) -> str:
+    booked = [entry["content"].get("fen") for entry in row["found"]]
+    return f"paid {row.get('fen')} fen, journal {booked[0]}" if booked else "no entry"

@@ -1,24 +1,41 @@
 """ranks: gold given and income received per user, by live session and by day."""
 
+import re
 from collections.abc import Iterable
+from contextlib import aclosing, suppress
+from datetime import date, datetime
 
 from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
 
-from ledger.ranking import RankingChange
+from ledger.journal import HOUSE
+from ledger.ranking import RankingChange, day_interval, day_scope, live_scope
 from storage.database import Collection, Database, Document, Session
+from storage.documents import stream
 from storage.write_batch import WriteBatch
 
 DEFAULT_LIMIT = 50
 """Default number of rows of a ranking."""
+MAX_DIFFERENCES = 100
+"""Differences reported of one ranking."""
+REVERSAL_PREFIX = "reversal:gift:"
+SCOPE_PATTERN = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DAY_IN_CHINA = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d", "timezone": "+08"}}
+OWNER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
+"""The user, or the withdrawal, to whose account an unwound posting belongs."""
 
 
 class RankingStore:
     """Materialized rankings, updated in the transaction that writes or reverses a gift.
 
-    ledger/ranking.py computes the changes, storage/ranking_reconciler.py repairs the rows.
+    ledger/ranking.py computes the changes. The rows can be compared with the ledger's gifts, except
+    reversed ones, and repaired: MongoDB sums them and sends only what differs, since a day may have
+    any number of users.
     """
 
     def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ledger: Collection = database.collection("ledger")
         self._ranks: Collection = database.collection("ranks")
 
     async def make_indexes(self) -> None:
@@ -31,7 +48,7 @@ class RankingStore:
 
     def add_writes(self, changes: Iterable[RankingChange], batch: WriteBatch) -> None:
         for change in changes:
-            batch.upsert("ranks", {"_id": row_id(change)}, _addition(change))
+            batch.upsert("ranks", {"_id": _row_id(change)}, _addition(change))
 
     async def top(self, scope: str, unit: str, limit: int = DEFAULT_LIMIT) -> list[tuple[str, int]]:
         """The highest (user_id, amount) by "gold" given or "income" received."""
@@ -39,14 +56,133 @@ class RankingStore:
         rows = self._ranks.find(where, {"user_id": 1, unit: 1}).sort([(unit, -1), ("user_id", 1)])
         return [(row["user_id"], row[unit]) for row in await rows.to_list(limit)]
 
+    # ---- comparison with the ledger
 
-def row_id(change: RankingChange) -> str:
+    async def scopes(self, since: datetime | None, session: Session) -> set[str]:
+        """Scopes of gifts given or reversed since then; if None, of all gifts and stored rows.
+
+        A stored row may have a scope that names no ranking.
+        """
+        found: set[str] = set()
+        gifts: Document = {"kind": "gift"}
+        if since is None:
+            async for row in stream(self._ranks, [{"$group": {"_id": "$scope"}}], session):
+                found.add(str(row["_id"]))
+        else:
+            gifts["at"] = {"$gte": since}
+            reversed_gifts = {"_id": {"$in": await self._reversed_keys(since, session)}}
+            await self._add_scopes_of(reversed_gifts, session, found)
+        await self._add_scopes_of(gifts, session, found)
+        return found
+
+    async def _add_scopes_of(self, gifts: Document, session: Session, found: set[str]) -> None:
+        key = {"day": DAY_IN_CHINA, "live_id": "$live_id", "epoch": "$epoch"}
+        async for row in stream(
+            self._ledger, [{"$match": gifts}, {"$group": {"_id": key}}], session
+        ):
+            found.add(day_scope(date.fromisoformat(row["_id"]["day"])))
+            if "epoch" in row["_id"]:
+                found.add(live_scope(row["_id"]["live_id"], row["_id"]["epoch"]))
+
+    async def _reversed_keys(self, since: datetime | None, session: Session) -> list[str]:
+        """Keys of reversed gifts. Reversals are few, and found by the prefix of their `_id`."""
+        where: Document = {"_id": {"$gte": REVERSAL_PREFIX, "$lt": REVERSAL_PREFIX + "\uffff"}}
+        if since:
+            where["at"] = {"$gte": since}
+        steps = [{"$match": where}, {"$project": {"reverses": "$content.reverses"}}]
+        return [row["reverses"] async for row in stream(self._ledger, steps, session)]
+
+    async def differences(self, scope: str, session: Session) -> list[tuple[str, str]]:
+        """(user_id, description) of users whose stored amounts differ from the ledger."""
+        if not SCOPE_PATTERN.fullmatch(scope):
+            return [("", "is no ranking")]
+        steps = await self._difference_steps(scope, session)
+        steps += [{"$sort": {"_id": 1}}, {"$limit": MAX_DIFFERENCES}]
+        return [
+            (
+                row["_id"],
+                f"stored {(row['stored_gold'], row['stored_income'])}, "
+                f"journal {(row['gold'], row['income'])}",
+            )
+            async for row in stream(self._ledger, steps, session)
+        ]
+
+    async def rebuild_all(self) -> int:
+        """Repair every ranking; the number of wrong rows."""
+        with self._database.slow_operation_timeout():
+            async with self._database.client.start_session(snapshot=True) as session:
+                scopes = await self.scopes(None, session)
+        return sum([await self.rebuild(name) for name in scopes if SCOPE_PATTERN.fullmatch(name)])
+
+    async def rebuild(self, scope: str) -> int:
+        """Repair a ranking while gifts continue; the number of wrong rows.
+
+        A gift changes ledger and ranking by the same amount, so their difference is constant until
+        it is added to the ranking. `mends` counts the repairs of a row and guards the update, so
+        that concurrent repairs add the difference once.
+        """
+        wrong = 0
+        with self._database.slow_operation_timeout():
+            async with self._database.client.start_session(snapshot=True) as session:
+                steps = await self._difference_steps(scope, session)
+                async with aclosing(stream(self._ledger, steps, session)) as rows:
+                    async for row in rows:
+                        gold = row["gold"] - row["stored_gold"]
+                        income = row["income"] - row["stored_income"]
+                        change = RankingChange(scope, row["_id"], gold, income)
+                        await self._mend(change, row["mends"] or 0)
+                        wrong += 1
+        return wrong
+
+    async def _mend(self, change: RankingChange, mends: int) -> None:
+        """Add the difference, unless another repair has since the snapshot."""
+        guard = {"mends": mends} if mends else {"mends": {"$exists": False}}
+        amounts = {"gold": change.gold, "income": change.income, "mends": 1}
+        fields = {"scope": change.scope, "user_id": change.user_id}
+        where, update = {"_id": _row_id(change), **guard}, {"$inc": amounts, "$set": fields}
+        for _ in range(2):  # a concurrent gift may insert the row between match and upsert
+            with suppress(DuplicateKeyError):  # the row exists: just inserted, or repaired already
+                await self._ranks.update_one(where, update, upsert=True)
+                return
+
+    async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
+        """Steps on `ledger`: per user the journal's and the stored amounts, where they differ."""
+        reversed_keys = await self._reversed_keys(None, session)
+        gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
+        given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
+        received = {"$max": ["$lines.amount", 0]}
+        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income", "mends": 1}
+        amounts = ("gold", "income", "stored_gold", "stored_income")
+        differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in ("gold", "income")]
+        return [
+            {"$match": gifts},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.account": {"$ne": HOUSE}}},
+            {"$project": {"user_id": OWNER_OF_LINE, "gold": given, "income": received}},
+            {
+                "$unionWith": {
+                    "coll": "ranks",
+                    "pipeline": [{"$match": {"scope": scope}}, {"$project": stored}],
+                }
+            },
+            {
+                "$group": {
+                    "_id": "$user_id",
+                    **{name: {"$sum": f"${name}"} for name in amounts},
+                    "mends": {"$max": "$mends"},
+                }
+            },
+            {"$match": {"$expr": {"$or": differs}}},
+        ]
+
+
+def _row_id(change: RankingChange) -> str:
     """`_id` of the user's row in a ranking."""
     return f"{change.scope}:{change.user_id}"
 
 
 def _upsert(change: RankingChange) -> UpdateOne:
-    return UpdateOne({"_id": row_id(change)}, _addition(change), upsert=True)
+    return UpdateOne({"_id": _row_id(change)}, _addition(change), upsert=True)
 
 
 def _addition(change: RankingChange) -> Document:
@@ -54,3 +190,13 @@ def _addition(change: RankingChange) -> Document:
         "$inc": {"gold": change.gold, "income": change.income},
         "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
     }
+
+
+def _entries_of(scope: str) -> Document:
+    """Filter for the ledger entries of a ranking."""
+    kind, _, name = scope.partition(":")
+    if kind == "day":
+        start, end = day_interval(date.fromisoformat(name))
+        return {"at": {"$gte": start, "$lt": end}}
+    live_id, _, epoch = name.partition(":")
+    return {"live_id": int(live_id), "epoch": epoch, "seq": {"$gt": 0}}

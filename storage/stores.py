@@ -24,7 +24,6 @@ from storage.outbox import OutboxStore
 from storage.overview import OverviewStore
 from storage.payees import PayeeStore
 from storage.presence import PresenceStore
-from storage.ranking_reconciler import RankingReconciler
 from storage.rankings import RankingStore
 from storage.refund_cases import RefundCaseStore
 from storage.relay_cursors import RelayCursorStore
@@ -77,7 +76,6 @@ class Stores:
         self.overview = OverviewStore(database)
         self.fleet = FleetStore(database, self.outbox)
         self.ledger_reconciler = LedgerReconciler(database)
-        self.ranking_reconciler = RankingReconciler(database)
         self.migrator = Migrator(database)
         self._database = database
 

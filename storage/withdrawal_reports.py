@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from ledger.ranking import day_interval
 from ledger.withdrawals import OPEN_STATES
-from storage.balance_differences import USER_OF_LINE
 from storage.database import Collection, Database, Document
 from storage.documents import stream
+from storage.rankings import OWNER_OF_LINE
 
 REVERSED_GIFT = r"^gift:"
 
@@ -113,7 +113,7 @@ class WithdrawalReportStore:
             {"$match": where},
             {"$unwind": "$lines"},
             {"$match": {"lines.unit": "income", "lines.account": {"$regex": "^(user|owed):"}}},
-            {"$project": {"user": USER_OF_LINE, "amount": amount}},
+            {"$project": {"user": OWNER_OF_LINE, "amount": amount}},
             {"$match": {"amount": {"$gt": 0}}},
             {"$group": {"_id": "$user", "income": {"$sum": "$amount"}}},
         ]

@@ -103,7 +103,7 @@ async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(
     db.ledger.update_many({}, {"$set": {"at": long_ago}})
     assert (await run_check(audit))["problems"] > 0, "no entry is new"
     db.users.update_one({"_id": anna.id}, {"$inc": {"gold": -1}})
-    await server.context.stores.ranking_reconciler.rebuild_all()
+    await server.context.stores.rankings.rebuild_all()
     result = await run_check(audit)
     assert (result["problems"], result["gold"]) == (0, 95)
 

@@ -10,7 +10,7 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import EventReference
 from ledger.ranking import RankingChange, day_of, day_scope, live_scope
 from rooms.members import Person
-from storage.ranking_reconciler import RankingReconciler
+from storage.rankings import RankingStore
 from tests.support.room_builders import HOST
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room
@@ -30,7 +30,7 @@ class RankingFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
         self.rows = stores.database.collection("ranks")
-        self.reconciler = RankingReconciler(stores.database)
+        self.reconciler = RankingStore(stores.database)
         self.process = GiftProcess(stores)
         self.user_ids: list[str] = []
         self.live_id = 0
@@ -349,7 +349,7 @@ async def test_rankings_of_a_busy_room_can_be_rebuilt(stores: StoresFixture) -> 
     giving = [
         asyncio.ensure_future(give(process, sender)) for process in processes for sender in senders
     ]
-    reconciler = RankingReconciler(stores.database)
+    reconciler = RankingStore(stores.database)
     try:
         await until(has_enough_entries)
         for _ in range(3):
