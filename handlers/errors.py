@@ -29,8 +29,8 @@ from core.errors import (
     Unavailable,
 )
 from services.errors import LoginRefused, NotAuthenticated, SessionKeyMissing
+from storage.documents import InvalidCursor
 from storage.errors import storage_error
-from storage.pagination import InvalidCursor
 from tencent.errors import (
     ImMisconfigured,
     ImRejected,

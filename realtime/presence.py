@@ -13,7 +13,6 @@ import structlog
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from rooms import streams
 from rooms.errors import NotAMember, RoomNotFound
 from rooms.keeper import Keeper
 from rooms.members import ON_MIC
@@ -23,6 +22,7 @@ from rooms.presence import (
     Membership,
     MemberSocket,
     PendingAbsence,
+    apply_notification,
     is_known_present,
 )
 from rooms.room import Room
@@ -181,7 +181,7 @@ class Presence:
             room = await self._keeper.load(member.live_id, user_id)
             if not _is_current_stream(room, user_id, stream):
                 return "not_the_current_stream"
-            state, valid = streams.apply_notification(
+            state, valid = apply_notification(
                 member.stream, stream, on=on, sequence=sequence, at=at_s
             )
             if state is None:

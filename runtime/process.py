@@ -20,7 +20,7 @@ from runtime import container, jobs
 from runtime.figures import register_gauges, reporter
 from runtime.periodic import PeriodicTasks
 from storage.configs import DEFAULTS
-from storage.mongodb_checks import warn_of_mongodb_risks
+from storage.replica_set import warn_of_mongodb_risks
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets, EmbeddedMongod, RemoteSimulator, Simulator

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
@@ -10,21 +12,29 @@ from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
 from services.open_transfers import TransferNoticeService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
-from services.push_messages import push_of
 from services.refund_cases import RefundCaseService
 from storage.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
-from tencent.message_push import MessagePush, event_name
+from tencent.message_push import PLATFORM_EVENT_IDENTITIES, MessagePush, event_name
 from tencent.notifications import JSAPI, TRANSFER
 from tencent.pay import JsapiClient
+from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
 from tencent.xpay import PROVIDER as XPAY
-from tencent.xpay import XpayClient, parse_event
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
 BOOKED = DONE._replace(lasting=True)
 """A report that is kept for good."""
+IDENTITY_FIELDS = {
+    DELIVERED: ("Event", "OutTradeNo"),
+    REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
+    **PLATFORM_EVENT_IDENTITIES,
+}
+PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
+"""Fields that may differ between deliveries of one event."""
+ENCRYPTED = "yes"
+"""Stored value of `sealed` for an encrypted push."""
 
 
 class PaymentNotificationService:
@@ -145,3 +155,33 @@ def _is_platform_event(row: Mapping[str, Any]) -> bool:
 
 def _message(row: Mapping[str, Any]) -> InboxMessage:
     return InboxMessage(row["source"], row["_id"].partition(":")[2], row["query"], row["raw"])
+
+
+def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
+    """A push as it was received; its content is kept decrypted, signatures are left out."""
+    # `sealed` overrides a parameter of that name in the request.
+    kept = {name: value for name, value in query.items() if "signature" not in name}
+    kept["sealed"] = ENCRYPTED if push.encrypted else "no"
+    if push.refused:
+        message_id = raw = body.decode(errors="replace")
+    else:
+        message_id, raw = _message_id(push), json.dumps(push.content, ensure_ascii=False)
+    return InboxMessage(XPAY, message_id, urlencode(kept), raw)
+
+
+def push_of(message: InboxMessage) -> MessagePush:
+    """The verified push that was kept as `message`."""
+    encrypted = dict(parse_qsl(message.query)).get("sealed") == ENCRYPTED
+    return MessagePush(json.loads(message.raw), encrypted=encrypted)
+
+
+def _message_id(push: MessagePush) -> str:
+    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
+
+    With the hash, a message of other content cannot block the genuine one.
+    """
+    content = push.content
+    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
+    identity = ":".join(str(content.get(name, "")) for name in names)
+    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
+    return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

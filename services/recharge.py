@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
 from core.retry import retry_on_conflict
-from ledger.open_orders import OpenOrder, find_repeated, free_slot
-from ledger.recharge import Order
+from ledger.recharge import OpenOrder, Order, find_repeated, free_slot
 from services.errors import SessionKeyMissing, TooManyOrders
 from services.ledger import LockUsers
 from storage.catalogue import RechargeBlockStore

@@ -11,8 +11,8 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import Unit
 from storage.database import Collection, Database, Document, Session
+from storage.documents import page
 from storage.errors import AlreadyDecided, ApprovalNotFound
-from storage.pagination import page
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
 ApprovalState = Literal["waiting", "done", "declined", "expired"]

@@ -12,8 +12,7 @@ import structlog
 from bson import ObjectId
 
 from storage.database import Collection, Database, Document
-from storage.documents import delete_some
-from storage.pagination import starts_with
+from storage.documents import delete_some, starts_with
 
 ENTRY_BYTES = 4096
 """Most that an entry has with its search terms and its outcome: longer values are cut."""

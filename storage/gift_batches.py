@@ -6,8 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from pymongo.read_concern import ReadConcern
 
-from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
-from ledger.gifts import GiftTransfer
+from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
 from ledger.journal import Balance
 from rooms.members import Face, Person
 from storage.database import Collection, Database, Document, Session

@@ -8,7 +8,7 @@ from typing import Literal
 from pymongo import ReturnDocument
 
 from storage.database import Collection, Database, Document
-from storage.pagination import page, starts_with
+from storage.documents import page, starts_with
 
 Outcome = Literal["done", "ignored", "refused"]
 RETENTION = timedelta(days=30)

@@ -27,8 +27,8 @@ from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit, GoldGift
 from storage.database import Collection, Database, Document, Session
+from storage.documents import page, starts_with
 from storage.errors import UserNotFound
-from storage.pagination import page, starts_with
 from storage.rankings import RankingStore
 
 T = TypeVar("T")

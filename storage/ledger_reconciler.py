@@ -104,15 +104,10 @@ class LedgerReconciler:
         """
         if since and not await self._is_small_part(since):
             since = None
-        found = await self._unbalanced(since)
+        found = [*await self._unbalanced(since), *await self._account_problems(since)]
         for booking in BOOKINGS:
             found += await self._wrongly_booked(booking, since)
-        return [
-            *found,
-            *await self._account_problems(since),
-            *await self._events(since),
-            *await self._ranks(since),
-        ]
+        return [*found, *await self._events(since), *await self._ranks(since)]
 
     async def totals(self) -> dict[str, int]:
         """Sums over all users, orders and withdrawals.

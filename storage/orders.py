@@ -6,12 +6,20 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
-from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR, OpenOrder, offer_key
-from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, Refund
+from ledger.recharge import (
+    MAX_OPEN_ORDERS,
+    OPEN_FOR,
+    QUERY_AFTER,
+    ClaimedOrder,
+    OpenOrder,
+    Order,
+    Payment,
+    Refund,
+    offer_key,
+)
 from storage.database import Collection, Database, Document, Session
-from storage.documents import delete_some
+from storage.documents import delete_some, page, starts_with
 from storage.due import BEFORE_ANY, claim_due
-from storage.pagination import page, starts_with
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""

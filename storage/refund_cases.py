@@ -14,9 +14,9 @@ from pymongo.errors import DuplicateKeyError
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, OrderStepState
 from storage.database import Collection, Database, Document, Session
+from storage.documents import page
 from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
-from storage.pagination import page
 
 Step = OrderStep | GiftStep | HostStep
 STEPS: Mapping[str, type[Step]] = {

@@ -14,8 +14,8 @@ from ledger.ranking import day_of
 from ledger.withdrawal_requests import UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
+from storage.documents import page
 from storage.due import BEFORE_ANY, claim_due, make_due_index
-from storage.pagination import page
 
 
 class WithdrawalStore:

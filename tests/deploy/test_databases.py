@@ -21,7 +21,7 @@ from chaos.redis_program import find_redis
 from config.settings import Settings
 from realtime.redis_bus import RedisBus
 from storage.database import Database
-from storage.mongodb_checks import warn_of_mongodb_risks
+from storage.replica_set import warn_of_mongodb_risks
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets

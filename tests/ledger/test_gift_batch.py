@@ -6,8 +6,7 @@ import pytest
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
-from ledger.gift_batch import BalanceChange, GiftBatch, StoredEntry
-from ledger.gifts import GiftTransfer
+from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
 from ledger.ranking import RankingChange
 from tests.support.ledger import TRANSFER, TRANSFER_WITHOUT_ID

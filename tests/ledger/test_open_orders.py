@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.open_orders import (
+from ledger.recharge import (
     MAX_OPEN_ORDERS,
     OPEN_FOR,
     OpenOrder,

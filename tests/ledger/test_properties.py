@@ -27,8 +27,7 @@ from ledger.errors import (
     NotReversible,
     RequestIdReused,
 )
-from ledger.gift_batch import BalanceChange
-from ledger.gifts import GiftTransfer
+from ledger.gifts import BalanceChange, GiftTransfer
 from ledger.journal import EventReference, JournalEntry
 from ledger.recharge import Order, Payment, PaymentRefused, Refund
 from services.ledger import LedgerService

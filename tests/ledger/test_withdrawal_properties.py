@@ -17,8 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from core.errors import QLiveError
 from ledger.errors import IncomeNotMatured, NotCancellable
-from ledger.gift_batch import GiftBatch
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_transfers import must_cancel, must_resend, must_return
 from ledger.ranking import day_of

@@ -1,4 +1,4 @@
-from services.push_messages import message_of, push_of
+from services.payment_notifications import message_of, push_of
 from tencent.message_push import MessagePush
 
 DELIVERY = {

@@ -8,8 +8,7 @@ import pytest
 
 from config.sections import PaySettings
 from core.locks import NamedLocks
-from ledger.open_orders import MAX_OPEN_ORDERS, OPEN_FOR
-from ledger.recharge import Order
+from ledger.recharge import MAX_OPEN_ORDERS, OPEN_FOR, Order
 from services.errors import TooManyOrders
 from services.recharge import RechargeService
 from storage.field_cipher import FieldCipher

@@ -7,8 +7,7 @@ import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from core.errors import QLiveError, WriteConflict
-from ledger.gift_batch import StoredEntry
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftTransfer, StoredEntry
 from ledger.journal import Balance, EventReference
 from ledger.ranking import day_of, day_scope, live_scope
 from rooms.members import Person

@@ -8,9 +8,9 @@ import pytest
 from pymongo import MongoClient
 from structlog.testing import capture_logs
 
-from storage import mongodb_checks
+from storage import replica_set
 from storage.database import Database
-from storage.mongodb_checks import check_health, check_journal, warn_of_mongodb_risks
+from storage.replica_set import check_health, check_journal, warn_of_mongodb_risks
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
@@ -60,7 +60,7 @@ async def test_long_transactions_are_warned_of(database: Database, mongo: MongoC
 async def test_an_old_version_is_warned_of(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongodb_checks, "OLDEST_VERSION", (99, 0))
+    monkeypatch.setattr(replica_set, "OLDEST_VERSION", (99, 0))
     found = (await warnings(database))["mongodb_version_unsupported"]
     assert found["oldest"] == "99.0"
 
@@ -74,7 +74,7 @@ async def test_a_single_member_is_warned_of_in_production(database: Database) ->
 
 @gen_test
 async def test_a_mongodb_that_does_not_answer_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongodb_checks, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(replica_set, "CHECK_SECONDS", 0.05)
     database = Database("mongodb://127.0.0.1:1/", "none")
     found = await warnings(database)
     await database.close()

@@ -3,8 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.errors import WriteConflict
-from ledger.open_orders import OPEN_FOR
-from ledger.recharge import Order, Payment
+from ledger.recharge import OPEN_FOR, Order, Payment
 from storage.database import Session
 from storage.orders import new_number
 from tests.support.storage import StoresFixture

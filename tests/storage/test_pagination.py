@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.database import Database
-from storage.pagination import InvalidCursor, page, starts_with
+from storage.documents import InvalidCursor, page, starts_with
 
 gen_test = pytest.mark.gen_test(timeout=60)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

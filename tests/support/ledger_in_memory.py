@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gift_batch import GiftBatch, StoredEntry
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftBatch, GiftTransfer, StoredEntry
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import Order, Payment, Refund

@@ -14,8 +14,7 @@ from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
 from core.locks import NamedLocks
-from ledger.gift_batch import GiftBatch
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import LocalBus
 from rooms.changes import Preparation
