@@ -4,27 +4,17 @@ Gold is spent in the order in which it was credited: what the user had before th
 first, later recharges go last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from core.clock import CHINA_TZ
-from ledger.refund_plan import OrderStepState
 
 SUGGEST_REFUND, SUGGEST_REFUSAL = 0, 1
 """`result_code` of the answer. Source: WeChat, "virtual payment on iOS"."""
 NAMED_LIVES = 5
 """Lives that the evidence names; a text without end helps nobody who has to read it."""
-TAKEN_BACK: Mapping[OrderStepState, str] = {
-    "taken": "金币此后已收回，款项尚未退还。",
-    "requested": "金币此后已收回，款项尚未退还。",
-    "settled": "金币此后已收回。",
-}
-"""What is true of an order whose gold a refund case has taken, by the state of its step.
-
-Of a settled one we do not know whether it was paid back otherwise, or never will be.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +66,20 @@ def spent_of(credit: Credit, gifts: Sequence[GoldGift]) -> list[GoldGift]:
 
 
 def advise(
-    order: str,
-    credit: Credit | None,
-    gifts: Sequence[GoldGift],
-    refunded_fen: int,
-    fen: int,
-    *,
-    step: OrderStepState | None = None,
+    order: str, credit: Credit | None, gifts: Sequence[GoldGift], reversed_fen: int, fen: int
 ) -> RefundAdvice:
-    """Advice on the refund of an order of `fen`, of which `refunded_fen` were paid back before.
+    """Advice on the refund of an order of `fen`, of which `reversed_fen` were reversed before.
 
-    `step`: its state in the refund case that has taken its gold without a refund by WeChat so far;
-    `refunded_fen` then counts what the case has taken. Spent gold is the only reason to advise
-    against a refund: unspent gold can be taken back.
+    Their gold was taken back, by WeChat's refund or by a refund case. Spent gold is the only reason
+    to advise against a refund: unspent gold can be taken back.
     """
     if credit is None:
         return RefundAdvice(
             SUGGEST_REFUND, "未交付", f"订单{order}：账本中没有入账记录，金币未交付。"
         )
     credited = f"订单{order}：{_time(credit.at)}到账{credit.gold}金币"
-    if step and (taken_back := TAKEN_BACK.get(step)):
-        return RefundAdvice(SUGGEST_REFUND, "已交付，已收回", f"{credited}，{taken_back}")
-    if refunded_fen >= fen:
-        return RefundAdvice(SUGGEST_REFUND, "已退款", f"{credited}，此后已全额退款。")
+    if reversed_fen >= fen:
+        return RefundAdvice(SUGGEST_REFUND, "已交付，已收回", f"{credited}，金币此后已收回。")
     spent = spent_of(credit, gifts)
     if not spent:
         return RefundAdvice(SUGGEST_REFUND, "已交付，未消费", f"{credited}，至今未消费。")

@@ -6,11 +6,9 @@ from typing import Any
 
 from ledger.recharge import IOS, Order, RefusalReason
 from ledger.refund_advice import Credit, GoldGift, advise
-from ledger.refund_plan import OrderStepState
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
-from storage.refund_cases import RefundCaseStore
 from tencent.errors import Unreadable
 from tencent.message_push import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
 from tencent.xpay import PROVIDER as XPAY
@@ -22,10 +20,9 @@ COIN_MODE = "coin_mode"
 class PlatformEventService:
     """Decides what becomes of each event; the inbox keeps it, with the answer if there is one."""
 
-    def __init__(self, orders: OrderStore, ledger: LedgerStore, cases: RefundCaseStore) -> None:
+    def __init__(self, orders: OrderStore, ledger: LedgerStore) -> None:
         self._orders = orders
         self._ledger = ledger
-        self._cases = cases
 
     async def process(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
@@ -52,26 +49,18 @@ class PlatformEventService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        (credit, gifts), (refunded_fen, step), _ = await asyncio.gather(
+        (credit, gifts), reversed_fen, _ = await asyncio.gather(
             self._spending_since(number, order.user_id),
-            self._refunds_of(number),
+            self._orders.refunded_fen(number),
             self._note_apple(order, signed=signed),
         )
-        advice = advise(number, credit, gifts, refunded_fen, order.fen, step=step)
+        advice = advise(number, credit, gifts, reversed_fen, order.fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:
         """Apple's word overrides what the client has named."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
-
-    async def _refunds_of(self, number: str) -> tuple[int, OrderStepState | None]:
-        """What counts as paid back, then whether a case took it.
-
-        In this order: a case that is confirmed in between has not been refunded.
-        """
-        refunded_fen = await self._orders.refunded_fen(number)
-        return refunded_fen, await self._cases.step_without_refund(number)
 
     async def _spending_since(
         self, number: str, user_id: str

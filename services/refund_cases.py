@@ -1,6 +1,7 @@
 """Refund cases: opened with a preview, confirmed or dropped by operators, closed by WeChat."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,15 +10,14 @@ from core.errors import TryAgain
 from ledger.errors import RequestIdReused
 from ledger.recharge import Refund, reversal_entry
 from ledger.refund_cases import RefundCase
-from ledger.refund_plan import OrderStep, RefundPlan
+from ledger.refund_plan import GiftSelection, GiftStep, OrderStep, RefundPlan, make_plan, order_step
 from services.approvals import ApprovalService
-from services.errors import RefundChanged
+from services.errors import NotRefundable, RefundChanged
 from services.ledger import LockUsers
-from services.refund_planner import RefundPlanner
 from storage.errors import AlreadyDecided, OrderNotFound
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, SpentGoldStore, new_id
 
 SAVES = 20
 """Times that a notice is saved again after the sweep was faster."""
@@ -35,16 +35,16 @@ class RefundCaseService:
     def __init__(
         self,
         cases: RefundCaseStore,
-        planner: RefundPlanner,
         orders: OrderStore,
         ledger: LedgerStore,
+        spent_gold: SpentGoldStore,
         approvals: ApprovalService,
         hold: LockUsers,
     ) -> None:
         self._cases = cases
-        self._planner = planner
         self._orders = orders
         self._ledger = ledger
+        self._spent_gold = spent_gold
         self._approvals = approvals
         self._hold = hold
 
@@ -59,7 +59,7 @@ class RefundCaseService:
         case = await self._cases.find_request(request_id)
         if case is None:
             plan = await self._ledger.run_transaction(
-                lambda tx: self._planner.plan(tx, id_, user_id, numbers)
+                lambda tx: self._plan(tx, id_, user_id, numbers)
             )
             new = RefundCase(
                 *(id_, request_id, user_id, reason, by, datetime.now(UTC)),
@@ -133,7 +133,7 @@ class RefundCaseService:
             raise AlreadyDecided
         await self._approvals.authorize(tx, case.opened_by, by, case.gold)
         numbers = [order.number for order in case.orders]
-        plan = await self._planner.plan(tx, id_, case.user_id, numbers)
+        plan = await self._plan(tx, id_, case.user_id, numbers)
         if case.differs_from(plan):
             raise _PlanChanged(plan)
         now = datetime.now(UTC)
@@ -141,6 +141,49 @@ class RefundCaseService:
         for order in confirmed.orders:
             await self._take(tx, confirmed, order)
         return await self._cases.save(tx, case, confirmed, now)
+
+    async def _plan(
+        self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]
+    ) -> RefundPlan:
+        """What refunding these orders of the user takes back, as of one moment.
+
+        Raises UserNotFound, OrderNotFound and NotRefundable.
+        """
+        available = (await self._ledger.balance(tx, user_id)).gold
+        found = [
+            await self._order_step(tx, user_id, number, f"{case_id}{position:02}")
+            for position, number in enumerate(numbers, 1)
+        ]
+        orders = [order for order, _ in found]
+        missing = sum(order.gold for order in orders) - available
+        gifts = await self._gifts(tx, user_id, min(at for _, at in found), missing)
+        hosts = sorted({gift.host for gift in gifts})
+        return make_plan(orders, available, gifts, await self._spent_gold.incomes(tx, hosts))
+
+    async def _order_step(
+        self, tx: Any, user_id: str, number: str, refund: str
+    ) -> tuple[OrderStep, datetime]:
+        """The step of an order, and when it was credited."""
+        order = await self._orders.find(number, tx)
+        if order is None or order.user_id != user_id:
+            raise OrderNotFound
+        credit = await self._ledger.credit_of(number)
+        step = order_step(order, await self._orders.refunded_fen(number, tx), refund)
+        if credit is None or step is None:
+            raise NotRefundable
+        return step, credit.at
+
+    async def _gifts(self, tx: Any, user_id: str, since: datetime, missing: int) -> list[GiftStep]:
+        """The newest gifts since then that cover the `missing` gold."""
+        if missing <= 0:
+            return []
+        selection = GiftSelection(missing, await self._cases.gifts_in_progress(user_id, tx))
+        async with aclosing(self._spent_gold.gifts(tx, user_id, since)) as gifts:
+            async for gift in gifts:
+                selection.offer(gift)
+                if selection.is_complete:
+                    break
+        return selection.chosen
 
     async def _settle(self, tx: Any, id_: str, number: str, by: str, reason: str) -> RefundCase:
         case, now = await self._cases.get(id_, tx), datetime.now(UTC)

@@ -101,9 +101,6 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
         due_at = _now() + CLAIM_LEASE
-        if after == before:  # the provider has answered the same as before
-            await self._cases.renew(before, due_at)
-            return before
         return await self._cases.save(tx, before, after, due_at)
 
     # ---- gifts

@@ -32,7 +32,6 @@ from services.platform_events import PlatformEventService
 from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
 from services.refund_cases import RefundCaseService
-from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.retention import RetentionSweep
 from services.room_access import RoomAccess
@@ -161,11 +160,13 @@ class Services:
         )
         self.withdrawal_reports = WithdrawalReports(stores.withdrawal_reports, cipher)
         self.open_transfers = OpenTransferSweep(stores.withdrawals, transfers)
-        planner = RefundPlanner(
-            stores.orders, stores.ledger, stores.spent_gold, stores.refund_cases
-        )
         self.refund_cases = RefundCaseService(
-            stores.refund_cases, planner, stores.orders, stores.ledger, self.approvals, hold
+            stores.refund_cases,
+            stores.orders,
+            stores.ledger,
+            stores.spent_gold,
+            self.approvals,
+            hold,
         )
         self.refund_sweep = RefundCaseSweep(
             stores.refund_cases,
@@ -197,7 +198,7 @@ class Services:
             stores.inbox,
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger, stores.refund_cases),
+            PlatformEventService(stores.orders, stores.ledger),
             self.refund_cases,
             self.transfer_notices,
             tencent.jsapi,

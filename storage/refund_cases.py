@@ -1,20 +1,19 @@
 """refund_cases: one document per refund case; `_id` begins the numbers of its refunds."""
 
-import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import compress, count
-from operator import is_not
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
+from ledger.journal import reversal_key, user_account
 from ledger.refund_cases import OPEN_STATES, RefundCase
-from ledger.refund_plan import GiftStep, HostStep, OrderStep, OrderStepState
+from ledger.refund_plan import GiftStep, HostIncome, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page
+from storage.documents import fields_of, page
 from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
 
@@ -25,6 +24,11 @@ STEPS: Mapping[str, type[Step]] = {
     "hosts": HostStep,
 }
 IN_PROGRESS = ("confirmed", "reversing", "refunding")
+GIFTS_PER_QUERY = 200
+MAX_READ = 20_000
+"""Gifts read for one plan: bounds its transaction, whatever gifts without gold there are."""
+FINAL = ("paid", "returned")
+"""States of a withdrawal whose income is no longer held."""
 
 
 class RefundCaseChanged(Exception):
@@ -64,9 +68,8 @@ class RefundCaseStore:
         """
         row = {name: getattr(case, name) for name in RefundCase.__slots__ if name not in STEPS}
         row["_id"] = row.pop("id")
-        row |= {name: [_step_row(step) for step in getattr(case, name)] for name in STEPS}
+        row |= {name: [fields_of(step) for step in getattr(case, name)] for name in STEPS}
         row["open_orders"] = [order.number for order in case.orders]
-        await asyncio.sleep(0)  # encoding thousands of steps takes as long as making their rows
         try:
             await self._cases.insert_one(row)
         except DuplicateKeyError:
@@ -77,14 +80,14 @@ class RefundCaseStore:
 
     async def find_request(self, request_id: str) -> RefundCase | None:
         row = await self._cases.find_one({"request_id": request_id})
-        return await _parse(row) if row else None
+        return _case_from(row) if row else None
 
     async def get(self, id_: str, session: Session | None = None) -> RefundCase:
         """Raises RefundCaseNotFound."""
         row = await self._cases.find_one({"_id": id_}, session=session)
         if row is None:
             raise RefundCaseNotFound
-        return await _parse(row)
+        return _case_from(row)
 
     async def public_state(self, id_: str) -> Document:
         """What the audit log shows of a case; {} if there is none."""
@@ -116,14 +119,7 @@ class RefundCaseStore:
     async def claim(self, lease: timedelta) -> RefundCase | None:
         """Lease the case that is due for the longest time, by the database's clock."""
         row = await claim_due(self._cases, lease)
-        return await _parse(row) if row else None
-
-    async def renew(self, case: RefundCase, due_at: datetime) -> None:
-        """Extend the lease of a case in progress; raises RefundCaseChanged as `save` does."""
-        where = {"_id": case.id, "version": case.version}
-        result = await self._cases.update_one(where, {"$set": {"due_at": due_at}})
-        if not result.matched_count:
-            raise RefundCaseChanged
+        return _case_from(row) if row else None
 
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
         """Keys of the gifts that confirmed cases of the user are about to reverse."""
@@ -137,16 +133,7 @@ class RefundCaseStore:
         """Confirmed cases about an order, the latest first."""
         where = {"orders.number": number, "state": {"$in": [*IN_PROGRESS, "closed"]}}
         rows = await self._cases.find(where).sort("opened_at", -1).to_list()
-        return [await _parse(row) for row in rows]
-
-    async def step_without_refund(self, number: str) -> OrderStepState | None:
-        """`taken`, `requested` or `settled`: a case has the gold, WeChat has refunded nothing.
-
-        None if no case has taken the gold of the order, or WeChat has refunded it.
-        """
-        taken = {"number": number, "state": {"$in": ["taken", "requested", "settled"]}}
-        row = await self._cases.find_one({"orders": {"$elemMatch": taken}}, {"orders.$": 1})
-        return row["orders"][0]["state"] if row else None
+        return [_case_from(row) for row in rows]
 
     async def details(self, id_: str) -> Document:
         """What does not change of a case, for the audit log; {} if there is none."""
@@ -183,7 +170,61 @@ class RefundCaseStore:
             where["state"] = state
         fields = {"gifts": 0, "hosts": 0}
         rows, cursor = await page(self._cases, where, "opened_at", after, limit, fields=fields)
-        return [case_from(row) for row in rows], cursor
+        return [_case_from(row) for row in rows], cursor
+
+
+class SpentGoldStore:
+    """What became of a user's gold: gifts, and where their hosts' income is.
+
+    Reads `ledger`, `users` and `withdrawals` in the caller's transaction; writes nothing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+        self._withdrawals: Collection = database.collection("withdrawals")
+
+    async def gifts(
+        self, session: Session, user_id: str, since: datetime
+    ) -> AsyncGenerator[GiftStep]:
+        """Gifts that the user gave since then, newest first, without reversed ones.
+
+        Only those among the newest MAX_READ.
+        """
+        given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
+        fields = {"by": 1, "at": 1, "lines": 1, "content": 1}
+        rows = self._ledger.find(given, fields, session=session, batch_size=GIFTS_PER_QUERY)
+        async with rows.sort("at", -1).limit(MAX_READ) as found:
+            while some := await found.to_list(GIFTS_PER_QUERY):
+                undone = await self._reversed([row["_id"] for row in some], session)
+                for row in some:
+                    if row["_id"] not in undone:
+                        yield _gift_from(row)
+
+    async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
+        """Where the income of these users is."""
+        of_hosts = {"_id": {"$in": [*hosts]}}
+        rows = await self._users.find(of_hosts, {"income": 1}, session=session).to_list()
+        steps: list[Document] = [
+            {"$match": {"user_id": {"$in": [*hosts]}}},
+            {
+                "$group": {
+                    "_id": {"user": "$user_id", "state": "$state"},
+                    "income": {"$sum": "$income"},
+                }
+            },
+        ]
+        withdrawn: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        async for it in await self._withdrawals.aggregate(steps, session=session):
+            withdrawn[it["_id"]["user"]][it["_id"]["state"]] = it["income"]
+        return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
+
+    async def _reversed(self, keys: Sequence[str], session: Session) -> set[str]:
+        """Which of these gifts were reversed."""
+        reversals = {reversal_key(key): key for key in keys}
+        where = {"_id": {"$in": [*reversals]}}
+        rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()
+        return {reversals[row["_id"]] for row in rows}
 
 
 def _changes(before: RefundCase, after: RefundCase) -> Document:
@@ -196,55 +237,42 @@ def _changes(before: RefundCase, after: RefundCase) -> Document:
         if name not in STEPS:
             changes |= {name: new} if new != old else {}
         elif len(new) == len(old):
-            changes |= {f"{name}.{n}": _step_row(new[n]) for n in _replaced(old, new)}
+            pairs = enumerate(zip(old, new, strict=True))
+            replaced = [n for n, (step, other) in pairs if step is not other and step != other]
+            changes |= {f"{name}.{n}": fields_of(new[n]) for n in replaced}
         else:
-            changes[name] = [_step_row(it) for it in new]
+            changes[name] = [fields_of(it) for it in new]
     return changes
 
 
-def _replaced(old: Sequence[object], new: Sequence[object]) -> Iterator[int]:
-    """Positions at which they differ: 0.1 ms for 2,000 steps of which one was replaced."""
-    candidates = compress(count(), map(is_not, old, new))
-    return (position for position in candidates if old[position] != new[position])
+def _case_from(row: Document) -> RefundCase:
+    """Parse a case, without steps that were not read and fields stored by a later version."""
+    steps = {
+        name: tuple(kind(**_known(kind, it)) for it in row.get(name, ()))
+        for name, kind in STEPS.items()
+    }
+    return RefundCase(**{**_known(RefundCase, row), "id": row["_id"], **steps})
 
 
-def _step_row(step: Step) -> Document:
-    """As `asdict`, which takes fifteen times as long."""
-    return {name: getattr(step, name) for name in step.__slots__}
-
-
-async def _parse(row: Document) -> RefundCase:
-    """As `case_from`; other tasks run before and after each kind: 2,000 steps may take 10 ms."""
-    steps = {}
-    for name in STEPS:
-        await asyncio.sleep(0)
-        steps[name] = _steps(row, name)
-    await asyncio.sleep(0)
-    return _case_from(row, steps)
-
-
-def case_from(row: Document) -> RefundCase:
-    """Parse a case; fields stored by a later version are ignored."""
-    return _case_from(row, {name: _steps(row, name) for name in STEPS})
-
-
-def _case_from(row: Document, steps: Mapping[str, tuple[Any, ...]]) -> RefundCase:
-    fields = {name: row[name] for name in RefundCase.__slots__ if name in row}
-    return RefundCase(**{**fields, "id": row["_id"], **steps})
-
-
-def _steps(row: Document, name: str) -> tuple[Step, ...]:
-    """Steps of a kind; none if they were not read."""
-    return tuple(_step(STEPS[name], it) for it in row.get(name, []))
-
-
-def _step(kind: type[Step], row: Mapping[str, Any]) -> Step:
-    """Fields stored by a later version are ignored."""
-    if row.keys() <= kind.__dataclass_fields__.keys():  # twice as fast as the general way
-        return kind(**row)
-    return kind(**{name: row[name] for name in kind.__slots__ if name in row})
+def _known(kind: type[Step | RefundCase], row: Document) -> Document:
+    return {name: row[name] for name in kind.__slots__ if name in row}
 
 
 def new_id() -> str:
     """29 of [0-9A-Za-z], so that a refund number has 31; not guessable (56 random bits)."""
     return f"R{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
+
+
+def _gift_from(row: Document) -> GiftStep:
+    giver, host = user_account(row["by"]), user_account(row["content"]["to"])
+    gold = -sum(
+        it["amount"] for it in row["lines"] if (it["account"], it["unit"]) == (giver, "gold")
+    )
+    income = sum(it["amount"] for it in row["lines"] if it["account"] == host and it["amount"] > 0)
+    return GiftStep(row["_id"], row["at"], row["content"]["to"], gold, income)
+
+
+def _income_from(row: Document, withdrawn: Mapping[str, int]) -> HostIncome:
+    """`withdrawn`: the income of the user's withdrawals, by their state."""
+    held = sum(income for state, income in withdrawn.items() if state not in FINAL)
+    return HostIncome(row["income"], held, withdrawn.get("paid", 0))

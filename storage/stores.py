@@ -25,11 +25,10 @@ from storage.overview import OverviewStore
 from storage.payees import PayeeStore
 from storage.presence import PresenceStore
 from storage.rankings import RankingStore
-from storage.refund_cases import RefundCaseStore
+from storage.refund_cases import RefundCaseStore, SpentGoldStore
 from storage.relay_cursors import RelayCursorStore
 from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
-from storage.spent_gold import SpentGoldStore
 from storage.tokens import TokenStore
 from storage.users import LikeStore, UserStore
 from storage.withdrawal_reports import WithdrawalReportStore

@@ -22,7 +22,6 @@ from ledger.recharge import Order, Payment, Refund, recharge_entry
 from ledger.refund_cases import RefundCase
 from ledger.withdrawals import WithdrawalState
 from services.refund_cases import RefundCaseService
-from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from storage.refund_cases import IN_PROGRESS
 from tests.ledger.test_withdrawal_properties import PICK, USER, USERS, State, WithdrawalMachine
@@ -61,9 +60,8 @@ class RefundMachine(WithdrawalMachine):
         self.cases: Any = BooksCases(books)
         self.desk, locks = BooksDesk(), MemoryLocks()
         spent_gold: Any = BooksSpentGold(books)
-        planner = RefundPlanner(orders, ledger, spent_gold, self.cases)
         approvals: Any = NoLimit()
-        self.service = RefundCaseService(self.cases, planner, orders, ledger, approvals, locks)
+        self.service = RefundCaseService(self.cases, orders, ledger, spent_gold, approvals, locks)
         self.refund_sweep = RefundCaseSweep(
             self.cases, orders, ledger, self, {"xpay": self.desk}, locks
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.database import Session
-from storage.spent_gold import SpentGoldStore
+from storage.refund_cases import SpentGoldStore
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
 gen_test = pytest.mark.gen_test(timeout=30)

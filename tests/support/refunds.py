@@ -21,7 +21,6 @@ from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.refund_cases import RefundCaseService
-from services.refund_planner import RefundPlanner
 from services.refund_sweep import RefundCaseSweep
 from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawals import WithdrawalService
@@ -33,8 +32,7 @@ from storage.ledger_reconciler import LedgerReconciler
 from storage.operators import OperatorAccount, OperatorStore
 from storage.orders import new_number
 from storage.payees import PayeeStore
-from storage.refund_cases import RefundCaseStore
-from storage.spent_gold import SpentGoldStore
+from storage.refund_cases import RefundCaseStore, SpentGoldStore
 from storage.withdrawals import WithdrawalStore
 from tencent.errors import RefundRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
@@ -128,9 +126,9 @@ class RefundProcess:
             is_enabled=True,
         )
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
-        planner = RefundPlanner(stores.orders, ledger, SpentGoldStore(database), self.cases)
+        spent_gold = SpentGoldStore(database)
         self.service = RefundCaseService(
-            self.cases, planner, stores.orders, ledger, self.approvals, hold
+            self.cases, stores.orders, ledger, spent_gold, self.approvals, hold
         )
         self.sweep = RefundCaseSweep(
             self.cases, stores.orders, ledger, self.withdrawals, {"xpay": desk, "jsapi": desk}, hold
@@ -141,7 +139,7 @@ class RefundProcess:
             inbox,
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger, self.cases),
+            PlatformEventService(stores.orders, stores.ledger),
             self.service,
             TransferNoticeService(self.transfers, None),
             None,

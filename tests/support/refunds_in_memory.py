@@ -187,10 +187,6 @@ class BooksCases:
     async def claim(self, _lease: timedelta) -> RefundCase | None:
         return self._books.cases[self.due.pop()] if self.due else None
 
-    async def renew(self, case: RefundCase, _due: datetime) -> None:
-        if self._books.cases[case.id].version != case.version:
-            raise RefundCaseChanged
-
     async def with_order(self, number: str) -> list[RefundCase]:
         return [it for it in self.all if any(order.number == number for order in it.orders)]
 
