@@ -5,28 +5,14 @@ Also reconciles the connections stored for this process with its open sockets.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import structlog
 
 from core.clock import now_ms
+from realtime.presence import StoredPresence
 from rooms.presence import MemberSocket
 
 log = structlog.get_logger("qlive.lease")
-
-
-class LeaseStorage(Protocol):
-    """Stored leases and connections; storage/presence.py documents each method."""
-
-    async def renew(self, process: str, seconds: float) -> bool: ...
-    async def expired_processes(self) -> list[str]: ...
-    async def mark_members_away(self, process: str, now: int) -> int: ...
-    async def forget(self, process: str) -> None: ...
-    async def claim_members(
-        self, sockets: Sequence[MemberSocket], process: str, now: int
-    ) -> None: ...
-    async def served(self, process: str) -> list[MemberSocket]: ...
-    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None: ...
 
 
 class Lease:
@@ -34,7 +20,7 @@ class Lease:
 
     def __init__(
         self,
-        storage: LeaseStorage,
+        storage: StoredPresence,
         process: str,
         seconds: float,
         open_sockets: Callable[[], list[MemberSocket]],

@@ -41,8 +41,8 @@ MAX_ATTEMPTS = 5
 """Compare-and-swap attempts on a stored stream."""
 
 
-class PresenceStorage(Protocol):
-    """Stored presence; storage/presence.py documents each method."""
+class StoredPresence(Protocol):
+    """Stored connections and leases; storage/presence.py documents each method."""
 
     async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
@@ -66,6 +66,14 @@ class PresenceStorage(Protocol):
     async def record_stream(
         self, user_id: str, member: Membership, stream: dict[str, Any], now: int
     ) -> bool: ...
+    async def renew(self, process: str, seconds: float) -> bool: ...
+    async def expired_processes(self) -> list[str]: ...
+    async def mark_members_away(self, process: str, now: int) -> int: ...
+    async def forget(self, process: str) -> None: ...
+    async def claim_members(
+        self, sockets: Sequence[MemberSocket], process: str, now: int
+    ) -> None: ...
+    async def served(self, process: str) -> list[MemberSocket]: ...
 
 
 class Presence:
@@ -77,7 +85,7 @@ class Presence:
 
     def __init__(
         self,
-        storage: PresenceStorage,
+        storage: StoredPresence,
         keeper: Keeper,
         grace: GracePolicy,
         *,

@@ -1,17 +1,11 @@
 """Groups the event-delivery and presence components of one process."""
 
-from typing import Protocol
-
 from realtime.bus import Bus
 from realtime.hub import Hub
-from realtime.lease import Lease, LeaseStorage
-from realtime.presence import Presence, PresenceStorage
+from realtime.lease import Lease
+from realtime.presence import Presence, StoredPresence
 from rooms.keeper import Keeper
 from rooms.presence import GracePolicy
-
-
-class StoredPresence(PresenceStorage, LeaseStorage, Protocol):
-    """Stored connections of members, and the leases of the processes that serve them."""
 
 
 class Realtime:

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import Unit
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page
+from storage.documents import fields_of, page
 from storage.errors import AlreadyDecided, ApprovalNotFound
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
@@ -77,20 +77,9 @@ class ApprovalStore:
 
     async def add(self, approval: Approval) -> Approval:
         """Store the request; if its key has one already, return that instead."""
-        row: Document = {
-            "_id": str(ObjectId()),
-            "key": approval.key,
-            "kind": approval.kind,
-            "on": approval.on,
-            "gold": approval.gold,
-            "reason": approval.reason,
-            "by": approval.by,
-            "arguments": approval.arguments,
-            "made_at": approval.made_at,
-            "expires_at": approval.expires_at,
-            "delete_at": approval.made_at + KEPT,
-            "state": approval.state,
-        }
+        row = {**fields_of(approval), "delete_at": approval.made_at + KEPT}
+        del row["id"]
+        row["_id"] = str(ObjectId())
         try:
             await self._approvals.insert_one(row)
         except DuplicateKeyError:
@@ -168,19 +157,7 @@ def _now() -> datetime:
 
 def _approval_from(row: Document) -> Approval:
     has_expired = row["state"] == "waiting" and row["expires_at"] <= _now()
+    fields = {name: row[name] for name in Approval.__slots__ if name in row}
     return Approval(
-        key=row["key"],
-        kind=row["kind"],
-        on=row["on"],
-        gold=row["gold"],
-        reason=row["reason"],
-        by=row["by"],
-        arguments=row["arguments"],
-        made_at=row["made_at"],
-        expires_at=row["expires_at"],
-        state="expired" if has_expired else row["state"],
-        id=row["_id"],
-        decided_by=row.get("decided_by", ""),
-        decision_reason=row.get("decision_reason", ""),
-        decided_at=row.get("decided_at"),
+        **{**fields, "id": row["_id"], "state": "expired" if has_expired else row["state"]}
     )

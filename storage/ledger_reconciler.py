@@ -17,8 +17,6 @@ from storage.rooms import LOG_SIZE
 
 MAX_PROBLEMS = 100
 """Maximum problems reported per comparison; with more, the exact number does not matter."""
-FULL_CHECK_RATIO = 10
-"""If at least one entry in FULL_CHECK_RATIO is new, the whole ledger is checked."""
 OWNERS_PER_QUERY = 500
 """Users and withdrawals whose accounts are compared in one query."""
 ROOMS_PER_QUERY = 200
@@ -102,8 +100,6 @@ class LedgerReconciler:
         With `since`, only data related to entries written from then on is checked: all postings of
         the users and withdrawals that they concern, and their live sessions and days.
         """
-        if since and not await self._is_small_part(since):
-            since = None
         found = [*await self._unbalanced(since), *await self._account_problems(since)]
         for booking in BOOKINGS:
             found += await self._wrongly_booked(booking, since)
@@ -140,12 +136,6 @@ class LedgerReconciler:
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 yield session
-
-    async def _is_small_part(self, since: datetime) -> bool:
-        """Whether so few entries are new that an incremental check is cheaper than a full one."""
-        with self._database.slow_operation_timeout():
-            new = await self._ledger.count_documents(_newer("at", since))
-            return new * FULL_CHECK_RATIO < await self._ledger.estimated_document_count()
 
     async def _unbalanced(self, since: datetime | None) -> list[LedgerProblem]:
         """Entries whose postings do not sum to zero per unit, or have an unknown unit."""

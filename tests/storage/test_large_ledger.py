@@ -87,10 +87,7 @@ async def test_a_full_check_reads_few_of_many_problems(
 
 @pytest.mark.usefixtures("many_users")
 @gen_test
-async def test_an_incremental_check_reads_small_batches(
-    mongo_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FULL_CHECK_RATIO", 0)
+async def test_an_incremental_check_reads_small_batches(mongo_uri: str) -> None:
     async with measured(mongo_uri) as (database, sizes):
         assert await LedgerReconciler(database).problems(NOW - timedelta(hours=1)) == []
     assert sizes.largest <= BATCH_ROWS

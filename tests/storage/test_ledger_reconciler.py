@@ -91,11 +91,6 @@ def start_of(ago: timedelta | None) -> datetime | None:
     return datetime.now(UTC) - ago if ago else None
 
 
-@pytest.fixture(autouse=True)
-def incremental_checks_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FULL_CHECK_RATIO", 0)  # however small the ledger is
-
-
 @in_both_checks
 @gen_test
 async def test_consistent_ledger_has_no_problems(
@@ -191,18 +186,6 @@ async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture
     first, second, *_ = await collection.find({"kind": "gift"}).sort("seq", 1).to_list()
     with pytest.raises(DuplicateKeyError):
         await collection.update_one({"_id": second["_id"]}, {"$set": {"seq": first["seq"]}})
-
-
-@gen_test
-async def test_whole_ledger_is_checked_when_much_of_it_is_new(
-    ledger: LedgerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stranger, _ = await ledger.stores.users.create("app", "stranger", gold=1)
-    since = datetime.now(UTC) - HOUR
-    assert await ledger.reconciler.problems(since) == []
-    monkeypatch.undo()
-    (found,) = await ledger.reconciler.problems(since)
-    assert found.what == f"user:{stranger.user_id}"
 
 
 @gen_test

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from ledger.transfers import TransferState
-from storage import ledger_reconciler
 from storage.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
@@ -29,9 +28,8 @@ async def paid(fixture: WithdrawalFixture) -> str:
 @pytest.mark.parametrize("is_incremental", [False, True])
 @gen_test
 async def test_a_withdrawal_changed_by_hand_is_found(
-    stores: StoresFixture, is_incremental: bool, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, is_incremental: bool
 ) -> None:
-    monkeypatch.setattr(ledger_reconciler, "FULL_CHECK_RATIO", 0)
     since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
     fixture = await WithdrawalFixture.create(stores)
     id_ = await paid(fixture)
