@@ -32,18 +32,12 @@ from realtime.resume import (
 )
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberCounts
-from rooms.presence import MemberSocket, SessionState
+from rooms.presence import MemberSocket
 
 log = structlog.get_logger(__name__)
 
-SESSION_QUERY_SIZE = 500
-"""Memberships compared per query."""
 BACKFILL_CONCURRENCY = 16
 """Rooms backfilled concurrently."""
-FindSessions = Callable[[list[str]], Awaitable[dict[str, SessionState]]]
-"""Stored session states by user_id; users without one are absent."""
-ReasonToClose = Callable[[int, str], Awaitable[CloseCode | None]]
-"""(live_id, user_id) to the close code of a user who may not listen; None if they may."""
 
 
 class Hub:
@@ -149,7 +143,7 @@ class Hub:
             if not channel.joining:
                 channel.evictions.clear()
                 channel.newest.clear()
-            self._drop_if_idle(channel)
+            self.drop_if_idle(channel)
 
     def disconnect(self, live_id: int, outbox: Outbox) -> None:
         """Unregister a closed socket; a newer one of the same user stays."""
@@ -157,7 +151,7 @@ class Hub:
         channel = self._channels.get(live_id)
         if channel and channel.sockets.get(outbox.user_id) is outbox:
             del channel.sockets[outbox.user_id]
-            self._drop_if_idle(channel)
+            self.drop_if_idle(channel)
 
     def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
         """Close the sockets of these token ids, joining ones included, with their codes.
@@ -167,7 +161,7 @@ class Hub:
         for channel, outbox in self.members:
             if code := codes.get(outbox.token_id):
                 channel.evict(outbox.user_id, code)
-                self._drop_if_idle(channel)
+                self.drop_if_idle(channel)
         for outbox in self.with_token:
             if not (code := codes.get(outbox.token_id)):
                 continue
@@ -231,37 +225,12 @@ class Hub:
                 continue  # restarted meanwhile, from a newer read than this
             if epoch != known_epoch:
                 channel.reset(CloseCode.ENDED)
-                self._drop_if_idle(channel)
+                self.drop_if_idle(channel)
             elif version > channel.last_seq:
                 behind.append(channel)
         for start in range(0, len(behind), BACKFILL_CONCURRENCY):
             batch = behind[start : start + BACKFILL_CONCURRENCY]
             await asyncio.gather(*(self._try_backfill(channel) for channel in batch))
-
-    async def reconcile_memberships(
-        self, find_sessions: FindSessions, reason_to_close: ReasonToClose, process: str = ""
-    ) -> list[tuple[Channel, Outbox]]:
-        """Close joined sockets that disagree with the stored memberships.
-
-        This catches evictions whose bus message was lost. Returns the valid sockets that are stored
-        as served by another process than `process`.
-        """
-        members = self.members
-        served_elsewhere: list[tuple[Channel, Outbox]] = []
-        for start in range(0, len(members), SESSION_QUERY_SIZE):
-            batch = members[start : start + SESSION_QUERY_SIZE]
-            sessions = await find_sessions([outbox.user_id for _, outbox in batch])
-            for channel, outbox in batch:
-                session = sessions.get(outbox.user_id)
-                if session and (session.live_id, session.epoch) == (channel.live_id, channel.epoch):
-                    if session.number != outbox.number:
-                        channel.close(outbox, _mismatch_code(session, outbox))
-                    elif session.process != process:
-                        served_elsewhere.append((channel, outbox))
-                elif not outbox.closed:
-                    await self._close_unauthorized(channel, outbox, reason_to_close)
-                self._drop_if_idle(channel)
-        return served_elsewhere
 
     async def send_audience_counts(
         self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, MemberCounts]]]
@@ -317,7 +286,7 @@ class Hub:
                     if outbox.next_heartbeat:  # a new socket was just sent its position
                         outbox.send_heartbeat(frame)
                     outbox.next_heartbeat = now + every * random.uniform(0.8, 1.2)
-            self._drop_if_idle(channel)
+            self.drop_if_idle(channel)
 
     def close_all(self, retry_ms: Callable[[str], int]) -> None:
         """Close every connection for a restart; `retry_ms(user_id)` is the reconnect delay."""
@@ -340,27 +309,17 @@ class Hub:
         elif channel.epoch == message.epoch and message.live_id not in self._filling:
             task = asyncio.get_running_loop().create_task(self._backfill_in_background(channel))
             self._filling[message.live_id] = task
-        self._drop_if_idle(channel)
+        self.drop_if_idle(channel)
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
         for channel in self.channels:
             if message.live_id in (None, channel.live_id):
                 channel.evict(message.user_id, message.code, message.number)
-                self._drop_if_idle(channel)
+                self.drop_if_idle(channel)
         if message.live_id is None:
             for outbox in self.with_token:  # joining ones, too
                 if outbox.user_id == message.user_id:
                     outbox.close(message.code)
-
-    async def _close_unauthorized(
-        self, channel: Channel, outbox: Outbox, reason_to_close: ReasonToClose
-    ) -> None:
-        """Close the socket of a user without a membership here, unless access is valid again."""
-        code = await reason_to_close(channel.live_id, outbox.user_id)
-        if code == CloseCode.ENDED:
-            await self._backfill(channel)  # delivers `live_end` before the close
-        elif code:
-            channel.close(outbox, code)
 
     async def _backfill_in_background(self, channel: Channel) -> None:
         """Backfill until nothing is missing: the bus may lose another event during a read."""
@@ -373,12 +332,12 @@ class Hub:
     async def _try_backfill(self, channel: Channel) -> bool:
         """Backfill and log errors; the next check retries."""
         try:
-            return await self._backfill(channel)
+            return await self.backfill(channel)
         except Exception as error:  # noqa: BLE001 - background reads must survive errors
             log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
             return False
 
-    async def _backfill(self, channel: Channel) -> bool:
+    async def backfill(self, channel: Channel) -> bool:
         """Deliver missed events, or a snapshot of the room; returns whether the channel advanced.
 
         Resets a channel whose epoch cannot be continued.
@@ -389,7 +348,7 @@ class Hub:
         # The AudienceChanged of a missed event was lost as well.
         channel.audience_changed = channel.audience_changed or filled > 0
         self.events_delivered += filled
-        self._drop_if_idle(channel)
+        self.drop_if_idle(channel)
         return channel.last_seq > before
 
     def _add_socket(self, channel: Channel, outbox: Outbox, first_frames: Sequence[bytes]) -> None:
@@ -414,14 +373,7 @@ class Hub:
         )
         self._bus.publish(opened)
 
-    def _drop_if_idle(self, channel: Channel) -> None:
+    def drop_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.live_id) is channel:
             del self._channels[channel.live_id]
             self._bus.unsubscribe_room(channel.live_id)
-
-
-def _mismatch_code(session: SessionState, outbox: Outbox) -> CloseCode:
-    """Close code of a socket whose number differs from the stored session's."""
-    is_older = session.number > outbox.number
-    # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
-    return CloseCode.REPLACED if is_older and session.process else CloseCode.RESTART

@@ -1,18 +1,29 @@
 """Process leases: keeps this process's lease and sweeps dead processes.
 
-Also reconciles the connections stored for this process with its open sockets.
+Also compares open sockets with the stored connections and memberships, in both directions.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from core.clock import now_ms
+from realtime.channel import Channel
+from realtime.close_codes import CloseCode
+from realtime.hub import Hub
+from realtime.outbox import Outbox
 from realtime.presence import StoredPresence
-from rooms.presence import MemberSocket
+from rooms.presence import MemberSocket, SessionState
 
 log = structlog.get_logger("qlive.lease")
+
+SESSION_QUERY_SIZE = 500
+"""Memberships compared per query."""
+FindSessions = Callable[[list[str]], Awaitable[dict[str, SessionState]]]
+"""Stored session states by user_id; users without one are absent."""
+ReasonToClose = Callable[[int, str], Awaitable[CloseCode | None]]
+"""(live_id, user_id) to the close code of a user who may not listen; None if they may."""
 
 
 class Lease:
@@ -108,3 +119,47 @@ class Lease:
 
 def closed_now(socket: MemberSocket) -> MemberSocket:
     return MemberSocket(socket.user_id, socket.live_id, socket.epoch, socket.number, now_ms())
+
+
+async def reconcile_memberships(
+    hub: Hub, find_sessions: FindSessions, reason_to_close: ReasonToClose, process: str = ""
+) -> list[tuple[Channel, Outbox]]:
+    """Close joined sockets that disagree with the stored memberships.
+
+    This catches evictions whose bus message was lost. Returns the valid sockets that are stored
+    as served by another process than `process`.
+    """
+    members = hub.members
+    served_elsewhere: list[tuple[Channel, Outbox]] = []
+    for start in range(0, len(members), SESSION_QUERY_SIZE):
+        batch = members[start : start + SESSION_QUERY_SIZE]
+        sessions = await find_sessions([outbox.user_id for _, outbox in batch])
+        for channel, outbox in batch:
+            session = sessions.get(outbox.user_id)
+            if session and (session.live_id, session.epoch) == (channel.live_id, channel.epoch):
+                if session.number != outbox.number:
+                    channel.close(outbox, _mismatch_code(session, outbox))
+                elif session.process != process:
+                    served_elsewhere.append((channel, outbox))
+            elif not outbox.closed:
+                await _close_unauthorized(hub, channel, outbox, reason_to_close)
+            hub.drop_if_idle(channel)
+    return served_elsewhere
+
+
+async def _close_unauthorized(
+    hub: Hub, channel: Channel, outbox: Outbox, reason_to_close: ReasonToClose
+) -> None:
+    """Close the socket of a user without a membership here, unless access is valid again."""
+    code = await reason_to_close(channel.live_id, outbox.user_id)
+    if code == CloseCode.ENDED:
+        await hub.backfill(channel)  # delivers `live_end` before the close
+    elif code:
+        channel.close(outbox, code)
+
+
+def _mismatch_code(session: SessionState, outbox: Outbox) -> CloseCode:
+    """Close code of a socket whose number differs from the stored session's."""
+    is_older = session.number > outbox.number
+    # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
+    return CloseCode.REPLACED if is_older and session.process else CloseCode.RESTART

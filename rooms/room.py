@@ -35,7 +35,7 @@ from rooms.events import (
     MicroInvite,
     ProfileChange,
 )
-from rooms.members import ON_MIC, SEAT_OF_GENDER, Member, Person, Role
+from rooms.members import ON_MIC, SEAT_OF_GENDER, Member, Person, Role, SeatName
 from rooms.presence import GracePolicy
 from rooms.state import Application, RoomState, Seat, Status
 
@@ -46,9 +46,6 @@ Admission = Literal["applied", "invited", "open"]
 QUEUE_SIZE = 200
 """Applications, and apart from them invitations, per gender. Every change of a room reads the
 queues: 200 entries are hours of waiting and at most 300 KB."""
-MAX_BANS = 2_000
-"""Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
-dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 
 
 @dataclass(slots=True)
@@ -161,8 +158,7 @@ class Room(RoomState):
 
     def lift_ban(self, user_id: str) -> None:
         """Lift a ban; no error for a user who is not banned."""
-        if self.blocked.pop(user_id, None) is not None:
-            self.touched.add(f"blocked.{user_id}")
+        self._remove_ban(user_id)
 
     # ---- lost and restored connections
 
@@ -217,12 +213,9 @@ class Room(RoomState):
             return
         if len(self.applicants(person.gender)) >= QUEUE_SIZE:
             raise QueueFull
-        if application:
-            application = replace(application, applied_at=now)
-        else:
-            application = Application(
-                person, self._next_seq, now, invited=False, expires_at=now + int(seconds * 1000)
-            )
+        expires = now + int(seconds * 1000)
+        application = application or self._new_application(person, expires)
+        application = replace(application, applied_at=now)
         self._set_application(application)
         self._set_role(person.user_id, "applied")
         data: MicroApply = {
@@ -248,12 +241,8 @@ class Room(RoomState):
         if is_new and self._invitations(person.gender) >= QUEUE_SIZE:
             raise QueueFull
         expires = now + int(seconds * 1000)
-        if application:
-            application = replace(application, invited=True, expires_at=expires)
-        else:
-            application = Application(
-                person, self._next_seq, None, invited=True, expires_at=expires
-            )
+        application = application or self._new_application(person, expires)
+        application = replace(application, invited=True, expires_at=expires)
         self._set_application(application)
         self.guarded.add(person.user_id)  # the write fails if the user leaves meanwhile
         data: MicroInvite = {**application.person.face(), "expires_at": expires}
@@ -352,10 +341,6 @@ class Room(RoomState):
             self._add_event("group", data)
         return True
 
-    def has(self, *user_ids: str) -> bool:
-        """Whether all these users are in the current live session."""
-        return all(self.role_of(user_id) is not None for user_id in user_ids)
-
     def add_gift(self, gift: GiftEvent) -> None:
         """Add the event of a gift between users whom the room `has`."""
         self._add_event("gift", gift)
@@ -378,19 +363,18 @@ class Room(RoomState):
         seat = self.owner if role == "host" else self.seat_of(user_id)
         if role is None or seat is None or seat.away == away:
             return
-        new_seat = replace(seat, away=away)
-        if role != "host":
-            name = SEAT_OF_GENDER[seat.person.gender]
-            self._set_seat(name, new_seat)
-            guest: MicPresence = {**seat.person.face(), "role": name}
-            self._add_event("member_away" if away else "member_back", guest)
-            return
-        host: MicPresence = {**seat.person.face(), "role": "host"}
-        self.owner, self.status = new_seat, "paused" if away else "live"
-        self.touched |= {"owner", "status"}
-        pause: LivePause = {**seat.person.face()}
-        self._add_event("member_away" if away else "member_back", host)
-        self._add_event("live_pause" if away else "live_resume", pause)
+        shown, face = replace(seat, away=away), seat.person.face()
+        name: SeatName | None = None if role == "host" else SEAT_OF_GENDER[seat.person.gender]
+        if name:
+            self._set_seat(name, shown)
+        else:
+            self.owner, self.status = shown, "paused" if away else "live"
+            self.touched |= {"owner", "status"}
+        data: MicPresence = {**face, "role": name or "host"}
+        self._add_event("member_away" if away else "member_back", data)
+        if name is None:
+            pause: LivePause = {**face}
+            self._add_event("live_pause" if away else "live_resume", pause)
 
     def _candidate(self, person: Person) -> Person:
         """The person with the membership's gender, if they may go on mic."""
@@ -405,15 +389,6 @@ class Room(RoomState):
             raise NoGender
         return replace(person, gender=member.gender)
 
-    def _invitations(self, gender: int) -> int:
-        return sum(it.invited and it.person.gender == gender for it in self.applications.values())
-
-    def _add_ban(self, user_id: str, until: int) -> None:
-        if user_id not in self.blocked and len(self.blocked) >= MAX_BANS:
-            self.lift_ban(min(self.blocked, key=self.blocked.__getitem__))
-        self.blocked[user_id] = until
-        self.touched.add(f"blocked.{user_id}")
-
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)
         if application and application.invited:
@@ -422,9 +397,3 @@ class Room(RoomState):
             raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")
         if admission == "invited" or (admission == "applied" and not application):
             raise NotAdmitted
-
-    def _visible_person(self, user_id: str) -> Person | None:
-        if not self.live:
-            return None
-        shown = [self.owner, self.male, self.female, self.applications.get(user_id)]
-        return next((s.person for s in shown if s and s.person.user_id == user_id), None)

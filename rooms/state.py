@@ -19,6 +19,9 @@ from rooms.events import (
 from rooms.members import SEAT_OF_GENDER, Member, Person, Role, SeatName
 
 Status = Literal["live", "paused", "ended"]
+MAX_BANS = 2_000
+"""Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
+dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 MAX_REMOVED = 100
 """Guests of whom a room remembers that the host took them off the mic; the first to end gives way.
 More within `micro.removed_seconds` is a host who plays with many accounts."""
@@ -144,6 +147,10 @@ class RoomState:
         """Role of a membership; None if of another room or live session."""
         return member.role if self._is_current(member) else None
 
+    def has(self, *user_ids: str) -> bool:
+        """Whether all these users are in the current live session."""
+        return all(self.role_of(user_id) is not None for user_id in user_ids)
+
     def applicants(self, gender: int) -> list[Person]:
         """The men or women who have applied, by time of application."""
         queue = [a for a in self.applications.values() if a.person.gender == gender]
@@ -186,6 +193,12 @@ class RoomState:
     def _is_current(self, member: Member) -> bool:
         return self.live and (member.live_id, member.epoch) == (self.live_id, self.epoch)
 
+    def _visible_person(self, user_id: str) -> Person | None:
+        if not self.live:
+            return None
+        shown = [self.owner, self.male, self.female, self.applications.get(user_id)]
+        return next((s.person for s in shown if s and s.person.user_id == user_id), None)
+
     def _set_seat(self, name: SeatName, seat: Seat | None) -> None:
         setattr(self, name, seat)
         self.touched.add(name)
@@ -202,6 +215,16 @@ class RoomState:
         data: MicroLeave = {**seat.person.face(), "reason": reason}
         self._add_event("micro_leave", data)
 
+    def _add_ban(self, user_id: str, until: int) -> None:
+        if user_id not in self.blocked and len(self.blocked) >= MAX_BANS:
+            self._remove_ban(min(self.blocked, key=self.blocked.__getitem__))
+        self.blocked[user_id] = until
+        self.touched.add(f"blocked.{user_id}")
+
+    def _remove_ban(self, user_id: str) -> None:
+        if self.blocked.pop(user_id, None) is not None:
+            self.touched.add(f"blocked.{user_id}")
+
     def _mark_removed(self, user_id: str, until: int) -> None:
         if len(self.removed) >= MAX_REMOVED:
             self._unmark_removed(min(self.removed, key=self.removed.__getitem__))
@@ -212,6 +235,12 @@ class RoomState:
         for user_id in user_ids:
             if self.removed.pop(user_id, None) is not None:
                 self.touched.add("removed")
+
+    def _invitations(self, gender: int) -> int:
+        return sum(it.invited and it.person.gender == gender for it in self.applications.values())
+
+    def _new_application(self, person: Person, expires_at: int) -> Application:
+        return Application(person, self._next_seq, None, invited=False, expires_at=expires_at)
 
     def _set_application(self, application: Application) -> None:
         self.applications[application.person.user_id] = application

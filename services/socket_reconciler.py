@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from realtime.close_codes import CloseCode
+from realtime.lease import reconcile_memberships
 from realtime.realtime import Realtime
 from rooms.presence import SessionState
 from services.evictions import EvictionService
@@ -64,8 +65,8 @@ class SocketReconciler:
         if gaps == self._gaps and now - self._checked_at < interval:
             return
         hub.mark_all_audiences_changed()
-        misattributed = await hub.reconcile_memberships(
-            self._session_states, self._room_access.reason_to_close, self._process_id
+        misattributed = await reconcile_memberships(
+            hub, self._session_states, self._room_access.reason_to_close, self._process_id
         )
         connections = [
             outbox.connection

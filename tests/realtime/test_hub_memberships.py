@@ -7,7 +7,7 @@ import pytest
 
 from realtime.bus import ConnectionOpened, TokenRevoked, UserEvicted
 from realtime.close_codes import CloseCode
-from realtime.hub import SESSION_QUERY_SIZE
+from realtime.lease import SESSION_QUERY_SIZE, reconcile_memberships
 from realtime.resume import RoomView
 from rooms.errors import NotAMember
 from rooms.presence import SessionState
@@ -175,7 +175,7 @@ async def test_reconciliation_closes_users_without_a_membership_with_the_matchin
     memberships = StoredMemberships(
         {"stays": session(), "left": SessionState(ROOM + 1, "x", 1, THIS_PROCESS)}, CLOSE_CODES
     )
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     assert {user_id: outbox.code for user_id, outbox in outboxes.items()} == {
         "stays": None,
         **CLOSE_CODES,
@@ -199,7 +199,7 @@ async def test_reconciliation_closes_a_socket_whose_number_is_not_the_stored_one
 ) -> None:
     outbox = await hub_fixture.join(OutboxSpy("1", number=1))
     memberships = StoredMemberships({"1": stored})
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     assert outbox.code == code
     assert hub_fixture.hub.channels == []
 
@@ -213,7 +213,7 @@ async def test_live_end_is_delivered_before_reconciliation_closes_the_sockets(
     hub_fixture.stored.save("profile")
     hub_fixture.stored.save("live_end")
     memberships = StoredMemberships({}, {"1": CloseCode.ENDED, "2": CloseCode.ENDED})
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     for outbox in outboxes:
         assert outbox.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
         assert outbox.code == CloseCode.ENDED
@@ -227,7 +227,7 @@ async def test_user_without_a_session_but_with_access_stays_connected(
     """The session may be a moment old, or the lookup may have failed."""
     outbox = await hub_fixture.join(OutboxSpy("1", number=1))
     memberships = StoredMemberships({})
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     assert (memberships.checked, outbox.code) == ([(ROOM, "1")], None)
 
 
@@ -239,11 +239,11 @@ async def test_failed_reconciliation_closes_no_socket_and_the_next_one_works(
     memberships = StoredMemberships({}, {"1": CloseCode.NOT_A_MEMBER})
     memberships.unavailable = True
     with pytest.raises(ConnectionError):
-        await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+        await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     hub_fixture.store_and_publish()
     assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0), *profile_events(1, 1)])
     memberships.unavailable = False
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
@@ -270,7 +270,7 @@ async def test_user_reconnecting_during_reconciliation_keeps_the_new_socket(
         await joining[0]
         return code
 
-    await hub_fixture.hub.reconcile_memberships(memberships.find, close_code_after_rejoin)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, close_code_after_rejoin)
     assert (older.code, newer.code) == (CloseCode.REPLACED, None)
 
 
@@ -280,7 +280,7 @@ async def test_reconciliation_queries_sessions_in_batches(hub_fixture: HubFixtur
     for user_id in user_ids:
         await hub_fixture.join(OutboxSpy(user_id, number=1))
     memberships = StoredMemberships(dict.fromkeys(user_ids, session()))
-    await hub_fixture.hub.reconcile_memberships(memberships.find, memberships.close_code)
+    await reconcile_memberships(hub_fixture.hub, memberships.find, memberships.close_code)
     assert [len(user_ids) for user_ids in memberships.queries] == [SESSION_QUERY_SIZE, 3]
     assert memberships.checked == []
 
@@ -301,8 +301,8 @@ async def test_reconciliation_returns_sockets_not_stored_as_served_here(
     memberships = StoredMemberships(
         {user_id: session(process=process) for user_id, process in processes.items()}
     )
-    misplaced = await hub_fixture.hub.reconcile_memberships(
-        memberships.find, memberships.close_code, THIS_PROCESS
+    misplaced = await reconcile_memberships(
+        hub_fixture.hub, memberships.find, memberships.close_code, THIS_PROCESS
     )
     assert sorted(outbox.user_id for _, outbox in misplaced) == ["elsewhere", "unassigned"]
     assert all(channel.live_id == ROOM for channel, _ in misplaced)
@@ -317,8 +317,8 @@ async def test_reconciliation_does_not_return_the_sockets_that_it_closes(
         await hub_fixture.join(OutboxSpy(user_id, number=1))
     memberships = StoredMemberships({"older": session(2, "two")}, {"left": CloseCode.NOT_A_MEMBER})
     assert (
-        await hub_fixture.hub.reconcile_memberships(
-            memberships.find, memberships.close_code, THIS_PROCESS
+        await reconcile_memberships(
+            hub_fixture.hub, memberships.find, memberships.close_code, THIS_PROCESS
         )
         == []
     )

@@ -7,7 +7,8 @@ import pytest
 from core.errors import InvalidParameter
 from rooms.errors import NotHost, NotInRoom, NotLive, RemovedFromRoom
 from rooms.members import Person
-from rooms.room import MAX_BANS, Room
+from rooms.room import Room
+from rooms.state import MAX_BANS
 from tests.support.room_builders import (
     ANNA,
     BERT,
