@@ -23,7 +23,8 @@ from tencent.errors import RefundRefused, ServiceUnavailable
 log = structlog.get_logger("qlive.refunds")
 
 CLAIM_LEASE = timedelta(minutes=2)
-"""Renewed with every step; longer than a call to a provider takes with its retry."""
+"""Renewed with every change; longer than a call to a provider takes with its retry. Two processes
+that work on one case do no harm: steps are guarded by its version, calls by our numbers."""
 IDLE_SECONDS = 2.0
 HOLD_BACKS = 3
 """Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
@@ -100,8 +101,9 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             log.info("refund_case_carried_on", case=case.id, state=waiting.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
-        due_at = _now() + CLAIM_LEASE
-        return await self._cases.save(tx, before, after, due_at)
+        if after == before:  # the provider has answered the same as before
+            return before
+        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
 
     # ---- gifts
 

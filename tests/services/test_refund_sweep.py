@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -241,26 +241,6 @@ async def test_withdrawals_that_change_meanwhile_are_held_back_at_once(
     await refunds.sweep()
     [case] = await refunds.process.cases.with_order(number)
     assert (len(attempts), case.gifts[0].state) == (calls, state)
-
-
-@gen_test
-async def test_each_answer_of_a_provider_renews_the_lease(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also one that changes nothing: the next call may be slow, too."""
-    await refunds.confirm(await refunds.open(await refunds.recharge(), await refunds.recharge()))
-    await refunds.sweep()
-    query, claimed = refunds.desk.refund_state, list[RefundCase | None]()
-    cases = refunds.stores.database.collection("refund_cases")
-
-    async def outlast_the_lease(order: Order, number: str) -> RefundState | None:
-        claimed.append(await refunds.process.cases.claim(timedelta(minutes=1)))
-        await cases.update_one({}, {"$set": {"due_at": datetime.now(UTC)}})
-        return await query(order, number)
-
-    monkeypatch.setattr(refunds.desk, "refund_state", outlast_the_lease)
-    await refunds.sweep()
-    assert claimed == [None, None]
 
 
 @gen_test

@@ -28,6 +28,6 @@ async def test_only_so_many_of_the_newest_gifts_are_read(
 
     newest_first = [gift.key for gift in reversed(gifts)]
     assert await stores.ledger.run_transaction(read) == newest_first
-    monkeypatch.setattr("storage.spent_gold.MAX_READ", 3)
-    monkeypatch.setattr("storage.spent_gold.GIFTS_PER_QUERY", 2)
+    monkeypatch.setattr("storage.refund_cases.MAX_READ", 3)
+    monkeypatch.setattr("storage.refund_cases.GIFTS_PER_QUERY", 2)
     assert await stores.ledger.run_transaction(read) == newest_first[:3]
