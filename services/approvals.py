@@ -14,8 +14,7 @@ from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.ledger import InTransaction, LedgerService
 from services.roles import Access, Operator, Role
 from storage.approvals import Approval, ApprovalKind, ApprovalStore
-from storage.catalogue import CatalogueStore
-from storage.configs import RATE_KEYS
+from storage.catalogue import RATE_KEYS, CatalogueStore
 from storage.database import Document
 from storage.errors import AlreadyDecided
 from storage.operators import OperatorStore

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from core.batching import SingleFlight
 from realtime.bus import Bus, BusMessage, CatalogueChanged
 from services.errors import RateRequired
-from storage.catalogue import CatalogueStore, GiftStore
-from storage.configs import RATE_KEYS, ConfigStore
+from storage.catalogue import RATE_KEYS, CatalogueStore, ConfigStore, GiftStore
 from storage.database import Document
 
 TTL_SECONDS = 30.0

@@ -21,7 +21,7 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import Withdrawal
 from services.ledger import LockUsers
-from storage.configs import ConfigStore
+from storage.catalogue import ConfigStore
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore

@@ -15,7 +15,7 @@ from services.errors import SecondPersonRequired, WithdrawOff
 from services.ledger import LockUsers
 from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawable_income import WithdrawableIncome
-from storage.configs import ConfigStore
+from storage.catalogue import ConfigStore
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore

@@ -6,8 +6,7 @@ from config.settings import Settings
 from rooms.presence import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
-from storage.catalogue import GiftStore, RechargeBlockStore
-from storage.configs import ConfigStore
+from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import Database
 from storage.evictions import EvictionStore
 from storage.fleet import FleetStore

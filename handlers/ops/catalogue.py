@@ -11,7 +11,7 @@ from handlers.schemas import ops_money, ops_requests, ops_responses, responses
 from handlers.schemas.responses import OkResponse, Page
 from services.errors import RateRequired
 from storage.approvals import Approval
-from storage.configs import RATE_KEYS
+from storage.catalogue import RATE_KEYS
 from storage.database import Document
 from storage.errors import BlockNotFound, GiftNotFound
 

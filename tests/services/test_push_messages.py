@@ -1,4 +1,4 @@
-from services.payment_notifications import message_of, push_of
+from services.payments import message_of, push_of
 from tencent.message_push import MessagePush
 
 DELIVERY = {

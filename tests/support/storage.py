@@ -23,8 +23,7 @@ from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
 from services.gifts import GiftRequest, GiftService
 from services.ledger import LedgerService
-from storage.catalogue import GiftStore, RechargeBlockStore
-from storage.configs import ConfigStore
+from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import CommandLatency, Database, Document, Session
 from storage.evictions import EvictionStore
 from storage.gift_batches import BatchContext, GiftBatchStore
