@@ -374,12 +374,8 @@ def _account(prefix: str) -> Document:
 
 
 def _union(collection: str, where: Document, fields: Document) -> Document:
-    return {
-        "$unionWith": {
-            "coll": collection,
-            "pipeline": [{"$match": where}, {"$project": fields}],
-        }
-    }
+    steps = [{"$match": where}, {"$project": fields}]
+    return {"$unionWith": {"coll": collection, "pipeline": steps}}
 
 
 def _look_up(collection: str, key: Document) -> list[Document]:
