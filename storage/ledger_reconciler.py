@@ -72,12 +72,20 @@ class Booking:
 
 BOOKINGS = (
     Booking(
-        *("orders", "paid_at", {"kind": "recharge"}),
-        *(recharge_key(""), "unbooked_order", "unpaid_entry"),
+        "orders",
+        paid_at="paid_at",
+        entries={"kind": "recharge"},
+        prefix=recharge_key(""),
+        unbooked="unbooked_order",
+        unpaid="unpaid_entry",
     ),
     Booking(
-        *("withdrawals", "finished_at", {"by": WECHAT, "kind": "payout"}),
-        *(payout_key(""), "payout", "payout"),
+        "withdrawals",
+        paid_at="finished_at",
+        entries={"by": WECHAT, "kind": "payout"},
+        prefix=payout_key(""),
+        unbooked="payout",
+        unpaid="payout",
     ),
 )
 
