@@ -195,18 +195,19 @@ class LedgerReconciler:
     # ---- accounts
 
     async def _account_problems(self, since: datetime | None) -> list[LedgerProblem]:
-        if since is None:
-            return await self._compare_accounts(None)
         problems: list[LedgerProblem] = []
         async with aclosing(self._owners(since)) as chunks:
             async for owners in chunks:
                 problems += await self._compare_accounts(owners)
                 if len(problems) >= MAX_PROBLEMS:
                     break
-        return problems[:MAX_PROBLEMS]
+        return sorted(problems, key=str)[:MAX_PROBLEMS]
 
-    async def _owners(self, since: datetime) -> AsyncGenerator[list[str]]:
-        """Users and withdrawals with postings since then, OWNERS_PER_QUERY at a time."""
+    async def _owners(self, since: datetime | None) -> AsyncGenerator[list[str] | None]:
+        """Users and withdrawals with postings since then, OWNERS_PER_QUERY at a time; None: all."""
+        if since is None:
+            yield None
+            return
         steps: list[Document] = [
             {"$match": _newer("at", since)},
             {"$unwind": "$lines"},
@@ -227,7 +228,7 @@ class LedgerReconciler:
         async with self._snapshot() as session:
             async for row in stream(self._ledger, _different_accounts(owners), session):
                 problems += _problems_of_account(row)
-        return sorted(problems, key=str)[:MAX_PROBLEMS]
+        return problems
 
     # ---- room events
 
