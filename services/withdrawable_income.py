@@ -1,7 +1,6 @@
 """Income that users can withdraw, and its move into the hold of a withdrawal."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,7 +32,7 @@ commit, by the clock of a process: by far less than this."""
 THE_DAY = "withdrawals of the day"
 """Name of the lock of the house's sum."""
 CACHED_SECONDS = 10.0
-"""A popular host has a hundred thousand gifts within the time of maturity."""
+"""Summing takes a second for the hundred thousand gifts of a popular host."""
 MAX_CACHED = 1_000
 
 
@@ -147,7 +146,7 @@ class _Sum(NamedTuple):
 class RecentIncomeCache:
     """Income that has not matured, for display: summed at most every few seconds.
 
-    In memory, of this process; the users asked about least recently are forgotten.
+    In memory, of this process; a full cache is cleared.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class RecentIncomeCache:
         self._payees = payees
         self._maturity = maturity
         self._clock = clock
-        self._sums: OrderedDict[str, _Sum] = OrderedDict()
+        self._sums: dict[str, _Sum] = {}
 
     async def of(self, user_id: str, income: int) -> int:
         """Recent income of a user with `income`; what came since it was summed is recent, too."""
@@ -168,8 +167,7 @@ class RecentIncomeCache:
             return cached.recent + max(0, income - cached.income)
         since = datetime.now(UTC) - self._maturity
         recent = await self._payees.recent_income(user_id, since)
+        if len(self._sums) >= MAX_CACHED:
+            self._sums.clear()
         self._sums[user_id] = _Sum(now, income, recent)
-        self._sums.move_to_end(user_id)
-        if len(self._sums) > MAX_CACHED:
-            self._sums.popitem(last=False)
         return recent
