@@ -18,7 +18,7 @@ GIFTS_EACH = 200
 """Gifts of a sender prepared for one run, more than are sent in it: a repeated one costs less."""
 EVENING_READS = 45
 """Reads of a guest between entering and leaving; with these two, two changes and a gift, nine in
-ten of 50 requests (docs/performance.md, "A mixed evening")."""
+ten of 50 requests."""
 
 
 def read_request(path: str, guest: Guest) -> bytes:
