@@ -33,8 +33,8 @@ from bench.joins import opening, storm
 from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
 from bench.scale import QUICK, Scale
-from chaos.redis_program import RedisNotInstalled, find_redis
 from devtools.embedded_mongod import EmbeddedMongod
+from tests.support.redis_program import RedisNotInstalled, find_redis
 
 FOLDER = Path(".bench").absolute()
 REQUIRED_OPEN_FILES = 12_000

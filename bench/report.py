@@ -1,6 +1,7 @@
 """Prints benchmark results as they arrive and writes docs/benchmarks.md."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,12 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """The ratio of each pair of runs, which alternated."""
-    return [a / b for a, b in zip(numerators, denominators, strict=True)]
+    """The ratio of each pair of runs, which alternated.
+
+    Infinite if there was no response, as in a quick run on a busy machine.
+    """
+    pairs = zip(numerators, denominators, strict=True)
+    return [a / b if b else math.inf for a, b in pairs]
 
 
 class BenchmarkReport:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from chaos.crash.path_groups import PATHS
-from chaos.report import RunReport, table
+from chaos.crash.groups import PATHS
+from chaos.report import RunReport
 from chaos.scenario import RunConfig, Scenario
 from chaos.scenarios import alerts, ban, crash, failover, hostile, storm
 
@@ -29,7 +29,7 @@ SEEDS = 6
 LIMIT_SECONDS = 600.0
 """Timeout of a run, in addition to its faults."""
 FOLDER = Path("var/chaos")
-"""Holds one folder per run with its plan and logs, and runs.jsonl and report.md of all runs."""
+"""Holds one folder per run with its plan and logs, and runs.jsonl of all runs."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,9 +40,8 @@ def main(arguments: list[str]) -> int:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
     reports = [run_scenario(name, seed, args) for name, seed in _selected_runs(args)]
-    if len(reports) > 1:
-        (FOLDER / "report.md").write_text(table(reports) + "\n")
-        print(table(reports))
+    for report in reports:
+        print(report.summary)
     return 0 if all(report.passed for report in reports) else 1
 
 

@@ -1,6 +1,5 @@
 """Simulated users of a room; each acknowledged operation must produce its event."""
 
-import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -11,23 +10,20 @@ from chaos.room_load import RoomLoad
 from tests.support.client import Reply
 
 GIFT_ID = 1
-GIVERS, REJOINERS = 2, 1
+GIVERS = 2
 MIC_CANDIDATES = 8
 """Users of each gender who take turns on mic."""
-LATE_SECONDS = 15.0
-"""Maximum delay after which a suspended process may still execute a request."""
 INVITED, REFUSES, TAKEN_OFF = 0.4, 0.25, 0.4
 
 
-def gift_and_profile_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
-    """Users who give gifts, and the host, who changes her nickname."""
-    givers = room.guests[-GIVERS:]
-    return [*(GiftActor(room, giver, pause).run() for giver in givers), rename_host(room, pause)]
+def gift_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
+    """Users who give the host gifts."""
+    return [GiftActor(room, giver, pause).run() for giver in room.guests[-GIVERS:]]
 
 
 def mic_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
     """One actor for the male seat and one for the female seat."""
-    others = room.guests[: -GIVERS - REJOINERS]
+    others = room.guests[:-GIVERS]
     candidates = [
         [user for user in others if user.gender == gender][:MIC_CANDIDATES] for gender in (1, 2)
     ]
@@ -117,18 +113,3 @@ class GiftActor:
         if response.succeeded and response.json["status"] != "success":
             room.violations.add("gift_rejected", f"{request_id}: {response.json}")
         room.record(response, f"gift {request_id}", started_at)
-
-
-async def rename_host(room: RoomLoad, pause: float) -> None:
-    """Change the nickname of the host: she is always visible, so every client gets an event."""
-    number = 0
-    while room.running:
-        number += 1
-        name = f"{room.host.name[:12]}_{number}"
-        async with room.turn():
-            started_at = time.time()
-            response = await room.host.post("qlive_user/update_userinfo/", nickname=name)
-            room.record(response, f"profile {room.host.id} {name}", started_at)
-        if response.may_apply_late:  # a late execution would overwrite the next nickname
-            await asyncio.sleep(LATE_SECONDS)
-        await room.pause(pause)

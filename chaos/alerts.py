@@ -20,7 +20,7 @@ from tests.support.client import HttpClient
 
 RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 INTERVAL = 15
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 5.0
 """Of a scrape."""
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
 LEFT_OUT = frozenset({"qlive_ledger_checked_at", "qlive_loop_lag_seconds"})

@@ -37,14 +37,11 @@ class FleetApi:
     ) -> Reply:
         """Send to random nodes, or to `node`, until one responds or RETRY_SECONDS have passed."""
         deadline, pause = time.monotonic() + RETRY_SECONDS, 0.1
-        may_apply_late = False
         while True:
             target = node or self._rng.choice(self._fleet.nodes)
             reply = await self.request_once(method, path, target, **options)
             if reply.status not in RETRIED or time.monotonic() > deadline:
-                reply.may_apply_late = may_apply_late
                 return reply
-            may_apply_late = may_apply_late or reply.status == 0
             await asyncio.sleep(self._rng.uniform(0.05, pause))
             pause = min(MAX_PAUSE, 2 * pause)
 
@@ -65,12 +62,8 @@ class FleetApi:
 
     def _record(self, path: str, reply: Reply) -> None:
         self._metrics.statuses[reply.status] += 1
-        if reply.status >= 400 and reply.status not in RETRIED:
-            is_json = reply.headers.get("Content-Type", "").startswith("application/json")
-            code = reply.json.get("code", "") if is_json else ""
-            self._metrics.rejections[f"{path.removeprefix(BASE)} {reply.status} {code}"] += 1
-            if reply.status in (401, 500, 502, 504):
-                self._violations.add(f"http_{reply.status}", f"{path}: {reply}")
+        if reply.status in (401, 500, 502, 504):
+            self._violations.add(f"http_{reply.status}", f"{path}: {reply}")
 
 
 def from_address(name: str) -> dict[str, str]:

@@ -12,24 +12,6 @@ UNNUMBERED = frozenset(("audience", "pong"))
 class EventChecker:
     """Checks one client's frames of one room, across all its connections."""
 
-    __slots__ = (
-        "builds_view",
-        "deliveries",
-        "epoch",
-        "live_id",
-        "must_resume",
-        "name",
-        "opened",
-        "pending_replay",
-        "resets",
-        "resumed",
-        "seq",
-        "snapshots",
-        "timelines",
-        "view",
-        "violations",
-    )  # fmt: skip
-
     def __init__(
         self,
         name: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 from chaos import operations
 from chaos.actors import GIVERS
+from chaos.mongod import room_logs
 from chaos.room_load import RoomLoad
 from chaos.run import GOLD, Run
 from chaos.server_logs import unexpected_errors
@@ -79,7 +80,7 @@ async def _check_views(run: Run) -> None:
 
 async def _check_room_logs(run: Run) -> None:
     """Stored events equal the delivered ones."""
-    logs = await run.fleet.mongodb.room_logs(run.fleet.database)
+    logs = await room_logs(run.fleet.mongodb.uri, run.fleet.database)
     for (live_id, epoch), log in logs.items():
         delivered = run.timelines.of(live_id, epoch).events
         for row in log:

@@ -1,4 +1,4 @@
-"""Users who leave and rejoin a room, and live sessions that end and restart."""
+"""Live sessions that end and restart."""
 
 import asyncio
 import time
@@ -9,33 +9,11 @@ from chaos.room_load import RoomLoad
 from chaos.websocket_client import RoomClient
 from tests.support.client import Reply
 
-ENDED, NOT_A_MEMBER = 4510, 4504
-DISCONNECT_FIRST = 0.5
-"""Probability that a leaving user disconnects before the server closes the connection."""
+ENDED = 4510
 TRIES = 3
 """Each includes a client's retries of up to a minute."""
 CLOSE_SECONDS = 50.0
 """For a client on a dead connection to notice (8 s), to reconnect (20 s) and to be closed."""
-
-
-async def leave_and_rejoin(
-    room: RoomLoad, user: FleetUser, client: RoomClient, pause: float
-) -> None:
-    """Let the user leave and rejoin until the run ends; at the end the user is a member.
-
-    Sometimes the client disconnects first, otherwise the server must close it.
-    """
-    while room.running:
-        async with room.turn():
-            if room.rng.random() < DISCONNECT_FIRST:
-                client.stop()
-            left = await user.get("qlive_room/leave_room/", live_id=room.live_id)
-            if left.succeeded and client.wanted:
-                await wait_closed(room, client, NOT_A_MEMBER)
-            client.stop()  # without an acknowledged leave, the client may still be connected
-            await enter(room, user)
-            client.start()
-        await room.pause(4 * pause)
 
 
 async def enter(room: RoomLoad, user: FleetUser) -> None:

@@ -35,10 +35,6 @@ class KillableMongod:
         self.send_signal(signal.SIGKILL)
         await self._mongod.stop()
 
-    async def room_logs(self, database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
-        """Event log of each room by (live_id, epoch), read without a server."""
-        return await room_logs(self.uri, database)
-
     def send_signal(self, number: int) -> None:
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(int((self._folder / "mongod.lock").read_text()), number)

@@ -9,11 +9,8 @@ from chaos.violations import Violations
 
 TOLERANCE_MS = 100
 """Between an event's timestamp, which is set before it is saved, and the times of its request."""
-UNIQUE = ("gift ", "micro_accept ", "profile ")
-"""Prefixes of keys that usually belong to a single event."""
-EXACTLY_ONCE = ("gift ", "micro_accept ")
-"""Prefixes of keys that must never have a second event. A nickname is set, not added: a request
-that a suspended process executes late sets it a second time."""
+UNIQUE = ("gift ", "micro_accept ")
+"""Prefixes of keys that belong to a single event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,6 @@ def key_of(frame: Frame) -> str:
             return f"gift {data['request_id']}"
         case "micro_accept":
             return f"micro_accept {data['play_url'].partition('?')[0]}"
-        case "profile":
-            return f"profile {data['user_id']} {data['nickname']}"
         case "micro_apply" | "micro_invite" | "micro_refuse" | "micro_leave" | "live_end":
             return f"{kind} {data['user_id']}"
     return ""
@@ -59,7 +54,7 @@ def check_duplicates(timelines: Iterable[Timeline], violations: Violations) -> N
     """Report operations that took effect twice, because the client repeated its request."""
     counts = Counter(key_of(frame) for timeline in timelines for frame in timeline.events.values())
     for key, count in counts.items():
-        if count > 1 and key.startswith(EXACTLY_ONCE):
+        if count > 1 and key.startswith(UNIQUE):
             violations.add("duplicate_effect", f"{key}: {count} events")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -74,11 +73,9 @@ class Program:
     def release(self) -> None:
         self._allowed.set()
 
-    async def restart(self) -> float:
-        """Send SIGTERM and wait for the exit; returns the seconds that took."""
-        started = time.monotonic()
+    async def restart(self) -> None:
+        """Send SIGTERM and wait for the exit."""
         await self._terminate(signal.SIGTERM)
-        return time.monotonic() - started
 
     async def _supervise(self) -> None:
         while True:

@@ -11,7 +11,6 @@ import yaml
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from chaos.mongod import room_logs
 from chaos.program import Program
 from devtools.mongod_binary import find_binary
 from storage.replica_set import NAME, uri_of
@@ -94,10 +93,6 @@ class ReplicaSet:
                 if states == expected:
                     return
                 await asyncio.sleep(0.1)
-
-    async def room_logs(self, database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
-        """Event log of each room by (live_id, epoch), read without a server."""
-        return await room_logs(self.uri, database)
 
     def _member(self, port: int) -> Program:
         folder = self._folder / f"mongod-{port}"

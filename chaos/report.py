@@ -1,11 +1,9 @@
-"""Result of a run: one JSON line, and one row of a table."""
+"""Result of a run: one JSON line, and a summary."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from chaos.metrics import percentile
-from chaos.operations import UNIQUE
 from chaos.run import Run
 
 
@@ -39,6 +37,13 @@ class RunReport:
         if value is None or (value < limit if at_least else value > limit):
             self.missed.append(goal)
 
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        failures = [*(f"{kind}: {count}" for kind, count in self.violations.items()), *self.missed]
+        result = "passed" if self.passed else f"FAILED ({'; '.join(failures)})"
+        return f"{self.scenario} {self.seed}: {result}, {self.seconds} s; {'; '.join(self.goals)}"
+
     def line(self) -> str:
         return json.dumps({"passed": self.passed, **asdict(self)}, ensure_ascii=False)
 
@@ -66,10 +71,7 @@ def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunRepo
         "resets": sum(checker.resets for checker in checkers),
         "silence_timeouts": metrics.silence_timeouts,
         "statuses": dict(sorted(metrics.statuses.items())),
-        "rejections": dict(metrics.rejections.most_common(12)),
         "settled_after": rounded(run.settled_after),
-        **_seconds("delivery", _delivery_seconds(run)),
-        **_seconds("recovery", metrics.recovery_seconds),
         **more,
     }
     return RunReport(
@@ -83,62 +85,9 @@ def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunRepo
     )
 
 
-def _delivery_seconds(run: Run) -> list[float]:
-    """Time from the response to an operation until clients received its event."""
-    return [
-        max(0.0, at - operation.acknowledged_at)
-        for room in run.rooms
-        for operation in room.operations
-        if operation.key.startswith(UNIQUE)
-        for at in run.metrics.delivered_at.get(operation.key, ())
-    ]
-
-
-def _seconds(name: str, values: list[float]) -> dict[str, Any]:
-    shares = {"p50": 0.5, "p99": 0.99, "max": 1}
-    return {f"{name}_{it}": rounded(percentile(values, share)) for it, share in shares.items()}
-
-
 def in_ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
 def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
-
-
-COLUMNS = (
-    "clients",
-    "deliveries",
-    "gaps",
-    "duplicates",
-    "out_of_order",
-    "acknowledged",
-    "lost",
-    "reconnects",
-    "delivery_p50",
-    "delivery_p99",
-    "recovery_p99",
-)
-
-
-def table(reports: list[RunReport]) -> str:
-    """Markdown table with one row per run; durations are seconds."""
-    heads = ["run", "seconds", *(name.replace("_", " ") for name in COLUMNS), "goals", "result"]
-    lines = [_row(heads), _row(["---"] * len(heads))]
-    for report in reports:
-        metrics = [report.metrics.get(name) for name in COLUMNS]
-        name = f"{report.scenario} {report.seed}"
-        goals = "; ".join(report.goals)
-        lines.append(_row([name, report.seconds, *metrics, goals, _result(report)]))
-    return "\n".join(lines)
-
-
-def _result(report: RunReport) -> str:
-    violations = [f"{name}: {count}" for name, count in report.violations.items()]
-    return "passed" if report.passed else "; ".join([*violations, *report.missed])
-
-
-def _row(cells: list[Any]) -> str:
-    words = ("" if cell is None else str(cell).replace("|", "/") for cell in cells)
-    return f"| {' | '.join(words)} |"

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos.actors import GIVERS, REJOINERS, gift_and_profile_actors, mic_actors
+from chaos.actors import GIVERS, gift_actors, mic_actors
 from chaos.api import FleetApi, FleetUser, sign_in
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, raise_file_limit
-from chaos.membership_changes import leave_and_rejoin
 from chaos.metrics import RunMetrics
 from chaos.room_load import RoomLoad
 from chaos.timeline import Timelines
@@ -42,8 +41,7 @@ class RunSize:
     pause: float = 1.0
     proxied: bool = True
     replicated: bool = False
-    gifts_and_renames: bool = True
-    rejoins: bool = True
+    gifts: bool = True
     silence_timeout: float = 40.0
     """Seconds without data after which clients reconnect."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -99,13 +97,8 @@ class Run:
         """`quiet`: number of rooms, the last ones, that stay without load."""
         for room in self.rooms[: len(self.rooms) - quiet]:
             actors = mic_actors(room, self.size.pause)
-            if self.size.gifts_and_renames:
-                actors += gift_and_profile_actors(room, self.size.pause)
-            if self.size.rejoins:
-                index = len(room.guests) - GIVERS - REJOINERS
-                client = room.clients[index + 1]  # the host's client is the first
-                guest = room.guests[index]
-                actors.append(leave_and_rejoin(room, guest, client, self.size.pause))
+            if self.size.gifts:
+                actors += gift_actors(room, self.size.pause)
             self.actors += map(asyncio.ensure_future, actors)
 
     # ---- end

@@ -51,8 +51,6 @@ class RoomClient:
         self._received_at = 0.0
         self._failures = 0
         self._retry_ms: int | None = None
-        self._lost_at: float | None = None
-        """Time of the connection loss; None while connected."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -61,7 +59,7 @@ class RoomClient:
 
     def start(self) -> None:
         """Connect and stay connected until `stop` or a final close code."""
-        self.wanted, self.final_code, self._lost_at = True, 0, None
+        self.wanted, self.final_code = True, 0
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -88,7 +86,7 @@ class RoomClient:
             if self.close_code in FINAL:
                 self.final_code = self.close_code
                 return
-            self._on_lost(loop.time())
+            self._metrics.reconnects += self.checker.opened
             if loop.time() - started > STABLE_SECONDS:
                 self._failures = 0
             await asyncio.sleep(self._backoff())
@@ -144,28 +142,9 @@ class RoomClient:
         if frame["type"] == "bye":
             self._retry_ms = frame["retry_ms"]
             return
-        live, first = checker.opened and not checker.pending_replay, not checker.opened
-        seq = checker.seq
         checker.on_frame(frame)
-        if first:
-            self._on_recovered()
-        elif live and checker.seq > seq:
-            self._metrics.record_delivery(frame)
         if checker.must_resume:
             self._abort()
-
-    # ---- connection loss and recovery
-
-    def _on_recovered(self) -> None:
-        if self._lost_at is not None:
-            seconds = asyncio.get_running_loop().time() - self._lost_at
-            self._metrics.recovery_seconds.append(seconds)
-            self._lost_at = None
-
-    def _on_lost(self, now: float) -> None:
-        if self._lost_at is None:
-            self._metrics.reconnects += 1
-            self._lost_at = now
 
     def _backoff(self) -> float:
         """Seconds before the next attempt; `retry_ms` of a bye message takes precedence."""

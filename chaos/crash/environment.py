@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ MEMORY = SHM if SHM.is_dir() else None
 ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
 TOKEN_SECONDS = 600.0
 """Age of an operator's token until another one is requested: sessions end when idle."""
+Send = Callable[..., Awaitable[Reply]]
+"""`request` or `request_once` of an environment."""
 AUTO_FEN = 500
 """Withdrawals up to this are submitted by the request itself; above, an operator approves."""
 
@@ -84,11 +86,10 @@ class CrashEnvironment:
 
     # ---- requests
 
-    async def request_once(
-        self, method: str, path: str, headers: Mapping[str, str], **options: Any
-    ) -> Reply:
+    async def request_once(self, method: str, path: str, **options: Any) -> Reply:
         """Make one attempt, on which the server crashes; status 0 if it died meanwhile."""
-        return await self._attempt(method, path, headers={**headers, MARK: "1"}, **options)
+        headers = {**options.pop("headers"), MARK: "1"}
+        return await self._attempt(method, path, headers=headers, **options)
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
         """Retry until a server responds; any status but 2xx is a violation."""
@@ -104,15 +105,16 @@ class CrashEnvironment:
     async def _attempt(self, method: str, path: str, **options: Any) -> Reply:
         return await self._http.attempt(method, self.address + path, **options)
 
-    async def ops_request(self, method: str, path: str, **body: Any) -> Reply:
-        """Call the operators' API, as the demo operator."""
-        headers = await self._ops_headers()
-        return await self.request(method, f"/ops/api/{path}", json=body, headers=headers)
+    async def ops_request(
+        self, method: str, path: str, send: Send | None = None, **body: Any
+    ) -> Reply:
+        """Call the operators' API, as the demo operator; `send`: by default, `request`.
 
-    async def ops_request_once(self, method: str, path: str, **body: Any) -> Reply:
-        """Make one attempt, as `request_once`; the operator must have logged in before."""
-        headers = await self._ops_headers()
-        return await self.request_once(method, f"/ops/api/{path}", headers, json=body)
+        For `request_once` the operator must have logged in before.
+        """
+        await self.log_in_operator()
+        headers = {"Authorization": f"Bearer {self._ops_token}"}
+        return await (send or self.request)(method, f"/ops/api/{path}", json=body, headers=headers)
 
     async def log_in_operator(self) -> None:
         """Get a token, unless there is a recent one; needs a server that does not crash."""
@@ -127,14 +129,10 @@ class CrashEnvironment:
         reply = await self.simulator.answer(SimulatorRequest("POST", path, {}, {}, body))
         return json.loads(reply.body)
 
-    async def _ops_headers(self) -> dict[str, str]:
-        await self.log_in_operator()
-        return {"Authorization": f"Bearer {self._ops_token}"}
-
-    async def create_user(self, name: str, gender: int) -> "EnvironmentUser":
+    async def create_user(self, name: str, gender: int) -> UserClient:
         login = await self.simulate("/phone/login", name=name, gender=gender)
         account = await self.request("POST", f"{BASE}qlive_user/", json=login)
-        return EnvironmentUser(self, name, account.json)
+        return UserClient(self, name, account.json)
 
     def _variables(self) -> Mapping[str, str]:
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
@@ -151,20 +149,6 @@ class CrashEnvironment:
             "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
             "QLIVE_WITHDRAW__DAY_FEN": str(10**10),
         }
-
-
-class EnvironmentUser(UserClient):
-    """A signed-in user of a crash environment."""
-
-    def __init__(self, env: CrashEnvironment, name: str, account: Mapping[str, Any]) -> None:
-        super().__init__(env, name, account)
-        self._env = env
-
-    async def get_once(self, path: str, **params: Any) -> Reply:
-        return await self._env.request_once("GET", BASE + path, self.headers, params=params)
-
-    async def post_once(self, path: str, **params: Any) -> Reply:
-        return await self._env.request_once("POST", BASE + path, self.headers, json=params)
 
 
 @contextlib.asynccontextmanager

@@ -2,48 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
-from chaos.crash.gift_paths import GiftPath, RoomEvents
-from chaos.crash.payment_paths import NotificationPath, PaidOrders
+from chaos.crash.gifts import Gifts, RoomEvents
 from chaos.server_logs import unexpected_errors
-from ledger.journal import user_account
 from ledger.recharge import recharge_key
 from storage.ledger_reconciler import LedgerReconciler
-from tencent.notifications import JSAPI
 
 Row = Mapping[str, Any]
 Found = Iterator[tuple[str, str]]
 """(kind of violation, detail)."""
-
-
-@dataclass(frozen=True)
-class StoredState:
-    """The documents in the database at the end."""
-
-    ledger: Sequence[Row]
-    orders: Sequence[Row]
-    """The orders that must be credited."""
-    rooms: Mapping[int, Row]
-    buyer: Row
-    notifications_done: int
-
-    @property
-    def recharges(self) -> list[Row]:
-        """Entries of recharges of the buyer."""
-        account = user_account(str(self.buyer["_id"]))
-        return [
-            row
-            for row in self.ledger
-            if row["kind"] == "recharge" and account in {line["account"] for line in row["lines"]}
-        ]
-
-    def gifts_of(self, giver: str) -> list[Row]:
-        """Gift entries of one giver, by time."""
-        return [row for row in self.ledger if row["kind"] == "gift" and row["by"] == giver]
 
 
 async def check_logs_and_ledger(env: CrashEnvironment) -> dict[str, int]:
@@ -61,59 +31,28 @@ async def add_ledger_problems(env: CrashEnvironment) -> int:
     return len(problems)
 
 
-async def check_crash_invariants(
-    env: CrashEnvironment,
-    givers: Sequence[GiftPath],
-    rooms: Sequence[RoomEvents],
-    orders: PaidOrders,
-    notifications: NotificationPath,
+async def check_gifts(
+    env: CrashEnvironment, givers: Sequence[Gifts], room: RoomEvents
 ) -> dict[str, int]:
-    """Add every violated invariant to the violations; returns the metrics."""
-    stored = await _load(env, orders)
-    gifts = {path: stored.gifts_of(path.giver.id) for path in givers}
-    room_gifts = {
-        room: [row for path, rows in gifts.items() if path.events is room for row in rows]
-        for room in rooms
-    }
-    found = [
-        *(
-            it
-            for path, rows in gifts.items()
-            for it in gift_violations(path.responses_by_key, rows)
-        ),
-        *(
-            it
-            for room, rows in room_gifts.items()
-            for it in event_violations(rows, room.names, stored.rooms[room.live_id])
-        ),
-        *order_violations(stored.orders, stored.recharges, stored.buyer),
-    ]
-    for kind, detail in found:
+    """Add every violated invariant of gifts to the violations; returns the metrics."""
+    ledger = env.database.collection("ledger")
+    stored = await env.database.collection("rooms").find_one({"_id": room.live_id}, {"log": 0})
+    found, booked, in_room = list[tuple[str, str]](), 0, list[Row]()
+    for gifts in givers:
+        where = {"kind": "gift", "by": gifts.giver.id}
+        rows = await ledger.find(where).sort("at", 1).to_list()
+        booked += len(rows)
+        in_room += rows if gifts.events else []
+        found += gift_violations(gifts.responses, rows)
+    for kind, detail in (*found, *event_violations(in_room, room.names, stored or {})):
         env.violations.add(kind, detail)
     return {
-        "gifts_acknowledged": sum(len(path.responses) for path in givers),
-        "gifts_booked": sum(map(len, gifts.values())),
-        "room_gifts": sum(map(len, room_gifts.values())),
-        "room_events": sum(len(room.by_number) for room in rooms),
-        "gift_events": sum(
-            row["type"] == "gift" for room in rooms for row in room.by_number.values()
-        ),
-        "orders": len(orders.taken),
-        "orders_credited": len(stored.recharges),
-        "notifications": len(notifications.ids),
-        "notifications_done": stored.notifications_done,
+        "gifts_acknowledged": sum(len(gifts.responses) for gifts in givers),
+        "gifts_booked": booked,
+        "room_gifts": len(in_room),
+        "room_events": len(room.by_number),
+        "gift_events": sum(row["type"] == "gift" for row in room.by_number.values()),
     }
-
-
-async def _load(env: CrashEnvironment, orders: PaidOrders) -> StoredState:
-    collection = env.database.collection
-    return StoredState(
-        await collection("ledger").find({}).sort("at", 1).to_list(),
-        await collection("orders").find({"_id": {"$in": orders.taken}}).to_list(),
-        {row["_id"]: row for row in await collection("rooms").find({}, {"log": 0}).to_list()},
-        await collection("users").find_one({"_id": orders.buyer.id}) or {},
-        await collection("inbox").count_documents({"source": JSAPI, "outcome": "done"}),
-    )
 
 
 def gift_violations(acknowledged: Mapping[str, Any], booked: Sequence[Row]) -> Found:

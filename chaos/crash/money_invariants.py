@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
-from chaos.crash.invariants import Found, Row, order_violations
+from chaos.crash.invariants import Found, Row
 from chaos.crash.withdrawals import Withdrawals
-from chaos.crash.xpay_delivery import PaidXpayOrders
-from ledger.journal import reversal_key, user_account
+from ledger.journal import reversal_key
 
 Refunded = tuple[str, str, int, str]
 """A refund at its provider: order, our number, fen, state."""
@@ -46,20 +45,6 @@ async def check_money_invariants(env: CrashEnvironment, withdrawals: Withdrawals
         "refund_cases": len(cases),
         "refunds": len(refunded),
     }
-
-
-async def check_deliveries(env: CrashEnvironment, orders: PaidXpayOrders) -> dict[str, int]:
-    """Add a violation for every order that its push has not credited once; returns the metrics."""
-    if orders.buyer is None:
-        return {}
-    collection, id_ = env.database.collection, orders.buyer.id
-    rows = await collection("orders").find({"_id": {"$in": orders.taken}}).to_list()
-    booked = {"kind": "recharge", "lines.account": user_account(id_)}
-    recharges = await collection("ledger").find(booked).to_list()
-    buyer = await collection("users").find_one({"_id": id_}) or {}
-    for kind, detail in order_violations(rows, recharges, buyer):
-        env.violations.add(kind, detail)
-    return {"xpay_orders": len(orders.taken), "xpay_orders_credited": len(recharges)}
 
 
 def request_violations(answers: Mapping[str, Any], rows: Sequence[Row]) -> Found:

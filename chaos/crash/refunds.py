@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from chaos.crash.environment import CrashEnvironment, EnvironmentUser
+from chaos.crash.environment import CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, WECHAT_SECONDS
+from chaos.crash.orders import add_paid_order, delivery_push
 from chaos.crash.withdrawals import SETTLE_SECONDS, Withdrawals
-from chaos.xpay_orders import add_paid_order, delivery_push
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
+from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import SimulatedRefund
+from tests.support.client import UserClient
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
@@ -28,7 +31,7 @@ class RefundCases:
         self._withdrawals = withdrawals
         self._cases = env.database.collection("refund_cases")
         self._number = 0
-        self._host: EnvironmentUser | None = None
+        self._host: UserClient | None = None
         _hurry(env)
 
     async def opened(self) -> str:
@@ -86,6 +89,22 @@ class RefundCases:
         with self.env.database.slow_operation_timeout():
             await self._cases.update_many(due, {"$set": {"due_at": at}})
 
+    def notices(self, take: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        """What takes the next refund's notice, which has not been sent."""
+
+        async def take_notice() -> SimulatedNotification:
+            refund = await take()
+            notice: SimulatedNotification = refund.finish(refund)("once")
+            return notice
+
+        return take_notice
+
+    async def carry_on(self, ids: list[str]) -> list[str]:
+        """Make those due that are not closed, one or two steps from their end; returns them."""
+        left = await self.unfinished(ids)
+        await self.make_due(left)
+        return left
+
     async def unfinished(self, ids: list[str]) -> list[str]:
         """Those of the cases that are not closed."""
         rows = await self._cases.find({"_id": {"$in": ids}, "state": {"$ne": "closed"}}).to_list()
@@ -117,25 +136,25 @@ class RefundCases:
 
     # ---- what precedes a case
 
-    async def _free_host(self) -> EnvironmentUser:
+    async def _free_host(self) -> UserClient:
         """A host with much income."""
         if self._host is None:
             self._host = await self._withdrawals.payees.next()
         return self._host
 
-    async def _give(self, giver: EnvironmentUser, receiver: EnvironmentUser) -> None:
+    async def _give(self, giver: UserClient, receiver: UserClient) -> None:
         gift = {"gift_id": CANDY_ID, "num": CANDIES, "request_id": f"to-{receiver.id}"}
         response = await giver.get("qlive_gift/push_gift/", user_id=receiver.id, **gift)
         assert response.json["status"] == "success", response
 
-    async def _jsapi_order(self, buyer: EnvironmentUser) -> str:
+    async def _jsapi_order(self, buyer: UserClient) -> str:
         created = await buyer.post("qlive_pay/", block_id=1)
         paid = await self.env.simulate("/phone/pay", content=created.json["content"])
         await self.env.simulator.delivery.quiet()
         number: str = paid["order"]
         return number
 
-    async def _xpay_order(self, buyer: EnvironmentUser) -> str:
+    async def _xpay_order(self, buyer: UserClient) -> str:
         env, simulator = self.env, self.env.simulator
         number = await add_paid_order(env.database, simulator, buyer.id)
         simulator.delivery.start(lambda _: delivery_push(simulator, number, env.address), "once")

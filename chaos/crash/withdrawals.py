@@ -7,12 +7,13 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from chaos.crash.environment import AUTO_FEN, CrashEnvironment, EnvironmentUser
+from chaos.crash.environment import AUTO_FEN, CrashEnvironment, Send
 from chaos.crash.marked_sweeps import DUE, NEVER
 from chaos.run import GOLD
-from devtools.simulator.transfers import OPEN, SimulatedBill
+from devtools.simulator.notifications import SimulatedNotification
+from devtools.simulator.transfers import OPEN
 from ledger.withdrawal_requests import REQUESTS_PER_DAY
-from tests.support.client import Reply
+from tests.support.client import BASE, Reply, UserClient
 
 ROCKET_ID = 8
 """A gift of 9,999 gold, 4,999 income."""
@@ -35,11 +36,11 @@ class Payees:
 
     def __init__(self, env: CrashEnvironment) -> None:
         self._env = env
-        self._giver: EnvironmentUser | None = None
+        self._giver: UserClient | None = None
         self._created = self._left = 0
-        self._payee: EnvironmentUser
+        self._payee: UserClient
 
-    async def next(self) -> EnvironmentUser:
+    async def next(self) -> UserClient:
         """Needs a server that does not crash."""
         if not self._left:
             self._created += 1
@@ -49,7 +50,7 @@ class Payees:
         self._left -= 1
         return self._payee
 
-    async def give(self, payee: EnvironmentUser, gift_id: int) -> None:
+    async def give(self, payee: UserClient, gift_id: int) -> None:
         """A gift of somebody with much gold."""
         if self._giver is None:
             self._giver = await self._env.create_user("giver of payees", 1)
@@ -87,7 +88,7 @@ class Withdrawals:
             )
         self.answers[request_id] = response.json
 
-    async def hold(self, user: EnvironmentUser, income: int) -> str:
+    async def hold(self, user: UserClient, income: int) -> str:
         """Request a withdrawal; returns its id."""
         request_id = self.new_request_id("made")
         params: dict[str, Any] = {"income": income, "request_id": request_id}
@@ -95,6 +96,35 @@ class Withdrawals:
         self.record(request_id, response)
         id_: str = response.json["withdrawal_id"]
         return id_
+
+    # ---- the path of a request, whose targets are (payee, request_id)
+
+    async def new_request(self) -> tuple[UserClient, str]:
+        return await self.payees.next(), self.new_request_id("withdrawal")
+
+    async def send_request(self, request: Send, target: tuple[UserClient, str]) -> Reply:
+        """Needs no approval, so that it is submitted to WeChat Pay at once."""
+        payee, request_id = target
+        body = {"income": AUTO_INCOME, "request_id": request_id}
+        path = f"{BASE}qlive_pay/withdraw/"
+        return await request("POST", path, json=body, headers=payee.headers)
+
+    def record_request(self, target: tuple[UserClient, str], response: Reply) -> None:
+        self.record(target[1], response)
+
+    async def make_request_due(self, target: tuple[UserClient, str]) -> None:
+        """A repeated request waits for a sweep, which submits what the dead server has not."""
+        await self.make_due([target[1]])
+
+    # ---- the path of a cancellation, whose targets are those of `awaiting_payee`
+
+    async def send_cancel(self, request: Send, target: tuple[str, UserClient]) -> Reply:
+        id_, payee = target
+        path, body = f"{BASE}qlive_pay/withdraw/cancel/", {"withdrawal_id": id_}
+        return await request("POST", path, json=body, headers=payee.headers)
+
+    def record_cancel(self, target: tuple[str, UserClient], _response: Reply) -> None:
+        self.cancelled.append(target[0])
 
     # ---- withdrawals in a certain state, which no sweep touches yet
 
@@ -109,20 +139,25 @@ class Withdrawals:
         await self.env.ops_request("POST", f"withdrawals/{id_}/approve", reason="chaos")
         return await self._set_aside(id_)
 
-    async def awaiting_payee(self) -> tuple[str, EnvironmentUser]:
+    async def awaiting_payee(self) -> tuple[str, UserClient]:
         """The id of one that waits for its user, and that user."""
         payee = await self.payees.next()
         return await self._set_aside(await self.hold(payee, AUTO_INCOME)), payee
 
-    async def awaiting_user(self) -> str:
-        """The id of one that waits for its user."""
-        id_, _ = await self.awaiting_payee()
-        return id_
-
     async def confirmed(self) -> str:
         """The id of one that is paid, of which the server does not know."""
-        id_ = await self.awaiting_user()
-        await self.finish(id_, "success")
+        return await self._ended("success")
+
+    async def failed(self) -> str:
+        """The id of one that WeChat Pay could not pay, of which the server does not know."""
+        return await self._ended("failed")
+
+    async def _ended(self, outcome: str) -> str:
+        id_, _ = await self.awaiting_payee()
+        done = await self.env.simulate(
+            "/transfer/confirm", bill=id_, outcome=outcome, report="never"
+        )
+        assert done["outcome"] == outcome, done
         return id_
 
     async def not_taken(self) -> str:
@@ -130,37 +165,38 @@ class Withdrawals:
         self.env.simulator.transfers.faults["FREQUENCY_LIMITED"] = 1
         return await self._set_aside(await self._request(AUTO_INCOME))
 
-    # ---- the bank
+    def notices(self, take: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[Any]]:
+        """What takes the next withdrawal's notice, which has not been sent."""
+        transfers = self.env.simulator.transfers
 
-    def bill(self, id_: str) -> SimulatedBill:
-        """The transfer of a withdrawal, at the bank."""
-        return self.env.simulator.transfers.bills[id_]
+        async def take_notice() -> SimulatedNotification:
+            return transfers.notice(transfers.bills[await take()], "once")
 
-    async def finish(self, id_: str, outcome: str, report: str = "never") -> None:
-        """The user confirms the withdrawal; `outcome` is success or failed."""
-        done = await self.env.simulate(
-            "/transfer/confirm", bill=id_, outcome=outcome, report=report
-        )
-        assert done["outcome"] == outcome, done
+        return take_notice
 
     # ---- the end
 
-    async def make_due(self, name: str, at: datetime = DUE) -> None:
-        """Set `due_at` of the withdrawal with this id or request_id, unless it is final.
+    async def make_due(self, names: list[str], at: datetime = DUE) -> list[str]:
+        """Set `due_at` of those with these ids or request_ids that are not final.
 
-        Waits long, since a dead server's transaction may hold it until MongoDB aborts that.
+        Waits long, since a dead server's transaction may hold one until MongoDB aborts that.
+        Returns those that need more than one sweep: none.
         """
+        is_named: list[Any] = [{"_id": {"$in": names}}, {"request_id": {"$in": names}}]
         with self.env.database.slow_operation_timeout():
-            await self._rows.update_one(
-                {"$or": [{"_id": name}, {"request_id": name}], "due_at": {"$ne": None}},
-                {"$set": {"due_at": at}},
+            await self._rows.update_many(
+                {"$or": is_named, "due_at": {"$ne": None}}, {"$set": {"due_at": at}}
             )
+        return []
 
     async def settle(self) -> None:
         """Have every withdrawal paid or returned, on a server that does not crash.
 
         Notices of those that are final for long change nothing any more.
         """
+        for row in await self._rows.find({"state": "requested"}).to_list():
+            approval = f"withdrawals/{row['_id']}/approve"
+            await self.env.ops_request("POST", approval, reason="chaos")
         await self._wait_until_none(lambda: self._count(UNSETTLED))
         # Before their users confirm them after all: what was cancelled is cancelled at WeChat.
         cancelled = {"_id": {"$in": self.cancelled}}
@@ -194,5 +230,5 @@ class Withdrawals:
         return await self.hold(await self.payees.next(), income)
 
     async def _set_aside(self, id_: str) -> str:
-        await self.make_due(id_, NEVER)
+        await self.make_due([id_], NEVER)
         return id_

@@ -116,7 +116,6 @@ SIZE = RunSize(
     rooms=3,
     processes=2,
     pause=0.5,
-    rejoins=False,
     # Otherwise the checks are faster than a slow Redis.
     settings={"QLIVE_REALTIME__CHECK_SECONDS": "5"},
 )

@@ -11,7 +11,6 @@ from chaos.invariants import check_invariants
 from chaos.report import RunReport, make_report, rounded
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
-from chaos.seated_guest import seat_guest, seconds_until
 from chaos.websocket_client import RoomClient
 from tests.support.client import BASE, Reply
 
@@ -21,7 +20,9 @@ ROUNDS = 5
 ENTER, READS = "get_playurl/", ("get_livelist/", "qlive_user/get_userinfo/")
 """What a removed guest may not do, and a banned or signed-out user neither."""
 REFUSED = (401, 403)
-SIZE = RunSize(clients=96, rooms=4, pause=0.3, rejoins=False)
+WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.01
+SIZE = RunSize(clients=96, rooms=4, pause=0.3)
 
 
 class Removal(NamedTuple):
@@ -154,6 +155,29 @@ async def _check_resume_refused(run: Run, name: str, client: RoomClient, node: N
     admitted = client.checker.resumed + client.checker.snapshots - first_frames
     if admitted or client.final_code != REMOVALS[name].code:
         run.violations.add("readmitted", f"{name} at {node.number}: {client.final_code}")
+
+
+async def seat_guest(run: Run, name: str, live_id: int) -> tuple[FleetUser, str]:
+    """Create a guest and let them take the male seat of a room; returns the stream's name, too."""
+    guest = await run.create_guest(name, 1, live_id)
+    await guest.post("qlive_room/apply_micro/", live_id=live_id)
+    seated = await guest.post("qlive_room/accept_micro/", live_id=live_id)
+    if not seated.succeeded:
+        raise RuntimeError(f"{name} could not take the seat: {seated}")
+    return guest, stream_of(seated.json["push_url"])
+
+
+def stream_of(url: str) -> str:
+    """The stream's name in an RTMP URL."""
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+async def seconds_until(condition: Callable[[], bool]) -> float:
+    """Seconds from now until the condition holds; WAIT_SECONDS if it does not by then."""
+    started = time.monotonic()
+    while not condition() and time.monotonic() - started < WAIT_SECONDS:
+        await asyncio.sleep(POLL_SECONDS)
+    return time.monotonic() - started
 
 
 SCENARIO = Scenario(

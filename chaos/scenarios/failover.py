@@ -14,9 +14,7 @@ from chaos.scenario import RunConfig, Scenario
 BEFORE_SECONDS, OBSERVED_SECONDS = 4.0, 14.0
 GOALS = {"step_down": 2.0, "kill": 6.0, "freeze": 10.0}
 """Seconds without an acknowledged change, by fault."""
-SIZE = RunSize(
-    clients=40, rooms=4, processes=2, pause=0.3, proxied=False, replicated=True, rejoins=False
-)
+SIZE = RunSize(clients=40, rooms=4, processes=2, pause=0.3, proxied=False, replicated=True)
 
 
 async def failover(config: RunConfig) -> RunReport:

@@ -16,7 +16,6 @@ from chaos.scenario import RunConfig, Scenario
 SILENCE_TIMEOUT = 8.0
 SETTINGS = {
     "QLIVE_REALTIME__HEARTBEAT_SECONDS": "5",
-    "QLIVE_REALTIME__SILENT_SECONDS": "15",
     "QLIVE_SERVER__DRAIN_SECONDS": "3",
 }
 """Heartbeat interval and silence timeouts are a fifth of the defaults, since a storm is short."""

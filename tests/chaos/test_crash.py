@@ -22,12 +22,12 @@ from chaos.crash.exit_plans import (
     shuffled,
     steps_of,
 )
+from chaos.crash.groups import create_gift_group
 from chaos.crash.invariants import (
     event_violations,
     gift_violations,
     order_violations,
 )
-from chaos.crash.path_groups import GiftGroup
 from chaos.scenarios import crash
 from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 from chaos.violations import Violations
@@ -264,8 +264,7 @@ async def test_gifts_and_orders_are_booked_once_wherever_their_server_crashes(
 ) -> None:
     monkeypatch.setattr(crash, "RECORDINGS", 1)
     async with open_environment(tmp_path) as env:
-        group = GiftGroup(env)
-        await group.create()
+        group = await create_gift_group(env)
         matrix = CrashMatrix(env, group.paths, random.Random(1))
         steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
         for step in (
@@ -282,4 +281,4 @@ async def test_gifts_and_orders_are_booked_once_wherever_their_server_crashes(
         assert counts["gift_events"] == counts["room_gifts"] == 3
         assert counts["gifts_acknowledged"] == counts["gifts_booked"] == 5
         assert counts["orders_credited"] == counts["orders"] == 4
-        assert group.inside.acknowledged_at_once == 2
+        assert group.inside.path.acknowledged_at_once == 2

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chaos.crash.environment import open_environment
+from chaos.crash.groups import MONEY_PATHS, MoneyGroup
 from chaos.crash.money_invariants import (
     bank_violations,
     cancel_violations,
@@ -14,7 +15,6 @@ from chaos.crash.money_invariants import (
     refund_violations,
     request_violations,
 )
-from chaos.crash.path_groups import MONEY_PATHS, MoneyGroup
 from chaos.scenarios import crash
 from chaos.scenarios.crash import CrashMatrix, check_logs_and_ledger
 

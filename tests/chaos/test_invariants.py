@@ -38,15 +38,12 @@ class FakeRun:
 
     def __init__(self) -> None:
         self.violations, self.timelines = Violations(), Timelines()
-        self.fleet = SimpleNamespace(database="qlive", mongodb=self)
+        self.fleet = SimpleNamespace(database="qlive", mongodb=SimpleNamespace(uri=""))
         self.api = self
         self.rooms = [SimpleNamespace(guests=[SimpleNamespace(name="giver", id="2")])]
         self.gold = GOLD - 15
         self.log = [stored(event(seq)) for seq in (2, 3, 4)]
         self.timelines.of(1, "a").events = {seq: event(seq) for seq in (1, 2, 3)}
-
-    async def room_logs(self, _database: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
-        return {(1, "a"): self.log}
 
     async def ops_request(self, _method: str, path: str) -> Reply:
         assert path == "users/2"
@@ -54,8 +51,14 @@ class FakeRun:
 
 
 @pytest.fixture
-def run() -> Any:
-    return FakeRun()
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    run = FakeRun()
+
+    async def room_logs(*_: str) -> Any:
+        return {(1, "a"): run.log}
+
+    monkeypatch.setattr("chaos.invariants.room_logs", room_logs)
+    return run
 
 
 @invariant_test

@@ -58,21 +58,3 @@ async def test_a_live_session_that_cannot_be_ended_is_a_violation(status: int) -
     await membership_changes.restart_live(room)
     assert host.requests == ["live_end"] * membership_changes.TRIES
     assert dict(room.violations.counts) == {"unexpected_response": 1}
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("left", [0, 503])
-async def test_a_user_without_an_acknowledged_leave_returns_with_one_client(left: int) -> None:
-    calls: list[str] = []
-    client: Any = SimpleNamespace(wanted=True, stop=lambda: calls.append("stop"))
-    user: Any = FakeUser(left, 200)
-    room = room_of(user)
-    room.rng.random = lambda: 1.0  # type: ignore[method-assign]
-
-    def start_and_end() -> None:
-        calls.append("start")
-        room.running = False
-
-    client.start = start_and_end
-    await membership_changes.leave_and_rejoin(room, user, client, 0)
-    assert calls == ["stop", "start"]

@@ -70,7 +70,5 @@ def test_each_event_has_the_key_of_its_operation() -> None:
     assert key_of(event(1, "micro_accept", user_id="2", play_url=url)) == (
         "micro_accept rtmp://play/room"
     )
-    profile = event(1, "profile", user_id="2", nickname="new")
-    assert key_of(profile) == "profile 2 new"
     assert key_of(event(1, "micro_leave", user_id="2")) == "micro_leave 2"
     assert key_of(event(1, "member_away", user_id="2")) == ""

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from chaos.metrics import percentile
-from chaos.report import RunReport, table
+from chaos.report import RunReport
 
 
 def make(**fields: Any) -> RunReport:
@@ -38,20 +38,11 @@ def test_the_json_line_has_the_scenario_seed_and_folder() -> None:
     assert (line["scenario"], line["seed"], line["folder"]) == ("storm", 7, "/folder")
 
 
-def test_the_table_has_a_row_per_run_with_its_violations() -> None:
-    missed = ["recovery 9.0, at most 8"]
-    failed = make(metrics={"gaps": 2}, violations={"gap": 2}, missed=missed)
-    lines = table([make(), failed]).splitlines()
-    assert len(lines) == 4
-    assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].endswith("| passed |")
-    assert lines[3].endswith("| gap: 2; recovery 9.0, at most 8 |")
-
-
-def test_the_table_lists_goals_with_their_values() -> None:
-    report = make(metrics={"recovery": 9.0})
-    report.require("recovery", 10)
-    assert table([report]).endswith("| recovery 9.0, at most 10 | passed |")
+def test_the_summary_has_violations_goals_and_their_values() -> None:
+    report = make(metrics={"recovery": 9.0}, violations={"gap": 2})
+    report.require("recovery", 8)
+    missed = "recovery 9.0, at most 8"
+    assert report.summary == f"storm 7: FAILED (gap: 2; {missed}), 60.0 s; {missed}"
 
 
 @pytest.mark.parametrize(

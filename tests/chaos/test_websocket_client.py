@@ -148,8 +148,6 @@ async def test_a_client_resumes_with_since_and_counts_its_deliveries(
     await until(lambda: client.checker.seq == 9)
     assert server.queries == ["live_id=1", "live_id=1&epoch=a&since=6"]
     assert (metrics.reconnects, client.checker.resumed) == (1, 1)
-    assert sorted(metrics.delivered_at) == ["gift 6", "gift 9"], "replayed events are not timed"
-    assert len(metrics.recovery_seconds) == 1
     assert not violations
 
 

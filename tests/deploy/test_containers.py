@@ -14,7 +14,6 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from chaos.redis_program import find_redis
 from config.loading import load
 from devtools.mongod_binary import find_binary
 from handlers.context import Context
@@ -25,6 +24,7 @@ from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
 from tests.support.production_settings import PRODUCTION
+from tests.support.redis_program import find_redis
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.waiting import until
 

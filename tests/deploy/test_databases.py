@@ -17,7 +17,6 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from structlog.testing import capture_logs
 
-from chaos.redis_program import find_redis
 from config.settings import Settings
 from realtime.redis_bus import RedisBus
 from storage.database import Database
@@ -28,6 +27,7 @@ from tests.support.filled_settings import shipped_secrets
 from tests.support.nginx import deploy_file
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
+from tests.support.redis_program import find_redis
 from tests.support.replica_set import (
     Member,
     documented_role,

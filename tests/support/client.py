@@ -14,9 +14,6 @@ BASE = "/wx/api/qlive/"
 class Reply:
     """One HTTP response; status 0 means that there was none."""
 
-    may_apply_late = False
-    """An earlier attempt had no response, and may still be executed."""
-
     def __init__(self, status: int, headers: Any = None, text: str = "") -> None:
         self.status = status
         self.headers = headers or {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.redis_program import find_redis
+from tests.support.redis_program import find_redis
 
 READY_SECONDS = 10
 

@@ -1,0 +1,192 @@
+"""The table of all paths, by what they share: users, and the checks after the crashes."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chaos.crash.environment import CrashEnvironment
+from chaos.crash.gifts import REPEATS, Gifts, RoomEvents
+from chaos.crash.invariants import check_gifts
+from chaos.crash.money_invariants import check_money_invariants
+from chaos.crash.orders import (
+    PaidOrders,
+    next_notification,
+    next_push,
+    pay_jsapi_order,
+    pay_xpay_order,
+)
+from chaos.crash.paths import (
+    CrashPath,
+    RequestPath,
+    Stock,
+    SweepPath,
+    Take,
+    decision_path,
+    notice_path,
+)
+from chaos.crash.refunds import RefundCases
+from chaos.crash.withdrawals import STOCK, Withdrawals
+from chaos.run import GOLD
+from tencent.notifications import JSAPI
+from tencent.xpay import PROVIDER as XPAY
+from tests.support.client import UserClient
+
+ORDERS = 50
+GIFT_PATHS = ("gift", "gift_outside", "notification", "sweep")
+MONEY_PATHS = (
+    *("withdrawal", "withdrawal_approve", "withdrawal_decline", "transfer_notice"),
+    *("transfer_return", "transfer_submit", "transfer_query", "transfer_resend"),
+    *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
+    "xpay_refund_push",
+)
+PATHS = (*GIFT_PATHS, *MONEY_PATHS)
+
+
+class PathGroup(Protocol):
+    """`paths` are all of the group, of which a run may leave some out."""
+
+    paths: Sequence[CrashPath]
+
+    async def settle(self) -> None:
+        """Complete what the paths have in common, on a server that does not crash."""
+
+    async def check(self) -> dict[str, int]:
+        """Add violated invariants to the violations; returns the metrics."""
+
+
+class GiftGroup:
+    """Gifts and payments."""
+
+    def __init__(self, env: CrashEnvironment, host: UserClient, givers: Sequence[UserClient]):
+        """The first of the givers is in the live room of the host."""
+        inside, outside = givers
+        self._env = env
+        self.events = RoomEvents(env, host.live_id)
+        self.inside = Gifts(env, "gift", inside, host, self.events)
+        self.outside = Gifts(env, "gift_outside", outside, inside)
+        self.orders = orders = PaidOrders(env, "buyer", pay_jsapi_order, ORDERS)
+        self.notifications = notice_path("notification", env, lambda: next_notification(orders))
+        self.paths: list[CrashPath] = [
+            self.inside.path,
+            self.outside.path,
+            self.notifications,
+            SweepPath("sweep", orders.take, orders.make_due),
+        ]
+
+    async def settle(self) -> None:
+        await self.orders.settle()
+        await self.events.collect()
+
+    async def check(self) -> dict[str, int]:
+        found = await check_gifts(self._env, (self.inside, self.outside), self.events)
+        done = {"source": JSAPI, "outcome": "done"}
+        return {
+            **found,
+            **await self.orders.check(),
+            "notifications": self.notifications.attempts,
+            "notifications_done": await self._env.database.collection("inbox").count_documents(
+                done
+            ),
+        }
+
+
+class MoneyGroup:
+    """Withdrawals, virtual payment and refund cases."""
+
+    def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
+        """`stock`: targets of a path that are prepared at once."""
+        self._env = env
+        self.withdrawals = made = Withdrawals(env)
+        self.cases = cases = RefundCases(env, made)
+        self.orders = PaidOrders(env, "buyer of virtual payment", pay_xpay_order, stock)
+
+        def of(make: Take, server: str = "no_sweeps") -> Take:
+            return Stock(env, make, stock, server).take
+
+        self.paths: list[CrashPath] = [
+            RequestPath(
+                "withdrawal",
+                env,
+                of(made.new_request),
+                made.send_request,
+                record=made.record_request,
+                before_repair=made.make_request_due,
+                repeats=REPEATS,
+            ),
+            decision_path(
+                "withdrawal_approve",
+                env,
+                of(made.requested),
+                "withdrawals/{}/approve",
+                ("requested",),
+            ),
+            decision_path(
+                "withdrawal_decline",
+                env,
+                of(made.requested),
+                "withdrawals/{}/decline",
+                ("requested",),
+                made.cancelled.append,
+            ),
+            notice_path("transfer_notice", env, made.notices(of(made.confirmed))),
+            notice_path("transfer_return", env, made.notices(of(made.failed))),
+            SweepPath("transfer_submit", of(made.approved), made.make_due),
+            SweepPath("transfer_query", of(made.confirmed), made.make_due),
+            SweepPath("transfer_resend", of(made.not_taken), made.make_due),
+            RequestPath(
+                "transfer_cancel",
+                env,
+                of(made.awaiting_payee),
+                made.send_cancel,
+                record=made.record_cancel,
+            ),
+            notice_path("xpay_delivery", env, lambda: next_push(self.orders)),
+            decision_path(
+                "refund_confirm", env, of(cases.opened), "refunds/{}/confirm", ("opened", "dropped")
+            ),
+            SweepPath("refund_case", of(cases.confirmed), cases.carry_on),
+            notice_path(
+                "refund_notice", env, cases.notices(of(lambda: cases.refund(JSAPI), "fast_sweeps"))
+            ),
+            notice_path(
+                "xpay_refund_push",
+                env,
+                cases.notices(of(lambda: cases.refund(XPAY), "fast_sweeps")),
+            ),
+        ]
+
+    async def settle(self) -> None:
+        await self.cases.settle()
+        await self.withdrawals.settle()
+
+    async def check(self) -> dict[str, int]:
+        deliveries = await self.orders.check("xpay_")
+        return deliveries | await check_money_invariants(self._env, self.withdrawals)
+
+
+async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
+    """The groups that have one of the paths `names`."""
+    groups: list[PathGroup] = []
+    if not names.isdisjoint(GIFT_PATHS):
+        groups.append(await create_gift_group(env))
+    if not names.isdisjoint(MONEY_PATHS):
+        groups.append(MoneyGroup(env))
+    return groups
+
+
+async def create_gift_group(env: CrashEnvironment) -> GiftGroup:
+    """Create a host whose room is live, a giver in it and one outside of it."""
+    async with env.stable_server():
+        host = await env.create_user("host", 2)
+        await env.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
+        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
+        givers = [await _create_giver(env, name) for name in ("inside", "outside")]
+        await givers[0].get("get_playurl/", live_id=host.live_id)
+    return GiftGroup(env, host, givers)
+
+
+async def _create_giver(env: CrashEnvironment, name: str) -> UserClient:
+    """A user with gold."""
+    giver = await env.create_user(name, 1)
+    grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
+    await env.ops_request("POST", f"users/{giver.id}/grant", **grant)
+    return giver

@@ -1,0 +1,162 @@
+"""The kinds of paths on which a server crashes, and the repair of what a crash left."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Protocol
+
+from chaos.crash.environment import CrashEnvironment, Send
+from devtools.simulator.notifications import SimulatedNotification
+from tests.support.client import BASE, Reply
+
+Take = Callable[[], Awaitable[Any]]
+"""Returns the next target of a path."""
+
+
+async def _nothing(_target: Any) -> None:
+    return
+
+
+class CrashPath(Protocol):
+    """A path of a server on which it crashes, and the repair of what the crash left."""
+
+    name: str
+
+    async def prepare(self) -> str:
+        """Take the next target, before the server for it is started; returns its id for a sweep."""
+
+    async def repair(self) -> None:
+        """Complete the previous attempt, on the next server."""
+
+    async def attempt(self) -> None:
+        """Give the target to a server that crashes."""
+
+    async def settle(self) -> None:
+        """Complete everything at the end, on a server that does not crash."""
+
+
+class RequestPath:
+    """Requests with a target each, which are repeated until they are acknowledged."""
+
+    def __init__(
+        self,
+        name: str,
+        env: CrashEnvironment,
+        take: Take,
+        send: Callable[[Send, Any], Awaitable[Reply]],
+        *,
+        record: Callable[[Any, Reply], None] = lambda _target, _reply: None,
+        before_repair: Callable[[Any], Awaitable[None]] = _nothing,
+        repeats: int = 1,
+    ) -> None:
+        """`send` sends the request of a target in the given way; `record` gets each response."""
+        self.name = name
+        self.attempts = self.acknowledged_at_once = 0
+        """Requests, and those that were acknowledged although their server crashed."""
+        self._env, self._take, self._send, self._record = env, take, send, record
+        self._before_repair, self._repeats = before_repair, repeats
+        self._next: Any = None
+        self._pending: Any = None
+
+    async def prepare(self) -> str:
+        self._next = await self._take()
+        return ""
+
+    async def repair(self) -> None:
+        """Repeat the previous request, which may be lost."""
+        if self._pending is None:
+            return
+        await self._before_repair(self._pending)
+        for _ in range(self._repeats):
+            self._record(self._pending, await self._send(self._env.request, self._pending))
+        self._pending = None
+
+    async def attempt(self) -> None:
+        self._pending, self.attempts = self._next, self.attempts + 1
+        reply = await self._send(self._env.request_once, self._pending)
+        if 200 <= reply.status < 300:
+            self.acknowledged_at_once += 1
+            self._record(self._pending, reply)
+
+    async def settle(self) -> None:
+        await self.repair()
+
+
+class SweepPath:
+    """The server carries a target on by itself, and again once it is due again."""
+
+    def __init__(
+        self, name: str, take: Take, make_due: Callable[[list[str]], Awaitable[list[str]]]
+    ) -> None:
+        """`make_due` returns those that need more than one further sweep."""
+        self.name = name
+        self._take, self._make_due = take, make_due
+        self._next = ""
+        self._pending: list[str] = []
+
+    async def prepare(self) -> str:
+        """Make the previous targets due, as time would, and take the next one."""
+        self._pending = await self._make_due(self._pending)
+        self._next = await self._take()
+        return self._next
+
+    async def repair(self) -> None:
+        """Nothing to do: the server's first sweep repairs; see marked_sweeps.py."""
+
+    async def attempt(self) -> None:
+        self._pending.append(self._next)
+
+    async def settle(self) -> None:
+        await self._make_due(self._pending)
+
+
+def notice_path(name: str, env: CrashEnvironment, take: Take) -> RequestPath:
+    """Notices and pushes of WeChat, each sent byte for byte the same until it is acknowledged."""
+
+    async def send(request: Send, notice: SimulatedNotification) -> Reply:
+        assert notice.address.startswith(env.address + BASE)
+        path, headers = notice.address.removeprefix(env.address), dict(notice.headers)
+        return await request("POST", path, data=notice.body, headers=headers)
+
+    return RequestPath(name, env, take, send)
+
+
+def decision_path(
+    name: str,
+    env: CrashEnvironment,
+    take: Take,
+    address: str,
+    undecided: Collection[str],
+    decided: Callable[[str], None] = lambda _id: None,
+) -> RequestPath:
+    """An operator's decisions; `address` has {} for the target's id.
+
+    `undecided`: states before it; `decided` is called once a decision is acknowledged.
+    """
+
+    async def send(request: Send, id_: str) -> Reply:
+        return await env.ops_request("POST", address.format(id_), request, reason="chaos")
+
+    def record(id_: str, reply: Reply) -> None:
+        decided(id_)
+        if not reply.succeeded or reply.json["state"] in undecided:
+            env.violations.add("unexpected_response", f"{address.format(id_)}: {reply}")
+
+    return RequestPath(name, env, take, send, record=record)
+
+
+class Stock:
+    """Targets that are prepared on a server that does not crash."""
+
+    def __init__(
+        self, env: CrashEnvironment, make: Take, size: int, server: str = "no_sweeps"
+    ) -> None:
+        """`size`: how many are prepared at once; `server`: the kind of server."""
+        self._env, self._make, self._size, self._server = env, make, size, server
+        self._items: deque[Any] = deque()
+
+    async def take(self) -> Any:
+        if not self._items:
+            async with self._env.stable_server(self._server):
+                for _ in range(self._size):  # one after the other: orders at once would be one
+                    self._items.append(await self._make())
+        return self._items.popleft()
