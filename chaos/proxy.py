@@ -29,12 +29,10 @@ class Proxy:
         self._reservation: socket.socket | None = None
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> int:
-        """Start listening; returns the port."""
+    async def start(self) -> None:
         self._reservation = _bound_socket(0)
         self.port = self._reservation.getsockname()[1]
         await self.accept()
-        return self.port
 
     async def stop(self) -> None:
         self.refuse()
@@ -45,12 +43,10 @@ class Proxy:
 
     # ---- faults
 
-    def reset_all(self) -> int:
-        """Reset all connections now; returns their number."""
-        connections = [*self.connections]
-        for connection in connections:
+    def reset_all(self) -> None:
+        """Reset all connections now."""
+        for connection in [*self.connections]:
             connection.reset()
-        return len(connections)
 
     def half_open(self) -> None:
         """Drop all data from now on; affected connections stay open, and dead after `heal`."""

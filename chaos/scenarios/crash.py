@@ -79,7 +79,6 @@ class CrashMatrix:
             self.counts["kills"] += 1
             self.counts[f"kills_{step.path}"] += 1
             self.counts["kills_in_flight"] += report.in_flight
-            self.counts["other_call"] += report.calls[step.number].name != step.call.name
         else:
             self._env.violations.add("step_not_reached", f"{step}: {report}")
 

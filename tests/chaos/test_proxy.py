@@ -101,7 +101,7 @@ async def test_a_reset_reaches_both_sides(proxy: Proxy, echo: EchoServer) -> Non
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
         await receive(reader, 1)
-        assert proxy.reset_all() == 1
+        proxy.reset_all()
         assert await is_reset(reader)
         await until(lambda: echo.ended == 1)
     async with connect(proxy) as (reader, writer):  # the next connection works
