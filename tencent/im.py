@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Collection, Sequence
-from time import time
 from typing import Any, Literal
 
 import structlog
@@ -22,7 +21,6 @@ from tencent.service_client import ServiceClient
 log = structlog.get_logger("tencent.im")
 
 # Error codes of the REST API. Source: Tencent IM, "server-side error codes".
-EXPIRED_USERSIG_CODES = frozenset({70001, 70052})
 # 40003 comes from the profile service, the last three from messages to one user.
 UNKNOWN_ACCOUNT_CODES = frozenset({70107, 40003, 20003, 90012, 90048})
 MESSAGE_TOO_LONG = 80002
@@ -54,9 +52,7 @@ MESSAGE_BYTES = 8 * 1024
 MUTED_AT_ONCE = 500
 MUTED_FOR_EVER = 4294967295  # seconds
 
-ADMIN_TTL_SECONDS = 86400
-# Renewed at half its lifetime, so that clock skew or queueing cannot make it expire in use.
-ADMIN_RENEW_AFTER_SECONDS = ADMIN_TTL_SECONDS // 2
+ADMIN_SECONDS = 86400  # lifetime of the UserSig of a command, so that clock skew does not matter
 
 GENDER_TAGS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
 
@@ -72,19 +68,10 @@ class UserSigSigner:
         """`key` is the application's secret key, used as text (it is not decoded from hex)."""
         self.sdk_app_id = sdk_app_id
         self._signer = TLSSigAPIv2(sdk_app_id, key)
-        self._admin_signatures: dict[str, tuple[str, float]] = {}
 
     def sign(self, user_id: str, seconds: int) -> str:
         """A UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`."""
         return str(self._signer.gen_sig(user_id, seconds))
-
-    def for_admin(self, admin_id: str, *, renew: bool = False) -> str:
-        """The administrator's UserSig, cached for half a day; `renew` bypasses the cache."""
-        signature, renew_at = self._admin_signatures.get(admin_id, ("", 0.0))
-        if renew or time() >= renew_at:
-            signature = self.sign(admin_id, ADMIN_TTL_SECONDS)
-            self._admin_signatures[admin_id] = (signature, time() + ADMIN_RENEW_AFTER_SECONDS)
-        return signature
 
 
 class ImClient:
@@ -247,9 +234,7 @@ class ImClient:
 
         An unknown account is logged as info only, because the caller can import it.
         """
-        answer = await self._ask(command, body, self._signer.for_admin(self._admin))
-        if _code(answer) in EXPIRED_USERSIG_CODES:
-            answer = await self._ask(command, body, self._signer.for_admin(self._admin, renew=True))
+        answer = await self._ask(command, body)
         code = _code(answer)
         if code == 0 or code in accepted:
             return answer
@@ -264,11 +249,11 @@ class ImClient:
             log.error("im_group_quota_exceeded", command=command)
         raise REJECTIONS.get(code, ImRejected)(code, str(answer.get("ErrorInfo", "")))
 
-    async def _ask(self, command: str, body: dict[str, Any], usersig: str) -> dict[str, Any]:
+    async def _ask(self, command: str, body: dict[str, Any]) -> dict[str, Any]:
         query = {
             "sdkappid": str(self._signer.sdk_app_id),
             "identifier": self._admin,
-            "usersig": usersig,
+            "usersig": self._signer.sign(self._admin, ADMIN_SECONDS),
             "random": str(secrets.randbits(32)),
             "contenttype": "json",
         }

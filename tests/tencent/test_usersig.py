@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tencent.im import ADMIN_RENEW_AFTER_SECONDS, ADMIN_TTL_SECONDS, UserSigSigner
+from tencent.im import UserSigSigner
 from tests.support.usersig import decode_usersig
 
 KEY = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
@@ -26,13 +26,10 @@ def expected_sig(ticket: dict, key: str) -> str:
 
 @pytest.fixture
 def set_clock(monkeypatch):
-    """Patches both clocks; returns a list whose only item is the current time."""
+    """Sets the clock of the signing package."""
 
-    def start(now: float) -> list[float]:
-        clock = [now]
-        monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=lambda: clock[0]))
-        monkeypatch.setattr("tencent.im.time", lambda: clock[0])
-        return clock
+    def start(now: float) -> None:
+        monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=lambda: now))
 
     return start
 
@@ -59,32 +56,3 @@ def test_usersig_vectors_match(vectors, set_clock):
         )
         assert decode_usersig(usersig) == case["decoded"]
         assert decode_usersig(usersig)["TLS.sig"] == expected_sig(case["decoded"], vector["key"])
-
-
-def test_admin_usersig_is_cached_and_renewed_before_it_expires(set_clock):
-    now = set_clock(1_700_000_000.0)
-    signer = UserSigSigner(1400000000, KEY)
-    first = signer.for_admin("administrator")
-    assert decode_usersig(first)["TLS.expire"] == ADMIN_TTL_SECONDS
-    now[0] += ADMIN_RENEW_AFTER_SECONDS - 1
-    assert signer.for_admin("administrator") == first
-    now[0] += 1
-    second = signer.for_admin("administrator")
-    assert decode_usersig(second)["TLS.time"] == int(now[0])
-    assert decode_usersig(first)["TLS.time"] + ADMIN_TTL_SECONDS - now[0] > 3600
-
-
-def test_admin_usersig_can_be_renewed_on_request(set_clock):
-    now = set_clock(1_700_000_000.0)
-    signer = UserSigSigner(1400000000, KEY)
-    first = signer.for_admin("administrator")
-    now[0] += 5
-    second = signer.for_admin("administrator", renew=True)
-    assert decode_usersig(second)["TLS.time"] == decode_usersig(first)["TLS.time"] + 5
-    assert signer.for_admin("administrator") == second
-
-
-def test_administrators_do_not_share_a_usersig():
-    signer = UserSigSigner(1400000000, KEY)
-    assert decode_usersig(signer.for_admin("a"))["TLS.identifier"] == "a"
-    assert decode_usersig(signer.for_admin("b"))["TLS.identifier"] == "b"
