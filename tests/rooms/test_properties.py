@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,13 @@ ADMISSIONS: tuple[Admission, ...] = ("applied", "applied", "applied", "invited",
 REASONS = ("left", "offline", "banned")
 
 Rule = Callable[[Room], Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_queues() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rooms.room.QUEUE_SIZE", QUEUE_SIZE)
+        yield
 
 
 @dataclass(frozen=True)
@@ -137,11 +144,9 @@ class RoomModel:
         actor, target, stream = step.actor, step.target, self.new_name()
         admission = ADMISSIONS[step.choice]
         rules: dict[str, Rule] = {
-            "apply": lambda room: room.apply(actor, self.now, 120, QUEUE_SIZE),
-            "invite": lambda room: (
-                room.invite(room.host_id, target, self.now, 60, QUEUE_SIZE)
-                if step.choice
-                else room.invite(actor.user_id, target, self.now, 60)
+            "apply": lambda room: room.apply(actor, self.now, 120),
+            "invite": lambda room: room.invite(
+                room.host_id if step.choice else actor.user_id, target, self.now, 60
             ),
             "accept": lambda room: room.accept(actor, admission, stream, play_url(stream)),
             "refuse": lambda room: room.refuse(actor.user_id),
