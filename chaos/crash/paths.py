@@ -76,6 +76,8 @@ class RequestPath:
         if 200 <= reply.status < 300:
             self.acknowledged_at_once += 1
             self._record(self._pending, reply)
+            if self._repeats == 1:  # a notice that is repeated minutes later is stale
+                self._pending = None
 
     async def settle(self) -> None:
         await self.repair()

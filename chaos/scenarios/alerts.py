@@ -129,6 +129,7 @@ async def alerts(config: RunConfig) -> RunReport:
         found["quiet"] = await _quiet(run)
         for fault in FAULTS:
             phase = AlertRun(run)
+            await phase.wait_for_dependency("redis", 1)
             await phase.check.record(BEFORE_MINUTES)
             await fault.inject(phase)
             found[fault.words] = await phase.check.fired()
@@ -139,9 +140,10 @@ async def alerts(config: RunConfig) -> RunReport:
 
 
 async def _quiet(run: Run) -> set[str]:
-    check = AlertCheck(run.fleet)
-    await check.record(QUIET_MINUTES)
-    return await check.fired()
+    phase = AlertRun(run)
+    await phase.wait_for_dependency("redis", 1)
+    await phase.check.record(QUIET_MINUTES)
+    return await phase.check.fired()
 
 
 def _report(run: Run, found: dict[str, set[str]], seconds: float) -> RunReport:
