@@ -20,6 +20,7 @@ import uvloop
 from config.loading import InvalidSettings, load, wants_json
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
+from core.version import VERSION
 from runtime import gc_tuning
 from runtime.process import ServerProcess
 from storage.errors import storage_error
@@ -85,6 +86,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__, parents=[options])
+    parser.add_argument("--version", action="version", version=VERSION)
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(metavar="COMMAND")
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")

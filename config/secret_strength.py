@@ -18,7 +18,7 @@ OWN = Strength(24, 40)
 without a limit on attempts. `openssl rand -hex 16` has 32 characters, and at least 50 bits here."""
 SHARED = Strength(16, 20)
 """Secrets that WeChat or Tencent issue, or whose format they limit (a push token: 3 to 32)."""
-OWN_SECRETS = {"ops.token", "auth.sealing_key", "pay.content_key"}
+OWN_SECRETS = {"ops.token", "auth.encryption_key", "pay.content_key"}
 SHARED_SECRETS = {
     *("im.secret_key", "im.callback_token"),
     *("live.push_key", "live.play_key", "live.callback_key", "live.secret_key"),

@@ -125,7 +125,7 @@ class AuthSettings(SettingsSection):
     token_days: Count = 30
     session_days: Count = 180
     sig_hours: Count = 24
-    sealing_key: Secret = ""
+    encryption_key: Secret = ""
 
 
 class AppSettings(SettingsSection):

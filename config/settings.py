@@ -182,8 +182,8 @@ class Settings(BaseModel):
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
-        seals = self.pay.provider == "xpay" or withdraws
-        auth = {"auth.sealing_key": self.auth.sealing_key} if seals else {}
+        encrypts = self.pay.provider == "xpay" or withdraws
+        auth = {"auth.encryption_key": self.auth.encryption_key} if encrypts else {}
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),

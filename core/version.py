@@ -4,8 +4,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-VERSION = "0.1.0"
-"""As in pyproject.toml."""
+VERSION = "1.0.0"
+"""As in pyproject.toml and in the package.json of the SDK."""
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     *("config", "core", "handlers", "ledger", "realtime", "rooms", "runtime", "services"),
@@ -17,7 +17,7 @@ BUILD_DIGITS = 8
 
 @cache
 def build() -> str:
-    """The version and a digest of the program, like "0.1.0+7c0141fc".
+    """The version and a digest of the program, like "1.0.0+7c0141fc".
 
     Differs between any two programs, also if nobody has raised the number. Reads about a megabyte
     from disk, in 10 to 30 ms, once.

@@ -57,15 +57,15 @@ ROWS: dict[str, list[Panel]] = {
     "Load": [
         ("Sockets", "short", {"{{instance}}": f"sum {BY} (qlive_sockets)"}),
         ("Requests", "reqps", {"{{status}}": rate("qlive_requests_total", "status")}),
-        ("Events delivered", "cps", {"{{instance}}": rate("qlive_events_told_total")}),
+        ("Events delivered", "cps", {"{{instance}}": rate("qlive_events_published_total")}),
         ("Handshakes", "cps", {"{{instance}}": rate("qlive_handshakes_total")}),
         ("Sockets closed", "cps", {"{{code}}": rate("qlive_closes_total", "code")}),
         (
             "In progress",
             "short",
             {
-                "requests {{instance}}": "qlive_requests_under_way",
-                "rooms {{instance}}": "qlive_rooms_here",
+                "requests {{instance}}": "qlive_requests_in_progress",
+                "rooms {{instance}}": "qlive_rooms_with_sockets",
             },
         ),
     ],
@@ -76,7 +76,7 @@ ROWS: dict[str, list[Panel]] = {
             "s",
             {"{{route}}": f"topk(10, {p99('qlive_request_seconds', 'route')})"},
         ),
-        ("Event to the last socket, p99", "s", {"{{instance}}": p99("qlive_told_seconds")}),
+        ("Event to the last socket, p99", "s", {"{{instance}}": p99("qlive_published_seconds")}),
         ("MongoDB, p99", "s", {"{{command}}": p99("qlive_mongo_seconds", "command")}),
         ("Delay of the event loop", "s", {"{{instance}}": "qlive_loop_lag_seconds"}),
         (
@@ -84,7 +84,7 @@ ROWS: dict[str, list[Panel]] = {
             "cps",
             {
                 "conflicts": rate("qlive_conflict_retries_total", "job"),
-                "events read late": rate("qlive_hints_filled_total", "job"),
+                "events read late": rate("qlive_backfilled_total", "job"),
                 "gaps of the bus": rate("qlive_bus_gaps_total", "job"),
             },
         ),

@@ -67,7 +67,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
 def _generators(settings: Settings) -> dict[str, Callable[[], str]]:
     live = ("push_key", "play_key", "callback_key", "secret_id", "secret_key")
     texts = (
-        *("im.secret_key", "im.callback_token", "auth.sealing_key"),
+        *("im.secret_key", "im.callback_token", "auth.encryption_key"),
         *("pay.content_key", "pay.app_key", "pay.push_token"),
     )
     return {

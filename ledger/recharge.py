@@ -61,7 +61,7 @@ class ClaimedOrder:
 
     order: Order
     created_at: datetime
-    asked: int
+    queries: int
     """Number of times the order has been claimed, this time included."""
 
 

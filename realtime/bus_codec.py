@@ -19,12 +19,12 @@ from realtime.bus import (
 from realtime.close_codes import CloseCode
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
-    "told": EventPublished,
-    "stirred": AudienceChanged,
-    "shown_out": UserEvicted,
-    "arrived": ConnectionOpened,
-    "revoked": TokenRevoked,
-    "edited": CatalogueChanged,
+    "event_published": EventPublished,
+    "audience_changed": AudienceChanged,
+    "user_evicted": UserEvicted,
+    "connection_opened": ConnectionOpened,
+    "token_revoked": TokenRevoked,
+    "catalogue_changed": CatalogueChanged,
 }
 _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 

@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
     about = "check the ledger against balances, orders, events and rankings"
     commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
     about = "rebuild the rankings from the ledger"
-    commands.add_parser("rebuild-ranks", help=about).set_defaults(run=run, work=rebuild_ranks)
+    commands.add_parser("rebuild-ranks", help=about).set_defaults(run=run, work=rebuild_rankings)
     about = "migrate the database and build its indexes, before a release starts"
     commands.add_parser("migrate", help=about).set_defaults(run=migrate)
     parser = commands.add_parser("grant", help="grant gold to a user")
@@ -113,7 +113,7 @@ async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-async def rebuild_ranks(context: Context, _args: argparse.Namespace) -> int:
+async def rebuild_rankings(context: Context, _args: argparse.Namespace) -> int:
     wrong = await context.stores.rankings.rebuild_all()
     print(f"Corrected {wrong} ranking entries." if wrong else "Every ranking matches the ledger.")
     return 0
@@ -125,8 +125,8 @@ async def grant(context: Context, args: argparse.Namespace) -> int:
     if not args.request_id:  # a grant that fails may have been written all the same
         hint = f"If this fails, repeat it with --request-id {request_id}"
         print(hint, file=sys.stderr, flush=True)
-    asked = {"gold": args.gold, "request_id": request_id}
-    entry = await begin_entry(context, "grant", args.user_id, asked, args.reason)
+    parameters = {"gold": args.gold, "request_id": request_id}
+    entry = await begin_entry(context, "grant", args.user_id, parameters, args.reason)
     balance = await context.services.ledger.grant(
         args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
     )
@@ -149,11 +149,11 @@ async def matchmaker(context: Context, args: argparse.Namespace) -> int:
 
 
 async def begin_entry(
-    context: Context, what: str, on: str, asked: JsonObject, reason: str = ""
+    context: Context, what: str, on: str, parameters: JsonObject, reason: str = ""
 ) -> dict[str, Any]:
     """Begin an audit entry of the command line; `AuditStore.done` completes it."""
     return await context.stores.audit.begin(
-        who=COMMAND_LINE, what=what, on=on, reason=reason, asked=asked, address=invoker()
+        who=COMMAND_LINE, what=what, on=on, reason=reason, parameters=parameters, address=invoker()
     )
 
 

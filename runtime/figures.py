@@ -17,12 +17,12 @@ def register_gauges(context: Context) -> None:
     started_at = time.time()
     gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
     gauge("sockets", "Open WebSockets of room members.", lambda: hub.sockets)
-    gauge("rooms_here", "Rooms with a socket.", lambda: len(hub.channels))
-    counter("events_told", "Events delivered to rooms.", lambda: hub.events_delivered)
+    gauge("rooms_with_sockets", "Rooms with a socket.", lambda: len(hub.channels))
+    counter("events_published", "Events delivered to rooms.", lambda: hub.events_delivered)
     description = "Times that bus messages may have been lost."
     counter("bus_gaps", description, lambda: context.realtime.bus.gaps)
     counter(
-        "hints_filled",
+        "backfilled",
         "Events found by backfill instead of a bus message.",
         lambda: hub.events_backfilled,
     )
@@ -37,7 +37,7 @@ def register_gauges(context: Context) -> None:
     _register_ledger(context)
     _register_withdrawals(context)
     _register_refunds(context)
-    gauge("requests_under_way", "Requests in progress.", lambda: lifecycle.requests)
+    gauge("requests_in_progress", "Requests in progress.", lambda: lifecycle.requests)
 
 
 def _register_ledger(context: Context) -> None:

@@ -54,8 +54,8 @@ async def change(context: Context, args: argparse.Namespace) -> int:
 
     What it has to say, perhaps a password that is stored nowhere, does not wait for the completion.
     """
-    asked = {"role": args.role} if "role" in args else {}
-    entry = await begin_entry(context, f"operator {args.action}", args.name, asked)
+    parameters = {"role": args.role} if "role" in args else {}
+    entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
     before = await _public_state(context, args.name)
     print(await _ACTIONS[args.action](context, args), flush=True)
     await context.stores.audit.done(entry, before, await _public_state(context, args.name))

@@ -23,8 +23,8 @@ from storage.operators import OperatorAccount, OperatorSessionStore, OperatorSto
 ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
-SEALED = "sealed:"
-"""Begins a sealed secret of an authenticator app, in hexadecimal; a plain one has no colon."""
+ENCRYPTED = "encrypted:"
+"""Begins an encrypted secret of an authenticator app, in hexadecimal; a plain one has no colon."""
 WRONG_CODE = {"code": "this is not the current code"}
 SAME_PASSWORD = {"new_password": "this is the one-time password"}
 STEP_SECONDS = 30
@@ -95,7 +95,7 @@ class OperatorService:
         sessions: OperatorSessionStore,
         cipher: FieldCipher | None = None,
     ) -> None:
-        """`cipher` seals the secrets of authenticator apps; those stored without it stay valid."""
+        """`cipher` encrypts the secrets of authenticator apps; plain ones stay valid."""
         self._operators = operators
         self._sessions = sessions
         self._cipher = cipher
@@ -152,7 +152,7 @@ class OperatorService:
         if not waiting.is_waiting:
             raise LoginRefused
         secret, credential = new_secret(), secrets.token_hex(16)
-        account = replace(waiting, totp_secret=self._sealed(name, secret), credential=credential)
+        account = replace(waiting, totp_secret=self._encrypted(name, secret), credential=credential)
         if not await self._operators.replace_proofs(account, waiting.credential):
             raise LoginRefused
         return second_factor(name, secret)
@@ -212,21 +212,21 @@ class OperatorService:
             name=name,
             role=role,
             password_hash=await self._passwords.hash(password),
-            totp_secret=self._sealed(name, new_secret()),
+            totp_secret=self._encrypted(name, new_secret()),
             credential=secrets.token_hex(16),
             one_time_until=datetime.now(UTC) + timedelta(hours=ONE_TIME_HOURS),
         )
 
-    def _sealed(self, name: str, secret: str) -> str:
-        return SEALED + self._cipher.encrypt(secret, name).hex() if self._cipher else secret
+    def _encrypted(self, name: str, secret: str) -> str:
+        return ENCRYPTED + self._cipher.encrypt(secret, name).hex() if self._cipher else secret
 
     def _secret_of(self, account: OperatorAccount) -> str:
-        """Raises LoginRefused if `auth.sealing_key` has changed: the operator has to be reset."""
+        """Raises LoginRefused if `auth.encryption_key` has changed: then reset the operator."""
         text = account.totp_secret
-        if not text.startswith(SEALED):
+        if not text.startswith(ENCRYPTED):
             return text
-        sealed = bytes.fromhex(text.removeprefix(SEALED))
-        secret = self._cipher.decrypt(sealed, account.name) if self._cipher else None
+        encrypted = bytes.fromhex(text.removeprefix(ENCRYPTED))
+        secret = self._cipher.decrypt(encrypted, account.name) if self._cipher else None
         if secret is None:
             raise LoginRefused
         return secret

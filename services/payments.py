@@ -50,7 +50,7 @@ IDENTITY_FIELDS = {
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
 """Fields that may differ between deliveries of one event."""
 ENCRYPTED = "yes"
-"""Stored value of `sealed` for an encrypted push."""
+"""Stored value of `encrypted` for an encrypted push."""
 
 
 class PaymentService:
@@ -230,7 +230,7 @@ class PaymentNotificationService:
                 else None
             )
         except NotVerified:
-            return refused("seal")  # the APIv3 key has changed since
+            return refused("decryption")  # the APIv3 key has changed since
         return await self.book(payment_event, "unknown_event")
 
 
@@ -245,9 +245,9 @@ def _message(row: Mapping[str, Any]) -> InboxMessage:
 
 def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
     """A push as it was received; its content is kept decrypted, signatures are left out."""
-    # `sealed` overrides a parameter of that name in the request.
+    # `encrypted` overrides a parameter of that name in the request.
     kept = {name: value for name, value in query.items() if "signature" not in name}
-    kept["sealed"] = ENCRYPTED if push.encrypted else "no"
+    kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
     if push.refused:
         message_id = raw = body.decode(errors="replace")
     else:
@@ -257,7 +257,7 @@ def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> Inbo
 
 def push_of(message: InboxMessage) -> MessagePush:
     """The verified push that was kept as `message`."""
-    encrypted = dict(parse_qsl(message.query)).get("sealed") == ENCRYPTED
+    encrypted = dict(parse_qsl(message.query)).get("encrypted") == ENCRYPTED
     return MessagePush(json.loads(message.raw), encrypted=encrypted)
 
 

@@ -69,8 +69,8 @@ class Services:
         process_id: str,
         count_refused_query: Callable[[str, str], None],
     ) -> None:
-        hub, hold, sealing_key = realtime.hub, NamedLocks().hold, settings.auth.sealing_key
-        cipher = FieldCipher(sealing_key)
+        hub, hold, encryption_key = realtime.hub, NamedLocks().hold, settings.auth.encryption_key
+        cipher = FieldCipher(encryption_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
@@ -206,7 +206,7 @@ class Services:
         self.operators = OperatorService(
             stores.operators,
             stores.operator_sessions,
-            cipher if sealing_key else None,
+            cipher if encryption_key else None,
         )
         self.unpaid_orders = UnpaidOrderSweep(
             stores.orders, self.payments, providers, count_refused_query

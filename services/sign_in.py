@@ -87,5 +87,5 @@ class SignInService:
 
     async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
         if self._keeps_session_keys:
-            sealed = self._cipher.encrypt(login.session_key, user_id)
-            await self._stores.users.store_session_key(user_id, sealed)
+            encrypted = self._cipher.encrypt(login.session_key, user_id)
+            await self._stores.users.store_session_key(user_id, encrypted)

@@ -42,7 +42,9 @@ class WithdrawalReports:
         return [self._row(host) for host in await self._store.quarter(*quarter_interval(name))]
 
     def _row(self, host: HostQuarter) -> ReportRow:
-        name = self._cipher.decrypt(host.sealed_name, host.user_id) if host.sealed_name else ""
+        name = (
+            self._cipher.decrypt(host.encrypted_name, host.user_id) if host.encrypted_name else ""
+        )
         return ReportRow(host.user_id, host.nickname, name or "", *host[3:])
 
 

@@ -51,7 +51,7 @@ class AuditStore:
         what: str,
         on: str,
         reason: str,
-        asked: Mapping[str, Any],
+        parameters: Mapping[str, Any],
         *,
         role: str = "",
         address: str = "",
@@ -59,11 +59,13 @@ class AuditStore:
         """Store and log the entry of a requested change, and return it for `done`."""
         entry: Document = {"_id": ObjectId(), "at": datetime.now(UTC), "who": who, "role": role}
         entry |= {"address": address, "what": what, "on": on[:100], "reason": reason[:500]}
-        entry |= {"done": False, "terms": [], "asked": ""}
+        entry |= {"done": False, "terms": [], "parameters": ""}
         left = ENTRY_BYTES - OUTCOME_BYTES - TERMS_BYTES - len(bson.encode(entry))
-        entry["asked"] = _fitted(asked, left)
-        log.info("audit_entry", entry=str(entry["_id"]), **_texts(entry), asked=entry["asked"])
-        entry["terms"] = [*_terms(what, on, f"{who} {address} {role}", entry["asked"], reason)]
+        entry["parameters"] = _fitted(parameters, left)
+        log.info(
+            "audit_entry", entry=str(entry["_id"]), **_texts(entry), parameters=entry["parameters"]
+        )
+        entry["terms"] = [*_terms(what, on, f"{who} {address} {role}", entry["parameters"], reason)]
         await self._audit.insert_one(entry)
         return entry
 
@@ -116,7 +118,7 @@ class AuditStore:
 def _entry(row: Document) -> Document:
     """An entry for operators."""
     names = ("at", "who", "role", "address", "what", "on", "reason", "done")
-    states = {name: json.loads(row.get(name, "{}")) for name in ("asked", "before", "after")}
+    states = {name: json.loads(row.get(name, "{}")) for name in ("parameters", "before", "after")}
     return {"id": str(row["_id"]), **{name: row.get(name, "") for name in names}, **states}
 
 

@@ -1,4 +1,4 @@
-"""letters: evictions, which must reach every process even while Redis is down."""
+"""evictions: messages that must reach every process even while Redis is down."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ class EvictionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._messages: Collection = database.collection("letters")
+        self._messages: Collection = database.collection("evictions")
         self._read_ids: set[ObjectId] = set()
         self._read_until: datetime | None = None
 
@@ -25,7 +25,7 @@ class EvictionStore:
 
     async def append(self, message: bytes) -> None:
         """Append a message, stamped by the database's clock, which all processes share."""
-        change = {"$set": {"letter": {"$literal": message}, "at": "$$NOW"}}
+        change = {"$set": {"message": {"$literal": message}, "at": "$$NOW"}}
         await self._messages.update_one({"_id": ObjectId()}, [change], upsert=True)
 
     async def poll(self) -> list[bytes]:
@@ -36,7 +36,7 @@ class EvictionStore:
         fresh = [row for row in rows if row["_id"] not in self._read_ids]
         self._read_ids = {row["_id"] for row in rows}
         self._read_until = max([until, *(row["at"] for row in rows)])
-        return [] if first else [row["letter"] for row in fresh]
+        return [] if first else [row["message"] for row in fresh]
 
     async def _since(self, at: datetime) -> list[Document]:
         return await self._messages.find({"at": {"$gte": at}}).sort("at", 1).to_list()

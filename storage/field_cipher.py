@@ -22,13 +22,13 @@ class FieldCipher:
         ciphertext, tag = cipher.encrypt_and_digest(text.encode())
         return bytes(nonce + tag + ciphertext)
 
-    def decrypt(self, sealed: bytes, owner: str) -> str | None:
+    def decrypt(self, encrypted: bytes, owner: str) -> str | None:
         """Decrypt; None if that fails, usually because the configured key has changed."""
-        nonce, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES : NONCE_BYTES + TAG_BYTES]
+        nonce, tag = encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES : NONCE_BYTES + TAG_BYTES]
         try:
             cipher = AES.new(self._key, AES.MODE_GCM, nonce=nonce)
             cipher.update(owner.encode())
-            plaintext = cipher.decrypt_and_verify(sealed[NONCE_BYTES + TAG_BYTES :], tag)
+            plaintext = cipher.decrypt_and_verify(encrypted[NONCE_BYTES + TAG_BYTES :], tag)
             return str(plaintext.decode())
         except ValueError:
             return None

@@ -1,4 +1,4 @@
-"""processes, process_reports, errands and relays: all processes, and what waits in the queues."""
+"""processes, process_reports, outbox, relay_cursors: all processes, and what waits in queues."""
 
 import asyncio
 from dataclasses import asdict, dataclass
@@ -103,8 +103,8 @@ class FleetStore:
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._processes: Collection = database.collection("processes")
         self._reports: Collection = database.collection("process_reports")
-        self._messages: Collection = database.collection("errands")
-        self._relays: Collection = database.collection("relays")
+        self._messages: Collection = database.collection("outbox")
+        self._relays: Collection = database.collection("relay_cursors")
         self._outbox = outbox
 
     async def make_indexes(self) -> None:

@@ -35,11 +35,11 @@ class GiftBatchStore:
     the caller reads and decides again.
     """
 
-    def __init__(self, database: Database, ranks: RankingStore) -> None:
+    def __init__(self, database: Database, rankings: RankingStore) -> None:
         self._database = database
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
-        self._ranks = ranks
+        self._rankings = rankings
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
@@ -70,7 +70,7 @@ class GiftBatchStore:
         writes.insert("ledger", *rows)
         for change in batch.balance_changes:
             writes.update("users", *_balance_update(change))
-        self._ranks.add_writes(batch.ranking_changes, writes)
+        self._rankings.add_writes(batch.ranking_changes, writes)
 
     async def write(self, session: Session, batch: GiftBatch) -> None:
         """Write the whole batch, or raise WriteConflict."""

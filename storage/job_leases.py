@@ -1,4 +1,4 @@
-"""turns: leases of periodic jobs that one process runs for all, and their last results."""
+"""job_leases: leases of periodic jobs that one process runs for all, and their last results."""
 
 from contextlib import suppress
 from typing import Any
@@ -13,7 +13,7 @@ class JobLeaseStore:
     """Leases by the database's clock; the lease of a dead process expires and is taken over."""
 
     def __init__(self, database: Database) -> None:
-        self._leases: Collection = database.collection("turns")
+        self._leases: Collection = database.collection("job_leases")
 
     async def acquire(self, name: str, seconds: float) -> bool:
         """Take the lease for `seconds`; False if it is held or the job is not due yet."""

@@ -50,9 +50,9 @@ IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, ranks: RankingStore) -> None:
+    def __init__(self, database: Database, rankings: RankingStore) -> None:
         self._database = database
-        self._ranks = ranks
+        self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
 
@@ -213,7 +213,7 @@ class LedgerStore:
         """Subtract a gift from the rankings; does nothing for an entry of another kind."""
         row = await self._ledger.find_one({"_id": key}, session=session)
         assert row is not None
-        await self._ranks.add(map(RankingChange.negated, ranking_changes_in(row)), session)
+        await self._rankings.add(map(RankingChange.negated, ranking_changes_in(row)), session)
 
     async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
         """Change a debt by `amount`; DebtExceeded if it would fall below zero."""

@@ -111,7 +111,7 @@ class LedgerReconciler:
         found = [*await self._unbalanced(since), *await self._account_problems(since)]
         for booking in BOOKINGS:
             found += await self._wrongly_booked(booking, since)
-        return [*found, *await self._events(since), *await self._ranks(since)]
+        return [*found, *await self._events(since), *await self._ranking_problems(since)]
 
     async def totals(self) -> dict[str, int]:
         """Sums over all users, orders and withdrawals.
@@ -272,7 +272,7 @@ class LedgerReconciler:
 
     # ---- rankings
 
-    async def _ranks(self, since: datetime | None) -> list[LedgerProblem]:
+    async def _ranking_problems(self, since: datetime | None) -> list[LedgerProblem]:
         """Rankings that differ from the sums of their gifts."""
         problems: list[LedgerProblem] = []
         async with self._snapshot() as session:

@@ -75,7 +75,7 @@ class OrderStore:
             **_document_of(order),
             "block_id": block_id,
             "created_at": now,
-            "asked": 0,
+            "queries": 0,
             "due_at": now + QUERY_AFTER[0],
             "slot": slot,
             "open_keys": [_slot_key(order.user_id, slot), offer_key(order, block_id)],
@@ -133,10 +133,10 @@ class OrderStore:
             self._orders,
             lease,
             {"provider": provider},
-            {"asked": {"$add": ["$asked", 1]}},
+            {"queries": {"$add": ["$queries", 1]}},
             order="created_at",
         )
-        return ClaimedOrder(order_from(row), row["created_at"], row["asked"]) if row else None
+        return ClaimedOrder(order_from(row), row["created_at"], row["queries"]) if row else None
 
     async def postpone(self, number: str, at: datetime) -> None:
         """Postpone to `at`, unless the order is no longer due."""

@@ -1,4 +1,4 @@
-"""errands: the persistent outbox of calls to Tencent that no request waits for."""
+"""outbox: the persistent outbox of calls to Tencent that no request waits for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class OutboxStore:
         self._database = database
         self._kinds = kinds or {"$nin": []}
         self._lane = lane
-        self._messages: Collection = database.collection("errands")
+        self._messages: Collection = database.collection("outbox")
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
 
     def only(self, *kinds: str) -> Self:
@@ -103,7 +103,7 @@ class OutboxStore:
     def add_urgent(self, kind: str, payload: dict[str, Any], batch: WriteBatch) -> None:
         """Add a message for the urgent lane to writes that are committed together."""
         row = {"kind": kind, "state": URGENT, "tries": 0, "payload": payload}
-        batch.insert("errands", {**row, "due_at": datetime.now(UTC)})
+        batch.insert("outbox", {**row, "due_at": datetime.now(UTC)})
 
     def add_newest(self, kind: str, name: str, value: str, batch: WriteBatch, *, key: str) -> None:
         """Add a message to the writes. Messages of one kind and key that wait are joined when one
@@ -113,7 +113,7 @@ class OutboxStore:
         The payload has the NEWEST latest values, in order, as `name`.
         """
         row = {"kind": kind, "key": key, "state": NORMAL, "tries": 0, "times": 1}
-        batch.insert("errands", {**row, "payload": {name: [value]}, "due_at": datetime.now(UTC)})
+        batch.insert("outbox", {**row, "payload": {name: [value]}, "due_at": datetime.now(UTC)})
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
         """Lease at most `limit` messages that are due until `until`, the earliest first, and count

@@ -17,7 +17,7 @@ class OverviewStore:
 
     def __init__(self, database: Database) -> None:
         self._orders: Collection = database.collection("orders")
-        self._ranks: Collection = database.collection("ranks")
+        self._rankings: Collection = database.collection("rankings")
         self._inbox: Collection = database.collection("inbox")
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
@@ -48,7 +48,7 @@ class OverviewStore:
 
     async def _gift_sums(self, day: date) -> Document:
         sums = {"gold": {"$sum": "$gold"}, "income": {"$sum": "$income"}}
-        return await self._sums(self._ranks, {"scope": day_scope(day)}, sums)
+        return await self._sums(self._rankings, {"scope": day_scope(day)}, sums)
 
     async def _sums(self, rows: Collection, where: Document, sums: Document) -> Document:
         found = await rows.aggregate([{"$match": where}, {"$group": {"_id": None, **sums}}])

@@ -111,9 +111,9 @@ class PayeeStore:
 
     # ---- real name
 
-    async def store_real_name(self, user_id: str, sealed: bytes, session: Session) -> None:
+    async def store_real_name(self, user_id: str, encrypted: bytes, session: Session) -> None:
         """Store the user's real name, already encrypted."""
-        change = {"$set": {"real_name": sealed}}
+        change = {"$set": {"real_name": encrypted}}
         await self._users.update_one({"_id": user_id}, change, session=session)
 
     async def real_name(self, user_id: str) -> bytes:

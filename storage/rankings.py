@@ -1,4 +1,4 @@
-"""ranks: gold given and income received per user, by live session and by day."""
+"""rankings: gold given and income received per user, by live session and by day."""
 
 import re
 from collections.abc import Iterable
@@ -36,24 +36,26 @@ class RankingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ledger: Collection = database.collection("ledger")
-        self._ranks: Collection = database.collection("ranks")
+        self._rankings: Collection = database.collection("rankings")
 
     async def make_indexes(self) -> None:
-        await self._ranks.create_index([("scope", 1), ("gold", -1), ("user_id", 1)])
-        await self._ranks.create_index([("scope", 1), ("income", -1), ("user_id", 1)])
+        await self._rankings.create_index([("scope", 1), ("gold", -1), ("user_id", 1)])
+        await self._rankings.create_index([("scope", 1), ("income", -1), ("user_id", 1)])
 
     async def add(self, changes: Iterable[RankingChange], session: Session) -> None:
         if updates := [_upsert(change) for change in changes]:
-            await self._ranks.bulk_write(updates, session=session)
+            await self._rankings.bulk_write(updates, session=session)
 
     def add_writes(self, changes: Iterable[RankingChange], batch: WriteBatch) -> None:
         for change in changes:
-            batch.upsert("ranks", {"_id": _row_id(change)}, _addition(change))
+            batch.upsert("rankings", {"_id": _row_id(change)}, _addition(change))
 
     async def top(self, scope: str, unit: str, limit: int = DEFAULT_LIMIT) -> list[tuple[str, int]]:
         """The highest (user_id, amount) by "gold" given or "income" received."""
         where: Document = {"scope": scope, unit: {"$gt": 0}}
-        rows = self._ranks.find(where, {"user_id": 1, unit: 1}).sort([(unit, -1), ("user_id", 1)])
+        rows = self._rankings.find(where, {"user_id": 1, unit: 1}).sort(
+            [(unit, -1), ("user_id", 1)]
+        )
         return [(row["user_id"], row[unit]) for row in await rows.to_list(limit)]
 
     # ---- comparison with the ledger
@@ -66,7 +68,7 @@ class RankingStore:
         found: set[str] = set()
         gifts: Document = {"kind": "gift"}
         if since is None:
-            async for row in stream(self._ranks, [{"$group": {"_id": "$scope"}}], session):
+            async for row in stream(self._rankings, [{"$group": {"_id": "$scope"}}], session):
                 found.add(str(row["_id"]))
         else:
             gifts["at"] = {"$gte": since}
@@ -142,7 +144,7 @@ class RankingStore:
         where, update = {"_id": _row_id(change), **guard}, {"$inc": amounts, "$set": fields}
         for _ in range(2):  # a concurrent gift may insert the row between match and upsert
             with suppress(DuplicateKeyError):  # the row exists: just inserted, or repaired already
-                await self._ranks.update_one(where, update, upsert=True)
+                await self._rankings.update_one(where, update, upsert=True)
                 return
 
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
@@ -161,7 +163,7 @@ class RankingStore:
             {"$project": {"user_id": OWNER_OF_LINE, "gold": given, "income": received}},
             {
                 "$unionWith": {
-                    "coll": "ranks",
+                    "coll": "rankings",
                     "pipeline": [{"$match": {"scope": scope}}, {"$project": stored}],
                 }
             },

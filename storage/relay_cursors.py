@@ -1,4 +1,4 @@
-"""relays: each room's relay cursor towards Tencent IM, and the claim on it."""
+"""relay_cursors: each room's relay cursor towards Tencent IM, and the claim on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class RelayCursorStore:
     """
 
     def __init__(self, database: Database) -> None:
-        self._relays: Collection = database.collection("relays")
+        self._relays: Collection = database.collection("relay_cursors")
         self._updates: RequestBatcher[UpdateOne, bool] = RequestBatcher(self._update, MAX_UPDATES)
 
     async def make_indexes(self) -> None:

@@ -79,9 +79,9 @@ class UserStore:
                 if found := await self.by_openid(app_id, openid):
                     return found, False
 
-    async def store_session_key(self, user_id: str, sealed: bytes) -> None:
+    async def store_session_key(self, user_id: str, encrypted: bytes) -> None:
         """Store WeChat's session key of the latest login, already encrypted."""
-        await self._users.update_one({"_id": user_id}, {"$set": {"session_key": sealed}})
+        await self._users.update_one({"_id": user_id}, {"$set": {"session_key": encrypted}})
 
     async def session_key(self, user_id: str) -> bytes:
         """The encrypted session key; empty if none is stored."""

@@ -35,7 +35,7 @@ class HostQuarter(NamedTuple):
 
     user_id: str
     nickname: str
-    sealed_name: bytes
+    encrypted_name: bytes
     gross_income: int
     reversed_income: int
     withdrawn_income: int

@@ -46,7 +46,7 @@ class Metrics:
         self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
         self.request_seconds = histogram("request_seconds", "Duration of a request.", ("route",))
         self.delivery_seconds = histogram(
-            "told_seconds",
+            "published_seconds",
             "Time from saving an event to its delivery to the last socket of this process.",
         )
         self.mongo_seconds = histogram(

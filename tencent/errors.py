@@ -109,7 +109,7 @@ class Reason(StrEnum):
     PROBE = "probe"  # WeChat Pay tests that we verify signatures
     SERIAL = "serial"
     SIGN = "sign"
-    SEAL = "seal"
+    DECRYPTION = "decryption"
     MERCHANT = "merchant"
     NOT_PAID = "not_paid"
     NOT_FINAL = "not_final"  # a transfer whose result is still open

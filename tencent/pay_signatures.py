@@ -104,7 +104,7 @@ def decrypt(apiv3_key: str, encrypted: Mapping[str, Any]) -> bytes:
         cipher.update(str(encrypted.get("associated_data") or "").encode())
         return cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
     except (ValueError, KeyError):
-        raise NotVerified(Reason.SEAL, "not encrypted with our key") from None
+        raise NotVerified(Reason.DECRYPTION, "not encrypted with our key") from None
 
 
 def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,8 +144,8 @@ def document(path: str) -> Json:
             }
         },
         "operations": {
-            "hear": _operation("send", "Frames sent by the server.", SERVER_FRAMES),
-            "say": _operation("receive", "Frames sent by the client.", CLIENT_FRAMES),
+            "receiveFrames": _operation("send", "Frames sent by the server.", SERVER_FRAMES),
+            "sendFrames": _operation("receive", "Frames sent by the client.", CLIENT_FRAMES),
         },
         "components": {
             "schemas": schemas.components,

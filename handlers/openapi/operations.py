@@ -25,7 +25,7 @@ TAG_BY_MODULE = {
     "users": "people",
     "likes": "people",
     "rooms": "rooms",
-    "ranks": "rooms",
+    "rankings": "rooms",
     "mic": "mic",
     "gifts": "gifts",
     "pay": "recharge",

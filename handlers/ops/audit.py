@@ -21,7 +21,7 @@ EXPORT_PAGE, EXPORT_PAGES = 100, 100
 They are in memory together, with at most 4 KB each."""
 CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
-    *("asked", "before", "after", "done"),
+    *("parameters", "before", "after", "done"),
 )
 
 

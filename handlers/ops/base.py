@@ -115,15 +115,15 @@ class OperatorHandler(Handler):
 
     async def _begin_audit(self, *, is_permitted: bool) -> None:
         """Without the body, and without a look at the target, if the role does not permit it."""
-        asked = self.parameters() if is_permitted else {}
-        reason = str(asked.pop("reason", "") or asked.pop("ban_reason", ""))
+        parameters = self.parameters() if is_permitted else {}
+        reason = str(parameters.pop("reason", "") or parameters.pop("ban_reason", ""))
         details = await self.target_details() if is_permitted else {}
         self._entry = await self.context.stores.audit.begin(
             who=self.operator.name,
             what=f"{self.request.method} {self.label}",
             on="/".join(str(part) for part in self.path_args),
             reason=reason,
-            asked={**asked, **details},
+            parameters={**parameters, **details},
             role=self.operator.role,
             address=self.remote_ip[:64],
         )

@@ -42,7 +42,7 @@ class LoginAttemptHandler(Handler):
             what=f"{self.request.method} {self.label}",
             on=self._operator,
             reason="",
-            asked={},
+            parameters={},
             address=self.remote_ip[:64],
         )
 

@@ -64,7 +64,7 @@ class OpsOrderResponse(Response):
     refused: str = ""
     """Reason why a reported payment was not accepted."""
     refunded: int = 0
-    asked: int
+    queries: int
     created_at: datetime
     paid_at: datetime | None = None
     closed_at: datetime | None = None

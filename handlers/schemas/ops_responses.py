@@ -145,7 +145,7 @@ class AuditEntryResponse(Response):
     what: str
     on: str
     reason: str
-    asked: Any
+    parameters: Any
     before: dict[str, Any]
     after: dict[str, Any]
     done: bool

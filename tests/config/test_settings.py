@@ -18,7 +18,7 @@ from tests.support.production_settings import PRODUCTION, XPAY, secret
 
 FILE = ROOT / "settings.yaml"
 WITHDRAW = {"QLIVE_WITHDRAW__ENABLED": "on"}
-SEALING = {"QLIVE_AUTH__SEALING_KEY": XPAY["QLIVE_AUTH__SEALING_KEY"]}
+ENCRYPTION = {"QLIVE_AUTH__ENCRYPTION_KEY": XPAY["QLIVE_AUTH__ENCRYPTION_KEY"]}
 
 
 def leaves(section: BaseModel, prefix: str = "") -> dict[str, Any]:
@@ -247,15 +247,15 @@ def test_withdrawals_are_on_in_production_only_if_set(tmp_path: Path, value: str
     assert not load(FILE, PRODUCTION).withdrawals_are_on
     assert not load(write(tmp_path, "withdraw: {enabled: off}"), {}).withdrawals_are_on
     file = write(tmp_path, f"withdraw: {{enabled: {value}}}")
-    assert load(file, PRODUCTION | SEALING).withdrawals_are_on
+    assert load(file, PRODUCTION | ENCRYPTION).withdrawals_are_on
 
 
 def test_withdrawals_in_production_require_the_merchant_and_a_key_for_names() -> None:
     names = ("apiv3_key", "mchid", "private_key", "public_key", "public_key_id", "serial_no")
     missing = problems(XPAY | WITHDRAW)
     assert sorted(missing) == [f"pay.{name}: is missing" for name in names]
-    assert problems(PRODUCTION | WITHDRAW) == ["auth.sealing_key: is missing"]
-    settings = load(FILE, PRODUCTION | SEALING | WITHDRAW)
+    assert problems(PRODUCTION | WITHDRAW) == ["auth.encryption_key: is missing"]
+    settings = load(FILE, PRODUCTION | ENCRYPTION | WITHDRAW)
     assert settings.withdrawals_are_on
 
 
@@ -344,7 +344,7 @@ def test_production_refuses_weak_secrets_and_urls_without_tls(
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("AUTH__SEALING_KEY", "1", "auth.sealing_key: has fewer than 24 characters"),
+        ("AUTH__ENCRYPTION_KEY", "1", "auth.encryption_key: has fewer than 24 characters"),
         ("PAY__APP_KEY", "1", "pay.app_key: has fewer than 16 characters"),
         ("PAY__PUSH_TOKEN", "1", "pay.push_token: has fewer than 16 characters"),
         ("PAY__PUSH_AES_KEY", "A" * 43, "pay.push_aes_key: is easy to guess"),

@@ -1,5 +1,6 @@
 """The version of the server and the digest of its program."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -7,15 +8,24 @@ from pathlib import Path
 import pytest
 
 from core import version
+from server import parse
 from tests.support.paths import ROOT
 
 NOT_SERVED = {"bench", "chaos", "devtools", "tests"}
 """Packages that a server in production does not run, and that its build does not depend on."""
 
 
-def test_the_version_is_that_of_the_project() -> None:
+def test_server_project_sdk_and_changelog_have_one_version(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == version.VERSION
+    sdk = json.loads((ROOT / "clients/miniprogram/package.json").read_text())
+    released = re.search(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    with pytest.raises(SystemExit):
+        parse(["--version"])
+    printed = capsys.readouterr().out.strip()
+    assert released
+    assert {printed, project["version"], sdk["version"], released[1]} == {version.VERSION}
 
 
 def test_every_package_of_the_server_is_in_its_build() -> None:

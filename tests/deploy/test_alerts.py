@@ -81,7 +81,7 @@ def oldest_withdrawal(state: str) -> str:
 
 
 def buckets(fast: str, slow: str) -> dict[str, str]:
-    name = f"qlive_told_seconds_bucket{{{TARGET},le="
+    name = f"qlive_published_seconds_bucket{{{TARGET},le="
     return {f'{name}"1"}}': fast, f'{name}"2.5"}}': slow, f'{name}"+Inf"}}': slow}
 
 
@@ -398,7 +398,7 @@ class Faults:
         self.db.orders.update_many({}, {"$set": {"created_at": LONG_AGO.generation_time}})
         await self.api.outage("pay", status=500)
         assert (await anna.post("qlive_pay/", block_id=1)).status == 503
-        self.db.errands.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
+        self.db.outbox.insert_one({"state": "due", "due_at": LATER, "_id": LONG_AGO})
         paid = Order(
             "1", anna.id, "xpay", next(iter(self.context.settings.wechat.apps)), "", "", 1, 1
         )

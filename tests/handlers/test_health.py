@@ -78,7 +78,7 @@ async def test_metrics_count_requests_by_route_method_and_status(api: ApiFixture
     assert metrics[name % ("Missing", 404)] == 1
     assert metrics['qlive_request_seconds_count{route="GetConfigs"}'] == 4
     assert metrics['qlive_mongo_seconds_count{command="find",outcome="ok"}'] > 0
-    assert metrics["qlive_requests_under_way"] == 1  # the one that reads them
+    assert metrics["qlive_requests_in_progress"] == 1  # the one that reads them
     assert (await api.request("BREW", "/coffee")).status == 405
     assert 'method="other"' in (await api.request("GET", "/metrics")).text
 
@@ -93,16 +93,16 @@ async def test_metrics_count_rooms_sockets_and_events(api: ApiFixture) -> None:
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     await socket.next("micro_apply")
     metrics = await read_metrics(api)
-    assert (metrics["qlive_sockets"], metrics["qlive_rooms_here"]) == (2, 1)
-    assert metrics["qlive_events_told_total"] == 1
+    assert (metrics["qlive_sockets"], metrics["qlive_rooms_with_sockets"]) == (2, 1)
+    assert metrics["qlive_events_published_total"] == 1
     assert metrics["qlive_handshakes_total"] == 2
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     for connected in (socket, host_socket):
         assert await connected.close_code() == 4510
     metrics = await read_metrics(api)
-    assert (metrics["qlive_sockets"], metrics["qlive_events_told_total"]) == (0, 2)
+    assert (metrics["qlive_sockets"], metrics["qlive_events_published_total"]) == (0, 2)
     assert "qlive_loop_lag_seconds" in metrics
-    assert "qlive_hints_filled_total" in metrics
+    assert "qlive_backfilled_total" in metrics
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -159,8 +159,8 @@ async def test_rankings_are_rebuilt_from_the_ledger(
     (await give(anna, host.id, CANDY)).ok()
     expected = await day_sums(server)
     assert await server.context.stores.rankings.rebuild_all() == 0
-    db.ranks.update_many({"user_id": anna.id}, {"$set": {"gold": 77}})
-    db.ranks.delete_many({"user_id": host.id})
+    db.rankings.update_many({"user_id": anna.id}, {"$set": {"gold": 77}})
+    db.rankings.delete_many({"user_id": host.id})
     problems = await server.context.services.ledger_audit.check()
     assert [problem.partition(":")[0] for problem in problems] == ["rank"] * 4
     assert await server.context.stores.rankings.rebuild_all() == 4

@@ -48,7 +48,7 @@ class Purse:
 
 @dataclass(frozen=True)
 class Call:
-    """A call that is sent after `turns` of the event loop."""
+    """A call that is sent after `job_leases` of the event loop."""
 
     step: Step
     turns: int

@@ -29,8 +29,8 @@ def relays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[RelayFixture]:
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    mongo[im_relay.NAME]["relays"].delete_many({})
-    mongo[im_relay.NAME]["errands"].delete_many({})
+    mongo[im_relay.NAME]["relay_cursors"].delete_many({})
+    mongo[im_relay.NAME]["outbox"].delete_many({})
     client = make_service_client("im", sim_url, timeout=10.0)
     fixture = RelayFixture(simulator, client, clock, mongo_uri)
     io_loop.run_sync(fixture.store.make_indexes)

@@ -171,7 +171,7 @@ async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: Grou
     live_id, group_id = await groups.live()
     for person, until in ((BERT, now_ms() + 60_000), (CARL, now_ms() - 1)):
         await remove_user(groups.stores, live_id, person, until)
-    outbox = groups.stores.database.collection("errands")
+    outbox = groups.stores.database.collection("outbox")
     await outbox.delete_many({})
     del groups.at_im[group_id]
     await groups.service.replace(live_id, group_id)
@@ -187,7 +187,7 @@ async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created
 ) -> None:
     live_id, group_id = await groups.live()
     await remove_user(groups.stores, live_id, BERT, now_ms() + 60_000)
-    outbox = groups.stores.database.collection("errands")
+    outbox = groups.stores.database.collection("outbox")
     await outbox.delete_many({})
     if dissolved:
         del groups.at_im[group_id]

@@ -172,11 +172,11 @@ async def test_a_reversal_is_refused_when_the_receiver_has_spent_the_amount() ->
     fixture = LedgerFixture()
     fixture.give()
     fixture.store.balances["bert"] = Balance(50, 9)
-    ranks = dict(fixture.store.rankings)
+    rankings = dict(fixture.store.rankings)
     with pytest.raises(InsufficientGold):
         await fixture.reverse("gift:anna:r1")
     assert fixture.store.balances == {"anna": Balance(80, 10), "bert": Balance(50, 9)}
-    assert (fixture.store.rankings, len(fixture.store.entries)) == (ranks, 1)
+    assert (fixture.store.rankings, len(fixture.store.entries)) == (rankings, 1)
 
 
 @gen_test

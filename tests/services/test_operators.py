@@ -146,23 +146,23 @@ async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
 
 
 @pytest.mark.gen_test
-async def test_secrets_are_sealed_and_plain_ones_stay_valid(
+async def test_secrets_are_encrypted_and_plain_ones_stay_valid(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
     _, code = await enrol(operators, own_stores)
-    sealing = OperatorService(*own_stores, FieldCipher("k" * 32))
-    assert await sealing.log_in("anna", PASSWORD, code), "stored in plain text"
-    once = await sealing.add("bert", "finance")
-    secret = (await sealing.second_factor("bert", once)).secret
+    encrypting = OperatorService(*own_stores, FieldCipher("k" * 32))
+    assert await encrypting.log_in("anna", PASSWORD, code), "stored in plain text"
+    once = await encrypting.add("bert", "finance")
+    secret = (await encrypting.second_factor("bert", once)).secret
     stored = (await own_stores.operators.get("bert")).totp_secret
-    assert stored.startswith("sealed:")
+    assert stored.startswith("encrypted:")
     assert secret not in stored
     step = int(time.time()) // STEP_SECONDS
-    assert await sealing.first_log_in("bert", once, PASSWORD, code_of(secret, step))
+    assert await encrypting.first_log_in("bert", once, PASSWORD, code_of(secret, step))
     for other in (operators, OperatorService(*own_stores, FieldCipher("x" * 32))):
         with pytest.raises(LoginRefused):
             await other.log_in("bert", PASSWORD, code_of(secret, step + 1))
-    assert await sealing.log_in("bert", PASSWORD, code_of(secret, step + 1))
+    assert await encrypting.log_in("bert", PASSWORD, code_of(secret, step + 1))
 
 
 @pytest.mark.gen_test

@@ -18,5 +18,5 @@ def test_id_of_an_event_stays_that_of_earlier_versions() -> None:
     push = MessagePush(DELIVERY | {"CreateTime": 7, "RetryTimes": 2}, encrypted=True)
     message = message_of(push, {"signature": "s", "timestamp": "1"}, b"")
     assert message.id == STORED_ID
-    assert message.query == "timestamp=1&sealed=yes"
+    assert message.query == "timestamp=1&encrypted=yes"
     assert push_of(message) == push

@@ -150,8 +150,8 @@ async def test_a_repeated_order_is_signed_with_the_session_key_of_the_latest_log
 ) -> None:
     block_id, calls = await recharge.block(), []
     for key in ("first", "second"):
-        sealed = CIPHER.encrypt(key, recharge.user.user_id)
-        await recharge.stores.users.store_session_key(recharge.user.user_id, sealed)
+        encrypted = CIPHER.encrypt(key, recharge.user.user_id)
+        await recharge.stores.users.store_session_key(recharge.user.user_id, encrypted)
         calls.append(json.loads((await recharge.xpay.order(recharge.user, block_id)).content))
     assert [call["key"] for call in calls] == ["first", "second"]
     assert calls[0]["order"] == calls[1]["order"]

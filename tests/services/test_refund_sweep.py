@@ -141,7 +141,15 @@ async def test_a_process_that_dies_after_each_step_leaves_the_same_end(
     await refunds.sweep()
     expected = await outcome(refunds, case)
     assert expected["state"] == "closed"
-    for name in ("ledger", "users", "orders", "ranks", "withdrawals", "refund_cases", "operators"):
+    for name in (
+        "ledger",
+        "users",
+        "orders",
+        "rankings",
+        "withdrawals",
+        "refund_cases",
+        "operators",
+    ):
         await stores.database.collection(name).delete_many({})
 
     refunds = await RefundFixture.create(stores)

@@ -121,8 +121,8 @@ async def test_a_sweep_deletes_in_batches_and_the_next_one_continues(
 async def test_one_process_sweeps_in_an_hour(stores: StoresFixture) -> None:
     sweeps = [sweep_of(stores, RetentionSettings(unpaid_order_days=0)) for _ in range(2)]
     assert [await sweep.run_if_due() for sweep in sweeps] == [{"audit": 0, "failed_outbox": 0}, {}]
-    turns = stores.database.collection("turns")
-    await turns.update_one(
+    leases = stores.database.collection("job_leases")
+    await leases.update_one(
         {"_id": retention.JOB_NAME}, [{"$set": {"due_at": {"$subtract": ["$due_at", 3_600_000]}}}]
     )
     assert await sweeps[1].run_if_due() == {"audit": 0, "failed_outbox": 0}

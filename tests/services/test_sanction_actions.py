@@ -167,7 +167,7 @@ async def test_dissolved_group_is_replaced_if_its_room_is_live(stores: StoresFix
 
     fixture.im.during_next = refuse
     assert await fixture.mute() == []
-    orders = stores.database.collection("errands").find({"kind": "replace_group"})
+    orders = stores.database.collection("outbox").find({"kind": "replace_group"})
     payload = {"live_id": fixture.live_id, "group_id": fixture.group_id}
     assert [row["payload"] for row in await orders.to_list()] == [payload]
 
@@ -184,5 +184,5 @@ async def test_group_of_a_room_that_is_not_live_is_left_to_its_next_live(
 
     fixture.im.during_next = refuse
     assert await fixture.mute() == []
-    orders = stores.database.collection("errands")
+    orders = stores.database.collection("outbox")
     assert await orders.count_documents({"kind": "replace_group"}) == 0

@@ -12,8 +12,8 @@ gen_test = pytest.mark.gen_test(timeout=60)
 @gen_test
 async def test_request_is_recorded_before_it_is_executed(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
-    asked = {"banned": True}
-    entry = await audit.begin("li", "PATCH", "1", "spam", asked, role="admin", address="10.0.0.1")
+    sent = {"banned": True}
+    entry = await audit.begin("li", "PATCH", "1", "spam", sent, role="admin", address="10.0.0.1")
     (row,) = await audit.page(None, 10)
     assert row.pop("at").tzinfo is not None
     requested = {
@@ -24,7 +24,7 @@ async def test_request_is_recorded_before_it_is_executed(stores: StoresFixture) 
         "what": "PATCH",
         "on": "1",
         "reason": "spam",
-        "asked": {"banned": True},
+        "parameters": {"banned": True},
         "before": {},
         "after": {},
         "done": False,
@@ -74,12 +74,12 @@ async def test_pages_run_from_newest_to_oldest(stores: StoresFixture) -> None:
 async def test_an_entry_is_found_by_the_starts_of_its_words(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     await audit.begin("ops@10.0.0.1", "PATCH OneUser", "10000001", "Spam.", {"banned": True})
-    await audit.begin("ops@10.0.0.12", "POST PutOut", "7", "发布广告", {"user_id": "10000002"})
+    await audit.begin("ops@10.0.0.12", "POST RemoveUser", "7", "发布广告", {"user_id": "10000002"})
 
     async def found(text: str) -> list[str]:
         return [row["what"] for row in await audit.page(None, 9, search=text)]
 
-    ban, removal = "PATCH OneUser", "POST PutOut"
+    ban, removal = "PATCH OneUser", "POST RemoveUser"
     assert await found("spam.") == await found("SPAM") == await found("banned") == [ban]
     assert await found("10000001") == await found("patch oneuser") == [ban]
     assert await found("10000002") == await found("广告") == await found("广") == [removal]
@@ -94,13 +94,16 @@ async def test_an_entry_is_found_by_the_starts_of_its_words(stores: StoresFixtur
 async def test_an_entry_is_at_most_4_kb_and_is_found_by_its_ids(stores: StoresFixture) -> None:
     audit, long = AuditStore(stores.database), "字" * 500
     many = {f'{n}"': n for n in range(5_000)}
-    for reason, asked in ((long, {"id": "10000002", "value": '\\"' * 20_000}), ("😀" * 999, many)):
-        entry = await audit.begin("ops", "POST PutOut", "7" * 999, reason, asked)
+    for reason, sent in (
+        (long, {"id": "10000002", "value": '\\"' * 20_000}),
+        ("😀" * 999, many),
+    ):
+        entry = await audit.begin("ops", "POST RemoveUser", "7" * 999, reason, sent)
         await audit.done(entry, {"value": long, **many}, {"value": [long] * 20, "n": {long: 1}})
     rows = await stores.database.collection("audit").find().to_list()
     assert [3_000 < len(bson.encode(row)) <= 4096 for row in rows] == [True, True]
     [found] = await audit.page(None, 9, search="10000002")
-    assert (found["asked"]["id"], found["asked"]["value"][-1]) == ("10000002", "…")
+    assert (found["parameters"]["id"], found["parameters"]["value"][-1]) == ("10000002", "…")
     assert found["after"]["value"].startswith('["字字')
 
 
@@ -113,7 +116,7 @@ async def test_an_entry_and_its_outcome_are_log_lines(stores: StoresFixture) -> 
     who = {"who": "li", "role": "admin", "address": "::1", "what": "PATCH", "on": "1"}
     both = {"entry": str(entry["_id"]), **who, "reason": "spam", "log_level": "info"}
     assert lines == [
-        {"event": "audit_entry", **both, "asked": '{"n": 1}'},
+        {"event": "audit_entry", **both, "parameters": '{"n": 1}'},
         {"event": "audit_outcome", **both, "before": '{"n": 0}', "after": '{"n": 1}'},
     ]
 

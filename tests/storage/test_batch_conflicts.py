@@ -134,7 +134,7 @@ class LivesFixture:
             )
             for n, host in enumerate(self.hosts)
         ]
-        await self.stores.database.collection("errands").delete_many({})
+        await self.stores.database.collection("outbox").delete_many({})
         self.listener = RecordingListener()
         self.keeper = Keeper(build(self.database).rooms, self.listener)
         self.before = [self.shown(room) for room in await self.rooms()]
@@ -250,14 +250,14 @@ class ExampleResult:
     async def check_streams(self) -> None:
         """Each stream is on a seat, or dropped once."""
         seated = [seat.stream for room in self.rooms for seat in (room.male, room.female) if seat]
-        messages = self.stores.database.collection("errands").find({"kind": "drop_stream"})
+        messages = self.stores.database.collection("outbox").find({"kind": "drop_stream"})
         dropped = [name async for row in messages for name in row["payload"]["streams"]]
         accepted = {self.answers[name][1] for name in self.succeeded("accept")}
         assert sorted([*seated, *dropped]) == sorted(accepted)
 
     async def check_mutes(self) -> None:
         """A user who is removed again is banned for longer."""
-        messages = await self.stores.database.collection("errands").find({"kind": "mute"}).to_list()
+        messages = await self.stores.database.collection("outbox").find({"kind": "mute"}).to_list()
         muted = [(it["payload"]["live_id"], it["payload"]["user_id"]) for it in messages]
         banned = {(room.live_id, user_id) for room in self.rooms for user_id in room.blocked}
         assert set(muted) == banned

@@ -94,10 +94,10 @@ async def test_rooms_that_change_at_once_share_a_commit_with_a_command_of_each_k
             *first,
             ("update", "rooms"),
             ("update", "members"),
-            ("insert", "errands"),
+            ("insert", "outbox"),
             ("insert", "ledger"),
             ("update", "users"),
-            ("update", "ranks"),
+            ("update", "rankings"),
             ("commitTransaction", ""),
         ]
     )

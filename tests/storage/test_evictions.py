@@ -22,8 +22,8 @@ async def polled_store(stores: StoresFixture) -> EvictionStore:
 async def insert_message(stores: StoresFixture, message: bytes, ago: timedelta) -> None:
     """Insert a message that becomes visible now, stamped `ago` earlier."""
     at = await stores.database.now() - ago
-    rows = stores.database.collection("letters")
-    await rows.insert_one({"_id": ObjectId(), "letter": message, "at": at})
+    rows = stores.database.collection("evictions")
+    await rows.insert_one({"_id": ObjectId(), "message": message, "at": at})
 
 
 @gen_test
@@ -109,6 +109,6 @@ async def test_messages_are_stamped_by_the_databases_clock(stores: StoresFixture
     before = await stores.database.now()
     await stores.evictions.append(b"now")
     after = await stores.database.now()
-    row = await stores.database.collection("letters").find_one()
+    row = await stores.database.collection("evictions").find_one()
     assert row is not None
     assert before <= row["at"] <= after

@@ -15,7 +15,7 @@ REPORT = ProcessReport(
     machine="$qlive.a",
     pid=4711,
     address="http://10.0.0.11:8000",
-    version="0.1.0+7c0141fc",
+    version="1.0.0+7c0141fc",
     started_at=NOW,
     draining=False,
     readings=Readings(
@@ -104,8 +104,8 @@ async def test_queues_are_counted_by_lane_with_the_age_of_their_oldest_entry(
     for _ in range(2):
         await stores.outbox.add("portrait_set", {})
     failed = {"kind": "im_kick", "state": "failed", "tries": 20, "payload": {}, "due_at": now}
-    await stores.database.collection("errands").insert_one(failed)
-    relays = stores.database.collection("relays")
+    await stores.database.collection("outbox").insert_one(failed)
+    relays = stores.database.collection("relay_cursors")
     ages = {1: 60, 2: 5, 3: -60}
     for live_id, seconds in ages.items():
         await relays.insert_one({"_id": live_id, "due_at": now - timedelta(seconds=seconds)})

@@ -131,7 +131,7 @@ async def test_free_gift_is_written_without_postings(stores: StoresFixture) -> N
     await batches.give(rose(anna, bert, "r", gold=0))
     (entry,) = await stores.entries()
     assert (entry["lines"], entry["answer"]["gold"]) == ([], 0)
-    assert await batches.documents("ranks") == []
+    assert await batches.documents("rankings") == []
 
 
 # ---- conflicts
@@ -153,7 +153,7 @@ class ConflictWithoutWrites:
         return True
 
     async def _all(self) -> list[Any]:
-        return [await self._batches.documents(name) for name in ("users", "ledger", "ranks")]
+        return [await self._batches.documents(name) for name in ("users", "ledger", "rankings")]
 
 
 @pytest.mark.parametrize(

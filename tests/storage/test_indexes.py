@@ -48,7 +48,7 @@ async def test_tokens_expire_at_their_own_time(stores: StoresFixture) -> None:
 
 @gen_test
 async def test_evictions_are_kept_much_longer_than_the_poll_overlap(stores: StoresFixture) -> None:
-    lifetime = timedelta(seconds=(await index(stores, "letters", "at"))["expireAfterSeconds"])
+    lifetime = timedelta(seconds=(await index(stores, "evictions", "at"))["expireAfterSeconds"])
     assert lifetime.total_seconds() == TTL_SECONDS
     assert lifetime > 10 * OVERLAP
 
@@ -63,13 +63,13 @@ async def test_due_index_holds_only_due_members(stores: StoresFixture) -> None:
 async def test_key_index_of_the_outbox_holds_only_unclaimed_messages_with_a_key(
     stores: StoresFixture,
 ) -> None:
-    found = await index(stores, "errands", "key", "kind")
+    found = await index(stores, "outbox", "key", "kind")
     assert found["partialFilterExpression"] == {"key": {"$exists": True}, "tries": 0}
     for _ in range(100):
         await stores.outbox.add("portrait_set", {})
     waiting = {"kind": "portrait_set", "key": "1", "state": "due", "tries": 0}
     explained = await stores.database._db.command(
-        {"explain": {"find": "errands", "filter": waiting}}
+        {"explain": {"find": "outbox", "filter": waiting}}
     )
     stages = plan_stages(explained["queryPlanner"]["winningPlan"])
     assert "key" in next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN")
@@ -86,7 +86,7 @@ async def test_key_index_of_the_outbox_holds_only_unclaimed_messages_with_a_key(
         ("members", ("live_id", "epoch", "gender", "role", "entered_at")),
         ("members", ("due_at",)),
         ("members", ("process", "seen_at")),
-        ("errands", ("state", "due_at")),
+        ("outbox", ("state", "due_at")),
         ("ledger", ("lines.account", "at", "_id")),
         ("ledger", ("by", "kind", "at")),
         ("orders", ("user_id", "created_at", "_id")),

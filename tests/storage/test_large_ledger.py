@@ -45,7 +45,7 @@ def many_users(io_loop: IOLoop, stores: StoresFixture) -> None:
         rows: dict[str, list[dict[str, Any]]] = {
             "users": [{"_id": id_, "openid": id_, **balances} for id_ in ids],
             "ledger": entries,
-            "ranks": [
+            "rankings": [
                 {"_id": f"{scope}:{id_}", "scope": scope, "user_id": id_, **amounts} for id_ in ids
             ],
         }
@@ -76,7 +76,7 @@ async def test_a_full_check_reads_nothing_of_a_consistent_ledger(mongo_uri: str)
 async def test_a_full_check_reads_few_of_many_problems(
     mongo_uri: str, stores: StoresFixture
 ) -> None:
-    for name in ("users", "ranks"):
+    for name in ("users", "rankings"):
         await stores.database.collection(name).update_many({}, {"$inc": {"gold": 1}})
     async with measured(mongo_uri) as (database, sizes):
         problems = await LedgerReconciler(database).problems()
@@ -99,8 +99,8 @@ async def test_an_incremental_check_reads_small_batches(mongo_uri: str) -> None:
 async def test_a_rebuild_reads_the_wrong_rows_in_small_batches(
     mongo_uri: str, stores: StoresFixture
 ) -> None:
-    ranks = stores.database.collection("ranks")
-    await ranks.update_many({"user_id": {"$lt": "10000040"}}, {"$inc": {"gold": 1}})
+    rankings = stores.database.collection("rankings")
+    await rankings.update_many({"user_id": {"$lt": "10000040"}}, {"$inc": {"gold": 1}})
     async with measured(mongo_uri) as (database, sizes):
         assert await RankingStore(database).rebuild_all() == 40
     assert sizes.largest <= BATCH_ROWS

@@ -172,7 +172,7 @@ async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
     (ledger_service,) = ledger_services(stores, 1)
     await ledger_service.grant(anna, 50, "prize", "g", "ops")
     await ledger_service.reverse("grant:g", "by mistake", "ops")
-    assert await stores.database.collection("ranks").count_documents({}) == 0
+    assert await stores.database.collection("rankings").count_documents({}) == 0
     entries = await stores.entries()
     assert [change for entry in entries for change in ranking_changes_in(entry)] == []
 

@@ -82,7 +82,7 @@ DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "unpaid_entry": ("orders", {}, {"$set": {"state": "created"}}),
     "missing_event": ("ledger", WITH_EVENT, {"$inc": {"seq": 100}}),
     "unbooked_event": ("ledger", FIRST_GIFT, {"$unset": {"seq": 1}}),
-    "rank": ("ranks", {}, {"$inc": {"gold": 1}}),
+    "rank": ("rankings", {}, {"$inc": {"gold": 1}}),
 }
 in_both_checks = pytest.mark.parametrize("ago", [None, HOUR], ids=["full", "last_hour"])
 
@@ -175,7 +175,7 @@ async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: Ledge
     long_ago = datetime.now(UTC) - 2 * HOUR
     await collection.update_many({"kind": "gift"}, {"$set": {"at": long_ago}})
     live = {"scope": f"live:{gift['live_id']}:{gift['epoch']}", "user_id": anna}
-    await ledger.stores.database.collection("ranks").update_one(live, {"$inc": {"gold": 1}})
+    await ledger.stores.database.collection("rankings").update_one(live, {"$inc": {"gold": 1}})
     found = await ledger.reconciler.problems(datetime.now(UTC) - HOUR)
     assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
 
@@ -190,6 +190,6 @@ async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture
 
 @gen_test
 async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFixture) -> None:
-    ranks = ledger.stores.database.collection("ranks")
-    await ranks.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])
+    rankings = ledger.stores.database.collection("rankings")
+    await rankings.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])
     assert await ledger.kinds() == ["rank", "rank"]

@@ -90,7 +90,7 @@ async def test_a_start_waits_while_another_process_migrates(old_database: Databa
 
 @gen_test
 async def test_a_long_migration_keeps_its_lease(old_database: Database) -> None:
-    steps, rows = Steps(), old_database.collection("turns")
+    steps, rows = Steps(), old_database.collection("job_leases")
 
     async def wait_for_renewal() -> None:
         lease = await rows.find_one({"_id": JOB_NAME})

@@ -42,7 +42,7 @@ async def test_message_is_claimed_once_as_it_was_added(stores: StoresFixture) ->
 async def test_earliest_due_message_is_claimed_first(stores: StoresFixture) -> None:
     for kind in "abc":
         await stores.outbox.add(kind, {})
-        rows = stores.database.collection("errands")
+        rows = stores.database.collection("outbox")
         await rows.update_many({}, [{"$set": {"due_at": {"$add": ["$due_at", -1000]}}}])
     assert [(await claim_due(stores)).kind for _ in range(3)] == ["a", "b", "c"]
 
@@ -82,7 +82,7 @@ async def test_failed_message_is_kept_and_never_retried(stores: StoresFixture) -
     await stores.outbox.mark_failed((await claim_due(stores)).id, "no such user")
     assert await claim(stores, datetime.now(UTC) + timedelta(days=9)) is None
     assert await stores.outbox.waiting() == 0
-    row = await stores.database.collection("errands").find_one({})
+    row = await stores.database.collection("outbox").find_one({})
     assert row is not None
     assert (row["state"], row["why"]) == ("failed", "no such user")
 

@@ -29,7 +29,7 @@ class RankingFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
-        self.rows = stores.database.collection("ranks")
+        self.rows = stores.database.collection("rankings")
         self.reconciler = RankingStore(stores.database)
         self.process = GiftProcess(stores)
         self.user_ids: list[str] = []
@@ -353,7 +353,7 @@ async def test_rankings_of_a_busy_room_can_be_rebuilt(stores: StoresFixture) -> 
     try:
         await until(has_enough_entries)
         for _ in range(3):
-            await stores.database.collection("ranks").update_many({}, {"$inc": {"gold": 1}})
+            await stores.database.collection("rankings").update_many({}, {"$inc": {"gold": 1}})
             assert await reconciler.rebuild_all() > 0
     finally:
         stop.set()

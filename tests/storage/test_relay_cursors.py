@@ -192,7 +192,7 @@ async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> No
 @gen_test
 async def test_polled_fields_are_indexed(cursors: RelayCursorStore, database: Database) -> None:
     await cursors.make_indexes()  # idempotent
-    found = await database.collection("relays").index_information()
+    found = await database.collection("relay_cursors").index_information()
     assert {index["key"][0][0] for index in found.values()} == {"_id", "due_at", "over"}
 
 

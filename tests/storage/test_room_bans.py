@@ -38,7 +38,7 @@ async def test_room_ban_lasts_into_the_next_live(stores: StoresFixture) -> None:
 
 async def take_mutes(stores: StoresFixture) -> list[dict[str, Any]]:
     """The users to mute or unmute, which the outbox then has no longer."""
-    outbox = stores.database.collection("errands")
+    outbox = stores.database.collection("outbox")
     rows = await outbox.find({"kind": "mute"}).sort("_id", 1).to_list()
     assert {row["state"] for row in rows} <= {"urgent"}
     await outbox.delete_many({})

@@ -33,7 +33,7 @@ async def claim_all(outbox: OutboxStore) -> list[OutboxMessage]:
 
 async def queued_messages(stores: StoresFixture) -> list[dict[str, Any]]:
     """The payload of each outbox message by its kind, oldest first."""
-    rows = await stores.database.collection("errands").find().sort("due_at", 1).to_list()
+    rows = await stores.database.collection("outbox").find().sort("due_at", 1).to_list()
     return [{row["kind"]: row["payload"]} for row in rows]
 
 

@@ -58,7 +58,7 @@ async def test_a_write_whose_guard_fails_undoes_the_others(
     await fill(stores, {"_id": 1, "v": 1})
     batch = WriteBatch()
     batch.insert(NAME, {"_id": 2})
-    batch.upsert("ranks", {"_id": "x"}, {"$inc": {"gold": 1}})
+    batch.upsert("rankings", {"_id": "x"}, {"$inc": {"gold": 1}})
     other = {"_id": 1, "v": 0}
     match kind:
         case "insert":
@@ -72,7 +72,7 @@ async def test_a_write_whose_guard_fails_undoes_the_others(
     with pytest.raises(WriteConflict):
         await commit(stores, batch)
     assert await documents(stores) == [{"_id": 1, "v": 1}]
-    assert await stores.database.collection("ranks").find_one({}) is None
+    assert await stores.database.collection("rankings").find_one({}) is None
 
 
 @gen_test

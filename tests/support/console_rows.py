@@ -17,7 +17,7 @@ def insert_rows(db: Database[dict[str, Any]], page: str, count: int) -> set[str]
     rows: dict[str, dict[str, Any]] = {
         "people": {**balance, "app_id": "a", "nickname": "人", "create_time": now},
         "orders": {"user_id": "1" * 8, "provider": "xpay", "product": "p", "fen": 1, "gold": 1}
-        | {"state": "paid", "sandbox": False, "asked": 0, "created_at": now},
+        | {"state": "paid", "sandbox": False, "queries": 0, "created_at": now},
         "ledger": {"kind": "grant", "at": now, "by": "ops", "lines": [], "content": {}}
         | {"answer": {}, "note": ""},
         "inbox": {"source": "im", "query": "", "raw": "", "genuine": True, "outcome": "done"}

@@ -46,4 +46,6 @@ class DemoData:
             if rows:
                 database[name].insert_many(rows)
         if self._check_later:
-            database.turns.insert_one({"_id": LEDGER_CHECK, "due_at": datetime.now(UTC) + AN_HOUR})
+            database.job_leases.insert_one(
+                {"_id": LEDGER_CHECK, "due_at": datetime.now(UTC) + AN_HOUR}
+            )

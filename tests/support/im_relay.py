@@ -99,9 +99,9 @@ class RelayFixture:
         signer = UserSigSigner(1400000000, "im-key-of-the-tests")
         self.im = ImClient(client, signer, "administrator")
         self.database = Database(mongo_uri, NAME)
-        self.cursors = self.database.collection("relays")
+        self.cursors = self.database.collection("relay_cursors")
         self.store = RelayCursorStore(self.database)
-        self.orders = self.database.collection("errands")
+        self.orders = self.database.collection("outbox")
         for user_id in (HOST, GUEST):
             simulator.im.accounts[user_id] = {}
         for group_id in self.rooms.group_ids.values():

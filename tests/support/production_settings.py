@@ -47,5 +47,5 @@ XPAY = {
     "QLIVE_PAY__APP_KEY": secret("xpay"),
     "QLIVE_PAY__PUSH_TOKEN": secret("xpay push"),
     "QLIVE_PAY__PUSH_AES_KEY": secret("aes") + secret("more")[:11],
-    "QLIVE_AUTH__SEALING_KEY": secret("sealing"),
+    "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
 }

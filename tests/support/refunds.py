@@ -254,6 +254,6 @@ class RefundFixture:
 
     async def ranking(self) -> dict[str, tuple[int, int]]:
         """(gold, income) of the day, by user; without zeros."""
-        rows = await self.stores.database.collection("ranks").find({}).to_list()
+        rows = await self.stores.database.collection("rankings").find({}).to_list()
         found = {row["user_id"]: (row["gold"], row["income"]) for row in rows}
         return {user_id: sums for user_id, sums in found.items() if any(sums)}

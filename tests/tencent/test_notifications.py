@@ -153,7 +153,7 @@ def test_other_event_types_are_ignored_and_invalid_bodies_refused(
     for body in (b"[]", b'{"id": "EV-1"}', b'{"id": 5, "event_type": "TRANSACTION.SUCCESS"}'):
         assert notifications.read({}, body, 0.0).refused == "unreadable"
     unsealed = json.dumps({"id": "EV-1", "event_type": "TRANSACTION.SUCCESS", "resource": 5})
-    assert notifications.read({}, unsealed.encode(), 0.0).refused == "seal"
+    assert notifications.read({}, unsealed.encode(), 0.0).refused == "decryption"
 
 
 # ---- transfers to users
@@ -169,7 +169,7 @@ TRANSFER_REFUSALS = {
     "reject_stale": "stale",
     "reject_signature": "sign",
     "reject_serial": "serial",
-    "reject_decrypt": "seal",
+    "reject_decrypt": "decryption",
     "reject_mchid": "merchant",
     "reject_state": "not_final",
 }

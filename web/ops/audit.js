@@ -16,7 +16,7 @@ export function auditPage(container, _poller, _id, query) {
     { head: t("deed"), cell: (entry) => [actionText(entry.what), el("small", {}, entry.what)] },
     { head: t("on"), cell: (entry) => targetLink(entry) },
     { head: t("reason"), kind: "wide", cell: (entry) => entry.reason || "–" },
-    { head: t("asked"), kind: "wide", cell: (entry) => jsonFields(entry.asked) },
+    { head: t("parameters"), kind: "wide", cell: (entry) => jsonFields(entry.parameters) },
     { head: t("change"), kind: "wide", cell: changedFields },
     { head: t("outcome"), cell: (entry) => (entry.done ? statusDot("good", t("done")) : statusDot("warn", t("not_done"))) },
   ];
@@ -53,7 +53,7 @@ function targetLink({ on: target, what }) {
   if (!id) return "–";
   if (/Refund$/.test(what)) return el("a", { href: `#/refunds/${id}` }, el("code", {}, id));
   if (/User|Grant|Settle/.test(what)) return el("a", { href: `#/people/${id}` }, id);
-  if (/Room|Live|PutOut|LetIn|Inside/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
+  if (/Room|Live|RemoveUser|LiftBan|Members/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
   return target;
 }
 

@@ -58,7 +58,7 @@ export function inboxPage(container, _poller, _id, query) {
     { head: t("report"), kind: "wide", cell: reportContent },
     { head: t("actions"), kind: "acts", cell: (report) =>
       report.genuine && !report.event && RERUNNABLE.includes(report.source)
-        ? permitted("POST RunAgain", button(t("again"), async () => (await rerun(report)) && rows.reload()))
+        ? permitted("POST RetryMessage", button(t("again"), async () => (await rerun(report)) && rows.reload()))
         : "" },
   ];
   const rows = list({

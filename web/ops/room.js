@@ -81,7 +81,7 @@ function peopleList(id, onRemoved) {
     { head: t("role"), cell: (row) => codeText("role", row.role) },
     { head: t("state"), cell: (row) => (row.away_at ? statusDot("warn", t("away")) : statusDot("good", t("here"))) },
     { head: t("came_in"), cell: (row) => formatDateTime(row.entered_at) },
-    { head: t("actions"), kind: "acts", cell: (row) => (row.role === "host" ? "–" : permitted("POST PutOut", button(t("put_out"), () => remove(row), "danger"))) },
+    { head: t("actions"), kind: "acts", cell: (row) => (row.role === "host" ? "–" : permitted("POST RemoveUser", button(t("put_out"), () => remove(row), "danger"))) },
   ];
   const people = list({
     label: t("inside"), columns, empty: t("nobody_inside"),

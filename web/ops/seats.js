@@ -34,7 +34,7 @@ export function seatCards({ id, room }, { reload }) {
     const user = room[name];
     if (!user) return el("section", { class: "card seat free" }, el("h2", {}, t(key)), el("p", { class: "still" }, t("seat_free")));
     const actions = [
-      name === "owner" ? null : permitted("POST PutOut", button(t("put_out"), async () => (await removeUser(id, user)) && reload(), "danger")),
+      name === "owner" ? null : permitted("POST RemoveUser", button(t("put_out"), async () => (await removeUser(id, user)) && reload(), "danger")),
       permitted("PATCH OneUser", button(t("ban"), async () => (await ban(user)) && reload(), "danger")),
     ];
     return el("section", { class: "card seat" },
@@ -61,7 +61,7 @@ export function bansTable(view, { reload }) {
   return table("out_now", ["who", "out_until", "actions"], view.put_out.map((user) => [
     userLink(user),
     formatDateTime(user.until),
-    permitted("POST LetIn", button(t("let_in"), async () => (await liftRoomBan(view.id, user)) && reload())) ?? "–",
+    permitted("POST LiftBan", button(t("let_in"), async () => (await liftRoomBan(view.id, user)) && reload())) ?? "–",
   ]));
 }
 

@@ -350,7 +350,7 @@ export const words = {
   paid_by_user: ["用户（现有 {amount}）", "the user (has {amount})"],
   paid_by_house: ["平台", "the platform"],
 
-  // shelves
+  // catalogue
   number: ["编号", "No."],
   name: ["名称", "Name"],
   image: ["图片", "Image"],
@@ -449,7 +449,7 @@ export const words = {
 
   // audit
   on: ["对象", "On"],
-  asked: ["请求内容", "Asked"],
+  parameters: ["请求内容", "Parameters"],
   done: ["已执行", "done"],
   not_done: ["被拒或中断", "refused or interrupted"],
   search_audit: ["谁、动作、对象或原因", "User, action, target or reason"],
@@ -460,8 +460,8 @@ export const words = {
   change: ["改动", "Change"],
   save_csv: ["导出 CSV", "Save as CSV"],
   "deed.POST EndLive": ["结束直播", "end a live"],
-  "deed.POST PutOut": ["请出房间", "remove from a room"],
-  "deed.POST LetIn": ["允许回房间", "allow back into a room"],
+  "deed.POST RemoveUser": ["请出房间", "remove from a room"],
+  "deed.POST LiftBan": ["允许回房间", "allow back into a room"],
   "deed.PATCH OneUser": ["修改用户", "change a user"],
   "deed.DELETE Sessions": ["结束登录", "end sessions"],
   "deed.POST GrantGold": ["发放金币", "grant gold"],
@@ -474,7 +474,7 @@ export const words = {
   "deed.POST ConfirmRefund": ["确认退款单", "confirm a refund case"],
   "deed.POST DropRefund": ["放弃退款单", "drop a refund case"],
   "deed.POST SettleRefund": ["结清退款订单", "settle an order of a refund case"],
-  "deed.POST RunAgain": ["重新执行通知", "run a notification again"],
+  "deed.POST RetryMessage": ["重新执行通知", "run a notification again"],
   "deed.POST Gifts": ["添加礼物", "add a gift"],
   "deed.PATCH OneGift": ["编辑礼物", "edit a gift"],
   "deed.DELETE OneGift": ["删除礼物", "delete a gift"],

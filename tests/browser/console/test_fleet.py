@@ -41,7 +41,7 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     await console.open("fleet")
     await expect(overview.tile("机器")).to_contain_text("2 个进程持有租约")
     await expect(overview.tile("失联进程")).to_contain_text("1")
-    await expect(overview.tile("版本")).to_contain_text("不一致0.0.9+00000000, 0.1.0+")
+    await expect(overview.tile("版本")).to_contain_text("不一致0.0.9+00000000, 1.0.0+")
 
     first = page.get_by_role("table", name="qlive-a 的进程")
     second = page.get_by_role("table", name="qlive-b 的进程")
@@ -63,4 +63,4 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     db.processes.delete_one({"_id": "serves"})
     await page.clock.run_for(10_000)
     await expect(second).to_have_count(0)
-    await expect(overview.tile("版本")).to_contain_text("一致0.1.0+")
+    await expect(overview.tile("版本")).to_contain_text("一致1.0.0+")

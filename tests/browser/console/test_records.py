@@ -92,7 +92,7 @@ async def test_payments_are_found_by_ids_and_a_refused_search_clears_the_list(
 async def test_long_audit_log_is_paged_in_order_and_searched(
     console: Console, db: Database[dict[str, Any]]
 ) -> None:
-    entry = {"who": "ops@10.0.0.1", "on": "12345678", "asked": "{}", "done": True}
+    entry = {"who": "ops@10.0.0.1", "on": "12345678", "parameters": "{}", "done": True}
     entries = [
         {**entry, "what": "POST GrantGold", "reason": f"原因-{n:03}", "at": datetime.now(UTC)}
         | {"terms": [f"原因-{n:03}"]}

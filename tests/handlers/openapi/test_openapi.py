@@ -165,9 +165,9 @@ def _codes(document: dict[str, Any], path: str, method: str) -> set[str]:
 
 def test_schemas_are_as_strict_as_the_handlers(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    nickname = schemas["UpdateUserinfo"]["properties"]["nickname"]["anyOf"][0]
+    nickname = schemas["UpdateUserinfoRequest"]["properties"]["nickname"]["anyOf"][0]
     assert (nickname["minLength"], nickname["maxLength"]) == (1, 20)
-    for name in ("RoomRow", "RoomInside"):
+    for name in ("RoomRowResponse", "RoomDetailResponse"):
         room = schemas[name]["properties"]["room"]["$ref"].rpartition("/")[2]
         assert {"owner", "male", "female", "applicants"} < set(schemas[room]["required"])
 
@@ -238,7 +238,7 @@ NO_OPERATOR, NO_APPROVAL = (401, "ops_login"), (404, "no_such_approval")
 NO_REFUND = (404, "no_such_refund")
 NO_WITHDRAWAL = (404, "no_such_withdrawal")
 EXPECTED_REFUSALS = {
-    "ops.people.SettleDebt.post": (409, "not_owed"),  # no user has debts
+    "ops.users.SettleDebt.post": (409, "not_owed"),  # no user has debts
     "ops.login.Login.post": NO_OPERATOR,
     "ops.money.Confirm.post": NO_APPROVAL,
     "ops.money.Decline.post": NO_APPROVAL,

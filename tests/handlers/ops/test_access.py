@@ -138,7 +138,7 @@ async def test_a_change_that_the_role_does_not_permit_is_audited_without_its_bod
     assert refused.refusal == (403, "ops_role")
     [entry] = (await api.ops("GET", "audit")).ok()["items"]
     assert (entry["who"], entry["what"], entry["done"]) == ("anna", "POST Gifts", False)
-    assert (entry["asked"], entry["reason"]) == ({}, "")
+    assert (entry["parameters"], entry["reason"]) == ({}, "")
 
 
 @pytest.mark.gen_test(timeout=20)

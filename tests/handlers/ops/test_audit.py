@@ -33,7 +33,7 @@ async def test_audit_records_operator_action_target_reason_and_time(api: ApiFixt
         anna.id,
         "birthday",
     )
-    assert grant["asked"] == {"gold": 10, "request_id": "one"}
+    assert grant["parameters"] == {"gold": 10, "request_id": "one"}
     assert (ban["what"], ban["reason"]) == ("PATCH OneUser", "rude")
     assert [entry["done"] for entry in (grant, ban, failed)] == [True, True, False]
     age = datetime.now(UTC) - datetime.fromisoformat(grant["at"])

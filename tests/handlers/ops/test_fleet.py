@@ -96,7 +96,7 @@ async def test_queues_of_the_database_are_shown_once_for_all_processes(
 ) -> None:
     later = await server.context.database.now() + timedelta(hours=1)
     row = {"state": "urgent", "kind": "im_kick", "tries": 1, "payload": {}, "due_at": later}
-    db.errands.insert_one(row)
+    db.outbox.insert_one(row)
     queues = (await fleet(api, server))["queues"]
     assert (queues["outbox_urgent"], queues["outbox_normal"]) == (1, 0)
     assert 0 <= queues["outbox_oldest_seconds"] < 20

@@ -105,9 +105,9 @@ async def test_operator_removes_a_user_from_a_room_and_lifts_the_ban(api: ApiFix
     entries = (await api.ops("GET", "audit?q=" + bert.id)).ok()["items"]
     here = str(host.live_id)
     assert [(entry["what"], entry["on"], entry["reason"]) for entry in entries] == [
-        ("POST LetIn", here, "apologized"),
-        ("POST LetIn", here, "apologized"),
-        ("POST PutOut", here, "rude"),
+        ("POST LiftBan", here, "apologized"),
+        ("POST LiftBan", here, "apologized"),
+        ("POST RemoveUser", here, "rude"),
     ]
 
 

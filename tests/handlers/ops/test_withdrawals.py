@@ -154,7 +154,7 @@ async def test_report_of_a_quarter_has_the_income_and_payouts_of_each_host(
         for row in (await api.ops("GET", "audit")).ok()["items"]
         if row["what"] == "GET WithdrawalReport"
     ]
-    assert (entry["who"], entry["asked"]) == ("demo", {"quarter": quarter})
+    assert (entry["who"], entry["parameters"]) == ("demo", {"quarter": quarter})
     reply = await operator_request(api, "GET", "withdrawals/report.csv?quarter=2020Q1")
     assert len(reply.text.splitlines()) == 1
     reply = await operator_request(api, "GET", "withdrawals/report.csv?quarter=2020Q5")

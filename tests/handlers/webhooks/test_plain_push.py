@@ -73,7 +73,7 @@ async def test_payment_is_credited_only_after_wechat_confirms_the_order(
 async def test_operator_retry_does_not_credit_a_forged_notification(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    for params in ({}, {"encrypt_type": "aes"}, {"sealed": "yes"}):
+    for params in ({}, {"encrypt_type": "aes"}, {"encrypted": "yes"}):
         client = await api.user(f"anna {params}", 2)
         notification = await delivery_notification(client, server, db)
         assert (await push(api, server, notification, **params)).status == 503, params

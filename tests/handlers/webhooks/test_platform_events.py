@@ -131,7 +131,7 @@ async def test_question_about_an_uncredited_or_unknown_order(
 async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
     api: ApiFixture, db: Db, wechat: SimulatedPlatformEvents, mode: str
 ) -> None:
-    sealed = "yes" if mode == "safe" else "no"
+    encrypted = "yes" if mode == "safe" else "no"
     for event in sorted(ATTENTION - {COIN_PAYMENT}):
         for report, deliveries in (("twice", 2), ("late", 1)):
             sent = await send_event(api, wechat, event, report, openid="oAnna")
@@ -140,7 +140,7 @@ async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
         # The late one is another complaint, but the same withdrawal of consent.
         assert [row["times"] for row in rows] in ([2, 1], [3]), event
         assert {(row["outcome"], row["expires_at"]) for row in rows} == {("done", None)}
-        assert all(f"sealed={sealed}" in row["query"] for row in rows)
+        assert all(f"encrypted={encrypted}" in row["query"] for row in rows)
         assert await times_counted(api, event) == len(rows)
         assert (await api.ops("POST", "inbox/again", id=rows[0]["_id"])).status == 400
     shown = (await api.ops("GET", "overview")).ok()["attention"]
