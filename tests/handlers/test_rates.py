@@ -23,7 +23,7 @@ def lose_rate(server: ServerProcess, db: Any, key: str, how: str) -> None:
         db.configs.delete_many({"key": key})
     else:
         db.configs.update_many({"key": key}, {"$set": {"enabled": False}})
-    server.context.services.catalogue._invalidate()
+    server.context.services.catalogue.invalidate()
 
 
 async def restore_rate(api: ApiFixture, key: str) -> None:

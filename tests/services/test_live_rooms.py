@@ -23,7 +23,6 @@ def live_rooms(stores: StoresFixture) -> LiveRoomService:
         keeper,
         GRACE,
         process="process-1",
-        silent_ms=3_600_000,
         lease_held_ms=lambda: 3_600_000,
     )
     has_stores: Any = stores

@@ -24,7 +24,7 @@ from rooms.snapshot import Snapshot, snapshot
 from storage.database import Database, Document, Session
 from storage.gift_batches import BatchContext, GiftBatchStore
 from storage.ledger_reconciler import LedgerReconciler
-from tests.rooms.test_properties import QUEUE_SIZE, RoomModel
+from tests.rooms.test_properties import RoomModel
 from tests.support.gift_fixture import give_in_any_room
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
@@ -169,7 +169,7 @@ class LivesFixture:
             return await self.keeper.enter(live_id, person)
         rules: dict[str, Callable[[Room], Any]] = {
             "accept": lambda room: room.accept(person, "open", name, name).stream,
-            "apply": lambda room: room.apply(person, now, 600, QUEUE_SIZE),
+            "apply": lambda room: room.apply(person, now, 600),
             "leave_mic": lambda room: room.leave_mic(actor, user_id),
             "profile": lambda room: room.update_profile(Person(host.user_id, name, "", 2)),
             "leave": lambda room: room.leave(user_id),

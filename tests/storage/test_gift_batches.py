@@ -1,6 +1,7 @@
 """The context that a gift batch is decided on, and its atomic write, on a real MongoDB."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,10 +29,11 @@ class BatchFixture:
     async def decide(
         self, *transfers: GiftTransfer, event: EventReference | None = None
     ) -> BatchContext:
-        """Decide a batch with all of these transfers."""
+        """Decide a batch with all of these transfers; `event` is that of the first."""
         context = await self.store.load_context(transfers)
-        for transfer in transfers:
-            assert not isinstance(context.batch.give(transfer, event), QLiveError)
+        for number, transfer in enumerate(transfers):
+            its_event = event and replace(event, seq=event.seq + number)
+            assert not isinstance(context.batch.give(transfer, its_event), QLiveError)
         return context
 
     async def write(self, context: BatchContext) -> None:
@@ -117,7 +119,8 @@ async def test_batch_moves_balances_and_writes_entries_and_rankings(stores: Stor
         f"gift:{bert}:t",
     ]
     assert [(row.get("live_id"), row.get("epoch"), row.get("seq")) for row in entries] == [
-        *[(7, "e", 4)] * 2,
+        (7, "e", 4),
+        (7, "e", 5),
         (None, None, None),
     ]
     assert await stores.rankings.top(live_scope(7, "e"), "gold") == sorted([(anna, 10), (carl, 10)])

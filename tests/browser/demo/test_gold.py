@@ -10,10 +10,10 @@ from playwright.async_api import Route, expect
 from pymongo.database import Database
 
 from devtools.simulator import notifications
-from runtime import jobs
 from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser
 from tests.support.api import ApiFixture
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
@@ -60,7 +60,8 @@ async def test_gold_with_a_lost_notification_arrives_after_the_dialog_was_closed
     await woman.page.keyboard.press("Escape")
     due = {"$set": {"due_at": datetime.now(UTC)}}  # as a minute later
     assert db.orders.update_one({"state": "created"}, due).modified_count == 1
-    await jobs._sweep_orders(server.context, "jsapi")
+    server.context.services.unpaid_orders.jobs["jsapi"].nudge()
+    await until(lambda: bool(db.orders.find_one({"state": "paid"})))
     await woman.page.clock.run_for(LATER_LOOKS_MS)
     await expect(woman.notice).to_have_text("查单后到账 +60 金币，现有 60")
 
