@@ -28,7 +28,7 @@ const PAGES = [
   ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
   ["withdrawals", "GET Withdrawals", withdrawalsPage], ["refunds", "GET Refunds", refundsPage, refundCasePage],
   ["approvals", "GET Approvals", approvalsPage], ["inbox", "GET Inbox", inboxPage],
-  ["audit", "GET AuditLog", auditPage],
+  ["audit", "GET Log", auditPage],
 ];
 const permittedPages = () => PAGES.filter(([, operation]) => may(operation));
 const overviewPoller = new OverviewPoller(); // on every page, where it notices the end of the session
