@@ -10,7 +10,8 @@ log = structlog.get_logger("qlive.periodic")
 
 MAX_DELAY = 10.0
 GRACE_SECONDS = 2.0
-MAX_CANCELLATIONS, CANCEL_INTERVAL = 50, 0.1
+MAX_CANCELLATIONS, CANCEL_INTERVAL = 10, 0.5
+"""In an interval, cancelled work aborts its transactions and gives back what it has claimed."""
 
 
 async def run_all(*work: Awaitable[object]) -> None:

@@ -100,11 +100,11 @@ class ClaimedJob(Generic[C]):
         if self._in_progress:
             await asyncio.wait(self._in_progress)
 
-    async def cancel(self) -> None:
-        """Cancel the claims in progress."""
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """Cancel the claims in progress; returns their tasks."""
         for task in self._in_progress:
             task.cancel()
-        await asyncio.gather(*self._in_progress, return_exceptions=True)
+        return [*self._in_progress]
 
     async def _before_claims(self) -> None:
         """For a subclass: runs before claims; a failure counts as one of the store."""
@@ -160,8 +160,9 @@ class JobRunner:
                 await self._rest(stopping)
             await asyncio.gather(*(job.finish() for job in self._jobs))
         finally:
-            for job in self._jobs:
-                await job.cancel()
+            # All before any is awaited, since that may be cancelled in turn (runtime/periodic.py).
+            cancelled = [task for job in self._jobs for task in job.cancel()]
+            await asyncio.gather(*cancelled, return_exceptions=True)
 
     async def _rest(self, stopping: asyncio.Event) -> None:
         """Wait until a job is to look for work."""

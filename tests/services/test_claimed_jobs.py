@@ -83,6 +83,33 @@ async def test_stop_runs_the_last_step_while_a_claim_is_still_in_progress() -> N
         await until(lambda: job.finishing_with == {"a"})
 
 
+class SlowToEnd(Job):
+    """Its claims end a while after they are cancelled, as a transaction is aborted first."""
+
+    ended = False
+
+    async def process(self, claim: str) -> None:
+        try:
+            await super().process(claim)
+        finally:
+            self.ended = True
+            await self.released["end"].wait()
+
+
+@pytest.mark.gen_test
+async def test_stop_cancels_the_claims_of_all_jobs_even_if_it_is_cancelled_again() -> None:
+    jobs = [SlowToEnd(["a"]), SlowToEnd(["a"])]
+    for job in jobs:
+        job.released["end"] = asyncio.Event()
+    runner = asyncio.create_task(JobRunner(*jobs).run(asyncio.Event()))
+    await until(lambda: all(job.started for job in jobs))
+    runner.cancel()
+    await until(lambda: jobs[0].ended)
+    runner.cancel()
+    await asyncio.wait([runner])
+    assert [job.ended for job in jobs] == [True, True]
+
+
 @pytest.mark.gen_test
 async def test_failure_before_claims_is_an_outage_of_the_store_and_logged_once() -> None:
     job = Job(["a"])
