@@ -93,9 +93,6 @@ class Database:
     def collection(self, name: str) -> Collection:
         return self._db[name]
 
-    async def collection_names(self) -> list[str]:
-        return await self._db.list_collection_names()
-
     async def command(self, command: Document, session: Session) -> Document:
         """The reply to a command of a transaction; errors of single writes are in the reply."""
         return await self._db.command(command, session=session)

@@ -20,6 +20,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
+    InvalidOperation,
     NetworkTimeout,
     PyMongoError,
     WTimeoutError,
@@ -78,6 +79,8 @@ def storage_error(error: BaseException) -> QLiveError | None:
         return StorageUnavailable()
     if isinstance(error, ConfigurationError) and "Sessions" in str(error):
         return StorageUnavailable()  # a mongod that is still starting does not support them yet
+    if isinstance(error, InvalidOperation) and "after close" in str(error):
+        return StorageUnavailable()  # the drain has ended before the request
     if isinstance(error, PyMongoError) and (
         error.timeout or error.has_error_label("RetryableWriteError")
     ):

@@ -10,6 +10,7 @@ from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
     ExecutionTimeout,
+    InvalidOperation,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
@@ -375,12 +376,29 @@ async def test_unresponsive_mongodb_has_no_latency(
         (WTimeoutError("x"), StorageUnavailable),
         (labelled("RetryableWriteError"), StorageUnavailable),
         (OperationFailure("bad query", 9), type(None)),
+        (InvalidOperation("ended session"), type(None)),
         (DuplicateKeyError("x"), type(None)),
         (ValueError("x"), type(None)),
     ],
 )
 def test_driver_errors_map_to_storage_errors(error: Exception, expected: type) -> None:
     assert type(storage_error(error)) is expected
+
+
+@gen_test
+async def test_a_closed_database_is_unavailable(mongo_uri: str) -> None:
+    """A request may outlast the drain, and is answered like others that are refused."""
+    database = Database(mongo_uri, NAME)
+    await database.collection("things").find_one({})
+    await database.close()
+
+    async def work(session: Session) -> None:
+        await database.collection("things").insert_one({}, session=session)
+
+    for attempt in (database.collection("things").find_one({}), database.transaction(work)):
+        with pytest.raises(PyMongoError) as error:
+            await attempt
+        assert isinstance(storage_error(error.value), StorageUnavailable)
 
 
 @gen_test
