@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -347,10 +348,17 @@ async def test_a_withdrawal_that_takes_too_long_is_continued_later(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    fixture.bank.answers = asyncio.Event()
-    with monkeypatch.context() as patch:
-        patch.setattr(open_transfers, "CHECK_SECONDS", 0.5)
-        withdrawal = await fixture.submitted()
+    fixture.bank.answers, limits = asyncio.Event(), list[asyncio.Timeout]()
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        limits.append(asyncio.timeout(seconds))
+        return limits[-1]
+
+    monkeypatch.setattr(open_transfers, "asyncio", SimpleNamespace(timeout=timeout))
+    submitting = asyncio.create_task(fixture.submitted())
+    await until(lambda: fixture.bank.sent)
+    limits[0].reschedule(0)  # not before: what is cancelled is the wait for WeChat Pay
+    withdrawal = await submitting
     assert withdrawal.state == "submitted"
     fixture.bank.answers = None
     await fixture.sweep()
