@@ -37,7 +37,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
     every(0.2, "flush_disconnects", context.realtime.presence.flush)
-    every(0.5, "due_rooms", lambda: _change_due_rooms(context))
+    every(0.5, "absences", context.realtime.presence.process_absences)
+    every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
     every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
@@ -81,10 +82,6 @@ async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
     hub.send_heartbeats(now, every=settings.heartbeat_seconds, silent=settings.silent_seconds)
     hub.disconnect_slow(now, BACKLOG_SECONDS - 2 * CLIENTS_INTERVAL)  # kept even if a run is late
     gc_tuner.run()
-
-
-async def _change_due_rooms(context: Context) -> None:
-    await run_all(context.realtime.presence.process_absences(), _expire(context))
 
 
 async def _expire(context: Context) -> None:
