@@ -212,6 +212,7 @@ class RoomStore:
             "female": None,
             "applications": {},
             "blocked": {},
+            "removed": {},
             "log": {},
         }
         try:
@@ -249,9 +250,9 @@ def room_from(document: Document) -> Room:
         status=document["status"],
         started_at=document["started_at"],
         applications={key: _application_from(it) for key, it in document["applications"].items()},
-        blocked={**document.get("blocked", {})},  # rooms of one query share the document
+        blocked={**document["blocked"]},  # rooms of one query share the document
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
-        removed={**document.get("removed", {})},
+        removed={**document["removed"]},
         read_at=int(document.get("read_at", 0)),
         male=_seat_from(document["male"]),
         female=_seat_from(document["female"]),
@@ -345,7 +346,7 @@ def _application_document(application: Application) -> Document:
 def _seat_from(document: Any) -> Seat | None:
     if document is None:
         return None
-    return Seat(_person_from(document["person"]), document["stream"], document.get("away", False))
+    return Seat(_person_from(document["person"]), document["stream"], document["away"])
 
 
 def _application_from(document: Document) -> Application:

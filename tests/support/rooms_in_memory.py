@@ -25,7 +25,7 @@ class MemoryRoomStore:
 
     def add(self, room: Room) -> None:
         names = ("group_id", "cover", "epoch", "version", "status", "started_at", "applications")
-        document = {name: getattr(room, name) for name in (*names, "blocked")}
+        document = {name: getattr(room, name) for name in (*names, "blocked", "removed")}
         document |= {"_id": room.live_id, "owner": asdict(room.owner), "log": {}}
         self.documents[room.live_id] = document | {"male": None, "female": None}
 
