@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -102,8 +102,11 @@ class ApprovalService:
         store = self._stores[kind]
         before = {} if number is None else await store.get(number)
         after = {} if fields is None else {**before, **fields}
-        if not self._limit or not _alters_worth(before, after):
-            return await self._catalogue.change(store, before, fields)
+        worth = _fields_of_worth(before, after) if self._limit else ()
+        if all(before.get(name) == after.get(name) for name in worth):
+            # Without them: another change may have been confirmed since `before` was read.
+            rest = fields and {name: it for name, it in fields.items() if name not in worth}
+            return await self._catalogue.change(store, before, rest)
         await self._catalogue.check_rate_stays(before, fields)
         rows = {"before": json.dumps(before), "after": json.dumps(after)}
         row = after or before
@@ -248,10 +251,8 @@ def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
     return approval.on, approval.gold, approval.arguments
 
 
-def _alters_worth(before: Document, after: Document) -> bool:
-    """Whether a change of a config or block alters what gold or income is worth."""
-    is_rate = {before.get("key"), after.get("key")} & {*RATE_KEYS}
-    if not is_rate and not after:  # a block less gives nobody gold
-        return False
-    names = ("key", "value", "enabled") if is_rate else ("gold", "fen")
-    return any(before.get(name) != after.get(name) for name in names)
+def _fields_of_worth(before: Document, after: Document) -> Sequence[str]:
+    """Fields of a config or block by which gold or income is worth more or less."""
+    if {before.get("key"), after.get("key")} & {*RATE_KEYS}:
+        return ("key", "value", "enabled")
+    return ("gold", "fen") if after else ()  # a block less gives nobody gold

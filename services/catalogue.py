@@ -71,15 +71,15 @@ class CatalogueService:
         await self.check_rate_stays(before, fields)
         if not before:
             return await store.add(session=session, **(fields or {}))
-        if fields is None:
-            await store.remove(before["id"], session=session)
-            return {}
         expected = {"key": before["key"]} if "key" in before else {}
+        if fields is None:
+            await store.remove(before["id"], expected=expected, session=session)
+            return {}
         return await store.edit(before["id"], expected=expected, session=session, **fields)
 
     async def check_rate_stays(self, before: Document, fields: Document | None) -> None:
         """Raise RateRequired if the change takes away the only enabled row of a rate."""
-        after = {**before, **(fields or {"enabled": False})}
+        after = {**before, **({"enabled": False} if fields is None else fields)}
         if before.get("key") not in RATE_KEYS:
             return
         stays = after["enabled"] and after["key"] == before["key"]

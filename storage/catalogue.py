@@ -100,8 +100,15 @@ class CatalogueStore:
             raise self.not_found_error
         return self._item(row)
 
-    async def remove(self, number: int, *, session: Session | None = None) -> None:
-        result = await self._rows.delete_one({"_id": number}, session=session)
+    async def remove(
+        self,
+        number: int,
+        *,
+        expected: Mapping[str, str] | None = None,
+        session: Session | None = None,
+    ) -> None:
+        """Delete the row, which counts as unknown if others are not as expected."""
+        result = await self._rows.delete_one({"_id": number, **(expected or {})}, session=session)
         if not result.deleted_count:
             raise self.not_found_error
 

@@ -4,10 +4,12 @@ import asyncio
 import functools
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tornado.ioloop import IOLoop
 
+from core.errors import NotFound
 from core.locks import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
@@ -378,6 +380,58 @@ async def test_what_was_confirmed_is_what_is_stored(
     await approvals.change_catalogue("config", 2, {"value": 1, "remark": "x"}, by="ada")
     await approvals.confirm(renaming.id, "olga", "yes")
     assert await stores.configs.get(2) == renaming.after
+
+
+@pytest.mark.parametrize(
+    ("kind", "confirmed", "change"),
+    [
+        ("config", {"value": 0.2}, {"value": 0.1, "remark": "x"}),
+        ("block", {"fen": 700}, {"gold": 60, "fen": 600}),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
+    approvals: ApprovalService,
+    stores: StoresFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: CatalogueKind,
+    confirmed: dict[str, Any],
+    change: dict[str, Any],
+) -> None:
+    await stored_catalogue(stores)
+    store = stores.configs if kind == "config" else stores.blocks
+    read = AsyncMock(return_value=await store.get(1))
+    await store.edit(1, **confirmed)
+    with monkeypatch.context() as before:
+        before.setattr(store, "get", read)
+        assert not isinstance(await approvals.change_catalogue(kind, 1, change, by="ada"), Approval)
+    stored = await store.get(1)
+    assert {name: stored[name] for name in confirmed} == confirmed
+    assert stored.get("remark") == change.get("remark")
+
+
+@pytest.mark.gen_test
+async def test_a_config_that_became_a_rate_meanwhile_is_not_removed_alone(
+    approvals: ApprovalService, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stored_catalogue(stores)
+    read = AsyncMock(return_value=await stores.configs.get(2))
+    renamed = await stores.configs.edit(2, key="WITHDRAW_RATE")
+    with monkeypatch.context() as before:
+        before.setattr(stores.configs, "get", read)
+        with pytest.raises(NotFound):
+            await approvals.change_catalogue("config", 2, None, by="ada")
+    assert await stores.configs.get(2) == renamed
+
+
+@pytest.mark.gen_test
+async def test_a_change_of_nothing_leaves_the_only_rate_as_it_is(
+    approvals: ApprovalService, stores: StoresFixture
+) -> None:
+    await stored_catalogue(stores)
+    for fields in ({}, {"value": 0.1}):
+        unchanged = await approvals.change_catalogue("config", 1, fields, by="ada")
+        assert unchanged == await stores.configs.get(1) == {"id": 1, **RATE}
 
 
 @pytest.mark.gen_test
