@@ -62,12 +62,8 @@ class Handshake:
 
     def error(self) -> QLiveError | None:
         """Why to refuse the handshake, if so. Call once: it counts towards the rate limit."""
-        if not is_handshake(self.request):
-            return BadRequest(WEBSOCKET_ONLY)
         if self.context.lifecycle.draining:
             return Unavailable()
-        if not self._origin_allowed():
-            return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
         try:
@@ -75,6 +71,10 @@ class Handshake:
         except RateLimited:
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
+        if not is_handshake(self.request):
+            return BadRequest(WEBSOCKET_ONLY)
+        if not self._origin_allowed():
+            return PermissionDenied("This page may not open sockets here.")
         return None
 
     def accept(self) -> None:

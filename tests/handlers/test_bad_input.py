@@ -359,9 +359,10 @@ async def test_a_path_leads_out_of_no_folder_of_images(api: ApiFixture) -> None:
 @pytest.mark.gen_test(timeout=20)
 async def test_a_request_with_an_unknown_method_is_logged_with_its_id(api: ApiFixture) -> None:
     with capture_logs(processors=[merge_contextvars]) as lines:
-        reply = await api.request("BREW", "/healthz")
+        reply = await api.request("BREW" * 2_000, "/healthz")
     [line] = [line for line in lines if line["event"] == "request_completed"]
     assert (reply.status, line["request_id"]) == (405, reply.headers["X-Request-Id"])
+    assert line["method"] == "BREW" * 4
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -14,7 +14,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from websockets.asyncio.client import connect
 
 from config.sections import LimitsSettings
-from core.errors import PermissionDenied, QLiveError
+from core.errors import PermissionDenied, QLiveError, RateLimited
 from handlers.context import Context
 from handlers.errors import BadRequest
 from handlers.limits import RequestLimits
@@ -84,12 +84,14 @@ def request(uri: str = f"{BASE}ws/?live_id=1", version: str = "1.1", **headers: 
     )
 
 
-def refusal(handshake_request: Any, *allowed: str) -> QLiveError | None:
+def refusal(
+    handshake_request: Any, *allowed: str, limits: RequestLimits | None = None
+) -> QLiveError | None:
     settings = SimpleNamespace(
         server=SimpleNamespace(allowed_origins=allowed, trusted_proxies=()),
     )
     lifecycle = SimpleNamespace(draining=False)
-    limits = RequestLimits(LimitsSettings(), Metrics())
+    limits = limits or RequestLimits(LimitsSettings(), Metrics())
     context: Any = SimpleNamespace(settings=settings, lifecycle=lifecycle, request_limits=limits)
     return Handshake(context, handshake_request).error()
 
@@ -141,6 +143,14 @@ def test_handshake_from_own_or_allowed_origin_is_accepted(
 )
 def test_foreign_origin_is_rejected(origin: str) -> None:
     assert isinstance(refusal(request(Origin=origin), ALLOWED_ORIGIN), PermissionDenied)
+
+
+@pytest.mark.parametrize("headers", [{"Upgrade": ""}, {"Origin": "https://evil.example"}], ids=str)
+def test_what_is_no_valid_handshake_counts_for_the_address(headers: dict[str, str]) -> None:
+    limits = RequestLimits(LimitsSettings(handshakes_per_second=2), Metrics())
+    found = [type(refusal(request(**headers), limits=limits)) for _ in range(3)]
+    assert found[0] is found[1] is not RateLimited
+    assert found[2] is RateLimited
 
 
 @pytest.mark.parametrize("live_id", ["0", "-1", "abc", "", "9" * 40, "%00", "1%201", "%FF"])
