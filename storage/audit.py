@@ -27,8 +27,8 @@ CHINESE = re.compile(r"[\u3400-\u9fff]")
 """Chinese has no spaces between words: a term begins at each of these characters, too."""
 TERM_LENGTH = 24
 MAX_QUERY_WORDS = 8
-MONEY_OUT = "Withdrawal|Refund"
-"""In the name of each operation on withdrawals and refund cases."""
+MONEY_OUT = "Withdrawal|Refund|RetryMessage"
+"""In the name of each operation on withdrawals, refund cases and reports of money."""
 log = structlog.get_logger("qlive.audit")
 
 

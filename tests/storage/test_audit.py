@@ -124,12 +124,13 @@ async def test_an_entry_and_its_outcome_are_log_lines(stores: StoresFixture) -> 
 @gen_test
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
-    for what in ("POST ApproveWithdrawal", "POST ConfirmRefund", "POST GrantGold"):
+    money_out = ("POST ApproveWithdrawal", "POST ConfirmRefund", "POST RetryMessage")
+    for what in (*money_out, "POST GrantGold"):
         await audit.begin("ops", what, "", "", {})
     shown = [row["what"] for row in await audit.page(None, 9, money_out=False)]
     assert shown == ["POST GrantGold"]
     assert await audit.page(None, 9, what="POST ConfirmRefund", money_out=False) == []
-    assert len(await audit.page(None, 9)) == 3
+    assert len(await audit.page(None, 9)) == 4
 
 
 @gen_test

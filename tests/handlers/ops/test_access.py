@@ -145,7 +145,9 @@ async def test_a_change_that_the_role_does_not_permit_is_audited_without_its_bod
 async def test_entries_of_withdrawals_and_refunds_are_shown_to_finance_only(
     api: ApiFixture, server: ServerProcess
 ) -> None:
-    money_out = [route for route in OPS_ROUTES if re.match("withdrawals|refunds", route.path)]
+    money_out = [
+        route for route in OPS_ROUTES if re.match("withdrawals|refunds|inbox/", route.path)
+    ]
     assert all(re.search(MONEY_OUT, route.label) for route in money_out)
     await api.ops("POST", "refunds/R1/confirm", reason="x")
     for role, shown in (("moderator", []), ("finance", ["POST ConfirmRefund"])):
