@@ -55,8 +55,8 @@ class SocketReconciler:
 
     async def run(self) -> None:
         await self._evictions.receive()  # first: they carry the more specific close code
+        await self._check_tokens()  # an error with a single member must not keep it from its turn
         await self._check_memberships()
-        await self._check_tokens()
 
     async def _check_memberships(self) -> None:
         """Compare sockets and stored memberships, and correct either, if that is due."""

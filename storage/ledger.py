@@ -36,7 +36,7 @@ MAX_GIFTS_READ = 2000
 """Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
 whose sum is a lower bound if there are more."""
 DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
-"""Where a user's debt in a unit is stored; absent for 0."""
+"""Where a user's debt in a unit is stored."""
 MONEY_OUT: Sequence[Document] = (
     {"kind": {"$in": ["withdrawal", "payout", "return"]}},
     {"kind": "reversal", "content.fen": {"$exists": True}},

@@ -120,6 +120,20 @@ async def test_memberships_are_compared_at_once_after_a_gap_of_the_bus(
 # ---- tokens
 
 
+@gen_test
+async def test_tokens_are_checked_while_a_membership_cannot_be_compared(
+    stores: StoresFixture,
+) -> None:
+    fixture = ReconcilerFixture(stores)
+    outbox = await fixture.open()
+    await fixture.change_token(outbox, revoked=True)
+    fixture.pass_seconds(LEASE_SECONDS)
+    fixture.reconciler._room_access = SimpleNamespace()  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        await fixture.run()
+    assert outbox.code == CloseCode.TOKEN
+
+
 def test_every_socket_is_checked_at_least_every_ten_minutes() -> None:
     assert 2 * TOKEN_ROUND_SECONDS < 600
 
