@@ -85,7 +85,7 @@ class RelayedRooms:
 
 
 class ClaimLost(Exception):
-    """Another worker has claimed the room."""
+    """Another process has claimed the room."""
 
 
 class GroupMissing(Exception):
@@ -95,7 +95,7 @@ class GroupMissing(Exception):
 class ImPublisher:
     """Sends events in order, and moves the cursor before the next message or with the release.
 
-    After a crash the next worker repeats the last event with the same Random, and IM drops it.
+    After a crash the next process repeats the last event with the same Random, and IM drops it.
     """
 
     def __init__(

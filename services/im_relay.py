@@ -154,7 +154,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
             await self._publisher.relay(claim)
             self.nudge()  # it may have been woken meanwhile
         except ClaimLost:
-            log.warning("relay_claim_lost", live_id=claim.live_id)  # another worker continues
+            log.warning("relay_claim_lost", live_id=claim.live_id)  # another process continues
         except GroupMissing:
             why, seconds = "the group is being replaced", GROUP_RETRY_SECONDS
         except (QLiveError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""Actions of the outbox worker by message kind. All are safe to repeat."""
+"""Actions of the outbox by message kind. All are safe to repeat."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

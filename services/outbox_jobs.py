@@ -24,7 +24,7 @@ CONCURRENCY = 4
 MAX_TRIES = 20  # with the backoff below: about two hours
 LONGEST_BACKOFF = 600.0  # seconds
 DELIVERY_SECONDS = 60.0
-LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other worker repeats it
+LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
 Actions = Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]]
 
@@ -82,7 +82,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
             return f"no action for {message.kind}", True
         if message.tries > MAX_TRIES:
             # Delivering this message may be what kills the workers.
-            return "worker died during every attempt", True
+            return "process died during every attempt", True
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._actions[message.kind](message.payload)

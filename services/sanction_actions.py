@@ -1,4 +1,4 @@
-"""Actions of the outbox worker that end a user's access, here and to Tencent IM.
+"""Actions of the outbox that end a user's access, here and to Tencent IM.
 
 All are safe to repeat.
 """

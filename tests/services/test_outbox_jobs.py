@@ -305,7 +305,7 @@ async def test_a_message_that_kills_its_workers_fails_in_the_end():
 
     store.add("import", tries=MAX_TRIES)
     async with running(store, {"import": import_account}):
-        assert await store.calls.get() == ("failed", "import", "worker died during every attempt")
+        assert await store.calls.get() == ("failed", "import", "process died during every attempt")
     assert runs == []
 
 
