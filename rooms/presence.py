@@ -100,7 +100,7 @@ class Membership:
     away: bool
     entered_at: int
     stream: dict[str, Any] | None
-    """Last known state of the video stream; see `streams.py`."""
+    """Last known state of the video stream; see `apply_notification`."""
 
 
 def apply_notification(

@@ -105,11 +105,11 @@ class Room(RoomState):
             self._add_member(member)
         return member.role
 
-    def leave(self, user_id: str, reason: str = "left") -> None:
+    def leave(self, user_id: str) -> None:
         """Leave the room, seat and application; no error for non-members."""
         if self.role_of(user_id) == "host":
             raise HostMustEnd
-        self.remove_member(user_id, reason)
+        self.remove_member(user_id, "left")
 
     def remove_member(self, user_id: str, reason: str) -> None:
         """Remove a user in any role; the host's departure ends the live.

@@ -120,7 +120,7 @@ class RankingStore:
         """Repair a ranking while gifts continue; the number of wrong rows.
 
         A gift changes ledger and ranking by the same amount, so their difference is constant until
-        it is added to the ranking. `mends` counts the repairs of a row and guards the update, so
+        it is added to the ranking. `repairs` counts the repairs of a row and guards the update, so
         that concurrent repairs add the difference once.
         """
         wrong = 0
@@ -132,14 +132,14 @@ class RankingStore:
                         gold = row["gold"] - row["stored_gold"]
                         income = row["income"] - row["stored_income"]
                         change = RankingChange(scope, row["_id"], gold, income)
-                        await self._mend(change, row["mends"] or 0)
+                        await self._repair(change, row["repairs"] or 0)
                         wrong += 1
         return wrong
 
-    async def _mend(self, change: RankingChange, mends: int) -> None:
+    async def _repair(self, change: RankingChange, repairs: int) -> None:
         """Add the difference, unless another repair has since the snapshot."""
-        guard = {"mends": mends} if mends else {"mends": {"$exists": False}}
-        amounts = {"gold": change.gold, "income": change.income, "mends": 1}
+        guard = {"repairs": repairs} if repairs else {"repairs": {"$exists": False}}
+        amounts = {"gold": change.gold, "income": change.income, "repairs": 1}
         fields = {"scope": change.scope, "user_id": change.user_id}
         where, update = {"_id": _row_id(change), **guard}, {"$inc": amounts, "$set": fields}
         for _ in range(2):  # a concurrent gift may insert the row between match and upsert
@@ -153,7 +153,7 @@ class RankingStore:
         gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
         given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
         received = {"$max": ["$lines.amount", 0]}
-        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income", "mends": 1}
+        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income", "repairs": 1}
         amounts = ("gold", "income", "stored_gold", "stored_income")
         differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in ("gold", "income")]
         return [
@@ -171,7 +171,7 @@ class RankingStore:
                 "$group": {
                     "_id": "$user_id",
                     **{name: {"$sum": f"${name}"} for name in amounts},
-                    "mends": {"$max": "$mends"},
+                    "repairs": {"$max": "$repairs"},
                 }
             },
             {"$match": {"$expr": {"$or": differs}}},

@@ -32,7 +32,7 @@ log = structlog.get_logger("tencent.css")
 
 SERVICE = "live"
 TIMEOUT_SECONDS = 5.0
-DEFAULT_APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
+APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
 URL_SECONDS = 86_400
 """Validity of a push URL."""
 
@@ -87,19 +87,11 @@ class StreamUrls:
 class CssClient:
     """Drops streams of one push domain by stream name."""
 
-    def __init__(
-        self,
-        api_base: str,
-        secret_id: str,
-        secret_key: str,
-        push_domain: str,
-        app: str = DEFAULT_APP_NAME,
-    ) -> None:
+    def __init__(self, api_base: str, secret_id: str, secret_key: str, push_domain: str) -> None:
         """`api_base` may have a path, but "/" is signed, as Tencent requires."""
         self._api_base = api_base.rstrip("/")
         self._credential = Credential(secret_id, secret_key)
         self._push_domain = push_domain
-        self._app = app
         self._of_thread = threading.local()
         # At DEBUG the SDK logs complete requests, signatures included.
         logging.getLogger("tencentcloud_sdk_common").setLevel(logging.WARNING)
@@ -125,7 +117,7 @@ class CssClient:
         request = DropLiveStreamRequest()
         request.StreamName = stream
         request.DomainName = self._push_domain
-        request.AppName = self._app
+        request.AppName = APP_NAME
         self._client().DropLiveStream(request)
 
     def _client(self) -> Any:
@@ -176,7 +168,7 @@ def _to_exception(code: str, info: str) -> Exception:
 
 
 def _url(domain: str, key: str, stream: str, tx_time: str) -> str:
-    url = f"rtmp://{domain}/{DEFAULT_APP_NAME}/{stream}"
+    url = f"rtmp://{domain}/{APP_NAME}/{stream}"
     if not key:
         return url
     # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.

@@ -187,9 +187,8 @@ class ImClient:
         text: str,
         random: int,
         priority: Literal["High", "Normal", "Low", "Lowest"],
-        from_account: str | None = None,
     ) -> None:
-        """Sends a text to the group, as the administrator unless `from_account` is set.
+        """Sends a text to the group, as the administrator.
 
         IM drops a text repeated within 5 minutes with the same `random` (uint32). It accepts 40
         messages a second for one group, and drops those of lower priority first.
@@ -199,13 +198,10 @@ class ImClient:
             "Random": random,
             "MsgPriority": priority,
             "MsgBody": _text_body(text),
-            **({"From_Account": from_account} if from_account else {}),
         }
         await self._command("group_open_http_svc/send_group_msg", body)
 
-    async def send_text(
-        self, to: str, text: str, random: int, seconds: int, from_account: str | None = None
-    ) -> None:
+    async def send_text(self, to: str, text: str, random: int, seconds: int) -> None:
         """Sends a text to one user, who is imported first if unknown to IM.
 
         IM keeps it for an offline recipient for `seconds` (at most 7 days; 0: not at all). It drops
@@ -217,7 +213,6 @@ class ImClient:
             "MsgLifeTime": seconds,
             "MsgRandom": random,
             "MsgBody": _text_body(text),
-            **({"From_Account": from_account} if from_account else {}),
         }
         try:
             await self._command("openim/sendmsg", body)

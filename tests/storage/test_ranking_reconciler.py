@@ -299,14 +299,14 @@ async def test_gift_between_snapshot_and_repair_is_not_lost(
     rankings: RankingFixture, monkeypatch: pytest.MonkeyPatch, kind: str, sender: int
 ) -> None:
     await rankings.damage(kind, rankings.live)
-    repair = rankings.reconciler._mend
+    repair = rankings.reconciler._repair
 
-    async def give_and_repair(change: RankingChange, mends: int) -> None:
+    async def give_and_repair(change: RankingChange, repairs: int) -> None:
         monkeypatch.undo()
         await rankings.process.give(rose(rankings.user_ids[sender], rankings.user_ids[2]))
-        await repair(change, mends)
+        await repair(change, repairs)
 
-    monkeypatch.setattr(rankings.reconciler, "_mend", give_and_repair)
+    monkeypatch.setattr(rankings.reconciler, "_repair", give_and_repair)
     assert await rankings.reconciler.rebuild(rankings.live) == 1
     assert await rankings.is_consistent()
     gold = (await rankings.stored(rankings.live))["gold"]

@@ -238,17 +238,6 @@ async def test_user_message_request_is_as_documented(scripted):
 
 
 @async_test
-async def test_messages_may_carry_a_sender_account(scripted):
-    im, service = scripted(SUCCESS)
-    await im.send_group_msg("room_1", "a", 1, "Normal", "u_10001")
-    await im.send_text("u_10002", "a", 1, 0, "u_10001")
-    assert [json_body(request)["From_Account"] for request in service.requests] == [
-        "u_10001",
-        "u_10001",
-    ]
-
-
-@async_test
 async def test_simulator_records_messages(im, simulator):
     await im.create_group("room_1", "a", "host1", "")
     await im.send_group_msg("room_1", "hello", 1, "High")
