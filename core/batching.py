@@ -75,7 +75,7 @@ class BatchLoader(Generic[T]):
         self._requested: list[_Request] = []
         self._loading: set[asyncio.Task[None]] = set()
         self._context = Context()
-        """Of the first request for the next query, to which log lines and spans belong."""
+        """Of the first request for the next query, to which log lines belong."""
 
     def get(self, key: Hashable) -> "asyncio.Future[T | None]":
         """The value for `key`, or None. Others may receive the same object: do not change it.

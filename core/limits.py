@@ -28,17 +28,16 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Holds one slot; TryAgain when none becomes free in time."""
-        await self.acquire()
+        await self._acquire()
         try:
             yield
         finally:
-            self.release()
+            self._slots.release()
 
-    async def acquire(self) -> bool:
-        """Take a slot, and return whether that took a wait; TryAgain when none is free in time."""
+    async def _acquire(self) -> None:
         if not self._slots.locked():
             await self._slots.acquire()
-            return False
+            return
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
@@ -47,10 +46,6 @@ class ConcurrencyLimit:
             raise TryAgain from None
         finally:
             self.waiting -= 1
-        return True
-
-    def release(self) -> None:
-        self._slots.release()
 
 
 class Rate(NamedTuple):

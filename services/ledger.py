@@ -1,6 +1,6 @@
 """Grants, debt settlements and reversals: one idempotent transaction each."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -66,11 +66,7 @@ class LedgerService:
             await self._ledger.write(tx, replace(entry, answer=answer), None)
             return answer
 
-        async def carry_out() -> JsonObject:
-            async with self._hold(user_id):
-                return await self._ledger.run_transaction(_both(write, in_transaction))
-
-        return await self._run_once(key, content, carry_out)
+        return await self._run_once(entry, (user_id,), write, in_transaction)
 
     async def settle_debt(
         self,
@@ -103,11 +99,7 @@ class LedgerService:
             await self._ledger.write(tx, replace(entry, answer=answer), None)
             return answer
 
-        async def carry_out() -> JsonObject:
-            async with self._hold(user_id):
-                return await self._ledger.run_transaction(_both(write, in_transaction))
-
-        return await self._run_once(entry.key, content, carry_out)
+        return await self._run_once(entry, (user_id,), write, in_transaction)
 
     async def reverse(
         self, key: str, reason: str, by: str, *, in_transaction: InTransaction | None = None
@@ -129,11 +121,8 @@ class LedgerService:
             await self._ledger.subtract_from_rankings(tx, key)
             return content
 
-        async def carry_out() -> JsonObject:
-            async with self._hold(*affected_users(entry.lines)):
-                return await self._ledger.run_transaction(_both(write, in_transaction))
-
-        return await self._run_once(reversal.key, content, carry_out)
+        users = affected_users(entry.lines)
+        return await self._run_once(reversal, users, write, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
         """The most gold or income that a reversal of the entry moves; raises as `reverse`."""
@@ -164,25 +153,26 @@ class LedgerService:
             raise EntryExists(key)
 
     async def _run_once(
-        self, key: str, content: JsonObject, carry_out: Callable[[], Awaitable[JsonObject]]
+        self,
+        entry: JournalEntry,
+        users: Iterable[str],
+        write: Callable[[Any], Awaitable[JsonObject]],
+        in_transaction: InTransaction | None,
     ) -> JsonObject:
-        if stored := await self._ledger.find(key):
-            return _stored_answer(stored, content)
+        """The answer of `write`, which writes the entry; the stored one if that was done before."""
+
+        async def work(tx: Any) -> JsonObject:
+            if in_transaction:
+                await in_transaction(tx)
+            return await write(tx)
+
+        if stored := await self._ledger.find(entry.key):
+            return _stored_answer(stored, entry.content)
         try:
-            return await carry_out()
+            async with self._hold(*users):
+                return await self._ledger.run_transaction(work)
         except EntryExists as existing:
-            return _stored_answer(await self._ledger.find_committed(existing.key), content)
-
-
-def _both(
-    write: Callable[[Any], Awaitable[JsonObject]], in_transaction: InTransaction | None
-) -> Callable[[Any], Awaitable[JsonObject]]:
-    async def write_both(tx: Any) -> JsonObject:
-        if in_transaction:
-            await in_transaction(tx)
-        return await write(tx)
-
-    return write_both
+            return _stored_answer(await self._ledger.find_committed(existing.key), entry.content)
 
 
 def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:

@@ -1,7 +1,7 @@
 """The only path that credits a payment or reverses a refund, and the notifications about them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -66,18 +66,9 @@ class PaymentService:
 
         Raises PaymentRefused when the payment does not match its order.
         """
-        order = await self._orders.find(payment.order)
-        if order is None:
-            raise PaymentRefused(RefusalReason.ORDER)
+        order = await self._order(payment.order)
         check_payment(order, payment)
-        try:
-            async with self._hold(order.user_id):
-                await self._ledger.run_transaction(lambda tx: self._credit(tx, order, payment))
-        except EntryExists as existing:
-            # Once acknowledged, the provider stops retrying: the entry must be durable.
-            await self._ledger.find_committed(existing.key)
-            return False
-        return True
+        return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
 
     async def refund(self, refund: Refund) -> bool:
         """Reverse a refunded payment; False if that was done before. Idempotent.
@@ -85,12 +76,20 @@ class PaymentService:
         Raises PaymentRefused when the refund does not match its order, and with "not_paid" as long
         as no payment was credited.
         """
-        order = await self._orders.find(refund.order)
+        order = await self._order(refund.order)
+        return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
+
+    async def _order(self, number: str) -> Order:
+        order = await self._orders.find(number)
         if order is None:
             raise PaymentRefused(RefusalReason.ORDER)
+        return order
+
+    async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
+        """False if an earlier transaction has done it."""
         try:
             async with self._hold(order.user_id):
-                await self._ledger.run_transaction(lambda tx: self._reverse(tx, order, refund))
+                await self._ledger.run_transaction(work)
         except EntryExists as existing:
             # Once acknowledged, the provider stops retrying: the entry must be durable.
             await self._ledger.find_committed(existing.key)

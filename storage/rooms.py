@@ -155,13 +155,10 @@ class RoomStore:
         self, live_id: int, epoch: str, seq: int
     ) -> Sequence[NumberedEvent] | None:
         try:
-            await self._log_readers.acquire()
+            async with self._log_readers.slot():
+                return await self._find_events_since(live_id, epoch, seq)
         except TryAgain:
             raise StorageUnavailable from None  # MongoDB does not answer those before this read
-        try:
-            return await self._find_events_since(live_id, epoch, seq)
-        finally:
-            self._log_readers.release()
 
     async def _find_events_since(
         self, live_id: int, epoch: str, seq: int
