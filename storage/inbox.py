@@ -20,8 +20,8 @@ REFUSED_BYTES = 8 * 1024
 are below 500 bytes."""
 REFUSED_SLOTS = 256
 """Slots per source and reason for messages that are not genuine. A new message overwrites an older
-one in its slot, so that an attacker cannot fill more than about 20 MB with forgeries, which are
-refused for at most eight reasons."""
+one in its slot, so that an attacker cannot fill more than about 20 MB for each source with
+forgeries, which are refused for at most eight reasons."""
 ID_PREFIXES = (
     *("", "im:", "live:", "jsapi:", "xpay:", "transfer:", "xpay:xpay_goods_deliver_notify:"),
     "xpay:xpay_subscribe_ios_refund_query_notify:",

@@ -1,11 +1,12 @@
 """Operators' endpoints: log in, set up the first login, who is logged in, log out."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from core.errors import RateLimited
+from core.errors import QLiveError, RateLimited
 from handlers.base import Handler, endpoint
 from handlers.errors import RoleRequired
 from handlers.ops.base import OperatorHandler
@@ -32,7 +33,7 @@ class LoginAttemptHandler(Handler):
     keep_blank_values = True
 
     async def admit(self) -> None:
-        name = str(self.parameters().get("name", ""))
+        name = self._typed_name()
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
         self.context.request_limits.count_operator_login(self._name, self._address)
@@ -45,6 +46,12 @@ class LoginAttemptHandler(Handler):
             parameters={},
             address=self.remote_ip[:64],
         )
+
+    def _typed_name(self) -> str:
+        """ "" if the body cannot be read, which is answered once the attempt is counted."""
+        with suppress(QLiveError):
+            return str(self.parameters().get("name", ""))
+        return ""
 
     async def done(self) -> None:
         self.context.request_limits.give_operator_login_back(self._name, self._address)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import structlog
@@ -26,8 +26,14 @@ class WebhookHandler(Handler):
     def parameters(self) -> dict[str, Any]:
         """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
         if self._body_size > BODY_BYTES:
+            self.limit_address("anonymous")
             raise PayloadTooLarge
         return {}
+
+    def refuse(self) -> NoReturn:
+        """Refuse what is no callback of a service that is configured here."""
+        self.limit_address("anonymous")
+        raise CallbackRefused
 
     async def receive(
         self,

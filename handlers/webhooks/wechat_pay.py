@@ -13,7 +13,6 @@ from pydantic import ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import endpoint
-from handlers.errors import CallbackRefused
 from handlers.schemas.responses import NoContentResponse, Response, TextResponse
 from handlers.webhooks.base import WebhookHandler
 from services.inbox import CallbackOutcome
@@ -80,7 +79,7 @@ class JsapiWebhookHandler(NoContentWebhookHandler):
     async def post(self) -> NoContentResponse:
         client = self.context.tencent.jsapi
         if client is None:
-            raise CallbackRefused
+            self.refuse()
         found = client.notifications.read(self.request.headers, self.body, time.time())
         book = self.context.services.payment_notifications.book
         return await self.receive_notification(
@@ -95,7 +94,7 @@ class TransferWebhookHandler(NoContentWebhookHandler):
     async def post(self) -> NoContentResponse:
         client = self.context.tencent.transfers
         if client is None:
-            raise CallbackRefused
+            self.refuse()
         found = client.notifications.read(self.request.headers, self.body, time.time())
         book = self.context.services.transfer_notices.book
         return await self.receive_notification(
@@ -111,7 +110,7 @@ class XpayWebhookHandler(WebhookHandler):
         """URL verification by the WeChat console, which expects `echostr` in return."""
         echo = self.context.tencent.message_push.verify_url(self.query, time.time())
         if echo is None:
-            raise CallbackRefused
+            self.refuse()
         return EchoResponse(text=echo)
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])

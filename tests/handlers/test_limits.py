@@ -13,7 +13,7 @@ from config.sections import LimitsSettings
 from core.errors import RateLimited
 from core.limits import TokenBuckets
 from handlers.auth import ActiveUserHandler
-from handlers.base import LOGGED_PATH
+from handlers.base import BODY_BYTES, LOGGED_PATH
 from handlers.limits import (
     ADDRESS_FACTOR,
     MAX_IN_PROGRESS,
@@ -284,6 +284,20 @@ async def test_unknown_paths_and_methods_count_for_the_address_and_long_paths_ar
     assert (await api.request("PUT", f"{BASE}get_configs/")).refusal == (405, "wrong_method")
     assert (await api.request("GET", "/nowhere")).refusal == (429, "too_many")
     assert (await api.request("PUT", f"{BASE}get_configs/")).refusal == (429, "too_many")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [("GET", "", 403), ("POST", "x" * (BODY_BYTES + 1), 413)],
+    ids=["no url verification", "too large"],
+)
+@async_test
+async def test_what_is_no_callback_counts_for_the_address(
+    api: ApiFixture, method: str, body: str, status: int
+) -> None:
+    path = f"{BASE}qlive_pay/xpay_notify/"
+    replies = [(await api.request(method, path, data=body)).status for _ in range(ANONYMOUS + 1)]
+    assert replies == [status] * ANONYMOUS + [429]
 
 
 def test_one_phone_cannot_use_up_the_logins_of_its_address(

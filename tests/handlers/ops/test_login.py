@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from handlers.base import BODY_BYTES
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
 from services.operators import STEP_SECONDS, code_of
@@ -146,6 +147,15 @@ async def test_logins_are_limited_by_address(api: ApiFixture) -> None:
     attempts = [log_in(api, f"guess{n}", PASSWORD) for n in range(allowed + 2)]
     replies = await asyncio.gather(*attempts)
     assert sorted(reply.status for reply in replies) == [401] * allowed + [429] * 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_logins_that_cannot_be_read_are_limited_as_well(api: ApiFixture) -> None:
+    replies = [
+        await api.request("POST", "/ops/api/login", data=data)
+        for data in ("{", "{" * (BODY_BYTES + 1), "[1", "{")
+    ]
+    assert [reply.status for reply in replies] == [400, 413, 400, 429]
 
 
 @pytest.mark.gen_test(timeout=30)
