@@ -81,7 +81,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         if message.kind not in self._actions:
             return f"no action for {message.kind}", True
         if message.tries > MAX_TRIES:
-            # Delivering this message may be what kills the workers.
+            # Delivering this message may be what kills the processes.
             return "process died during every attempt", True
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):

@@ -54,7 +54,7 @@ from tencent.xpay import XpayClient
 
 
 class Services:
-    """All use cases of one process, and its background workers."""
+    """All use cases of one process, and its background jobs."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class Services:
         ]
 
     async def _enforce_ban(self, user_id: str) -> None:
-        """For the outbox workers, which are built before `moderation`."""
+        """For the jobs of the outbox, which are built before `moderation`."""
         await self.moderation.enforce_ban(user_id)
 
 
