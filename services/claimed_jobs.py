@@ -168,7 +168,11 @@ class JobRunner:
         """Wait until a job is to look for work."""
         seconds = min(job.look_at for job in self._jobs) - time.monotonic()
         waits = [asyncio.ensure_future(event.wait()) for event in (self._nudged, stopping)]
-        await asyncio.wait(waits, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        try:
+            await asyncio.wait(
+                waits, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
         self._nudged.clear()
