@@ -130,7 +130,7 @@ class ImPublisher:
         """
         room = await self._rooms.load(claim.live_id)
         if room is None:
-            await self._release(claim, None, claim.num_at, None, counts_due=False)
+            await self._release(claim, None, claim.counts_at, None, counts_due=False)
             return
         seq = _first_seq(claim, room)
         events = await self._missed(claim, room, seq)
@@ -138,7 +138,7 @@ class ImPublisher:
             more, position, counts_due = await self._reset(claim, room), None, room.live
         else:
             more, position = await self._backfill(claim, room, events, seq)
-            counts_due = claim.num_due and room.live
+            counts_due = claim.counts_due and room.live
         await self._finish(claim, room, position, more=more, counts_due=counts_due)
 
     async def _missed(
@@ -200,7 +200,7 @@ class ImPublisher:
         counts_due: bool,
     ) -> None:
         """Sends the user counts if their time has come, and ends the claim."""
-        now, counts_at = self._now(), claim.num_at
+        now, counts_at = self._now(), claim.counts_at
         if counts_due and counts_at <= now:
             if position:
                 await self._move(claim, position)
@@ -258,7 +258,7 @@ class ImPublisher:
         counts_due: bool,
     ) -> None:
         now, release = self._now(), self._store.release
-        if not await release(claim, position, now, counts_at, due_at, num_due=counts_due):
+        if not await release(claim, position, now, counts_at, due_at, counts_due=counts_due):
             raise ClaimLost
 
 

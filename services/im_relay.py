@@ -146,7 +146,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         cursors = await self._store.cursors()
         for live_id, version in (await self._room_log.versions(list(cursors))).items():
             if cursors[live_id] != version:
-                await self._store.wake(live_id, self._now(), num=False)
+                await self._store.wake(live_id, self._now(), counts=False)
 
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)

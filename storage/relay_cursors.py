@@ -28,8 +28,8 @@ class RelayClaim:
     """A claim on one room, with its row as of the claim.
 
     Events of `epoch` up to `seq` have been relayed (`epoch` "": none at all yet). Events before
-    `since`, when the row was created, are not relayed. `num_due`: the user counts may have
-    changed; they are not sent before `num_at`. `tries` counts failures since the last success,
+    `since`, when the row was created, are not relayed. `counts_due`: the user counts may have
+    changed; they are not sent before `counts_at`. `tries` counts failures since the last success,
     `woken` all wakes, `claims` all claims.
     """
 
@@ -37,8 +37,8 @@ class RelayClaim:
     epoch: str
     seq: int
     since: datetime
-    num_due: bool
-    num_at: datetime
+    counts_due: bool
+    counts_at: datetime
     tries: int
     woken: int
     claims: int
@@ -59,13 +59,13 @@ class RelayCursorStore:
         await self._relays.create_index("due_at", sparse=True)
         await self._relays.create_index("over")
 
-    async def wake(self, live_id: int, now: datetime, *, num: bool) -> None:
-        """Make a room due, since it has events to relay, or (`num`) changed user counts."""
-        await self.wake_all({live_id: num}, now)
+    async def wake(self, live_id: int, now: datetime, *, counts: bool) -> None:
+        """Make a room due, since it has events to relay, or (`counts`) changed user counts."""
+        await self.wake_all({live_id: counts}, now)
 
     async def wake_all(self, wakes: Mapping[int, bool], now: datetime) -> None:
         """As `wake`, for the rooms that are the keys, by one command."""
-        updates = [_wake(live_id, now, num=num) for live_id, num in wakes.items()]
+        updates = [_wake(live_id, now, counts=counts) for live_id, counts in wakes.items()]
         await self._relays.bulk_write(updates, ordered=False)
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
@@ -92,10 +92,10 @@ class RelayCursorStore:
         claim: RelayClaim,
         position: RelayPosition | None,
         now: datetime,
-        num_at: datetime,
+        counts_at: datetime,
         due_at: datetime | None,
         *,
-        num_due: bool,
+        counts_due: bool,
     ) -> bool:
         """Release a claim after success: due at `due_at`, or at once if woken meanwhile.
 
@@ -105,9 +105,9 @@ class RelayCursorStore:
         fields = {
             **(position._asdict() if position else {}),
             "tries": 0,
-            "num_at": num_at,
+            "counts_at": counts_at,
             "claimed_until": now,
-            "num_due": {"$cond": [woken, "$num_due", num_due]},
+            "counts_due": {"$cond": [woken, "$counts_due", counts_due]},
             "due_at": {"$cond": [woken, "$due_at", due_at or "$$REMOVE"]},
         }
         return await self._update_claimed(claim, [{"$set": fields}])
@@ -139,14 +139,14 @@ class RelayCursorStore:
         return [(await self._relays.bulk_write([it])).matched_count == 1 for it in updates]
 
 
-def _wake(live_id: int, now: datetime, *, num: bool) -> UpdateOne:
-    row = {"epoch": "", "seq": 0, "over": False, "since": now, "num_at": now}
+def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
+    row = {"epoch": "", "seq": 0, "over": False, "since": now, "counts_at": now}
     row |= {"tries": 0, "claims": 0, "claimed_until": now}
-    if not num:
-        row["num_due"] = False
+    if not counts:
+        row["counts_due"] = False
     change: Document = {"$setOnInsert": row, "$min": {"due_at": now}, "$inc": {"woken": 1}}
-    if num:
-        change["$set"] = {"num_due": True}
+    if counts:
+        change["$set"] = {"counts_due": True}
     return UpdateOne({"_id": live_id}, change, upsert=True)
 
 

@@ -32,7 +32,7 @@ class SimulatedNotification:
     headers: Mapping[str, str]
 
 
-Make = Callable[[str], SimulatedNotification]
+BuildNotification = Callable[[str], SimulatedNotification]
 """Builds a notification, correct or faulty as the mode says."""
 
 
@@ -43,7 +43,7 @@ class SimulatedDelivery:
         self.statuses: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, build: Make, mode: str) -> None:
+    def start(self, build: BuildNotification, mode: str) -> None:
         """Delivers `build(mode)` once, never, twice or late, without waiting for it."""
 
         async def deliver() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import Make, SimulatedNotification
+from devtools.simulator.notifications import BuildNotification, SimulatedNotification
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
@@ -54,7 +54,7 @@ class SimulatedPay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any]) -> tuple[str, Make] | str:
+    def settle(self, call: Mapping[str, Any]) -> tuple[str, BuildNotification] | str:
         """Pays by a phone's payment call: order number and notification, or why it cannot."""
         number = self._order_number(call)
         paid = self.take(number) if number else None
@@ -185,7 +185,7 @@ class SimulatedPay:
             "amount": {**amount, "refund": refund.fen, "payer_refund": refund.fen},
         }
 
-    def _finish(self, refund: SimulatedRefund) -> Make:
+    def _finish(self, refund: SimulatedRefund) -> BuildNotification:
         status = REFUND_STATUSES[refund.state]
         if refund.state == "done":
             self.paid[refund.order]["trade_state"] = "REFUND"

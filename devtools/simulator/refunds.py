@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from devtools.simulator.notifications import DELIVERIES, UNVERIFIABLE, Make, SimulatedDelivery
+from devtools.simulator.notifications import (
+    DELIVERIES,
+    UNVERIFIABLE,
+    BuildNotification,
+    SimulatedDelivery,
+)
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
 
 OUTCOMES = ("success", "failed", "held")
@@ -28,7 +33,7 @@ class SimulatedRefund:
     order: str
     fen: int
     request: Mapping[str, Any]
-    finish: Callable[["SimulatedRefund"], Make]
+    finish: Callable[["SimulatedRefund"], BuildNotification]
     """Applies the refund to its order, if it is done; builds its notification."""
     state: str = "pending"
     is_returned: bool = False

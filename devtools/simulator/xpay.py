@@ -8,7 +8,11 @@ from hashlib import sha256
 from typing import Any
 
 from config.sections import PaySettings
-from devtools.simulator.notifications import Make, SimulatedNotification, SimulatedPushes
+from devtools.simulator.notifications import (
+    BuildNotification,
+    SimulatedNotification,
+    SimulatedPushes,
+)
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -79,7 +83,7 @@ class SimulatedXpay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any]) -> tuple[str, Make] | str:
+    def settle(self, call: Mapping[str, Any]) -> tuple[str, BuildNotification] | str:
         """Pays by a phone's payment call: order number and notification, or why it cannot."""
         bought = self.buy(call)
         if isinstance(bought, str):
@@ -167,7 +171,7 @@ class SimulatedXpay:
         )
         return -1 if self._refunds.take_fault("lost") else 0
 
-    def _finish(self, refund: SimulatedRefund) -> Make:
+    def _finish(self, refund: SimulatedRefund) -> BuildNotification:
         """Called again when a refund is notified again: it moves nothing twice."""
         order = self.orders[refund.order]
         if refund.state == "failed" and not refund.is_returned:
