@@ -26,7 +26,8 @@ from services.open_transfers import OpenTransferSweep, TransferNoticeService
 from services.operators import OperatorService
 from services.outbox_actions import CSS_KINDS, css_actions, im_actions
 from services.outbox_jobs import OutboxJob
-from services.payments import PaymentNotificationService, PaymentService
+from services.payment_notifications import PaymentNotificationService
+from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService

@@ -16,7 +16,7 @@ from handlers.base import endpoint
 from handlers.schemas.responses import NoContentResponse, Response, TextResponse
 from handlers.webhooks.base import WebhookHandler
 from services.inbox import CallbackOutcome
-from services.payments import message_of
+from services.payment_notifications import message_of
 from storage.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import REFUND_QUESTION, event_name

@@ -15,7 +15,7 @@ from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
-from services.payments import message_of
+from services.payment_notifications import message_of
 from storage.inbox import InboxMessage
 from tencent.message_push import (
     COIN_PAYMENT,

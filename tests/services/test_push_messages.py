@@ -1,4 +1,4 @@
-from services.payments import message_of, push_of
+from services.payment_notifications import message_of, push_of
 from tencent.message_push import MessagePush
 
 DELIVERY = {
@@ -14,7 +14,7 @@ STORED_ID = (
 """As in the databases of released servers: another one would process a repeated event again."""
 
 
-def test_id_of_an_event_stays_that_of_earlier_versions() -> None:
+def test_id_of_an_event_is_made_of_its_identity_and_content() -> None:
     push = MessagePush(DELIVERY | {"CreateTime": 7, "RetryTimes": 2}, encrypted=True)
     message = message_of(push, {"signature": "s", "timestamp": "1"}, b"")
     assert message.id == STORED_ID

@@ -17,7 +17,8 @@ from services.catalogue import CatalogueService
 from services.inbox import CallbackOutcome, InboxService
 from services.ledger import LedgerService
 from services.open_transfers import TransferNoticeService
-from services.payments import PaymentNotificationService, PaymentService
+from services.payment_notifications import PaymentNotificationService
+from services.payments import PaymentService
 from services.platform_events import PlatformEventService
 from services.refund_cases import RefundCaseService
 from services.refund_sweep import RefundCaseSweep
