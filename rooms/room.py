@@ -306,7 +306,7 @@ class Room(RoomState):
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
-        """End what has expired: applications, invitations, and removals from the mic."""
+        """End applications, invitations and removals from the mic that have expired."""
         self._unmark_removed(*[user_id for user_id, until in self.removed.items() if until <= now])
         for application in list(self.applications.values()):
             if application.expires_at <= now:

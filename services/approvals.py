@@ -1,4 +1,4 @@
-"""What a second operator confirms: large movements of gold, and changes of what gold is worth."""
+"""Requests that a second operator confirms: large movements of gold, and changes of its value."""
 
 import json
 import secrets
@@ -84,7 +84,7 @@ class ApprovalService:
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
         """As LedgerService.reverse; the request, if a second operator has to confirm it.
 
-        What was declined or has expired may be requested again.
+        A declined or expired request may be made again.
         """
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
@@ -97,7 +97,7 @@ class ApprovalService:
         """Add (without `number`), edit or remove (without `fields`) a config or a recharge block.
 
         Returns the row, {} if it was removed, or the request, if a second operator has to confirm
-        it. That has the whole row: what was confirmed is what will be stored.
+        it. The request has the whole row, which is stored exactly as it was confirmed.
         """
         store = self._stores[kind]
         before = {} if number is None else await store.get(number)
@@ -190,7 +190,7 @@ class ApprovalService:
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
         if not self._limit or await self._ledger.has(request.key):
             return await self._execute(request, request.by)
-        # What was asked for once is not booked alone later.
+        # A request that waited once is not booked by one operator later.
         if await self._approvals.find(request.key) is None:
             with suppress(SecondPersonRequired):
                 return await self._book_alone(request)
@@ -247,7 +247,7 @@ def _request(
 
 
 def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
-    """What a repeated request must not change."""
+    """Fields that a repeated request must not change."""
     return approval.on, approval.gold, approval.arguments
 
 
@@ -255,4 +255,4 @@ def _fields_of_worth(before: Document, after: Document) -> Sequence[str]:
     """Fields of a config or block by which gold or income is worth more or less."""
     if {before.get("key"), after.get("key")} & {*RATE_KEYS}:
         return ("key", "value", "enabled")
-    return ("gold", "fen") if after else ()  # a block less gives nobody gold
+    return ("gold", "fen") if after else ()  # removing a block gives no gold
