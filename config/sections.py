@@ -221,11 +221,11 @@ class PresenceSettings(SettingsSection):
 class LimitsSettings(SettingsSection):
     frames_per_second: CountOrOff = 20
     handshakes_per_second: CountOrOff = 200
-    read: RateLimit = Rate(5, 20)
+    read: RateLimit = Rate(2, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
     order: RateLimit = Rate(0.1, 5)
-    gift: RateLimit = Rate(5, 10)
+    gift: RateLimit = Rate(3, 15)
     like: RateLimit = Rate(1, 10)
     login: RateLimit = Rate(0.1, 4)
     anonymous: RateLimit = Rate(1, 5)

@@ -1,9 +1,9 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
@@ -35,20 +35,6 @@ class GiftRequest:
         return self.transfer.sender, self.transfer.receiver
 
 
-LoadContext = Callable[[Sequence[GiftTransfer]], Awaitable[BatchContext]]
-
-
-class UnconfirmedRefusal(QLiveError):
-    """A gift would be refused as insufficient_gold; decide again on confirmed data."""
-
-
-class GiftChange(NamedTuple):
-    """A gift as a change of a room; `confirm`: decide it on confirmed data."""
-
-    transfer: GiftTransfer
-    confirm: bool
-
-
 class GiftService:
     """Gives gifts, idempotently by request_id.
 
@@ -70,7 +56,7 @@ class GiftService:
         self._keeper = keeper
         self._hold = hold
         self._catalogue = catalogue
-        self._preparation = Preparation(self._load_context, self._add_writes)
+        self._preparation = Preparation(batches.load_context, self._add_writes)
 
     async def send(
         self,
@@ -109,60 +95,46 @@ class GiftService:
 
         Raises InsufficientGold, RequestIdReused, UserNotFound.
         """
+        try:
+            return await self._give(request)
+        except InsufficientGold:
+            # A new primary may not show yet what the one before has acknowledged.
+            await self._batches.confirm_primary()
+            return await self._give(request)
+
+    async def _give(self, request: GiftRequest) -> JsonObject:
+        answer: JsonObject | None = None
         live_id = await self._members.shared(*request.user_ids)
-        answer = None
         if live_id is not None:
-            try:
-                answer = await self._give_in_room(live_id, request, confirm=False)
-            except UnconfirmedRefusal:
-                answer = await self._give_in_room(live_id, request, confirm=True)
+            answer = await self._keeper.change_prepared(
+                live_id,
+                self._preparation,
+                request.transfer,
+                lambda room, context: _give_in_room(room, context, request),
+                *request.user_ids,
+            )
         return answer or await self._give_outside(request)
-
-    async def _give_in_room(
-        self, live_id: int, request: GiftRequest, *, confirm: bool
-    ) -> JsonObject | None:
-        """Give a gift with its room event; None if the two users are not both in the room."""
-        answer: JsonObject | None = await self._keeper.change_prepared(
-            live_id,
-            self._preparation,
-            GiftChange(request.transfer, confirm),
-            lambda room, context: _give_in_room(room, context, request),
-            *request.user_ids,
-        )
-        return answer
-
-    async def _load_context(self, gifts: Sequence[GiftChange]) -> BatchContext:
-        """One context for all gifts of a batch, which change the same balances."""
-        confirm = any(gift.confirm for gift in gifts)
-        load = self._batches.load_confirmed_context if confirm else self._batches.load_context
-        return await load([gift.transfer for gift in gifts])
 
     def _add_writes(self, writes: WriteBatch, context: BatchContext) -> None:
         self._batches.add_writes(writes, context.batch)
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
-        async with self._hold(*request.user_ids):
-            try:
-                return await self._transfer(request, self._batches.load_context)
-            except UnconfirmedRefusal:
-                return await self._transfer(request, self._batches.load_confirmed_context)
-
-    async def _transfer(self, request: GiftRequest, load: LoadContext) -> JsonObject:
         transfer = request.transfer
 
         async def work(tx: Any) -> JsonObject:
-            context = await load([transfer])
+            context = await self._batches.load_context([transfer])
             if not context.faces.keys() >= set(request.user_ids):
                 raise UserNotFound
             batch = context.batch
-            answer = _answer_of(batch.find_answer(transfer) or _give(context, transfer, None))
+            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
             assert answer is not None
             if batch.entries:
                 await self._batches.write(tx, batch)
             return answer
 
-        return await self._batches.run_transaction(work)
+        async with self._hold(*request.user_ids):
+            return await self._batches.run_transaction(work)
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
@@ -173,19 +145,9 @@ def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> Js
     if not room.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    answer = _answer_of(_give(context, transfer, event))
+    answer = _answer_of(batch.give(transfer, event))
     room.add_gift(_event(request, context.faces))
     return answer
-
-
-def _give(
-    context: BatchContext, transfer: GiftTransfer, event: EventReference | None
-) -> JsonObject | QLiveError:
-    """As GiftBatch.give; UnconfirmedRefusal if the gold may be missing in the context only."""
-    outcome = context.batch.give(transfer, event)
-    if isinstance(outcome, InsufficientGold) and not context.confirmed:
-        raise UnconfirmedRefusal
-    return outcome
 
 
 def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from pymongo.read_concern import ReadConcern
 
+from core.batching import SingleFlight
 from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
 from ledger.journal import Balance
 from rooms.members import Face, Person
@@ -24,8 +25,6 @@ class BatchContext(NamedTuple):
 
     batch: GiftBatch
     faces: dict[str, Face]
-    confirmed: bool = False
-    """Nothing that was acknowledged before the read is missing, even after a failover."""
 
 
 class GiftBatchStore:
@@ -40,6 +39,7 @@ class GiftBatchStore:
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
         self._rankings = rankings
+        self._confirmation = SingleFlight(self._read_linearizable)
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
@@ -50,19 +50,31 @@ class GiftBatchStore:
 
         Balances are read first, so that an entry that has changed one of them is found, too.
         """
-        return await _load(self._users, self._ledger, transfers)
+        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+        balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
+        faces = {row["_id"]: _face_of(row) for row in rows}
+        at = datetime.now(UTC)
+        written = await self._written([it.key for it in transfers if it.request_id])
+        return BatchContext(GiftBatch(at, balances, written), faces)
 
-    async def load_confirmed_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
-        """As `load_context`, but the primary confirms each query by a write to a majority.
+    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
+        if not keys:
+            return {}
+        rows = self._ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1})
+        return {row["_id"]: StoredEntry(row["content"], row["answer"]) async for row in rows}
 
-        A new primary may answer other reads from an older state, until it has learned which of its
-        data a majority has. Costs two majority writes.
+    async def confirm_primary(self) -> None:
+        """Wait until reads show everything that was acknowledged before the call.
+
+        A new primary may answer from an older state, until it has learned which of its data a
+        majority has. A read with read concern linearizable has it write to a majority; concurrent
+        callers share one. Raises TryAgain or StorageAway if no majority answers.
         """
-        users, ledger = (
-            it.with_options(read_concern=LINEARIZABLE) for it in (self._users, self._ledger)
-        )
-        context = await _load(users, ledger, transfers)
-        return context._replace(confirmed=True)
+        await self._confirmation.get()
+
+    async def _read_linearizable(self) -> None:
+        await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
 
     def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
         """Add everything that the batch of gifts has to write, guarded by what it has read."""
@@ -77,25 +89,6 @@ class GiftBatchStore:
         writes = WriteBatch()
         self.add_writes(writes, batch)
         await writes.execute(self._database, session)
-
-
-async def _load(
-    users: Collection, ledger: Collection, transfers: Sequence[GiftTransfer]
-) -> BatchContext:
-    user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
-    rows = await users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
-    balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
-    faces = {row["_id"]: _face_of(row) for row in rows}
-    at = datetime.now(UTC)
-    written = await _written(ledger, [it.key for it in transfers if it.request_id])
-    return BatchContext(GiftBatch(at, balances, written), faces)
-
-
-async def _written(ledger: Collection, keys: Sequence[str]) -> dict[str, StoredEntry]:
-    if not keys:
-        return {}
-    rows = await ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1}).to_list()
-    return {row["_id"]: StoredEntry(row["content"], row["answer"]) for row in rows}
 
 
 def _face_of(row: Document) -> Face:

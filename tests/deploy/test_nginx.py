@@ -299,7 +299,7 @@ FEW = {
     # Rates and bursts so low that a test exceeds them; each zone is changed on its own.
     "address": {"zone=address:10m rate=500r/s": "zone=address:10m rate=1r/m"}
     | {"zone=address burst=1000": "zone=address burst=2"},
-    "token": {"zone=token:10m rate=10r/s": "zone=token:10m rate=1r/m"}
+    "token": {"zone=token:10m rate=5r/s": "zone=token:10m rate=1r/m"}
     | {"zone=token burst=20": "zone=token burst=2"},
     "login": {"zone=login:10m rate=50r/s": "zone=login:10m rate=1r/m"}
     | {"zone=login burst=200": "zone=login burst=2"},
@@ -381,7 +381,10 @@ async def test_a_flood_with_one_token_gets_429_and_other_tokens_do_not(
 async def test_the_bursts_as_shipped_stop_a_flood_and_no_normal_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upstream, no_refill = ClosingUpstream(OK), {"rate=10r/s": "rate=1r/m"}
+    upstream, no_refill = (
+        ClosingUpstream(OK),
+        dict.fromkeys(("rate=5r/s", "rate=10r/s"), "rate=1r/m"),
+    )
     async with (
         upstream.running() as port,
         nginx_in_front(tmp_path, port, port, monkeypatch, no_refill) as (_, front_api),

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.journal import JsonObject
-from storage import gift_batches as module
+from storage.gift_batches import GiftBatchStore
 from tests.support.gift_fixture import (
     GiftFixture,
     count_types,
@@ -176,18 +176,18 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     """A read of the reduced balance also sees the entry: no InsufficientGold."""
     fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
     (other,) = fixture.processes(1)
-    read_written, answers = module._written, []
+    read_written, answers = GiftBatchStore._written, []
 
-    async def read_and_give(ledger: Any, keys: Any) -> Any:
+    async def read_and_give(store: Any, keys: Any) -> Any:
         monkeypatch.undo()
         if early:
             answers.append(await other.give(fixture.rose("r")))
-        rows = await read_written(ledger, keys)
+        rows = await read_written(store, keys)
         if not early:
             answers.append(await other.give(fixture.rose("r")))
         return rows
 
-    monkeypatch.setattr(module, "_written", read_and_give)
+    monkeypatch.setattr(GiftBatchStore, "_written", read_and_give)
     answers.append(await fixture.process.give(fixture.rose("r")))
     assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
     assert "confirmed" not in fixture.process.gift_batches.loaded

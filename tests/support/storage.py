@@ -176,9 +176,10 @@ class RecordingGiftBatchStore(GiftBatchStore):
             await self.before_write.pop(0)()
         return context
 
-    async def load_confirmed_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+    async def confirm_primary(self) -> None:
         self.loaded.append("confirmed")
-        return await super().load_confirmed_context(transfers)
+        await super().confirm_primary()
+        self.stale = None
 
     def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
         super().add_writes(writes, batch)
