@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, cast, get_args, get_type_hints
+from typing import Any, ClassVar, NamedTuple, cast, get_type_hints
 
 import structlog
 from pydantic import BaseModel
@@ -21,7 +21,7 @@ from handlers.errors import (
 )
 from handlers.limits import LimitClass
 from handlers.request_data import limit_key, parameters, read, remote_ip, request_id
-from handlers.schemas.responses import NoContentResponse, TextResponse
+from handlers.schemas.responses import AcceptedResponse, NoContentResponse, TextResponse
 from services.roles import Access
 
 BODY_BYTES = 64 * 1024
@@ -45,15 +45,13 @@ def endpoint(
     *,
     limit: LimitClass | None = None,
     errors: Sequence[type[QLiveError] | QLiveError] = (),
-    accepted: type[BaseModel] | None = None,
 ) -> Callable[[Method], Callable[..., Awaitable[None]]]:
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
     The wrapper admits the request within the rate limits of `limit`, validates its parameters with
-    the model of `params` and writes the returned model as JSON; `accepted`, the model of a request
-    that has to wait, is answered with 202. The OpenAPI document is generated from the models,
-    `limit` and `errors`: what the method may raise in addition to the errors common to all
-    endpoints of its kind.
+    the model of `params` and writes the returned model as JSON. The OpenAPI document is generated
+    from the models, `limit` and `errors`: what the method may raise in addition to the errors
+    common to all endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
@@ -76,15 +74,10 @@ def endpoint(
             arguments = [read(hints["params"], params)] if "params" in hints else []
             model = await method(self, *path, *arguments)
             await self.done()
-            if accepted and isinstance(model, accepted):
-                self.set_status(202)
             self.write_model(model)
 
-        response = _without(accepted, hints["return"])
         described: Any = wrapper
-        described.call = CallDescription(
-            hints.get("params"), response, accepted, limit, tuple(errors)
-        )
+        described.call = CallDescription(hints.get("params"), hints["return"], limit, tuple(errors))
         return wrapper
 
     return decorate
@@ -96,18 +89,10 @@ class CallDescription(NamedTuple):
     request: Any
     """Request model; None if the handler reads nothing or parses by itself."""
     response: Any
-    """Response model; NoReturn if every request is refused."""
-    accepted: type[BaseModel] | None
-    """Response model of a request that has to wait; None if none does."""
+    """Response model, or a union of them; NoReturn if every request is refused."""
     limit: LimitClass | None
     errors: Sequence[type[QLiveError] | QLiveError]
     """Without those common to the handler's class."""
-
-
-def _without(accepted: type[BaseModel] | None, returned: Any) -> Any:
-    """The other of the two models that are returned, or all of them if None is accepted."""
-    others = [model for model in get_args(returned) if model is not accepted]
-    return others[0] if accepted else returned
 
 
 @stream_request_body
@@ -197,6 +182,8 @@ class Handler(RequestHandler):
                 self.clear_header("Content-Type")
                 self.finish()
             case _:
+                if isinstance(answer, AcceptedResponse):
+                    self.set_status(202)
                 self.finish(answer.model_dump_json(by_alias=True))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's API

@@ -39,12 +39,12 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
     Route("qlive_room/put_out/", rooms.RemoveUserHandler, "rooms.PutOut"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
-    Route("qlive_room/rank/", gold.RankHandler, "rankings.Rank"),
-    Route("qlive_room/day_rank/", gold.DayRankHandler, "rankings.DayRank"),
+    Route("qlive_room/rank/", gold.RankHandler, "rooms.Rank"),
+    Route("qlive_room/day_rank/", gold.DayRankHandler, "rooms.DayRank"),
     Route("qlive_gift/", gold.GiftListHandler, "gifts.GiftList"),
     Route("qlive_gift/push_gift/", gold.PushGiftHandler, "gifts.PushGift"),
     Route("qlive_pay/", gold.PayHandler, "pay.Pay"),
-    Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "payments.JsapiNotice"),
+    Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "callbacks.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
         "qlive_pay/withdraw/cancel/",
@@ -53,10 +53,10 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
     Route(
-        "qlive_pay/transfer_notify/", wechat_pay.TransferWebhookHandler, "payments.TransferNotice"
+        "qlive_pay/transfer_notify/", wechat_pay.TransferWebhookHandler, "callbacks.TransferNotice"
     ),
-    Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "payments.XpayNotice"),
-    Route("qlive_like/", users.LikeHandler, "likes.Like"),
+    Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "callbacks.XpayNotice"),
+    Route("qlive_like/", users.LikeHandler, "users.Like"),
     Route("im/callback/", tencent.ImWebhookHandler, "callbacks.ImCallback"),
     Route("live/callback/", tencent.CssWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),

@@ -85,16 +85,16 @@ class StoredProcess:
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """Work for Tencent that any process may do, in lengths of at most MAX_COUNT."""
+    """Work for Tencent that waits in the database; lengths are counted up to MAX_COUNT."""
 
     outbox_urgent: int
     outbox_normal: int
-    outbox_oldest_at: datetime | None
-    """When the oldest message of both lanes was added."""
+    outbox_oldest_seconds: float
+    """Age of the oldest message of both lanes."""
     relay_rooms: int
     """Rooms with events that IM does not have yet."""
-    relay_oldest_at: datetime | None
-    """Since when the first of them is due."""
+    relay_oldest_seconds: float
+    """How far the relay is behind."""
 
 
 class FleetStore:
@@ -163,4 +163,10 @@ class FleetStore:
             self._relays.count_documents(due, limit=MAX_COUNT),
             self._relays.find_one(due, {"due_at": 1}, sort=[("due_at", 1)]),
         )
-        return Queues(urgent, normal, oldest_at, rooms, first["due_at"] if first else None)
+        behind = _age(first["due_at"], now) if first else 0.0
+        return Queues(urgent, normal, _age(oldest_at, now), rooms, behind)
+
+
+def _age(at: datetime | None, now: datetime) -> float:
+    """Seconds since `at`; 0 without one."""
+    return max(0.0, (now - at).total_seconds()) if at else 0.0

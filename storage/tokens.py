@@ -27,12 +27,12 @@ _ENDED: Document = {"revoked": True, "settled": True}
 
 @dataclass(frozen=True, slots=True)
 class UserSession:
-    """A valid token, without the token itself; `id` is its hash."""
+    """A login that has not ended; `id`, the hash of its token, grants no access."""
 
     id: str
     made_at: datetime
     used_at: datetime
-    """The last use, at most _RENEW_AFTER too early."""
+    """The last use, up to an hour too early."""
     expires_at: datetime
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from storage.rankings import OWNER_OF_LINE
 REVERSED_GIFT = r"^gift:"
 
 
-class DaySums(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DaySums:
     """What was requested, paid and returned on one day, each counted on its own day."""
 
     day: date

@@ -3,9 +3,11 @@
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, get_args
 
 from handlers.base import CallDescription, Handler, Route, methods_of
+from handlers.health import ReadyResponse
+from handlers.schemas.responses import AcceptedResponse, NoContentResponse, TextResponse
 from services.roles import Access
 
 
@@ -23,6 +25,19 @@ class Endpoint(NamedTuple):
     call: CallDescription
     variables: dict[str, str]
     access: Access | None
+
+    @property
+    def responses(self) -> dict[int, Any]:
+        """The model of each status that is answered with one as JSON."""
+        returned = self.call.response
+        models = get_args(returned) or (returned,)
+        if returned is NoReturn or issubclass(models[0], NoContentResponse | TextResponse):
+            return {}
+        if returned is ReadyResponse:
+            return {200: returned, 503: returned}
+        if issubclass(models[-1], AcceptedResponse):
+            return {200: models[0], 202: models[-1]}
+        return {200: returned}
 
     @property
     def name(self) -> str:

@@ -1,17 +1,16 @@
 """OpenAPI document of every endpoint, generated from the routes and their models."""
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from core.version import VERSION
 from handlers.base import Route
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint, endpoints
-from handlers.openapi.operations import BEARER, JSON, TOKEN, is_text, operation
+from handlers.openapi.operations import BEARER, JSON, TOKEN, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.pages import Extension, ExtraEndpoint
-from handlers.schemas.responses import ErrorResponse, NoContentResponse
-from services.roles import ROLES, roles_with
+from handlers.schemas.responses import ErrorResponse
 
 ABOUT = """\
 Parameters are read from the query string and from a JSON or form body; the body takes precedence.
@@ -23,15 +22,16 @@ programs.
 The frames of the WebSocket are documented on [/docs/socket/](/docs/socket/).
 """
 TAGS = {
-    "people": "Accounts, login and logout, likes.",
+    "users": "Accounts, login and logout, likes.",
     "rooms": "Open, enter, leave and end rooms; their members and rankings.",
     "mic": "Seats on mic: apply, invite, accept, refuse, leave.",
     "gifts": "List gifts and give them.",
-    "recharge": "List the blocks of gold for sale and order one.",
+    "pay": "List the blocks of gold for sale and order one.",
     "withdrawals": "Pay out income to the user's WeChat balance.",
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
-    "callbacks": "Webhooks of Tencent and WeChat; requests without their signature are refused.",
+    "callbacks": "Webhooks of Tencent and WeChat, which document the requests; those without their "
+    "signature are refused.",
     "login": "Login of operators.",
     "operators": "The operators' API; every change is written to the audit log.",
     "health": "For load balancers and Prometheus.",
@@ -63,8 +63,7 @@ def document(routes: Iterable[Route], extension: Extension | None) -> Json:
     for added in extra:
         assert extension
         paths[added.path] = {"post": _extra(added, extension, schemas, responses)}
-    tags = TAGS | {"operators": f"{TAGS['operators']}\n\n{_role_matrix(found)}"}
-    tags |= {extension.tag: extension.about} if extension else {}
+    tags = TAGS | ({extension.tag: extension.about} if extension else {})
     used = {tag for path in paths.values() for call in path.values() for tag in call["tags"]}
     return {
         "openapi": "3.1.1",
@@ -84,25 +83,9 @@ def document(routes: Iterable[Route], extension: Extension | None) -> Json:
     }
 
 
-def _role_matrix(found: list[Endpoint]) -> str:
-    """Markdown table of the operators' endpoints: which role may use which."""
-    lines = [f"| operation | {' | '.join(ROLES)} |", f"|---|{'---|' * len(ROLES)}"]
-    for endpoint in found:
-        if endpoint.access:
-            permitted = roles_with(endpoint.access)
-            marks = " | ".join("yes" if role in permitted else "–" for role in ROLES)
-            lines.append(f"| `{endpoint.method.upper()} {endpoint.path}` | {marks} |")
-    return "\n".join(lines)
-
-
 def _schemas(found: list[Endpoint], extension: Extension | None) -> SchemaRegistry:
-    calls = [endpoint.call for endpoint in found]
-    requests: list[Any] = [call.request for call in calls if call.request]
-    responses: list[Any] = [call.accepted for call in calls if call.accepted] + [
-        call.response
-        for call in calls
-        if call.response not in (NoReturn, NoContentResponse) and not is_text(call.response)
-    ]
+    requests: list[Any] = [it.call.request for it in found if it.call.request]
+    responses: list[Any] = [model for it in found for model in it.responses.values()]
     if extension:
         requests += [extra.request for extra in extension.endpoints]
         responses += [extension.error, *(extra.response for extra in extension.endpoints)]

@@ -4,14 +4,12 @@ from typing import Any, NoReturn
 
 from config.sections import LimitsSettings
 from handlers.auth import ActiveUserHandler
-from handlers.health import ReadyzHandler
 from handlers.limits import owner_of, rate_of
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
-from handlers.openapi.webhooks import WEBHOOKS, WebhookSchema
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import NoContentResponse, TextResponse
 from handlers.users import LogoutHandler
@@ -20,24 +18,6 @@ from services.roles import Access, roles_with
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
-
-TAG_BY_MODULE = {
-    "users": "people",
-    "likes": "people",
-    "rooms": "rooms",
-    "rankings": "rooms",
-    "mic": "mic",
-    "gifts": "gifts",
-    "pay": "recharge",
-    "withdrawals": "withdrawals",
-    "configs": "configs",
-    "socket": "socket",
-    "callbacks": "callbacks",
-    "payments": "callbacks",
-    "health": "health",
-    "ops.login": "login",
-}
-"""Tag by the module part of a route's name; others under `ops.` are tagged `operators`."""
 
 SOCKET_QUERY: dict[str, Json] = {
     "live_id": {"type": "integer", "minimum": 1},
@@ -57,14 +37,9 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
         "tags": [tag(endpoint)],
         "summary": endpoint.summary,
         "description": _description(endpoint),
-        "parameters": [
-            *_variables(endpoint),
-            *_query(endpoint, schemas),
-            *_webhook_parameters(endpoint),
-        ],
-        "responses": _success_responses(endpoint, schemas)
-        | error_responses.of(errors.errors_of(endpoint))
-        | _not_ready(endpoint, schemas),
+        "parameters": [*_variables(endpoint), *_query(endpoint, schemas)],
+        "responses": error_responses.of(errors.errors_of(endpoint))
+        | _success_responses(endpoint, schemas),
         "security": _security(endpoint),
     }
     if body := _body(endpoint, schemas):
@@ -73,9 +48,10 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
 
 
 def tag(endpoint: Endpoint) -> str:
-    if endpoint.module.startswith("ops.") and endpoint.module not in TAG_BY_MODULE:
-        return "operators"
-    return TAG_BY_MODULE[endpoint.module]
+    """The first part of the route's name, except in the operators' API."""
+    if endpoint.module == "ops.login":
+        return "login"
+    return "operators" if endpoint.module.startswith("ops.") else endpoint.module
 
 
 def _description(endpoint: Endpoint) -> str:
@@ -125,15 +101,6 @@ def _query(endpoint: Endpoint, schemas: SchemaRegistry) -> list[Json]:
     ]
 
 
-def _webhook_parameters(endpoint: Endpoint) -> list[Json]:
-    webhook = WEBHOOKS.get(endpoint.name, WebhookSchema())
-    return [
-        {"name": name, "in": where, "required": name not in webhook.sometimes, "schema": schema}
-        for where, parameters in (("query", webhook.query), ("header", webhook.headers))
-        for name, schema in parameters.items()
-    ]
-
-
 def _parameter(name: str, schema: Json, *, required: bool) -> Json:
     choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
     keywords = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
@@ -151,8 +118,6 @@ def _with_example(parameter: Json, schema: Json) -> Json:
 
 
 def _body(endpoint: Endpoint, schemas: SchemaRegistry) -> Json | None:
-    if body := WEBHOOKS.get(endpoint.name, WebhookSchema()).body:
-        return {"content": {JSON: {"schema": body}}}
     if endpoint.method == "get" or endpoint.call.request is None:
         return None
     schema = schemas.of(endpoint.call.request, "validation")
@@ -175,36 +140,25 @@ def _example(model: Json) -> Json:
 
 
 def _success_responses(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
-    model, accepted = endpoint.call.response, endpoint.call.accepted
+    model = endpoint.call.response
     if model is NoReturn:
         return {"101": {"description": "The socket is open; its frames are on /docs/socket/."}}
     if model is NoContentResponse:
         return {"204": {"description": "Accepted."}}
-    if is_text(model):
+    if isinstance(model, type) and issubclass(model, TextResponse):
         kind = model.media_type.partition(";")[0]
-        return {"200": _content(kind, {"type": "string"}, model.__doc__)}
-    schema = schemas.of(model, "serialization")
+        return {"200": _content(kind, {"type": "string"}, model.__doc__ or "")}
+    schema_by_status = {
+        status: schemas.of(model, "serialization") for status, model in endpoint.responses.items()
+    }
+    about = {200: "Done.", 202: "Waits for another operator's decision.", 503: "Not ready."}
     if soft := errors.soft(endpoint):
-        schema = {"anyOf": [schema, *soft]}
-    done = "Done, or one of the errors that are answered with 200." if soft else "Done."
-    responses = {"200": _content(JSON, schema, done)}
-    if accepted:
-        schema = schemas.of(accepted, "serialization")
-        responses["202"] = _content(JSON, schema, "Waits for another operator's decision.")
-    return responses
-
-
-def _not_ready(endpoint: Endpoint, schemas: SchemaRegistry) -> Json:
-    """The same body with another status: a load balancer reads nothing else."""
-    if endpoint.handler is not ReadyzHandler:
-        return {}
-    schema = schemas.of(endpoint.call.response, "serialization")
-    return {"503": _content(JSON, schema, "Not ready.")}
-
-
-def is_text(model: Any) -> bool:
-    """Whether the body of the response is not JSON."""
-    return isinstance(model, type) and issubclass(model, TextResponse)
+        schema_by_status[200] = {"anyOf": [schema_by_status[200], *soft]}
+        about[200] = "Done, or one of the errors that are answered with 200."
+    return {
+        str(status): _content(JSON, schema, about[status])
+        for status, schema in schema_by_status.items()
+    }
 
 
 def _content(kind: str, schema: Json, description: str) -> Json:

@@ -1,11 +1,11 @@
-"""Renders the AsyncAPI document of the socket as an HTML page without scripts."""
+"""The AsyncAPI document of the socket as an HTML page without scripts."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import escape
-from typing import Any
 
-from handlers.openapi.schemas import Json
+from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json
 
 HEAD = """\
 <!DOCTYPE html>
@@ -25,69 +25,45 @@ HEAD = """\
 
 
 def page(document: Json) -> str:
+    return "\n".join([*_parts(document), "</body>\n</html>\n"])
+
+
+def _parts(document: Json) -> Iterator[str]:
     info, room = document["info"], document["channels"]["room"]
-    head = HEAD.format(
+    components = document["components"]
+    yield HEAD.format(
         title=escape(info["title"]),
         address=escape(room["address"]),
-        query=_parameters(room["bindings"]["ws"]["query"]["properties"]),
+        query=_schema(room["bindings"]["ws"]["query"]["properties"]),
         about=_prose(info["description"]),
     )
-    parts = [head]
     for operation in document["operations"].values():
-        parts.append(f"<h2>{escape(operation['summary'])}</h2>")
-        names = [message["$ref"].rpartition("/")[2] for message in operation["messages"]]
-        parts += [_message(document["components"]["messages"][name]) for name in names]
-    parts.append("<h2>Schemas</h2>")
-    parts += _schemas(document)
-    return "\n".join([*parts, "</body>\n</html>\n"])
+        yield f"<h2>{escape(operation['summary'])}</h2>"
+        for reference in operation["messages"]:
+            message = components["messages"][reference["$ref"].rpartition("/")[2]]
+            name, about = escape(message["name"]), _prose(message.get("summary", ""))
+            yield f'<h3 id="{name}"><code>{name}</code></h3>'
+            yield f"<p>{about} {_schema(message['payload'])}</p>"
+    yield "<h2>Schemas</h2>"
+    for name, schema in components["schemas"].items():
+        yield f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>'
+        yield f"<p>{_prose(schema.get('description', ''))}</p><table>"
+        for field, kind in schema["properties"].items():
+            optional = "" if field in schema.get("required", ()) else " (optional)"
+            about = _prose(kind.get("description", ""))
+            yield f"<tr><td><code>{escape(field)}</code>{optional}</td>"
+            yield f"<td>{_schema(kind)}</td><td>{about}</td></tr>"
+        yield "</table>"
 
 
-def _message(message: Json) -> str:
-    name, payload = message["name"], message["payload"]["$ref"].rpartition("/")[2]
-    return (
-        f'<h3 id="{escape(name)}"><code>{escape(name)}</code></h3>'
-        f"<p>{_prose(message.get('summary', ''))} {_link(payload)}</p>"
-    )
-
-
-def _schemas(document: Json) -> Iterator[str]:
-    for name, schema in document["components"]["schemas"].items():
-        required = schema.get("required", ())
-        rows = "\n".join(
-            f"<tr><td><code>{escape(field)}</code>{'' if field in required else ' (optional)'}"
-            f"</td><td>{_type(kind)}</td><td>{_prose(kind.get('description', ''))}</td></tr>"
-            for field, kind in schema["properties"].items()
-        )
-        about = f"<p>{_prose(schema.get('description', ''))}</p>"
-        yield f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>{about}<table>{rows}</table>'
-
-
-def _type(schema: Json) -> str:
-    if "$ref" in schema:
-        return _link(schema["$ref"].rpartition("/")[2])
-    if "anyOf" in schema:
-        return " or ".join(map(_type, schema["anyOf"]))
-    if "const" in schema or "enum" in schema:
-        return ", ".join(
-            f"<code>{_value(v)}</code>" for v in schema.get("enum", [schema.get("const")])
-        )
-    if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}"
-    return escape(str(schema.get("type", "anything")))
-
-
-def _parameters(query: Json) -> str:
-    return ", ".join(f"<code>{escape(name)}</code> ({_type(kind)})" for name, kind in query.items())
+def _schema(schema: Json) -> str:
+    """The keywords of a JSON Schema in one line, with links to the schemas it refers to."""
+    keywords = {key: value for key, value in schema.items() if key != "description"}
+    text = escape(json.dumps(keywords)[1:-1], quote=False)
+    linked = re.sub(f'"{SCHEMA_REF_PREFIX}([^"]*)"', r'<a href="#shape-\1">\1</a>', text)
+    return f"<code>{linked}</code>"
 
 
 def _prose(text: str) -> str:
     """Escapes HTML and renders backticks, the only Markdown in use, as <code>."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
-
-
-def _link(name: str) -> str:
-    return f'<a href="#shape-{escape(name)}">{escape(name)}</a>'
-
-
-def _value(value: Any) -> str:
-    return escape(f'"{value}"' if isinstance(value, str) else str(value))

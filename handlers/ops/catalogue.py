@@ -67,7 +67,7 @@ class OpsBlocksHandler(OperatorHandler):
         rows = await self.context.stores.blocks.all()
         return Page[responses.BlockResponse].of(map(block_response, rows))
 
-    @endpoint(accepted=ops_money.ApprovalResponse)
+    @endpoint()
     async def post(
         self, params: ops_requests.NewBlockRequest
     ) -> responses.BlockResponse | ops_money.ApprovalResponse:
@@ -86,7 +86,7 @@ class OpsBlockHandler(OperatorHandler):
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
 
-    @endpoint(errors=[BlockNotFound], accepted=ops_money.ApprovalResponse)
+    @endpoint(errors=[BlockNotFound])
     async def patch(
         self, number: str, params: ops_requests.BlockChangeRequest
     ) -> responses.BlockResponse | ops_money.ApprovalResponse:
@@ -116,7 +116,7 @@ class OpsConfigsHandler(OperatorHandler):
         """All configs, including the exchange rate and the withdrawal rate."""
         return Page[ops_responses.ConfigResponse].of(await self.context.stores.configs.all())
 
-    @endpoint(accepted=ops_money.ApprovalResponse)
+    @endpoint()
     async def post(
         self, params: ops_requests.NewConfigRequest
     ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
@@ -135,7 +135,7 @@ class OpsConfigHandler(OperatorHandler):
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.configs.find(int(self.path_args[0])) or {}
 
-    @endpoint(errors=[NotFound, RateRequired], accepted=ops_money.ApprovalResponse)
+    @endpoint(errors=[NotFound, RateRequired])
     async def patch(
         self, number: str, params: ops_requests.ConfigChangeRequest
     ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
@@ -150,7 +150,7 @@ class OpsConfigHandler(OperatorHandler):
         )
         return self.unless_waiting(answer, ops_responses.ConfigResponse.model_validate)
 
-    @endpoint(errors=[NotFound, RateRequired], accepted=ops_money.ApprovalResponse)
+    @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> OkResponse | ops_money.ApprovalResponse:
         """Remove a config; that of a rate waits for another operator."""
         answer = await self.context.services.approvals.change_catalogue(

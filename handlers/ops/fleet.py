@@ -6,27 +6,7 @@ from handlers.base import endpoint
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from services.fleet import FleetProcess, State, fleet_of
-from storage.fleet import Queues
-
-
-class ReadingsResponse(Response):
-    """What a process has read when it last reported; the charts show its other values."""
-
-    loop_lag_ms: float
-    """Delay of the event loop."""
-    sockets: int
-    rooms: int
-    """Rooms with a socket in this process."""
-    requests: int
-    joins_waiting: int
-    slow_clients: int
-    """Sockets with unsent data."""
-    rooms_behind: int
-    """Rooms whose missed events are being read from the database."""
-    relay_waiting: int
-    """Rooms that the relay to Tencent IM has not stored as due yet."""
-    bus_waiting: int
-    """Messages that wait to be sent to Redis."""
+from storage.fleet import Queues, Readings
 
 
 class FleetProcessResponse(Response):
@@ -45,24 +25,12 @@ class FleetProcessResponse(Response):
     lease_until: datetime
     lease_age_seconds: float
     """Time since the last renewal."""
-    readings: ReadingsResponse
+    readings: Readings
 
 
 class MachineResponse(Response):
     machine: str
     processes: list[FleetProcessResponse]
-
-
-class QueuesResponse(Response):
-    """Work for Tencent that waits in the database; longer queues than 10,000 are not counted on."""
-
-    outbox_urgent: int
-    outbox_normal: int
-    outbox_oldest_seconds: float
-    relay_rooms: int
-    """Rooms with events that Tencent IM does not have yet."""
-    relay_oldest_seconds: float
-    """How far the relay is behind."""
 
 
 class FleetResponse(Response):
@@ -72,7 +40,7 @@ class FleetResponse(Response):
     versions: list[str]
     missing: int
     machines: list[MachineResponse]
-    queues: QueuesResponse
+    queues: Queues
 
 
 class ChartPointResponse(Response):
@@ -118,7 +86,7 @@ class OpsFleetHandler(OperatorHandler):
                 MachineResponse(machine=name, processes=[_process(it, now) for it in processes])
                 for name, processes in fleet.machines
             ],
-            queues=_queues(await stores.fleet.queues(now), now),
+            queues=await stores.fleet.queues(now),
         )
 
 
@@ -140,21 +108,6 @@ def _process(process: FleetProcess, now: datetime) -> FleetProcessResponse:
             "id": process.id,
             "state": process.state,
             "lease_until": process.lease_until,
-            "lease_age_seconds": _age(process.renewed_at, now),
+            "lease_age_seconds": max(0.0, (now - process.renewed_at).total_seconds()),
         }
     )
-
-
-def _queues(queues: Queues, now: datetime) -> QueuesResponse:
-    return QueuesResponse(
-        outbox_urgent=queues.outbox_urgent,
-        outbox_normal=queues.outbox_normal,
-        outbox_oldest_seconds=_age(queues.outbox_oldest_at, now),
-        relay_rooms=queues.relay_rooms,
-        relay_oldest_seconds=_age(queues.relay_oldest_at, now),
-    )
-
-
-def _age(at: datetime | None, now: datetime) -> float:
-    """Seconds since `at`; 0 without one."""
-    return max(0.0, (now - at).total_seconds()) if at else 0.0

@@ -61,7 +61,6 @@ class OpsReversalHandler(OperatorHandler):
 
     @endpoint(
         errors=[EntryNotFound, InsufficientGold, NotReversible],
-        accepted=ops_money.ApprovalResponse,
     )
     async def post(
         self, params: ops_requests.ReversalRequest

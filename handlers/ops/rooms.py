@@ -11,6 +11,7 @@ from handlers.rooms import play_url
 from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse, Page
 from rooms.errors import NotLive, RoomNotFound
+from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from rooms.room import Room
 from rooms.snapshot import snapshot
@@ -120,16 +121,13 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
 
 async def _events(
     context: Context, room: Room, params: ops_requests.RoomDetailRequest
-) -> list[ops_responses.RoomEventView]:
+) -> list[NumberedEvent]:
     read, events = context.stores.rooms.log_since, None
     if params.since is not None and params.epoch in ("", room.epoch):
         events = await read(room.live_id, room.epoch, params.since)
     if events is None:
         events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
-    return [
-        ops_responses.RoomEventView.model_validate(event)
-        for event in events or ()  # None if a new live has begun since the room was read
-    ]
+    return [*(events or ())]  # None if a new live has begun since the room was read
 
 
 def _member_view(row: RoomMember) -> ops_responses.RoomMemberView:

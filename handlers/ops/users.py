@@ -9,6 +9,7 @@ from handlers.schemas import ops_money, ops_requests, ops_responses
 from handlers.schemas.responses import Page
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
 from storage.errors import UserNotFound
+from storage.tokens import UserSession
 from storage.users import User
 
 AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
@@ -60,7 +61,7 @@ class OpsGrantHandler(UserTargetHandler):
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
-    @endpoint(errors=[UserNotFound, RequestIdReused], accepted=ops_money.ApprovalResponse)
+    @endpoint(errors=[UserNotFound, RequestIdReused])
     async def post(
         self, user_id: str, params: ops_requests.GrantRequest
     ) -> ops_money.BalanceResponse | ops_money.ApprovalResponse:
@@ -79,7 +80,6 @@ class OpsDebtHandler(UserTargetHandler):
 
     @endpoint(
         errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
-        accepted=ops_money.ApprovalResponse,
     )
     async def post(
         self, user_id: str, params: ops_requests.SettleRequest
@@ -105,11 +105,11 @@ class OpsSessionsHandler(OperatorHandler):
         return {"sessions": [session.id for session in sessions]}
 
     @endpoint(errors=[UserNotFound])
-    async def get(self, user_id: str) -> Page[ops_responses.UserSessionView]:
+    async def get(self, user_id: str) -> Page[UserSession]:
         """Sessions of a user: one for each login that has not ended, newest first."""
         await self.context.stores.users.get(user_id)
         sessions = await self.context.stores.tokens.sessions(user_id)
-        return Page[ops_responses.UserSessionView].of(sessions)
+        return Page[UserSession].of(sessions)
 
     @endpoint(errors=[UserNotFound])
     async def delete(

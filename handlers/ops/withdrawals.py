@@ -21,6 +21,7 @@ from ledger.withdrawals import Withdrawal
 from services.errors import SecondPersonRequired
 from services.withdrawal_reports import ReportRow
 from storage.errors import AlreadyDecided
+from storage.withdrawal_reports import DaySums
 
 DAYS_PER_PAGE = 31
 
@@ -93,14 +94,12 @@ class OpsWithdrawalDaysHandler(OperatorHandler):
     """Sums per day in China, newest first, without days on which nothing happened."""
 
     @endpoint()
-    async def get(
-        self, params: ops_requests.WithdrawalDaySearchRequest
-    ) -> Page[ops_money.WithdrawalDayResponse]:
+    async def get(self, params: ops_requests.WithdrawalDaySearchRequest) -> Page[DaySums]:
         tomorrow = day_of(datetime.now(UTC)) + timedelta(days=1)
         before = date.fromisoformat(params.after) if params.after else tomorrow
         days, older = await self.context.stores.withdrawal_reports.days(before, DAYS_PER_PAGE)
         cursor = older.isoformat() if older else None
-        return Page[ops_money.WithdrawalDayResponse].of(days, cursor)
+        return Page[DaySums].of(days, cursor)
 
 
 class OpsWithdrawalReportHandler(OperatorHandler):

@@ -1,15 +1,15 @@
 """Response models of the operators' API: orders, the ledger, refunds, withdrawals, the inbox."""
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from handlers.schemas.responses import Response
+from handlers.schemas.responses import AcceptedResponse, Response
 from ledger.journal import Unit
 from ledger.refund_cases import CaseState
-from ledger.refund_plan import GiftStepState, OrderStepState
+from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from ledger.withdrawals import WithdrawalState
 from storage.approvals import ApprovalKind, ApprovalState
 
@@ -19,7 +19,7 @@ class BalanceResponse(Response):
     income: int
 
 
-class ApprovalResponse(Response):
+class ApprovalResponse(AcceptedResponse):
     """A request that waits for another operator until `expires_at`.
 
     `on` is a user, an entry, a config's key or a block's number. `gold` is the amount, of income if
@@ -94,55 +94,6 @@ class ReversedResponse(Response):
     reverses: str
 
 
-class RefundOrderView(Response):
-    """An order of a refund case; `fen` and `gold` are what earlier refunds have left of it.
-
-    `refund` is our number of the refund, `provider_refund` WeChat's. `by_apple`: only Apple refunds
-    it, on the user's request; the notice of it closes the step. `problem` is why the provider has
-    to be asked again.
-    """
-
-    number: str
-    provider: str
-    refund: str
-    fen: int
-    gold: int
-    by_apple: bool
-    state: OrderStepState
-    problem: str
-    provider_refund: str
-    settled_by: str
-    settled_reason: str
-
-
-class RefundGiftView(Response):
-    """A gift to reverse: `income` of `host`, of which `taken` was there and `owed` was not."""
-
-    key: str
-    at: datetime
-    host: str
-    gold: int
-    income: int
-    state: GiftStepState
-    taken: int
-    owed: int
-
-
-class RefundHostView(Response):
-    """A host whose `income` is taken back, and where it was when the preview was made.
-
-    `stopped`: the case stops the host's withdrawals.
-    """
-
-    user_id: str
-    income: int
-    free: int
-    held: int
-    paid: int
-    spent: int
-    stopped: bool
-
-
 class RefundRowResponse(Response):
     """A refund case. Of its `gold`, `unspent` was in the user's balance at the preview."""
 
@@ -159,15 +110,15 @@ class RefundRowResponse(Response):
     fen: int
     gold: int
     unspent: int
-    orders: list[RefundOrderView]
+    orders: list[OrderStep]
 
 
 class RefundCaseResponse(RefundRowResponse):
     """With all its steps; `uncovered` gold is in no gift either, so that the user owes it."""
 
     uncovered: int
-    gifts: list[RefundGiftView]
-    hosts: list[RefundHostView]
+    gifts: list[GiftStep]
+    hosts: list[HostStep]
 
 
 class InboxMessageResponse(Response):
@@ -216,18 +167,6 @@ class OpsWithdrawalResponse(Response):
     wechat_number: str
     fail_reason: str
     problem: str
-
-
-class WithdrawalDayResponse(Response):
-    """What happened on a day in China."""
-
-    day: date
-    requested_fen: int
-    requested: int
-    paid_fen: int
-    paid: int
-    returned_fen: int
-    returned: int
 
 
 class OutcomeResponse(Response):

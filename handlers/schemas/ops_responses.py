@@ -7,6 +7,7 @@ from pydantic import Field, GetPydanticSchema
 
 from handlers.schemas.requests import Gender
 from handlers.schemas.responses import Response, pydantic_type
+from rooms.events import NumberedEvent
 from rooms.members import Role
 from rooms.snapshot import Snapshot
 from services.roles import Access
@@ -60,15 +61,6 @@ class OpsUserResponse(Response):
     last_login_time: datetime | None
 
 
-class UserSessionView(Response):
-    """A login that has not ended; `id` grants no access. `used_at` is up to an hour too early."""
-
-    id: str
-    made_at: datetime
-    used_at: datetime
-    expires_at: datetime
-
-
 class SessionsEndedResponse(Response):
     """How many valid sessions have ended."""
 
@@ -87,15 +79,6 @@ class RoomRowResponse(Response):
     """Same as the data of the WebSocket's `snapshot` frame."""
 
 
-class RoomEventView(Response):
-    """A numbered event as published to the room's members; `ts` in ms."""
-
-    seq: int
-    ts: int
-    type: str
-    data: dict[str, Any]
-
-
 class RoomBanView(Response):
     """A user banned from the room until `until` (ms)."""
 
@@ -107,7 +90,7 @@ class RoomBanView(Response):
 
 class RoomDetailResponse(RoomRowResponse):
     put_out: list[RoomBanView]
-    events: list[RoomEventView]
+    events: list[NumberedEvent]
     """Events after `since`, in order; the latest if it is missing, of another live or too old."""
 
 

@@ -68,6 +68,10 @@ class NoContentResponse(Response):
     """HTTP 204 without a body."""
 
 
+class AcceptedResponse(Response):
+    """HTTP 202: the request waits for another operator."""
+
+
 class OkResponse(Response):
     detail: str = "OK"
 

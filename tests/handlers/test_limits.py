@@ -96,7 +96,7 @@ def test_calls_that_change_a_room_are_not_counted_as_reads() -> None:
     limits = {it.name: it.call.limit for it in endpoints(ROUTES)}
     for name in ("mic.LeaveMicro", "rooms.LeaveRoom", "rooms.GetPlayurl"):
         assert limits[f"{name}.get"] == "room_change"
-    assert (limits["likes.Like.get"], limits["likes.Like.post"]) == ("read", "like")
+    assert (limits["users.Like.get"], limits["users.Like.post"]) == ("read", "like")
     assert (limits["pay.Pay.get"], limits["pay.Pay.post"]) == ("read", "order")
 
 
