@@ -9,12 +9,11 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from handlers import gold, health, mic, rooms, users, withdrawals
+from handlers import gold, health, mic, rooms, users, webhooks, withdrawals
 from handlers.base import NotFoundHandler, Route
 from handlers.context import Context
 from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, Extension, StaticHandler, pages
-from handlers.webhooks import tencent, wechat_pay
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -44,7 +43,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_gift/", gold.GiftListHandler, "gifts.GiftList"),
     Route("qlive_gift/push_gift/", gold.PushGiftHandler, "gifts.PushGift"),
     Route("qlive_pay/", gold.PayHandler, "pay.Pay"),
-    Route("qlive_pay/notify/", wechat_pay.JsapiWebhookHandler, "callbacks.JsapiNotice"),
+    Route("qlive_pay/notify/", webhooks.JsapiWebhookHandler, "callbacks.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
         "qlive_pay/withdraw/cancel/",
@@ -53,12 +52,12 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
     Route(
-        "qlive_pay/transfer_notify/", wechat_pay.TransferWebhookHandler, "callbacks.TransferNotice"
+        "qlive_pay/transfer_notify/", webhooks.TransferWebhookHandler, "callbacks.TransferNotice"
     ),
-    Route("qlive_pay/xpay_notify/", wechat_pay.XpayWebhookHandler, "callbacks.XpayNotice"),
+    Route("qlive_pay/xpay_notify/", webhooks.XpayWebhookHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", users.LikeHandler, "users.Like"),
-    Route("im/callback/", tencent.ImWebhookHandler, "callbacks.ImCallback"),
-    Route("live/callback/", tencent.CssWebhookHandler, "callbacks.LiveCallback"),
+    Route("im/callback/", webhooks.ImWebhookHandler, "callbacks.ImCallback"),
+    Route("live/callback/", webhooks.CssWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 
@@ -92,7 +91,7 @@ class ApiApplication(Application):
             upgrade = handshake.Handshake(target_kwargs["context"], request)
             error = upgrade.error()
             if error is None:
-                return handshake.HandshakeDelegate(upgrade)
+                return upgrade
             target_kwargs = {**target_kwargs, "why": error}
         return super().get_handler_delegate(
             request, target_class, target_kwargs, path_args, path_kwargs

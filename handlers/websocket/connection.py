@@ -6,7 +6,6 @@ Events are sent by the hub.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -184,8 +183,10 @@ class Connection:
         """Join in a task, so that pings are answered meanwhile; an error becomes a `bye` frame."""
 
         async def run() -> None:
-            if failure := await _exception_of(self._join_with_slot(request, token)):
-                self.outbox.close(close_code_for(failure))
+            try:
+                await self._join_with_slot(request, token)
+            except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
+                self.outbox.close(close_code_for(error))
             self._joining = None
 
         self._joining = asyncio.get_running_loop().create_task(run())
@@ -241,15 +242,6 @@ class Connection:
         except NotAMember:
             await self._context.services.room_access.authorize(live_id, user_id)
             raise
-
-
-async def _exception_of(work: Awaitable[object]) -> Exception | None:
-    """Await `work` and return its exception or None, where no HTTP response can carry it."""
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001 - every error becomes a close code
-        return error
-    return None
 
 
 def _close_label(code: int) -> str:

@@ -39,23 +39,13 @@ class RoomSocketHandler(Handler):
         raise self._error
 
 
-class HandshakeDelegate(HTTPMessageDelegate):
-    """Detaches the connection from HTTP as soon as the headers have arrived.
+@dataclass(frozen=True, slots=True)
+class Handshake(HTTPMessageDelegate):
+    """A WebSocket upgrade request; detaches its connection from HTTP after the headers.
 
     Skips the handler that Tornado creates for other requests, a fifth of the cost of a handshake:
     after a restart of the server all its clients reconnect at once.
     """
-
-    def __init__(self, handshake: "Handshake") -> None:
-        self._handshake = handshake
-
-    def headers_received(self, *_: object) -> None:
-        self._handshake.accept()
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """A WebSocket upgrade request."""
 
     context: Context
     request: HTTPServerRequest
@@ -77,7 +67,7 @@ class Handshake:
             return PermissionDenied("This page may not open sockets here.")
         return None
 
-    def accept(self) -> None:
+    def headers_received(self, *_: object) -> None:
         """Answer 101 and start the task that serves the connection."""
         http_connection = self.request.connection
         assert isinstance(http_connection, HTTP1Connection)

@@ -28,7 +28,7 @@ from handlers.ops.login import LoginAttemptHandler
 from handlers.request_data import limit_key, remote_ip
 from handlers.routes import ROUTES
 from handlers.users import LogoutHandler
-from handlers.webhooks.base import WebhookHandler
+from handlers.webhooks import WebhookHandler
 from handlers.websocket.handshake import RoomSocketHandler
 from runtime.process import ServerProcess
 from storage.rooms import LOG_SIZE
