@@ -68,7 +68,7 @@ class OpsConfirmHandler(ApprovalTargetHandler):
         ]
     )
     async def post(
-        self, approval_id: str, params: ops_requests.DecisionRequest
+        self, approval_id: str, params: ops_requests.ReasonRequest
     ) -> ops_money.ApprovalResponse:
         approval = await self.context.services.approvals.confirm(
             approval_id, self.operator.name, params.reason
@@ -81,7 +81,7 @@ class OpsDeclineHandler(ApprovalTargetHandler):
 
     @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
     async def post(
-        self, approval_id: str, params: ops_requests.DecisionRequest
+        self, approval_id: str, params: ops_requests.ReasonRequest
     ) -> ops_money.ApprovalResponse:
         approval = await self.context.services.approvals.decline(
             approval_id, self.operator.name, params.reason

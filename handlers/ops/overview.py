@@ -1,4 +1,4 @@
-"""Operators' overview: dependencies, rooms, money and refused callbacks."""
+"""Operators' overview: dependencies, rooms, money and refused callbacks; processes and queues."""
 
 from datetime import UTC, datetime
 
@@ -7,6 +7,8 @@ from handlers.health import DependencyResponse, readiness
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from ledger.ranking import day_of
+from services.fleet import FleetProcess, State, fleet_of
+from storage.fleet import Queues, Readings
 from tencent.message_push import ATTENTION
 
 
@@ -35,14 +37,14 @@ class LedgerCheckResponse(Response):
     unix seconds: the start of the last check, and of the last one that covered the whole ledger.
     """
 
-    problems: int | None
-    at: float | None
-    full_at: float | None
-    gold: int
-    income: int
-    owed: int
-    owed_income: int
-    fen: int
+    problems: int | None = None
+    at: float | None = None
+    full_at: float | None = None
+    gold: int = 0
+    income: int = 0
+    owed: int = 0
+    owed_income: int = 0
+    fen: int = 0
     oldest_unpaid_seconds: float
 
 
@@ -87,29 +89,121 @@ class OpsOverviewHandler(OperatorHandler):
     @endpoint()
     async def get(self) -> OverviewResponse:
         context, now = self.context, datetime.now(UTC)
-        ready, found = (
-            await readiness(context),
-            await context.stores.overview.figures(day_of(now), ATTENTION),
-        )
+        ready = await readiness(context)
+        found = await context.stores.overview.figures(day_of(now), ATTENTION)
         audit = context.services.ledger_audit
-        return OverviewResponse(
-            at=now,
-            status=ready.status,
-            dependencies=ready.dependencies,
-            rooms=found["rooms"],
-            people=found["people"],
-            sockets_here=context.realtime.hub.sockets,
-            today=TodayResponse(sold=found["orders_paid"], given=found["given"]),
-            book=LedgerCheckResponse.model_validate(
-                {**UNKNOWN, **audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid}
-            ),
-            debtors=found["debtors"],
-            refused=found["refused"],
-            attention=found["attention"],
+        return OverviewResponse.model_validate(
+            {
+                **found,
+                "at": now,
+                "status": ready.status,
+                "dependencies": ready.dependencies,
+                "sockets_here": context.realtime.hub.sockets,
+                "today": {"sold": found["orders_paid"], "given": found["given"]},
+                "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},
+            }
         )
 
 
-UNKNOWN = {
-    **dict.fromkeys(("gold", "income", "owed", "owed_income", "fen"), 0),
-    **dict.fromkeys(("problems", "at", "full_at")),
-}
+class FleetProcessResponse(Response):
+    """A process that holds a lease, or whose lease has lapsed within the last hour.
+
+    `missing`: it has not renewed its lease, nor released it as a stopping process does. `replaced`:
+    the same, and another process has started in its place.
+    """
+
+    id: str
+    state: State
+    pid: int
+    address: str
+    version: str
+    started_at: datetime
+    lease_until: datetime
+    lease_age_seconds: float
+    """Time since the last renewal."""
+    readings: Readings
+
+
+class MachineResponse(Response):
+    machine: str
+    processes: list[FleetProcessResponse]
+
+
+class FleetResponse(Response):
+    """`at` and all ages are by the clock of the database; `versions` are those that serve."""
+
+    at: datetime
+    versions: list[str]
+    missing: int
+    machines: list[MachineResponse]
+    queues: Queues
+
+
+class ChartPointResponse(Response):
+    """Sums over all processes within 15 s, and the maxima of the three durations."""
+
+    at: datetime
+    processes: int
+    sockets: float
+    requests_rate: float
+    """Requests answered per second, as are the other rates."""
+    refused_rate: float
+    """Requests answered with 4xx."""
+    failed_rate: float
+    """Requests answered with 5xx."""
+    events_rate: float
+    """Events delivered to rooms, each counted once for each process with a socket of its room."""
+    loop_lag_ms: float
+    """Delay of the event loop."""
+    slowest_request_ms: float
+    slowest_delivery_ms: float
+    """Longest time from saving an event to its delivery."""
+
+
+class ChartsResponse(Response):
+    """The last half hour, from the oldest point to the newest."""
+
+    points: list[ChartPointResponse]
+
+
+class OpsFleetHandler(OperatorHandler):
+    """Every process of the deployment, also those of other machines, as of its last report."""
+
+    @endpoint()
+    async def get(self) -> FleetResponse:
+        stores = self.context.stores
+        now = await self.context.database.now()
+        fleet = fleet_of(await stores.fleet.processes(), now)
+        return FleetResponse(
+            at=now,
+            versions=fleet.versions,
+            missing=fleet.missing,
+            machines=[
+                MachineResponse(machine=name, processes=[_process(it, now) for it in processes])
+                for name, processes in fleet.machines
+            ],
+            queues=await stores.fleet.queues(now),
+        )
+
+
+class OpsChartsHandler(OperatorHandler):
+    """Figures of all processes over the last half hour, from their reports."""
+
+    @endpoint()
+    async def get(self) -> ChartsResponse:
+        points = await self.context.stores.fleet.chart_points(await self.context.database.now())
+        return ChartsResponse.model_validate(
+            {"points": [{**point, "at": point["_id"]} for point in points]}
+        )
+
+
+def _process(process: FleetProcess, now: datetime) -> FleetProcessResponse:
+    return FleetProcessResponse.model_validate(
+        {
+            **process.report,
+            "id": process.id,
+            "state": process.state,
+            "lease_until": process.lease_until,
+            "lease_age_seconds": max(0.0, (now - process.renewed_at).total_seconds()),
+        }
+    )

@@ -80,7 +80,7 @@ class OpsRefundConfirmHandler(RefundTargetHandler):
         ]
     )
     async def post(
-        self, case_id: str, params: ops_requests.DecisionRequest
+        self, case_id: str, params: ops_requests.ReasonRequest
     ) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.confirm(
             case_id, self.operator.name, params.reason
@@ -93,7 +93,7 @@ class OpsRefundDropHandler(RefundTargetHandler):
 
     @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
     async def post(
-        self, case_id: str, params: ops_requests.DecisionRequest
+        self, case_id: str, params: ops_requests.ReasonRequest
     ) -> ops_money.RefundCaseResponse:
         case = await self.context.services.refund_cases.drop(
             case_id, self.operator.name, params.reason

@@ -82,7 +82,7 @@ class OpsEndLiveHandler(OperatorHandler):
         return {"live": room.live, "epoch": room.epoch} if room else {}
 
     @endpoint(errors=[RoomNotFound])
-    async def post(self, live_id: str, params: ops_requests.EndLiveRequest) -> OkResponse:
+    async def post(self, live_id: str, params: ops_requests.ReasonRequest) -> OkResponse:
         del params  # the reason is in the audit log
         await self.context.keeper.change(int(live_id), lambda room: room.close("operator"))
         return OkResponse()

@@ -65,7 +65,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
     async def post(
         self,
         withdrawal_id: str,
-        params: ops_requests.DecisionRequest,  # noqa: ARG002 - the audit log has the reason
+        params: ops_requests.ReasonRequest,  # noqa: ARG002 - the audit log has the reason
     ) -> ops_money.OpsWithdrawalResponse:
         withdrawal = await self.context.services.withdrawals.approve(
             withdrawal_id, self.operator.name
@@ -82,7 +82,7 @@ class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
 
     @endpoint(errors=[WithdrawalNotFound, AlreadyDecided])
     async def post(
-        self, withdrawal_id: str, params: ops_requests.DecisionRequest
+        self, withdrawal_id: str, params: ops_requests.ReasonRequest
     ) -> ops_money.OpsWithdrawalResponse:
         withdrawal = await self.context.services.withdrawals.decline(
             withdrawal_id, self.operator.name, params.reason

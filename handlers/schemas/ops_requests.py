@@ -65,6 +65,10 @@ class FirstLoginRequest(LoginSetupRequest):
     code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["123456"])]
 
 
+class ReasonRequest(Request):
+    reason: Reason
+
+
 class CursorRequest(Request):
     after: Annotated[str, StringConstraints(max_length=200)] = ""
 
@@ -91,16 +95,14 @@ class UserChangeRequest(Request):
     ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 
-class EndSessionsRequest(Request):
+class EndSessionsRequest(ReasonRequest):
     """`id`: of one session; without it, all sessions of the user end."""
 
     id: Annotated[SessionId, Field(examples=["0" * 64])] | None = None
-    reason: Reason
 
 
-class GrantRequest(Request):
+class GrantRequest(ReasonRequest):
     gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
-    reason: Reason
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -120,25 +122,14 @@ class ApprovalSearchRequest(CursorRequest):
     waiting: bool = False
 
 
-class DecisionRequest(Request):
-    reason: Reason
+class LiftRoomBanRequest(ReasonRequest):
+    user_id: UserId
 
 
-class EndLiveRequest(Request):
-    reason: Reason
-
-
-class OpsRemoveUserRequest(Request):
+class OpsRemoveUserRequest(LiftRoomBanRequest):
     """`minutes`: how long the user is banned from the room."""
 
-    user_id: UserId
     minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
-    reason: Reason
-
-
-class LiftRoomBanRequest(Request):
-    user_id: UserId
-    reason: Reason
 
 
 class NewGiftRequest(Request):
@@ -245,29 +236,25 @@ class InboxSearchRequest(IdSearchRequest):
     event: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
-class ReversalRequest(Request):
+class ReversalRequest(ReasonRequest):
     entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    reason: Reason
 
 
 OrderNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]
-RefundOrders = Annotated[list[OrderNumber], Field(min_length=1, max_length=20)]
 
 
-class RefundRequest(Request):
+class RefundRequest(ReasonRequest):
     """`orders`: numbers of paid orders of the user, each of which is refunded whole."""
 
     user_id: UserId
-    orders: RefundOrders
-    reason: Reason
+    orders: Annotated[list[OrderNumber], Field(min_length=1, max_length=20)]
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class SettleRefundRequest(Request):
+class SettleRefundRequest(ReasonRequest):
     """`reason`: how the order was refunded, or why it never will be."""
 
     order: OrderNumber
-    reason: Reason
 
 
 class RefundSearchRequest(CursorRequest):

@@ -51,9 +51,7 @@ class LoginRequest(Request):
     code: Text
 
 
-class CreateUserRequest(Request):
-    appId: Text
-    code: Text
+class CreateUserRequest(LoginRequest):
     encryptedData: Annotated[str, StringConstraints(max_length=16_384)]
     iv: Text
 
@@ -101,22 +99,18 @@ class UsersInfoRequest(PageRequest):
     gender: Gender
 
 
-class LeaveMicroRequest(Request):
-    live_id: Number
+class LeaveMicroRequest(LiveRequest):
     user_id: UserId | None = None
     gender: Gender | None = None
 
 
-class InviteMicroRequest(Request):
-    live_id: Number
+class InviteMicroRequest(LiveRequest):
     user_id: UserId
 
 
-class RemoveUserRequest(Request):
+class RemoveUserRequest(InviteMicroRequest):
     """`minutes`: how long the user is banned from the room."""
 
-    live_id: Number
-    user_id: UserId
     minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
 
 
