@@ -34,8 +34,6 @@ HEADERS = {
 """Of every response, unless a handler replaces them."""
 LOGGED_PATH = 200
 """Characters of a path that are logged: nothing else limits that of a 404."""
-LOGGED_METHOD = 16
-"""The same of a method that no handler has."""
 log = structlog.get_logger("qlive.http")
 Method = Callable[..., Awaitable[BaseModel]]
 HttpMethod = Callable[..., Awaitable[None] | None]
@@ -224,7 +222,7 @@ class Handler(RequestHandler):
         self.context.metrics.observe_request(route, seconds)
         log.info(
             "request_completed",
-            method=(self.request.method or "")[:LOGGED_METHOD],
+            method=method,
             path=self.request.path[:LOGGED_PATH],
             status=status,
             ms=round(seconds * 1000, 1),
