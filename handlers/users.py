@@ -24,20 +24,16 @@ from tencent.errors import (
     WechatBlocked,
 )
 
+SIGN_IN_ERRORS = (
+    *(UnknownApp, InvalidWechatCode, WechatBlocked, AccountBanned),
+    ServiceUnavailable("wechat"),
+)
+
 
 class LoginHandler(Handler):
     """Exchange a WeChat code for a token."""
 
-    @endpoint(
-        limit="login",
-        errors=[
-            UnknownApp,
-            InvalidWechatCode,
-            WechatBlocked,
-            AccountBanned,
-            ServiceUnavailable("wechat"),
-        ],
-    )
+    @endpoint(limit="login", errors=SIGN_IN_ERRORS)
     async def post(
         self, params: requests.LoginRequest
     ) -> responses.LoginResponse | responses.LoginIntoRoomResponse:
@@ -55,17 +51,7 @@ class LoginHandler(Handler):
 class CreateUserHandler(Handler):
     """Register a user with the profile that WeChat encrypted."""
 
-    @endpoint(
-        limit="login",
-        errors=[
-            UnknownApp,
-            InvalidEncryptedData,
-            InvalidWechatCode,
-            WechatBlocked,
-            AccountBanned,
-            ServiceUnavailable("wechat"),
-        ],
-    )
+    @endpoint(limit="login", errors=[*SIGN_IN_ERRORS, InvalidEncryptedData])
     async def post(self, params: requests.CreateUserRequest) -> responses.NewUserResponse:
         user = await self.context.services.sign_in.register(
             params.appId, params.code, params.encryptedData, params.iv, clean_name
