@@ -4,24 +4,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
-from storage.fleet import StoredProcess
+from storage.documents import fields_of
+from storage.fleet import ProcessReport, StoredProcess
 
 State = Literal["serving", "draining", "missing", "replaced"]
-"""missing: its lease has lapsed, and it did not release it. replaced: missing, and a process with a
-valid lease has started since in its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class FleetProcess:
-    """A process as of its last report."""
+class FleetProcess(ProcessReport):
+    """A process that holds a lease, or whose lease has lapsed within the last hour.
+
+    `missing`: it has not renewed its lease, nor released it as a stopping process does. `replaced`:
+    the same, and another process has started in its place.
+    """
 
     id: str
     state: State
     lease_until: datetime
-    renewed_at: datetime
-    report: dict[str, Any]
+    lease_age_seconds: float
+    """Time since the last renewal."""
 
     @property
     def has_lease(self) -> bool:
@@ -29,19 +32,23 @@ class FleetProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetReport:
-    """Processes by machine."""
+class Machine:
+    machine: str
+    processes: list[FleetProcess]
 
-    machines: list[tuple[str, list[FleetProcess]]]
+
+@dataclass(frozen=True, slots=True)
+class FleetReport:
+    machines: list[Machine]
 
     @property
     def processes(self) -> list[FleetProcess]:
-        return [process for _, found in self.machines for process in found]
+        return [process for machine in self.machines for process in machine.processes]
 
     @property
     def versions(self) -> list[str]:
         """Versions of the processes that hold a lease."""
-        return sorted({it.report["version"] for it in self.processes if it.has_lease})
+        return sorted({it.version for it in self.processes if it.has_lease})
 
     @property
     def missing(self) -> int:
@@ -50,35 +57,42 @@ class FleetReport:
 
 def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> FleetReport:
     """`now` by the clock of the leases, which is the database's."""
-    newest = _newest_starts(it for it in stored if it.lease_until >= now)
+    newest = _newest_starts(it.report for it in stored if it.lease_until >= now)
     found = [
-        FleetProcess(it.id, _state(it, now, newest), it.lease_until, it.renewed_at, it.report)
+        FleetProcess(
+            **fields_of(it.report),
+            id=it.id,
+            state=_state(it, now, newest),
+            lease_until=it.lease_until,
+            lease_age_seconds=max(0.0, (now - it.renewed_at).total_seconds()),
+        )
         for it in stored
     ]
     found.sort(key=_order)
-    machines = groupby(found, lambda process: process.report["machine"])
-    return FleetReport([(name, list(group)) for name, group in machines])
+    machines = groupby(found, lambda process: process.machine)
+    return FleetReport([Machine(name, list(processes)) for name, processes in machines])
 
 
-def _newest_starts(stored: Iterable[StoredProcess]) -> dict[object, datetime]:
+def _newest_starts(reports: Iterable[ProcessReport]) -> dict[object, datetime]:
     """When the newest process of each place started."""
     starts: dict[object, datetime] = {}
-    for process in stored:
-        place, start = _place(process), process.report["started_at"]
+    for report in reports:
+        place, start = _place(report), report.started_at
         starts[place] = max(start, starts.get(place, start))
     return starts
 
 
-def _place(process: StoredProcess | FleetProcess) -> tuple[str, str]:
+def _place(report: ProcessReport) -> tuple[str, str]:
     """What a process shares with the one that replaces it."""
-    return process.report["machine"], process.report["address"]
+    return report.machine, report.address
 
 
 def _state(process: StoredProcess, now: datetime, newest: Mapping[object, datetime]) -> State:
+    report = process.report
     if process.lease_until >= now:
-        return "draining" if process.report["draining"] else "serving"
-    start = newest.get(_place(process))
-    return "replaced" if start and start > process.report["started_at"] else "missing"
+        return "draining" if report.draining else "serving"
+    start = newest.get(_place(report))
+    return "replaced" if start and start > report.started_at else "missing"
 
 
 def _order(process: FleetProcess) -> tuple[str, str, bool, str]:

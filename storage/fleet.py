@@ -72,15 +72,15 @@ class ProcessReport:
 
 @dataclass(frozen=True, slots=True)
 class StoredProcess:
-    """A lease; one that was not released is kept for an hour after it has lapsed.
+    """A lease with the last report of its process.
 
-    `report` has the fields of the last ProcessReport, and those that a later release adds.
+    One that was not released is kept for an hour after it has lapsed.
     """
 
     id: str
     lease_until: datetime
     renewed_at: datetime
-    report: Document
+    report: ProcessReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,9 @@ class FleetStore:
             *(self._reports.find_one({"process": it["_id"]}, sort=[("at", -1)]) for it in leases)
         )
         return [
-            StoredProcess(lease["_id"], lease["expires_at"], lease["renewed_at"], report)
+            StoredProcess(
+                lease["_id"], lease["expires_at"], lease["renewed_at"], _report_from(report)
+            )
             for lease, report in zip(leases, reports, strict=True)
             if report
         ]
@@ -165,6 +167,13 @@ class FleetStore:
         )
         behind = _age(first["due_at"], now) if first else 0.0
         return Queues(urgent, normal, _age(oldest_at, now), rooms, behind)
+
+
+def _report_from(row: Document) -> ProcessReport:
+    """Without fields that a later release adds."""
+    report = {name: row[name] for name in ProcessReport.__slots__}
+    readings = {name: row["readings"][name] for name in Readings.__slots__}
+    return ProcessReport(**{**report, "readings": Readings(**readings)})
 
 
 def _age(at: datetime | None, now: datetime) -> float:

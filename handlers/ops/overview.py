@@ -7,8 +7,8 @@ from handlers.health import DependencyResponse, readiness
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
 from ledger.ranking import day_of
-from services.fleet import FleetProcess, State, fleet_of
-from storage.fleet import Queues, Readings
+from services.fleet import Machine, fleet_of
+from storage.fleet import Queues
 from tencent.message_push import ATTENTION
 
 
@@ -105,37 +105,13 @@ class OpsOverviewHandler(OperatorHandler):
         )
 
 
-class FleetProcessResponse(Response):
-    """A process that holds a lease, or whose lease has lapsed within the last hour.
-
-    `missing`: it has not renewed its lease, nor released it as a stopping process does. `replaced`:
-    the same, and another process has started in its place.
-    """
-
-    id: str
-    state: State
-    pid: int
-    address: str
-    version: str
-    started_at: datetime
-    lease_until: datetime
-    lease_age_seconds: float
-    """Time since the last renewal."""
-    readings: Readings
-
-
-class MachineResponse(Response):
-    machine: str
-    processes: list[FleetProcessResponse]
-
-
 class FleetResponse(Response):
     """`at` and all ages are by the clock of the database; `versions` are those that serve."""
 
     at: datetime
     versions: list[str]
     missing: int
-    machines: list[MachineResponse]
+    machines: list[Machine]
     queues: Queues
 
 
@@ -178,10 +154,7 @@ class OpsFleetHandler(OperatorHandler):
             at=now,
             versions=fleet.versions,
             missing=fleet.missing,
-            machines=[
-                MachineResponse(machine=name, processes=[_process(it, now) for it in processes])
-                for name, processes in fleet.machines
-            ],
+            machines=fleet.machines,
             queues=await stores.fleet.queues(now),
         )
 
@@ -195,15 +168,3 @@ class OpsChartsHandler(OperatorHandler):
         return ChartsResponse.model_validate(
             {"points": [{**point, "at": point["_id"]} for point in points]}
         )
-
-
-def _process(process: FleetProcess, now: datetime) -> FleetProcessResponse:
-    return FleetProcessResponse.model_validate(
-        {
-            **process.report,
-            "id": process.id,
-            "state": process.state,
-            "lease_until": process.lease_until,
-            "lease_age_seconds": max(0.0, (now - process.renewed_at).total_seconds()),
-        }
-    )

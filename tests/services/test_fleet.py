@@ -1,10 +1,11 @@
 """Machines and states of processes, from their leases."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.fleet import FleetReport, fleet_of
-from storage.fleet import StoredProcess
+from storage.fleet import ProcessReport, Readings, StoredProcess
 
 NOW = datetime(2026, 11, 26, 20, tzinfo=UTC)
 
@@ -13,9 +14,10 @@ def stored(
     name: str, machine: str, port: int = 8000, *, left: float = 10, **report: Any
 ) -> StoredProcess:
     """A process whose lease is valid for another `left` seconds."""
-    fields = {"machine": machine, "address": f"http://10.0.0.1:{port}", "version": "1"}
-    fields |= {"started_at": NOW - timedelta(hours=1), "draining": False}
-    return StoredProcess(name, NOW + timedelta(seconds=left), NOW, fields | report)
+    hour_ago = NOW - timedelta(hours=1)
+    readings = Readings(*(0 for _ in Readings.__slots__))
+    usual = ProcessReport(machine, 1, f"http://10.0.0.1:{port}", "1", hour_ago, False, readings)
+    return StoredProcess(name, NOW + timedelta(seconds=left), NOW, replace(usual, **report))
 
 
 def states(fleet: FleetReport) -> dict[str, str]:
@@ -25,7 +27,8 @@ def states(fleet: FleetReport) -> dict[str, str]:
 def test_processes_are_grouped_by_machine_and_ordered_by_port() -> None:
     rows = [stored("b1", "b", 8001), stored("a", "a"), stored("b0", "b")]
     found = [
-        (name, [it.id for it in processes]) for name, processes in fleet_of(rows, NOW).machines
+        (it.machine, [process.id for process in it.processes])
+        for it in fleet_of(rows, NOW).machines
     ]
     assert found == [("a", ["a"]), ("b", ["b0", "b1"])]
 
