@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +18,7 @@ from handlers.context import Context
 from realtime import frames, wire
 from realtime.close_codes import CloseCode
 from realtime.outbox import Outbox
-from realtime.resume import ResumePosition, RoomView
+from realtime.resume import ResumePosition
 from rooms.errors import NotAMember
 from rooms.presence import MemberSocket
 from services.room_access import close_code_for
@@ -183,19 +184,16 @@ class Connection:
         """Join in a task, so that pings are answered meanwhile; an error becomes a `bye` frame."""
 
         async def run() -> None:
+            queued_at = time.monotonic()
             try:
-                await self._join_with_slot(request, token)
+                async with self._context.join_limit.slot():
+                    if not self.outbox.closed:
+                        await self._join(request, token, queued_at)
             except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
                 self.outbox.close(close_code_for(error))
             self._joining = None
 
         self._joining = asyncio.get_running_loop().create_task(run())
-
-    async def _join_with_slot(self, request: ConnectRequest, token: str) -> None:
-        queued_at = time.monotonic()
-        async with self._context.join_limit.slot():
-            if not self.outbox.closed:
-                await self._join(request, token, queued_at)
 
     async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
         context, outbox, live_id = self._context, self.outbox, request.live_id
@@ -216,10 +214,7 @@ class Connection:
             return
         outbox.connection = await self._register(user_id, live_id)
         outbox.number = outbox.connection.number
-
-        async def load() -> RoomView:
-            return await context.services.room_access.load_view(live_id, user_id)
-
+        load = partial(context.services.room_access.load_view, live_id, user_id)
         await context.realtime.hub.join(live_id, outbox, request.since, load)
         log.info("socket_joined", resumes=request.since is not None)
 
