@@ -30,8 +30,6 @@ CANDIDATES = 500
 
 
 class PayHandler(ActiveUserHandler):
-    """Recharge."""
-
     soft_errors = {TooManyOrders: "success"}
 
     @endpoint(limit="read")

@@ -122,8 +122,6 @@ class GetUserStateHandler(ActiveUserHandler):
 
 
 class LikeHandler(ActiveUserHandler):
-    """Likes between users."""
-
     @endpoint(limit="like", errors=[UserNotFound])
     async def post(self, params: requests.LikeRequest) -> responses.OkResponse:
         """Like a user, or remove the like."""

@@ -223,8 +223,6 @@ class TransferWebhookHandler(MerchantWebhookHandler):
 
 
 class XpayWebhookHandler(WebhookHandler):
-    """Message push of the mini-program."""
-
     @endpoint()
     async def get(self) -> EchoResponse:
         """URL verification by the WeChat console, which expects `echostr` in return."""

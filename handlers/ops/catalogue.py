@@ -17,8 +17,6 @@ from storage.errors import BlockNotFound, GiftNotFound
 
 
 class OpsGiftsHandler(OperatorHandler):
-    """All gifts."""
-
     @endpoint()
     async def get(self) -> Page[responses.GiftResponse]:
         """All gifts."""
@@ -34,8 +32,6 @@ class OpsGiftsHandler(OperatorHandler):
 
 
 class OpsGiftHandler(OperatorHandler):
-    """One gift."""
-
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.gifts.find(int(self.path_args[0])) or {}
 
@@ -59,8 +55,6 @@ class OpsGiftHandler(OperatorHandler):
 
 
 class OpsBlocksHandler(OperatorHandler):
-    """All recharge blocks."""
-
     @endpoint()
     async def get(self) -> Page[responses.BlockResponse]:
         """All recharge blocks, cheapest first."""
@@ -81,8 +75,6 @@ class OpsBlocksHandler(OperatorHandler):
 
 
 class OpsBlockHandler(OperatorHandler):
-    """One recharge block."""
-
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
 
@@ -109,8 +101,6 @@ class OpsBlockHandler(OperatorHandler):
 
 
 class OpsConfigsHandler(OperatorHandler):
-    """All configs."""
-
     @endpoint()
     async def get(self) -> Page[ops_responses.ConfigResponse]:
         """All configs, including the exchange rate and the withdrawal rate."""
@@ -130,8 +120,6 @@ class OpsConfigsHandler(OperatorHandler):
 
 
 class OpsConfigHandler(OperatorHandler):
-    """One config."""
-
     async def target_state(self) -> Mapping[str, Any]:
         return await self.context.stores.configs.find(int(self.path_args[0])) or {}
 

@@ -115,8 +115,6 @@ class OpsFirstLoginHandler(LoginAttemptHandler):
 
 
 class OpsSessionHandler(OperatorHandler):
-    """The operator who is logged in."""
-
     @endpoint()
     async def get(self) -> ops_responses.OperatorResponse:
         """Read who is logged in."""

@@ -24,8 +24,6 @@ from storage.errors import (
 
 
 class OpsRefundsHandler(OperatorHandler):
-    """Refund cases."""
-
     @endpoint()
     async def get(
         self, params: ops_requests.RefundSearchRequest

@@ -39,8 +39,6 @@ class UserTargetHandler(OperatorHandler):
 
 
 class OpsUserHandler(UserTargetHandler):
-    """One user."""
-
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> ops_responses.OpsUserResponse:
         """Read one user."""
@@ -98,8 +96,6 @@ class OpsDebtHandler(UserTargetHandler):
 
 
 class OpsSessionsHandler(OperatorHandler):
-    """Sessions of a user."""
-
     async def target_state(self) -> Mapping[str, Any]:
         sessions = await self.context.stores.tokens.sessions(self.path_args[0])
         return {"sessions": [session.id for session in sessions]}
