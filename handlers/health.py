@@ -6,8 +6,7 @@ from typing import Literal
 from handlers.base import Handler, endpoint
 from handlers.context import Context
 from handlers.schemas.responses import Response, TextResponse
-
-State = Literal["ok", "down", "unknown"]
+from tencent.service_client import State
 
 
 class AliveResponse(Response):

@@ -8,10 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from handlers.schemas.requests import Request, UserId, Whole
+from ledger.journal import Kind, Unit
+from ledger.recharge import OrderState
+from ledger.refund_cases import CaseState
 
 OPERATOR_NAME = "[a-z][a-z0-9._-]{1,31}"
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+Remark = Annotated[str, StringConstraints(max_length=200)]
 ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
@@ -113,7 +117,7 @@ class SettleRequest(GrantRequest):
     """
 
     paid_by: Literal["user", "house"]
-    unit: Literal["gold", "income"] = "gold"
+    unit: Unit = "gold"
 
 
 class ApprovalSearchRequest(CursorRequest):
@@ -161,16 +165,14 @@ class NewConfigRequest(Request):
     key: Key
     value: Annotated[Any, Field(examples=[1])]
     enabled: bool = True
-    remark: Annotated[str, StringConstraints(max_length=200)] = ""
+    remark: Remark = ""
 
 
 class ConfigChangeRequest(Request):
     key: Key | None = None
     value: Any = None
     enabled: bool | None = None
-    remark: Annotated[str, StringConstraints(max_length=200), Field(examples=["a try"])] | None = (
-        None
-    )
+    remark: Annotated[Remark, Field(examples=["a try"])] | None = None
 
 
 class RoomDetailRequest(Request):
@@ -189,14 +191,12 @@ class IdSearchRequest(CursorRequest):
 
 class OrderSearchRequest(IdSearchRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
-    state: Literal["", "created", "paid", "closed"] = ""
+    state: Literal["", OrderState] = ""
 
 
 class LedgerSearchRequest(IdSearchRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
-    kind: Literal["", "recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"] = (
-        ""
-    )
+    kind: Literal["", Kind] = ""
 
 
 class WithdrawalSearchRequest(CursorRequest):
@@ -259,7 +259,7 @@ class SettleRefundRequest(ReasonRequest):
 
 class RefundSearchRequest(CursorRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
-    state: Literal["", "opened", "confirmed", "reversing", "refunding", "closed", "dropped"] = ""
+    state: Literal["", CaseState] = ""
 
 
 class RetryRequest(Request):
