@@ -155,9 +155,9 @@ def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def socket_text(routes: tuple[Route, ...]) -> str:
-    from handlers.openapi import socket_page
+    from handlers.openapi import asyncapi
 
-    return socket_page.page(asyncapi_document(routes))
+    return asyncapi.page(asyncapi_document(routes))
 
 
 def asyncapi_text(routes: tuple[Route, ...]) -> str:

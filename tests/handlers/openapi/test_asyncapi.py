@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from handlers.openapi import asyncapi, socket_page
+from handlers.openapi import asyncapi
 from handlers.routes import BASE
 from realtime import frames
 from realtime.close_codes import CloseCode
@@ -160,7 +160,7 @@ async def test_socket_page_shows_every_message_and_loads_nothing(
     api: ApiFixture, document: dict[str, Any]
 ) -> None:
     page = (await api.request("GET", "/docs/socket/")).text
-    assert page == socket_page.page(document)
+    assert page == asyncapi.page(document)
     for name in document["components"]["messages"]:
         assert f'<h3 id="{name}">' in page
     assert not re.findall(r"<script|src=|//", page)
