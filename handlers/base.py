@@ -57,11 +57,12 @@ def endpoint(
 
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
-            with self.context.lifecycle.answering():
-                try:
-                    await respond(self, path)
-                finally:
-                    self._end_for_user()
+            self.context.lifecycle.requests += 1
+            try:
+                await respond(self, path)
+            finally:
+                self.context.lifecycle.requests -= 1
+                self._end_for_user()
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             self.limit = limit

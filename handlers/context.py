@@ -1,8 +1,6 @@
 """Dependencies of the handlers: the groups built by the container, and the settings."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -37,15 +35,6 @@ class Lifecycle:
     """Open sockets."""
     requests: int = 0
     """Requests in progress."""
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Counts a request while it is in progress."""
-        self.requests += 1
-        try:
-            yield
-        finally:
-            self.requests -= 1
 
 
 @dataclass(slots=True)

@@ -36,11 +36,12 @@ async def test_lease_is_renewed_while_requests_are_being_finished(
         at: datetime = lease["expires_at"]
         return at
 
-    with lifecycle.answering():
-        draining = asyncio.ensure_future(server.stop())
-        await until(lambda: server._jobs._stopping.is_set() and not server._jobs._tasks)
-        first = expiry()
-        await until(lambda: expiry() > first)
+    lifecycle.requests += 1
+    draining = asyncio.ensure_future(server.stop())
+    await until(lambda: server._jobs._stopping.is_set() and not server._jobs._tasks)
+    first = expiry()
+    await until(lambda: expiry() > first)
+    lifecycle.requests -= 1
     await draining
     assert not db["processes"].find_one({"_id": server.context.process_id})
 
