@@ -1,4 +1,4 @@
-"""Base handler: reads parameters, writes responses, maps errors to the JSON envelope."""
+"""Base handlers: parameters, responses, errors as JSON envelope, and the user of a token."""
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +10,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from core.errors import InvalidParameter, NotFound, QLiveError
+from core.errors import InvalidParameter, QLiveError
 from handlers.context import Context
 from handlers.errors import (
     MethodNotAllowed,
@@ -20,9 +20,18 @@ from handlers.errors import (
     status_of,
 )
 from handlers.limits import LimitClass
-from handlers.request_data import limit_key, parameters, read, remote_ip, request_id
+from handlers.request_data import (
+    bearer_token,
+    limit_key,
+    parameters,
+    read,
+    remote_ip,
+    request_id,
+)
 from handlers.schemas.responses import AcceptedResponse, NoContentResponse, TextResponse
+from services.errors import AccountBanned, NotAuthenticated
 from services.roles import Access
+from storage.users import User
 
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
@@ -250,6 +259,55 @@ class Handler(RequestHandler):
     get = head = post = delete = patch = put = options = cast(HttpMethod, _wrong_method)
 
 
+class ActiveUserHandler(Handler):
+    """Requires a valid token and refuses banned accounts; sets `token`, `user_id` and `user`."""
+
+    admission_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated, AccountBanned)
+    read_only: ClassVar[bool] = False
+    """Whether the endpoint has no side effects: its token may be looked up in the cache."""
+
+    token: str
+    user_id: str
+    user: User
+
+    async def admit(self) -> None:
+        if self.read_only:
+            await self.admit_cached_token()
+            self.user = await self.active(await self.context.stores.users.find(self.user_id))
+            return
+        self.token = bearer_token(self.request)
+        tokens = self.context.stores.tokens
+        user = await tokens.user_of(self.token) if self.token else None
+        self._admit_user_id(user.user_id if user else None)
+        self.user = await self.active(user)
+
+    async def admit_cached_token(self) -> None:
+        """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
+        self.token = bearer_token(self.request)
+        tokens = self.context.services.token_cache
+        user_id = await tokens.user_id_of(self.token) if self.token else None
+        self._admit_user_id(user_id)
+        if user_id is None:
+            raise await self.context.services.sessions.refusal_of(self.token)
+
+    async def active(self, user: User | None) -> User:
+        """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
+        if user is None:
+            raise await self.context.services.sessions.refusal_of(self.token)
+        if user.banned:
+            raise AccountBanned
+        return user
+
+    def _admit_user_id(self, user_id: str | None) -> None:
+        """Count the request for its user, or for its address if it has no valid token."""
+        if user_id is None:
+            self.limit_address("anonymous")
+            return
+        self.limit_user(user_id)
+        self.user_id = user_id
+        structlog.contextvars.bind_contextvars(user_id=user_id)
+
+
 def methods_of(handler: type[Handler]) -> list[str]:
     """The HTTP methods that the class defines, in lower case."""
     names = ("get", "post", "patch", "delete")
@@ -279,15 +337,3 @@ class Route(NamedTuple):
     @property
     def label(self) -> str:
         return self.name.rpartition(".")[2]
-
-
-class NotFoundHandler(Handler):
-    """404 for unknown paths; sent after the body was read, which keeps the connection open."""
-
-    label = "Missing"
-
-    async def _not_found(self) -> None:
-        self.limit_address("anonymous")
-        raise NotFound("There is no such path.")
-
-    get = head = post = delete = patch = put = options = _not_found

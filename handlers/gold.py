@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import InvalidParameter
-from handlers.auth import ActiveUserHandler
-from handlers.base import endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import PageNotFound
 from handlers.schemas import requests, responses

@@ -1,8 +1,7 @@
 """Seats on mic: apply, invite, accept, refuse, leave."""
 
 from core.clock import now_ms
-from handlers.auth import ActiveUserHandler
-from handlers.base import endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.rooms import on_mic_response, play_url, push_url
 from handlers.schemas import requests, responses
 from rooms.errors import (

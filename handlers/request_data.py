@@ -1,4 +1,4 @@
-"""What a request carries: its parameters, the address of its client, its id."""
+"""What a request carries: its parameters, the address of its client, its id, a token."""
 
 import functools
 import ipaddress
@@ -143,3 +143,10 @@ def request_id(request: HTTPServerRequest) -> str:
     """The client's X-Request-Id if it is safe to log, otherwise a new UUID in hex."""
     header = request.headers.get("X-Request-Id", "")
     return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
+
+
+def bearer_token(request: HTTPServerRequest) -> str:
+    """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    # Not strip(): nginx.conf chooses the process of a user by exactly these forms.
+    return token.strip(" \t") if kind.lower() == "qlivetoken" else ""

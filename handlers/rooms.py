@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 from core.clock import now_ms
-from handlers.auth import ActiveUserHandler
-from handlers.base import endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
 from handlers.schemas import requests, responses

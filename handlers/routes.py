@@ -9,8 +9,9 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
+from core.errors import NotFound
 from handlers import gold, health, mic, rooms, users, webhooks, withdrawals
-from handlers.base import NotFoundHandler, Route
+from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.ops.routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, Extension, StaticHandler, pages
@@ -73,6 +74,18 @@ ROUTES: tuple[Route, ...] = (
     *(route.under("/") for route in HEALTH_ROUTES),
 )
 """All routes with absolute paths; the OpenAPI document is generated from them."""
+
+
+class NotFoundHandler(Handler):
+    """404 for unknown paths; sent after the body was read, which keeps the connection open."""
+
+    label = "Missing"
+
+    async def _not_found(self) -> None:
+        self.limit_address("anonymous")
+        raise NotFound("There is no such path.")
+
+    get = head = post = delete = patch = put = options = _not_found
 
 
 class ApiApplication(Application):

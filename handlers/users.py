@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 
 from core.errors import InvalidParameter
-from handlers.auth import ActiveUserHandler, bearer_token
-from handlers.base import Handler, endpoint
+from handlers.base import ActiveUserHandler, Handler, endpoint
+from handlers.request_data import bearer_token
 from handlers.rooms import current_room
 from handlers.schemas import requests, responses
 from handlers.schemas.names import clean_name

@@ -2,8 +2,7 @@
 
 from typing import TypeVar
 
-from handlers.auth import ActiveUserHandler
-from handlers.base import endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.schemas import requests, responses
 from ledger.errors import (

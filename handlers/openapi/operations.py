@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from config.sections import LimitsSettings
-from handlers.auth import ActiveUserHandler
+from handlers.base import ActiveUserHandler
 from handlers.limits import owner_of, rate_of
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint

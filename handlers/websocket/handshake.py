@@ -10,11 +10,10 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from core.errors import PermissionDenied, QLiveError, RateLimited, Unavailable
-from handlers.auth import bearer_token
 from handlers.base import Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest
-from handlers.request_data import limit_key, remote_ip, request_id
+from handlers.request_data import bearer_token, limit_key, remote_ip, request_id
 from handlers.websocket.connection import Connection, ConnectRequest
 from realtime import wire
 from realtime.resume import ResumePosition

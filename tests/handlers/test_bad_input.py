@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from handlers.auth import ActiveUserHandler
-from handlers.base import Handler
+from handlers.base import ActiveUserHandler, Handler
 from handlers.pages import WEB
 from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
 from handlers.users import LogoutHandler

@@ -12,8 +12,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from config.sections import LimitsSettings
 from core.errors import RateLimited
 from core.limits import TokenBuckets
-from handlers.auth import ActiveUserHandler
-from handlers.base import BODY_BYTES, LOGGED_PATH
+from handlers.base import BODY_BYTES, LOGGED_PATH, ActiveUserHandler
 from handlers.limits import (
     ADDRESS_FACTOR,
     MAX_IN_PROGRESS,
