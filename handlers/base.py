@@ -40,9 +40,9 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every response, unless a handler replaces them."""
+"""Headers of every response; a handler may replace them."""
 LOGGED_PATH = 200
-"""Characters of a path that are logged: nothing else limits that of a 404."""
+"""Number of characters of a path that are logged; nothing else limits the path of a 404."""
 log = structlog.get_logger("qlive.http")
 Method = Callable[..., Awaitable[BaseModel]]
 HttpMethod = Callable[..., Awaitable[None] | None]
@@ -100,7 +100,7 @@ class CallDescription(NamedTuple):
     """Response model, or a union of them; NoReturn if every request is refused."""
     limit: LimitClass | None
     errors: Sequence[type[QLiveError] | QLiveError]
-    """Without those common to the handler's class."""
+    """Errors in addition to those common to the handler's class."""
 
 
 @stream_request_body
@@ -114,7 +114,7 @@ class Handler(RequestHandler):
     admission_errors: ClassVar[Sequence[type[QLiveError]]] = ()
     """Errors that `admit` may raise, for the OpenAPI document."""
     limit: LimitClass | None = None
-    """Of the method in progress."""
+    """Rate limit of the method in progress."""
     _limited_user = ""
     """The user for whom the request is counted."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}

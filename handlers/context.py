@@ -15,15 +15,14 @@ from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 CONCURRENT_JOINS = 256
-"""Sockets that join at the same time, so that calls do not wait for queries about thousands. Those
-of one room, or that ask for documents by id, share their queries; only reads of a room's log are
-one for each room and position."""
+"""Sockets that may join at the same time; the queries of more would delay those of calls. Joins
+share their queries, except that of a room's log, which is one for each room and position."""
 JOIN_QUEUE_SECONDS = 30.0
-"""Longest wait to join: 10,000 clients of a process that has died, on a slow machine."""
+"""Maximum wait to join. 10,000 clients of a process that died need it on a slow machine."""
 
 REFUSED_CALLBACKS = Rate(0.2, 5)
-"""Forged callbacks of one address that are stored. A callback signed with a new key, which we do
-not have yet, is among the first of its address."""
+"""Rate at which unverified callbacks of one address are stored. Genuine ones, signed with a new key
+that is not configured yet, are among the first."""
 
 
 @dataclass(slots=True)

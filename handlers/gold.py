@@ -25,7 +25,7 @@ from tencent.errors import ServiceUnavailable
 LENGTH = 50
 """Longest list that is shown."""
 CANDIDATES = 500
-"""How many of a ranking are asked for their consent: bounds the two queries."""
+"""Users at the top of a ranking who are considered; bounds the two queries."""
 
 
 class PayHandler(ActiveUserHandler):

@@ -25,13 +25,13 @@ By = Literal["user", "address", "name"]
 """What a bucket belongs to; `name`: that of an operator, at one address."""
 
 ADDRESS_FACTOR = 50
-"""How many phones' buckets one address has: the phones of a network or a carrier share one."""
+"""An address may send as much as this many users: the phones of a network share an address."""
 OPERATORS_AT_ADDRESS = 5
-"""How many operators' buckets one address has. Each password that is checked takes 0.2 s of CPU."""
+"""An address may try as many logins as this many operators. Each check takes 0.2 s of CPU."""
 MAX_IN_PROGRESS = 20
 """Requests of a user in progress: twice as many as a phone sends when it starts."""
 LOG_SECONDS = 10.0
-"""Least interval between two log lines about refused requests of one class."""
+"""Minimum interval between two log lines about refused requests of one class."""
 log = structlog.get_logger("qlive.http")
 
 

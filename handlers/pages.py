@@ -48,7 +48,7 @@ class StaticHandler(StaticFileHandler):
         self.clear_header("Server")
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
-        """What no file name has, NUL and undecodable bytes, becomes a character of no file here."""
+        """Replaces NUL and undecodable bytes, which no file name has, by U+FFFD."""
         return value.decode("utf-8", "replace").replace("\0", "\ufffd")
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:

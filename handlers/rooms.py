@@ -68,8 +68,8 @@ class GetUsersInfoHandler(ActiveUserHandler):
     read_only = True
 
     async def admit(self) -> None:
-        """Leaves the user to `get`, which reads it together with the room: a banned one is refused
-        after wrong parameters are."""
+        """`get` reads the user together with the room, so that wrong parameters are refused before
+        a banned user is."""
         await self.admit_cached_token()
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])

@@ -43,7 +43,7 @@ class WebhookHandler(Handler):
         return {}
 
     def refuse(self) -> NoReturn:
-        """Refuse what is no callback of a service that is configured here."""
+        """Refuse a callback of a service that is not configured here."""
         self.limit_address("anonymous")
         raise CallbackRefused
 
@@ -55,9 +55,9 @@ class WebhookHandler(Handler):
     ) -> None:
         """Store the message and carry it out, unless that was done; CallbackRefused if refused.
 
-        `rejection` is the reason code of a message that failed verification, otherwise "": those
-        count for their address, and only a limited number of them is stored. Refusals are counted
-        in the metrics by source and reason.
+        `rejection` is the reason code of a message that failed verification, otherwise "". Such
+        messages count for their address, which limits how many of them are stored. The metrics
+        count refusals by source and reason.
         """
         address = limit_key(self.remote_ip)
         if rejection:

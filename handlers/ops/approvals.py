@@ -42,7 +42,7 @@ class ApprovalTargetHandler(OperatorHandler):
         return await self.context.stores.approvals.public_state(str(self.path_args[0]))
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The request, which finds the entry by its user when the request itself is deleted."""
+        """The request, so that the entry is found by its user after the request is deleted."""
         found = await self.context.stores.approvals.details(str(self.path_args[0]))
         return {"approval": found}
 

@@ -17,8 +17,8 @@ from handlers.schemas.responses import Page
 from storage.database import Document
 
 EXPORT_PAGE, EXPORT_PAGES = 100, 100
-"""Entries that an export reads at a time, so that other requests are served between; and how often.
-They are in memory together, with at most 4 KB each."""
+"""Entries per query of an export, between which other requests are served, and the maximum number
+of queries. All entries of an export are in memory, with at most 4 KB each."""
 CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
     *("parameters", "before", "after", "done"),

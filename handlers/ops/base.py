@@ -25,7 +25,7 @@ Changed = TypeVar("Changed")
 View = TypeVar("View")
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
-"""Sent by the console with requests that it makes by itself while nobody is at the keyboard."""
+"""Header of the requests that the console sends by itself while its operator is idle."""
 BYTE_ORDER_MARK = "\ufeff"
 """Without it, Excel reads UTF-8 as the code page of the system."""
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
@@ -130,7 +130,7 @@ class OperatorHandler(Handler):
         self._before = await self.target_state() if is_permitted else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """What the entry has beside the parameters: of a target that may be deleted before it."""
+        """Fields stored with the parameters; they find the entry after its target is deleted."""
         return {}
 
     async def target_state(self) -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ class LoginAttemptHandler(Handler):
         )
 
     def _typed_name(self) -> str:
-        """ "" if the body cannot be read, which is answered once the attempt is counted."""
+        """The typed name; "" if the body cannot be read, which is answered after admission."""
         with suppress(QLiveError):
             return str(self.parameters().get("name", ""))
         return ""

@@ -46,7 +46,7 @@ class Response(BaseModel):
 
 
 class Page(Response, Generic[Item]):
-    """A part of a list; `next` is the `after` of the part that follows, null at the end."""
+    """A page of a list; `next` is the `after` of the following page, null on the last one."""
 
     items: list[Item]
     next: str | None

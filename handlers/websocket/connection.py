@@ -221,8 +221,8 @@ class Connection:
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
         """Whether the user has opened another socket while this one was queued.
 
-        One that was opened just before counts, too, by the time that the query takes: a restart is
-        harmless, while an abandoned socket that replaces its successor is not.
+        Sockets opened earlier by up to the duration of this query count as well: a needless restart
+        is harmless, but an abandoned socket must not replace its successor.
         """
         if time.monotonic() - queued_at < SUPERSEDE_CHECK_SECONDS:
             return False

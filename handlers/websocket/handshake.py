@@ -50,7 +50,7 @@ class Handshake(HTTPMessageDelegate):
     request: HTTPServerRequest
 
     def error(self) -> QLiveError | None:
-        """Why to refuse the handshake, if so. Call once: it counts towards the rate limit."""
+        """The reason to refuse the handshake. Call once: it counts towards the rate limit."""
         if self.context.lifecycle.draining:
             return Unavailable()
         trusted = self.context.settings.server.trusted_proxies
