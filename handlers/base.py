@@ -28,7 +28,7 @@ from handlers.request_data import (
     remote_ip,
     request_id,
 )
-from handlers.schemas.responses import AcceptedResponse, NoContentResponse, TextResponse
+from handlers.schemas.responses import NoContentResponse, TextResponse
 from services.errors import AccountBanned, NotAuthenticated
 from services.roles import Access
 from storage.users import User
@@ -190,8 +190,6 @@ class Handler(RequestHandler):
                 self.clear_header("Content-Type")
                 self.finish()
             case _:
-                if isinstance(answer, AcceptedResponse):
-                    self.set_status(202)
                 self.finish(answer.model_dump_json(by_alias=True))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's API

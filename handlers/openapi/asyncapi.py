@@ -219,7 +219,9 @@ def _parts(document: Json) -> Iterator[str]:
     yield HEAD.format(
         title=escape(info["title"]),
         address=escape(room["address"]),
-        query=_schema(room["bindings"]["ws"]["query"]["properties"]),
+        query=", ".join(
+            f"<code>{name}</code> ({_schema(SOCKET_QUERY[name])})" for name in SOCKET_QUERY
+        ),
         about=_prose(info["description"]),
     )
     for operation in document["operations"].values():

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, NoReturn, get_args
 
 from handlers.base import CallDescription, Handler, Route, methods_of
 from handlers.health import ReadyResponse
-from handlers.schemas.responses import AcceptedResponse, NoContentResponse, TextResponse
+from handlers.schemas.ops_money import ApprovalResponse
+from handlers.schemas.responses import NoContentResponse, TextResponse
 from services.roles import Access
 
 
@@ -35,7 +36,7 @@ class Endpoint(NamedTuple):
             return {}
         if returned is ReadyResponse:
             return {200: returned, 503: returned}
-        if issubclass(models[-1], AcceptedResponse):
+        if len(models) > 1 and models[-1] is ApprovalResponse:
             return {200: models[0], 202: models[-1]}
         return {200: returned}
 

@@ -82,9 +82,10 @@ class OperatorHandler(Handler):
     def unless_waiting(
         self, outcome: Changed | Approval, view: Callable[[Changed], View]
     ) -> View | ops_money.ApprovalResponse:
-        """The answer to a change that may wait for a second operator, which is its outcome, too."""
+        """The answer to a change; 202 with the request if it waits for a second operator."""
         if not isinstance(outcome, Approval):
             return view(outcome)
+        self.set_status(202)
         self.requested = {"approval": outcome.id, "state": outcome.state}
         return ops_money.ApprovalResponse.model_validate(outcome)
 

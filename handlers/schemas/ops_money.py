@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from handlers.schemas.responses import AcceptedResponse, Response
+from handlers.schemas.responses import Response
 from ledger.journal import Unit
 from ledger.refund_cases import CaseState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
@@ -19,7 +19,7 @@ class BalanceResponse(Response):
     income: int
 
 
-class ApprovalResponse(AcceptedResponse):
+class ApprovalResponse(Response):
     """A request that waits for another operator until `expires_at`.
 
     `on` is a user, an entry, a config's key or a block's number. `gold` is the amount, of income if

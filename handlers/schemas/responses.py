@@ -68,10 +68,6 @@ class NoContentResponse(Response):
     """HTTP 204 without a body."""
 
 
-class AcceptedResponse(Response):
-    """HTTP 202: the request waits for another operator."""
-
-
 class OkResponse(Response):
     detail: str = "OK"
 
