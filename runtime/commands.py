@@ -16,8 +16,7 @@ from handlers.pages import openapi_text
 from handlers.routes import ROUTES
 from ledger.journal import JsonObject
 from runtime import container
-from storage.migrations import SCHEMA
-from storage.migrator import AppliedMigration
+from storage.migrations import SCHEMA, Migration
 
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
@@ -88,10 +87,10 @@ async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Names
 async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     """What a start does as well; ahead of it, a start finds everything done."""
     async with _open_context(settings, dev) as context:
-        applied_migrations = await _prepare(context)
-    for applied in applied_migrations:
-        number, name = applied.migration.number, applied.migration.name
-        print(f"Applied migration {number} ({name}): {applied.documents} documents changed.")
+        applied = await _prepare(context)
+    for migration, documents in applied:
+        number, name = migration.number, migration.name
+        print(f"Applied migration {number} ({name}): {documents} documents changed.")
     print(f"The database is ready for servers of schema {SCHEMA}.")
     return 0
 
@@ -157,7 +156,7 @@ async def begin_entry(
     )
 
 
-async def _prepare(context: Context) -> list[AppliedMigration]:
+async def _prepare(context: Context) -> list[tuple[Migration, int]]:
     applied = await context.stores.migrator.run()
     await context.stores.make_indexes()
     return applied

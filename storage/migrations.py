@@ -1,9 +1,17 @@
-"""Numbered changes of stored data, from schema 1, that of release 1.0.0."""
+"""Numbered changes of stored data, from schema 1, that of release 1.0.0, and who applies them."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from storage.database import Database
+import structlog
+from pymongo import ReturnDocument
+
+from core.errors import StartupError
+from storage.database import Collection, Database
+
+log = structlog.get_logger("qlive.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +19,7 @@ class Migration:
     """One step from schema `number - 1` to schema `number`.
 
     `apply` returns the number of documents that it has changed. It may be killed anywhere and
-    repeated, also by two processes at once, and runs while older servers serve: it changes only
+    repeated, also by several processes at once, and runs while older servers serve: it changes only
     what it finds in the old form, in commands that take less than OPERATION_MS each
     (storage/database.py).
     """
@@ -27,3 +35,82 @@ MIGRATIONS: tuple[Migration, ...] = ()
 """In order; the first has number 2."""
 SCHEMA = 1 + len(MIGRATIONS)
 """The schema that this server reads and writes."""
+
+
+class SchemaTooNew(StartupError):
+    """The database is of a release that this one cannot run beside."""
+
+    def __init__(self, stored: int, oldest: int, own: int) -> None:
+        super().__init__(
+            f"The database has schema {stored}, which servers older than schema {oldest} cannot"
+            f" use, and this server has schema {own}: start a newer release."
+        )
+
+
+class OlderServerRunning(StartupError):
+    """A migration would break a server that is still running."""
+
+    def __init__(self, migration: Migration) -> None:
+        super().__init__(
+            f"Migration {migration.number} ({migration.name}) breaks servers older than schema"
+            f" {migration.oldest}, and one is running: stop it or upgrade it first."
+        )
+
+
+class Migrator:
+    """Applies the migrations that the database lacks.
+
+    The collection `schema` has one document: the `version` of the stored data, and the `oldest`
+    schema whose servers can run on them.
+    """
+
+    def __init__(self, database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+        self._database = database
+        self._schema: Collection = database.collection("schema")
+        self._processes: Collection = database.collection("processes")
+        self._migrations = migrations
+
+    async def run(self) -> list[tuple[Migration, int]]:
+        """Apply what is missing; each migration with the number of documents that it changed.
+
+        A new database gets the newest schema, since it has nothing to migrate. Raises SchemaTooNew
+        or OlderServerRunning.
+        """
+        own = 1 + len(self._migrations)
+        newest = {"version": own, "oldest": self._migrations[-1].oldest if self._migrations else 1}
+        stored = await self._schema.find_one_and_update(
+            {"_id": "schema"},
+            {"$setOnInsert": {**newest, "changed_at": datetime.now(UTC)}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        assert stored is not None
+        if own < stored["oldest"]:
+            raise SchemaTooNew(stored["version"], stored["oldest"], own)
+        missing = self._migrations[stored["version"] - 1 :]
+        return [(migration, await self._apply(migration)) for migration in missing]
+
+    async def _apply(self, migration: Migration) -> int:
+        if await self._has_servers_before(migration.oldest):
+            raise OlderServerRunning(migration)
+        number, name, started = migration.number, migration.name, time.monotonic()
+        log.info("migration_started", number=number, name=name)
+        documents = await migration.apply(self._database)
+        # Neither number ever decreases: another process may be ahead.
+        fields = {
+            "version": {"$max": ["$version", number]},
+            "oldest": {"$max": ["$oldest", migration.oldest]},
+            "changed_at": "$$NOW",
+        }
+        await self._schema.update_one({"_id": "schema"}, [{"$set": fields}])
+        seconds = round(time.monotonic() - started, 3)
+        log.info(
+            "migration_applied", number=number, name=name, documents=documents, seconds=seconds
+        )
+        return documents
+
+    async def _has_servers_before(self, schema: int) -> bool:
+        """Whether a process with a valid lease is of an older schema."""
+        valid = {"$gte": ["$expires_at", "$$NOW"]}
+        older = {"schema": {"$lt": schema}, "$expr": valid}
+        return await self._processes.find_one(older, {"_id": 1}) is not None

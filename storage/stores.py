@@ -16,7 +16,7 @@ from storage.job_leases import JobLeaseStore
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.members import MemberStore
-from storage.migrator import Migrator
+from storage.migrations import Migrator
 from storage.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore

@@ -16,8 +16,7 @@ from services.ledger import LedgerService
 from storage import stores
 from storage.database import Database
 from storage.errors import UserNotFound
-from storage.migrations import MIGRATIONS, SCHEMA, Migration
-from storage.migrator import Migrator
+from storage.migrations import MIGRATIONS, SCHEMA, Migration, Migrator
 from tests.support.api import ApiFixture
 
 Configured = tuple[Settings, Any]

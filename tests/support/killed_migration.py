@@ -1,14 +1,13 @@
 """A program that migrates some rows, says so, and then hangs until it is killed.
 
-Arguments: MongoDB's URI, the database, the seconds of the lease.
+Arguments: MongoDB's URI, the database.
 """
 
 import asyncio
 import sys
 
 from storage.database import Database
-from storage.migrations import Migration
-from storage.migrator import Migrator
+from storage.migrations import Migration, Migrator
 
 ROWS, CONVERTED = 6, 2
 READY = "some rows are converted"
@@ -32,9 +31,9 @@ async def convert_some(database: Database) -> int:
     return 0
 
 
-async def main(uri: str, name: str, lease_seconds: str) -> None:
+async def main(uri: str, name: str) -> None:
     migration = Migration(2, "convert", convert_some, oldest=1)
-    await Migrator(Database(uri, name), [migration], lease_seconds=float(lease_seconds)).run()
+    await Migrator(Database(uri, name), [migration]).run()
 
 
 if __name__ == "__main__":

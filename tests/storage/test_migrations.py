@@ -6,24 +6,14 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from structlog.testing import capture_logs
 
 from storage.database import Database
-from storage.job_leases import JobLeaseStore
-from storage.migrations import SCHEMA, Migration
-from storage.migrator import (
-    JOB_NAME,
-    MigrationTimeout,
-    Migrator,
-    OlderServerRunning,
-    SchemaTooNew,
-)
+from storage.migrations import SCHEMA, Migration, Migrator, OlderServerRunning, SchemaTooNew
 from storage.presence import PresenceStore
 from tests.support.killed_migration import CONVERTED, READY, ROWS, convert
 from tests.support.paths import ROOT
 from tests.support.room_builders import GRACE
 from tests.support.storage import NAME
-from tests.support.waiting import until
 
 gen_test = pytest.mark.gen_test(timeout=60)
 LONG = 3_600.0
@@ -66,7 +56,7 @@ async def test_each_migration_is_applied_once_in_order(old_database: Database) -
     steps = Steps()
     migrations = [steps.step(2), steps.step(3)]
     applied = await Migrator(old_database, migrations).run()
-    assert [step.migration for step in applied] == migrations
+    assert applied == [(migration, 0) for migration in migrations]
     assert await Migrator(old_database, migrations).run() == []
     assert await stored(old_database) == (3, 1)
     assert len(await Migrator(old_database, [*migrations, steps.step(4)]).run()) == 1
@@ -74,40 +64,28 @@ async def test_each_migration_is_applied_once_in_order(old_database: Database) -
 
 
 @gen_test
-async def test_a_start_waits_while_another_process_migrates(old_database: Database) -> None:
-    steps, go_on = Steps(), asyncio.Event()
-    first = Migrator(old_database, [steps.step(2, meanwhile=go_on.wait), steps.step(3)])
-    second = Migrator(old_database, [steps.step(2), steps.step(3)])
-    with capture_logs() as logs:
-        tasks = [asyncio.ensure_future(first.run())]
-        await until(lambda: any(line["event"] == "migration_started" for line in logs))
-        tasks += [asyncio.ensure_future(second.run())]
-        await until(lambda: any(line["event"] == "migration_awaited" for line in logs))
-        go_on.set()
-        assert [len(applied) for applied in await asyncio.gather(*tasks)] == [2, 0]
-    assert steps.applied == [2, 3]
+async def test_two_processes_that_migrate_at_once_change_each_document_once(
+    old_database: Database,
+) -> None:
+    both = asyncio.Barrier(2)
 
+    async def convert_together(database: Database) -> int:
+        await both.wait()
+        return await convert(database)
 
-@gen_test
-async def test_a_long_migration_keeps_its_lease(old_database: Database) -> None:
-    steps, rows = Steps(), old_database.collection("job_leases")
-
-    async def wait_for_renewal() -> None:
-        lease = await rows.find_one({"_id": JOB_NAME})
-        assert lease
-        renewed = {"_id": JOB_NAME, "due_at": {"$gt": lease["due_at"]}}
-        await until(lambda: rows.find_one(renewed))
-
-    migrations = [steps.step(2, meanwhile=wait_for_renewal)]
-    await Migrator(old_database, migrations, lease_seconds=1).run()
-    assert steps.applied == [2]
+    migration = Migration(2, "convert", convert_together, oldest=1)
+    found = await asyncio.gather(*(Migrator(old_database, [migration]).run() for _ in range(2)))
+    assert [len(applied) for applied in found] == [1, 1]
+    rows = await old_database.collection("counters").find({}).sort("_id", 1).to_list()
+    assert rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
+    assert await stored(old_database) == (2, 1)
 
 
 @gen_test
 async def test_a_migration_killed_halfway_is_completed_by_another_process(
     old_database: Database, mongo_uri: str
 ) -> None:
-    arguments = ("-m", "tests.support.killed_migration", mongo_uri, NAME, "1")
+    arguments = ("-m", "tests.support.killed_migration", mongo_uri, NAME)
     program = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -117,8 +95,8 @@ async def test_a_migration_killed_halfway_is_completed_by_another_process(
     await program.communicate()
     assert await stored(old_database) == (1, 1)
     migration = Migration(2, "convert", convert, oldest=1)
-    (applied,) = await Migrator(old_database, [migration]).run()
-    assert applied.documents == ROWS - CONVERTED
+    applied = await Migrator(old_database, [migration]).run()
+    assert applied == [(migration, ROWS - CONVERTED)]
     rows = await old_database.collection("counters").find({}).sort("_id", 1).to_list()
     assert rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
     assert await stored(old_database) == (2, 1)
@@ -134,15 +112,8 @@ async def test_a_migration_that_fails_is_repeated_by_the_next_start(old_database
     with pytest.raises(RuntimeError):
         await Migrator(old_database, [steps.step(2), steps.step(3, meanwhile=fail)]).run()
     assert await stored(old_database) == (2, 1)
-    await Migrator(old_database, [steps.step(2), steps.step(3)], wait_seconds=0).run()
+    await Migrator(old_database, [steps.step(2), steps.step(3)]).run()
     assert steps.applied == [2, 3]
-
-
-@gen_test
-async def test_a_start_does_not_wait_for_ever(old_database: Database) -> None:
-    await JobLeaseStore(old_database).acquire(JOB_NAME, LONG)
-    with pytest.raises(MigrationTimeout, match="Another process has been migrating"):
-        await Migrator(old_database, [Steps().step(2)], wait_seconds=0).run()
 
 
 @gen_test
