@@ -95,7 +95,6 @@ class Stores:
             self.orders,
             self.operator_sessions,
             self.approvals,
-            self.audit,
             self.ledger,
             self.withdrawals,
             self.refund_cases,
