@@ -5,7 +5,6 @@
 the database's clock, which all processes share.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ LEASE_TTL_SECONDS = 3_600
 BULK_SIZE = 500
 """Memberships updated by one command, well within its timeout."""
 
-RegistrationKey = tuple[str, int, str]
-"""User, room and process."""
 ARRIVAL_FIELDS = {"live_id": 1, "process": 1, "socket": 1, "epoch": 1, "role": 1}
 
 
@@ -50,12 +47,7 @@ class Registration:
     now: int
 
     @property
-    def filter(self) -> Document:
-        """Selects the user's membership of this room."""
-        return {"_id": self.user_id, "live_id": self.live_id}
-
-    @property
-    def key(self) -> RegistrationKey:
+    def key(self) -> tuple[str, int, str]:
         """Sockets of the same key are registered by one update."""
         return self.user_id, self.live_id, self.process
 
@@ -94,48 +86,30 @@ class PresenceStore:
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
     ) -> list[Arrival | None]:
-        """Register sockets in order, those of one member and process by one update."""
-        sockets = Counter(it.key for it in registrations)
-        newest = [*{it.key: it for it in registrations}.values()]
-        await self._members.bulk_write(
-            [UpdateOne(it.filter, self._registration(it, sockets[it.key])) for it in newest],
-            ordered=False,
-        )
-        stored = await self._stored(newest)
-        overtaken = [it for it in newest if _is_overtaken(it, stored[it.key])]
-        rows = await asyncio.gather(
-            *(self._register_alone(it, sockets[it.key]) for it in overtaken)
-        )
-        stored |= {it.key: row for it, row in zip(overtaken, rows, strict=True)}
-        arrivals = []
-        for it in registrations:
-            sockets[it.key] -= 1
-            arrivals.append(_arrival(stored[it.key], newer=sockets[it.key]))
-        return arrivals
+        """Register sockets in order, those of one member and process by one update.
 
-    async def _stored(
-        self, registrations: Sequence[Registration]
-    ) -> dict[RegistrationKey, Document | None]:
-        """The memberships after the registrations; None for who is not a member of the room."""
+        That has the number of the newest, and leaves lower ones for the others. A socket that
+        another process has overtaken before the numbers are read is an older one of the member.
+        """
+        sockets = Counter(it.key for it in registrations)
+        newest = {it.key: it for it in registrations}.values()
+        updates = [self._registration(it, sockets[it.key]) for it in newest]
+        await self._members.bulk_write(updates, ordered=False)
         user_ids = {it.user_id for it in registrations}
         rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
         members = {(row["_id"], row["live_id"]): row for row in rows}
-        return {it.key: members.get((it.user_id, it.live_id)) for it in registrations}
+        arrivals: list[Arrival | None] = []
+        for it in registrations:
+            sockets[it.key] -= 1
+            row = members.get((it.user_id, it.live_id))
+            arrivals.append(_arrival(row, it.process, newer=sockets[it.key]) if row else None)
+        return arrivals
 
-    async def _register_alone(self, newest: Registration, sockets: int) -> Document | None:
-        """Atomic, for a member whom another process has registered meanwhile."""
-        return await self._members.find_one_and_update(
-            newest.filter,
-            self._registration(newest, sockets),
-            projection=ARRIVAL_FIELDS,
-            return_document=ReturnDocument.AFTER,
-        )
-
-    def _registration(self, newest: Registration, sockets: int) -> list[Document]:
-        """Stores the newest of the member's `sockets`, and leaves numbers for the older ones."""
-        next_number = {"$add": ["$socket", sockets]}
-        fields = self._connected(newest.process, newest.now)
-        return [{"$set": {**fields, "socket": {"$max": [next_number, {"$toLong": "$$NOW"}]}}}]
+    def _registration(self, newest: Registration, sockets: int) -> UpdateOne:
+        number = {"$max": [{"$add": ["$socket", sockets]}, {"$toLong": "$$NOW"}]}
+        fields = {**self._connected(newest.process, newest.now), "socket": number}
+        where = {"_id": newest.user_id, "live_id": newest.live_id}
+        return UpdateOne(where, [{"$set": fields}])
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         """Mark members whose newest socket has closed as away; older sockets are ignored."""
@@ -356,14 +330,11 @@ class PresenceStore:
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
 
 
-def _is_overtaken(registration: Registration, row: Document | None) -> bool:
-    """Whether another process has registered the member meanwhile, or the member has re-entered."""
-    return row is not None and row["process"] != registration.process
-
-
-def _arrival(row: Document | None, *, newer: int) -> Arrival | None:
+def _arrival(row: Document, process: str, *, newer: int) -> Arrival:
     """The member's newest socket, or an older one: that many have been registered after it."""
-    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer) if row else None
+    if row["process"] != process:
+        newer += 1
+    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 
 def _socket_filter(socket: MemberSocket) -> Document:

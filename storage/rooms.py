@@ -204,7 +204,7 @@ class RoomStore:
             "version": 0,
             "status": "ended",
             "started_at": 0,
-            "owner": _seat_document(Seat(host, "")),
+            "owner": _stored(Seat(host, "")),
             "male": None,
             "female": None,
             "applications": {},
@@ -280,13 +280,13 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
         head, _, user_id = name.partition(".")
         if user_id and head in room.touched:
             continue  # the whole field is written
-        if head == "applications":
-            _change_applications(room, user_id, sets, unsets)
-        elif head == "blocked" and user_id:
-            _change_blocked(room, user_id, sets, unsets)
+        value = getattr(room, head)
+        if not user_id:
+            sets[name] = _stored(value)
+        elif user_id in value:
+            sets[name] = _stored(value[user_id])
         else:
-            value = getattr(room, name)
-            sets[name] = _seat_document(value) if isinstance(value, Seat) else value
+            unsets[name] = ""
     if not (sets or unsets or events):
         return {}
     if "epoch" in room.touched:
@@ -294,19 +294,8 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     sets["version"] = room.version + len(events)
     for event in events:
         sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
-    _set_due(room, sets, unsets)
+    sets["due_at"] = min((it.expires_at for it in room.applications.values()), default=None)
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
-
-
-def _change_applications(room: Room, user_id: str, sets: Document, unsets: Document) -> None:
-    if not user_id:
-        sets["applications"] = {
-            user_id: _application_document(it) for user_id, it in room.applications.items()
-        }
-    elif application := room.applications.get(user_id):
-        sets[f"applications.{user_id}"] = _application_document(application)
-    else:
-        unsets[f"applications.{user_id}"] = ""
 
 
 def _changed_bans(room: Room) -> list[str]:
@@ -314,30 +303,17 @@ def _changed_bans(room: Room) -> list[str]:
     return sorted(name[len("blocked.") :] for name in room.touched if name.startswith("blocked."))
 
 
-def _change_blocked(room: Room, user_id: str, sets: Document, unsets: Document) -> None:
-    if user_id in room.blocked:
-        sets[f"blocked.{user_id}"] = room.blocked[user_id]
-    else:
-        unsets[f"blocked.{user_id}"] = ""
-
-
-def _set_due(room: Room, sets: Document, unsets: Document) -> None:
-    if room.applications:
-        sets["due_at"] = min(it.expires_at for it in room.applications.values())
-    else:
-        unsets["due_at"] = ""
-
-
 def _log_row(event: NumberedEvent) -> Document:
     return {"seq": event.seq, "ts": event.ts, "type": event.type, "data": event.data}
 
 
-def _seat_document(seat: Seat) -> Document:
-    return {**fields_of(seat), "person": fields_of(seat.person)}
-
-
-def _application_document(application: Application) -> Document:
-    return {**fields_of(application), "person": fields_of(application.person)}
+def _stored(value: Any) -> Any:
+    """A field of a room as stored."""
+    if isinstance(value, dict):
+        return {user_id: _stored(it) for user_id, it in value.items()}
+    if isinstance(value, Seat | Application):
+        return {**fields_of(value), "person": fields_of(value.person)}
+    return value
 
 
 def _seat_from(document: Any) -> Seat | None:
