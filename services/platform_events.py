@@ -9,6 +9,7 @@ from ledger.refund_advice import Credit, GoldGift, advise
 from services.inbox import DONE, CallbackOutcome, refused
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
+from storage.refund_cases import SpentGoldStore
 from tencent.errors import Unreadable
 from tencent.message_push import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
 from tencent.xpay import PROVIDER as XPAY
@@ -20,9 +21,10 @@ COIN_MODE = "coin_mode"
 class PlatformEventService:
     """Decides what becomes of each event; the inbox keeps it, with the answer if there is one."""
 
-    def __init__(self, orders: OrderStore, ledger: LedgerStore) -> None:
+    def __init__(self, orders: OrderStore, ledger: LedgerStore, spent_gold: SpentGoldStore) -> None:
         self._orders = orders
         self._ledger = ledger
+        self._spent_gold = spent_gold
 
     async def process(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
@@ -67,4 +69,4 @@ class PlatformEventService:
     ) -> tuple[Credit | None, list[GoldGift]]:
         """The credit of an order, and the user's gifts since then."""
         credit = await self._ledger.credit_of(number)
-        return credit, await self._ledger.gold_gifts(user_id, credit.at) if credit else []
+        return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []

@@ -198,7 +198,7 @@ class Services:
             stores.inbox,
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger),
+            PlatformEventService(stores.orders, stores.ledger, stores.spent_gold),
             self.refund_cases,
             self.transfer_notices,
             tencent.jsapi,

@@ -1,6 +1,5 @@
 """ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,21 +19,17 @@ from ledger.journal import (
     Posting,
     Unit,
     debt_account,
-    reversal_key,
     user_account,
 )
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
-from ledger.refund_advice import Credit, GoldGift
+from ledger.refund_advice import Credit
 from storage.database import Collection, Database, Document, Session
 from storage.documents import page, starts_with
 from storage.errors import UserNotFound
 from storage.rankings import RankingStore
 
 T = TypeVar("T")
-MAX_GIFTS_READ = 2000
-"""Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
-whose sum is a lower bound if there are more."""
 DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
 """Where a user's debt in a unit is stored."""
 MONEY_OUT: Sequence[Document] = (
@@ -100,34 +95,6 @@ class LedgerStore:
             return None
         gold = row["content"]["gold"]
         return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
-
-    async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
-        """Gifts that the user paid with gold since then, oldest first, without reversed ones.
-
-        At most MAX_GIFTS_READ, in two queries at once that indexes answer.
-        """
-        gifts, undone = await asyncio.gather(
-            self._gold_gifts(user_id, since), self._reversals_of(user_id, since)
-        )
-        return [gift for key, gift in gifts if gift.gold and reversal_key(key) not in undone]
-
-    async def _gold_gifts(self, user_id: str, since: datetime) -> list[tuple[str, GoldGift]]:
-        where = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
-        fields = {"at": 1, "live_id": 1, "epoch": 1, "gold": _moved(user_id, "gold")}
-        rows = await self._ledger.find(where, fields).sort("at", 1).to_list(MAX_GIFTS_READ)
-        return [
-            (
-                row["_id"],
-                GoldGift(row["at"], -row["gold"], row.get("live_id", 0), row.get("epoch", "")),
-            )
-            for row in rows
-        ]
-
-    async def _reversals_of(self, user_id: str, since: datetime) -> set[str]:
-        """Keys of the reversals since then whose gold the user or the user's debt got."""
-        accounts = [user_account(user_id), debt_account(user_id)]
-        where = {"lines.account": {"$in": accounts}, "kind": "reversal", "at": {"$gte": since}}
-        return {row["_id"] async for row in self._ledger.find(where, {"_id": 1})}
 
     async def page(
         self,
@@ -260,14 +227,6 @@ def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
     """What this entry adds to the rankings."""
     event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
     return ranking_changes(_entry_from(row), row["at"], event)
-
-
-def _moved(user_id: str, unit: Unit) -> Document:
-    """An expression: what an entry adds to a user's balance."""
-    of_user = {"$eq": ["$$line.account", user_account(user_id)]}
-    in_unit = {"$eq": ["$$line.unit", unit]}
-    amount = {"$cond": [{"$and": [of_user, in_unit]}, "$$line.amount", 0]}
-    return {"$sum": {"$map": {"input": "$lines", "as": "line", "in": amount}}}
 
 
 def _entry_from(row: Document) -> JournalEntry:

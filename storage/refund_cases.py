@@ -2,14 +2,15 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import reversal_key, user_account
+from ledger.refund_advice import GoldGift
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
@@ -17,6 +18,7 @@ from storage.documents import fields_of, page
 from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
 
+G = TypeVar("G")
 Step = OrderStep | GiftStep | HostStep
 STEPS: Mapping[str, type[Step]] = {
     "orders": OrderStep,
@@ -27,6 +29,9 @@ IN_PROGRESS = ("confirmed", "reversing", "refunding")
 GIFTS_PER_QUERY = 200
 MAX_READ = 20_000
 """Gifts read for one plan: bounds its transaction, whatever gifts without gold there are."""
+MAX_EVIDENCE = 2_000
+"""Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
+whose sum is a lower bound if there are more."""
 FINAL = ("paid", "returned")
 """States of a withdrawal whose income is no longer held."""
 
@@ -176,7 +181,7 @@ class RefundCaseStore:
 class SpentGoldStore:
     """What became of a user's gold: gifts, and where their hosts' income is.
 
-    Reads `ledger`, `users` and `withdrawals` in the caller's transaction; writes nothing.
+    Reads `ledger`, `users` and `withdrawals`; writes nothing.
     """
 
     def __init__(self, database: Database) -> None:
@@ -184,22 +189,39 @@ class SpentGoldStore:
         self._users: Collection = database.collection("users")
         self._withdrawals: Collection = database.collection("withdrawals")
 
-    async def gifts(
-        self, session: Session, user_id: str, since: datetime
-    ) -> AsyncGenerator[GiftStep]:
+    def gifts(self, session: Session, user_id: str, since: datetime) -> AsyncGenerator[GiftStep]:
         """Gifts that the user gave since then, newest first, without reversed ones.
 
         Only those among the newest MAX_READ.
         """
+        newest = [("at", -1)]
+        return self._gifts(user_id, since, newest, MAX_READ, _gift_from, session)
+
+    async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
+        """Gifts that the user paid with gold since then, oldest first, without reversed ones.
+
+        At most MAX_EVIDENCE.
+        """
+        found = self._gifts(user_id, since, [("at", 1)], MAX_EVIDENCE, _gold_gift_from)
+        return [gift async for gift in found if gift.gold]
+
+    async def _gifts(
+        self,
+        user_id: str,
+        since: datetime,
+        order: list[tuple[str, int]],
+        limit: int,
+        parse: Callable[[Document], G],
+        session: Session | None = None,
+    ) -> AsyncGenerator[G]:
         given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
-        fields = {"by": 1, "at": 1, "lines": 1, "content": 1}
-        rows = self._ledger.find(given, fields, session=session, batch_size=GIFTS_PER_QUERY)
-        async with rows.sort("at", -1).limit(MAX_READ) as found:
+        rows = self._ledger.find(given, session=session, batch_size=GIFTS_PER_QUERY)
+        async with rows.sort(order).limit(limit) as found:
             while some := await found.to_list(GIFTS_PER_QUERY):
                 undone = await self._reversed([row["_id"] for row in some], session)
                 for row in some:
                     if row["_id"] not in undone:
-                        yield _gift_from(row)
+                        yield parse(row)
 
     async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
         """Where the income of these users is."""
@@ -219,7 +241,7 @@ class SpentGoldStore:
             withdrawn[it["_id"]["user"]][it["_id"]["state"]] = it["income"]
         return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
 
-    async def _reversed(self, keys: Sequence[str], session: Session) -> set[str]:
+    async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
         """Which of these gifts were reversed."""
         reversals = {reversal_key(key): key for key in keys}
         where = {"_id": {"$in": [*reversals]}}
@@ -263,13 +285,20 @@ def new_id() -> str:
     return f"R{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
 
 
+def _gold_of(gift: Document) -> int:
+    """Gold that a gift took from its giver."""
+    paid = (user_account(gift["by"]), "gold")
+    return -sum(it["amount"] for it in gift["lines"] if (it["account"], it["unit"]) == paid)
+
+
+def _gold_gift_from(row: Document) -> GoldGift:
+    return GoldGift(row["at"], _gold_of(row), row.get("live_id", 0), row.get("epoch", ""))
+
+
 def _gift_from(row: Document) -> GiftStep:
-    giver, host = user_account(row["by"]), user_account(row["content"]["to"])
-    gold = -sum(
-        it["amount"] for it in row["lines"] if (it["account"], it["unit"]) == (giver, "gold")
-    )
+    host = user_account(row["content"]["to"])
     income = sum(it["amount"] for it in row["lines"] if it["account"] == host and it["amount"] > 0)
-    return GiftStep(row["_id"], row["at"], row["content"]["to"], gold, income)
+    return GiftStep(row["_id"], row["at"], row["content"]["to"], _gold_of(row), income)
 
 
 def _income_from(row: Document, withdrawn: Mapping[str, int]) -> HostIncome:

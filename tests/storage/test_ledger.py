@@ -16,6 +16,7 @@ from services.ledger import LedgerService
 from storage.database import Document, Session
 from storage.errors import UserNotFound
 from storage.ledger import ranking_changes_in
+from storage.refund_cases import SpentGoldStore
 from tests.support.query_profile import profile_queries
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
@@ -191,9 +192,10 @@ async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: Stor
     reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
     assert user_account(anna) not in {line.account for line in reversal.lines}
     await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal, None))
-    found = await stores.ledger.gold_gifts(anna, datetime(2026, 1, 1, tzinfo=UTC))
+    spent_gold = SpentGoldStore(stores.database)
+    found = await spent_gold.gold_gifts(anna, datetime(2026, 1, 1, tzinfo=UTC))
     assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
-    assert await stores.ledger.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
+    assert await spent_gold.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
 
 
 # ---- search

@@ -139,7 +139,7 @@ class RefundProcess:
             inbox,
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger),
+            PlatformEventService(stores.orders, stores.ledger, spent_gold),
             self.service,
             TransferNoticeService(self.transfers, None),
             None,
