@@ -144,13 +144,12 @@ ROWS: dict[str, list[Panel]] = {
             {"{{event}}": "sum by (event) (increase(qlive_platform_events_total[1d]))"},
         ),
         (
-            "Operators and retention",
+            "Operators and chat groups",
             "short",
             {
                 "wrong tokens": "sum(increase(qlive_operator_tokens_refused_total[1h]))",
                 "refused logins": "sum(increase(qlive_operator_logins_refused_total[1h]))",
                 "reads": "sum(increase(qlive_operator_reads_total[1h]))",
-                "rows deleted": "sum(increase(qlive_old_rows_deleted_total[1h]))",
                 "groups replaced": "sum(increase(qlive_groups_replaced_total[1h]))",
             },
         ),

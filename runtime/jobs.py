@@ -42,7 +42,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
     every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
-    every(10, "leased", lambda: _run_leased(context))
+    every(10, "ledger_audit", services.ledger_audit.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
     if services.im_relay:
         tasks.until_stopped("im_relay", JobRunner(services.im_relay).run)
@@ -104,16 +104,6 @@ async def _look_for_others(context: Context) -> None:
     bus = context.realtime.bus
     if isinstance(bus, LocalBus) and context.realtime.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
-
-
-async def _run_leased(context: Context) -> None:
-    """What one process does for all, when it is due."""
-    await run_all(_delete_old_rows(context), context.services.ledger_audit.run_if_due())
-
-
-async def _delete_old_rows(context: Context) -> None:
-    for kind, count in (await context.services.retention.run_if_due()).items():
-        context.metrics.old_rows_deleted.labels(kind).inc(count)
 
 
 async def _measure_lag(context: Context) -> None:

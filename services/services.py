@@ -33,7 +33,6 @@ from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
 from services.refund_cases import RefundCaseService
 from services.refund_sweep import RefundCaseSweep
-from services.retention import RetentionSweep
 from services.room_access import RoomAccess
 from services.room_list import RoomList
 from services.sanction_actions import sanction_actions
@@ -211,9 +210,6 @@ class Services:
         )
         self.unpaid_orders = UnpaidOrderSweep(
             stores.orders, self.payments, providers, count_refused_query
-        )
-        self.retention = RetentionSweep(
-            stores.job_leases, stores.audit, stores.orders, outbox, settings.retention
         )
 
     @property

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -12,7 +12,6 @@ import structlog
 from bson import ObjectId
 
 from storage.database import Collection, Database, Document
-from storage.documents import delete_some
 
 ENTRY_BYTES = 4096
 """Most that an entry has with its outcome: longer values are cut."""
@@ -34,8 +33,13 @@ class AuditStore:
     lines, too, which leave the machine: whoever can write to the database cannot change those.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, days: int = 0) -> None:
+        """`days`: how long an entry is kept; 0: for ever."""
         self._audit: Collection = database.collection("audit")
+        self._days = days
+
+    async def make_indexes(self) -> None:
+        await self._audit.create_index("expires_at", expireAfterSeconds=0)
 
     async def begin(
         self,
@@ -49,9 +53,12 @@ class AuditStore:
         address: str = "",
     ) -> Document:
         """Store and log the entry of a requested change, and return it for `done`."""
-        entry: Document = {"_id": ObjectId(), "at": datetime.now(UTC), "who": who, "role": role}
+        now = datetime.now(UTC)
+        entry: Document = {"_id": ObjectId(), "at": now, "who": who, "role": role}
         entry |= {"address": address, "what": what, "on": on[:100], "reason": reason[:500]}
         entry |= {"done": False, "parameters": ""}
+        if self._days:
+            entry["expires_at"] = now + timedelta(days=self._days)
         left = ENTRY_BYTES - OUTCOME_BYTES - len(bson.encode(entry))
         entry["parameters"] = _fitted(parameters, left)
         log.info(
@@ -97,10 +104,6 @@ class AuditStore:
         where += [_has_word(word) for word in search.split()[:MAX_QUERY_WORDS]]
         found = self._audit.find({"$and": where} if where else {})
         return [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
-
-    async def delete_before(self, at: datetime, limit: int) -> int:
-        """Delete at most `limit` entries made before `at` (the time in their `_id`)."""
-        return await delete_some(self._audit, {"_id": {"$lt": ObjectId.from_datetime(at)}}, limit)
 
 
 def _entry(row: Document) -> Document:

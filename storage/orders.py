@@ -18,11 +18,13 @@ from ledger.recharge import (
     offer_key,
 )
 from storage.database import Collection, Database, Document, Session
-from storage.documents import delete_some, page, starts_with
+from storage.documents import page, starts_with
 from storage.due import BEFORE_ANY, claim_due
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""
+KEPT = {"open_keys": "", "expires_at": ""}
+"""Fields that an order loses when the provider reports money: it is kept for ever."""
 USER_ID_DIGITS = 8
 """Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
 they are searched only for longer texts."""
@@ -31,8 +33,10 @@ they are searched only for longer texts."""
 class OrderStore:
     """An order is created, then paid or closed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, unpaid_days: int = 0) -> None:
+        """`unpaid_days`: how long a closed order for which no money came is kept; 0: for ever."""
         self._orders: Collection = database.collection("orders")
+        self._unpaid_days = unpaid_days
 
     async def make_indexes(self) -> None:
         newest = [("created_at", -1), ("_id", -1)]
@@ -49,6 +53,7 @@ class OrderStore:
         await self._orders.create_index(
             "open_keys", unique=True, partialFilterExpression={"open_keys": {"$exists": True}}
         )
+        await self._orders.create_index("expires_at", expireAfterSeconds=0)
         await self._orders.create_index(
             "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY}}
         )
@@ -111,14 +116,16 @@ class OrderStore:
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._orders.update_one(
             {"_id": number, "state": {"$ne": "paid"}},
-            {"$set": paid, "$unset": {"open_keys": ""}},
+            {"$set": paid, "$unset": KEPT},
             session=session,
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
         """Add to the refunded amount; returns the fen refunded before."""
         row = await self._orders.find_one_and_update(
-            {"_id": number}, {"$inc": {"refunded": refund.fen}}, session=session
+            {"_id": number},
+            {"$inc": {"refunded": refund.fen}, "$unset": {"expires_at": ""}},
+            session=session,
         )
         return int((row or {}).get("refunded", 0))
 
@@ -145,13 +152,19 @@ class OrderStore:
         )
 
     async def close(self, number: str) -> None:
+        """Close an order that was not paid; without money it is deleted after `unpaid_days`."""
+        now = datetime.now(UTC)
         await self._orders.update_one(
             {"_id": number, "state": "created"},
             {
-                "$set": {"state": "closed", "closed_at": datetime.now(UTC), "due_at": None},
+                "$set": {"state": "closed", "closed_at": now, "due_at": None},
                 "$unset": {"open_keys": ""},
             },
         )
+        if self._unpaid_days:
+            without_money = {"_id": number, "state": "closed", **dict.fromkeys(MONEY_FIELDS)}
+            expiry = {"expires_at": now + timedelta(days=self._unpaid_days)}
+            await self._orders.update_one(without_money, {"$set": expiry})
 
     async def delivered(self, number: str) -> None:
         await self._orders.update_one({"_id": number}, {"$set": {"due_at": None}})
@@ -160,22 +173,12 @@ class OrderStore:
         """The payment does not match the order: stop querying and leave it to operators."""
         await self._orders.update_one(
             {"_id": number},
-            {"$set": {"refused": reason, "due_at": None}, "$unset": {"open_keys": ""}},
+            {"$set": {"refused": reason, "due_at": None}, "$unset": KEPT},
         )
 
     async def mark_reported(self, number: str) -> None:
         """The provider reported money that does not match the order: it is kept for operators."""
-        await self._orders.update_one(
-            {"_id": number}, {"$set": {"reported": True}, "$unset": {"open_keys": ""}}
-        )
-
-    async def delete_unpaid_before(self, at: datetime, limit: int) -> int:
-        """Delete at most `limit` orders created before `at` for which no money ever came.
-
-        An order that its provider must still be asked about (`due_at`) is kept. Returns the number.
-        """
-        where = {"state": {"$in": ["created", "closed"]}, "created_at": {"$lt": at}, "due_at": None}
-        return await delete_some(self._orders, where | dict.fromkeys(MONEY_FIELDS), limit)
+        await self._orders.update_one({"_id": number}, {"$set": {"reported": True}, "$unset": KEPT})
 
     async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
         """Creation time of a provider's oldest unpaid order created at `since` or later, or None.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, Self
 
@@ -10,7 +10,6 @@ from bson import ObjectId
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document, Session
-from storage.documents import delete_some
 from storage.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
@@ -20,6 +19,8 @@ NEWEST = 8
 """Values that a message keeps of each of its lists."""
 LOOKAHEAD = 100
 """Due messages that a claim reads, to join those of one key."""
+FAILED_KEPT = timedelta(days=30)
+"""Time to find out why Tencent has rejected a call."""
 MAX_DONE = 100
 """Messages deleted by one command."""
 
@@ -65,6 +66,7 @@ class OutboxStore:
 
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
+        await self._messages.create_index("expires_at", expireAfterSeconds=0)
         await self._messages.create_index(
             [("key", 1), ("kind", 1)],
             partialFilterExpression={"key": {"$exists": True}, "tries": 0},
@@ -138,12 +140,9 @@ class OutboxStore:
         await self._set(message_id, due_at=at, why=why)
 
     async def mark_failed(self, message_id: str, why: str) -> None:
-        """Keep the message for inspection; it is never tried again."""
-        await self._set(message_id, state="failed", why=why)
-
-    async def delete_failed_before(self, at: datetime, limit: int) -> int:
-        """Delete at most `limit` messages that failed before `at`; their number."""
-        return await delete_some(self._messages, {"state": "failed", "due_at": {"$lt": at}}, limit)
+        """Keep the message for inspection, for FAILED_KEPT; it is never tried again."""
+        expires_at = datetime.now(UTC) + FAILED_KEPT
+        await self._set(message_id, state="failed", why=why, expires_at=expires_at)
 
     async def waiting(self) -> int:
         """Number of messages in both lanes, claimed ones included."""

@@ -54,14 +54,14 @@ class Stores:
         self.blocks = RechargeBlockStore(database)
         self.configs = ConfigStore(database)
         self.likes = LikeStore(database)
-        self.orders = OrderStore(database)
+        self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.approvals = ApprovalStore(database)
         is_development = settings.environment == "development"
         self.operators = OperatorStore(database, admits_demo=is_development)
         self.operator_sessions = OperatorSessionStore(
             database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
         )
-        self.audit = AuditStore(database)
+        self.audit = AuditStore(database, settings.retention.audit_days)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
         self.withdrawals = WithdrawalStore(database)
@@ -95,6 +95,7 @@ class Stores:
             self.orders,
             self.operator_sessions,
             self.approvals,
+            self.audit,
             self.ledger,
             self.withdrawals,
             self.refund_cases,

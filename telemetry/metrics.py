@@ -92,7 +92,6 @@ class Metrics:
             ("call", "errcode"),
         )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
-        self.old_rows_deleted = counter("old_rows_deleted", "Rows deleted by retention.", ("kind",))
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
