@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from services.unpaid_orders import CLOSE_AFTER
-from storage.job_leases import JobLeaseStore
+from storage.due import JobLeaseStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.orders import OrderStore
 

@@ -1,4 +1,4 @@
-"""Claims of documents that are due at a time of their own, `due_at`.
+"""Claims of documents that are due at a time of their own, `due_at`, and job_leases.
 
 "Due" is by the database's clock, which all processes share. The partial index of `due_at` leaves
 out documents without one.
@@ -6,11 +6,14 @@ out documents without one.
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
-from storage.database import Collection, Document
+from storage.database import Collection, Database, Document
 
 BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any document: lower bound in the partial index, which leaves out unset times."""
@@ -68,3 +71,47 @@ def due_now() -> Document:
     """
     bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
     return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+
+
+class JobLeaseStore:
+    """Leases of jobs that one process runs for all, and their last results.
+
+    The lease of a dead process expires and is taken over.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._leases: Collection = database.collection("job_leases")
+
+    async def acquire(self, name: str, seconds: float) -> bool:
+        """Take the lease for `seconds`; False if it is held or the job is not due yet."""
+        due = {"$lte": [{"$ifNull": ["$due_at", "$$NOW"]}, "$$NOW"]}
+        later = {"$add": ["$$NOW", int(seconds * 1000)]}
+        steps: list[Document] = [
+            {"$set": {"ours": due}},
+            {"$set": {"due_at": {"$cond": ["$ours", later, "$due_at"]}}},
+        ]
+        try:
+            lease = await self._leases.find_one_and_update(
+                {"_id": name}, steps, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:  # first lease of this name, taken concurrently by another process
+            return False
+        return bool(lease and lease["ours"])
+
+    async def store_result(self, name: str, result: dict[str, Any]) -> None:
+        """Store a result, unless a stored one is of a later start (`at`)."""
+        older = [{"result.at": {"$exists": False}}, {"result.at": {"$lte": result["at"]}}]
+        with suppress(DuplicateKeyError):
+            await self._leases.update_one(
+                {"_id": name, "$or": older}, {"$set": {"result": result}}, upsert=True
+            )
+
+    async def release(self, name: str, seconds: float) -> None:
+        """Make the job due again in `seconds`."""
+        later = {"$add": ["$$NOW", int(seconds * 1000)]}
+        await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
+
+    async def last_result(self, name: str) -> dict[str, Any]:
+        """The last result of any process; {} before the first."""
+        row = await self._leases.find_one({"_id": name}, {"result": 1})
+        return dict((row or {}).get("result", {}))

@@ -8,11 +8,11 @@ from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import Database
+from storage.due import JobLeaseStore
 from storage.evictions import EvictionStore
 from storage.fleet import FleetStore
 from storage.gift_batches import GiftBatchStore
 from storage.inbox import InboxStore
-from storage.job_leases import JobLeaseStore
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.members import MemberStore

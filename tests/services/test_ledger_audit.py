@@ -16,7 +16,7 @@ from services.ledger_audit import (
     LedgerAudit,
     since_when,
 )
-from storage.job_leases import JobLeaseStore
+from storage.due import JobLeaseStore
 from tests.support.api import ApiFixture
 from tests.support.demo_data import DemoData
 from tests.support.gifts import give

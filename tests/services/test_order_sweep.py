@@ -12,7 +12,7 @@ from services import unpaid_orders
 from services.ledger_audit import LedgerAudit
 from services.payments import PaymentService
 from services.unpaid_orders import CHECK_SECONDS, CLAIM_LEASE, CONCURRENCY, UnpaidOrderSweep
-from storage.job_leases import JobLeaseStore
+from storage.due import JobLeaseStore
 from storage.ledger_reconciler import LedgerReconciler
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from storage.database import Database
-from storage.job_leases import JobLeaseStore
+from storage.due import JobLeaseStore
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
