@@ -39,9 +39,7 @@ class ProfileService:
                 payload = {"user_id": user.user_id}
                 await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
 
-        user = await self._stores.users.update_profile(
-            old.user_id, in_transaction=add_message, **changes
-        )
+        user = await self._stores.users.update_with(old.user_id, add_message, **changes)
         await self._show_in_room(user.user_id)
         self._im_outbox.nudge()
         return user

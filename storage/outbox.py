@@ -67,10 +67,6 @@ class OutboxStore:
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
         await self._messages.create_index("expires_at", expireAfterSeconds=0)
-        await self._messages.create_index(
-            [("key", 1), ("kind", 1)],
-            partialFilterExpression={"key": {"$exists": True}, "tries": 0},
-        )
 
     async def add(
         self,
@@ -83,43 +79,28 @@ class OutboxStore:
     ) -> None:
         """Queue a message for the urgent or for the normal lane.
 
-        With a `key`, nothing is added while a message of the same kind, key and lane waits for its
-        first claim. It is for actions that read what to send when they run.
+        Messages of one kind, key and lane are joined when the first of them is claimed, unless they
+        have no `key`. A message that exists is not written to, which could conflict with its claim.
         """
-        row = {"payload": payload, "due_at": datetime.now(UTC)}
-        lane = URGENT if urgent else NORMAL
-        if key:
-            # `times` is written in any case: a transaction then conflicts with a claim of the
-            # message that it does not see.
-            await self._messages.update_one(
-                {"kind": kind, "key": key, "state": lane, "tries": 0},
-                {"$setOnInsert": row, "$inc": {"times": 1}},
-                upsert=True,
-                session=session,
-            )
-            return
-        await self._messages.insert_one(
-            {"kind": kind, "state": lane, "tries": 0, **row}, session=session
-        )
+        row = _new_row(kind, payload, urgent=urgent, key=key)
+        await self._messages.insert_one(row, session=session)
 
-    def add_urgent(self, kind: str, payload: dict[str, Any], batch: WriteBatch) -> None:
-        """Add a message for the urgent lane to writes that are committed together."""
-        row = {"kind": kind, "state": URGENT, "tries": 0, "payload": payload}
-        batch.insert("outbox", {**row, "due_at": datetime.now(UTC)})
-
-    def add_newest(self, kind: str, name: str, value: str, batch: WriteBatch, *, key: str) -> None:
-        """Add a message to the writes. Messages of one kind and key that wait are joined when one
-        of them is claimed; a message that exists is not written to, which could conflict with its
-        claim.
-
-        The payload has the NEWEST latest values, in order, as `name`.
-        """
-        row = {"kind": kind, "key": key, "state": NORMAL, "tries": 0, "times": 1}
-        batch.insert("outbox", {**row, "payload": {name: [value]}, "due_at": datetime.now(UTC)})
+    def add_to(
+        self,
+        batch: WriteBatch,
+        kind: str,
+        payload: dict[str, Any],
+        *,
+        urgent: bool = False,
+        key: str = "",
+    ) -> None:
+        """As `add`, with writes that are committed together."""
+        batch.insert("outbox", _new_row(kind, payload, urgent=urgent, key=key))
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
         """Lease at most `limit` messages that are due until `until`, the earliest first, and count
-        the try. Messages of one kind and key that wait for their first claim become one."""
+        the try. Messages of one kind and key that wait for their first claim become one, with the
+        payload of the last, and of lists the NEWEST last values of all."""
         where = {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds}
         rows = await self._messages.find(where).sort("due_at", 1).limit(LOOKAHEAD).to_list()
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
@@ -129,8 +110,8 @@ class OutboxStore:
         claimed = await claim_unchanged(self._messages, updates)
         joined = [rows for rows in joined if rows[0]["_id"] in claimed]
         if others := [row["_id"] for rows in joined for row in rows[1:]]:
-            # Unless another process has claimed it, or added to it, after it was read.
-            await self._messages.delete_many({"_id": {"$in": others}, "tries": 0, "times": 1})
+            # Unless another process has claimed it after it was read.
+            await self._messages.delete_many({"_id": {"$in": others}, "tries": 0})
         return [_message_from(rows) for rows in joined]
 
     async def mark_done(self, message_id: str) -> None:
@@ -162,6 +143,12 @@ class OutboxStore:
         await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})
 
 
+def _new_row(kind: str, payload: Document, *, urgent: bool, key: str) -> Document:
+    row = {"kind": kind, "state": URGENT if urgent else NORMAL, "tries": 0, "payload": payload}
+    row |= {"due_at": datetime.now(UTC)}
+    return {**row, "key": key} if key else row
+
+
 def _joined(rows: Iterable[Document]) -> list[list[Document]]:
     """Messages in their order, each with those that it is to be joined with."""
     joined: dict[Any, list[Document]] = {}
@@ -177,7 +164,7 @@ def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, 
     first = rows[0]
     where = {
         "_id": first["_id"],
-        **{name: first.get(name) for name in ("state", "due_at", "tries", "times")},
+        **{name: first[name] for name in ("state", "due_at", "tries")},
     }
     fields: Document = {"due_at": until}
     if len(rows) > 1:
@@ -190,8 +177,8 @@ def _payload(rows: Iterable[Document]) -> Document:
     payload: Document = {}
     for row in rows:
         for name, value in row["payload"].items():
-            is_list = isinstance(value, list)
-            payload[name] = [*payload.get(name, ()), *value][-NEWEST:] if is_list else value
+            values = [*payload.get(name, ()), *value] if isinstance(value, list) else ()
+            payload[name] = [*dict.fromkeys(values)][-NEWEST:] if values else value
     return payload
 
 

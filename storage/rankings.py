@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from datetime import date, datetime
 
-from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import HOUSE
@@ -43,12 +42,17 @@ class RankingStore:
         await self._rankings.create_index([("scope", 1), ("income", -1), ("user_id", 1)])
 
     async def add(self, changes: Iterable[RankingChange], session: Session) -> None:
-        if updates := [_upsert(change) for change in changes]:
-            await self._rankings.bulk_write(updates, session=session)
+        batch = WriteBatch()
+        self.add_writes(changes, batch)
+        await batch.execute(self._database, session)
 
     def add_writes(self, changes: Iterable[RankingChange], batch: WriteBatch) -> None:
         for change in changes:
-            batch.upsert("rankings", {"_id": _row_id(change)}, _addition(change))
+            addition = {
+                "$inc": {"gold": change.gold, "income": change.income},
+                "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
+            }
+            batch.upsert("rankings", {"_id": _row_id(change)}, addition)
 
     async def top(self, scope: str, unit: str, limit: int = DEFAULT_LIMIT) -> list[tuple[str, int]]:
         """The highest (user_id, amount) by "gold" given or "income" received."""
@@ -181,17 +185,6 @@ class RankingStore:
 def _row_id(change: RankingChange) -> str:
     """`_id` of the user's row in a ranking."""
     return f"{change.scope}:{change.user_id}"
-
-
-def _upsert(change: RankingChange) -> UpdateOne:
-    return UpdateOne({"_id": _row_id(change)}, _addition(change), upsert=True)
-
-
-def _addition(change: RankingChange) -> Document:
-    return {
-        "$inc": {"gold": change.gold, "income": change.income},
-        "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
-    }
 
 
 def _entries_of(scope: str) -> Document:

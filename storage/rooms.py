@@ -124,7 +124,7 @@ class RoomStore:
         self._drop_streams(room, batch)
         for user_id in _changed_bans(room):
             mute = {"user_id": user_id, "live_id": room.live_id}
-            self._outbox.add_urgent("mute", mute, batch)
+            self._outbox.add_to(batch, "mute", mute, urgent=True)
         for add in add_writes:
             add(batch)
         await self._commits.commit(batch)
@@ -228,10 +228,8 @@ class RoomStore:
         """Streams that were taken away are cut first; given up ones, which their users stop by
         themselves, are joined to one message per user when they are sent."""
         for stream in room.dropped:
-            if user_id := room.given_up.get(stream):
-                self._outbox.add_newest("drop_stream", "streams", stream, batch, key=user_id)
-            else:
-                self._outbox.add_urgent("drop_stream", {"streams": [stream]}, batch)
+            user_id, payload = room.given_up.get(stream, ""), {"streams": [stream]}
+            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 
 
 def room_from(document: Document) -> Room:

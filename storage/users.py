@@ -125,28 +125,6 @@ class UserStore:
         rows = await self._users.find(where).sort("_id", 1).limit(limit).to_list()
         return [user_from(row) for row in rows]
 
-    async def update_profile(
-        self,
-        user_id: str,
-        *,
-        in_transaction: Callable[[Session, User], Awaitable[None]] | None = None,
-        **fields: Any,
-    ) -> User:
-        """Set profile fields, with what `in_transaction` writes, and return the updated user.
-
-        GenderInUse to change the gender while applied, invited or on mic.
-        """
-
-        async def work(session: Session) -> User:
-            if "gender" in fields:
-                await self._members.set_gender(user_id, fields["gender"], session)
-            user = await self.update(user_id, session, **fields)
-            if in_transaction:
-                await in_transaction(session, user)
-            return user
-
-        return await self._database.transaction_with_retry(work)
-
     async def update_with(
         self,
         user_id: str,
@@ -155,10 +133,13 @@ class UserStore:
     ) -> User:
         """As `update`, together with what `in_transaction` writes, atomically.
 
-        It is given the updated user, whose other fields are those of the transaction.
+        It is given the updated user, whose other fields are those of the transaction. GenderInUse
+        to change the gender while applied, invited or on mic.
         """
 
         async def work(session: Session) -> User:
+            if "gender" in fields:
+                await self._members.set_gender(user_id, fields["gender"], session)
             user = await self.update(user_id, session, **fields)
             await in_transaction(session, user)
             return user

@@ -1,6 +1,7 @@
 """Concurrent, repeated and interrupted requests."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -181,15 +182,15 @@ async def test_outdated_nickname_is_not_published_after_a_newer_one(
     host = await api.host()
     socket = await host.connect()
     await socket.next("snapshot")
-    update_profile = server.context.stores.users.update_profile
+    update_with = server.context.stores.users.update_with
 
-    async def update_then_overtaken(user_id: str, **fields: object) -> User:
-        server.context.stores.users.update_profile = update_profile  # type: ignore[method-assign]
-        user = await update_profile(user_id, **fields)
+    async def update_then_overtaken(*args: Any, **fields: object) -> User:
+        server.context.stores.users.update_with = update_with  # type: ignore[method-assign]
+        user = await update_with(*args, **fields)
         (await host.post("qlive_user/update_userinfo/", nickname="later")).ok()
         return user
 
-    server.context.stores.users.update_profile = update_then_overtaken  # type: ignore[method-assign]
+    server.context.stores.users.update_with = update_then_overtaken  # type: ignore[method-assign]
     (await host.post("qlive_user/update_userinfo/", nickname="earlier")).ok()
     (await host.post("qlive_user/update_userinfo/", nickname="last")).ok()
     nicknames = [(await socket.next("profile"))["data"]["nickname"] for _ in range(2)]

@@ -151,7 +151,7 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     outbox, streams = server.context.stores.outbox, ["first", "second", "third"]
     batch = WriteBatch()
     for stream in streams:
-        outbox.add_newest("drop_stream", "streams", stream, batch, key="1")
+        outbox.add_to(batch, "drop_stream", {"streams": [stream]}, key="1")
     await GroupCommit(server.context.database).commit(batch)
     tencent.release()
     await until(lambda: is_empty(outbox))

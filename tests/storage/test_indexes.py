@@ -59,22 +59,6 @@ async def test_due_index_holds_only_due_members(stores: StoresFixture) -> None:
     assert filter_expression == {"due_at": {"$gt": 0}}
 
 
-@gen_test
-async def test_key_index_of_the_outbox_holds_only_unclaimed_messages_with_a_key(
-    stores: StoresFixture,
-) -> None:
-    found = await index(stores, "outbox", "key", "kind")
-    assert found["partialFilterExpression"] == {"key": {"$exists": True}, "tries": 0}
-    for _ in range(100):
-        await stores.outbox.add("portrait_set", {})
-    waiting = {"kind": "portrait_set", "key": "1", "state": "due", "tries": 0}
-    explained = await stores.database._db.command(
-        {"explain": {"find": "outbox", "filter": waiting}}
-    )
-    stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-    assert "key" in next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN")
-
-
 @pytest.mark.parametrize(
     ("collection", "keys"),
     [

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import WriteConflict
 from storage.group_commit import GroupCommit
-from storage.outbox import NEWEST, OutboxMessage, OutboxStore
+from storage.outbox import LOOKAHEAD, NEWEST, OutboxMessage, OutboxStore
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
@@ -141,24 +140,24 @@ async def test_rescheduled_urgent_message_stays_urgent(stores: StoresFixture) ->
 
 
 @gen_test
-async def test_message_with_a_key_is_added_once_until_it_is_claimed(stores: StoresFixture) -> None:
-    for _ in range(353):
-        await stores.outbox.add("a", {"user_id": "1"}, key="1")
+async def test_messages_with_a_key_are_one_until_it_is_claimed(stores: StoresFixture) -> None:
+    for n in range(LOOKAHEAD):
+        await stores.outbox.add("a", {"n": n}, key="1")
     message = await claim_due(stores)
-    assert (message.kind, message.payload, message.tries) == ("a", {"user_id": "1"}, 1)
+    assert (message.kind, message.payload, message.tries) == ("a", {"n": LOOKAHEAD - 1}, 1)
     assert await claim(stores) is None, "there is one message"
-    await stores.outbox.add("a", {"user_id": "1"}, key="1")
+    await stores.outbox.add("a", {}, key="1")
     assert (await claim_due(stores)).id != message.id, "a claimed message may have been sent"
 
 
 @gen_test
 async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresFixture) -> None:
-    await stores.outbox.add("a", {}, key="1")
-    await stores.outbox.add("b", {}, key="1")
-    await stores.outbox.add("a", {}, key="2")
+    for kind, key in (("a", "1"), ("b", "1"), ("a", "2"), ("a", ""), ("a", "")):
+        await stores.outbox.add(kind, {}, key=key)
     await stores.outbox.add("a", {}, key="1", urgent=True)
-    await stores.outbox.add("a", {})
-    assert await stores.outbox.waiting() == 5
+    now = datetime.now(UTC)
+    assert len(await stores.outbox.claim(now, now + LEASE, 10)) == 5
+    assert len(await stores.outbox.urgent().claim(now, now + LEASE, 10)) == 1
 
 
 @gen_test
@@ -167,10 +166,10 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
 ) -> None:
     async def add(value: str) -> None:
         batch = WriteBatch()
-        stores.outbox.add_newest("drop", "streams", value, batch, key="1")
+        stores.outbox.add_to(batch, "drop", {"streams": [value]}, key="1")
         await GroupCommit(stores.database).commit(batch)
 
-    for n in range(NEWEST + 1):
+    for n in (0, *range(NEWEST + 1)):
         await add(f"s{n}")
     payload = {"streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
     now = datetime.now(UTC)
@@ -191,7 +190,7 @@ async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> N
 
     async def add(value: str) -> None:
         batch = WriteBatch()
-        stores.outbox.add_newest("drop", "streams", value, batch, key=value[0])
+        stores.outbox.add_to(batch, "drop", {"streams": [value]}, key=value[0])
         await GroupCommit(stores.database).commit(batch)
 
     async def claim_some() -> int:
@@ -209,19 +208,3 @@ async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> N
         pass
     assert set(claimed) == set(values)
     assert await stores.outbox.waiting() == 0
-
-
-@gen_test
-async def test_transaction_is_not_merged_into_a_message_claimed_meanwhile(
-    stores: StoresFixture,
-) -> None:
-    """Otherwise the change of the transaction would not be delivered: the claim was earlier."""
-    await stores.outbox.add("a", {}, key="1")
-
-    async def work(session: Any) -> None:
-        await stores.outbox.add("b", {}, session)  # the transaction reads from now on
-        await claim_due(stores)
-        await stores.outbox.add("a", {}, session, key="1")
-
-    with pytest.raises(WriteConflict):
-        await stores.database.transaction(work)
