@@ -1,4 +1,4 @@
-"""What a start warns of, on a real MongoDB and on documents as MongoDB answers them."""
+"""What a start warns of, on a real MongoDB."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from storage import replica_set
 from storage.database import Database
-from storage.replica_set import check_health, check_journal, warn_of_mongodb_risks
+from storage.replica_set import warn_of_mongodb_risks
 
 gen_test = pytest.mark.gen_test(timeout=20)
 
@@ -30,18 +30,6 @@ def parameters(mongo: MongoClient[Any], **values: Any) -> Iterator[None]:
         yield
     finally:
         mongo.admin.command("setParameter", 1, **before)
-
-
-@pytest.fixture(autouse=True)
-def journal_default(mongo: MongoClient[Any]) -> Iterator[None]:
-    """The tests' MongoDB does not wait for the journal; here it has MongoDB's default."""
-    config = mongo.admin.command("replSetGetConfig")["config"]
-    for value in (True, False):
-        config["version"] += 1
-        config["writeConcernMajorityJournalDefault"] = value
-        mongo.admin.command("replSetReconfig", config)
-        if value:
-            yield
 
 
 @gen_test
@@ -79,27 +67,3 @@ async def test_a_mongodb_that_does_not_answer_is_skipped(monkeypatch: pytest.Mon
     found = await warnings(database)
     await database.close()
     assert found.keys() == {"mongodb_check_skipped"}
-
-
-def test_members_that_are_down_and_a_missing_majority_are_warned_of() -> None:
-    states = [(1, "PRIMARY"), (8, "(not reachable/healthy)"), (7, "ARBITER"), (3, "RECOVERING")]
-    members = [
-        {"name": f"db{number}", "state": state, "stateStr": text}
-        for number, (state, text) in enumerate(states)
-    ]
-    with capture_logs() as logs:
-        check_health({"members": members, "writeMajorityCount": 2})
-    assert [(line["event"], line.get("member")) for line in logs] == [
-        ("mongodb_member_down", "db1"),
-        ("mongodb_member_down", "db3"),
-        ("mongodb_majority_missing", None),
-    ]
-    with capture_logs() as logs:
-        check_health({"members": members[:1], "writeMajorityCount": 1})
-    assert logs == []
-
-
-def test_majority_writes_that_do_not_wait_for_the_journal_are_warned_of() -> None:
-    with capture_logs() as logs:
-        check_journal({"config": {"writeConcernMajorityJournalDefault": False}})
-    assert [line["event"] for line in logs] == ["mongodb_journal_off"]
