@@ -18,7 +18,7 @@ from services.catalogue import CatalogueService
 from services.errors import RateMissing
 from services.ledger import LockUsers
 from storage.errors import GiftNotFound, UserNotFound
-from storage.gift_batches import BatchContext, GiftBatchStore
+from storage.ledger import BatchContext, LedgerStore
 from storage.members import MemberStore
 from storage.write_batch import WriteBatch
 
@@ -44,14 +44,14 @@ class GiftService:
 
     def __init__(
         self,
-        batches: GiftBatchStore,
+        ledger: LedgerStore,
         members: MemberStore,
         keeper: Keeper,
         hold: LockUsers,
         catalogue: CatalogueService,
     ) -> None:
         """`hold` locks users within the process."""
-        self._batches = batches
+        self._ledger = ledger
         self._members = members
         self._keeper = keeper
         self._hold = hold
@@ -87,7 +87,7 @@ class GiftService:
         """The stored answer to a repeated request, else None. Raises RequestIdReused."""
         if not transfer.request_id:
             return None
-        context = await self._batches.load_context([transfer])
+        context = await self._ledger.load_context([transfer])
         return _answer_of(context.batch.find_answer(transfer))
 
     async def give(self, request: GiftRequest) -> JsonObject:
@@ -99,7 +99,7 @@ class GiftService:
             return await self._give(request)
         except InsufficientGold:
             # A new primary may not show yet what the one before has acknowledged.
-            await self._batches.confirm_primary()
+            await self._ledger.confirm_primary()
             return await self._give(request)
 
     async def _give(self, request: GiftRequest) -> JsonObject:
@@ -116,25 +116,25 @@ class GiftService:
         return answer or await self._give_outside(request)
 
     def _add_writes(self, writes: WriteBatch, context: BatchContext) -> None:
-        self._batches.add_writes(writes, context.batch)
+        self._ledger.add_writes(writes, context.batch)
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
         transfer = request.transfer
 
         async def work(tx: Any) -> JsonObject:
-            context = await self._batches.load_context([transfer])
+            context = await self._ledger.load_context([transfer])
             if not context.faces.keys() >= set(request.user_ids):
                 raise UserNotFound
             batch = context.batch
             answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
             assert answer is not None
             if batch.entries:
-                await self._batches.write(tx, batch)
+                await self._ledger.write_gifts(tx, batch)
             return answer
 
         async with self._hold(*request.user_ids):
-            return await self._batches.run_transaction(work)
+            return await self._ledger.run_transaction(work)
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:

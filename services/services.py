@@ -127,7 +127,7 @@ class Services:
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
-        self.gifts = GiftService(stores.gift_batches, stores.members, keeper, hold, self.catalogue)
+        self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue)
         self.ledger = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             stores.approvals,

@@ -3,14 +3,17 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
+from core.batching import SingleFlight
 from core.errors import WriteConflict
 from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
+from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
 from ledger.journal import (
     Balance,
     EventReference,
@@ -24,10 +27,12 @@ from ledger.journal import (
 from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
+from rooms.members import Face, Person
 from storage.database import Collection, Database, Document, Session
 from storage.documents import page, starts_with
 from storage.errors import UserNotFound
 from storage.rankings import RankingStore
+from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
 DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
@@ -38,8 +43,17 @@ MONEY_OUT: Sequence[Document] = (
     {"kind": "reversal", "by": starts_with("R")},
 )
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
+LINEARIZABLE = ReadConcern("linearizable")
+USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 """Users who owe gold or income."""
+
+
+class BatchContext(NamedTuple):
+    """Data read to decide on a batch; `faces` has the users who exist."""
+
+    batch: GiftBatch
+    faces: dict[str, Face]
 
 
 class LedgerStore:
@@ -50,6 +64,7 @@ class LedgerStore:
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
+        self._confirmation = SingleFlight(self._read_linearizable)
 
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
@@ -182,6 +197,55 @@ class LedgerStore:
         assert row is not None
         await self._rankings.add(map(RankingChange.negated, ranking_changes_in(row)), session)
 
+    # ---- batches of gifts
+
+    async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        """Read the context of a batch in two queries.
+
+        Balances are read first, so that an entry that has changed one of them is found, too. The
+        batch is decided on it before its transaction, and is written only if every balance is
+        unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
+        """
+        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+        balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
+        faces = {row["_id"]: _face_of(row) for row in rows}
+        at = datetime.now(UTC)
+        written = await self._written([it.key for it in transfers if it.request_id])
+        return BatchContext(GiftBatch(at, balances, written), faces)
+
+    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
+        if not keys:
+            return {}
+        rows = self._ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1})
+        return {row["_id"]: StoredEntry(row["content"], row["answer"]) async for row in rows}
+
+    async def confirm_primary(self) -> None:
+        """Wait until reads show everything that was acknowledged before the call.
+
+        A new primary may answer from an older state, until it has learned which of its data a
+        majority has. A read with read concern linearizable has it write to a majority; concurrent
+        callers share one. Raises TryAgain or StorageUnavailable if no majority answers.
+        """
+        await self._confirmation.get()
+
+    async def _read_linearizable(self) -> None:
+        await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
+
+    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+        """Add everything that the batch of gifts has to write, guarded by what it has read."""
+        rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
+        writes.insert("ledger", *rows)
+        for change in batch.balance_changes:
+            writes.update("users", *_balance_update(change))
+        self._rankings.add_writes(batch.ranking_changes, writes)
+
+    async def write_gifts(self, session: Session, batch: GiftBatch) -> None:
+        """Write the whole batch, or raise WriteConflict."""
+        writes = WriteBatch()
+        self.add_writes(writes, batch)
+        await writes.execute(self._database, session)
+
     async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
         """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
         guard = {field: {"$gte": -amount}} if amount < 0 else {}
@@ -239,3 +303,14 @@ def _entry_from(row: Document) -> JournalEntry:
         row["answer"],
         row["note"],
     )
+
+
+def _face_of(row: Document) -> Face:
+    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
+
+
+def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
+    """Compare-and-swap on the balance, so that it cannot fall below 0."""
+    before, after = change.before, change.after
+    amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
+    return {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}

@@ -11,7 +11,6 @@ from storage.database import Database
 from storage.due import JobLeaseStore
 from storage.evictions import EvictionStore
 from storage.fleet import FleetStore
-from storage.gift_batches import GiftBatchStore
 from storage.inbox import InboxStore
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
@@ -69,7 +68,6 @@ class Stores:
         self.payees = PayeeStore(database)
         self.refund_cases = RefundCaseStore(database)
         self.spent_gold = SpentGoldStore(database)
-        self.gift_batches = GiftBatchStore(database, self.rankings)
         self.job_leases = JobLeaseStore(database)
         self.overview = OverviewStore(database)
         self.fleet = FleetStore(database, self.outbox)

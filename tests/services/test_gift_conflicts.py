@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.journal import JsonObject
-from storage.gift_batches import GiftBatchStore
+from storage.ledger import LedgerStore
 from tests.support.gift_fixture import (
     GiftFixture,
     count_types,
@@ -176,7 +176,7 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     """A read of the reduced balance also sees the entry: no InsufficientGold."""
     fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
     (other,) = fixture.processes(1)
-    read_written, answers = GiftBatchStore._written, []
+    read_written, answers = LedgerStore._written, []
 
     async def read_and_give(store: Any, keys: Any) -> Any:
         monkeypatch.undo()
@@ -187,7 +187,7 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
             answers.append(await other.give(fixture.rose("r")))
         return rows
 
-    monkeypatch.setattr(GiftBatchStore, "_written", read_and_give)
+    monkeypatch.setattr(LedgerStore, "_written", read_and_give)
     answers.append(await fixture.process.give(fixture.rose("r")))
     assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
     assert "confirmed" not in fixture.process.gift_batches.loaded

@@ -22,7 +22,7 @@ from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from rooms.snapshot import Snapshot, snapshot
 from storage.database import Database, Document, Session
-from storage.gift_batches import BatchContext, GiftBatchStore
+from storage.ledger import BatchContext, LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from tests.rooms.test_properties import RoomModel
 from tests.support.gift_fixture import give_in_any_room
@@ -112,7 +112,7 @@ class LivesFixture:
         self.viewers = [Person(user_id, "viewer", "", 1) for user_id in others[ROOMS:]]
         self.epoch = ""
         self.number = 0
-        self.gifts = GiftBatchStore(database, build(database).rankings)
+        self.gifts = LedgerStore(database, build(database).rankings)
         self.preparation: Preparation[GiftTransfer, BatchContext] = Preparation(
             self.gifts.load_context,
             lambda writes, context: self.gifts.add_writes(writes, context.batch),

@@ -11,7 +11,7 @@ from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
 from storage.database import Database
-from storage.gift_batches import GiftBatchStore
+from storage.ledger import LedgerStore
 from tests.support.commits import commit_in_flight
 from tests.support.gift_fixture import give_in_any_room
 from tests.support.keeper import RecordingListener
@@ -54,7 +54,7 @@ async def busy_room(stores: StoresFixture, n: int) -> tuple[int, list[str]]:
 
 
 async def change_busy_room(
-    stores: StoresFixture, room: Room, gifts: GiftBatchStore, user_ids: Sequence[str]
+    stores: StoresFixture, room: Room, gifts: LedgerStore, user_ids: Sequence[str]
 ) -> None:
     """An application, a gift, and the end of the guest's stream, in one write."""
     host, anna, bert = user_ids
@@ -74,7 +74,7 @@ async def test_rooms_that_change_at_once_share_a_commit_with_a_command_of_each_k
     spy = CommandSpy()
     database = Database(mongo_uri, NAME, [spy])
     own = build(database)
-    gifts = GiftBatchStore(database, own.rankings)
+    gifts = LedgerStore(database, own.rankings)
     loads = [own.rooms.load(live_id, user_ids) for live_id, user_ids in busy]
     rooms = [room for room in await asyncio.gather(*loads) if room]
     assert spy.sent == [("aggregate", "rooms")]

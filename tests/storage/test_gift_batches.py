@@ -13,7 +13,7 @@ from ledger.journal import Balance, EventReference
 from ledger.ranking import day_of, day_scope, live_scope
 from rooms.members import Person
 from storage.database import Database, Session
-from storage.gift_batches import BatchContext, GiftBatchStore
+from storage.ledger import BatchContext, LedgerStore
 from storage.rankings import RankingStore
 from tests.support.storage import NAME, StoresFixture, rose
 
@@ -25,7 +25,7 @@ class BatchFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
-        self.store = GiftBatchStore(stores.database, stores.rankings)
+        self.store = LedgerStore(stores.database, stores.rankings)
 
     async def decide(
         self, *transfers: GiftTransfer, event: EventReference | None = None
@@ -38,7 +38,7 @@ class BatchFixture:
         return context
 
     async def write(self, context: BatchContext) -> None:
-        await self.stores.database.transaction(lambda tx: self.store.write(tx, context.batch))
+        await self.stores.database.transaction(lambda tx: self.store.write_gifts(tx, context.batch))
 
     async def give(self, *transfers: GiftTransfer, event: EventReference | None = None) -> None:
         await self.write(await self.decide(*transfers, event=event))
@@ -248,7 +248,7 @@ class ReadConcernSpy(CommandListener):
 async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
     spy = ReadConcernSpy()
     database = Database(mongo_uri, NAME, [spy])
-    store = GiftBatchStore(database, RankingStore(database))
+    store = LedgerStore(database, RankingStore(database))
     await asyncio.gather(*(store.confirm_primary() for _ in range(5)))
     await database.close()
     assert spy.levels == ["linearizable"]
@@ -262,7 +262,7 @@ async def test_conflict_undoes_other_writes_of_the_transaction(stores: StoresFix
 
     async def work(tx: Session) -> None:
         await rows.insert_one({"_id": 1}, session=tx)
-        await batches.store.write(tx, context.batch)
+        await batches.store.write_gifts(tx, context.batch)
 
     await batches.add_to_balance(anna, gold=1)
     async with ConflictWithoutWrites(batches):
@@ -292,7 +292,7 @@ async def test_run_transaction_retries_until_it_commits(stores: StoresFixture) -
         attempts.append(len(attempts))
         if len(attempts) < 3:
             await batches.add_to_balance(bert, gold=1)
-        await batches.store.write(tx, context.batch)
+        await batches.store.write_gifts(tx, context.batch)
         return "given"
 
     assert await batches.store.run_transaction(work) == "given"

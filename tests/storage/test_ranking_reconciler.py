@@ -76,7 +76,7 @@ class RankingFixture:
         batch.at = at
         batch.give(transfer, event)
         await self.process.gift_batches.run_transaction(
-            lambda tx: self.process.gift_batches.write(tx, batch)
+            lambda tx: self.process.gift_batches.write_gifts(tx, batch)
         )
 
     async def give_one_by_one(self, n: int) -> None:

@@ -14,7 +14,7 @@ from rooms.members import Person
 from rooms.room import Room
 from services.gifts import GiftRequest, _event
 from storage.database import Document
-from storage.gift_batches import BatchContext
+from storage.ledger import BatchContext
 from storage.ledger_reconciler import LedgerReconciler
 from tests.support.room_builders import HOST, NOW
 from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose

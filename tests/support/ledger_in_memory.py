@@ -15,7 +15,7 @@ from ledger.recharge import Order, Payment, Refund
 
 
 class MemoryLedgerStore:
-    """LedgerStore and GiftBatchStore in memory; a failed transaction restores all `tables`."""
+    """LedgerStore in memory; a failed transaction restores all `tables`."""
 
     def __init__(self, **balances: tuple[int, int]) -> None:
         """Each balance is (gold, income)."""
@@ -33,7 +33,7 @@ class MemoryLedgerStore:
             *(self.entries, self.references, self.rankings),
         ]
 
-    # ---- LedgerStore
+    # ---- entries
 
     async def run_transaction(self, work: Callable[[Any], Awaitable[JsonObject]]) -> JsonObject:
         before = [dict(table) for table in self.tables]
@@ -93,7 +93,7 @@ class MemoryLedgerStore:
         changes = ranking_changes(self.entries[key], *self.references[key])
         self._rank(change.negated() for change in changes)
 
-    # ---- GiftBatchStore
+    # ---- batches of gifts
 
     def load_context(self, transfers: Sequence[GiftTransfer]) -> GiftBatch:
         """A batch with the balances, known requests of these transfers."""

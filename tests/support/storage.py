@@ -26,8 +26,7 @@ from services.ledger import LedgerService
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import CommandLatency, Database, Document, Session
 from storage.evictions import EvictionStore
-from storage.gift_batches import BatchContext, GiftBatchStore
-from storage.ledger import LedgerStore
+from storage.ledger import BatchContext, LedgerStore
 from storage.members import MemberStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
@@ -155,7 +154,7 @@ def rose(sender: str, receiver: str, request_id: str = "", **more: Any) -> GiftT
     return GiftTransfer(sender, receiver, request_id=request_id, **terms)
 
 
-class RecordingGiftBatchStore(GiftBatchStore):
+class RecordingLedgerStore(LedgerStore):
     """Records the keys of each written batch.
 
     After each load, before its write, the next of `before_write` runs.
@@ -195,7 +194,7 @@ class GiftProcess:
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
         self.keeper = Keeper(own.rooms, self, max_batch=max_batch)
-        self.gift_batches = RecordingGiftBatchStore(stores.database, own.rankings)
+        self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
             own.members,
