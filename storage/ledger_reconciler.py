@@ -54,42 +54,6 @@ class LedgerProblem:
         return f"{self.kind}: {self.what}" + (f" ({self.detail})" if self.detail else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """Documents that have one entry each, of the same money, once they are paid.
-
-    The key of the entry is a prefix and the `_id` of the document. `unbooked` and `unpaid` are the
-    kinds of problem of a document without its entry, and of an entry without its document.
-    """
-
-    collection: str
-    paid_at: str
-    entries: Document
-    prefix: str
-    unbooked: str
-    unpaid: str
-
-
-BOOKINGS = (
-    Booking(
-        "orders",
-        paid_at="paid_at",
-        entries={"kind": "recharge"},
-        prefix=recharge_key(""),
-        unbooked="unbooked_order",
-        unpaid="unpaid_entry",
-    ),
-    Booking(
-        "withdrawals",
-        paid_at="finished_at",
-        entries={"by": WECHAT, "kind": "payout"},
-        prefix=payout_key(""),
-        unbooked="payout",
-        unpaid="payout",
-    ),
-)
-
-
 class LedgerReconciler:
     """Reads from snapshots, which do not block concurrent gifts.
 
@@ -108,10 +72,14 @@ class LedgerReconciler:
         With `since`, only data related to entries written from then on is checked: all postings of
         the users and withdrawals that they concern, and their live sessions and days.
         """
-        found = [*await self._unbalanced(since), *await self._account_problems(since)]
-        for booking in BOOKINGS:
-            found += await self._wrongly_booked(booking, since)
-        return [*found, *await self._events(since), *await self._ranking_problems(since)]
+        return [
+            *await self._unbalanced(since),
+            *await self._account_problems(since),
+            *await self._wrong_orders(since),
+            *await self._wrong_payouts(since),
+            *await self._events(since),
+            *await self._ranking_problems(since),
+        ]
 
     async def totals(self) -> dict[str, int]:
         """Sums over all users, orders and withdrawals.
@@ -166,31 +134,52 @@ class LedgerReconciler:
 
     # ---- orders and withdrawals
 
-    async def _wrongly_booked(
-        self, booking: Booking, since: datetime | None
-    ) -> list[LedgerProblem]:
-        documents = self._database.collection(booking.collection)
-        of_document = {"$concat": [booking.prefix, "$_id"]}
+    async def _wrong_orders(self, since: datetime | None) -> list[LedgerProblem]:
+        """Paid orders without an entry of the same money, and entries without a paid order."""
+        paid = {"state": "paid", **_newer("paid_at", since)}
+        recharges = {"kind": "recharge", **_newer("at", since)}
+        unbooked, unpaid = await self._unpaired("orders", paid, recharges, recharge_key(""))
+        return [
+            *(LedgerProblem("unbooked_order", id_, detail) for id_, detail in unbooked),
+            *(LedgerProblem("unpaid_entry", key) for key in unpaid),
+        ]
+
+    async def _wrong_payouts(self, since: datetime | None) -> list[LedgerProblem]:
+        """Paid withdrawals without an entry of the same money, and entries without one."""
+        paid = {"state": "paid", **_newer("finished_at", since)}
+        payouts = {"by": WECHAT, "kind": "payout", **_newer("at", since)}
+        unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, payout_key(""))
+        return [
+            *(LedgerProblem("payout", id_, detail) for id_, detail in unbooked),
+            *(LedgerProblem("payout", key) for key in unpaid),
+        ]
+
+    async def _unpaired(
+        self, collection: str, paid: Document, entries: Document, prefix: str
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Documents without their entry, each with what is wrong, and entries without one.
+
+        The key of an entry is `prefix` and the `_id` of the document.
+        """
         no_entry: list[Document] = [
-            {"$match": {"state": "paid", **_newer(booking.paid_at, since)}},
-            *_look_up("ledger", of_document),
+            {"$match": paid},
+            *_look_up("ledger", {"$concat": [prefix, "$_id"]}),
             {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$fen"]]}}},
             {"$limit": MAX_PROBLEMS},
         ]
-        of_entry = {"$substrCP": ["$_id", len(booking.prefix), 64]}
         no_document: list[Document] = [
-            {"$match": {**booking.entries, **_newer("at", since)}},
-            *_look_up(booking.collection, of_entry),
+            {"$match": entries},
+            *_look_up(collection, {"$substrCP": ["$_id", len(prefix), 64]}),
             {"$match": {"found.state": {"$ne": "paid"}}},
             {"$limit": MAX_PROBLEMS},
         ]
+        documents = self._database.collection(collection)
         async with self._snapshot() as session:
             unbooked = [
-                LedgerProblem(booking.unbooked, row["_id"], _booked(row))
-                async for row in stream(documents, no_entry, session)
+                (row["_id"], _booked(row)) async for row in stream(documents, no_entry, session)
             ]
             rows = stream(self._ledger, no_document, session)
-            return [*unbooked, *[LedgerProblem(booking.unpaid, row["_id"]) async for row in rows]]
+            return unbooked, [row["_id"] async for row in rows]
 
     # ---- accounts
 
@@ -198,7 +187,9 @@ class LedgerReconciler:
         problems: list[LedgerProblem] = []
         async with aclosing(self._owners(since)) as chunks:
             async for owners in chunks:
-                problems += await self._compare_accounts(owners)
+                async with self._snapshot() as session:
+                    async for row in stream(self._ledger, _different_accounts(owners), session):
+                        problems += _problems_of_account(row)
                 if len(problems) >= MAX_PROBLEMS:
                     break
         return sorted(problems, key=str)[:MAX_PROBLEMS]
@@ -221,14 +212,6 @@ class LedgerReconciler:
         async with found:
             while owners := [row["_id"] for row in await found.to_list(OWNERS_PER_QUERY)]:
                 yield owners
-
-    async def _compare_accounts(self, owners: Sequence[str] | None) -> list[LedgerProblem]:
-        """Compare the accounts of these owners, or all, with the amounts stored for them."""
-        problems: list[LedgerProblem] = []
-        async with self._snapshot() as session:
-            async for row in stream(self._ledger, _different_accounts(owners), session):
-                problems += _problems_of_account(row)
-        return problems
 
     # ---- room events
 
