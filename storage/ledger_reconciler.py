@@ -19,8 +19,6 @@ MAX_PROBLEMS = 100
 """Maximum problems reported per comparison; with more, the exact number does not matter."""
 OWNERS_PER_QUERY = 500
 """Users and withdrawals whose accounts are compared in one query."""
-ROOMS_PER_QUERY = 200
-"""Rooms whose events are compared on one snapshot."""
 UNITS: tuple[Unit, ...] = ("gold", "income")
 USER_SUMS = (*UNITS, *DEBTS.values())
 """Amounts of a user that are sums of postings."""
@@ -28,18 +26,12 @@ OPEN_WITHDRAWALS: Document = {"state": {"$in": [state.value for state in OPEN_ST
 GIFT_ROWS = {
     "$filter": {"input": {"$objectToArray": "$log"}, "cond": {"$eq": ["$$this.v.type", "gift"]}}
 }
-GIFTS_OF_ROOMS: list[Document] = [
-    {"$sort": {"_id": 1}},
-    {"$limit": ROOMS_PER_QUERY},
-    {
-        "$project": {
-            "epoch": 1,
-            "version": 1,
-            "gifts": {"$map": {"input": GIFT_ROWS, "in": "$$this.v.seq"}},
-        }
-    },
-]
-"""Steps on `rooms`: the numbers of the gift events in the log, a hundredth of its size."""
+GIFTS_OF_ROOM: Document = {
+    "epoch": 1,
+    "version": 1,
+    "gifts": {"$map": {"input": GIFT_ROWS, "in": "$$this.v.seq"}},
+}
+"""Projection of a room: the numbers of the gift events in its log, a hundredth of its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,23 +213,21 @@ class LedgerReconciler:
         Only the events that the log of the current live session still holds are compared. An index
         excludes two entries of one event.
         """
-        where: Document = {"_id": {"$gt": 0}}
+        where: Document = {}
         if since:
             gifts = {"seq": {"$gt": 0}, **_newer("at", since)}
             with self._database.slow_operation_timeout():
-                where["_id"]["$in"] = await self._ledger.distinct("live_id", gifts)
-        rooms = self._database.collection("rooms")
+                where = {"_id": {"$in": await self._ledger.distinct("live_id", gifts)}}
+        steps = [{"$match": where}, {"$project": GIFTS_OF_ROOM}]
         problems: list[LedgerProblem] = []
-        rows: list[Document] = []
-        while len(problems) < MAX_PROBLEMS:
-            async with self._snapshot() as session:
-                steps = [{"$match": where}, *GIFTS_OF_ROOMS]
-                rows = [row async for row in stream(rooms, steps, session)]
-                for room in rows:
-                    problems += await self._event_problems(room, session)
-            if len(rows) < ROOMS_PER_QUERY:
-                break
-            where["_id"]["$gt"] = rows[-1]["_id"]
+        async with (
+            self._snapshot() as session,
+            aclosing(stream(self._database.collection("rooms"), steps, session)) as rooms,
+        ):
+            async for room in rooms:
+                problems += await self._event_problems(room, session)
+                if len(problems) >= MAX_PROBLEMS:
+                    break
         return problems[:MAX_PROBLEMS]
 
     async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:

@@ -17,11 +17,10 @@ from rooms.room import Application, Room, Seat
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, parsed
 from storage.errors import StorageUnavailable
-from storage.group_commit import GroupCommit
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
 from storage.room_groups import new_group_id
-from storage.write_batch import WriteBatch
+from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
 

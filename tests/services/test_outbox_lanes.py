@@ -10,9 +10,8 @@ import pytest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
 from services.outbox_jobs import CONCURRENCY
-from storage.group_commit import GroupCommit
 from storage.outbox import OutboxStore
-from storage.write_batch import WriteBatch
+from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.api import ApiFixture
 from tests.support.mic import take_seat
 from tests.support.tencent import Serve

@@ -9,11 +9,10 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
-from storage import database, group_commit
+from storage import database, write_batch
 from storage.database import Database
-from storage.group_commit import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit
 from storage.rooms import LOG_SIZE, _changes
-from storage.write_batch import WriteBatch
+from storage.write_batch import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
 from tests.support.commits import NAME, commit_in_flight
 from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
@@ -72,7 +71,7 @@ async def test_many_commits_begin_while_those_before_are_committed(
             await over.wait()
         await commit(session)
 
-    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
     monkeypatch.setattr(database, "_commit", hold_the_first)
     await fixture.rows.insert_one({"_id": 0})  # the collection exists
     commands.clear()
@@ -155,7 +154,7 @@ async def test_a_lone_single_write_needs_no_transaction(
 async def test_a_transaction_has_a_limited_number_of_writes(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
-    monkeypatch.setattr(group_commit, "MAX_WRITES", 4)
+    monkeypatch.setattr(write_batch, "MAX_WRITES", 4)
     fixture = CommitFixture(stores)
     commands.clear()
     async with commit_in_flight(fixture.commits, monkeypatch):
@@ -169,7 +168,7 @@ async def test_a_transaction_has_a_limited_number_of_writes(
 async def test_a_transaction_updates_a_limited_number_of_fields(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
-    monkeypatch.setattr(group_commit, "MAX_FIELDS", 6)
+    monkeypatch.setattr(write_batch, "MAX_FIELDS", 6)
     fixture = CommitFixture(stores)
     await fixture.rows.insert_many([{"_id": n} for n in range(2, 6)])
     tasks: list[asyncio.Task[None]] = []

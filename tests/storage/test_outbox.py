@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from storage.group_commit import GroupCommit
 from storage.outbox import LOOKAHEAD, NEWEST, OutboxMessage, OutboxStore
-from storage.write_batch import WriteBatch
+from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from storage import group_commit
+from storage import write_batch
 from storage.database import Database
-from storage.group_commit import GroupCommit
-from storage.write_batch import WriteBatch
+from storage.write_batch import GroupCommit, WriteBatch
 
 NAME = "plain"
 
@@ -20,7 +19,7 @@ async def commit_in_flight(
     commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[None]:
     """Inserts the rows 1 and -1, in a transaction that does not end before the block."""
-    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
     started, over = asyncio.Event(), asyncio.Event()
     transaction = Database.transaction
 
