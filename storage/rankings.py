@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from ledger.journal import HOUSE
 from ledger.ranking import RankingChange, day_interval, day_scope, live_scope
 from storage.database import Collection, Database, Document, Session
-from storage.documents import stream
+from storage.documents import starts_with, stream
 from storage.write_batch import WriteBatch
 
 DEFAULT_LIMIT = 50
@@ -92,7 +92,7 @@ class RankingStore:
 
     async def _reversed_keys(self, since: datetime | None, session: Session) -> list[str]:
         """Keys of reversed gifts. Reversals are few, and found by the prefix of their `_id`."""
-        where: Document = {"_id": {"$gte": REVERSAL_PREFIX, "$lt": REVERSAL_PREFIX + "\uffff"}}
+        where: Document = {"_id": starts_with(REVERSAL_PREFIX)}
         if since:
             where["at"] = {"$gte": since}
         steps = [{"$match": where}, {"$project": {"reverses": "$content.reverses"}}]

@@ -76,11 +76,7 @@ class RelayCursorStore:
             return []
         change = {"$set": {"claimed_until": until}, "$inc": {"claims": 1}}
         claimed = await claim_unchanged(self._relays, [(_unmoved(row), change) for row in rows])
-        return [
-            _claim_from({**row, "claims": row["claims"] + 1})
-            for row in rows
-            if row["_id"] in claimed
-        ]
+        return [_claim_from(row) for row in rows if row["_id"] in claimed]
 
     async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> bool:
         """Move the cursor and extend the claim to `until`; False if the claim is lost."""
@@ -162,5 +158,6 @@ def _unless_reclaimed(claim: RelayClaim) -> Document:
 
 
 def _claim_from(row: Document) -> RelayClaim:
+    """The claim on a room; `row` was read before it."""
     fields = {name: row[name] for name in RelayClaim.__slots__ if name in row}
-    return RelayClaim(**{**fields, "live_id": row["_id"]})
+    return RelayClaim(**{**fields, "live_id": row["_id"], "claims": row["claims"] + 1})

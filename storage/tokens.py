@@ -60,7 +60,8 @@ class TokenStore:
 
     async def issue(self, user_id: str) -> tuple[str, list[str]]:
         """A new token, and the ids of the tokens deleted for it: the oldest beyond MAX_PER_USER."""
-        token = _user_digits(user_id) + secrets.token_hex(16)
+        user_digits = hashlib.sha256(user_id.encode()).hexdigest()[:USER_DIGITS]
+        token = user_digits + secrets.token_hex(16)
         now = datetime.now(UTC)
         times = {"made_at": now, **self._used(now, made_at=now)}
         row = {"user_id": user_id, "revoked": False, "settled": False, **times}
@@ -110,7 +111,11 @@ class TokenStore:
         found = self._tokens.find({"user_id": user_id, "revoked": False})
         rows = await found.sort([("made_at", -1), ("_id", 1)]).to_list()
         now = datetime.now(UTC)
-        return [_session_from(row) for row in rows if self._is_valid(row, now)]
+        return [
+            UserSession(row["_id"], row["made_at"], row["used_at"], row["expires_at"])
+            for row in rows
+            if self._is_valid(row, now)
+        ]
 
     async def end_sessions(self, user_id: str, id_: str | None = None) -> list[str]:
         """Revoke all tokens of a user, or the one with this id; returns the ids of the revoked.
@@ -184,14 +189,6 @@ class TokenStore:
 
 def _with_user_from(row: Document) -> tuple[Document, User | None]:
     return row, user_from(row["users"][0]) if row["users"] else None
-
-
-def _session_from(row: Document) -> UserSession:
-    return UserSession(row["_id"], row["made_at"], row["used_at"], row["expires_at"])
-
-
-def _user_digits(user_id: str) -> str:
-    return hashlib.sha256(user_id.encode()).hexdigest()[:USER_DIGITS]
 
 
 def token_id(token: str) -> str:

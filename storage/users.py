@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id
+from storage.documents import documents_by_id, starts_with
 from storage.errors import UserNotFound
 from storage.ledger import DEBTS, IS_DEBTOR
 from storage.members import MemberStore
@@ -120,8 +120,7 @@ class UserStore:
         if owing:
             where["$and"].append(IS_DEBTOR)
         if text:
-            prefix = {"$gte": text, "$lt": text + "\uffff"}
-            where["$or"] = [{"_id": prefix}, {"nickname": prefix}]
+            where["$or"] = [{"_id": starts_with(text)}, {"nickname": starts_with(text)}]
         rows = await self._users.find(where).sort("_id", 1).limit(limit).to_list()
         return [user_from(row) for row in rows]
 
