@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import Unit
 from storage.database import Collection, Database, Document, Session
-from storage.documents import fields_of, page
+from storage.documents import fields_of, known_fields, page
 from storage.errors import AlreadyDecided, ApprovalNotFound
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
@@ -157,7 +157,5 @@ def _now() -> datetime:
 
 def _approval_from(row: Document) -> Approval:
     has_expired = row["state"] == "waiting" and row["expires_at"] <= _now()
-    fields = {name: row[name] for name in Approval.__slots__ if name in row}
-    return Approval(
-        **{**fields, "id": row["_id"], "state": "expired" if has_expired else row["state"]}
-    )
+    state = "expired" if has_expired else row["state"]
+    return Approval(**{**known_fields(Approval, row), "id": row["_id"], "state": state})

@@ -47,6 +47,18 @@ def fields_of(value: Any) -> Document:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
+def document_of(value: Any, id_name: str) -> Document:
+    """The document of a dataclass with slots, whose field `id_name` is stored as `_id`."""
+    document = fields_of(value)
+    document["_id"] = document.pop(id_name)
+    return document
+
+
+def known_fields(kind: type[Any], document: Document) -> Document:
+    """Fields for a dataclass with slots, without those that a later release has stored."""
+    return {name: document[name] for name in kind.__slots__ if name in document}
+
+
 async def stream(
     rows: Collection, steps: Sequence[Document], session: Session | None = None
 ) -> AsyncGenerator[Document]:

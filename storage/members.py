@@ -9,7 +9,7 @@ from rooms.errors import GenderInUse
 from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id, fields_of
+from storage.documents import document_of, documents_by_id, known_fields
 from storage.errors import StorageUnavailable
 from storage.write_batch import WriteBatch
 
@@ -135,8 +135,7 @@ class MemberStore:
 
     def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
         """Insert a membership, or replace one from an earlier live session of the same room."""
-        document = fields_of(member)
-        document["_id"] = document.pop("user_id")
+        document = document_of(member, "user_id")
         document |= {**NOT_CONNECTED, "seen_at": member.entered_at}
         old = room.seen.get(member.user_id)
         if old and old.live_id == room.live_id:
@@ -184,9 +183,7 @@ def _viewers_steps(
 
 
 def member_from(document: Document) -> Member:
-    """Parse a membership; fields stored by a later version are ignored."""
-    fields = {name: document[name] for name in Member.__slots__ if name in document}
-    return Member(**{**fields, "user_id": document["_id"]})
+    return Member(**{**known_fields(Member, document), "user_id": document["_id"]})
 
 
 _COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}

@@ -18,7 +18,7 @@ from ledger.recharge import (
     offer_key,
 )
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page, starts_with
+from storage.documents import document_of, known_fields, page, starts_with
 from storage.due import BEFORE_ANY, claim_due
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
@@ -77,7 +77,7 @@ class OrderStore:
         """
         now = datetime.now(UTC)
         row = {
-            **_document_of(order),
+            **document_of(order, "number"),
             "block_id": block_id,
             "created_at": now,
             "queries": 0,
@@ -208,12 +208,6 @@ class OrderStore:
         return await page(self._orders, where, "created_at", after, limit)
 
 
-def _document_of(order: Order) -> Document:
-    row = {name: getattr(order, name) for name in Order.__slots__}
-    row["_id"] = row.pop("number")
-    return row
-
-
 def _slot_key(user_id: str, slot: int) -> str:
     return f"{user_id}#{slot}"
 
@@ -229,9 +223,7 @@ def _open_order_from(row: Document) -> OpenOrder:
 
 
 def order_from(row: Document) -> Order:
-    """Parse an order; fields stored by a later version are ignored."""
-    fields = {name: row[name] for name in Order.__slots__ if name in row}
-    return Order(**{**fields, "number": row["_id"]})
+    return Order(**{**known_fields(Order, row), "number": row["_id"]})
 
 
 def new_number() -> str:

@@ -14,7 +14,7 @@ from ledger.refund_advice import GoldGift
 from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
-from storage.documents import fields_of, page
+from storage.documents import document_of, fields_of, known_fields, page
 from storage.due import claim_due, make_due_index
 from storage.errors import OrderInRefund, RefundCaseNotFound
 
@@ -71,8 +71,7 @@ class RefundCaseStore:
 
         Raises OrderInRefund if another open case has one of the orders.
         """
-        row = {name: getattr(case, name) for name in RefundCase.__slots__ if name not in STEPS}
-        row["_id"] = row.pop("id")
+        row = document_of(case, "id")
         row |= {name: [fields_of(step) for step in getattr(case, name)] for name in STEPS}
         row["open_orders"] = [order.number for order in case.orders]
         try:
@@ -268,16 +267,12 @@ def _changes(before: RefundCase, after: RefundCase) -> Document:
 
 
 def _case_from(row: Document) -> RefundCase:
-    """Parse a case, without steps that were not read and fields stored by a later version."""
+    """Parse a case, without steps that were not read."""
     steps = {
-        name: tuple(kind(**_known(kind, it)) for it in row.get(name, ()))
+        name: tuple(kind(**known_fields(kind, it)) for it in row.get(name, ()))
         for name, kind in STEPS.items()
     }
-    return RefundCase(**{**_known(RefundCase, row), "id": row["_id"], **steps})
-
-
-def _known(kind: type[Step | RefundCase], row: Document) -> Document:
-    return {name: row[name] for name in kind.__slots__ if name in row}
+    return RefundCase(**{**known_fields(RefundCase, row), "id": row["_id"], **steps})
 
 
 def new_id() -> str:

@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document
+from storage.documents import known_fields
 from storage.due import claim_unchanged
 
 MAX_UPDATES = 100
@@ -159,5 +160,5 @@ def _unless_reclaimed(claim: RelayClaim) -> Document:
 
 def _claim_from(row: Document) -> RelayClaim:
     """The claim on a room; `row` was read before it."""
-    fields = {name: row[name] for name in RelayClaim.__slots__ if name in row}
-    return RelayClaim(**{**fields, "live_id": row["_id"], "claims": row["claims"] + 1})
+    fields = {"live_id": row["_id"], "claims": row["claims"] + 1}
+    return RelayClaim(**{**known_fields(RelayClaim, row), **fields})

@@ -15,7 +15,7 @@ from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, fields_of, parsed
+from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
@@ -232,24 +232,23 @@ class RoomStore:
 
 
 def room_from(document: Document) -> Room:
-    owner = _seat_from(document["owner"])
-    assert owner is not None
+    applications = document["applications"].items()
     return Room(
         live_id=document["_id"],
         group_id=document["group_id"],
         cover=document["cover"],
-        owner=owner,
+        owner=_with_person(Seat, document["owner"]),
         epoch=document["epoch"],
         version=document["version"],
         status=document["status"],
         started_at=document["started_at"],
-        applications={key: _application_from(it) for key, it in document["applications"].items()},
+        applications={key: _with_person(Application, it) for key, it in applications},
         blocked={**document["blocked"]},  # rooms of one query share the document
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         removed={**document["removed"]},
         read_at=int(document.get("read_at", 0)),
-        male=_seat_from(document["male"]),
-        female=_seat_from(document["female"]),
+        male=_with_person(Seat, document["male"]),
+        female=_with_person(Seat, document["female"]),
     )
 
 
@@ -313,18 +312,9 @@ def _stored(value: Any) -> Any:
     return value
 
 
-def _seat_from(document: Any) -> Seat | None:
+def _with_person(kind: type[Any], document: Document | None) -> Any:
+    """A seat or an application; None for an empty seat."""
     if document is None:
         return None
-    return Seat(_person_from(document["person"]), document["stream"], document["away"])
-
-
-def _application_from(document: Document) -> Application:
-    names = ("n", "applied_at", "invited", "expires_at")
-    fields = {name: document[name] for name in names}
-    return Application(person=_person_from(document["person"]), **fields)
-
-
-def _person_from(document: Document) -> Person:
-    """Parse a person; fields stored by a later version are ignored."""
-    return Person(**{name: document[name] for name in Person.__slots__ if name in document})
+    person = Person(**known_fields(Person, document["person"]))
+    return kind(**{**known_fields(kind, document), "person": person})

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id, starts_with
+from storage.documents import document_of, documents_by_id, known_fields, starts_with
 from storage.errors import UserNotFound
 from storage.ledger import DEBTS, IS_DEBTOR
 from storage.members import MemberStore
@@ -73,7 +73,7 @@ class UserStore:
             user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
             try:
-                await self._users.insert_one(_document_of(user))
+                await self._users.insert_one(document_of(user, "user_id"))
                 return user, True
             except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):
@@ -158,16 +158,8 @@ class UserStore:
         return user_from(row)
 
 
-def _document_of(user: User) -> Document:
-    document = asdict(user)
-    document["_id"] = document.pop("user_id")
-    return document
-
-
 def user_from(row: Document) -> User:
-    """Parse a user; fields stored by a later version are ignored."""
-    fields = {name: row[name] for name in User.__slots__ if name in row}
-    return User(**{**fields, "user_id": row["_id"]})
+    return User(**{**known_fields(User, row), "user_id": row["_id"]})
 
 
 class LikeStore:

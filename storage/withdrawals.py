@@ -1,7 +1,6 @@
 """withdrawals: one document per withdrawal; `_id` is the number of its transfer at WeChat Pay."""
 
 import secrets
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,7 +13,7 @@ from ledger.ranking import day_of
 from ledger.withdrawal_requests import UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page
+from storage.documents import document_of, known_fields, page
 from storage.due import BEFORE_ANY, claim_due, make_due_index
 
 
@@ -128,8 +127,7 @@ class WithdrawalStore:
 
 
 def _document_of(withdrawal: Withdrawal) -> Document:
-    row = asdict(withdrawal)
-    row["_id"] = row.pop("id")
+    row = document_of(withdrawal, "id")
     row["approvals"] = list(withdrawal.approvals)
     row["rate"] = str(withdrawal.rate)
     row["state"] = withdrawal.state.value
@@ -138,9 +136,7 @@ def _document_of(withdrawal: Withdrawal) -> Document:
 
 
 def withdrawal_from(row: Document) -> Withdrawal:
-    """Parse a withdrawal; fields stored by a later version are ignored."""
-    fields = {name: row[name] for name in Withdrawal.__slots__ if name in row}
-    fields |= {
+    fields = known_fields(Withdrawal, row) | {
         "id": row["_id"],
         "rate": Decimal(row["rate"]),
         "approvals": tuple(row["approvals"]),
