@@ -282,8 +282,9 @@ def new_id() -> str:
 
 def _gold_of(gift: Document) -> int:
     """Gold that a gift took from its giver."""
-    paid = (user_account(gift["by"]), "gold")
-    return -sum(it["amount"] for it in gift["lines"] if (it["account"], it["unit"]) == paid)
+    giver = user_account(gift["by"])
+    lines = (it for it in gift["lines"] if (it["account"], it["unit"]) == (giver, "gold"))
+    return -sum(int(it["amount"]) for it in lines)
 
 
 def _gold_gift_from(row: Document) -> GoldGift:
