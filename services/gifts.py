@@ -56,7 +56,7 @@ class GiftService:
         self._keeper = keeper
         self._hold = hold
         self._catalogue = catalogue
-        self._preparation = Preparation(batches.load_context, self._add_writes)
+        self._preparation = Preparation(ledger.load_context, self._add_writes)
 
     async def send(
         self,
