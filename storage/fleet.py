@@ -1,12 +1,16 @@
-"""processes, process_reports, outbox, relay_cursors: all processes, and what waits in queues."""
+"""What operators see of the whole deployment: its processes, queues, and figures of a day."""
 
 import asyncio
+from collections.abc import Container
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from bson import ObjectId
 
+from ledger.ranking import day_interval, day_scope
 from storage.database import Collection, Database, Document
+from storage.ledger import IS_DEBTOR
 from storage.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
@@ -16,6 +20,7 @@ REPORT_TTL_SECONDS = 4_000
 CHART_SECONDS, POINT_SECONDS = 1_800, 15
 """Length of a chart, and distance of its points: in it each process reports several times."""
 SUMMED = ("sockets", "requests_rate", "refused_rate", "failed_rate", "events_rate")
+RECENT, WEEK = timedelta(days=1), timedelta(days=7)
 MAXIMA = ("loop_lag_ms", "slowest_request_ms", "slowest_delivery_ms")
 
 
@@ -98,13 +103,19 @@ class Queues:
 
 
 class FleetStore:
-    """Stores the reports of this process, and reads those of all processes of the database."""
+    """Stores the reports of this process; each figure is a query that an index answers."""
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._processes: Collection = database.collection("processes")
         self._reports: Collection = database.collection("process_reports")
         self._messages: Collection = database.collection("outbox")
         self._relays: Collection = database.collection("relay_cursors")
+        self._orders: Collection = database.collection("orders")
+        self._rankings: Collection = database.collection("rankings")
+        self._inbox: Collection = database.collection("inbox")
+        self._members: Collection = database.collection("members")
+        self._rooms: Collection = database.collection("rooms")
+        self._users: Collection = database.collection("users")
         self._outbox = outbox
 
     async def make_indexes(self) -> None:
@@ -167,6 +178,72 @@ class FleetStore:
         )
         behind = _age(first["due_at"], now) if first else 0.0
         return Queues(urgent, normal, _age(oldest_at, now), rooms, behind)
+
+    # ---- figures of the overview
+
+    async def figures(self, day: date, attention: Container[str]) -> dict[str, Any]:
+        """Current figures, and the sums of `day` (China time).
+
+        `attention`: the events of WeChat that are counted.
+        """
+        names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
+        found = await asyncio.gather(
+            self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
+            self._members.estimated_document_count(),
+            self._paid_orders(day),
+            self._gift_sums(day),
+            self._refused_webhooks(),
+            self._users.count_documents(IS_DEBTOR),
+            self._events(attention),
+        )
+        return dict(zip(names, found, strict=True))
+
+    async def _paid_orders(self, day: date) -> Document:
+        start, end = day_interval(day)
+        sums = {"fen": {"$sum": "$fen"}, "gold": {"$sum": "$gold"}, "orders": {"$sum": 1}}
+        paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
+        return await self._sums(self._orders, paid, sums)
+
+    async def _gift_sums(self, day: date) -> Document:
+        sums = {"gold": {"$sum": "$gold"}, "income": {"$sum": "$income"}}
+        return await self._sums(self._rankings, {"scope": day_scope(day)}, sums)
+
+    async def _sums(self, rows: Collection, where: Document, sums: Document) -> Document:
+        found = await rows.aggregate([{"$match": where}, {"$group": {"_id": None, **sums}}])
+        async for row in found:
+            return {name: int(row[name]) for name in sums}
+        return dict.fromkeys(sums, 0)
+
+    async def _events(self, names: Container[str]) -> list[Document]:
+        """These events of the last week, counted by name, the latest first."""
+        recent = {"event": {"$gt": ""}, "received_at": {"$gte": datetime.now(UTC) - WEEK}}
+        steps: list[Document] = [
+            {"$match": recent},
+            {
+                "$group": {
+                    "_id": "$event",
+                    "times": {"$sum": 1},
+                    "latest_at": {"$max": "$received_at"},
+                }
+            },
+            {"$sort": {"latest_at": -1, "_id": 1}},
+        ]
+        rows = await (await self._inbox.aggregate(steps)).to_list()
+        return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
+
+    async def _refused_webhooks(self) -> list[Document]:
+        """Refused webhooks of the last day, counted by source and reason, most frequent first."""
+        recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
+        key = {"source": "$source", "reason": "$reason"}
+        steps: list[Document] = [
+            {"$match": recent},
+            {"$group": {"_id": key, "times": {"$sum": 1}}},
+            {"$sort": {"times": -1, "_id": 1}},
+        ]
+        return [
+            {**row["_id"], "times": row["times"]}
+            async for row in await self._inbox.aggregate(steps)
+        ]
 
 
 def _report_from(row: Document) -> ProcessReport:

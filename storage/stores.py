@@ -19,7 +19,6 @@ from storage.migrations import Migrator
 from storage.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
-from storage.overview import OverviewStore
 from storage.payees import PayeeStore
 from storage.presence import PresenceStore
 from storage.rankings import RankingStore
@@ -69,7 +68,6 @@ class Stores:
         self.refund_cases = RefundCaseStore(database)
         self.spent_gold = SpentGoldStore(database)
         self.job_leases = JobLeaseStore(database)
-        self.overview = OverviewStore(database)
         self.fleet = FleetStore(database, self.outbox)
         self.ledger_reconciler = LedgerReconciler(database)
         self.migrator = Migrator(database)

@@ -90,7 +90,7 @@ class OpsOverviewHandler(OperatorHandler):
     async def get(self) -> OverviewResponse:
         context, now = self.context, datetime.now(UTC)
         ready = await readiness(context)
-        found = await context.stores.overview.figures(day_of(now), ATTENTION)
+        found = await context.stores.fleet.figures(day_of(now), ATTENTION)
         audit = context.services.ledger_audit
         return OverviewResponse.model_validate(
             {
