@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from chaos.program import Program
-from devtools.mongod_binary import find_binary
+from devtools.embedded_mongod import find_binary
 from storage.replica_set import NAME, uri_of
 
 MEMBERS = 3

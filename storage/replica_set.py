@@ -1,12 +1,11 @@
 """The replica set behind the database: checks at a start, and the embedded set of one member."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pymongo
 import structlog
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from storage.database import Database, Document
@@ -82,20 +81,6 @@ async def _config(client: AsyncMongoClient[dict[str, Any]]) -> dict[str, Any] | 
             raise
         return None
     return config
-
-
-def serves(port: int, data_dir: Path) -> bool:
-    """Whether the mongod at this port uses `data_dir`. Blocks for a few seconds at most."""
-    limit = _TIMEOUT_SECONDS * 1000
-    with MongoClient[dict[str, Any]](
-        uri_of(port), serverSelectionTimeoutMS=limit, connectTimeoutMS=limit, socketTimeoutMS=limit
-    ) as client:
-        try:
-            options = client.admin.command("getCmdLineOpts")["parsed"]
-        except PyMongoError:
-            return False
-    path: object = options.get("storage", {}).get("dbPath")
-    return path == str(data_dir.resolve())
 
 
 async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None:

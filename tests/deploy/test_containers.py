@@ -15,7 +15,7 @@ import yaml
 from pymongo import MongoClient
 
 from config.loading import load
-from devtools.mongod_binary import find_binary
+from devtools.embedded_mongod import find_binary
 from handlers.context import Context
 from runtime import container
 from tests.support.api import ApiClient, ApiFixture

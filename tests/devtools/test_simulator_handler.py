@@ -1,12 +1,9 @@
 """HTTP access to the simulator, in the same process and through a relay."""
 
-import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from tornado.httpserver import HTTPServer
 
@@ -74,27 +71,14 @@ async def test_query_and_path_are_relayed_unchanged(
 
 @async_test
 @local_and_remote
-async def test_signed_responses_are_relayed_with_their_headers(
-    server: ServerProcess, api: ApiFixture, location: str
-) -> None:
-    async with simulator_at(server, location):
-        refused = await api.request("POST", "/sim/v3/pay/transactions/jsapi", json={})
-        assert (refused.status, refused.json["code"]) == (401, "SIGN_ERROR")
-        assert refused.headers["Wechatpay-Serial"] == server.settings.pay.public_key_id
-        assert refused.headers["Content-Type"] == "application/json"
-
-
-@async_test
-@local_and_remote
 async def test_simulated_outage_has_the_requested_status(
     server: ServerProcess, api: ApiFixture, location: str
 ) -> None:
     async with simulator_at(server, location):
-        for status in (204, 304, 404, 500, 503):
+        for status in (404, 500, 503):
             await api.outage("wechat", status=status)
             reply = await api.request("GET", "/sim/sns/jscode2session")
             assert reply.status == status
-            assert (reply.text == "") == (status in (204, 304)), status
 
 
 @async_test
@@ -134,30 +118,3 @@ async def test_silent_simulator_is_503_after_a_timeout(
         relay_to(server, f"http://127.0.0.1:{silent.getsockname()[1]}")
         reply = await api.request("GET", "/sim/log")
     assert reply.refusal == (503, "simulator_away")
-
-
-@async_test
-async def test_relay_keeps_the_host_header_and_tencent_headers(
-    server: ServerProcess, api: ApiFixture
-) -> None:
-    request_heads: list[bytes] = []
-
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request_heads.append(await reader.readuntil(b"\r\n\r\n"))
-        body = json.dumps({"items": []}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: %d\r\n\r\n" % len(body))
-        writer.write(body)
-        writer.close()
-
-    remote = await asyncio.start_server(respond, "127.0.0.1", 0)
-    port = remote.sockets[0].getsockname()[1]
-    relay_to(server, f"http://127.0.0.1:{port}")
-    async with aiohttp.ClientSession() as http:
-        headers = {"X-TC-Action": "DropLiveStream", "Authorization": "TC3"}
-        async with http.get(f"{server.address}/sim/log", headers=headers) as response:
-            assert (response.status, "Server" in response.headers) == (200, False)
-    lines = request_heads[0].decode().lower().split("\r\n")
-    assert f"host: {server.address.removeprefix('http://')}" in lines
-    assert {"x-tc-action: droplivestream", "authorization: tc3"} <= set(lines)
-    remote.close()
-    await remote.wait_closed()

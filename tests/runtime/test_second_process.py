@@ -56,7 +56,7 @@ async def test_second_process_joins_mongodb_and_simulator_of_the_first_and_repor
 
         first.terminate()
         assert await exit_status(first) == 0
-        await until(lambda: second_program.log_events("mongod_owner_ended"), 30)
+        await until(lambda: second_program.log_events("mongod_ended"), 30)
         assert (await second_api.request("GET", "/readyz")).status == 503
         second.terminate()
         assert await exit_status(second) == 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from devtools.mongod_binary import find_binary
+from devtools.embedded_mongod import find_binary
 from tests.support.certificates import make_certificates
 from tests.support.nginx import deploy_file
 from tests.support.paths import ROOT
