@@ -2,19 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
+from devtools.simulator.requests import (
+    ConfirmTransferRequest,
+    EmptyRequest,
+    PhoneLoginRequest,
+    PhonePayRequest,
+)
 from handlers.openapi.examples import PLACEHOLDERS
 from handlers.pages import Extension, ExtraEndpoint
 from handlers.schemas.ops_responses import OperatorLoginResponse
 from tencent.errors import ServiceUnavailable
-
-
-class PhoneLoginRequest(BaseModel):
-    """The same `name` is the same user; the demo data has hongniang1, hongniang2, 建国, 秀英, …"""
-
-    name: str = Field(min_length=1, max_length=64, pattern=r"\S")
-    gender: Literal[0, 1, 2] = 0
 
 
 class WechatLoginResponse(BaseModel):
@@ -26,13 +25,6 @@ class WechatLoginResponse(BaseModel):
     iv: str
 
 
-class PhonePayRequest(BaseModel):
-    """`content` comes from the response of POST qlive_pay/."""
-
-    content: str
-    outcome: Literal["success", "cancel"] = "success"
-
-
 class PaidResponse(BaseModel):
     """`order` is the order number; `why` the reason of a failed payment."""
 
@@ -41,24 +33,12 @@ class PaidResponse(BaseModel):
     why: str = ""
 
 
-class ConfirmTransferRequest(BaseModel):
-    """`package` is the `package_info` of a withdrawal, `openid` the account of the phone."""
-
-    package: str
-    openid: str = ""
-    outcome: Literal["success", "pending", "failed"] = "success"
-
-
 class TransferConfirmedResponse(BaseModel):
     """`bill` is the number of the bill; `why` the reason of a failed one."""
 
     outcome: Literal["success", "pending", "failed"]
     bill: str | None
     why: str = ""
-
-
-class DemoOperatorRequest(BaseModel):
-    """Nothing is required."""
 
 
 class SimulatorErrorResponse(BaseModel):
@@ -113,7 +93,7 @@ EXTENSION = Extension(
             "/sim/operator/login",
             "sim.operator.login",
             "Log in to the operators' API as an admin.",
-            DemoOperatorRequest,
+            EmptyRequest,
             OperatorLoginResponse,
             {},
         ),

@@ -84,7 +84,7 @@ class SimulatedMerchantApi:
         *,
         original: str = "transaction",
     ) -> SimulatedNotification:
-        """A notification, genuine unless `mode` is one of UNVERIFIABLE; `event` is e.g.
+        """A notification, genuine unless `mode` is one of Unverifiable; `event` is e.g.
         "TRANSACTION.SUCCESS", `original` the content's type."""
         envelope = {
             "id": f"EV-{secrets.token_hex(10)}",

@@ -15,11 +15,9 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
+from devtools.simulator.requests import Report
+
 HOUR = 3600
-DELIVERIES = ("once", "never", "twice", "late")
-UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
-MISMATCHED = ("wrong_amount", "wrong_payer", "wrong_app")
-"""Authentic notifications that do not match the order."""
 LATE_SECONDS = 3.0
 MAX_ATTEMPTS, RETRY_DELAY_SECONDS = 5, 0.5
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -43,7 +41,7 @@ class SimulatedDelivery:
         self.statuses: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, build: BuildNotification, mode: str) -> None:
+    def start(self, build: BuildNotification, mode: Report) -> None:
         """Delivers `build(mode)` once, never, twice or late, without waiting for it."""
 
         async def deliver() -> None:
@@ -53,7 +51,7 @@ class SimulatedDelivery:
 
         self.run(deliver, mode)
 
-    def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: str = "once") -> None:
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
         """Runs `work` in the background, never or late; `quiet` waits for it."""
         if mode != "never":
             task = asyncio.get_running_loop().create_task(_run(work, mode))
@@ -75,7 +73,7 @@ class SimulatedDelivery:
             await asyncio.sleep(RETRY_DELAY_SECONDS)
 
 
-async def _run(work: Callable[[], Coroutine[Any, Any, None]], mode: str) -> None:
+async def _run(work: Callable[[], Coroutine[Any, Any, None]], mode: Report) -> None:
     if mode == "late":
         await asyncio.sleep(LATE_SECONDS)
     await work()
@@ -96,7 +94,7 @@ class SimulatedPushes:
     def report(
         self, content: Mapping[str, Any], mode: str, address: str = ""
     ) -> SimulatedNotification:
-        """A push, genuine unless `mode` is one of UNVERIFIABLE."""
+        """A push, genuine unless `mode` is one of Unverifiable."""
         text = json.dumps(content, ensure_ascii=False)
         timestamp = str(int(self._now()) - (HOUR if mode == "stale" else 0))
         nonce = str(secrets.randbelow(10**9))

@@ -3,20 +3,18 @@
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from devtools.simulator.notifications import (
-    UNVERIFIABLE,
     SimulatedDelivery,
     SimulatedPushes,
     post_notification,
 )
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+from devtools.simulator.requests import PlatformEventRequest
 
 REFUND_QUESTION = "xpay_subscribe_ios_refund_query_notify"
-MODES = ("once", "twice", "late", *UNVERIFIABLE)
 QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
 MAX_SENT = 200
 Content = Mapping[str, Any]
@@ -100,18 +98,13 @@ class SimulatedPlatformEvents:
         self._app_id = app_id
         self._now = now
 
-    def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """`{event, order?, openid?, report?}` -> `{outcome}`; GET lists the deliveries."""
-        if request.method == "GET":
-            return json_reply({"items": [asdict(sent) for sent in self.sent]})
-        params = request.json_object() or {}
-        event, mode = params.get("event"), params.get("report", "once")
-        if not isinstance(event, str) or event not in FIELDS or mode not in MODES:
-            return bad_request(
-                f"event: one of {', '.join(FIELDS)}; report: one of {', '.join(MODES)}"
-            )
-        self.delivery.run(partial(self._send_as, self.content(event, params), mode), mode)
-        return json_reply({"outcome": "success"})
+    def start(self, request: PlatformEventRequest) -> dict[str, Any]:
+        """Sends an event as `report` says; ValueError for an unknown one."""
+        if request.event not in FIELDS:
+            raise ValueError(f"event: one of {', '.join(FIELDS)}")
+        content, mode = self.content(request), request.report
+        self.delivery.run(partial(self._send_as, content, mode), mode)
+        return {"outcome": "success"}
 
     async def _send_as(self, content: Content, mode: str) -> None:
         for attempt in range(2 if mode == "twice" else 1):
@@ -129,12 +122,12 @@ class SimulatedPlatformEvents:
             if answer or status < 500:
                 return
 
-    def content(self, event: str, params: Content) -> dict[str, Any]:
+    def content(self, request: PlatformEventRequest) -> dict[str, Any]:
         """An event, filled with the request's order and user."""
-        now, openid = int(self._now()), str(params.get("openid", "oSimulated"))
+        now = int(self._now())
         values = {
-            "$order": str(params.get("order", "")),
-            "$openid": openid,
+            "$order": request.order,
+            "$openid": request.openid,
             "$app": self._app_id,
             "$now": now,
             "$now_text": str(now),
@@ -142,6 +135,6 @@ class SimulatedPlatformEvents:
         }
         fields = {
             name: values.get(value, value) if isinstance(value, str) else value
-            for name, value in FIELDS[event].items()
+            for name, value in FIELDS[request.event].items()
         }
-        return self._pushes.event(event, openid, fields)
+        return self._pushes.event(request.event, request.openid, fields)

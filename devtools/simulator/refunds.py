@@ -8,17 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from devtools.simulator.notifications import (
-    DELIVERIES,
-    UNVERIFIABLE,
-    BuildNotification,
-    SimulatedDelivery,
-)
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+from devtools.simulator.notifications import BuildNotification, SimulatedDelivery
+from devtools.simulator.requests import EmptyRequest, EndRefundRequest, NextRefundsRequest, Report
 
-OUTCOMES = ("success", "failed", "held")
-MODES = (*DELIVERIES, *UNVERIFIABLE, "wrong_amount")
-FAULTS = ("NOT_ENOUGH", "lost")
 REFUND_SECONDS = 0.5
 NUMBER = re.compile(r"[0-9A-Za-z_-]{8,32}")
 
@@ -51,7 +43,9 @@ class SimulatedRefunds:
 
     def __init__(self, delivery: SimulatedDelivery) -> None:
         self.refunds: dict[str, SimulatedRefund] = {}
-        self.outcome, self.mode, self.fault = "success", "once", ""
+        self.outcome: str = "success"
+        self.mode: Report = "once"
+        self.fault: str = ""
         self._delivery = delivery
 
     def add(self, refund: SimulatedRefund) -> None:
@@ -70,39 +64,28 @@ class SimulatedRefunds:
         own = [refund for refund in self.refunds.values() if refund.order == order]
         return sum(refund.fen for refund in own if refund.state != "failed")
 
-    def set_next(self, request: SimulatorRequest) -> SimulatorReply:
-        """`{outcome?, report?, fault?}`: what becomes of the refunds that follow."""
-        params = request.json_object() or {}
-        outcome, mode = params.get("outcome", "success"), params.get("report", "once")
-        fault = params.get("fault", "")
-        if outcome not in OUTCOMES or mode not in MODES or fault not in ("", *FAULTS):
-            return bad_request(
-                f"outcome: {', '.join(OUTCOMES)}; report: {', '.join(MODES)}; "
-                f"fault: {', '.join(FAULTS)}"
-            )
-        self.outcome, self.mode, self.fault = outcome, mode, fault
-        return json_reply({"outcome": outcome, "report": mode, "fault": fault})
+    def set_next(self, request: NextRefundsRequest) -> dict[str, Any]:
+        self.outcome, self.mode, self.fault = request.outcome, request.report, request.fault
+        return request.model_dump()
 
-    def end(self, request: SimulatorRequest) -> SimulatorReply:
-        """`{refund, outcome?, report?}`: ends a held refund, or has an ended one notified again."""
-        params = request.json_object() or {}
-        outcome, mode = params.get("outcome", "success"), params.get("report", "once")
-        refund = self.refunds.get(str(params.get("refund")))
-        if refund is None or outcome not in OUTCOMES[:2] or mode not in MODES:
-            return bad_request(f"refund: our number; report: {', '.join(MODES)}")
-        self._end_now(refund, outcome, mode)
-        return json_reply({"outcome": outcome, "refund": refund.number})
+    def end(self, request: EndRefundRequest) -> dict[str, Any]:
+        """ValueError if there is no such refund."""
+        refund = self.refunds.get(request.refund)
+        if refund is None:
+            raise ValueError("refund: our number")
+        self._end_now(refund, request.outcome, request.report)
+        return request.model_dump()
 
-    def show(self, _request: SimulatorRequest) -> SimulatorReply:
+    def show(self, _request: EmptyRequest) -> dict[str, Any]:
         names = ("number", "provider", "order", "fen", "state")
-        items = [{name: getattr(it, name) for name in names} for it in self.refunds.values()]
-        return json_reply({"items": items})
+        refunds = self.refunds.values()
+        return {"items": [{name: getattr(refund, name) for name in names} for refund in refunds]}
 
-    async def _end(self, refund: SimulatedRefund, outcome: str, mode: str) -> None:
+    async def _end(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
         await asyncio.sleep(REFUND_SECONDS)
         self._end_now(refund, outcome, mode)
 
-    def _end_now(self, refund: SimulatedRefund, outcome: str, mode: str) -> None:
+    def _end_now(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
         if refund.state == "pending":
             refund.state = "done" if outcome == "success" else "failed"
         self._delivery.start(refund.finish(refund), mode)

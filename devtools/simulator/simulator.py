@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
+from pydantic import BaseModel
+
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.im import SimulatedIm
@@ -16,18 +18,30 @@ from devtools.simulator.live import SimulatedCss
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.pay import SimulatedPay
-from devtools.simulator.payee import SimulatedPayee
 from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.refunds import SimulatedRefunds
+from devtools.simulator.requests import (
+    ConfirmTransferRequest,
+    EmptyRequest,
+    EndRefundRequest,
+    NextRefundsRequest,
+    OutageRequest,
+    PhoneLoginRequest,
+    PhonePayRequest,
+    PlatformEventRequest,
+    TransferFaultRequest,
+    TransferRequest,
+)
 from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wechat import SimulatedWechat
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, bad_request, json_reply
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from devtools.simulator.xpay import SimulatedXpay
 
-SERVICES = ("wechat", "im", "pay", "live")
 MAX_LOG_ENTRIES = 200
 
+Control = tuple[type[BaseModel], Callable[[Any], dict[str, Any]]]
+"""Model of a request to the simulator itself, and what carries it out."""
 Answer = Callable[[SimulatorRequest], SimulatorReply]
 
 
@@ -66,46 +80,45 @@ class Simulator:
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
         self.phone = phone = SimulatedPhone(wechat, self.pay, self.xpay, delivery, now)
-        payee = SimulatedPayee(transfers)
-        self._routes: list[tuple[str, str, str, Answer]] = [
-            # method, path, service, handler; services check the method themselves
-            ("POST", r"/phone/login", "", phone.login),
-            ("POST", r"/phone/pay", "", phone.pay),
-            ("POST", r"/transfer/confirm", "", payee.confirm),
-            ("POST", r"/transfer/expire", "", payee.expire),
-            ("POST", r"/transfer/notify", "", payee.notify),
-            ("POST", r"/transfer/fault", "", payee.set_fault),
-            ("GET", r"/transfer/bills", "", payee.show),
-            ("POST", r"/refund/next", "", refunds.set_next),
-            ("POST", r"/refund/end", "", refunds.end),
-            ("GET", r"/refund/list", "", refunds.show),
-            ("GET|POST", r"/wechat_event", "", self.platform_events.answer),
-            ("POST", r"/phone/chat", "im", im.chat),
-            (".*", r"/sns/jscode2session", "wechat", wechat.jscode2session),
-            (".*", r"/v4/.*", "im", im.answer),
-            (".*", r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
-            (".*", r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
-            (".*", r"/v3/refund/domestic/refunds", "pay", self.pay.create_refund),
-            (".*", r"/v3/refund/domestic/refunds/.*", "pay", self.pay.query_refund),
-            (".*", r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
-            (".*", r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
-            (".*", r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
-            (".*", r"/xpay/.*", "wechat", self.xpay.answer),
-            (".*", r"/live/?", "live", self.live.answer),
-            ("GET", r"/log", "", self._show_log),
-            ("POST", r"/outage", "", self._set_outage),
+        self._controls: dict[str, Control] = {
+            "/phone/login": (PhoneLoginRequest, phone.login),
+            "/phone/pay": (PhonePayRequest, phone.pay),
+            "/transfer/confirm": (ConfirmTransferRequest, transfers.confirm),
+            "/transfer/expire": (TransferRequest, transfers.expire),
+            "/transfer/notify": (TransferRequest, transfers.notify_again),
+            "/transfer/fault": (TransferFaultRequest, transfers.set_fault),
+            "/transfer/bills": (EmptyRequest, transfers.show),
+            "/refund/next": (NextRefundsRequest, refunds.set_next),
+            "/refund/end": (EndRefundRequest, refunds.end),
+            "/refund/list": (EmptyRequest, refunds.show),
+            "/wechat_event": (PlatformEventRequest, self.platform_events.start),
+            "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
+            "/outage": (OutageRequest, self._set_outage),
+        }
+        self._services: list[tuple[str, str, Answer]] = [
+            # path, service, handler, which checks the method
+            (r"/phone/chat", "im", im.chat),
+            (r"/sns/jscode2session", "wechat", wechat.jscode2session),
+            (r"/v4/.*", "im", im.answer),
+            (r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
+            (r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
+            (r"/v3/refund/domestic/refunds", "pay", self.pay.create_refund),
+            (r"/v3/refund/domestic/refunds/.*", "pay", self.pay.query_refund),
+            (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
+            (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
+            (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
+            (r"/xpay/.*", "wechat", self.xpay.answer),
+            (r"/live/?", "live", self.live.answer),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Route a request; never raises for a bad one, waits only during a simulated delay."""
-        for method, path, service, handler in self._routes:
-            if re.fullmatch(method, request.method) and re.fullmatch(path, request.path):
-                if not service:
-                    return handler(request)
+        if control := self._controls.get(request.path):
+            return _carry_out(*control, request.body or b"{}")
+        for path, service, handler in self._services:
+            if re.fullmatch(path, request.path):
                 reply = await self._simulate_outage(service) or handler(request)
                 self._log_request(service, request, reply)
-                if reply.delay_seconds:
-                    await asyncio.sleep(reply.delay_seconds)
                 return reply
         return json_reply({"detail": "the simulator does not play this"}, 404)
 
@@ -123,25 +136,21 @@ class Simulator:
         entry = {"at": at, "service": service, "path": request.path, "outcome": _outcome(reply)}
         self.log.append(entry)
 
-    def _show_log(self, _request: SimulatorRequest) -> SimulatorReply:
-        return json_reply({"items": list(self.log)})
+    def _set_outage(self, request: OutageRequest) -> dict[str, Any]:
+        self.outage.pop(request.service, None)
+        outage = request.seconds if request.status is None else request.status
+        if outage is not None:
+            self.outage[request.service] = outage
+        return {"outage": self.outage}
 
-    def _set_outage(self, request: SimulatorRequest) -> SimulatorReply:
-        """`{service, status | seconds}`; without both, the outage ends."""
-        body: dict[str, Any] = request.json_object() or {}
-        service, status, seconds = body.get("service"), body.get("status"), body.get("seconds")
-        if service not in SERVICES:
-            return bad_request(f"service: one of {', '.join(SERVICES)}")
-        if status is not None and not (type(status) is int and 200 <= status <= 599):
-            return bad_request("status: an HTTP status")
-        if seconds is not None and not (type(seconds) in (int, float) and 0 <= seconds <= 600):
-            return bad_request("seconds: 0 to 600")
-        self.outage.pop(service, None)
-        if status is not None:
-            self.outage[service] = status
-        elif seconds is not None:
-            self.outage[service] = float(seconds)
-        return json_reply({"outage": self.outage})
+
+def _carry_out(
+    model: type[BaseModel], act: Callable[[Any], dict[str, Any]], body: bytes
+) -> SimulatorReply:
+    try:
+        return json_reply(act(model.model_validate_json(body)))
+    except ValueError as error:
+        return json_reply({"detail": str(error)}, 400)
 
 
 def _outcome(reply: SimulatorReply) -> str:

@@ -6,31 +6,29 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import (
-    DELIVERIES,
-    UNVERIFIABLE,
-    SimulatedDelivery,
-    SimulatedNotification,
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
+from devtools.simulator.requests import (
+    ConfirmTransferRequest,
+    EmptyRequest,
+    Report,
+    TransferFaultRequest,
+    TransferRequest,
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
-ONE_BILL = re.compile(r".*/(?P<kind>out|transfer)-bill-no/(?P<number>[^/]+)(?P<cancel>/cancel)?")
+ONE_BILL = re.compile(r".*/out-bill-no/(?P<number>[^/]+)(?P<cancel>/cancel)?")
 EVENT = "MCHTRANSFER.BILL.FINISHED"
-MISMATCHED_TRANSFER = ("wrong_amount", "wrong_merchant", "wrong_bill", "not_final")
-MODES = (*DELIVERIES, *UNVERIFIABLE, *MISMATCHED_TRANSFER)
-FAULTS = ("NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "timeout", "accepted", "hidden")
 CANCEL_SECONDS = 0.5
-TIMEOUT_SECONDS = 6.0
-"""Longer than the server waits."""
-CLOSE_SECONDS = 24 * 3600
+STATES = {"success": "SUCCESS", "pending": "TRANSFERING", "failed": "FAIL"}
+"""By the outcome of a confirmation."""
 MIN_FEN, MIN_NAMED_FEN, NAME_FROM_FEN = 10, 30, 200_000
 OPEN = frozenset({"ACCEPTED", "PROCESSING", "WAIT_USER_CONFIRM"})
-"""The user has not confirmed: such a bill can be cancelled, and is closed after a day."""
+"""The user has not confirmed: such a bill can be cancelled, and WeChat closes it after a day."""
 FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 
 
@@ -66,15 +64,15 @@ class SimulatedTransfers:
     """Bills of one merchant; `bills` (by out_bill_no) and `faults` are for tests.
 
     `faults` counts the next requests that get each: NOT_ENOUGH keeps the bill until the same
-    request comes again, FREQUENCY_LIMITED takes nothing, `lost` and `timeout` take the bill without
-    an answer, `accepted` answers before the money is locked, `hidden` answers a query with 404.
+    request comes again, FREQUENCY_LIMITED takes nothing, `lost` takes the bill without an answer,
+    `accepted` answers before the money is locked.
     """
 
     def __init__(self, api: SimulatedMerchantApi, delivery: SimulatedDelivery) -> None:
         self.bills: dict[str, SimulatedBill] = {}
         self.faults: Counter[str] = Counter()
-        self.close_mode = "once"
-        """How bills are notified that are cancelled, or closed after a day: one of MODES."""
+        self.close_mode: Report = "once"
+        """How cancelled bills are notified."""
         self._api = api
         self._delivery = delivery
 
@@ -82,40 +80,55 @@ class SimulatedTransfers:
 
     def create(self, request: SimulatorRequest) -> SimulatorReply:
         """200 with the bill's state, or `{code, message}`; every answer is signed."""
-        self.close_overdue()
-        reply = self._api.answer(request, "POST", lambda: self._create(request))
-        delay = TIMEOUT_SECONDS if reply.status == 200 and self._next("timeout") else 0.0
-        return replace(reply, delay_seconds=delay)
+        return self._api.answer(request, "POST", lambda: self._create(request))
 
     def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
-        """Query a bill by either number, or cancel it; every answer is signed."""
-        self.close_overdue()
+        """Query a bill by our number, or cancel it; every answer is signed."""
         found = ONE_BILL.fullmatch(request.path)
-        bill = self.find(found["kind"], found["number"]) if found else None
+        bill = self.bills.get(found["number"]) if found else None
         if found and found["cancel"]:
             return self._api.answer(request, "POST", lambda: self._cancel(bill))
         return self._api.answer(request, "GET", lambda: self._state(bill))
 
     # ---- phone and tests
 
-    def find(self, kind: str, value: object) -> SimulatedBill | None:
-        """The bill by `out` or `transfer` number, or by its `package`."""
-        if kind == "out":
-            return self.bills.get(str(value))
-        name = "package" if kind == "package" else "wechat_number"
-        return next((bill for bill in self.bills.values() if getattr(bill, name) == value), None)
+    def confirm(self, request: ConfirmTransferRequest) -> dict[str, Any]:
+        """The user's confirmation; a failed one names what is wrong, or the bill's fail_reason."""
+        bill = self._find(request)
+        if bill is None or bill.state not in ("WAIT_USER_CONFIRM", "TRANSFERING"):
+            return {"outcome": "failed", "bill": None, "why": "package"}
+        if request.openid not in ("", bill.openid):
+            return {"outcome": "failed", "bill": None, "why": "openid"}
+        reason = request.reason if request.outcome == "failed" else ""
+        self._move(bill, STATES[request.outcome], request.report, reason)
+        return {"outcome": request.outcome, "bill": bill.number, "why": reason}
 
-    def move(self, bill: SimulatedBill, state: str, mode: str, fail_reason: str = "") -> None:
-        """Brings a bill into a state; a final one is notified as `mode` says."""
-        bill.state, bill.fail_reason = state, fail_reason
-        bill.updated_at = self._api.now()
-        if state in FINAL:
-            self.notify(bill, mode)
+    def expire(self, request: TransferRequest) -> dict[str, Any]:
+        """Closes an open bill as after a day without confirmation; ValueError for another one."""
+        bill = self._find(request)
+        if bill is None or bill.state not in OPEN:
+            raise ValueError("package or bill: of a transfer that is open")
+        self._move(bill, "FAIL", request.report, "OVERDUE_CLOSE")
+        return {"outcome": "success", "bill": bill.number}
 
-    def notify(self, bill: SimulatedBill, mode: str) -> None:
-        """Sends the notification of a finished bill, in one of MODES."""
-        if bill.request.get("notify_url"):
-            self._delivery.start(lambda mode: self.notice(bill, mode), mode)
+    def notify_again(self, request: TransferRequest) -> dict[str, Any]:
+        """Sends the notification of a finished bill once more; ValueError for another one."""
+        bill = self._find(request)
+        if bill is None or bill.state not in FINAL:
+            raise ValueError("package or bill: of a transfer that is finished")
+        self._notify(bill, request.report)
+        return {"outcome": "success", "bill": bill.number}
+
+    def set_fault(self, request: TransferFaultRequest) -> dict[str, Any]:
+        self.faults[request.fault] = request.times
+        return {"faults": +self.faults}
+
+    def show(self, _request: EmptyRequest) -> dict[str, Any]:
+        """Every bill, and the sum that was paid."""
+        names = ("number", "state", "fen", "openid", "package", "fail_reason")
+        items = [{name: getattr(bill, name) for name in names} for bill in self.bills.values()]
+        paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
+        return {"items": items, "paid_fen": paid}
 
     def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
         """A new notification of a finished bill, to be sent to its notify_url."""
@@ -129,13 +142,22 @@ class SimulatedTransfers:
         address = str(bill.request["notify_url"])
         return self._api.notification(address, EVENT, altered, mode, original="mch_payment")
 
-    def close_overdue(self) -> None:
-        """Closes the bills that have not been confirmed for a day."""
-        for bill in self.bills.values():
-            if bill.state in OPEN and self._api.now() - bill.created_at >= CLOSE_SECONDS:
-                self.move(bill, "FAIL", self.close_mode, "OVERDUE_CLOSE")
-
     # ---- internals
+
+    def _find(self, request: TransferRequest) -> SimulatedBill | None:
+        bills = self.bills.values()
+        found = (bill for bill in bills if request.package == bill.package)
+        return self.bills.get(request.bill) or next(found, None)
+
+    def _move(self, bill: SimulatedBill, state: str, mode: Report, fail_reason: str = "") -> None:
+        """Brings a bill into a state; a final one is notified as `mode` says."""
+        bill.state, bill.fail_reason = state, fail_reason
+        bill.updated_at = self._api.now()
+        if state in FINAL:
+            self._notify(bill, mode)
+
+    def _notify(self, bill: SimulatedBill, mode: Report) -> None:
+        self._delivery.start(lambda mode: self.notice(bill, mode), mode)
 
     def _create(self, request: SimulatorRequest) -> Outcome:
         if self._next("FREQUENCY_LIMITED"):
@@ -175,7 +197,7 @@ class SimulatedTransfers:
     def _state(self, bill: SimulatedBill | None) -> Outcome:
         if self._next("FREQUENCY_LIMITED"):
             return refuse(429, "FREQUENCY_LIMITED", "频率超限")
-        if bill is None or self._next("hidden"):
+        if bill is None:
             return refuse(404, "NOT_FOUND", "记录不存在")
         names = ("appid", "transfer_amount", "transfer_remark", "openid")
         known = {name: bill.request[name] for name in names}
@@ -185,7 +207,7 @@ class SimulatedTransfers:
         if bill is None:
             return refuse(404, "NOT_FOUND", "记录不存在")
         if bill.state in OPEN:
-            self.move(bill, "CANCELING", "never")
+            self._move(bill, "CANCELING", "never")
             self._delivery.run(partial(self._finish_cancel, bill))
         elif bill.state not in ("CANCELING", "CANCELLED"):
             return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
@@ -193,7 +215,7 @@ class SimulatedTransfers:
 
     async def _finish_cancel(self, bill: SimulatedBill) -> None:
         await asyncio.sleep(CANCEL_SECONDS)
-        self.move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
+        self._move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
 
     def _answer(self, bill: SimulatedBill, time_name: str) -> dict[str, Any]:
         names = ("out_bill_no", "transfer_bill_no", "state", "fail_reason", "package_info")

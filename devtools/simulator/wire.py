@@ -35,8 +35,6 @@ class SimulatorReply:
     status: int
     headers: dict[str, str]
     body: bytes
-    delay_seconds: float = 0.0
-    """How long the simulator waits before it answers."""
 
 
 def json_reply(
@@ -44,8 +42,3 @@ def json_reply(
 ) -> SimulatorReply:
     body = json.dumps(content, ensure_ascii=False).encode()
     return SimulatorReply(status, {"Content-Type": content_type}, body)
-
-
-def bad_request(detail: str) -> SimulatorReply:
-    """HTTP 400 of the simulator's own endpoints, which no real service has."""
-    return json_reply({"detail": detail}, 400)

@@ -1,0 +1,102 @@
+"""Requests with which phones, pages and tests control the simulator."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+Service = Literal["wechat", "im", "pay", "live"]
+Unverifiable = Literal["forged", "unsigned", "probe", "stale"]
+Mismatched = Literal[
+    "wrong_amount", "wrong_payer", "wrong_app", "wrong_merchant", "wrong_bill", "not_final"
+]
+"""Authentic notifications that do not match the order or the transfer, or come too early."""
+Report = Literal["once", "never", "twice", "late"] | Unverifiable | Mismatched
+"""How the server is notified."""
+
+
+class EmptyRequest(BaseModel):
+    """Nothing is required."""
+
+
+class PhoneLoginRequest(BaseModel):
+    """The same `name` is the same user; the demo data has hongniang1, hongniang2, 建国, 秀英, …
+
+    The exchange of the code fails with `errcode` unless it is 0. `modern`: as WeChat since 2022-11,
+    without name, gender and picture.
+    """
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=64)
+    gender: Literal[0, 1, 2] = 0
+    face_url: str = ""
+    errcode: int = 0
+    modern: bool = False
+    appId: str = ""  # noqa: N815 - the contract's own name
+
+
+class PhonePayRequest(BaseModel):
+    """`content` comes from the response of POST qlive_pay/."""
+
+    content: Json[dict[str, Any]]
+    outcome: Literal["success", "cancel"] = "success"
+    report: Report = "once"
+
+
+class TransferRequest(BaseModel):
+    """A transfer by its number `bill`, or by the `package_info` of a withdrawal."""
+
+    package: str = ""
+    bill: str = ""
+    report: Report = "once"
+
+
+class ConfirmTransferRequest(TransferRequest):
+    """What the user does on WeChat's page. `openid` is the account of the phone.
+
+    `pending` is confirmed, but not paid yet; `reason` is that of a failed transfer.
+    """
+
+    openid: str = ""
+    outcome: Literal["success", "pending", "failed"] = "success"
+    reason: str = "NAME_NOT_CORRECT"
+
+
+class TransferFaultRequest(BaseModel):
+    """How many of the next requests about transfers get a fault; 0 ends it."""
+
+    fault: Literal["NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "accepted"]
+    times: int = Field(1, ge=0)
+
+
+class NextRefundsRequest(BaseModel):
+    """What becomes of the refunds that follow; the first of them gets the fault."""
+
+    outcome: Literal["success", "failed", "held"] = "success"
+    report: Report = "once"
+    fault: Literal["", "NOT_ENOUGH", "lost"] = ""
+
+
+class EndRefundRequest(BaseModel):
+    """Ends the held refund of this number, or has an ended one notified again."""
+
+    refund: str
+    outcome: Literal["success", "failed"] = "success"
+    report: Report = "once"
+
+
+class PlatformEventRequest(BaseModel):
+    """An event that moves no gold, about an order or a user."""
+
+    event: str
+    order: str = ""
+    openid: str = "oSimulated"
+    report: Report = "once"
+
+
+class OutageRequest(BaseModel):
+    """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
+
+    service: Service
+    status: int | None = Field(None, ge=400, le=599)
+    seconds: float | None = Field(None, ge=0, le=600)
