@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -46,22 +47,19 @@ class AccessTokenCache:
         self._apps = dict(apps)
         self._now = now
         self._tokens: dict[str, _Token] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
         """A valid token; ServiceUnavailable on failure or after TIMEOUT_SECONDS."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await self._get_or_fetch(app_id)
+            # One request for all callers.
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._locks[app_id]:
+                cached = self._tokens.get(app_id)
+                if cached is None or self._now() >= cached.renew_at:
+                    cached = self._tokens[app_id] = await self._fetch(app_id)
+                return cached.value
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
-
-    async def _get_or_fetch(self, app_id: str) -> str:
-        async with self._locks.setdefault(app_id, asyncio.Lock()):  # one request for all callers
-            cached = self._tokens.get(app_id)
-            if cached is None or self._now() >= cached.renew_at:
-                cached = self._tokens[app_id] = await self._fetch(app_id)
-            return cached.value
 
     def drop(self, app_id: str, token: str) -> None:
         """Drops a token that WeChat rejected, unless a newer one has replaced it."""
@@ -77,7 +75,7 @@ class AccessTokenCache:
             "force_refresh": False,
         }
         requested_at, body = self._now(), json.dumps(request).encode()
-        response = await self._client.post(PATH, {}, body, safe_to_repeat=True)
+        response = await self._client.request("POST", PATH, body=body, safe_to_repeat=True)
         answer = object_or_none(response.body) or {}
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or type(seconds) is not int:

@@ -44,13 +44,15 @@ class TencentClients:
         pay_api = ServiceClient("pay", pay.api_base)
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
-        self.services = (wechat_api, im_api, pay_api, xpay_api)
+        css_api = ServiceClient("live", live.api_base)
+        self._clients = (wechat_api, im_api, pay_api, xpay_api, css_api)
+        self.services = self._clients[:-1]
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.user_sigs = UserSigSigner(im.sdk_app_id, im.secret_key)
         self.im = ImClient(im_api, self.user_sigs, im.admin)
-        self.css = CssClient(live.api_base, live.secret_id, live.secret_key, live.push_domain)
+        self.css = CssClient(css_api, live)
         self.stream_urls = StreamUrls(live)
         self.jsapi, self.transfers = None, None
         if pay.private_key:
@@ -73,5 +75,5 @@ class TencentClients:
         )
 
     async def close(self) -> None:
-        for service in self.services:
-            await service.close()
+        for client in self._clients:
+            await client.close()

@@ -1,42 +1,28 @@
 """Tencent's live streaming service (CSS): signed stream URLs, and a client that ends streams."""
 
-import asyncio
 import hashlib
-import logging
+import hmac
 import secrets
-import threading
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import time
 
-import requests
 import structlog
-
-# The package has no types. Its async client needs httpx, which it does not even declare as a
-# dependency; a thread is enough for calls made only when a user is removed or a live ends.
-from tencentcloud.common.credential import Credential  # type: ignore[import-untyped]
-from tencentcloud.common.exception import TencentCloudSDKException  # type: ignore[import-untyped]
-from tencentcloud.common.profile.client_profile import (  # type: ignore[import-untyped]
-    ClientProfile,
-)
-from tencentcloud.common.profile.http_profile import HttpProfile  # type: ignore[import-untyped]
-from tencentcloud.live.v20180801.live_client import LiveClient  # type: ignore[import-untyped]
-from tencentcloud.live.v20180801.models import (  # type: ignore[import-untyped]
-    DropLiveStreamRequest,
-)
+from yarl import URL
 
 from config.sections import LiveSettings
-from tencent.errors import CssRejected, ServiceUnavailable
+from tencent.errors import CssRejected, ServiceUnavailable, Unreadable
+from tencent.json_reader import child, json_text, read_object
+from tencent.service_client import ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.css")
 
-SERVICE = "live"
-TIMEOUT_SECONDS = 5.0
+SERVICE, API_VERSION = "live", "2018-08-01"
 APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
 URL_SECONDS = 86_400
 """Validity of a push URL."""
 
-# Error codes of CSS's API, version 2018-08-01.
+# Error codes of CSS's API.
 STREAM_NOT_LIVE_CODES = frozenset(
     {
         "FailedOperation.HasNotLivingStream",
@@ -87,14 +73,13 @@ class StreamUrls:
 class CssClient:
     """Drops streams of one push domain by stream name."""
 
-    def __init__(self, api_base: str, secret_id: str, secret_key: str, push_domain: str) -> None:
-        """`api_base` may have a path, but "/" is signed, as Tencent requires."""
-        self._api_base = api_base.rstrip("/")
-        self._credential = Credential(secret_id, secret_key)
-        self._push_domain = push_domain
-        self._of_thread = threading.local()
-        # At DEBUG the SDK logs complete requests, signatures included.
-        logging.getLogger("tencentcloud_sdk_common").setLevel(logging.WARNING)
+    def __init__(
+        self, client: ServiceClient, live: LiveSettings, now: Callable[[], float] = time
+    ) -> None:
+        self._client = client
+        self._live = live
+        self._now = now
+        self._host = URL(live.api_base).authority
 
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`; idempotent, succeeds if it is not live.
@@ -102,69 +87,68 @@ class CssClient:
         ServiceUnavailable when a retry may help, CssRejected when it will not.
         Source: Tencent CSS, DropLiveStream (success for an inactive stream).
         """
-        try:
-            # A thread cannot be cancelled; its socket timeout ends it a second earlier.
-            async with asyncio.timeout(TIMEOUT_SECONDS + 1):
-                await asyncio.to_thread(self._drop, stream)
-        except TimeoutError:
-            log.warning("service_request_failed", service=SERVICE, why="timeout")
-            raise ServiceUnavailable(SERVICE) from None
-        except TencentCloudSDKException as error:
-            if error.code not in STREAM_NOT_LIVE_CODES:
-                raise _to_exception(str(error.code), str(error.message)) from None
+        domain = self._live.push_domain
+        content = {"StreamName": stream, "DomainName": domain, "AppName": APP_NAME}
+        body = json_text(content).encode()
+        headers = self._signed("DropLiveStream", body)
+        response = await self._client.request("POST", "/", {}, body, headers, safe_to_repeat=True)
+        code, info = _error_of(response)
+        if not code or code in STREAM_NOT_LIVE_CODES:
+            return
+        log.warning("css_request_rejected", error_code=code)
+        if code.partition(".")[0] in PERMANENT_ERROR_CODES:
+            raise CssRejected(code, info)
+        raise ServiceUnavailable(SERVICE)
 
-    def _drop(self, stream: str) -> None:
-        request = DropLiveStreamRequest()
-        request.StreamName = stream
-        request.DomainName = self._push_domain
-        request.AppName = APP_NAME
-        self._client().DropLiveStream(request)
-
-    def _client(self) -> Any:
-        """The client of this thread, which keeps its connection open: a requests session is not
-        thread-safe."""
-        if not hasattr(self._of_thread, "client"):
-            base = urlsplit(self._api_base)
-            http = HttpProfile(protocol=base.scheme, endpoint=base.netloc, keepAlive=True)
-            client = LiveClient(self._credential, "", ClientProfile(httpProfile=http))
-            client.request.conn = _HttpTransport(f"{self._api_base}/")
-            self._of_thread.client = client
-        return self._of_thread.client
+    def _signed(self, action: str, body: bytes) -> dict[str, str]:
+        """The headers of a call of the API, which sign its body."""
+        timestamp = int(self._now())
+        covered = {"content-type": "application/json", "host": self._host}
+        signature = tc3_signature(self._live.secret_key, SERVICE, timestamp, covered, body)
+        scope = f"{_date(timestamp)}/{SERVICE}/tc3_request"
+        return {
+            **covered,
+            "Authorization": f"TC3-HMAC-SHA256 Credential={self._live.secret_id}/{scope}, "
+            f"SignedHeaders={';'.join(covered)}, Signature={signature}",
+            "X-TC-Action": action,
+            "X-TC-Version": API_VERSION,
+            "X-TC-Timestamp": str(timestamp),
+        }
 
 
-class _HttpTransport:
-    """Replaces the SDK's HTTP transport.
+def _error_of(response: ServiceResponse) -> tuple[str, str]:
+    """Code and message of a failure, "" if there is none."""
+    try:
+        result = child(read_object(response.body), "Response")
+        if response.status == 200 and "Error" not in result:
+            return "", ""
+        error = child(result, "Error")
+    except Unreadable:
+        return f"HTTP {response.status}", ""
+    return str(error.get("Code")), str(error.get("Message"))
 
-    Sends to the full base URL, whose path the SDK drops, and ignores the proxies and .netrc
-    credentials of the environment.
+
+def tc3_signature(
+    secret_key: str, service: str, timestamp: int, headers: Mapping[str, str], body: bytes
+) -> str:
+    """Signature in hex of a POST to "/" with these headers, in lower case, and this body.
+
+    Source: Tencent Cloud API 3.0, "signature v3" (TC3-HMAC-SHA256). A path of the base URL is not
+    signed.
     """
-
-    request_length = 0  # read by the SDK
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def request(
-        self, method: str, _url: str, body: str, headers: Mapping[str, str]
-    ) -> requests.Response:
-        return self._session.request(
-            method,
-            self._url,
-            data=body,
-            headers=headers,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    payload = hashlib.sha256(body).hexdigest()
+    request = f"POST\n/\n\n{lines}\n{';'.join(headers)}\n{payload}"
+    scope = f"{_date(timestamp)}/{service}/tc3_request"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    key = f"TC3{secret_key}".encode()
+    for part in (*scope.split("/"), f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"):
+        key = hmac.digest(key, part.encode(), hashlib.sha256)
+    return key.hex()
 
 
-def _to_exception(code: str, info: str) -> Exception:
-    """Map an error code of CSS, or of the SDK if CSS did not answer, to an exception."""
-    log.warning("css_request_rejected", error_code=code)
-    if code.partition(".")[0] in PERMANENT_ERROR_CODES:
-        return CssRejected(code, info)
-    return ServiceUnavailable(SERVICE)
+def _date(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
 
 
 def _url(domain: str, key: str, stream: str, tx_time: str) -> str:

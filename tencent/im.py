@@ -113,22 +113,17 @@ class ImClient:
         }
         if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
+        command = "group_open_http_svc/create_group"
         try:
-            return await self._create_group(body)
+            answer = await self._command(
+                command, body, accepted={GROUP_ALREADY_OWNED}, account=owner
+            )
         except ImGroupTaken:
             # The administrator, who sends the command, is not the owner: look who is.
             if await self._group_owner(group_id) != owner:
                 raise
             return False
-        except ImRejected as error:
-            if error.code not in UNKNOWN_ACCOUNT_CODES:
-                raise
-            await self.account_import(owner, "", "")
-            return await self._create_group(body)
-
-    async def _create_group(self, body: dict[str, Any]) -> bool:
-        command = "group_open_http_svc/create_group"
-        return _code(await self._command(command, body, accepted={GROUP_ALREADY_OWNED})) == 0
+        return _code(answer) == 0
 
     async def _group_owner(self, group_id: str) -> str:
         """The owner of an existing group, "" if it has none."""
@@ -147,13 +142,7 @@ class ImClient:
         }
         pairs = [{"Tag": tag, "Value": value} for tag, value in items.items()]
         body = {"From_Account": user_id, "ProfileItem": pairs}
-        try:
-            await self._command("profile/portrait_set", body)
-        except ImRejected as error:
-            if error.code not in UNKNOWN_ACCOUNT_CODES:
-                raise
-            await self.account_import(user_id, nick, face_url)
-            await self._command("profile/portrait_set", body)
+        await self._command("profile/portrait_set", body, account=user_id)
 
     async def destroy_group(self, group_id: str) -> None:
         """Dissolves the group; succeeds if it no longer exists."""
@@ -214,27 +203,29 @@ class ImClient:
             "MsgRandom": random,
             "MsgBody": _text_body(text),
         }
-        try:
-            await self._command("openim/sendmsg", body)
-        except ImRejected as error:
-            if error.code not in UNKNOWN_ACCOUNT_CODES:
-                raise
-            await self.account_import(to, "", "")
-            await self._command("openim/sendmsg", body)
+        await self._command("openim/sendmsg", body, account=to)
 
     async def _command(
-        self, command: str, body: dict[str, Any], *, accepted: Collection[int] = ()
+        self,
+        command: str,
+        body: dict[str, Any],
+        *,
+        accepted: Collection[int] = (),
+        account: str = "",
     ) -> dict[str, Any]:
         """Sends a command; `accepted` error codes count as success.
 
-        An unknown account is logged as info only, because the caller can import it.
+        An `account` that IM does not know is imported, and the command sent again.
         """
         answer = await self._ask(command, body)
         code = _code(answer)
         if code == 0 or code in accepted:
             return answer
-        log_rejection = log.info if code in UNKNOWN_ACCOUNT_CODES else log.warning
-        log_rejection("im_command_rejected", command=command, error_code=code)
+        if account and code in UNKNOWN_ACCOUNT_CODES:
+            log.info("im_command_rejected", command=command, error_code=code)
+            await self.account_import(account, "", "")
+            return await self._command(command, body, accepted=accepted)
+        log.warning("im_command_rejected", command=command, error_code=code)
         if code in MISCONFIGURATION_CODES:
             log.error("im_misconfigured", command=command, error_code=code)
             raise ImMisconfigured
@@ -253,7 +244,9 @@ class ImClient:
             "contenttype": "json",
         }
         raw = json.dumps(body, ensure_ascii=False).encode()
-        response = await self._client.post(f"/v4/{command}", query, raw, safe_to_repeat=True)
+        response = await self._client.request(
+            "POST", f"/v4/{command}", query, raw, safe_to_repeat=True
+        )
         answer = object_or_none(response.body)
         if answer is None or type(answer.get("ErrorCode")) is not int:
             log.error("im_answer_unreadable", command=command, status=response.status)

@@ -1,15 +1,21 @@
 """Signed requests of a merchant to WeChat Pay (API v3), and its verified answers."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from time import time
+from typing import Any
 from urllib.parse import urlencode
 
+import structlog
+
 from core.errors import RateLimited
-from tencent.errors import NotVerified, Reason
+from tencent.errors import NotVerified, Reason, ServiceUnavailable
 from tencent.json_reader import object_or_none
-from tencent.pay_signatures import is_signed, read_key, sign, sign_request, verify
+from tencent.pay_signatures import SCHEME, is_signed, read_key, sign, verify
 from tencent.service_client import ServiceClient, ServiceResponse
+
+log = structlog.get_logger("tencent.merchant")
 
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 
@@ -57,7 +63,7 @@ class MerchantClient:
         """Any answer below HTTP 500, not verified; ServiceUnavailable. Retried once."""
         target = path + ("?" + urlencode(query) if query else "")
         headers = self._headers("GET", target, "")
-        return await self._client.get(path, query, headers, safe_to_repeat=True)
+        return await self._client.request("GET", path, query, b"", headers, safe_to_repeat=True)
 
     async def post(
         self,
@@ -69,22 +75,25 @@ class MerchantClient:
     ) -> ServiceResponse:
         """As `get`, with `body` exactly as it is sent. Retried once with `safe_to_repeat`."""
         signed = self._headers("POST", path, body) | dict(headers or {})
-        return await self._client.post(
-            path, {}, body.encode(), signed, safe_to_repeat=safe_to_repeat
+        return await self._client.request(
+            "POST", path, {}, body.encode(), signed, safe_to_repeat=safe_to_repeat
         )
 
-    def verify(self, response: ServiceResponse) -> None:
-        """NotVerified unless WeChat Pay signed the answer, whatever its status."""
-        try:
-            verify(response.headers, response.body, self.keys, self.now())
-        except NotVerified as error:
-            raise NotVerified(error.reason, f"not verified: {error}") from None
-
-    def check(self, response: ServiceResponse) -> None:
-        """NotVerified unless the answer is HTTP 200 and signed by WeChat Pay."""
+    def check(self, response: ServiceResponse) -> dict[str, Any]:
+        """The content of an answer; NotVerified unless it is HTTP 200 and WeChat Pay signed it."""
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
-        self.verify(response)
+        verify(response.headers, response.body, self.keys, self.now())
+        return object_or_none(response.body) or {}
+
+    @contextmanager
+    def reads(self, event: str, number: str) -> Iterator[None]:
+        """Logs an answer about `number` that cannot be verified, and raises ServiceUnavailable."""
+        try:
+            yield
+        except NotVerified as error:
+            log.error(event, number=number, why=str(error))
+            raise ServiceUnavailable(self.service) from None
 
     def refusal(self, response: ServiceResponse) -> str:
         """The error code of a refusal, "" if it is none.
@@ -98,7 +107,7 @@ class MerchantClient:
         code = code_of(response) if 400 <= response.status < 500 else ""
         try:
             if code and is_signed(response.headers):
-                self.verify(response)
+                verify(response.headers, response.body, self.keys, self.now())
         except NotVerified as error:
             why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
             raise NotVerified(error.reason, why) from None
@@ -107,15 +116,11 @@ class MerchantClient:
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
         """Signs the target without the path of the base URL: WeChat Pay sees and verifies only its
         own path, even behind a gateway that adds a prefix."""
-        authorization = sign_request(
-            self._key,
-            self.mchid,
-            self._serial_no,
-            method,
-            target,
-            body,
-            now=int(self.now()),
-            nonce=secrets.token_hex(16),
+        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
+        signature = self.sign(method, target, timestamp, nonce, body)
+        authorization = (
+            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
         )
         headers = {"Authorization": authorization, "Accept": "application/json"}
         for serial in self.keys:

@@ -10,7 +10,7 @@ from core.clock import CHINA_TZ
 from core.errors import RateLimited
 from ledger.recharge import Order, Payment, RefundState
 from tencent.errors import NotVerified, Reason, RefundRefused, ServiceUnavailable
-from tencent.json_reader import json_text, object_or_none
+from tencent.json_reader import json_text, text
 from tencent.merchant import MerchantClient, code_of
 from tencent.notifications import EVER_PAID, PAYMENTS, MerchantNotifications, payment_of
 from tencent.service_client import ServiceResponse
@@ -60,7 +60,10 @@ class JsapiClient:
             "payer": {"openid": order.openid},
         }
         response = await self._merchant.post(JSAPI_PATH, json_text(transaction))
-        return self._prepay_id(response)
+        if response.status == 429:
+            raise RateLimited()
+        with self._merchant.reads("prepay_failed", order.number):
+            return text(self._merchant.check(response), "prepay_id")
 
     def payment_call(self, order: Order, prepay_id: str, _session_key: str = "") -> dict[str, str]:
         """The parameters of wx.requestPayment, signed now.
@@ -85,18 +88,14 @@ class JsapiClient:
         """
         path, query = f"{ORDERS_PATH}/{order.number}", {"mchid": self._merchant.mchid}
         response = await self._merchant.get(path, query)
-        answer = object_or_none(response.body) or {}
-        if response.status == 404 and answer.get("code") == "ORDER_NOT_EXIST":
+        if response.status == 404 and code_of(response) == "ORDER_NOT_EXIST":
             return None
-        try:
-            self._merchant.check(response)
+        with self._merchant.reads("order_query_failed", order.number):
+            answer = self._merchant.check(response)
             wanted = (self._merchant.mchid, order.number)
             if (answer.get("mchid"), answer.get("out_trade_no")) != wanted:
                 raise NotVerified(Reason.UNREADABLE, "response is about another order")
             return payment_of(answer, EVER_PAID)
-        except NotVerified as error:
-            log.error("order_query_failed", order=order.number, why=str(error))
-            raise ServiceUnavailable(self._merchant.service) from None
 
     async def close(self, order: Order) -> None:
         """Closes an order so that it can no longer be paid; idempotent. ServiceUnavailable.
@@ -111,7 +110,7 @@ class JsapiClient:
         code = code_of(response)
         if code not in NOTHING_TO_CLOSE_CODES:
             why = f"HTTP {response.status} {code}"
-            log.error("order_close_failed", order=order.number, why=why)
+            log.error("order_close_failed", number=order.number, why=why)
             raise ServiceUnavailable(self._merchant.service)
 
     async def deliver(self, order: Order) -> None:
@@ -144,28 +143,11 @@ class JsapiClient:
             raise
 
     def _refund_state(self, response: ServiceResponse, number: str) -> RefundState:
-        try:
+        with self._merchant.reads("refund_unclear", number):
             if code := self._merchant.refusal(response):
                 raise RefundRefused(code)
-            self._merchant.check(response)
-            answer = object_or_none(response.body) or {}
+            answer = self._merchant.check(response)
             state = REFUND_STATES.get(str(answer.get("status")))
             if state is None or answer.get("out_refund_no") != number:
                 raise NotVerified(Reason.UNREADABLE, "response is about another refund")
             return state
-        except NotVerified as error:
-            log.error("refund_unclear", refund=number, why=str(error))
-            raise ServiceUnavailable(self._merchant.service) from None
-
-    def _prepay_id(self, response: ServiceResponse) -> str:
-        if response.status == 429:
-            raise RateLimited()
-        try:
-            self._merchant.check(response)
-            prepay_id = (object_or_none(response.body) or {}).get("prepay_id")
-            if not isinstance(prepay_id, str) or not prepay_id:
-                raise NotVerified(Reason.UNREADABLE, "no prepay_id")
-            return prepay_id
-        except NotVerified as error:
-            log.error("prepay_failed", why=str(error))
-            raise ServiceUnavailable(self._merchant.service) from None

@@ -25,6 +25,8 @@ MAX_QUEUED = 400
 MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
 IDLE_SECONDS = 10.0
 """A connection that was idle for longer is closed: the service is about to do so by itself."""
+PAUSE_SECONDS = 0.2
+"""Time before a retry, on average."""
 HEADERS = {"User-Agent": "qlive", "Content-Type": "application/json"}
 
 FRESH_SECONDS = 240.0
@@ -32,6 +34,7 @@ FRESH_SECONDS = 240.0
 failure fires none."""
 
 State = Literal["unknown", "ok", "down"]
+EMPTY: Mapping[str, str] = {}
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -65,9 +68,8 @@ class ServiceClient:
         *,
         service: str = "",
         timeout: float = 5.0,
-        pause: float = 0.2,
     ) -> None:
-        """`timeout` of each attempt and `pause` before the retry, in seconds."""
+        """`timeout` of each attempt, in seconds."""
         self.name = name
         self.service = service or name
         self.state: State = "unknown"
@@ -77,7 +79,6 @@ class ServiceClient:
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
-        self._pause = pause
         self._in_flight = 0
         self._kept = self._open_session(keep=True)
         self._single = self._open_session(keep=False)
@@ -91,54 +92,30 @@ class ServiceClient:
         await self._kept.close()
         await self._single.close()
 
-    async def get(
+    async def request(
         self,
+        method: Literal["GET", "POST"],
         path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] = EMPTY,
+        body: bytes = b"",
+        headers: Mapping[str, str] = EMPTY,
         *,
         safe_to_repeat: bool = False,
     ) -> ServiceResponse:
         """Returns any response below HTTP 500; raises ServiceUnavailable otherwise.
 
-        With `safe_to_repeat` a failed request is retried once. This is off by default for GET too,
-        because some GETs (the exchange of a login code) have side effects.
+        `body` is sent byte for byte, because signatures cover it. With `safe_to_repeat` a failed
+        request is retried once. This is off by default for GET too, because some GETs (the exchange
+        of a login code) have side effects.
         """
-        return await self._request(
-            "GET", path, query, None, headers or {}, safe_to_repeat=safe_to_repeat
-        )
-
-    async def post(
-        self,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes,
-        headers: Mapping[str, str] | None = None,
-        *,
-        safe_to_repeat: bool = False,
-    ) -> ServiceResponse:
-        """Like `get`; `body` is sent byte for byte, because signatures cover it."""
-        return await self._request(
-            "POST", path, query, body, headers or {}, safe_to_repeat=safe_to_repeat
-        )
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | None,
-        headers: Mapping[str, str],
-        *,
-        safe_to_repeat: bool,
-    ) -> ServiceResponse:
-        fetch = self._fetch_kept if safe_to_repeat else partial(self._fetch, self._single)
         # Encoded by us: signatures cover the query.
-        url = URL(self._base_url + path + _suffix(query), encoded=True)
-        send = partial(fetch, method, url, headers, body)
+        suffix = "?" + urlencode(query) if query else ""
+        url = URL(self._base_url + path + suffix, encoded=True)
+        session = self._kept if safe_to_repeat else self._single
+        send = partial(_fetch, session, method, url, headers, body)
         response = await self._attempt(send, path)
         if response is None and safe_to_repeat:
-            await asyncio.sleep(jittered(self._pause))
+            await asyncio.sleep(jittered(PAUSE_SECONDS))
             response = await self._attempt(send, path)
         if response is None:
             raise ServiceUnavailable(self.service)
@@ -153,28 +130,6 @@ class ServiceClient:
             timeout=aiohttp.ClientTimeout(total=None),  # that of an attempt includes a repetition
             middlewares=(_once,),
         )
-
-    async def _fetch_kept(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
-    ) -> ServiceResponse:
-        """Sends again if the service was closing the connection."""
-        try:
-            return await self._fetch(self._kept, method, url, headers, body)
-        except ConnectionLost:
-            return await self._fetch(self._kept, method, url, headers, body)
-
-    async def _fetch(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> ServiceResponse:
-        async with session.request(
-            method, url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            return ServiceResponse(response.status, response.headers, await _read_body(response))
 
     async def _attempt(
         self, send: Callable[[], Awaitable[ServiceResponse]], path: str
@@ -223,8 +178,17 @@ async def _once(
         raise ConnectionLost(str(error)) from error
 
 
-def _suffix(query: Mapping[str, str]) -> str:
-    return "?" + urlencode(query) if query else ""
+async def _fetch(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> ServiceResponse:
+    async with session.request(
+        method, url, data=body or None, headers=headers, allow_redirects=False
+    ) as response:
+        return ServiceResponse(response.status, response.headers, await _read_body(response))
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

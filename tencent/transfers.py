@@ -1,24 +1,18 @@
 """Client of WeChat Pay's transfers to users (商家转账): create, query and cancel bills."""
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
-import structlog
 from Crypto.Cipher import PKCS1_OAEP
 from Crypto.Hash import SHA1
-from Crypto.PublicKey.RSA import RsaKey
-from Crypto.Random import get_random_bytes
 
 from config.sections import WithdrawSettings
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
-from tencent.errors import NotVerified, Reason, ServiceUnavailable, TransferRefused
-from tencent.json_reader import json_text, object_or_none, read_object
+from tencent.errors import NotVerified, Reason, TransferRefused
+from tencent.json_reader import json_text, read_object
 from tencent.merchant import MerchantClient
 from tencent.notifications import TRANSFERS, MerchantNotifications, check_merchant, transfer_of
 from tencent.service_client import ServiceResponse
-
-log = structlog.get_logger("tencent.transfers")
 
 BILLS_PATH = "/v3/fund-app/mch-transfer/transfer-bills"
 
@@ -83,13 +77,12 @@ class TransferClient:
         response = await self._merchant.get(_path(number), {})
         try:
             transfer = self._read(response, number)
-            check_merchant(object_or_none(response.body) or {}, self._merchant.mchid)
         except TransferRefused:
             if response.status == 404:
                 return None
             raise
-        except NotVerified as error:
-            raise self._unavailable(number, error) from None
+        with self._merchant.reads("transfer_unclear", number):
+            check_merchant(read_object(response.body), self._merchant.mchid)
         return transfer
 
     async def cancel(self, number: str) -> Transfer:
@@ -99,35 +92,22 @@ class TransferClient:
         return self._read(response, number)
 
     def _read(self, response: ServiceResponse, number: str) -> Transfer:
-        try:
+        with self._merchant.reads("transfer_unclear", number):
             if code := self._merchant.refusal(response):
                 raise TransferRefused(code)
-            self._merchant.check(response)
-            transfer = transfer_of(read_object(response.body))
+            transfer = transfer_of(self._merchant.check(response))
             if transfer.number != number:
                 raise NotVerified(Reason.UNREADABLE, "response is about another bill")
-        except NotVerified as error:
-            raise self._unavailable(number, error) from None
-        return transfer
+            return transfer
 
     def _encrypt(self, name: str) -> str:
-        return encrypt_field(self._merchant.keys[self._merchant.encryption_serial], name)
+        """A field for WeChat Pay alone: RSA-OAEP with SHA-1, in base64.
 
-    def _unavailable(self, number: str, error: NotVerified) -> ServiceUnavailable:
-        log.error("transfer_unclear", bill=number, why=str(error))
-        return ServiceUnavailable(self._merchant.service)
-
-
-def encrypt_field(
-    key: RsaKey, value: str, random_bytes: Callable[[int], bytes] = get_random_bytes
-) -> str:
-    """A field for WeChat Pay alone: RSA-OAEP with SHA-1, in base64.
-
-    ValueError for more bytes than the key takes, 214 with 2048 bits. Source: WeChat Pay v3,
-    "encrypting sensitive fields".
-    """
-    cipher = PKCS1_OAEP.new(key, hashAlgo=SHA1, randfunc=random_bytes)
-    return base64.b64encode(cipher.encrypt(value.encode())).decode()
+        ValueError for more bytes than the key takes, 214 with 2048 bits. Source: WeChat Pay v3,
+        "encrypting sensitive fields".
+        """
+        key = self._merchant.keys[self._merchant.encryption_serial]
+        return base64.b64encode(PKCS1_OAEP.new(key, hashAlgo=SHA1).encrypt(name.encode())).decode()
 
 
 def _path(number: str) -> str:

@@ -93,7 +93,7 @@ class WechatClient:
             "grant_type": "authorization_code",
         }
         # Not repeated: if the response was lost, the code is already used up.
-        response = await self._client.get("/sns/jscode2session", query)
+        response = await self._client.request("GET", "/sns/jscode2session", query)
         # The Content-Type is often text/plain and therefore ignored.
         answer = object_or_none(response.body)
         if answer is None:

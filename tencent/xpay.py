@@ -35,10 +35,6 @@ OnRejection = Callable[[str, str], None]
 """Called with the name of a rejected call and its errcode; "unreadable" if there is none."""
 
 
-def _uncounted(_call: str, _errcode: str) -> None:
-    """Rejections are logged only."""
-
-
 class XpayClient:
     """Payment client of one offer; `app_key` belongs to production or to the sandbox."""
 
@@ -50,7 +46,7 @@ class XpayClient:
         app_key: str,
         *,
         sandbox: bool,
-        on_rejection: OnRejection = _uncounted,
+        on_rejection: OnRejection,
     ) -> None:
         self._client = client
         self._tokens = tokens
@@ -93,12 +89,9 @@ class XpayClient:
         WeChat knows an order only once the client has submitted it, and has no distinct errcode
         for an unknown one. Every errcode therefore raises ServiceUnavailable.
         """
-        request = {"openid": order.openid, "env": self._env, "order_id": order.number}
-        answer = await self._call(order.app_id, "query_order", request)
-        info = answer.get("order")
-        if answer.get("errcode") or not isinstance(info, dict):
-            raise self._unavailable("query_order", answer)
-        if info.get("order_id") != order.number or type(info.get("order_fee")) is not int:
+        answer = await self._query(order, order.number)
+        info = self._queried(answer, order.number)
+        if type(info.get("order_fee")) is not int:
             raise self._unavailable("query_order", answer)
         if info.get("status") not in PAID_STATUSES:
             return None
@@ -150,28 +143,32 @@ class XpayClient:
         A refund is an order of its own (order_type 1), queried by its number. WeChat has no
         distinct errcode for an unknown one: every clear code means that.
         """
-        request = {"openid": order.openid, "env": self._env, "order_id": number}
-        answer = await self._call(order.app_id, "query_order", request)
-        if answer.get("errcode"):
-            if _is_unclear(answer):
-                raise self._unavailable("query_order", answer)
+        answer = await self._query(order, number)
+        if answer.get("errcode") and not _is_unclear(answer):
             return None
-        info = answer.get("order")
-        if not isinstance(info, dict) or info.get("order_id") != number:
-            raise self._unavailable("query_order", answer)
-        return REFUND_STATES.get(info.get("status", -1), "pending")
+        return REFUND_STATES.get(self._queried(answer, number).get("status", -1), "pending")
 
     async def _left_fee(self, order: Order) -> int:
         """What WeChat can still refund of an order, in fen; refund_order must name it."""
-        request = {"openid": order.openid, "env": self._env, "order_id": order.number}
-        answer = await self._call(order.app_id, "query_order", request)
+        answer = await self._query(order, order.number)
         if answer.get("errcode"):
             raise self._refusal("query_order", answer)
-        info = answer.get("order")
-        left_fee = info.get("left_fee") if isinstance(info, dict) else None
+        left_fee = self._queried(answer, order.number).get("left_fee")
         if type(left_fee) is not int:
             raise self._unavailable("query_order", answer)
         return left_fee
+
+    async def _query(self, order: Order, number: str) -> dict[str, Any]:
+        """WeChat's answer about an order or a refund of it."""
+        request = {"openid": order.openid, "env": self._env, "order_id": number}
+        return await self._call(order.app_id, "query_order", request)
+
+    def _queried(self, answer: Mapping[str, Any], number: str) -> dict[str, Any]:
+        """The order in an answer; ServiceUnavailable if it has none, or another one."""
+        info = answer.get("order")
+        if answer.get("errcode") or not isinstance(info, dict) or info.get("order_id") != number:
+            raise self._unavailable("query_order", answer)
+        return info
 
     def _refusal(self, name: str, answer: Mapping[str, Any]) -> Exception:
         """The refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
@@ -190,7 +187,9 @@ class XpayClient:
     async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:
         path, body = f"/xpay/{name}", json_text(content)
         query = {"access_token": token, "pay_sig": pay_sig(self._app_key, path, body)}
-        response = await self._client.post(path, query, body.encode(), safe_to_repeat=True)
+        response = await self._client.request(
+            "POST", path, query, body.encode(), safe_to_repeat=True
+        )
         answer = object_or_none(response.body)
         return {"errcode": f"HTTP {response.status}"} if answer is None else answer
 

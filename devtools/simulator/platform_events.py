@@ -19,59 +19,6 @@ QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
 MAX_SENT = 200
 Content = Mapping[str, Any]
 
-CONSENT: Content = {"OpenID": "$openid", "AppID": "$app", "RevokeInfo": "1"}
-FIELDS: Mapping[str, Content] = {
-    REFUND_QUESTION: {
-        "refund_time": "$now_text",
-        "order_time": "$now_text",
-        "channel_bill": "$unique",
-        "bundleid": "com.tencent.xin",
-        "product_id": "gold",
-        "p_count": "1",
-        "service_type": "unipdt",
-        "refund_request_reason": "UNINTENDED_PURCHASE",
-        "provide_status": "0",
-        "consumption_status": "0",
-        "pay_order_id": "$order",
-    },
-    "xpay_complaint_notify": {
-        "OpenId": "$openid",
-        "WxOrderId": "$unique",
-        "MchOrderId": "$order",
-        "ComplaintId": "$unique",
-        "ComplaintDetail": "孩子误充值，要求退款",
-        "ComplaintTime": "$now",
-        "RetryTimes": 0,
-        "RequestId": "$unique",
-    },
-    "xpay_coin_pay_notify": {
-        "OpenId": "$openid",
-        "OutTradeNo": "$order",
-        "Env": 0,
-        "CoinInfo": {"Quantity": 600, "OrigPrice": 6000, "ActualPrice": 6000, "Attach": ""},
-    },
-    "xpay_wxpay_callback_notify": {
-        "AppId": "$app",
-        "MerchantCode": "1900000110",
-        "BusinessTime": "$now",
-        "BusinessCode": "$unique",
-        "BusinessState": "processing",
-        "EventType": "punishment",
-        "RetryTimes": 0,
-    },
-    "wxa_punish_event": {
-        "event_type": 1,
-        "punish_id": "$unique",
-        "appid": "$app",
-        "punish_time": "$now",
-        "illegal_reason": "违规内容",
-        "detail": '{"warned_type": 2, "warned_function_names": ["live"], "warned_ban_days": [7]}',
-    },
-    "user_authorization_revoke": CONSENT,
-    "user_authorization_cancellation": CONSENT,
-}
-"""The fields of each event; a value that begins with $ is filled in."""
-
 
 @dataclass(slots=True)
 class SentEvent:
@@ -100,9 +47,10 @@ class SimulatedPlatformEvents:
 
     def start(self, request: PlatformEventRequest) -> dict[str, Any]:
         """Sends an event as `report` says; ValueError for an unknown one."""
-        if request.event not in FIELDS:
-            raise ValueError(f"event: one of {', '.join(FIELDS)}")
-        content, mode = self.content(request), request.report
+        events = self.contents(request.order, request.openid)
+        if request.event not in events:
+            raise ValueError(f"event: one of {', '.join(events)}")
+        content, mode = events[request.event], request.report
         self.delivery.run(partial(self._send_as, content, mode), mode)
         return {"outcome": "success"}
 
@@ -122,19 +70,58 @@ class SimulatedPlatformEvents:
             if answer or status < 500:
                 return
 
-    def content(self, request: PlatformEventRequest) -> dict[str, Any]:
-        """An event, filled with the request's order and user."""
-        now = int(self._now())
-        values = {
-            "$order": request.order,
-            "$openid": request.openid,
-            "$app": self._app_id,
-            "$now": now,
-            "$now_text": str(now),
-            "$unique": secrets.token_hex(8),
+    def contents(self, order: str = "", openid: str = "oSimulated") -> dict[str, Content]:
+        """The content of each event, about an order or a user."""
+        now, unique = int(self._now()), secrets.token_hex(8)
+        consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "1"}
+        events: dict[str, Content] = {
+            REFUND_QUESTION: {
+                "refund_time": str(now),
+                "order_time": str(now),
+                "channel_bill": unique,
+                "bundleid": "com.tencent.xin",
+                "product_id": "gold",
+                "p_count": "1",
+                "service_type": "unipdt",
+                "refund_request_reason": "UNINTENDED_PURCHASE",
+                "provide_status": "0",
+                "consumption_status": "0",
+                "pay_order_id": order,
+            },
+            "xpay_complaint_notify": {
+                "OpenId": openid,
+                "WxOrderId": unique,
+                "MchOrderId": order,
+                "ComplaintId": unique,
+                "ComplaintDetail": "孩子误充值，要求退款",
+                "ComplaintTime": now,
+                "RetryTimes": 0,
+                "RequestId": unique,
+            },
+            "xpay_coin_pay_notify": {
+                "OpenId": openid,
+                "OutTradeNo": order,
+                "Env": 0,
+                "CoinInfo": {"Quantity": 600, "OrigPrice": 6000, "ActualPrice": 6000, "Attach": ""},
+            },
+            "xpay_wxpay_callback_notify": {
+                "AppId": self._app_id,
+                "MerchantCode": "1900000110",
+                "BusinessTime": now,
+                "BusinessCode": unique,
+                "BusinessState": "processing",
+                "EventType": "punishment",
+                "RetryTimes": 0,
+            },
+            "wxa_punish_event": {
+                "event_type": 1,
+                "punish_id": unique,
+                "appid": self._app_id,
+                "punish_time": now,
+                "illegal_reason": "违规内容",
+                "detail": '{"warned_type": 2, "warned_ban_days": [7]}',
+            },
+            "user_authorization_revoke": consent,
+            "user_authorization_cancellation": consent,
         }
-        fields = {
-            name: values.get(value, value) if isinstance(value, str) else value
-            for name, value in FIELDS[request.event].items()
-        }
-        return self._pushes.event(request.event, request.openid, fields)
+        return {name: self._pushes.event(name, openid, fields) for name, fields in events.items()}

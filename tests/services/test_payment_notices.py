@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
-from devtools.simulator.platform_events import FIELDS, SimulatedPlatformEvents
+from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.simulator import Simulator
 from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
@@ -229,8 +229,7 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     number = await refunds.recharge()
     notices = PushNotices(refunds, clock)
     wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    asked = {"order": number, "openid": "oAnna"}
-    events = {event: wechat.content(event, asked) for event in FIELDS}
+    events = wechat.contents(number, "oAnna")
     assert events.keys() == PLATFORM_EVENTS
     await notices.receive_all(
         notices.push(content, kind)
@@ -270,7 +269,7 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
     number = await refunds.recharge(platform=named)
     notices = PushNotices(refunds, clock)
     wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    question = wechat.content(REFUND_QUESTION, {"order": number})
+    question = wechat.contents(number)[REFUND_QUESTION]
     await notices.receive(notices.push(question, "forged"))
     await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     assert await platform_of(refunds, number) == named
@@ -292,7 +291,7 @@ async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     notices = PushNotices(refunds, clock)
     case = await refunds.confirm(await refunds.open(number))
     wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    await notices.receive(notices.push(wechat.content(REFUND_QUESTION, {"order": number})))
+    await notices.receive(notices.push(wechat.contents(number)[REFUND_QUESTION]))
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])

@@ -126,13 +126,16 @@ def serve(io_loop: IOLoop) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def make_service_client(io_loop: IOLoop) -> Iterator[Callable[..., ServiceClient]]:
+def make_service_client(
+    io_loop: IOLoop, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ServiceClient]]:
     """Creates service clients that are closed after the test."""
+    monkeypatch.setattr("tencent.service_client.PAUSE_SECONDS", 0.001)
     clients: list[ServiceClient] = []
 
     def build(name: str, url: str, **options: float) -> ServiceClient:
         def open_client() -> None:
-            clients.append(ServiceClient(name, url, **{"pause": 0.001, **options}))
+            clients.append(ServiceClient(name, url, **options))
 
         # It needs a running loop.
         is_running = io_loop.asyncio_loop.is_running()  # type: ignore[attr-defined]
@@ -225,6 +228,7 @@ def build_xpay(
     ) -> XpayClient:
         wechat = make_service_client("wechat", url)
         tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret}, clock)
+        options = {"on_rejection": lambda *_: None, **options}
         return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True, **options)
 
     return build

@@ -65,7 +65,7 @@ def client(server: LineServer, make_service_client: Any) -> ServiceClient:
 
 
 async def body_of(client: ServiceClient, target: str, *, safe_to_repeat: bool = True) -> str:
-    return (await client.post(target, {}, b"", safe_to_repeat=safe_to_repeat)).body.decode()
+    return (await client.request("POST", target, safe_to_repeat=safe_to_repeat)).body.decode()
 
 
 @gen_test
@@ -115,12 +115,10 @@ async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_a
 
 
 @gen_test
-@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_request_that_must_not_be_repeated_is_sent_once(server, client, method) -> None:
     server.answering.clear()
-    request = asyncio.ensure_future(
-        client.get("/1", {}) if method == "get" else client.post("/1", {}, b"")
-    )
+    request = asyncio.ensure_future(client.request(method, "/1"))
     while not server.requests:
         await asyncio.sleep(0.001)
     server.close_all()

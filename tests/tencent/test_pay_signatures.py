@@ -3,15 +3,7 @@ import json
 import pytest
 
 from tencent.errors import NotVerified
-from tencent.pay_signatures import (
-    decrypt,
-    decrypt_resource,
-    read_key,
-    sign,
-    sign_request,
-    sign_text,
-    verify,
-)
+from tencent.pay_signatures import decrypt_resource, read_key, sign, verify
 
 
 @pytest.fixture
@@ -31,17 +23,9 @@ def platform_keys(merchant):
 def test_request_signature_vectors_match(merchant, merchant_key):
     assert len(merchant["requests"]) == 5
     for case in merchant["requests"]:
-        header = sign_request(
-            merchant_key,
-            merchant["mchid"],
-            merchant["merchant"]["serial_no"],
-            case["method"],
-            case["url_path_and_query"],
-            case["body"],
-            now=int(case["timestamp"]),
-            nonce=case["nonce_str"],
-        )
-        assert header == case["authorization"]
+        names = ("method", "url_path_and_query", "timestamp", "nonce_str", "body")
+        signature = sign(merchant_key, *(case[name] for name in names))
+        assert f'signature="{signature}"' in case["authorization"]
 
 
 def test_client_payment_signature_vector_matches(merchant, merchant_key):
@@ -50,12 +34,6 @@ def test_client_payment_signature_vector_matches(merchant, merchant_key):
         merchant_key, case["appId"], case["timeStamp"], case["nonceStr"], case["package"]
     )
     assert signature == case["paySign"]
-
-
-def test_official_signature_fixture_matches(merchant):
-    # The fixture signs bare text without the line ends that requests have.
-    signer = merchant["official_go_fixture"]["signer"]
-    assert sign_text(read_key(signer["private_key_pem"]), signer["message"]) == signer["signature"]
 
 
 def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys):
@@ -156,8 +134,6 @@ def test_official_fixtures_verify_and_decrypt(merchant):
     verify(go["headers"], go["body"].encode(), keys, 1624523846)
     resource = json.loads(go["body"])["resource"]
     assert decrypt_resource(go["apiv3_key"], resource) == json.loads(go["plaintext"])
-    plain = decrypt(go["aes_gcm"]["key"], {"algorithm": "AEAD_AES_256_GCM", **go["aes_gcm"]})
-    assert plain == b"Hello World"
 
 
 @pytest.mark.parametrize(

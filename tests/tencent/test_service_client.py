@@ -22,8 +22,8 @@ async def test_get_returns_status_headers_and_raw_body(
     serve, make_service_client, scripted_service
 ):
     service = scripted_service(SimulatorReply(404, {"X-Word": "hello"}, b"\x00\xff"))
-    answer = await make_service_client("im", serve(service)).get(
-        "/a/b", {"q": "x&=* é"}, {"X-Ours": "1"}
+    answer = await make_service_client("im", serve(service)).request(
+        "GET", "/a/b", {"q": "x&=* é"}, headers={"X-Ours": "1"}
     )
     assert (answer.status, answer.body) == (404, b"\x00\xff")
     assert answer.headers["x-word"] == "hello"
@@ -35,8 +35,8 @@ async def test_get_returns_status_headers_and_raw_body(
 @async_test
 async def test_post_sends_its_bytes_unchanged(serve, make_service_client, scripted_service):
     service = scripted_service(SUCCESS)
-    await make_service_client("im", serve(service)).post(
-        "/a", {}, b'{"a":  1}', {"Content-Type": "text/x"}
+    await make_service_client("im", serve(service)).request(
+        "POST", "/a", {}, b'{"a":  1}', {"Content-Type": "text/x"}
     )
     assert service.requests[0].method == "POST"
     assert service.requests[0].body == b'{"a":  1}'
@@ -48,7 +48,7 @@ async def test_post_sends_its_bytes_unchanged(serve, make_service_client, script
 async def test_server_error_is_unavailable(serve, make_service_client, scripted_service, status):
     service = scripted_service(SimulatorReply(status, {}, b""))
     with pytest.raises(ServiceUnavailable) as failure:
-        await make_service_client("pay", serve(service)).get("/a", {})
+        await make_service_client("pay", serve(service)).request("GET", "/a")
     assert failure.value.code == "pay_away"
     assert len(service.requests) == 1
 
@@ -58,7 +58,7 @@ async def test_refused_connection_is_unavailable(make_service_client):
     listener, port = bind_unused_port()
     listener.close()
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", f"http://127.0.0.1:{port}").get("/a", {})
+        await make_service_client("im", f"http://127.0.0.1:{port}").request("GET", "/a")
 
 
 @async_test
@@ -68,7 +68,7 @@ async def test_unresolvable_host_name_is_unavailable(make_service_client, monkey
 
     monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", "http://im.invalid").get("/a", {})
+        await make_service_client("im", "http://im.invalid").request("GET", "/a")
 
 
 @async_test
@@ -81,7 +81,7 @@ async def test_silent_service_is_unavailable_after_the_timeout(serve, make_servi
 
     try:
         with pytest.raises(ServiceUnavailable):
-            await make_service_client("im", serve(silent), timeout=0.1).get("/a", {})
+            await make_service_client("im", serve(silent), timeout=0.1).request("GET", "/a")
     finally:
         release.set()
 
@@ -98,7 +98,7 @@ async def test_answer_that_is_not_http_is_unavailable(make_service_client):
     server = SshServer()
     server.add_socket(listener)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", f"http://127.0.0.1:{port}").get("/a", {})
+        await make_service_client("im", f"http://127.0.0.1:{port}").request("GET", "/a")
     server.stop()
 
 
@@ -106,8 +106,10 @@ async def test_answer_that_is_not_http_is_unavailable(make_service_client):
 async def test_post_is_repeated_only_when_marked_safe(serve, make_service_client, scripted_service):
     unsafe, safe = scripted_service(BROKEN, SUCCESS), scripted_service(BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", serve(unsafe)).post("/a", {}, b"{}")
-    answer = await make_service_client("im", serve(safe)).post("/a", {}, b"{}", safe_to_repeat=True)
+        await make_service_client("im", serve(unsafe)).request("POST", "/a", {}, b"{}")
+    answer = await make_service_client("im", serve(safe)).request(
+        "POST", "/a", {}, b"{}", safe_to_repeat=True
+    )
     assert answer.body == b"fine"
     assert (len(unsafe.requests), len(safe.requests)) == (1, 2)
 
@@ -116,14 +118,14 @@ async def test_post_is_repeated_only_when_marked_safe(serve, make_service_client
 async def test_request_is_repeated_once_only(serve, make_service_client, scripted_service):
     service = scripted_service(BROKEN, BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", serve(service)).get("/a", {}, safe_to_repeat=True)
+        await make_service_client("im", serve(service)).request("GET", "/a", safe_to_repeat=True)
     assert len(service.requests) == 2
 
 
 @async_test
 async def test_redirect_is_not_followed(serve, make_service_client, scripted_service):
     service = scripted_service(SimulatorReply(302, {"Location": "/elsewhere"}, b""))
-    assert (await make_service_client("im", serve(service)).get("/a", {})).status == 302
+    assert (await make_service_client("im", serve(service)).request("GET", "/a")).status == 302
     assert len(service.requests) == 1
 
 
@@ -134,18 +136,18 @@ async def test_state_follows_the_last_call(serve, make_service_client, scripted_
     )
     assert (client.state, client.latency_ms) == ("unknown", None)
     changes = [client.since]
-    await client.get("/a", {})
+    await client.request("GET", "/a")
     assert client.state == "ok"
     assert client.latency_ms > 0
     changes.append(client.since)
     with pytest.raises(ServiceUnavailable):
-        await client.get("/a", {})
+        await client.request("GET", "/a")
     assert client.state == "down"
     changes.append(client.since)
-    await client.get("/a", {})
+    await client.request("GET", "/a")
     assert client.state == "ok"
     last_change = client.since
-    await client.get("/a", {})
+    await client.request("GET", "/a")
     assert client.since == last_change
     assert [*changes, last_change] == sorted({*changes, last_change})
 
@@ -164,21 +166,21 @@ async def test_full_queue_is_refused_at_once_and_leaves_the_state_unknown(
         return SUCCESS
 
     client = make_service_client("im", serve(slow))
-    first = asyncio.ensure_future(client.get("/a", {}))
+    first = asyncio.ensure_future(client.request("GET", "/a"))
     await received.wait()
     with pytest.raises(ServiceUnavailable):
-        await client.get("/a", {})
+        await client.request("GET", "/a")
     assert client.state == "unknown"
     release.set()
     assert (await first).body == b"fine"
-    assert (await client.get("/a", {})).body == b"fine"
+    assert (await client.request("GET", "/a")).body == b"fine"
 
 
 @async_test
 async def test_log_contains_no_query_headers_or_body(serve, make_service_client, scripted_service):
     client = make_service_client("im", serve(scripted_service(BROKEN)))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await client.post("/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
+        await client.request("POST", "/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
     assert [entry["why"] for entry in logs if "why" in entry] == ["HTTP 502"]
     assert "hush" not in repr(logs)
 
@@ -189,11 +191,11 @@ async def test_a_state_is_fresh_for_a_while_after_each_request(
 ):
     client = make_service_client("im", serve(scripted_service(SUCCESS, BROKEN, SUCCESS)))
     assert not client.is_fresh
-    await client.get("/a", {})
+    await client.request("GET", "/a")
     assert (client.state, client.is_fresh) == ("ok", True)
     with monkeypatch.context() as later:
         later.setattr(module, "FRESH_SECONDS", 0.0)
         assert (client.state, client.is_fresh) == ("ok", False)
     with pytest.raises(ServiceUnavailable):
-        await client.get("/a", {})
+        await client.request("GET", "/a")
     assert (client.state, client.is_fresh) == ("down", True)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from devtools.simulator.wire import SimulatorRequest
-from tencent.pay_signatures import read_key, sign_request, verify
+from tencent.pay_signatures import SCHEME, read_key, sign, verify
 
 PATH = "/v3/pay/transactions/jsapi"
 ORDER = {
@@ -27,15 +27,11 @@ def call(simulator, merchant, clock):
 
     def send(content=ORDER, *, method="POST", signed=None, at=None, **headers):
         body = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        authorization = sign_request(
-            key,
-            merchant["mchid"],
-            own["serial_no"],
-            method,
-            PATH,
-            body if signed is None else signed,
-            now=int(clock.now if at is None else at),
-            nonce="593BEC0C930BF1AFEB40B4A08C8FB242",
+        stamp, nonce = str(int(clock.now if at is None else at)), "593BEC0C930BF1AFEB40B4A08C8FB242"
+        signature = sign(key, method, PATH, stamp, nonce, body if signed is None else signed)
+        authorization = (
+            f'{SCHEME} mchid="{merchant["mchid"]}",nonce_str="{nonce}",signature="{signature}",'
+            f'timestamp="{stamp}",serial_no="{own["serial_no"]}"'
         )
         all_headers = {"Authorization": authorization, **headers}
         reply = simulator.pay.jsapi(SimulatorRequest(method, PATH, {}, all_headers, body.encode()))

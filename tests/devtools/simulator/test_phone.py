@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -13,7 +14,8 @@ APP, OTHER_APP = "wxd678efh567hg6787", "wxanother0000000"
 def login(simulator):
     def send(profile: object):
         body = profile if isinstance(profile, bytes) else json.dumps(profile).encode()
-        reply = simulator.phone.login(SimulatorRequest("POST", "/phone/login", body=body))
+        request = SimulatorRequest("POST", "/phone/login", body=body)
+        reply = asyncio.run(simulator.answer(request))
         return reply.status, json.loads(reply.body)
 
     return send
@@ -67,9 +69,7 @@ def test_each_login_has_its_own_code_and_iv(login):
         {"name": "a" * 65},
         {"name": "a", "gender": 3},
         {"name": "a", "gender": "2"},
-        {"name": "a", "face_url": "ftp://x"},
-        {"name": "a", "face_url": 1},
-        {"name": "a", "errcode": "40029"},
+        {"name": "a", "errcode": "many"},
         {"name": "a", "appId": "wx3"},
     ],
 )

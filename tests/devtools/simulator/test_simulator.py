@@ -41,7 +41,7 @@ async def test_login_code_is_exchanged_over_http(call, sim_url):
 @async_test
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/phone/login"), ("POST", "/log"), ("POST", "/v3/pay/unknown")],
+    [("GET", "/"), ("POST", "/v3/pay/unknown")],
 )
 async def test_unknown_path_is_404_json(call, method, path):
     status, answer = await call(method, path, {})
@@ -120,11 +120,8 @@ async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
         {},
         {"service": "tea"},
         {"service": ["im"]},
-        {"service": "im", "status": "503"},
-        {"service": "im", "status": True},
         {"service": "im", "status": 99},
         {"service": "im", "seconds": -1},
-        {"service": "im", "seconds": "10"},
         {"service": "im", "seconds": 1e9},
     ],
 )

@@ -10,7 +10,6 @@ import pytest
 from pymongo.database import Database
 
 from core.limits import Rate, TokenBuckets
-from devtools.simulator.notifications import MISMATCHED, UNVERIFIABLE
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.hypothesis_profiles import repetitions
@@ -25,6 +24,8 @@ from tests.support.payments import (
 REPETITIONS = repetitions(1)
 """Of each kind of notification for each order; tests/services/test_payment_notices.py has more."""
 CONCURRENCY = 10
+UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
+MISMATCHED = ("wrong_amount", "wrong_payer", "wrong_app")
 
 
 @pytest.fixture(params=["jsapi", "xpay"])

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from core.limits import Rate, TokenBuckets
-from devtools.simulator.notifications import UNVERIFIABLE
-from devtools.simulator.transfers import MISMATCHED_TRANSFER
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
 from tests.support.hypothesis_profiles import repetitions
@@ -27,6 +25,8 @@ from tests.support.payments import notification_statuses
 REPETITIONS = repetitions(1)
 """Of each kind for each transfer; tests/services/test_transfer_notices.py has more."""
 CONCURRENCY = 10
+UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
+MISMATCHED = ("wrong_amount", "wrong_merchant", "wrong_bill", "not_final")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def test_notifications_repeated_late_forged_and_mismatched_have_one_effect
     for withdrawal, outcome in zip(withdrawals, ("success", "failed"), strict=True):
         await confirm(api, withdrawal["package_info"], outcome=outcome, report="never")
     ids = [row["_id"] for row in db.withdrawals.find()]
-    invalid = [(id_, kind) for id_ in ids for kind in (*UNVERIFIABLE, *MISMATCHED_TRANSFER)]
+    invalid = [(id_, kind) for id_ in ids for kind in (*UNVERIFIABLE, *MISMATCHED)]
     genuine = [(id_, kind) for id_ in ids for kind in ("once", "twice", "late")]
     notices = [*invalid, *genuine] * REPETITIONS
     random.Random(5).shuffle(notices)
