@@ -6,15 +6,14 @@ from typing import Any, cast
 
 from devtools.simulator.wechat import openid_of
 from handlers.base import Handler, endpoint
+from handlers.context import Context
 from handlers.ops.login import login_response
 from handlers.schemas.ops_responses import OperatorLoginResponse
 from services.operators import Login
 from services.roles import Operator, Role
-from storage.catalogue import GiftStore, RechargeBlockStore
+from storage.catalogue import GiftStore
 from storage.errors import OperatorExists
 from storage.operators import DEMO, OperatorAccount, OperatorStore
-from storage.outbox import OutboxStore
-from storage.users import UserStore
 
 MATCHMAKERS = ["hongniang1", "hongniang2"]
 MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑", "思远"]
@@ -42,23 +41,15 @@ NO_HASH = "-"
 """Matches no password, so that only this endpoint logs in."""
 
 
-async def store_demo_data(
-    users: UserStore,
-    gifts: GiftStore,
-    blocks: RechargeBlockStore,
-    outbox: OutboxStore,
-    app_id: str,
-    address: str,
-) -> None:
-    """Creates missing demo data and updates picture URLs.
-
-    `address` is the base URL of the pictures; it may have changed since the last start.
-    """
-    await _store_gifts(gifts, f"{address}/static/gifts/")
-    await blocks.store_defaults({"gold": gold, "fen": fen} for gold, fen in BLOCKS)
+async def store_demo_data(context: Context) -> None:
+    """Creates missing demo data, and updates picture URLs to the server's present address."""
+    stores, address = context.stores, context.settings.server.public_url
+    app_id = next(iter(context.settings.wechat.apps))
+    await _store_gifts(stores.gifts, f"{address}/static/gifts/")
+    await stores.blocks.store_defaults({"gold": gold, "fen": fen} for gold, fen in BLOCKS)
     for number, name, gender in USERS:
         picture = f"{address}/static/faces/{number + 1}.svg"
-        user, created = await users.create(
+        user, created = await stores.users.create(
             app_id,
             openid_of(name),
             nickname=name,
@@ -71,9 +62,9 @@ async def store_demo_data(
             show_in_ranking=True,
         )
         if created:
-            await outbox.add("account_import", {"user_id": user.user_id})
+            await stores.outbox.add("account_import", {"user_id": user.user_id})
         elif user.face_url != picture and "/static/faces/" in user.face_url:
-            await users.update(user.user_id, face_url=picture)
+            await stores.users.update(user.user_id, face_url=picture)
 
 
 async def _store_gifts(gifts: GiftStore, folder: str) -> None:

@@ -5,7 +5,6 @@ Gold is credited only by the notifications of payments and by the order query.
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal, NoReturn
 from urllib.parse import parse_qsl, urlencode
@@ -248,4 +247,4 @@ class XpayWebhookHandler(WebhookHandler):
         answer = await self.context.services.inbox.answer(message)
         advice = RefundAdviceResponse.model_validate(answer)
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
-        return EncryptedReplyResponse(**asdict(reply)) if reply else advice
+        return EncryptedReplyResponse.model_validate(reply) if reply else advice

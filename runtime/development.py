@@ -8,6 +8,7 @@ from typing import Any
 
 from config.settings import Settings
 from devtools import demo
+from devtools.demo import store_demo_data
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
 from devtools.simulator.simulator import Simulator
@@ -25,7 +26,14 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
-__all__ = ["EXTENSION", "DevSecrets", "EmbeddedMongod", "RemoteSimulator", "Simulator"]
+__all__ = [
+    "EXTENSION",
+    "DevSecrets",
+    "EmbeddedMongod",
+    "RemoteSimulator",
+    "Simulator",
+    "store_demo_data",
+]
 
 
 def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
@@ -83,15 +91,3 @@ def _demo_routes() -> list[Any]:
         (r"/demo/([a-z_]+\.[a-z]+)", DemoPageHandler, {"path": str(DEMO)}),
         (r"/sdk/([a-z-]+\.js)", DemoPageHandler, {"path": str(SDK)}),
     ]
-
-
-async def store_demo_data(context: Context) -> None:
-    settings, stores = context.settings, context.stores
-    await demo.store_demo_data(
-        stores.users,
-        stores.gifts,
-        stores.blocks,
-        stores.outbox,
-        next(iter(settings.wechat.apps)),
-        settings.server.public_url,
-    )

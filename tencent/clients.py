@@ -7,7 +7,6 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
-from tencent.access_tokens import AccessTokenCache
 from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient, UserSigSigner
 from tencent.merchant import MerchantClient
@@ -16,7 +15,7 @@ from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
 from tencent.wechat import WechatClient
-from tencent.xpay import OnRejection, XpayClient
+from tencent.xpay import AccessTokenCache, OnRejection, XpayClient
 
 
 class TencentClients:

@@ -64,16 +64,6 @@ class MessagePush:
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptedReply:
-    """An answer in safe mode; the signature covers token, timestamp, nonce and ciphertext."""
-
-    encrypt: str
-    msg_signature: str
-    time_stamp: int
-    nonce: str
-
-
 class MessagePushReader:
     """Reads the pushes sent to one URL; `aes_key` is "" in plain mode."""
 
@@ -105,23 +95,25 @@ class MessagePushReader:
         except NotVerified as error:
             return MessagePush(refused=str(error.reason))
 
-    def encrypt(self, answer: str, now: float) -> EncryptedReply | None:
+    def encrypt(self, answer: str, now: float) -> dict[str, str | int] | None:
         """The answer as WeChat requires it in safe mode; None in plain mode.
 
-        Only answers with content have to be encrypted, not acknowledgements.
+        The signature covers token, timestamp, nonce and ciphertext. Only answers with content have
+        to be encrypted, not acknowledgements.
         """
         if not self._key:
             return None
-        return self._encrypt(
-            answer.encode(), secrets.token_bytes(RANDOM_BYTES), int(now), secrets.token_hex(8)
-        )
-
-    def _encrypt(self, answer: bytes, random: bytes, timestamp: int, nonce: str) -> EncryptedReply:
-        plain = random + struct.pack(">I", len(answer)) + answer + self._app_id.encode()
+        random, message = secrets.token_bytes(RANDOM_BYTES), answer.encode()
+        plain = random + struct.pack(">I", len(message)) + message + self._app_id.encode()
         cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
         ciphertext = base64.b64encode(cipher.encrypt(pad(plain, PAD_BLOCK))).decode()
-        signature = self._sign(str(timestamp), nonce, ciphertext)
-        return EncryptedReply(ciphertext, signature, timestamp, nonce)
+        timestamp, nonce = int(now), secrets.token_hex(8)
+        return {
+            "Encrypt": ciphertext,
+            "MsgSignature": self._sign(str(timestamp), nonce, ciphertext),
+            "TimeStamp": timestamp,
+            "Nonce": nonce,
+        }
 
     def _open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
         content = read_object(body, storable=True)

@@ -11,7 +11,7 @@ from ledger.recharge import Payment, Refund
 from ledger.transfers import FINAL_STATES, Transfer, TransferState
 from tencent.errors import NotVerified, Reason, Unreadable
 from tencent.json_reader import child, number, read_object, text
-from tencent.pay_signatures import decrypt_resource, verify
+from tencent.merchant import decrypt_resource, verify
 
 JSAPI, TRANSFER = "jsapi", "transfer"
 """Sources of notifications; the first is also the provider of its payments."""

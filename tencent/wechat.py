@@ -50,7 +50,6 @@ class WechatLogin:
 
     openid: str
     session_key: str = field(repr=False)
-    unionid: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,7 @@ class WechatClient:
                 "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
             )
             raise ServiceUnavailable(self._client.service)
-        unionid = answer.get("unionid")
-        return WechatLogin(str(openid), str(session_key), str(unionid) if unionid else None)
+        return WechatLogin(str(openid), str(session_key))
 
 
 def _is_non_empty(value: object) -> bool:
@@ -128,9 +126,15 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
     Source: WeChat, signature and encryption of open data (AES-128-CBC, PKCS#7, UTF-8 JSON).
     """
     try:
-        return _decrypt_json(_base64(session_key), _base64(encrypted_data), _base64(iv), app_id)
+        key, ciphertext, vector = map(_base64, (session_key, encrypted_data, iv))
+        plaintext = unpad(AES.new(key, AES.MODE_CBC, vector).decrypt(ciphertext), BLOCK_BYTES)
+        data = json.loads(plaintext.decode())
     except (ValueError, RecursionError):
         raise InvalidEncryptedData() from None
+    watermark = data.get("watermark") if isinstance(data, dict) else None
+    if not isinstance(watermark, dict) or watermark.get("appid") != app_id:
+        raise InvalidEncryptedData()
+    return dict(data)
 
 
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
@@ -147,33 +151,9 @@ def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
     )
 
 
-def _decrypt_json(key: bytes, ciphertext: bytes, iv: bytes, app_id: str) -> dict[str, Any]:
-    if (
-        len(key) != BLOCK_BYTES
-        or len(iv) != BLOCK_BYTES
-        or not ciphertext
-        or len(ciphertext) % BLOCK_BYTES
-    ):
-        raise ValueError("lengths")
-    plaintext = unpad(AES.new(key, AES.MODE_CBC, iv).decrypt(ciphertext), BLOCK_BYTES)
-    data = json.loads(plaintext.decode("utf-8", "strict"))
-    watermark = data.get("watermark") if isinstance(data, dict) else None
-    if not isinstance(watermark, dict) or watermark.get("appid") != app_id:
-        raise ValueError("watermark")
-    return dict(data)
-
-
 def _base64(text: str) -> bytes:
-    return base64.b64decode(_restored(text), validate=True)
-
-
-def _restored(text: str) -> str:
-    """Undo transport damage to base64: wrapped lines, and "+" turned into a space."""
-    if "\n" in text or "\r" in text:
-        return "".join(text.split())
-    fixed = text.replace("\t", "").replace(" ", "+")
-    # A leading or trailing space may be a former "+" or layout: the length decides.
-    return fixed if len(fixed) % 4 == 0 else text.strip().replace("\t", "").replace(" ", "+")
+    """Decodes; a form has turned each "+" into a space, and line breaks are ignored."""
+    return base64.b64decode(text.replace(" ", "+"))
 
 
 def _text(value: object) -> str:

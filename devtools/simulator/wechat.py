@@ -94,14 +94,10 @@ class SimulatedWechat:
 
     def _request_error(self, request: SimulatorRequest) -> int:
         query = request.query
-        app_id, secret = query.get("appid", ""), query.get("secret", "")
-        if request.method != "GET" or not app_id:
-            return 41002
-        if app_id not in self.apps:
+        secret = self.apps.get(query.get("appid", ""))
+        if secret is None:
             return 40013
-        if not secret:
-            return 41004
-        if not hmac.compare_digest(secret.encode(), self.apps[app_id].encode()):
+        if not hmac.compare_digest(query.get("secret", "").encode(), secret.encode()):
             return 40125
         if query.get("grant_type") != "authorization_code":
             return 40002

@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 
 from devtools import demo
-from runtime.development import store_demo_data
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 
@@ -15,22 +14,17 @@ def demo_users() -> bool:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_do_not(
-    api: ApiFixture, server: ServerProcess
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = server.context
     anna = await api.user("anna", 2)
     custom = {"face_url": "https://example.com/anna.png"}
     (await anna.post("qlive_user/update_userinfo/", **custom)).ok()
     public_url = "https://qlive.example.com"
-    app_id = next(iter(server.settings.wechat.apps))
-    await demo.store_demo_data(
-        context.stores.users,
-        context.stores.gifts,
-        context.stores.blocks,
-        context.stores.outbox,
-        app_id,
-        public_url,
-    )
+    address = context.settings.server.model_copy(update={"public_url": public_url})
+    moved = context.settings.model_copy(update={"server": address})
+    monkeypatch.setattr(context, "settings", moved)
+    await demo.store_demo_data(context)
     gifts = await context.stores.gifts.all()
     assert len(gifts) == len(demo.GIFTS)
     assert all(gift["image"].startswith(f"{public_url}/static/gifts/") for gift in gifts)
@@ -46,7 +40,7 @@ async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_d
     server: ServerProcess, db: Any
 ) -> None:
     async def start() -> tuple[list[str], list[int]]:
-        await store_demo_data(server.context)
+        await demo.store_demo_data(server.context)
         gifts = [row["name"] for row in await server.context.stores.gifts.all()]
         return gifts, [row["fen"] for row in await server.context.stores.blocks.all()]
 

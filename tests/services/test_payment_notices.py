@@ -17,6 +17,7 @@ from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
 from services.payment_notifications import message_of
 from storage.inbox import InboxMessage
+from tencent.merchant import read_key
 from tencent.message_push import (
     COIN_PAYMENT,
     PLATFORM_EVENTS,
@@ -25,7 +26,6 @@ from tencent.message_push import (
     MessagePushReader,
 )
 from tencent.notifications import JSAPI, PAYMENTS, MerchantNotifications
-from tencent.pay_signatures import read_key
 from tencent.xpay import DELIVERED, REFUNDED
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm

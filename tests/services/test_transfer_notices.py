@@ -10,8 +10,8 @@ import pytest
 from devtools.simulator.simulator import Simulator
 from ledger.transfers import TransferState
 from storage.inbox import InboxMessage
+from tencent.merchant import read_key
 from tencent.notifications import FINISHED, TRANSFER, TRANSFERS, MerchantNotifications
-from tencent.pay_signatures import read_key
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock

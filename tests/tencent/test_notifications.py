@@ -7,6 +7,7 @@ import pytest
 from ledger.recharge import Payment, Refund
 from ledger.transfers import Transfer, TransferMismatch, TransferState
 from tencent.errors import NotVerified, Unreadable
+from tencent.merchant import read_key
 from tencent.notifications import (
     EVER_PAID,
     PAYMENTS,
@@ -15,7 +16,6 @@ from tencent.notifications import (
     payment_of,
     transfer_of,
 )
-from tencent.pay_signatures import read_key
 from tests.support.withdrawals import NOW, submitted
 
 Notifications = MerchantNotifications[Any]

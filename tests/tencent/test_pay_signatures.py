@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tencent.errors import NotVerified
-from tencent.pay_signatures import decrypt_resource, read_key, sign, verify
+from tencent.merchant import decrypt_resource, read_key, sign, verify
 
 
 @pytest.fixture

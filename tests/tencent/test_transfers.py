@@ -15,8 +15,7 @@ from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
 from tencent.errors import ServiceUnavailable, TransferRefused
-from tencent.merchant import MerchantClient
-from tencent.pay_signatures import read_key, sign
+from tencent.merchant import MerchantClient, read_key, sign
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
 from tests.support.tencent import Clock, Serve

@@ -10,9 +10,8 @@ from structlog.testing import capture_logs
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment, Refund
-from tencent.access_tokens import AccessTokenCache
 from tencent.errors import ServiceUnavailable, Unreadable
-from tencent.xpay import XpayClient, parse_event
+from tencent.xpay import AccessTokenCache, XpayClient, parse_event
 
 async_test = pytest.mark.gen_test(timeout=20)
 

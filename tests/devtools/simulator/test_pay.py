@@ -3,7 +3,7 @@ import json
 import pytest
 
 from devtools.simulator.wire import SimulatorRequest
-from tencent.pay_signatures import SCHEME, read_key, sign, verify
+from tencent.merchant import SCHEME, read_key, sign, verify
 
 PATH = "/v3/pay/transactions/jsapi"
 ORDER = {
