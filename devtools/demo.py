@@ -2,7 +2,7 @@
 
 import secrets
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from devtools.simulator.wechat import openid_of
 from handlers.base import Handler, endpoint
@@ -82,10 +82,6 @@ class DemoOperatorLoginHandler(Handler):
     """Log in to the operators' API as an admin, in development only."""
 
     label = "Sim"
-
-    def parameters(self) -> dict[str, Any]:
-        """None are read, whatever the body is."""
-        return {}
 
     @endpoint()
     async def post(self) -> OperatorLoginResponse:

@@ -11,7 +11,8 @@ from storage.ledger import LedgerStore
 from storage.orders import OrderStore
 from storage.refund_cases import SpentGoldStore
 from tencent.errors import Unreadable
-from tencent.message_push import COIN_PAYMENT, REFUND_QUESTION, event_name, order_in_question
+from tencent.json_reader import text
+from tencent.message_push import COIN_PAYMENT, REFUND_QUESTION, event_name
 from tencent.xpay import PROVIDER as XPAY
 
 COIN_MODE = "coin_mode"
@@ -45,7 +46,7 @@ class PlatformEventService:
         The order then counts as one that only Apple refunds.
         """
         try:
-            number = order_in_question(content)
+            number = text(content, "pay_order_id")
         except Unreadable:
             return refused("unreadable")
         order = await self._orders.find(number)

@@ -23,12 +23,11 @@ PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """An IM account came online or went offline on its last device; `reason` as sent by IM."""
+    """An IM account came online or went offline on its last device."""
 
     user_id: str
     online: bool
     at_ms: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +170,7 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
     online = ONLINE_BY_ACTION.get(str(info.get("Action")))
     if online is None:
         return None
-    user_id, at_ms = _id(info.get("To_Account")), digits(content.get("EventTime"), 15)
-    return StateChange(user_id, online, at_ms, str(info.get("Reason", ""))[:MAX_ID_LENGTH])
+    return StateChange(_id(info.get("To_Account")), online, digits(content.get("EventTime"), 15))
 
 
 def _members(content: Mapping[str, Any], name: str, *, online: bool) -> GroupMembers:

@@ -55,20 +55,12 @@ class TencentClients:
         self.stream_urls = StreamUrls(live)
         self.jsapi, self.transfers = None, None
         if pay.private_key:
-            keys = {pay.public_key_id: pay.public_key, **pay.platform_keys}
-            merchant = MerchantClient(pay_api, pay.mchid, pay.serial_no, pay.private_key, keys)
-            notify_url = f"{api_url}/qlive_pay/notify/"
-            self.jsapi = JsapiClient(merchant, pay.apiv3_key, notify_url)
+            merchant = MerchantClient(pay_api, pay)
+            self.jsapi = JsapiClient(merchant, f"{api_url}/qlive_pay/notify/")
             notify_url = f"{api_url}/qlive_pay/transfer_notify/"
-            self.transfers = TransferClient(merchant, pay.apiv3_key, notify_url, withdraw)
-        self.xpay = XpayClient(
-            xpay_api,
-            AccessTokenCache(xpay_api, app_secrets),
-            pay.offer_id,
-            pay.app_key,
-            sandbox=pay.sandbox,
-            on_rejection=on_xpay_rejection,
-        )
+            self.transfers = TransferClient(merchant, notify_url, withdraw)
+        tokens = AccessTokenCache(xpay_api, app_secrets)
+        self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
         self.message_push = MessagePushReader(
             pay.push_token, pay.push_aes_key, next(iter(app_secrets), "")
         )

@@ -15,6 +15,7 @@ from Crypto.PublicKey import RSA
 from Crypto.PublicKey.RSA import RsaKey
 from Crypto.Signature import pkcs1_15
 
+from config.sections import PaySettings
 from core.errors import RateLimited
 from tencent.errors import NotVerified, Reason, ServiceUnavailable
 from tencent.json_reader import digits, object_or_none, read_object
@@ -32,28 +33,22 @@ TAG_BYTES = 16
 class MerchantClient:
     """What every WeChat Pay call of one merchant has in common.
 
-    `keys` maps a serial or a PUB_KEY_ID_... to PEM text, public key or certificate. An unreadable
-    PEM raises ValueError in the constructor, at startup rather than at the first payment.
+    An unreadable PEM text raises ValueError in the constructor, at startup rather than at the first
+    payment.
     """
 
     def __init__(
-        self,
-        client: ServiceClient,
-        mchid: str,
-        serial_no: str,
-        private_key_pem: str,
-        keys: Mapping[str, str],
-        *,
-        now: Callable[[], float] = time,
+        self, client: ServiceClient, pay: PaySettings, *, now: Callable[[], float] = time
     ) -> None:
         self.service = client.service
-        self.mchid = mchid
-        self.keys = {serial: read_key(pem) for serial, pem in keys.items()}
-        """WeChat Pay's, by serial and PUB_KEY_ID."""
+        self.mchid, self.apiv3_key = pay.mchid, pay.apiv3_key
+        pems = {pay.public_key_id: pay.public_key, **pay.platform_keys}
+        self.keys = {serial: read_key(pem) for serial, pem in pems.items() if pem}
+        """WeChat Pay's public keys, by PUB_KEY_ID, and its certificates', by serial."""
         self.now = now
         self._client = client
-        self._serial_no = serial_no
-        self._key = read_key(private_key_pem)
+        self._serial_no = pay.serial_no
+        self._key = read_key(pay.private_key)
 
     @property
     def encryption_serial(self) -> str:

@@ -17,7 +17,7 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 
 from tencent.errors import NotVerified, Reason, Unreadable
-from tencent.json_reader import digits, read_object, text
+from tencent.json_reader import digits, read_object
 
 MAX_AGE_SECONDS = 300
 PAD_BLOCK = 32
@@ -160,8 +160,3 @@ def event_name(content: Mapping[str, Any]) -> str:
     """The event if it is one of PLATFORM_EVENTS, otherwise ""."""
     name = str(content.get("Event"))
     return name if name in PLATFORM_EVENTS else ""
-
-
-def order_in_question(content: Mapping[str, Any]) -> str:
-    """Our order number in Apple's question. Unreadable."""
-    return text(content, "pay_order_id")

@@ -36,10 +36,10 @@ NOTHING_TO_CLOSE_CODES = frozenset(
 class JsapiClient:
     """Payment client of one merchant; `notifications` parses those that WeChat Pay sends."""
 
-    def __init__(self, merchant: MerchantClient, apiv3_key: str, notify_url: str) -> None:
+    def __init__(self, merchant: MerchantClient, notify_url: str) -> None:
         self._merchant = merchant
         self.notifications = MerchantNotifications(
-            merchant.mchid, merchant.keys, apiv3_key, PAYMENTS
+            merchant.mchid, merchant.keys, merchant.apiv3_key, PAYMENTS
         )
         self._notify_url = notify_url
 

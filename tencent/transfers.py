@@ -29,10 +29,10 @@ class TransferClient:
     """
 
     def __init__(
-        self, merchant: MerchantClient, apiv3_key: str, notify_url: str, settings: WithdrawSettings
+        self, merchant: MerchantClient, notify_url: str, settings: WithdrawSettings
     ) -> None:
         self.notifications = MerchantNotifications(
-            merchant.mchid, merchant.keys, apiv3_key, TRANSFERS
+            merchant.mchid, merchant.keys, merchant.apiv3_key, TRANSFERS
         )
         self.mchid = merchant.mchid
         """The mchId of wx.requestMerchantTransfer."""

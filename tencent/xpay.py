@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.errors import RefundRefused, ServiceUnavailable
 from tencent.json_reader import child, json_text, number, object_or_none, text
@@ -102,23 +103,20 @@ class AccessTokenCache:
 
 
 class XpayClient:
-    """Payment client of one offer; `app_key` belongs to production or to the sandbox."""
+    """Payment client of one offer, in production or in the sandbox."""
 
     def __init__(
         self,
         client: ServiceClient,
         tokens: AccessTokenCache,
-        offer_id: str,
-        app_key: str,
-        *,
-        sandbox: bool,
+        pay: PaySettings,
         on_rejection: OnRejection,
     ) -> None:
         self._client = client
         self._tokens = tokens
-        self._offer_id = offer_id
-        self._app_key = app_key
-        self._env = 1 if sandbox else 0
+        self._offer_id = pay.offer_id
+        self._app_key = pay.app_key
+        self._env = int(pay.sandbox)
         self._on_rejection = on_rejection
 
     async def register(self, order: Order, expires_at: datetime) -> str:  # noqa: ARG002

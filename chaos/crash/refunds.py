@@ -94,7 +94,7 @@ class RefundCases:
 
         async def take_notice() -> SimulatedNotification:
             refund = await take()
-            notice: SimulatedNotification = refund.finish(refund)("once")
+            notice: SimulatedNotification = refund.finish(refund, "once")
             return notice
 
         return take_notice
@@ -157,7 +157,7 @@ class RefundCases:
     async def _xpay_order(self, buyer: UserClient) -> str:
         env, simulator = self.env, self.env.simulator
         number = await add_paid_order(env.database, simulator, buyer.id)
-        simulator.delivery.start(lambda _: delivery_push(simulator, number, env.address), "once")
+        simulator.delivery.start(delivery_push(simulator, number, env.address), "once")
         await simulator.delivery.quiet()
         # A sweep that claims it would at times be in the way of its refund, by one more attempt.
         orders = env.database.collection("orders")

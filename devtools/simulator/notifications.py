@@ -30,10 +30,6 @@ class SimulatedNotification:
     headers: Mapping[str, str]
 
 
-BuildNotification = Callable[[str], SimulatedNotification]
-"""Builds a notification, correct or faulty as the mode says."""
-
-
 class SimulatedDelivery:
     """Background deliveries; `statuses`, their HTTP answers, are for tests."""
 
@@ -41,11 +37,10 @@ class SimulatedDelivery:
         self.statuses: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, build: BuildNotification, mode: Report) -> None:
-        """Delivers `build(mode)` once, never, twice or late, without waiting for it."""
+    def start(self, notification: SimulatedNotification, mode: Report) -> None:
+        """Delivers once, never, twice or late, without waiting for it."""
 
         async def deliver() -> None:
-            notification = build(mode)
             for _ in range(2 if mode == "twice" else 1):
                 await self._send(notification)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import BuildNotification, SimulatedNotification
+from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
@@ -54,16 +54,14 @@ class SimulatedPay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any]) -> tuple[str, BuildNotification] | str:
+    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
         """Pays by a phone's payment call: order number and notification, or why it cannot."""
         number = self._order_number(call)
         paid = self.take(number) if number else None
         if number is None or paid is None:
             return "paySign"
-        address = self.orders[number]["notify_url"]
-        return number, lambda mode: self._api.notification(
-            address, "TRANSACTION.SUCCESS", _altered(paid, mode), mode
-        )
+        address, content = self.orders[number]["notify_url"], _altered(paid, mode)
+        return number, self._api.notification(address, "TRANSACTION.SUCCESS", content, mode)
 
     def take(self, number: str) -> dict[str, Any] | None:
         """Pay the order; its transaction as in notifications, None if unknown or closed."""
@@ -185,7 +183,7 @@ class SimulatedPay:
             "amount": {**amount, "refund": refund.fen, "payer_refund": refund.fen},
         }
 
-    def _finish(self, refund: SimulatedRefund) -> BuildNotification:
+    def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
         status = REFUND_STATUSES[refund.state]
         if refund.state == "done":
             self.paid[refund.order]["trade_state"] = "REFUND"
@@ -195,14 +193,9 @@ class SimulatedPay:
             "refund_status": status,
             "success_time": self._api.china_time(self._api.now()),
         }
-
-        def build(mode: str) -> SimulatedNotification:
-            sent, address = copy.deepcopy(content), refund.request["notify_url"]
-            sent["amount"]["refund"] += mode == "wrong_amount"
-            event = f"REFUND.{status}"
-            return self._api.notification(address, event, sent, mode, original="refund")
-
-        return build
+        content["amount"]["refund"] += mode == "wrong_amount"
+        address, event = refund.request["notify_url"], f"REFUND.{status}"
+        return self._api.notification(address, event, content, mode, original="refund")
 
 
 def _invalid_parameter(order: Mapping[str, Any]) -> str:

@@ -48,11 +48,11 @@ class SimulatedPhone:
         if request.outcome == "cancel":
             return {"outcome": "cancel", "order": None}
         provider = self._xpay if "signData" in request.content else self._pay
-        settled = provider.settle(request.content)
+        settled = provider.settle(request.content, request.report)
         if isinstance(settled, str):
             return {"outcome": "failed", "why": settled, "order": None}
-        number, build = settled
-        self._delivery.start(build, request.report)
+        number, notification = settled
+        self._delivery.start(notification, request.report)
         return {"outcome": "success", "order": number}
 
     def _profile(self, request: PhoneLoginRequest, code: LoginCode) -> dict[str, Any]:

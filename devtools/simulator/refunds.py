@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from devtools.simulator.notifications import BuildNotification, SimulatedDelivery
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
 from devtools.simulator.requests import EmptyRequest, EndRefundRequest, NextRefundsRequest, Report
 
 REFUND_SECONDS = 0.5
@@ -25,7 +25,7 @@ class SimulatedRefund:
     order: str
     fen: int
     request: Mapping[str, Any]
-    finish: Callable[["SimulatedRefund"], BuildNotification]
+    finish: Callable[["SimulatedRefund", str], SimulatedNotification]
     """Applies the refund to its order, if it is done; builds its notification."""
     state: str = "pending"
     is_returned: bool = False
@@ -88,4 +88,4 @@ class SimulatedRefunds:
     def _end_now(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
         if refund.state == "pending":
             refund.state = "done" if outcome == "success" else "failed"
-        self._delivery.start(refund.finish(refund), mode)
+        self._delivery.start(refund.finish(refund, mode), mode)

@@ -157,7 +157,7 @@ class SimulatedTransfers:
             self._notify(bill, mode)
 
     def _notify(self, bill: SimulatedBill, mode: Report) -> None:
-        self._delivery.start(lambda mode: self.notice(bill, mode), mode)
+        self._delivery.start(self.notice(bill, mode), mode)
 
     def _create(self, request: SimulatorRequest) -> Outcome:
         if self._next("FREQUENCY_LIMITED"):

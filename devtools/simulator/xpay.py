@@ -8,11 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from config.sections import PaySettings
-from devtools.simulator.notifications import (
-    BuildNotification,
-    SimulatedNotification,
-    SimulatedPushes,
-)
+from devtools.simulator.notifications import SimulatedNotification, SimulatedPushes
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -83,13 +79,13 @@ class SimulatedXpay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any]) -> tuple[str, BuildNotification] | str:
+    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
         """Pays by a phone's payment call: order number and notification, or why it cannot."""
         bought = self.buy(call)
         if isinstance(bought, str):
             return bought
-        content = self.delivery(bought)
-        return bought["order_id"], lambda mode: self._pushes.report(_altered(content, mode), mode)
+        content = _altered(self.delivery(bought), mode)
+        return bought["order_id"], self._pushes.report(content, mode)
 
     def buy(self, call: Mapping[str, Any]) -> dict[str, Any] | str:
         """Pay by a phone's payment call; the order, or the parameter that WeChat rejects."""
@@ -171,7 +167,7 @@ class SimulatedXpay:
         )
         return -1 if self._refunds.take_fault("lost") else 0
 
-    def _finish(self, refund: SimulatedRefund) -> BuildNotification:
+    def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
         """Called again when a refund is notified again: it moves nothing twice."""
         order = self.orders[refund.order]
         if refund.state == "failed" and not refund.is_returned:
@@ -179,16 +175,10 @@ class SimulatedXpay:
             order["left_fee"] += refund.fen
         if refund.state == "done" and not order["left_fee"]:
             order["status"] = REFUNDED
-        content = self._refund_event(order, refund)
-
-        def build(mode: str) -> SimulatedNotification:
-            fen = refund.fen + (mode == "wrong_amount")
-            return self._pushes.report({**content, "RefundFee": fen}, mode)
-
-        return build
+        fen = refund.fen + (mode == "wrong_amount")
+        return self._pushes.report({**self._refund_event(order, refund), "RefundFee": fen}, mode)
 
     def _refund_event(self, order: Mapping[str, Any], refund: SimulatedRefund) -> dict[str, Any]:
-        now, is_done = int(self._now()), refund.state == "done"
         fields = {
             "OpenId": order["_openid"],
             "WxRefundId": refund.wechat_number,
@@ -196,11 +186,7 @@ class SimulatedXpay:
             "WxOrderId": order["wx_order_id"],
             "MchOrderId": order["order_id"],
             "RefundFee": refund.fen,
-            "RetCode": 0 if is_done else 1,
-            "RetMsg": "" if is_done else "refund failed",
-            "RefundStartTimestamp": now,
-            "RefundSuccTimestamp": now if is_done else 0,
-            "WxpayRefundTransactionId": refund.wechat_number,
+            "RetCode": 0 if refund.state == "done" else 1,
             "RetryTimes": 0,
         }
         return self._pushes.event("xpay_refund_notify", order["_openid"], fields)

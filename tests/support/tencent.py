@@ -11,6 +11,7 @@ from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from config.sections import PaySettings
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
@@ -202,16 +203,17 @@ def pay_at(
 
     def build(url: str, **changes: Any) -> JsapiClient:
         own, platform = merchant["merchant"], merchant["platform"]
-        client = MerchantClient(
-            make_service_client("pay", url, timeout=changes.get("timeout", 5.0)),
-            merchant["mchid"],
-            changes.get("serial", own["serial_no"]),
-            changes.get("private_key", own["private_key_pem"]),
-            {platform["public_key_id"]: platform["public_key_pem"]},
-            now=clock,
+        settings = PaySettings(
+            mchid=merchant["mchid"],
+            serial_no=changes.get("serial", own["serial_no"]),
+            private_key=changes.get("private_key", own["private_key_pem"]),
+            public_key_id=platform["public_key_id"],
+            public_key=platform["public_key_pem"],
+            apiv3_key=merchant["apiv3_key"],
         )
+        service = make_service_client("pay", url, timeout=changes.get("timeout", 5.0))
         notify_url = changes.get("notify_url", "https://pay.example.com/wechat/notify")
-        return JsapiClient(client, merchant["apiv3_key"], notify_url)
+        return JsapiClient(MerchantClient(service, settings, now=clock), notify_url)
 
     return build
 
@@ -223,11 +225,15 @@ def build_xpay(
     """Creates clients of virtual payment, by default with the simulator's key and secret."""
 
     def build(
-        url: str, *, app_key: str = "app-key-of-the-tests", secret: str = "s3cret", **options: Any
+        url: str,
+        *,
+        app_key: str = "app-key-of-the-tests",
+        secret: str = "s3cret",
+        on_rejection: Callable[[str, str], None] = lambda *_: None,
     ) -> XpayClient:
         wechat = make_service_client("wechat", url)
         tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret}, clock)
-        options = {"on_rejection": lambda *_: None, **options}
-        return XpayClient(wechat, tokens, "1450000001", app_key, sandbox=True, **options)
+        pay = PaySettings(offer_id="1450000001", app_key=app_key, sandbox=True)
+        return XpayClient(wechat, tokens, pay, on_rejection)
 
     return build

@@ -9,6 +9,7 @@ from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 from structlog.testing import capture_logs
 
+from config.sections import PaySettings
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment
@@ -80,15 +81,14 @@ async def test_certificate_serial_is_not_sent_as_public_key_id(
     case, platform = merchant["responses"][0], merchant["platform"]
     serial = platform["certificate_serial"]
     service = scripted_service(reply_of(case, **{"Wechatpay-Serial": serial}))
-    client = MerchantClient(
-        make_service_client("pay", serve(service)),
-        merchant["mchid"],
-        merchant["merchant"]["serial_no"],
-        merchant["merchant"]["private_key_pem"],
-        {serial: platform["certificate_pem"]},
-        now=lambda: 1700000006,
+    settings = PaySettings(
+        private_key=merchant["merchant"]["private_key_pem"],
+        platform_keys={serial: platform["certificate_pem"]},
     )
-    pay = JsapiClient(client, merchant["apiv3_key"], NOTIFY_URL)
+    client = MerchantClient(
+        make_service_client("pay", serve(service)), settings, now=lambda: 1700000006
+    )
+    pay = JsapiClient(client, NOTIFY_URL)
     assert (await prepare(pay))["package"] == "prepay_id=wx15061320000000a1b2c3d4e5f60718"
     assert service.requests[0].header("Wechatpay-Serial") == ""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from config.sections import WithdrawSettings
+from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
@@ -44,17 +44,17 @@ def transfers_at(
     own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
 
     def build(url: str = "http://127.0.0.1:9", timeout: float = 5.0) -> TransferClient:
-        merchant = MerchantClient(
-            make_service_client("pay", url, timeout=timeout),
-            transfer_vectors["mchid"],
-            own["serial_no"],
-            own["private_key_pem"],
-            {platform["public_key_id"]: platform["public_key_pem"]},
-            now=clock,
+        pay = PaySettings(
+            mchid=transfer_vectors["mchid"],
+            serial_no=own["serial_no"],
+            private_key=own["private_key_pem"],
+            public_key_id=platform["public_key_id"],
+            public_key=platform["public_key_pem"],
+            apiv3_key=transfer_vectors["apiv3_key"],
         )
+        service = make_service_client("pay", url, timeout=timeout)
         return TransferClient(
-            merchant,
-            transfer_vectors["apiv3_key"],
+            MerchantClient(service, pay, now=clock),
             "https://pay.example.com/wechat/transfer-notify",
             WithdrawSettings(remark="6月直播服务报酬"),
         )

@@ -11,7 +11,7 @@ from Crypto.Cipher import PKCS1_OAEP
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 
-from config.sections import WithdrawSettings
+from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wechat import openid_of
@@ -73,15 +73,16 @@ def make_wallet(
     def build(*statuses: int) -> Wallet:
         replies = [SimulatorReply(status, {}, b"") for status in statuses or (204,)]
         receiver, platform = ScriptedService(*replies), merchant["platform"]
-        api = MerchantClient(
-            make_service_client("pay", sim_url),
-            merchant["mchid"],
-            merchant["merchant"]["serial_no"],
-            merchant["merchant"]["private_key_pem"],
-            {platform["public_key_id"]: platform["public_key_pem"]},
-            now=clock,
+        pay = PaySettings(
+            mchid=merchant["mchid"],
+            serial_no=merchant["merchant"]["serial_no"],
+            private_key=merchant["merchant"]["private_key_pem"],
+            public_key_id=platform["public_key_id"],
+            public_key=platform["public_key_pem"],
+            apiv3_key=merchant["apiv3_key"],
         )
-        client = TransferClient(api, merchant["apiv3_key"], serve(receiver), WithdrawSettings())
+        api = MerchantClient(make_service_client("pay", sim_url), pay, now=clock)
+        client = TransferClient(api, serve(receiver), WithdrawSettings())
         return Wallet(simulator, client, receiver, clock)
 
     return build
