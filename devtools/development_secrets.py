@@ -26,9 +26,8 @@ AnySection = TypeVar("AnySection", bound=SettingsSection)
 
 @dataclass(frozen=True)
 class DevSecrets:
-    """PEM keys with which the simulator acts as WeChat Pay."""
+    """PEM key with which the simulator acts as WeChat Pay."""
 
-    merchant_public_key: str
     platform_private_key: str = field(repr=False)
 
 
@@ -49,7 +48,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         return {name: DEVELOPMENT + digest(f"{section}.{name}")[:28] for name in names}
 
     live = texts("live", "push_key", "play_key", "callback_key", "secret_id", "secret_key")
-    pay_values = {
+    pay = {
         **texts("pay", "content_key", "app_key", "push_token", "apiv3_key"),
         "push_aes_key": "dev" + digest("pay.push_aes_key")[:40],
         "serial_no": digest("pay.serial_no")[:40].upper(),
@@ -60,7 +59,6 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         "public_key": _pem(platform.public_key()),
     }
     im = {**texts("im", "secret_key", "callback_token"), "sdk_app_id": DEVELOPMENT_SDK_APP_ID}
-    pay = _fill(settings.pay, pay_values)
     apps = {
         app_id: _fill(app, texts(f"app.{app_id}", "secret"))
         for app_id, app in settings.wechat.apps.items()
@@ -69,12 +67,10 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         "wechat": settings.wechat.model_copy(update={"apps": apps}),
         "im": _fill(settings.im, im),
         "live": _fill(settings.live, live),
-        "pay": pay,
+        "pay": _fill(settings.pay, pay),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }
-    merchant = RSA.import_key(pay.private_key).public_key()
-    dev = DevSecrets(_pem(merchant), stored["platform_key"])
-    return settings.model_copy(update=sections), dev
+    return settings.model_copy(update=sections), DevSecrets(stored["platform_key"])
 
 
 def _stored(file: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import time
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import structlog
@@ -19,7 +19,7 @@ from config.sections import PaySettings
 from core.errors import RateLimited
 from tencent.errors import NotVerified, Reason, ServiceUnavailable
 from tencent.json_reader import digits, object_or_none, read_object
-from tencent.service_client import ServiceClient, ServiceResponse
+from tencent.service_client import EMPTY, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.merchant")
 
@@ -63,24 +63,21 @@ class MerchantClient:
         """Signs lines with the merchant's key."""
         return sign(self._key, *lines)
 
-    async def get(self, path: str, query: Mapping[str, str]) -> ServiceResponse:
-        """Any answer below HTTP 500, not verified; ServiceUnavailable. Retried once."""
-        target = path + ("?" + urlencode(query) if query else "")
-        headers = self._headers("GET", target, "")
-        return await self._client.request("GET", path, query, b"", headers, safe_to_repeat=True)
-
-    async def post(
+    async def request(
         self,
+        method: Literal["GET", "POST"],
         path: str,
-        body: str,
-        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] = EMPTY,
+        body: str = "",
+        headers: Mapping[str, str] = EMPTY,
         *,
         safe_to_repeat: bool = True,
     ) -> ServiceResponse:
-        """As `get`, with `body` exactly as it is sent. Retried once with `safe_to_repeat`."""
-        signed = self._headers("POST", path, body) | dict(headers or {})
+        """Any answer below HTTP 500, not verified; ServiceUnavailable. `body` is sent as it is."""
+        target = path + ("?" + urlencode(query) if query else "")
+        signed = {**self._headers(method, target, body), **headers}
         return await self._client.request(
-            "POST", path, {}, body.encode(), signed, safe_to_repeat=safe_to_repeat
+            method, path, query, body.encode(), signed, safe_to_repeat=safe_to_repeat
         )
 
     def check(self, response: ServiceResponse) -> dict[str, Any]:

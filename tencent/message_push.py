@@ -110,7 +110,7 @@ class MessagePushReader:
         timestamp, nonce = int(now), secrets.token_hex(8)
         return {
             "Encrypt": ciphertext,
-            "MsgSignature": self._sign(str(timestamp), nonce, ciphertext),
+            "MsgSignature": self.sign(str(timestamp), nonce, ciphertext),
             "TimeStamp": timestamp,
             "Nonce": nonce,
         }
@@ -130,14 +130,14 @@ class MessagePushReader:
         if not self._token:
             raise NotVerified(Reason.NO_KEY)  # an empty token can be forged
         timestamp = query.get("timestamp", "")
-        expected = self._sign(timestamp, query.get("nonce", ""), *ciphertext)
+        expected = self.sign(timestamp, query.get("nonce", ""), *ciphertext)
         if not hmac.compare_digest(expected.encode(), query.get(name, "").encode()):
             raise NotVerified(Reason.SIGN)
         if abs(now - digits(timestamp, 12)) > MAX_AGE_SECONDS:
             raise NotVerified(Reason.STALE)
 
-    def _sign(self, *parts: str) -> str:
-        # SHA-1 is prescribed by WeChat.
+    def sign(self, *parts: str) -> str:
+        """Signature in hex over token and parts; SHA-1 is prescribed by WeChat."""
         text = "".join(sorted([self._token, *parts]))
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 

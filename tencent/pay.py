@@ -59,7 +59,7 @@ class JsapiClient:
             "amount": {"total": order.fen, "currency": "CNY"},
             "payer": {"openid": order.openid},
         }
-        response = await self._merchant.post(JSAPI_PATH, json_text(transaction))
+        response = await self._merchant.request("POST", JSAPI_PATH, body=json_text(transaction))
         if response.status == 429:
             raise RateLimited()
         with self._merchant.reads("prepay_failed", order.number):
@@ -87,7 +87,7 @@ class JsapiClient:
         the order.
         """
         path, query = f"{ORDERS_PATH}/{order.number}", {"mchid": self._merchant.mchid}
-        response = await self._merchant.get(path, query)
+        response = await self._merchant.request("GET", path, query)
         if response.status == 404 and code_of(response) == "ORDER_NOT_EXIST":
             return None
         with self._merchant.reads("order_query_failed", order.number):
@@ -104,7 +104,7 @@ class JsapiClient:
         """
         path = f"{ORDERS_PATH}/{order.number}/close"
         body = json_text({"mchid": self._merchant.mchid})
-        response = await self._merchant.post(path, body)
+        response = await self._merchant.request("POST", path, body=body)
         if response.status == 204:
             return
         code = code_of(response)
@@ -129,12 +129,12 @@ class JsapiClient:
             "notify_url": self._notify_url,
             "amount": {"refund": fen, "total": order.fen, "currency": "CNY"},
         }
-        response = await self._merchant.post(REFUNDS_PATH, json_text(content))
+        response = await self._merchant.request("POST", REFUNDS_PATH, body=json_text(content))
         return self._refund_state(response, number)
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:  # noqa: ARG002
         """The state of our refund `number`, None if there is none; raises as `refund`."""
-        response = await self._merchant.get(f"{REFUNDS_PATH}/{number}", {})
+        response = await self._merchant.request("GET", f"{REFUNDS_PATH}/{number}")
         try:
             return self._refund_state(response, number)
         except RefundRefused:

@@ -69,12 +69,14 @@ class TransferClient:
         # With a name, WeChat Pay decrypts it by the key of this serial, also after a new one.
         serial = {"Wechatpay-Serial": body.serial or self._merchant.encryption_serial}
         # Not repeated here: after an unclear answer a query comes first.
-        response = await self._merchant.post(BILLS_PATH, body.text, serial, safe_to_repeat=False)
+        response = await self._merchant.request(
+            "POST", BILLS_PATH, body=body.text, headers=serial, safe_to_repeat=False
+        )
         return self._read(response, number)
 
     async def query(self, number: str) -> Transfer | None:
         """The state of a bill; None if WeChat Pay does not have it, or not yet."""
-        response = await self._merchant.get(_path(number), {})
+        response = await self._merchant.request("GET", _path(number))
         try:
             transfer = self._read(response, number)
         except TransferRefused:
@@ -88,7 +90,7 @@ class TransferClient:
     async def cancel(self, number: str) -> Transfer:
         """Asks to cancel a bill that the user has not confirmed; a query shows the result."""
         path = f"{_path(number)}/cancel"
-        response = await self._merchant.post(path, "", safe_to_repeat=False)
+        response = await self._merchant.request("POST", path, safe_to_repeat=False)
         return self._read(response, number)
 
     def _read(self, response: ServiceResponse, number: str) -> Transfer:

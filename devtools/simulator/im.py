@@ -5,18 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from config.sections import ImSettings
-from devtools.simulator.im_access import SimulatedSanctions, signed_at, usersig_error
+from devtools.simulator.im_access import Outcome, SimulatedSanctions, signed_at, usersig_error
 from devtools.simulator.im_messages import SimulatedMessages
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
-NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP, NO_APP = 60003, 60009, 60010, 60006, 60012
-BAD_USER_ID, NO_ACCOUNT, NO_PROFILE = 70402, 70107, 40003
+NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
+NO_ACCOUNT, NO_PROFILE = 70107, 40003
 BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
-
-
-Outcome = tuple[int, dict[str, Any]]
 
 
 class SimulatedIm:
@@ -78,18 +75,14 @@ class SimulatedIm:
             return BAD_PARAMETER, {}
 
     def _auth_error(self, request: SimulatorRequest) -> int:
-        query = request.query
-        if not query.get("sdkappid"):
-            return NO_APP
-        if not query["sdkappid"].isdecimal():
+        query, settings = request.query, self._settings
+        identifier = query.get("identifier", "")
+        if query.get("sdkappid") != str(settings.sdk_app_id):
             return BAD_APP
-        identifier, app = query.get("identifier", ""), int(query["sdkappid"])
-        usersig, key = query.get("usersig", ""), self._settings.secret_key
-        if code := usersig_error(usersig, key, identifier, app, self._now()):
-            return code
-        if app != self._settings.sdk_app_id:
-            return BAD_APP
-        return 0 if identifier == self._settings.admin else NOT_ADMIN
+        if identifier != settings.admin:
+            return NOT_ADMIN
+        usersig, key = query.get("usersig", ""), settings.secret_key
+        return usersig_error(usersig, key, identifier, settings.sdk_app_id, self._now())
 
     def _chat_error(self, content: dict[str, Any]) -> int:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
@@ -105,10 +98,7 @@ class SimulatedIm:
         return MUTED if self.sanctions.is_muted(str(group_id), user_id) else 0
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:
-        user_id = content.get("UserID")
-        if not isinstance(user_id, str) or not user_id:
-            return BAD_USER_ID, {}
-        profile = self.accounts.setdefault(user_id, {})
+        profile = self.accounts.setdefault(content["UserID"], {})
         for name in ("Nick", "FaceUrl"):
             if isinstance(content.get(name), str):
                 profile[name] = content[name]
@@ -139,11 +129,7 @@ class SimulatedIm:
 
     def _get_group_info(self, content: dict[str, Any]) -> Outcome:
         """The result of each group is in its ErrorCode."""
-        group_ids = content.get("GroupIdList")
-        if not isinstance(group_ids, list) or not group_ids:
-            return BAD_PARAMETER, {}
-        infos = [self._group_info(str(group_id)) for group_id in group_ids]
-        return 0, {"GroupInfo": infos}
+        return 0, {"GroupInfo": [self._group_info(id_) for id_ in content["GroupIdList"]]}
 
     def _group_info(self, group_id: str) -> dict[str, Any]:
         group = self.groups.get(group_id)

@@ -15,6 +15,7 @@ OTHER_USER, OTHER_APP = 70013, 70014
 FIELDS = {"TLS.identifier", "TLS.sdkappid", "TLS.time", "TLS.expire", "TLS.sig"}
 
 Outcome = tuple[int, dict[str, Any]]
+"""ErrorCode, and the other fields of an answer."""
 
 
 class SimulatedSanctions:

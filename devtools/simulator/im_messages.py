@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
+from devtools.simulator.im_access import Outcome
+
 GROUP_NOT_FOUND, RATE_LIMITED, NO_ACCOUNT, NO_USER = 10010, 10023, 70107, 20003
 
 PER_SECOND = 40  # messages to one group
 DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
 MAX_RECORDED = 1000
-
-Outcome = tuple[int, dict[str, Any]]
 
 
 class SimulatedMessages:

@@ -19,6 +19,7 @@ from core.clock import CHINA_TZ
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from tencent.merchant import SCHEME, sign
 
 AUTHORIZATION = re.compile(
     r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]{1,32})",'
@@ -48,15 +49,13 @@ class SimulatedMerchantApi:
         self.signs_refusals = True
         self._serial = pay.serial_no
         self._apiv3_key = pay.apiv3_key
-        self._merchant = RSA.import_key(dev.merchant_public_key)
+        self._merchant = RSA.import_key(pay.private_key)
         self._platform_id = pay.public_key_id
         self._platform = RSA.import_key(dev.platform_private_key)
 
-    def answer(
-        self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
-    ) -> SimulatorReply:
+    def answer(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> SimulatorReply:
         """The answer, signed: that of `outcome` if the request is authentic."""
-        status, content = self._outcome(request, method, outcome)
+        status, content = self._outcome(request, outcome)
         reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
         if status >= 400 and not self.signs_refusals:
             return reply
@@ -65,14 +64,12 @@ class SimulatedMerchantApi:
     def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
         """Headers that sign an answer or notification; `at` in Unix seconds, by default now."""
         timestamp, nonce = str(int(self.now() if at is None else at)), secrets.token_hex(16)
-        digest = SHA256.new(f"{timestamp}\n{nonce}\n".encode() + body + b"\n")
-        signature = pkcs1_15.new(self._platform).sign(digest)
         return {
             "Wechatpay-Timestamp": timestamp,
             "Wechatpay-Nonce": nonce,
             "Wechatpay-Serial": self._platform_id,
-            "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
-            "Wechatpay-Signature": base64.b64encode(signature).decode(),
+            "Wechatpay-Signature-Type": SCHEME,
+            "Wechatpay-Signature": sign(self._platform, timestamp, nonce, body.decode()),
         }
 
     def notification(
@@ -140,11 +137,7 @@ class SimulatedMerchantApi:
     def china_time(self, at: float) -> str:
         return datetime.fromtimestamp(at, CHINA_TZ).isoformat(timespec="seconds")
 
-    def _outcome(
-        self, request: SimulatorRequest, method: str, outcome: Callable[[], Outcome]
-    ) -> Outcome:
-        if request.method != method:
-            return refuse(405, "METHOD_NOT_ALLOWED", method)
+    def _outcome(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> Outcome:
         if not self._is_authentic(request):
             return refuse(401, "SIGN_ERROR", "the signature does not fit")
         key_id = request.header("Wechatpay-Serial")

@@ -1,21 +1,17 @@
 """Simulated notifications: pushes of the mini-program, and their delivery to the server."""
 
 import asyncio
-import base64
-import hashlib
 import json
 import secrets
-import struct
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from Crypto.Cipher import AES
-from Crypto.Util.Padding import pad, unpad
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from devtools.simulator.requests import Report
+from tencent.message_push import MessagePushReader
 
 HOUR = 3600
 LATE_SECONDS = 3.0
@@ -82,7 +78,7 @@ class SimulatedPushes:
     ) -> None:
         self.address = address
         self._token = token
-        self._key = base64.b64decode(aes_key + "=") if aes_key else b""
+        self._aes_key = aes_key
         self._app_id = app_id
         self._now = now
 
@@ -90,17 +86,16 @@ class SimulatedPushes:
         self, content: Mapping[str, Any], mode: str, address: str = ""
     ) -> SimulatedNotification:
         """A push, genuine unless `mode` is one of Unverifiable."""
-        text = json.dumps(content, ensure_ascii=False)
-        timestamp = str(int(self._now()) - (HOUR if mode == "stale" else 0))
-        nonce = str(secrets.randbelow(10**9))
-        token = "a guess" if mode == "forged" else self._token
-        query = {"timestamp": timestamp, "nonce": nonce}
-        query["signature"] = _push_signature(token, timestamp, nonce)
-        if self._key:
-            data = self._encrypt(text)
-            query["encrypt_type"] = "aes"
-            query["msg_signature"] = _push_signature(token, timestamp, nonce, data)
-            text = json.dumps({"ToUserName": content.get("ToUserName"), "Encrypt": data})
+        text, now = json.dumps(content, ensure_ascii=False), self._now()
+        pushes = self._protocol("a guess" if mode == "forged" else self._token)
+        at = int(now - (HOUR if mode == "stale" else 0))
+        encrypted = pushes.encrypt(text, at)
+        nonce = str(encrypted["Nonce"] if encrypted else secrets.randbelow(10**9))
+        query = {"timestamp": str(at), "nonce": nonce, "signature": pushes.sign(str(at), nonce)}
+        if encrypted:
+            query |= {"encrypt_type": "aes", "msg_signature": str(encrypted["MsgSignature"])}
+            envelope = {"ToUserName": content.get("ToUserName"), "Encrypt": encrypted["Encrypt"]}
+            text = json.dumps(envelope)
         if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
             query |= {name: "" for name in query if "signature" in name}
         url = f"{address or self.address}?{urlencode(query)}"
@@ -121,34 +116,22 @@ class SimulatedPushes:
         """The content of a reply, None if it is not encrypted and signed as the mode requires."""
         try:
             reply = json.loads(body)
-            if self._key:
-                reply = json.loads(self._decrypt_reply(reply))
-        except (ValueError, KeyError, TypeError, struct.error):
+        except ValueError:
             return None
-        return reply if isinstance(reply, dict) else None
+        if not self._aes_key:
+            return dict(reply)
+        query = {
+            "encrypt_type": "aes",
+            "msg_signature": str(reply.get("MsgSignature")),
+            "timestamp": str(reply.get("TimeStamp")),
+            "nonce": str(reply.get("Nonce")),
+        }
+        opened = self._protocol(self._token).open(query, body, self._now())
+        return None if opened.refused else dict(opened.content)
 
-    def _decrypt_reply(self, reply: Mapping[str, Any]) -> bytes:
-        """ValueError if the signature or the app is wrong."""
-        data = reply["Encrypt"]
-        signed = (self._token, str(reply["TimeStamp"]), reply["Nonce"], data)
-        if _push_signature(*signed) != reply["MsgSignature"]:
-            raise ValueError("MsgSignature")
-        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
-        plain = unpad(cipher.decrypt(base64.b64decode(data)), 32)
-        end = 20 + struct.unpack(">I", plain[16:20])[0]
-        if plain[end:] != self._app_id.encode():
-            raise ValueError("appid")
-        return plain[20:end]
-
-    def _encrypt(self, text: str) -> str:
-        message = text.encode()
-        plaintext = secrets.token_bytes(16) + struct.pack(">I", len(message)) + message
-        cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
-        return base64.b64encode(cipher.encrypt(pad(plaintext + self._app_id.encode(), 32))).decode()
-
-
-def _push_signature(*parts: str) -> str:
-    return hashlib.sha1("".join(sorted(parts)).encode(), usedforsecurity=False).hexdigest()
+    def _protocol(self, token: str) -> MessagePushReader:
+        """The protocol is the same in both directions."""
+        return MessagePushReader(token, self._aes_key, self._app_id)
 
 
 async def post_notification(

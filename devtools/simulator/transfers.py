@@ -80,15 +80,15 @@ class SimulatedTransfers:
 
     def create(self, request: SimulatorRequest) -> SimulatorReply:
         """200 with the bill's state, or `{code, message}`; every answer is signed."""
-        return self._api.answer(request, "POST", lambda: self._create(request))
+        return self._api.answer(request, lambda: self._create(request))
 
     def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
         """Query a bill by our number, or cancel it; every answer is signed."""
         found = ONE_BILL.fullmatch(request.path)
         bill = self.bills.get(found["number"]) if found else None
         if found and found["cancel"]:
-            return self._api.answer(request, "POST", lambda: self._cancel(bill))
-        return self._api.answer(request, "GET", lambda: self._state(bill))
+            return self._api.answer(request, lambda: self._cancel(bill))
+        return self._api.answer(request, lambda: self._state(bill))
 
     # ---- phone and tests
 
@@ -162,9 +162,10 @@ class SimulatedTransfers:
     def _create(self, request: SimulatorRequest) -> Outcome:
         if self._next("FREQUENCY_LIMITED"):
             return refuse(429, "FREQUENCY_LIMITED", "频率超限")
-        content, now = request.json_object(), self._api.now()
-        if content is None or not self._is_valid(content):
-            return refuse(400, "PARAM_ERROR", "appid, openid, out_bill_no or transfer_amount")
+        content, now = request.json_object() or {}, self._api.now()
+        fen = content.get("transfer_amount", 0)
+        if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
+            return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
         bill = self.bills.get(content["out_bill_no"])
         if bill and bill.body != request.body:
             return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
@@ -178,12 +179,6 @@ class SimulatedTransfers:
             self.bills[bill.number] = bill
         return self._lock_money(bill)
 
-    def _is_valid(self, content: Mapping[str, Any]) -> bool:
-        fen, texts = content.get("transfer_amount"), ("openid", "out_bill_no", "transfer_remark")
-        has_texts = all(isinstance(content.get(name), str) for name in texts)
-        is_ours = content.get("appid") in self._api.app_ids
-        return is_ours and has_texts and type(fen) is int and fen >= MIN_FEN
-
     def _lock_money(self, bill: SimulatedBill) -> Outcome:
         if bill.state in ("ACCEPTED", "PROCESSING"):
             if self._next("NOT_ENOUGH"):
@@ -192,7 +187,7 @@ class SimulatedTransfers:
             bill.state = "ACCEPTED" if self._next("accepted") else "WAIT_USER_CONFIRM"
         if self._next("lost"):
             return refuse(500, "SYSTEM_ERROR", "系统错误")
-        return 200, self._answer(bill, "create_time")
+        return 200, self._answer(bill)
 
     def _state(self, bill: SimulatedBill | None) -> Outcome:
         if self._next("FREQUENCY_LIMITED"):
@@ -211,18 +206,17 @@ class SimulatedTransfers:
             self._delivery.run(partial(self._finish_cancel, bill))
         elif bill.state not in ("CANCELING", "CANCELLED"):
             return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
-        return 200, self._answer(bill, "update_time")
+        return 200, self._answer(bill)
 
     async def _finish_cancel(self, bill: SimulatedBill) -> None:
         await asyncio.sleep(CANCEL_SECONDS)
         self._move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
 
-    def _answer(self, bill: SimulatedBill, time_name: str) -> dict[str, Any]:
-        names = ("out_bill_no", "transfer_bill_no", "state", "fail_reason", "package_info")
-        statement = {**self._statement(bill), "package_info": bill.package}
-        if bill.state != "WAIT_USER_CONFIRM":
-            del statement["package_info"]
-        return {name: statement[name] for name in (*names, time_name) if name in statement}
+    def _answer(self, bill: SimulatedBill) -> dict[str, Any]:
+        statement = self._statement(bill)
+        if bill.state == "WAIT_USER_CONFIRM":
+            statement["package_info"] = bill.package
+        return statement
 
     def _statement(self, bill: SimulatedBill) -> dict[str, Any]:
         return {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from tencent.xpay import user_signature
 
 CODE_SECONDS = 300
 TOKEN_TTL_SECONDS = 7200
@@ -66,8 +67,7 @@ class SimulatedWechat:
         `signature` is a hex HMAC-SHA256; earlier session keys of a user are invalid.
         """
         for openid, key in self._keys.items():
-            expected = hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
-            if hmac.compare_digest(expected.encode(), signature.encode()):
+            if hmac.compare_digest(user_signature(key, text).encode(), signature.encode()):
                 return openid
         return None
 
@@ -125,10 +125,6 @@ class SimulatedWechat:
         """Whether `token` was issued and has not expired."""
         now = self._now()
         return any(token == issued and now < until for issued, until in self._tokens.values())
-
-    def expire_access_tokens(self) -> None:
-        """Invalidate all of them, for tests."""
-        self._tokens.clear()
 
 
 def _code_error(code: LoginCode | None) -> int:

@@ -4,7 +4,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 
 from config.sections import PaySettings
@@ -12,6 +11,7 @@ from devtools.simulator.notifications import SimulatedNotification, SimulatedPus
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from tencent.xpay import CLIENT_CALL, pay_sig
 
 PROVIDER = "xpay"
 BAD_TOKEN, BAD_PARAMETER, BAD_SIGNATURE, DUPLICATE = 40001, 268490002, 268490003, 268490004
@@ -47,8 +47,8 @@ class SimulatedXpay:
         name, content = request.path.removeprefix("/xpay/"), request.json_object()
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
-        text = f"{request.path}&{request.body.decode(errors='replace')}"
-        if not self._check(self.app_key, text, request.query.get("pay_sig", "")):
+        text, given = request.body.decode(), request.query.get("pay_sig")
+        if not _is_signed(self.app_key, request.path, text, given):
             return error_reply(BAD_SIGNATURE, "pay_sig")
         if content is None or content.get("env") != self._env:
             return error_reply(BAD_PARAMETER, "env")
@@ -94,7 +94,7 @@ class SimulatedXpay:
             purchase = json.loads(sign_data)
         except ValueError:
             return "signData"
-        if not self._check(self.app_key, f"requestVirtualPayment&{sign_data}", call.get("paySig")):
+        if not _is_signed(self.app_key, CLIENT_CALL, sign_data, call.get("paySig")):
             return "paySig"
         openid = self._wechat.signer(sign_data, str(call.get("signature", "")))
         if openid is None:
@@ -191,9 +191,9 @@ class SimulatedXpay:
         }
         return self._pushes.event("xpay_refund_notify", order["_openid"], fields)
 
-    def _check(self, key: str, text: str, signature: object) -> bool:
-        expected = hmac.new(key.encode(), text.encode(), sha256).hexdigest()
-        return hmac.compare_digest(expected.encode(), str(signature).encode())
+
+def _is_signed(app_key: str, target: str, text: str, signature: object) -> bool:
+    return hmac.compare_digest(pay_sig(app_key, target, text).encode(), str(signature).encode())
 
 
 def _as_order(refund: SimulatedRefund) -> dict[str, Any]:

@@ -48,7 +48,7 @@ async def test_order_contains_the_parameters_of_the_wechat_payment_call(
     app_id = next(iter(settings[0].wechat.apps))
     lines = (app_id, content["timeStamp"], content["nonceStr"], content["package"])
     digest = SHA256.new("".join(f"{line}\n" for line in lines).encode())
-    merchant = RSA.import_key(settings[1].merchant_public_key)
+    merchant = RSA.import_key(settings[0].pay.private_key).public_key()
     pkcs1_15.new(merchant).verify(digest, base64.b64decode(content["paySign"]))
 
 

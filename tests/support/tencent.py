@@ -174,6 +174,7 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         "pay": {
             "mchid": merchant["mchid"],
             "serial_no": merchant["merchant"]["serial_no"],
+            "private_key": merchant["merchant"]["private_key_pem"],
             "public_key_id": merchant["platform"]["public_key_id"],
             "apiv3_key": merchant["apiv3_key"],
             "offer_id": "1450000001",
@@ -184,9 +185,7 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         },
         "live": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
     }
-    dev = DevSecrets(
-        merchant["merchant"]["public_key_pem"], merchant["platform"]["private_key_pem"]
-    )
+    dev = DevSecrets(merchant["platform"]["private_key_pem"])
     return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)
 
 

@@ -103,7 +103,7 @@ async def test_expired_access_token_is_renewed_once(
     xpay = build_xpay(sim_url)
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
-    simulator.wechat.expire_access_tokens()
+    simulator.wechat._tokens.clear()
     assert await xpay.query(ORDER) is not None
     outcomes = [(entry["path"], entry["outcome"]) for entry in simulator.log]
     assert outcomes[2:] == [

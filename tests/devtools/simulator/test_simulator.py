@@ -61,7 +61,7 @@ async def test_log_lists_calls_and_outcomes(call):
     assert outcomes == [
         ("wechat", "/sns/jscode2session", "ok"),
         ("wechat", "/sns/jscode2session", "40163"),
-        ("im", "/v4/profile/portrait_set", "60012"),
+        ("im", "/v4/profile/portrait_set", "60006"),
         ("pay", "/v3/pay/transactions/jsapi", "SIGN_ERROR"),
     ]
 
@@ -96,7 +96,7 @@ async def test_outage_answers_with_its_status_until_it_ends(call):
     assert await call("POST", "/outage", {"service": "im"}) == (200, {"outage": {}})
     assert (await call("POST", "/v4/x", {}))[0] == 200
     _, log = await call("GET", "/log")
-    assert [entry["outcome"] for entry in log["items"]] == ["HTTP 503", "41002", "60009"]
+    assert [entry["outcome"] for entry in log["items"]] == ["HTTP 503", "40013", "60009"]
 
 
 @async_test
@@ -109,7 +109,7 @@ async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
     monkeypatch.setattr("devtools.simulator.simulator.asyncio.sleep", record_delay)
     await call("POST", "/outage", {"service": "wechat", "seconds": 10})
     status, answer = await call("GET", "/sns/jscode2session")
-    assert (status, answer["errcode"], delays) == (200, 41002, [10.0])
+    assert (status, answer["errcode"], delays) == (200, 40013, [10.0])
 
 
 @async_test

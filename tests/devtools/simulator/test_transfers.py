@@ -280,10 +280,7 @@ async def test_real_name_is_checked(wallet: Wallet, merchant: dict[str, Any]) ->
     "change",
     [
         {"appid": "wx1"},
-        {"out_bill_no": None},
-        {"openid": None},
         {"transfer_amount": 9},
-        {"transfer_amount": "15000"},
         {"user_name": "5byg5LiJ"},
     ],
 )

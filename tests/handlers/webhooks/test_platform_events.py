@@ -44,7 +44,7 @@ def wechat(
         server.context.tencent.message_push = MessagePushReader(
             server.settings.pay.push_token, "", ""
         )
-        sender._pushes._key = b""
+        sender._pushes._aes_key = ""
     return sender
 
 
