@@ -21,8 +21,9 @@ from handlers.schemas.responses import NoContentResponse, Response, TextResponse
 from services.inbox import CallbackOutcome, refused
 from services.payment_notifications import message_of
 from storage.inbox import InboxMessage
-from tencent.callbacks import ParsedCallback, parse_css_callback, parse_im_callback
+from tencent.callbacks import CallbackEvent, parse_css_callback, parse_im_callback
 from tencent.errors import ServiceUnavailable
+from tencent.json_reader import ParsedCallback
 from tencent.message_push import ATTENTION, REFUND_QUESTION, event_name
 from tencent.notifications import JSAPI, TRANSFER, MerchantNotifications
 
@@ -111,7 +112,7 @@ class CssAckResponse(Response):
 class TencentWebhookHandler(WebhookHandler):
     """Base of both webhooks."""
 
-    async def receive_callback(self, source: str, callback: ParsedCallback) -> None:
+    async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
         """Store a callback and carry it out; CallbackRefused if it is not verified."""
         unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
         message = self.message(source, callback.id, urlencode(unsigned))

@@ -15,10 +15,10 @@ from tencent.callbacks import (
     CallbackEvent,
     GroupDestroyed,
     GroupMembers,
-    ParsedCallback,
     StateChange,
     StreamEvent,
 )
+from tencent.json_reader import ParsedCallback
 
 UNOWNED_STREAM_OUTCOMES = ("not_in_a_room", "not_the_current_stream")
 """Outcomes for a stream that belongs to no seat."""
@@ -43,7 +43,7 @@ class CallbackService:
         self._groups = groups
         self._repairs = repairs
 
-    async def carry_out(self, callback: ParsedCallback) -> CallbackOutcome:
+    async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; returns what to store."""
         outcome = callback.ignored or await self.process(callback.event)
         return DONE if outcome == DONE.outcome else ignored(outcome)

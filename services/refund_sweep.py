@@ -18,7 +18,7 @@ from services.withdrawals import WithdrawalService
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, RefundFigures
-from tencent.errors import RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, ServiceUnavailable
 
 log = structlog.get_logger("qlive.refunds")
 
@@ -33,7 +33,7 @@ FOR_HOSTS = "refund_case"
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
 NO_PROVIDER = "no_provider"
-CALL_ERRORS = (RefundRefused, RateLimited, ServiceUnavailable)
+CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
 """After each of them the provider is asked again, under the same number."""
 
 

@@ -27,12 +27,12 @@ from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.withdrawals import WithdrawalStore
-from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.transfers import TransferClient
 
 log = structlog.get_logger("qlive.withdrawals")
 
-CALL_ERRORS = (TransferRefused, RateLimited, ServiceUnavailable)
+CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
 """After each of them the transfer is queried before anything else happens."""
 
 
@@ -223,9 +223,9 @@ class TransferService:
         )
 
 
-def _problem_of(error: TransferRefused | RateLimited | ServiceUnavailable) -> str:
+def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:
     match error:
-        case TransferRefused():
+        case MerchantRefused():
             return error.code
         case RateLimited():
             return FREQUENCY_LIMITED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tencent.errors import NotVerified, Reason, Unreadable
-from tencent.json_reader import child, digits, read_object
+from tencent.json_reader import ParsedCallback, child, digits, read_object
 
 IM_MAX_AGE_SECONDS = 60
 """Largest difference between RequestTime and now; Tencent's recommendation."""
@@ -64,23 +64,9 @@ class StreamEvent:
 CallbackEvent = StateChange | GroupMembers | GroupDestroyed | StreamEvent
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedCallback:
-    """One callback; `id` is the same for every repetition of it.
-
-    Exactly one is set: the event, the reason why it is `refused` (sign, stale, app, command,
-    unreadable, no_key), or why it is `ignored` (genuine, but of no effect).
-    """
-
-    id: str
-    event: CallbackEvent | None = None
-    refused: str = ""
-    ignored: str = ""
-
-
 def parse_im_callback(
     query: Mapping[str, str], body: bytes, token: str, sdk_app_id: int, now: float
-) -> ParsedCallback:
+) -> ParsedCallback[CallbackEvent]:
     """Verifies and parses a callback of IM.
 
     `token` is the one set in its console, `now` in unix seconds.
@@ -100,7 +86,7 @@ def parse_im_callback(
     return ParsedCallback(digest, event, ignored="" if event else "unknown_command")
 
 
-def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback:
+def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[CallbackEvent]:
     """Verifies and parses a callback of CSS.
 
     `key` is that of its callback template, `now` in unix seconds.

@@ -14,7 +14,7 @@ ImRejected
 └── ImGroupTaken
 
 The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
-TransferRefused and RefundRefused are WeChat's verified refusals, NotVerified is the failed
+MerchantRefused is WeChat's refusal of a refund or transfer, NotVerified is the failed
 verification of an incoming message, for a Reason.
 """
 
@@ -81,20 +81,12 @@ class CssRejected(Exception):
         self.code = code
 
 
-class TransferRefused(Exception):
-    """WeChat Pay refused a call about a transfer, with an error code; the answer may be unsigned.
+class MerchantRefused(Exception):
+    """WeChat refused a refund, or a call about a transfer, with a code; the answer may be unsigned.
 
-    It does not say that the bill does not exist: the bill of a refused request may be kept
-    (NOT_ENOUGH) or have been there before (INVALID_REQUEST). Only a query shows its state.
+    It does not say that there is no such refund or bill: an earlier request may have been accepted,
+    and the bill of a refused one may be kept (NOT_ENOUGH). Only a query shows its state.
     """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class RefundRefused(Exception):
-    """WeChat refused a refund, with an error code. An earlier request may have been accepted."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

@@ -15,7 +15,7 @@ from tencent.errors import (
     ImRejected,
     ServiceUnavailable,
 )
-from tencent.json_reader import object_or_none
+from tencent.json_reader import json_text, object_or_none
 from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.im")
@@ -243,7 +243,7 @@ class ImClient:
             "random": str(secrets.randbits(32)),
             "contenttype": "json",
         }
-        raw = json.dumps(body, ensure_ascii=False).encode()
+        raw = json_text(body).encode()
         response = await self._client.request(
             "POST", f"/v4/{command}", query, raw, safe_to_repeat=True
         )

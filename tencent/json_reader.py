@@ -2,11 +2,28 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from tencent.errors import Unreadable
 
 TEXT_LENGTH = 256
+
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCallback(Generic[Event]):
+    """One callback or notification; `id` is the same for every repetition of it.
+
+    Exactly one is set: the `event`, the Reason why it is `refused`, or why it is `ignored`
+    (genuine, but of no effect).
+    """
+
+    id: str
+    event: Event | None = None
+    refused: str = ""
+    ignored: str = ""
 
 
 def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from Crypto.PublicKey.RSA import RsaKey
 
 from ledger.recharge import Payment, Refund
 from ledger.transfers import FINAL_STATES, Transfer, TransferState
 from tencent.errors import NotVerified, Reason, Unreadable
-from tencent.json_reader import child, number, read_object, text
+from tencent.json_reader import Event, ParsedCallback, child, number, read_object, text
 from tencent.merchant import decrypt_resource, verify
 
 JSAPI, TRANSFER = "jsapi", "transfer"
@@ -21,22 +20,6 @@ EVER_PAID = (PAID, "REFUND")
 """The state is REFUND from the first fen returned; the amount is in the refund's notification."""
 INT64 = 2**63
 PACKAGE_LENGTH, FAIL_REASON_LENGTH = 1024, 256
-
-Event = TypeVar("Event")
-
-
-@dataclass(frozen=True, slots=True)
-class MerchantNotification(Generic[Event]):
-    """One notification; `id` is the same for every repetition of it.
-
-    Exactly one is set: the `event`, the reason why it is `refused`, or why it is `ignored`
-    (genuine, but of no effect).
-    """
-
-    id: str
-    event: Event | None = None
-    refused: str = ""
-    ignored: str = ""
 
 
 class MerchantNotifications(Generic[Event]):
@@ -56,9 +39,7 @@ class MerchantNotifications(Generic[Event]):
         self._apiv3_key = apiv3_key
         self._readers = readers
 
-    def read(
-        self, headers: Mapping[str, str], body: bytes, now: float
-    ) -> MerchantNotification[Event]:
+    def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
         """Verifies and parses the raw `body`; `now` in unix seconds.
 
         Source: WeChat Pay v3, "payment notification", "refund notification" and "merchant transfer
@@ -69,9 +50,9 @@ class MerchantNotifications(Generic[Event]):
             verify(headers, body, self._keys, now)
             notification_id, event = text(read_object(body), "id"), self.read_verified(body)
         except NotVerified as error:
-            return MerchantNotification(digest, refused=str(error.reason))
+            return ParsedCallback(digest, refused=str(error.reason))
         ignored = "" if event else "unknown_event"
-        return MerchantNotification(notification_id, event, ignored=ignored)
+        return ParsedCallback(notification_id, event, ignored=ignored)
 
     def read_verified(self, body: bytes) -> Event | None:
         """Parses a notification that was verified on arrival; None when it has no effect.

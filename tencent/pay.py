@@ -9,7 +9,7 @@ import structlog
 from core.clock import CHINA_TZ
 from core.errors import RateLimited
 from ledger.recharge import Order, Payment, RefundState
-from tencent.errors import NotVerified, Reason, RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.json_reader import json_text, text
 from tencent.merchant import MerchantClient, code_of
 from tencent.notifications import EVER_PAID, PAYMENTS, MerchantNotifications, payment_of
@@ -119,8 +119,8 @@ class JsapiClient:
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
         """Refunds `fen` of a paid order under our `number`; idempotent by it.
 
-        RefundRefused; RateLimited; ServiceUnavailable for anything unclear: then ask again with the
-        same number. Source: WeChat Pay v3, "request a refund".
+        MerchantRefused; RateLimited; ServiceUnavailable for anything unclear: then ask again with
+        the same number. Source: WeChat Pay v3, "request a refund".
         """
         content = {
             "out_trade_no": order.number,
@@ -137,7 +137,7 @@ class JsapiClient:
         response = await self._merchant.request("GET", f"{REFUNDS_PATH}/{number}")
         try:
             return self._refund_state(response, number)
-        except RefundRefused:
+        except MerchantRefused:
             if response.status == 404:
                 return None
             raise
@@ -145,7 +145,7 @@ class JsapiClient:
     def _refund_state(self, response: ServiceResponse, number: str) -> RefundState:
         with self._merchant.reads("refund_unclear", number):
             if code := self._merchant.refusal(response):
-                raise RefundRefused(code)
+                raise MerchantRefused(code)
             answer = self._merchant.check(response)
             state = REFUND_STATES.get(str(answer.get("status")))
             if state is None or answer.get("out_refund_no") != number:

@@ -8,7 +8,7 @@ from Crypto.Hash import SHA1
 
 from config.sections import WithdrawSettings
 from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
-from tencent.errors import NotVerified, Reason, TransferRefused
+from tencent.errors import MerchantRefused, NotVerified, Reason
 from tencent.json_reader import json_text, read_object
 from tencent.merchant import MerchantClient
 from tencent.notifications import TRANSFERS, MerchantNotifications, check_merchant, transfer_of
@@ -23,7 +23,7 @@ class TransferClient:
     A bill keeps its number for ever: after an unclear answer it is queried and then sent again as
     it was. Only a query or a notification that says FAIL or CANCELLED means that it is not paid.
 
-    Every call raises TransferRefused for a refusal with a code, RateLimited if it came too fast (it
+    Every call raises MerchantRefused for a refusal with a code, RateLimited if it came too fast (it
     was not accepted), and ServiceUnavailable for anything unclear. States are read from signed
     answers only; a refusal may have no signature.
     """
@@ -79,7 +79,7 @@ class TransferClient:
         response = await self._merchant.request("GET", _path(number))
         try:
             transfer = self._read(response, number)
-        except TransferRefused:
+        except MerchantRefused:
             if response.status == 404:
                 return None
             raise
@@ -96,7 +96,7 @@ class TransferClient:
     def _read(self, response: ServiceResponse, number: str) -> Transfer:
         with self._merchant.reads("transfer_unclear", number):
             if code := self._merchant.refusal(response):
-                raise TransferRefused(code)
+                raise MerchantRefused(code)
             transfer = transfer_of(self._merchant.check(response))
             if transfer.number != number:
                 raise NotVerified(Reason.UNREADABLE, "response is about another bill")

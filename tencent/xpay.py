@@ -13,7 +13,7 @@ import structlog
 
 from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
-from tencent.errors import RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.json_reader import child, json_text, number, object_or_none, text
 from tencent.service_client import ServiceClient
 
@@ -180,7 +180,7 @@ class XpayClient:
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
         """Refunds `fen` of a paid order under our `number` (8 to 32 characters); idempotent by it.
 
-        RefundRefused; ServiceUnavailable for anything unclear: then ask again with the same number.
+        MerchantRefused; ServiceUnavailable for anything unclear: then ask again with this number.
         WeChat only starts the refund: a notification or `refund_state` shows its end.
         """
         if state := await self.refund_state(order, number):
@@ -238,7 +238,7 @@ class XpayClient:
         """The refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
         if _is_unclear(answer):
             return self._unavailable(name, answer)
-        return RefundRefused(str(answer["errcode"]))
+        return MerchantRefused(str(answer["errcode"]))
 
     async def _call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         token = await self._tokens.get(app_id)

@@ -79,9 +79,6 @@ class SimulatedPay:
                 "transaction_id": f"42{secrets.randbelow(10**26):026}",
                 "trade_type": "JSAPI",
                 "trade_state": "SUCCESS",
-                "trade_state_desc": "支付成功",
-                "bank_type": "OTHERS",
-                "attach": "",
                 "success_time": self._api.china_time(self._api.now()),
                 "payer": dict(order["payer"]),
                 "amount": {**amount, "currency": "CNY", "payer_currency": "CNY"},
@@ -176,7 +173,6 @@ class SimulatedPay:
             "transaction_id": paid["transaction_id"],
             "out_refund_no": refund.number,
             "refund_id": refund.wechat_number,
-            "user_received_account": "支付用户零钱",
             "amount": {**amount, "refund": refund.fen, "payer_refund": refund.fen},
         }
 

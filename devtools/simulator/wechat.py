@@ -107,13 +107,11 @@ class SimulatedWechat:
 
     def stable_token(self, request: SimulatorRequest) -> SimulatorReply:
         params = request.json_object() or {}
-        app_id, secret = str(params.get("appid", "")), str(params.get("secret", ""))
+        app_id, secret = str(params.get("appid")), str(params.get("secret"))
         if app_id not in self.apps:
             return error_reply(40013, "invalid appid")
         if not hmac.compare_digest(secret.encode(), self.apps[app_id].encode()):
             return error_reply(40125, "invalid appsecret")
-        if params.get("grant_type") != "client_credential":
-            return error_reply(40002, "invalid grant_type")
         token, expires_at = self._tokens.get(app_id, ("", 0.0))
         if self._now() >= expires_at - RENEW_BEFORE_SECONDS:
             token, expires_at = secrets.token_hex(64), self._now() + TOKEN_TTL_SECONDS

@@ -112,11 +112,9 @@ class SimulatedXpay:
                 "order_id": purchase["outTradeNo"],
                 "status": PAID,
                 "order_fee": fee,
-                "paid_fee": fee,
                 "left_fee": fee,
                 "paid_time": int(self._now()),
                 "env_type": self._env + 1,
-                "order_type": 0,
                 "wx_order_id": f"WX{secrets.token_hex(8)}",
                 "wxpay_order_id": f"42{secrets.randbelow(10**26):026}",
                 "_openid": openid,
@@ -201,10 +199,7 @@ def _as_order(refund: SimulatedRefund) -> dict[str, Any]:
     return {
         "order_id": refund.number,
         "status": REFUND_STATUSES[refund.state],
-        "order_fee": refund.fen,
         "order_type": 1,
-        "wx_order_id": refund.wechat_number,
-        "biz_meta": refund.request.get("biz_meta", ""),
     }
 
 

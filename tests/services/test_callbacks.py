@@ -8,10 +8,10 @@ from tencent.callbacks import (
     CallbackEvent,
     GroupDestroyed,
     GroupMembers,
-    ParsedCallback,
     StateChange,
     StreamEvent,
 )
+from tencent.json_reader import ParsedCallback
 
 gen_test = pytest.mark.gen_test(timeout=20)
 

@@ -13,7 +13,7 @@ from ledger.transfers import (
     TransferRequest,
     TransferState,
 )
-from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.errors import MerchantRefused, ServiceUnavailable
 
 UNCLEAR, LOST, TOO_FAST = "unclear", "lost", "too fast"
 """Failures of a call besides refusals: no answer after it was carried out, no answer and never
@@ -65,7 +65,7 @@ class BankInMemory:
         if failure == LOST:
             raise ServiceUnavailable("pay")
         if failure not in ("", UNCLEAR):
-            raise TransferRefused(failure)
+            raise MerchantRefused(failure)
         number = self._take(body.text)
         if self.answers:
             await self.answers.wait()
@@ -80,7 +80,7 @@ class BankInMemory:
         number = str(request["number"])
         bill = BankBill(body, request["fen"], request["openid"], self.first_state)
         if self.bills.setdefault(number, bill).body != body:
-            raise TransferRefused("INVALID_REQUEST")
+            raise MerchantRefused("INVALID_REQUEST")
         return number
 
     async def query(self, number: str) -> Transfer | None:
@@ -101,7 +101,7 @@ class BankInMemory:
             *(TransferState.ACCEPTED, TransferState.PROCESSING),
             TransferState.WAIT_USER_CONFIRM,
         ):
-            raise TransferRefused("INVALID_REQUEST")
+            raise MerchantRefused("INVALID_REQUEST")
         bill.state = TransferState.CANCELLED if self.cancels else TransferState.CANCELING
         return Transfer(number, TransferState.CANCELING)
 

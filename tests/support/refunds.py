@@ -34,7 +34,7 @@ from storage.orders import new_number
 from storage.payees import PayeeStore
 from storage.refund_cases import RefundCaseStore, SpentGoldStore
 from storage.withdrawals import WithdrawalStore
-from tencent.errors import RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
@@ -67,7 +67,7 @@ class Desk:
         if self.is_down:
             raise ServiceUnavailable("pay")
         if self.refusal:
-            raise RefundRefused(self.refusal)
+            raise MerchantRefused(self.refusal)
         assert self.refunds.setdefault(number, (order.number, fen)) == (order.number, fen)
         return self.answer
 

@@ -11,12 +11,12 @@ from tencent.callbacks import (
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
     GroupMembers,
-    ParsedCallback,
     StateChange,
     StreamEvent,
     parse_css_callback,
     parse_im_callback,
 )
+from tencent.json_reader import ParsedCallback
 
 TOKEN, KEY, APP = "im-callback-token-1", "callbackkey123", 1400000000
 NOW = 1700000000

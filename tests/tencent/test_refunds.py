@@ -11,7 +11,7 @@ from core.errors import RateLimited
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order
-from tencent.errors import RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.pay import JsapiClient
 from tencent.xpay import XpayClient
 from tests.support.tencent import Clock, Serve
@@ -86,10 +86,10 @@ async def test_refusal_has_the_code_and_an_unknown_refund_no_state(
     refused = signed({"code": "NOT_ENOUGH"}, 403)
     pay = pay_at(serve(scripted_service(missing, missing, refused, refused)))
     assert await pay.refund_state(ORDER, NUMBER) is None
-    with pytest.raises(RefundRefused, match="RESOURCE_NOT_EXISTS"):
+    with pytest.raises(MerchantRefused, match="RESOURCE_NOT_EXISTS"):
         await pay.refund(ORDER, NUMBER, 300, "")
     for call in (pay.refund_state(ORDER, NUMBER), pay.refund(ORDER, NUMBER, 300, "")):
-        with pytest.raises(RefundRefused) as refusal:
+        with pytest.raises(MerchantRefused) as refusal:
             await call
         assert refusal.value.code == "NOT_ENOUGH"
 
@@ -148,7 +148,7 @@ async def test_refusal_counts_without_a_signature(
     simulator.merchant_api.signs_refusals = False
     pay = pay_at(sim_url)
     assert await pay.refund_state(ORDER, NUMBER) is None
-    with pytest.raises(RefundRefused, match="RESOURCE_NOT_EXISTS"):
+    with pytest.raises(MerchantRefused, match="RESOURCE_NOT_EXISTS"):
         await pay.refund(ORDER, NUMBER, 300, "")
 
 
@@ -207,7 +207,7 @@ async def test_refused_virtual_refund_has_the_code(
 ) -> None:
     for answers in ([UNKNOWN, PAID, {"errcode": 268490006}], [UNKNOWN, {"errcode": 268490006}]):
         service = scripted_service(TOKEN, *answers)
-        with pytest.raises(RefundRefused) as refusal:
+        with pytest.raises(MerchantRefused) as refusal:
             await build_xpay(serve(service)).refund(ORDER, NUMBER, 300, "")
         assert refusal.value.code == "268490006"
 

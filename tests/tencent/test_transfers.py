@@ -14,7 +14,7 @@ from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
-from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
@@ -198,7 +198,7 @@ async def test_error_vectors_are_refused_with_their_code(
     too_low, too_fast = (reply_of(case) for case in transfer_vectors["responses"][3:])
     client = transfers_at(serve(scripted_service(too_low, too_low, too_low, too_fast)))
     for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
-        with pytest.raises(TransferRefused) as refusal:
+        with pytest.raises(MerchantRefused) as refusal:
             await call
         assert refusal.value.code == "NOT_ENOUGH"
     for call in (client.create(client.body(REQUEST)), client.query(NUMBER), client.cancel(NUMBER)):
@@ -253,7 +253,7 @@ async def test_refusal_counts_without_a_signature(
     refused = SimulatorReply(403, {}, b'{"code":"NOT_ENOUGH"}')
     client = transfers_at(serve(scripted_service(missing, refused)))
     assert await client.query(NUMBER) is None
-    with pytest.raises(TransferRefused) as refusal:
+    with pytest.raises(MerchantRefused) as refusal:
         await client.create(client.body(REQUEST))
     assert refusal.value.code == "NOT_ENOUGH"
 
@@ -326,7 +326,7 @@ async def test_unknown_bill_is_none_and_only_for_a_query(
     missing = signed_reply(transfer_vectors, {"code": "NOT_FOUND", "message": ""}, 404)
     client = transfers_at(serve(scripted_service(missing)))
     assert await client.query(NUMBER) is None
-    with pytest.raises(TransferRefused, match="NOT_FOUND"):
+    with pytest.raises(MerchantRefused, match="NOT_FOUND"):
         await client.cancel(NUMBER)
 
 

@@ -11,7 +11,7 @@ from devtools.simulator.simulator import Simulator
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.recharge import Order, Refund
-from tencent.errors import RefundRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.message_push import MessagePushReader
 from tencent.pay import JsapiClient
 from tencent.xpay import XpayClient, parse_event
@@ -118,7 +118,7 @@ async def test_refund_is_done_a_moment_later_and_notified(
 async def test_no_more_is_refunded_than_was_paid(open_shop: Any, provider: str) -> None:
     shop = await open_shop(provider)
     await shop.refund(400)
-    with pytest.raises(RefundRefused):
+    with pytest.raises(MerchantRefused):
         await shop.refund(201, f"{NUMBER}1")
     await shop.refund(200, f"{NUMBER}2")
     await shop.simulator.delivery.quiet()
@@ -168,7 +168,7 @@ async def test_refund_is_refused_without_money_and_taken_without_an_answer(
 ) -> None:
     shop = await open_shop(provider)
     await shop.call("next", fault="NOT_ENOUGH")
-    with pytest.raises(RefundRefused):
+    with pytest.raises(MerchantRefused):
         await shop.refund()
     assert await shop.state() is None
     await shop.call("next", fault="lost", outcome="held")
@@ -209,7 +209,7 @@ async def test_unknown_words_are_refused(open_shop: Any, params: dict[str, Any])
 async def test_changed_refund_of_the_same_number_is_refused(open_shop: Any) -> None:
     shop = await open_shop("jsapi")
     await shop.refund(300)
-    with pytest.raises(RefundRefused, match="INVALID_REQUEST"):
+    with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
         await shop.refund(301)
 
 
@@ -217,12 +217,12 @@ async def test_changed_refund_of_the_same_number_is_refused(open_shop: Any) -> N
 async def test_invalid_refunds_are_refused(open_shop: Any) -> None:
     shop = await open_shop("jsapi")
     for fen, number in ((0, NUMBER), (300, "short"), (300, "with space")):
-        with pytest.raises(RefundRefused, match="PARAM_ERROR"):
+        with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
             await shop.refund(fen, number)
     unknown = Order("Q7654321", "1", "jsapi", APP, "o", "", 600, 60)
-    with pytest.raises(RefundRefused, match="RESOURCE_NOT_EXISTS"):
+    with pytest.raises(MerchantRefused, match="RESOURCE_NOT_EXISTS"):
         await shop.client.refund(unknown, NUMBER, 300, "")
     virtual = await open_shop("xpay")
     for fen, number in ((300, "short"), (0, NUMBER)):
-        with pytest.raises(RefundRefused):
+        with pytest.raises(MerchantRefused):
             await virtual.refund(fen, number)

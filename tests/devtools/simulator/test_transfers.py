@@ -17,9 +17,9 @@ from devtools.simulator.simulator import Simulator
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
-from tencent.errors import ServiceUnavailable, TransferRefused
+from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.json_reader import ParsedCallback
 from tencent.merchant import MerchantClient
-from tencent.notifications import MerchantNotification
 from tencent.transfers import TransferClient
 from tests.support.tencent import Clock, ScriptedService, Serve
 
@@ -50,7 +50,7 @@ class Wallet:
         answer: dict[str, Any] = json.loads((await self.simulator.answer(request)).body)
         return answer
 
-    async def notices(self) -> list[MerchantNotification[Transfer]]:
+    async def notices(self) -> list[ParsedCallback[Transfer]]:
         await self.simulator.delivery.quiet()
         read, now = self.client.notifications.read, self._clock()
         return [read(it.headers, it.body, now) for it in self._receiver.requests]
@@ -124,7 +124,7 @@ async def test_same_body_gets_the_same_answer_and_another_body_none(wallet: Wall
         client.body(replace(REQUEST, fen=15_001)),
         TransferBody(body.text.replace("{", "{ ", 1)),
     ):
-        with pytest.raises(TransferRefused, match="INVALID_REQUEST"):
+        with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
             await client.create(other)
     assert len(wallet.simulator.transfers.bills) == 1
 
@@ -135,7 +135,7 @@ async def test_refusals_without_a_signature_are_understood(wallet: Wallet) -> No
     wallet.simulator.transfers.faults["NOT_ENOUGH"] = 1
     assert await wallet.client.query(NUMBER) is None
     body = wallet.client.body(REQUEST)
-    with pytest.raises(TransferRefused, match="NOT_ENOUGH"):
+    with pytest.raises(MerchantRefused, match="NOT_ENOUGH"):
         await wallet.client.create(body)
     assert (await wallet.client.create(body)).state == TransferState.WAIT_USER_CONFIRM
 
@@ -157,7 +157,7 @@ async def test_unclear_confirmation_is_confirmed_again_or_fails(wallet: Wallet) 
     pending = await client.query(NUMBER)
     assert pending
     assert pending.state == TransferState.TRANSFERING
-    with pytest.raises(TransferRefused, match="INVALID_REQUEST"):
+    with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
         await client.cancel(NUMBER)
     assert await wallet.notices() == []
     await wallet.call("confirm", bill=NUMBER, outcome="failed", reason="REAL_NAME_CHECK_FAIL")
@@ -181,7 +181,7 @@ async def test_cancelled_bill_is_cancelled_a_moment_later(wallet: Wallet) -> Non
     assert notice.event.state == TransferState.CANCELLED
     assert (await client.cancel(NUMBER)).state == TransferState.CANCELLED
     assert len(await wallet.notices()) == 1
-    with pytest.raises(TransferRefused, match="NOT_FOUND"):
+    with pytest.raises(MerchantRefused, match="NOT_FOUND"):
         await client.cancel("W2")
 
 
@@ -208,7 +208,7 @@ async def test_bill_without_money_is_kept_until_the_same_request_comes_again(
     body = client.body(REQUEST)
     await wallet.call("fault", fault="NOT_ENOUGH", times=2)
     for _ in range(2):
-        with pytest.raises(TransferRefused, match="NOT_ENOUGH"):
+        with pytest.raises(MerchantRefused, match="NOT_ENOUGH"):
             await client.create(body)
         kept = await client.query(NUMBER)
         assert kept
@@ -262,14 +262,14 @@ def body_of(content: dict[str, Any]) -> TransferBody:
 async def test_real_name_is_checked(wallet: Wallet, merchant: dict[str, Any]) -> None:
     client = wallet.client
     named = replace(REQUEST, fen=200_000, real_name="张三")
-    with pytest.raises(TransferRefused, match="PARAM_ERROR"):
+    with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
         await client.create(client.body(replace(named, real_name="")))
     content = json.loads(client.body(named).text)
     key = RSA.import_key(merchant["platform"]["public_key_pem"])
     sealed = PKCS1_OAEP.new(key, hashAlgo=SHA256).encrypt("张三".encode())
-    with pytest.raises(TransferRefused, match="PARAM_ERROR"):
+    with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
         await client.create(body_of({**content, "user_name": base64.b64encode(sealed).decode()}))
-    with pytest.raises(TransferRefused, match="PARAM_ERROR"):
+    with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
         await client.create(body_of({**content, "transfer_amount": 29}))
     await client.create(client.body(named))
     assert wallet.simulator.transfers.bills[NUMBER].name == "张三"
@@ -286,7 +286,7 @@ async def test_real_name_is_checked(wallet: Wallet, merchant: dict[str, Any]) ->
 )
 async def test_invalid_field_is_a_parameter_error(wallet: Wallet, change: dict[str, Any]) -> None:
     content = json.loads(wallet.client.body(REQUEST).text)
-    with pytest.raises(TransferRefused, match="PARAM_ERROR"):
+    with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
         await wallet.client.create(body_of({**content, **change}))
     assert wallet.simulator.transfers.bills == {}
 
