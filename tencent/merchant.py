@@ -88,7 +88,7 @@ class MerchantClient:
         return object_or_none(response.body) or {}
 
     @contextmanager
-    def reads(self, event: str, number: str) -> Iterator[None]:
+    def reading(self, event: str, number: str) -> Iterator[None]:
         """Logs an answer about `number` that cannot be verified, and raises ServiceUnavailable."""
         try:
             yield

@@ -96,7 +96,7 @@ class Simulator:
             "/outage": (OutageRequest, self._set_outage),
         }
         self._services: list[tuple[str, str, Answer]] = [
-            # path, service, handler, which checks the method
+            # path, service, handler
             (r"/phone/chat", "im", im.chat),
             (r"/sns/jscode2session", "wechat", wechat.jscode2session),
             (r"/v4/.*", "im", im.answer),
