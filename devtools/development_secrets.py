@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -93,6 +94,6 @@ def _pem(key: RSA.RsaKey) -> str:
     return key.export_key(pkcs=8).decode()
 
 
-def _fill(section: AnySection, values: dict[str, str | int] | dict[str, str]) -> AnySection:
+def _fill(section: AnySection, values: Mapping[str, object]) -> AnySection:
     empty = {name: value for name, value in values.items() if not getattr(section, name)}
     return section.model_copy(update=empty)

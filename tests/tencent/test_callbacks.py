@@ -137,7 +137,7 @@ def test_documented_im_callbacks_are_parsed(vectors: Any) -> None:
         parsed.append(parse_im_callback(case["query"], body, case["token"], APP, NOW))
     group, at = "@TGS#aJRGC4MH6", 1670574414123
     assert [callback.event for callback in parsed] == [
-        StateChange("u_10001", False, 1629883332497, "LinkClose"),
+        StateChange("u_10001", False, 1629883332497),
         GroupMembers(group, ("u_10001",), True, at),
         GroupMembers(group, ("u_10001",), False, at),
         GroupDestroyed(group),
@@ -152,7 +152,7 @@ def test_documented_im_callbacks_are_parsed(vectors: Any) -> None:
 )
 def test_im_state_change_is_parsed_as_online_or_offline(action: str, online: bool) -> None:
     event = parse_im(STATE | {"Info": {"Action": action, "To_Account": "u1"}}).event
-    assert event == StateChange("u1", online, 1629883332497, "")
+    assert event == StateChange("u1", online, 1629883332497)
 
 
 @pytest.mark.parametrize(("event_type", "online"), [("Online", True), ("Offline", False)])

@@ -185,8 +185,6 @@ async def test_create_group_is_retried_once_after_importing_the_owner(scripted):
 async def test_portrait_of_an_unknown_user_imports_the_account(im, simulator):
     await im.portrait_set("12345678", "小红", "https://a/b", 2)
     assert simulator.im.accounts["12345678"] == {
-        "Nick": "小红",
-        "FaceUrl": "https://a/b",
         "Tag_Profile_IM_Nick": "小红",
         "Tag_Profile_IM_Gender": "Gender_Type_Female",
         "Tag_Profile_IM_Image": "https://a/b",

@@ -34,7 +34,7 @@ def wechat(serve, make_service_client, scripted_service):
 @async_test
 async def test_code_is_exchanged_for_openid_and_session_key(wechat):
     client, service = wechat(SUCCESS)
-    assert await client.exchange(APP, "c0de") == WechatLogin("o1", SUCCESS["session_key"], None)
+    assert await client.exchange(APP, "c0de") == WechatLogin("o1", SUCCESS["session_key"])
     request = service.requests[0]
     assert (request.method, request.path) == ("GET", "/sns/jscode2session")
     assert request.query == {
@@ -126,7 +126,7 @@ async def test_unknown_error_code_is_unavailable(wechat):
 
 
 def test_repr_of_a_login_hides_the_session_key():
-    assert "hush" not in repr(WechatLogin("o1", "hush", None))
+    assert "hush" not in repr(WechatLogin("o1", "hush"))
 
 
 @async_test
