@@ -88,12 +88,12 @@ class MerchantClient:
         return object_or_none(response.body) or {}
 
     @contextmanager
-    def reading(self, event: str, number: str) -> Iterator[None]:
+    def reading(self, call: str, number: str) -> Iterator[None]:
         """Logs an answer about `number` that cannot be verified, and raises ServiceUnavailable."""
         try:
             yield
         except NotVerified as error:
-            log.error(event, number=number, why=str(error))
+            log.error("merchant_answer_unclear", call=call, number=number, why=str(error))
             raise ServiceUnavailable(self.service) from None
 
     def refusal(self, response: ServiceResponse) -> str:

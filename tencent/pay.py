@@ -62,7 +62,7 @@ class JsapiClient:
         response = await self._merchant.request("POST", JSAPI_PATH, body=json_text(transaction))
         if response.status == 429:
             raise RateLimited()
-        with self._merchant.reading("prepay_failed", order.number):
+        with self._merchant.reading("prepay", order.number):
             return text(self._merchant.check(response), "prepay_id")
 
     def payment_call(self, order: Order, prepay_id: str, _session_key: str = "") -> dict[str, str]:
@@ -90,7 +90,7 @@ class JsapiClient:
         response = await self._merchant.request("GET", path, query)
         if response.status == 404 and code_of(response) == "ORDER_NOT_EXIST":
             return None
-        with self._merchant.reading("order_query_failed", order.number):
+        with self._merchant.reading("order_query", order.number):
             answer = self._merchant.check(response)
             wanted = (self._merchant.mchid, order.number)
             if (answer.get("mchid"), answer.get("out_trade_no")) != wanted:
@@ -143,7 +143,7 @@ class JsapiClient:
             raise
 
     def _refund_state(self, response: ServiceResponse, number: str) -> RefundState:
-        with self._merchant.reading("refund_unclear", number):
+        with self._merchant.reading("refund", number):
             if code := self._merchant.refusal(response):
                 raise MerchantRefused(code)
             answer = self._merchant.check(response)

@@ -83,7 +83,7 @@ class TransferClient:
             if response.status == 404:
                 return None
             raise
-        with self._merchant.reading("transfer_unclear", number):
+        with self._merchant.reading("transfer", number):
             check_merchant(read_object(response.body), self._merchant.mchid)
         return transfer
 
@@ -94,7 +94,7 @@ class TransferClient:
         return self._read(response, number)
 
     def _read(self, response: ServiceResponse, number: str) -> Transfer:
-        with self._merchant.reading("transfer_unclear", number):
+        with self._merchant.reading("transfer", number):
             if code := self._merchant.refusal(response):
                 raise MerchantRefused(code)
             transfer = transfer_of(self._merchant.check(response))

@@ -43,7 +43,7 @@ class PhonePayRequest(BaseModel):
     report: Report = "once"
 
 
-class TransferRequest(BaseModel):
+class ChosenTransferRequest(BaseModel):
     """A transfer by its number `bill`, or by the `package_info` of a withdrawal."""
 
     package: str = ""
@@ -51,7 +51,7 @@ class TransferRequest(BaseModel):
     report: Report = "once"
 
 
-class ConfirmTransferRequest(TransferRequest):
+class ConfirmTransferRequest(ChosenTransferRequest):
     """What the user does on WeChat's page. `openid` is the account of the phone.
 
     `pending` is confirmed, but not paid yet; `reason` is that of a failed transfer.

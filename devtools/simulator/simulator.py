@@ -22,6 +22,7 @@ from devtools.simulator.phone import SimulatedPhone
 from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.refunds import SimulatedRefunds
 from devtools.simulator.requests import (
+    ChosenTransferRequest,
     ConfirmTransferRequest,
     EmptyRequest,
     EndRefundRequest,
@@ -31,7 +32,6 @@ from devtools.simulator.requests import (
     PhonePayRequest,
     PlatformEventRequest,
     TransferFaultRequest,
-    TransferRequest,
 )
 from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wechat import SimulatedWechat
@@ -84,8 +84,8 @@ class Simulator:
             "/phone/login": (PhoneLoginRequest, phone.login),
             "/phone/pay": (PhonePayRequest, phone.pay),
             "/transfer/confirm": (ConfirmTransferRequest, transfers.confirm),
-            "/transfer/expire": (TransferRequest, transfers.expire),
-            "/transfer/notify": (TransferRequest, transfers.notify_again),
+            "/transfer/expire": (ChosenTransferRequest, transfers.expire),
+            "/transfer/notify": (ChosenTransferRequest, transfers.notify_again),
             "/transfer/fault": (TransferFaultRequest, transfers.set_fault),
             "/transfer/bills": (EmptyRequest, transfers.show),
             "/refund/next": (NextRefundsRequest, refunds.set_next),

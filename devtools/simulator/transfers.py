@@ -13,11 +13,11 @@ from typing import Any
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
 from devtools.simulator.requests import (
+    ChosenTransferRequest,
     ConfirmTransferRequest,
     EmptyRequest,
     Report,
     TransferFaultRequest,
-    TransferRequest,
 )
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
@@ -103,7 +103,7 @@ class SimulatedTransfers:
         self._move(bill, STATES[request.outcome], request.report, reason)
         return {"outcome": request.outcome, "bill": bill.number, "why": reason}
 
-    def expire(self, request: TransferRequest) -> dict[str, Any]:
+    def expire(self, request: ChosenTransferRequest) -> dict[str, Any]:
         """Closes an open bill as after a day without confirmation; ValueError for another one."""
         bill = self._find(request)
         if bill is None or bill.state not in OPEN:
@@ -111,7 +111,7 @@ class SimulatedTransfers:
         self._move(bill, "FAIL", request.report, "OVERDUE_CLOSE")
         return {"outcome": "success", "bill": bill.number}
 
-    def notify_again(self, request: TransferRequest) -> dict[str, Any]:
+    def notify_again(self, request: ChosenTransferRequest) -> dict[str, Any]:
         """Sends the notification of a finished bill once more; ValueError for another one."""
         bill = self._find(request)
         if bill is None or bill.state not in FINAL:
@@ -144,7 +144,7 @@ class SimulatedTransfers:
 
     # ---- internals
 
-    def _find(self, request: TransferRequest) -> SimulatedBill | None:
+    def _find(self, request: ChosenTransferRequest) -> SimulatedBill | None:
         bills = self.bills.values()
         found = (bill for bill in bills if request.package == bill.package)
         return self.bills.get(request.bill) or next(found, None)

@@ -16,7 +16,7 @@ from tencent.json_reader import ParsedCallback
 gen_test = pytest.mark.gen_test(timeout=20)
 
 STREAM = "10000001_0123456789abcdef01234567"
-STATE_CHANGE = StateChange("anna", online=False, at_ms=5, reason="LinkClose")
+STATE_CHANGE = StateChange("anna", online=False, at_ms=5)
 DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM}), "nudge"]
 
 

@@ -109,7 +109,7 @@ async def test_unverified_answer_is_unavailable(serve, scripted_service, pay_at,
     with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
         await prepare(pay_at(serve(service)))
     assert failure.value.code == "pay_away"
-    assert len([entry for entry in logs if entry["event"] == "prepay_failed"]) == 1
+    assert len([entry for entry in logs if entry["event"] == "merchant_answer_unclear"]) == 1
 
 
 @async_test
@@ -144,7 +144,7 @@ async def test_answer_without_prepay_id_is_unavailable_and_logged(
     service = scripted_service(SimulatorReply(status, {}, body))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await prepare(pay_at(serve(service)))
-    reasons = [entry["why"] for entry in logs if entry["event"] == "prepay_failed"]
+    reasons = [entry["why"] for entry in logs if entry["event"] == "merchant_answer_unclear"]
     assert len(reasons) == 1
     assert reasons[0] == "unreadable" if status == 200 else reasons[0].startswith(f"HTTP {status}")
     assert len(service.requests) == 1

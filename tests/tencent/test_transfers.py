@@ -288,7 +288,7 @@ async def test_code_of_an_unverified_refusal_is_logged(
     service = scripted_service(SimulatorReply(401, wrong, b'{"code":"SIGN_ERROR"}'))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await transfers_at(serve(service)).query(NUMBER)
-    (entry,) = [entry for entry in logs if entry["event"] == "transfer_unclear"]
+    (entry,) = [entry for entry in logs if entry["event"] == "merchant_answer_unclear"]
     assert entry["number"] == NUMBER
     assert entry["why"].startswith("HTTP 401 SIGN_ERROR, ")
 
