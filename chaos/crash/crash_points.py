@@ -21,8 +21,7 @@ def install(recorder: CallRecorder) -> None:
     """Patch this process; call before its server is built."""
     _record_commands(recorder)
     _follow_into_batches()
-    for method in ("get", "post"):
-        _record_requests(recorder, method)
+    _record_requests(recorder)
     _mark_requests(recorder)
     path = recorder.plan.path
     if path == "withdrawal":
@@ -69,18 +68,19 @@ def _follow_into_batches() -> None:
     module.Context = context
 
 
-def _record_requests(recorder: CallRecorder, method: str) -> None:
-    original = getattr(ServiceClient, method)
+def _record_requests(recorder: CallRecorder) -> None:
+    client: Any = ServiceClient
+    original = client.request
 
-    async def recorded(self: ServiceClient, *args: Any, **kwargs: Any) -> Any:
+    async def recorded(self: ServiceClient, method: str, *args: Any, **kwargs: Any) -> Any:
         key = object()
-        recorder.begin(key, f"{method} {self.name}")
+        recorder.begin(key, f"{method.lower()} {self.name}")
         try:
-            return await original(self, *args, **kwargs)
+            return await original(self, method, *args, **kwargs)
         finally:
             recorder.end(key)
 
-    setattr(ServiceClient, method, recorded)
+    client.request = recorded
 
 
 def _mark_requests(recorder: CallRecorder) -> None:
