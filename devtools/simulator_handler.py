@@ -1,22 +1,72 @@
 """Serves the simulator under /sim, in development only: that of this process, or another one's."""
 
+import json
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import structlog
+from pydantic import BaseModel
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from devtools.simulator.requests import (
+    ConfirmTransferRequest,
+    PhoneLoginRequest,
+    PhonePayRequest,
+)
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from handlers.base import BODY_BYTES, Handler
+from handlers.base import BODY_BYTES, Handler, Route, endpoint
 from handlers.context import Context
-from handlers.errors import PayloadTooLarge
+from handlers.errors import BadRequest, PayloadTooLarge
+from handlers.openapi.examples import PLACEHOLDERS
 from handlers.request_data import texts
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("qlive.simulator")
 
+UNREACHABLE = ServiceUnavailable("simulator")
 REQUEST_TIMEOUT_SECONDS = 15.0
 """A simulated outage may last longer."""
+
+INTRO = f"""
+**In development every example can be executed unchanged.** Start with `POST /sim/phone/login`, then
+`POST /wx/api/qlive/qlive_user/`, which returns a `token`. This page then sends it and acts as
+`hongniang1`, a matchmaker; `POST /wx/api/qlive/qlive_room/matchmaker_enter/` opens a room.
+(Other clients send the whole response of the first call as the body of the second, then
+`Authorization: QLiveToken <token>` with every request.) For a second user, repeat both calls with
+another name, for example `建国` and gender 1; the page then acts as that user.
+`POST /sim/operator/login` logs in to the operators' API as an admin; this page then sends that
+token to it.
+
+The page fills in values returned by earlier calls: the code and data of a login, the `content` of
+an order, the package of a withdrawal. A `user_id` of `{PLACEHOLDERS["user_id"]}` is replaced by the
+last other user in a response, a `live_id` of {PLACEHOLDERS["live_id"]} by the last room.
+"""
+
+
+class WechatLoginResponse(BaseModel):
+    """Request body for POST qlive_user/ and POST qlive_user/login/; the code works once."""
+
+    appId: str  # noqa: N815 - the contract's own name
+    code: str
+    encryptedData: str  # noqa: N815
+    iv: str
+
+
+class PaidResponse(BaseModel):
+    """`order` is the order number; `why` the reason of a failed payment."""
+
+    outcome: Literal["success", "cancel", "failed"]
+    order: str | None
+    why: str = ""
+
+
+class TransferConfirmedResponse(BaseModel):
+    """`bill` is the number of the bill; `why` the reason of a failed one."""
+
+    outcome: Literal["success", "pending", "failed"]
+    bill: str | None
+    why: str = ""
 
 
 class RemoteSimulator:
@@ -47,15 +97,60 @@ class RemoteSimulator:
 
 
 class SimulatorHandler(Handler):
-    """Forwards requests to the simulator and returns its replies byte for byte."""
+    """Base of the handlers of /sim."""
 
     label = "Sim"
 
     def initialize(  # type: ignore[override]  # routed by runtime/development.py alone
-        self, context: Context, simulator: Simulator | RemoteSimulator
+        self, context: Context, simulator: Simulator | RemoteSimulator, route: Route | None = None
     ) -> None:
-        super().initialize(context)
+        super().initialize(context, route)
         self._simulator = simulator
+
+    async def carry_out(self, path: str, params: BaseModel) -> dict[str, Any]:
+        """The simulator's answer to one of its own calls; BadRequest if it refuses the call."""
+        body = params.model_dump_json(round_trip=True).encode()
+        reply = await self._simulator.answer(SimulatorRequest("POST", path, body=body))
+        content: dict[str, Any] = json.loads(reply.body)
+        if reply.status == 400:
+            raise BadRequest(content["detail"])
+        return content
+
+
+class PhoneLoginHandler(SimulatorHandler):
+    """Log in at the simulated WeChat: the first step to a token."""
+
+    @endpoint(errors=[UNREACHABLE])
+    async def post(self, params: PhoneLoginRequest) -> WechatLoginResponse:
+        return WechatLoginResponse(**await self.carry_out("/phone/login", params))
+
+
+class PhonePayHandler(SimulatorHandler):
+    """Pay an order of POST qlive_pay/; the gold is credited at once."""
+
+    @endpoint(errors=[UNREACHABLE])
+    async def post(self, params: PhonePayRequest) -> PaidResponse:
+        return PaidResponse(**await self.carry_out("/phone/pay", params))
+
+
+class ConfirmTransferHandler(SimulatorHandler):
+    """Confirm a withdrawal on WeChat's page; the money is paid at once."""
+
+    @endpoint(errors=[UNREACHABLE])
+    async def post(self, params: ConfirmTransferRequest) -> TransferConfirmedResponse:
+        return TransferConfirmedResponse(**await self.carry_out("/transfer/confirm", params))
+
+
+SIMULATOR_ROUTES = (
+    Route("/sim/phone/login", PhoneLoginHandler, "simulator.PhoneLogin"),
+    Route("/sim/phone/pay", PhonePayHandler, "simulator.PhonePay"),
+    Route("/sim/transfer/confirm", ConfirmTransferHandler, "simulator.ConfirmTransfer"),
+)
+"""Calls of the simulator that the OpenAPI document describes."""
+
+
+class ForwardingHandler(SimulatorHandler):
+    """Forwards requests to the simulator and returns its replies byte for byte."""
 
     async def get(self, path: str) -> None:
         if self._body_size > BODY_BYTES:

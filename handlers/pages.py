@@ -8,14 +8,11 @@ import functools
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from tornado.web import StaticFileHandler
 
-from core.errors import QLiveError
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.websocket.handshake import RoomSocketHandler
@@ -85,39 +82,12 @@ class DocumentHandler(Handler):
         await self.finish(self._text())
 
 
-@dataclass(frozen=True, eq=False)
-class ExtraEndpoint:
-    """A POST endpoint from outside handlers/, with JSON bodies, in the OpenAPI document."""
-
-    path: str
-    name: str
-    summary: str
-    request: type[BaseModel]
-    response: type[BaseModel]
-    example: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Extension:
-    """A tag and its endpoints.
-
-    `intro` is appended to the document's description; `error` is the model of a 400 response.
-    """
-
-    tag: str
-    about: str
-    intro: str
-    endpoints: tuple[ExtraEndpoint, ...]
-    error: type[BaseModel]
-    unavailable: QLiveError
-
-
-def pages(routes: tuple[Route, ...], context: Context, extension: Extension | None) -> list[Any]:
+def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
     """Tornado routes under /docs/ that document `routes`."""
     documents: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (DIRECTORY / "page.html").read_text),
         (r"/docs/start\.js", SCRIPT, script),
-        (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, extension)),
+        (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, intro)),
         (r"/docs/asyncapi\.json", JSON, lambda: asyncapi_text(routes)),
         (r"/docs/socket\.css", STYLE, (DIRECTORY / "socket.css").read_text),
         (r"/docs/socket/?", HTML, lambda: socket_text(routes)),
@@ -140,11 +110,14 @@ def script() -> str:
 
 
 @functools.cache
-def openapi_text(routes: tuple[Route, ...], extension: Extension | None) -> str:
-    """OpenAPI document as JSON; cached, since generating it takes 70 ms."""
+def openapi_text(routes: tuple[Route, ...], intro: str = "") -> str:
+    """OpenAPI document as JSON, with `intro` at the end of its description.
+
+    Cached, since generating it takes 70 ms.
+    """
     from handlers.openapi import openapi_document
 
-    return _json(openapi_document.document(routes, extension))
+    return _json(openapi_document.document(routes, intro))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from handlers import gold, health, mic, rooms, users, webhooks, withdrawals
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.ops.routes import OPS_ROUTES, permissions
-from handlers.pages import WEB, ConsoleHandler, Extension, StaticHandler, pages
+from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -112,11 +112,12 @@ class ApiApplication(Application):
 
 
 def application(
-    context: Context, extra: Sequence[Any] = (), extension: Extension | None = None
+    context: Context, extra: Sequence[Any] = (), documented: tuple[Route, ...] = (), intro: str = ""
 ) -> Application:
     """Build the Tornado application; every path works with and without its trailing slash.
 
-    `extra` are additional Tornado rules, `extension` describes them in the OpenAPI document.
+    `extra` are additional Tornado rules. The OpenAPI document describes those of the routes
+    `documented` as well, with `intro` at the end of its description.
     """
     base_kwargs = {"context": context}
     console = {"path": str(WEB / "ops"), "default_filename": "index.html"}
@@ -125,7 +126,7 @@ def application(
             (route.path.rstrip("/") + "/?", route.handler, {**base_kwargs, "route": route})
             for route in ROUTES
         ],
-        *pages(ROUTES, context, extension),
+        *pages((*ROUTES, *documented), context, intro),
         (r"/static/faces/(.*)", StaticHandler, {"path": str(WEB / "faces")}),
         (r"/static/gifts/(.*)", StaticHandler, {"path": str(WEB / "gifts")}),
         (r"/ops()", ConsoleHandler, console),

@@ -97,12 +97,12 @@ async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.
 
 async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     """Print the API description, in development including the simulator's calls."""
-    extension = None
+    routes, intro = ROUTES, ""
     if dev:
-        from runtime.development import EXTENSION  # noqa: PLC0415 - not in production
+        from runtime import development  # noqa: PLC0415 - not in production
 
-        extension = EXTENSION
-    print(openapi_text(ROUTES, extension))
+        routes, intro = (*ROUTES, *development.DOCUMENTED), development.INTRO
+    print(openapi_text(routes, intro))
     return 0
 
 

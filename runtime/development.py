@@ -12,8 +12,13 @@ from devtools.demo import store_demo_data
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
 from devtools.simulator.simulator import Simulator
-from devtools.simulator_endpoints import EXTENSION
-from devtools.simulator_handler import RemoteSimulator, SimulatorHandler
+from devtools.simulator_handler import (
+    INTRO,
+    SIMULATOR_ROUTES,
+    ForwardingHandler,
+    RemoteSimulator,
+)
+from handlers.base import Route
 from handlers.context import Context
 from handlers.pages import WEB, ConsoleHandler
 
@@ -26,8 +31,11 @@ PAGES = {
     "health": "/readyz",
     "operators": "/ops/",
 }
+OPERATOR_LOGIN = Route("/sim/operator/login", demo.DemoOperatorLoginHandler, "simulator.Operator")
+DOCUMENTED = (*SIMULATOR_ROUTES, OPERATOR_LOGIN)
+"""Routes that the OpenAPI document describes."""
 __all__ = [
-    "EXTENSION",
+    "INTRO",
     "DevSecrets",
     "EmbeddedMongod",
     "RemoteSimulator",
@@ -73,8 +81,12 @@ def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any
     """Routes of /sim and the demo room."""
     shared = {"context": context}
     return [
-        (r"/sim/operator/login/?", demo.DemoOperatorLoginHandler, shared),
-        (r"/sim(/.*)", SimulatorHandler, {**shared, "simulator": simulator}),
+        *[
+            (rf"{route.path}/?", route.handler, {**shared, "simulator": simulator, "route": route})
+            for route in SIMULATOR_ROUTES
+        ],
+        (rf"{OPERATOR_LOGIN.path}/?", OPERATOR_LOGIN.handler, {**shared, "route": OPERATOR_LOGIN}),
+        (r"/sim(/.*)", ForwardingHandler, {**shared, "simulator": simulator}),
         *_demo_routes(),
     ]
 

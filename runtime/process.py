@@ -150,7 +150,10 @@ class ServerProcess:
             self.settings, self._dev, self.address, self._joined()
         )
         return application(
-            context, development.routes(context, self.simulator), development.EXTENSION
+            context,
+            development.routes(context, self.simulator),
+            development.DOCUMENTED,
+            development.INTRO,
         )
 
     async def _start_mongod(self) -> str:

@@ -28,7 +28,7 @@ class PhoneLoginRequest(BaseModel):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     name: str = Field(min_length=1, max_length=64)
-    gender: Literal[0, 1, 2] = 0
+    gender: Literal[0, 1, 2] = Field(0, examples=[2])
     face_url: str = ""
     errcode: int = 0
     modern: bool = False

@@ -17,12 +17,12 @@ import jsonschema_rs
 import pytest
 from tornado.escape import utf8
 
-from devtools.simulator_endpoints import EXTENSION
 from handlers.base import Handler
 from handlers.openapi import asyncapi
 from handlers.pages import openapi_text
 from handlers.routes import BASE, ROUTES
 from realtime import frames
+from runtime import development
 from runtime.process import ServerProcess
 
 Json = dict[str, Any]
@@ -124,7 +124,7 @@ def _check(validator: Any, text: str | bytes, subject: str) -> None:
 @functools.cache
 def document() -> Json:
     """The OpenAPI document of the server with the simulator."""
-    parsed: Json = json.loads(openapi_text(ROUTES, EXTENSION))
+    parsed: Json = json.loads(openapi_text((*ROUTES, *development.DOCUMENTED), development.INTRO))
     return parsed
 
 

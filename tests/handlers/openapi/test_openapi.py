@@ -181,7 +181,7 @@ def test_version_is_the_project_version(document: dict[str, Any]) -> None:
 
 
 def test_document_without_the_simulator_omits_its_endpoints() -> None:
-    text = openapi_text(ROUTES, None)
+    text = openapi_text(ROUTES)
     assert "/sim/" not in text
     assert '"simulator"' not in text
 
