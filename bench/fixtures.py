@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from rooms.members import Person
 from rooms.room import Room
 from storage.database import Database
-from storage.members import NOT_CONNECTED, MemberStore
+from storage.members import MemberStore
 from storage.outbox import OutboxStore
 from storage.rooms import RoomStore
 from storage.tokens import token_id
@@ -81,7 +81,7 @@ async def disconnect_members(uri: str, database_name: str) -> None:
     A server would remove those whom an earlier one, now stopped, has left as away.
     """
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
-    fields = {**NOT_CONNECTED, "away_at": None}
+    fields = {"process": None, "socket": 0, "due_at": None, "stream": None, "away_at": None}
     await client[database_name].members.update_many({}, {"$set": fields})
     await client.close()
 

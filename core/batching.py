@@ -6,8 +6,9 @@ them caches: every answer was read after it was asked for.
 """
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import Context, copy_context
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -16,44 +17,13 @@ from core.errors import TryAgain
 
 QUEUE_SECONDS = 5.0
 """Longest wait in a RequestBatcher's queue; the same as for a lock."""
+READ_QUEUE_SECONDS = 60.0
+"""Longest wait for a SingleFlight's read under way: longer than any read may take."""
 CONCURRENT_LOADS = 2
 """Queries of one BatchLoader in flight: while one is answered, the other is prepared."""
 A = TypeVar("A")
 B = TypeVar("B")
 T = TypeVar("T")
-
-
-class SingleFlight(Generic[T]):
-    """Shares one read among all concurrent callers of the same key.
-
-    A caller that arrives during a read waits for the next one, since the read under way may have
-    started before the change that the caller wants to see.
-    """
-
-    def __init__(self, read: Callable[..., Awaitable[T]]) -> None:
-        """`read` receives the parts of the key."""
-        self._read = read
-        self._next: dict[Hashable, asyncio.Future[T]] = {}
-        self._in_flight: dict[Hashable, asyncio.Future[T]] = {}
-
-    async def get(self, *key: Hashable) -> T:
-        """The result for `key`. Others receive the same object: do not change it."""
-        if key not in self._next:
-            self._next[key] = asyncio.ensure_future(self._read_next(key))
-        return await asyncio.shield(self._next[key])
-
-    async def _read_next(self, key: tuple[Hashable, ...]) -> T:
-        if before := self._in_flight.get(key):
-            await asyncio.wait([before])
-        else:
-            await asyncio.sleep(0)  # let other callers of this turn of the loop join
-        current = self._in_flight[key] = self._next.pop(key)
-        current.add_done_callback(_retrieve_error)
-        try:
-            return await self._read(*key)
-        finally:
-            if key not in self._next:
-                del self._in_flight[key]
 
 
 class BatchLoader(Generic[T]):
@@ -64,18 +34,15 @@ class BatchLoader(Generic[T]):
     """
 
     def __init__(
-        self,
-        load: Callable[[Sequence[Hashable]], Awaitable[Mapping[Hashable, T | Exception]]],
-        when_cancelled: type[Exception] = TryAgain,
+        self, load: Callable[[Sequence[Hashable]], Awaitable[Mapping[Hashable, T | Exception]]]
     ) -> None:
         """`load` answers with what exists; an exception as a value is raised to the callers of
         that key, an exception raised to all callers."""
         self._load = load
-        self._when_cancelled = when_cancelled
         self._requested: list[_Request] = []
         self._loading: set[asyncio.Task[None]] = set()
         self._context = Context()
-        """Of the first request for the next query, to which log lines belong."""
+        """Context of the first request in the next query; log lines are attributed to it."""
 
     def get(self, key: Hashable) -> "asyncio.Future[T | None]":
         """The value for `key`, or None. Others may receive the same object: do not change it.
@@ -117,19 +84,18 @@ class BatchLoader(Generic[T]):
         self._start()
 
     async def _answer(self, requested: Sequence["_Request"]) -> None:
-        error = self._when_cancelled()
+        error: Exception = TryAgain()
         try:
             loaded = await self._load([*{key: None for it in requested for key in it.keys}])
             for it in requested:
                 values = [loaded.get(key) for key in it.keys]
-                if failed := [value for value in values if isinstance(value, Exception)]:
-                    _fail([it.answer], failed[0])
-                else:
-                    _resolve([it.answer], it.select(values))
+                failed = [value for value in values if isinstance(value, Exception)]
+                _settle(it.answer, failed[0] if failed else it.select(values))
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            _fail([it.answer for it in requested], error)
+            for it in requested:
+                _settle(it.answer, error)
 
 
 class _Request(NamedTuple):
@@ -148,18 +114,19 @@ class RequestBatcher(Generic[A, B]):
 
     def __init__(
         self,
-        serve: Callable[[int, Sequence[A]], Awaitable[Sequence[B]]],
+        serve: Callable[[Any, Sequence[A]], Awaitable[Sequence[B | Exception]]],
         max_batch: int,
         timeout: float = QUEUE_SECONDS,
     ) -> None:
-        """`serve` answers each request in order; what it raises is raised to the whole batch."""
+        """`serve` answers each request in order; an exception as an answer is raised to its caller,
+        an exception raised to the whole batch."""
         self._serve = serve
         self._max_batch = max_batch
         self._timeout = timeout
-        self._queues: dict[int, deque[tuple[A, asyncio.Future[B]]]] = {}
+        self._queues: dict[Hashable, deque[tuple[A, asyncio.Future[B]]]] = {}
         self._servers: set[asyncio.Task[None]] = set()
 
-    async def submit(self, name: int, request: A) -> B:
+    async def submit(self, name: Hashable, request: A) -> B:
         """The answer; TryAgain after `timeout` seconds in the queue."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[B] = loop.create_future()
@@ -178,14 +145,14 @@ class RequestBatcher(Generic[A, B]):
         finally:
             timer.cancel()
 
-    def _expire(self, name: int, waiting: tuple[A, asyncio.Future[B]]) -> None:
+    def _expire(self, name: Hashable, waiting: tuple[A, asyncio.Future[B]]) -> None:
         """Fails a request that is still queued; one in the present batch gets its answer."""
         queue = self._queues.get(name, ())
         if not waiting[1].done() and waiting in queue:
             queue.remove(waiting)  # type: ignore[union-attr]
             waiting[1].set_exception(TryAgain())
 
-    async def _serve_queue(self, name: int) -> None:
+    async def _serve_queue(self, name: Hashable) -> None:
         queue = self._queues[name]
         try:
             while queue:
@@ -193,34 +160,49 @@ class RequestBatcher(Generic[A, B]):
                 await self._serve_batch(name, batch)
         finally:
             del self._queues[name]
-            _fail([answer for _, answer in queue], TryAgain())
+            for _, answer in queue:
+                _settle(answer, TryAgain())
 
-    async def _serve_batch(self, name: int, batch: list[tuple[A, asyncio.Future[B]]]) -> None:
+    async def _serve_batch(self, name: Hashable, batch: list[tuple[A, asyncio.Future[B]]]) -> None:
         error: Exception = TryAgain()
         try:
             results = await self._serve(name, [request for request, _ in batch])
             for (_, answer), result in zip(batch, results, strict=True):
-                _resolve([answer], result)
+                _settle(answer, result)
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            _fail([answer for _, answer in batch], error)
+            for _, answer in batch:
+                _settle(answer, error)
 
 
-def _resolve(answers: Iterable[asyncio.Future[T]], value: T) -> None:
-    for answer in answers:
-        if not answer.done():  # cancelled with its request
-            answer.set_result(value)
+class SingleFlight(Generic[T]):
+    """Shares one read among all concurrent callers of the same key.
+
+    A caller that arrives during a read waits for the next one, since the read under way may have
+    started before the change that the caller wants to see.
+    """
+
+    def __init__(self, read: Callable[..., Awaitable[T]]) -> None:
+        """`read` receives the parts of the key."""
+        self._read = read
+        self._callers: RequestBatcher[None, T] = RequestBatcher(
+            self._answer, sys.maxsize, READ_QUEUE_SECONDS
+        )
+
+    async def get(self, *key: Hashable) -> T:
+        """The result for `key`. Others receive the same object: do not change it."""
+        return await self._callers.submit(key, None)
+
+    async def _answer(self, key: Any, callers: Sequence[None]) -> list[T]:
+        return [await self._read(*key)] * len(callers)
 
 
-def _fail(answers: Iterable[asyncio.Future[T]], error: Exception) -> None:
-    """Fails all that have no result yet, so that none is awaited for ever."""
-    for answer in answers:
-        if not answer.done():
-            answer.set_exception(error)
-
-
-def _retrieve_error(done: "asyncio.Future[T]") -> None:
-    """Keeps asyncio from logging an error whose callers have all been cancelled."""
-    if not done.cancelled():
-        done.exception()
+def _settle(answer: asyncio.Future[T], value: T | Exception) -> None:
+    """Answer with the value or error, unless it is answered or cancelled with its request."""
+    if answer.done():
+        return
+    if isinstance(value, Exception):
+        answer.set_exception(value)
+    else:
+        answer.set_result(value)

@@ -1,7 +1,7 @@
 """Wall clock in milliseconds, the unit of rooms and their events; the users' time zone."""
 
 import time
-from datetime import timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 CHINA_TZ = timezone(timedelta(hours=8))
 """Time zone of the users and of WeChat Pay; the day of a ranking begins and ends in it."""
@@ -10,3 +10,14 @@ CHINA_TZ = timezone(timedelta(hours=8))
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def day_of(at: datetime) -> date:
+    """The day in China of a timezone-aware `at`."""
+    return at.astimezone(CHINA_TZ).date()
+
+
+def day_interval(day: date) -> tuple[datetime, datetime]:
+    """Start (inclusive) and end (exclusive) of a day in China."""
+    start = datetime(day.year, day.month, day.day, tzinfo=CHINA_TZ)
+    return start, start + timedelta(days=1)

@@ -28,16 +28,6 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Holds one slot; TryAgain when none becomes free in time."""
-        await self._acquire()
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    async def _acquire(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
@@ -46,6 +36,10 @@ class ConcurrencyLimit:
             raise TryAgain from None
         finally:
             self.waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
 
 
 class Rate(NamedTuple):
@@ -82,10 +76,6 @@ class TokenBuckets:
         self._full_at: OrderedDict[str, float] = OrderedDict()
         self.is_on = rate.per_second > 0
         """Whether there is a limit."""
-
-    def __len__(self) -> int:
-        """Number of buckets that are stored."""
-        return len(self._full_at)
 
     def take(self, key: str, now: float) -> float:
         """Take a token; if there is none, return the seconds until one."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from config.settings import Settings
 from core.limits import ConcurrencyLimit, Rate, TokenBuckets
 from handlers.limits import RequestLimits
-from realtime.realtime import Realtime
-from rooms.keeper import Keeper
+from realtime.bus import Bus
+from realtime.hub import Hub
+from services.keeper import Keeper
+from services.presence import Lease, Presence
 from services.services import Services
 from storage.database import Database
 from storage.stores import Stores
@@ -45,8 +47,11 @@ class Context:
     database: Database
     stores: Stores
     tencent: TencentClients
-    realtime: Realtime
+    bus: Bus
+    hub: Hub
     keeper: Keeper
+    lease: Lease
+    presence: Presence
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""

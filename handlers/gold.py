@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from core.clock import day_of
 from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import PageNotFound
 from handlers.schemas import requests, responses
 from ledger.errors import InsufficientGold, RequestIdReused
-from ledger.ranking import day_of, day_scope, live_scope
+from ledger.gifts import day_scope, live_scope
 from rooms.errors import RoomNotFound
 from rooms.members import Face
 from services.errors import RateMissing, SessionKeyMissing, TooManyOrders

@@ -85,7 +85,7 @@ async def readiness(context: Context) -> ReadyResponse:
         dependencies[service.name] = DependencyResponse(
             state=service.state, latency_ms=service.latency_ms, since=service.since
         )
-    bus = context.realtime.bus
+    bus = context.bus
     if context.settings.redis.url or not bus.healthy:
         redis_state: Literal["ok", "down"] = "ok" if bus.healthy else "down"
         dependencies["redis"] = DependencyResponse(state=redis_state, latency_ms=bus.latency_ms)

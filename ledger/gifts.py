@@ -1,13 +1,17 @@
-"""Gifts: gold is spent before income, the receiver earns a share; batches of them."""
+"""Gifts, batches of them, and rankings of gold given and income received.
+
+Gold is spent before income; the receiver earns a share.
+"""
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
+from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.journal import (
@@ -18,8 +22,8 @@ from ledger.journal import (
     Posting,
     affected_users,
     postings_for,
+    user_account,
 )
-from ledger.ranking import RankingChange, ranking_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,48 @@ def gift_postings(
     return postings_for(sender, -paid.gold, -paid.income) + postings_for(
         receiver, 0, receiver_income
     )
+
+
+class RankingChange(NamedTuple):
+    """Increments of a user's entry in one ranking.
+
+    `gold` is what they gave, whether paid in gold or income, `income` what they received.
+    """
+
+    scope: str
+    user_id: str
+    gold: int
+    income: int
+
+    def negated(self) -> "RankingChange":
+        return self._replace(gold=-self.gold, income=-self.income)
+
+
+def live_scope(live_id: int, epoch: str) -> str:
+    return f"live:{live_id}:{epoch}"
+
+
+def day_scope(day: date) -> str:
+    return f"day:{day.isoformat()}"
+
+
+def ranking_changes(
+    entry: JournalEntry, at: datetime, event: EventReference | None
+) -> Iterator[RankingChange]:
+    """Ranking changes of a gift; empty for entries of other kinds.
+
+    `event` is that of the room; without one, only the ranking of the day changes.
+    """
+    if entry.kind != "gift":
+        return
+    scopes = [day_scope(day_of(at))]
+    if event:
+        scopes.append(live_scope(event.live_id, event.epoch))
+    for user_id in affected_users(entry.lines):
+        amounts = [line.amount for line in entry.lines if line.account == user_account(user_id)]
+        given, received = -sum(n for n in amounts if n < 0), sum(n for n in amounts if n > 0)
+        for scope in scopes:
+            yield RankingChange(scope, user_id, given, received)
 
 
 class StoredEntry(NamedTuple):

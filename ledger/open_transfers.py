@@ -19,12 +19,12 @@ STUCK_AFTER = CHECK_AFTER[-1]
 """Time in which WeChat Pay locks the funds; the transfer is sent again if they were too low."""
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
-"""Refusals after which WeChat Pay waits for the same request, unless a query says more."""
+"""Refusals after which the same request is sent again, unless a query shows that it arrived."""
 SETTING_REFUSALS = ("PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH")
-"""WeChat Pay does not take this body before a setting is corrected, here or there: sent again, the
-transfer gets a new body, under its number."""
+"""Refusals until a setting is corrected, here or at WeChat Pay. The transfer then gets a new body,
+under the same number."""
 CLEAR_REFUSALS = (*SETTING_REFUSALS, *NOT_TAKEN, "SIGN_ERROR")
-"""Answers by which WeChat Pay has not accepted a transfer; others may mean anything."""
+"""Answers that prove that WeChat Pay has not accepted a transfer; others prove nothing."""
 MISSING_BEFORE_RETURN = 3
 RETURN_AFTER = timedelta(days=1)
 """Time since a cancelled transfer was last sent, in which no query found it, until it is returned:
@@ -58,9 +58,9 @@ def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
 def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) -> bool:
     """Whether the transfer is to be sent again, after a query has answered `stated`.
 
-    Also for the package, if the first answer was lost, or came before the funds were locked: no
-    query has it. One that is to be cancelled is sent again only if WeChat Pay may or may not have
-    got it: its answer decides that.
+    This is also the only way to get the package, which no query returns, if the first answer was
+    lost or came before the funds were locked. A transfer that is to be cancelled is sent again only
+    while it is unknown whether WeChat Pay has it.
     """
     if withdrawal.is_cancelling and (stated is not None or withdrawal.refusal):
         return False
@@ -78,7 +78,7 @@ def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) 
 def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
     """Whether a transfer that is sent again needs a new body, since a setting was corrected.
 
-    The number prevents that both bodies are paid.
+    Both bodies have the same number, so that only one of them can be paid.
     """
     return stated is None and withdrawal.refusal in SETTING_REFUSALS
 
@@ -86,8 +86,9 @@ def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
 def must_return(withdrawal: Withdrawal, now: datetime) -> bool:
     """Whether a cancelled transfer never reached WeChat Pay, after a query that did not find it.
 
-    It refused the transfer clearly when it was last sent, has never stated anything about it, and
-    has not had it for a day, nor is it too old for a query. A lost answer is no refusal.
+    WeChat Pay has clearly refused the last request, has never stated anything about the transfer,
+    and has not found it for a day, while it still answers queries about it. A lost answer is not a
+    refusal.
     """
     is_unknown = withdrawal.state == WithdrawalState.SUBMITTED and not withdrawal.wechat_number
     sent_at = withdrawal.last_sent_at
@@ -95,8 +96,3 @@ def must_return(withdrawal: Withdrawal, now: datetime) -> bool:
         return False
     is_conclusive = RETURN_AFTER <= now - sent_at < QUERYABLE_FOR
     return withdrawal.missing >= MISSING_BEFORE_RETURN and is_conclusive
-
-
-def must_cancel(withdrawal: Withdrawal) -> bool:
-    """Whether WeChat Pay is to be asked to cancel the transfer."""
-    return withdrawal.is_cancelling and withdrawal.state.is_at_wechat

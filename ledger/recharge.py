@@ -23,8 +23,8 @@ IOS = "ios"
 OFFER_LIFETIME = timedelta(hours=2)
 """How long the provider takes a payment of an order: the lifetime of a prepay_id of WeChat Pay."""
 OPEN_FOR = timedelta(minutes=105)
-"""Age up to which an order is open: the quarter of an hour that is left suffices to pay it, and
-covers clocks that differ."""
+"""Maximum age of an open order. The 15 minutes that are left suffice to pay it, and cover clocks
+that differ."""
 MAX_OPEN_ORDERS = 5
 """Open orders of a user. People compare a few blocks before they pay for one; each order costs a
 call and several queries to the provider, so that a flood of them would delay all other payments."""
@@ -61,8 +61,6 @@ class ClaimedOrder:
 
     order: Order
     created_at: datetime
-    queries: int
-    """Number of times the order has been claimed, this time included."""
 
 
 @dataclass(frozen=True, slots=True)

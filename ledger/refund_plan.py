@@ -1,7 +1,7 @@
 """What a refund case takes back: orders, the gifts that spent their gold, and hosts' income.
 
 The user's unspent gold goes first, then whole gifts, newest first, until the gold of the orders is
-covered. What the last gift brings too much stays the user's; what is not covered is owed.
+covered. The user keeps the rest of the last gift; gold that is not covered is owed.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -20,9 +20,8 @@ from ledger.journal import (
 from ledger.recharge import Order, Refund, gold_to_reverse
 
 OrderStepState = Literal["waiting", "taken", "requested", "refunded", "settled"]
-"""One way: the gold is `taken` back, the refund `requested`; `refunded` is confirmed by WeChat.
-
-Or `settled` by an operator, who has refunded it otherwise, or knows that it never will be."""
+"""In this order: `taken` (gold taken back), `requested`, `refunded` (confirmed by WeChat). An
+operator may end the step as `settled`: refunded in another way, or never."""
 GiftStepState = Literal["waiting", "reversed", "already_reversed"]
 """`already_reversed`: an operator or another case had reversed the gift before."""
 MAX_GIFTS = 2000
@@ -62,7 +61,7 @@ class OrderStep:
     def is_paid_by(self, refund: Refund) -> bool:
         """Whether this is the refund that the step waits for, or has had.
 
-        One of the whole sum closes it under any number: Apple's, or one made by hand.
+        A refund of the whole sum closes it, whatever its number: it may be Apple's, or a person's.
         """
         mine = (self.provider, self.number, self.fen)
         if mine != (refund.provider, refund.order, refund.fen):

@@ -104,7 +104,7 @@ class Withdrawal:
     body: str = ""
     """The request as it was sent: repeated byte by byte, since WeChat refuses another body."""
     serial: str = ""
-    """Names the key that encrypted the real name in the body, whatever the key is now."""
+    """Serial number of the key that encrypted the real name in the body."""
     sent_at: datetime | None = None
     """When the body was sent first."""
     last_sent_at: datetime | None = None
@@ -121,7 +121,7 @@ class Withdrawal:
     missing: int = 0
     """Queries since the body was last sent that did not find the transfer."""
     missed_at: datetime | None = None
-    """When the last of them was counted."""
+    """When the last such query was counted."""
     version: int = 0
     """Number of changes; guards the stored document."""
 
@@ -131,7 +131,7 @@ class Withdrawal:
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether its transfer is to be cancelled at WeChat Pay."""
+        """Whether its transfer is to be cancelled at WeChat Pay, which has it or may have it."""
         return bool(self.decided_by) and self.is_open
 
     @property
@@ -139,11 +139,6 @@ class Withdrawal:
         """Whether the request for it may still wait for WeChat Pay's answer."""
         waits = self.state in (WithdrawalState.APPROVED, WithdrawalState.SUBMITTED)
         return waits and not self.operators_needed and not self.problem
-
-    @property
-    def held_income(self) -> int:
-        """Income in its held account."""
-        return self.income if self.is_open else 0
 
     @property
     def counted_fen(self) -> int:
@@ -207,7 +202,7 @@ class Withdrawal:
         return replace(self.resend(body, now), state=WithdrawalState.SUBMITTED, sent_at=now)
 
     def resend(self, body: TransferBody, now: datetime) -> "Withdrawal":
-        """Note that the transfer is sent again: with its body, unless that must be another one."""
+        """Note that the transfer is sent again, with the same body unless `must_rebuild`."""
         return self._note(
             body=body.text,
             serial=body.serial,

@@ -1,11 +1,15 @@
-"""Bus message types, the base of both buses, and the bus of a single process."""
+"""Bus messages with their encoding, and the bus of a single process."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import structlog
 
+from realtime import frames
 from realtime.close_codes import CloseCode
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 
 log = structlog.get_logger("qlive.bus")
 
@@ -22,6 +26,13 @@ class EventPublished:
     """The event ends the live session."""
     saved_at: float = 0.0
     """Unix seconds."""
+
+    @classmethod
+    def of(cls, live_id: int, event: NumberedEvent, saved_at: float | None = None) -> Self:
+        """Frame a saved event for all sockets; `saved_at` defaults to the event's own time."""
+        frame, last = frames.event(live_id, event), event.type == LAST_EVENT_TYPE
+        saved_seconds = event.ts / 1000 if saved_at is None else saved_at
+        return cls(live_id, event.epoch, event.seq, frame, last, saved_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +88,26 @@ BusMessage = (
 )
 BusListener = Callable[[BusMessage], None]
 
+MESSAGE_TYPES: dict[str, type[BusMessage]] = {
+    "event_published": EventPublished,
+    "audience_changed": AudienceChanged,
+    "user_evicted": UserEvicted,
+    "connection_opened": ConnectionOpened,
+    "token_revoked": TokenRevoked,
+    "catalogue_changed": CatalogueChanged,
+}
+_KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
+
 
 class Bus:
-    """Publish/subscribe between the hubs of all processes.
+    """Publish/subscribe between the hubs of all processes; this one is for a single process.
 
     Listeners in this process are called synchronously; other processes receive a message soon or,
-    after a failure, not at all (see `gaps`).
+    after a failure, not at all (see `gaps`). Not `healthy` while it does not reach all of them.
     """
 
     def __init__(self) -> None:
-        self.healthy = False
+        self.healthy = True
         self.gaps = 0
         """Incremented whenever messages may have been missed."""
         self.latency_ms: float | None = None
@@ -102,6 +123,10 @@ class Bus:
 
     def publish(self, message: BusMessage) -> None:
         """Never blocks, never raises."""
+        self.deliver(message)
+
+    def deliver(self, message: BusMessage) -> None:
+        """Call the listeners in this process."""
         for listener in self._listeners:
             try:
                 listener(message)
@@ -117,17 +142,6 @@ class Bus:
     async def close(self) -> None:
         """Call once it is not used any more."""
 
-
-class LocalBus(Bus):
-    """Bus of a single process.
-
-    It is not `healthy` while other processes use the database, which receive no message.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.healthy = True
-
     def note_other_processes(self, count: int) -> None:
         """`count` other processes use the database; logged when the first of them comes."""
         if count and self.healthy:
@@ -136,3 +150,32 @@ class LocalBus(Bus):
             )
             log.warning("redis_not_configured", other_processes=count, note=note)
         self.healthy = not count
+
+
+def pack(sender: str, message: BusMessage) -> bytes:
+    """One line of JSON, followed by the frame of an event."""
+    fields = asdict(message)
+    frame: bytes = fields.pop("frame", b"")
+    line = json.dumps([sender, _KIND_NAMES[type(message)], fields], separators=(",", ":"))
+    return line.encode() + b"\n" + frame
+
+
+def unpack(data: bytes) -> tuple[str, BusMessage] | None:
+    """Decode (sender, message); None if malformed, or written by an unknown version.
+
+    Two versions run side by side during a deployment.
+    """
+    line, _, frame = data.partition(b"\n")
+    try:
+        sender, name, fields = json.loads(line)
+        return str(sender), _decode(name, fields, frame)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _decode(name: str, fields: dict[str, Any], frame: bytes) -> BusMessage:
+    if "code" in fields:
+        fields["code"] = CloseCode(fields["code"])
+    if MESSAGE_TYPES[name] is EventPublished:
+        fields["frame"] = frame
+    return MESSAGE_TYPES[name](**fields)

@@ -24,10 +24,6 @@ BUSY_SECONDS = 0.05
 """A room is busy for this long after an event: its next event waits to be batched."""
 
 
-def ignore_latency(_seconds: float) -> None:
-    """Discards the latency; default of `Fanout`."""
-
-
 @dataclass(slots=True)
 class Batch:
     """Joined frames, or a close, for the sockets present when the batch was queued."""
@@ -56,7 +52,7 @@ class Fanout:
 
     def __init__(
         self,
-        on_delivered: Callable[[float], None] = ignore_latency,
+        on_delivered: Callable[[float], None] = lambda _seconds: None,
         *,
         slice_size: int = SLICE_SIZE,
         gather_seconds: float = GATHER_SECONDS,

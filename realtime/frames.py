@@ -2,10 +2,10 @@
 
 import json
 import struct
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from core.clock import now_ms
 from realtime.close_codes import CloseCode
 from rooms.events import NumberedEvent
 
@@ -59,7 +59,7 @@ def snapshot(
         "live_id": live_id,
         "epoch": epoch,
         "seq": seq,
-        "ts": time.time_ns() // 1_000_000,
+        "ts": now_ms(),
         "data": data,
     }
     if reset:
@@ -78,8 +78,9 @@ def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
 
 
 def heartbeat(seq: int) -> bytes:
-    message = {"type": "heartbeat", "seq": seq, "ts": time.time_ns() // 1_000_000}
-    return frame(encode(message))
+    """A heartbeat and a protocol ping, which phones and browsers answer by themselves."""
+    message = {"type": "heartbeat", "seq": seq, "ts": now_ms()}
+    return frame(encode(message)) + PING
 
 
 def pong(n: Any) -> bytes:

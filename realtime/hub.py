@@ -28,11 +28,9 @@ from realtime.resume import (
     ResumePosition,
     RoomView,
     backfill,
-    encode_event,
 )
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
-from rooms.members import MemberCounts
-from rooms.presence import MemberSocket
+from rooms.members import MemberCounts, MemberSocket
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +52,8 @@ class Hub:
         bus: Bus,
         new_fanout: Callable[[], Fanout] = Fanout,
     ) -> None:
-        """`load_room` is called for a room that lacks more events than `event_log` has, and
-        `new_fanout` for each live session with a socket here."""
+        """`load_room` reads a room whose missed events `event_log` no longer has; `new_fanout` is
+        called for each live session that has a socket here."""
         self._event_log = event_log
         self._load_room = load_room
         self._bus = bus
@@ -73,7 +71,7 @@ class Hub:
         """Encode each event once and publish it to every process; never blocks, never raises."""
         now = time.time()
         for event in events:
-            self._bus.publish(encode_event(live_id, event, now))
+            self._bus.publish(EventPublished.of(live_id, event, now))
             if event.type == LAST_EVENT_TYPE:
                 log.info(
                     "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq
@@ -90,10 +88,6 @@ class Hub:
             self._bus.publish(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
         else:
             self._bus.publish(UserEvicted(user_id, live_id, CloseCode.NOT_A_MEMBER, number))
-
-    def broadcast(self, message: BusMessage) -> None:
-        """Publish a message to every process, this one included."""
-        self._bus.publish(message)
 
     def on_message(self, message: BusMessage) -> None:
         match message:
@@ -284,7 +278,7 @@ class Hub:
                     outbox.close(CloseCode.SILENT)
                 elif now >= outbox.next_heartbeat:
                     if outbox.next_heartbeat:  # a new socket was just sent its position
-                        outbox.send_heartbeat(frame)
+                        outbox.send(frame)
                     outbox.next_heartbeat = now + every * random.uniform(0.8, 1.2)
             self.drop_if_idle(channel)
 

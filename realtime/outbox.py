@@ -10,7 +10,7 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from realtime import frames, wire
 from realtime.close_codes import CloseCode
-from rooms.presence import MemberSocket
+from rooms.members import MemberSocket
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """Time for the client to answer a close frame before the connection is cut off."""
@@ -113,10 +113,6 @@ class Outbox:
             self._write(rest, time.monotonic())
         except StreamClosedError:
             self._abort()
-
-    def send_heartbeat(self, frame: bytes) -> None:
-        """Send a heartbeat and a protocol ping, which phones and browsers answer by themselves."""
-        self.send(frame + frames.PING)
 
     def is_stalled(self, now: float, seconds: float) -> bool:
         """Whether a write has been pending for more than `seconds`."""

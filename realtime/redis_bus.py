@@ -7,6 +7,7 @@ Delivery is best effort. While Redis is down, rooms keep working: every
 import asyncio
 import time
 from collections import deque
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -17,8 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from realtime.bus import Bus, BusMessage, CatalogueChanged, TokenRevoked
-from realtime.bus_codec import pack, unpack
+from realtime.bus import Bus, BusMessage, CatalogueChanged, TokenRevoked, pack, unpack
 
 log = structlog.get_logger("qlive.bus")
 
@@ -42,6 +42,7 @@ class RedisBus(Bus):
     def __init__(self, url: str, prefix: str, process: str) -> None:
         """`prefix` separates deployments that share a Redis; `process` is this process's id."""
         super().__init__()
+        self.healthy = False
         self._process = process
         self._prefix = prefix
         self._shared_channel = f"{prefix}:all"
@@ -49,7 +50,7 @@ class RedisBus(Bus):
         self._wanted: set[str] = set()
         self._confirmations: dict[str, asyncio.Future[None]] = {}
         self._out: deque[tuple[str, bytes]] = deque(maxlen=SEND_QUEUE_LIMIT)
-        self._queued = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
         self._pubsub: PubSub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ping_received_at = 0.0
@@ -71,7 +72,7 @@ class RedisBus(Bus):
 
     def publish(self, message: BusMessage) -> None:
         """Deliver in this process at once, and queue for the others unless Redis is down."""
-        super().publish(message)
+        self.deliver(message)
         if self.healthy:
             self._enqueue(self._channel_of(message), pack(self._process, message))
 
@@ -91,19 +92,6 @@ class RedisBus(Bus):
             self._confirm(channel)
             self._in_background(self._request("unsubscribe", channel))
 
-    # ---- background tasks
-
-    async def send_published(self, stopping: asyncio.Event) -> None:
-        """Send queued messages until `stopping`."""
-        while not stopping.is_set():
-            await wait_for_any(self._queued, stopping)
-            self._queued.clear()
-            try:
-                while self._out:
-                    await self._send_batch()
-            except Exception as error:  # noqa: BLE001 - the missing ping makes `receive` reconnect
-                log.debug("bus_publish_failed", error=type(error).__name__)
-
     async def receive(self, stopping: asyncio.Event) -> None:
         """Receive from other processes until `stopping`; reconnects with exponential backoff."""
         pause = MIN_BACKOFF_SECONDS
@@ -113,16 +101,18 @@ class RedisBus(Bus):
                 await self._receive_until(stopping)
             except Exception as error:  # noqa: BLE001 - the task must not end unnoticed
                 self._on_connection_lost(error)
-            with suppress(Exception):
-                await self._disconnect()
+            await self._disconnect()
             if time.monotonic() - started > 2 * PING_TIMEOUT_SECONDS:
                 pause = MIN_BACKOFF_SECONDS
-            await wait_for_any(stopping, seconds=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pause)
             pause = min(MAX_BACKOFF_SECONDS, pause * 2)
 
     async def close(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._redis.aclose()
 
     # ---- internals
@@ -170,7 +160,7 @@ class RedisBus(Bus):
         elif kind == "message" and (decoded := unpack(received["data"])):
             sender, message = decoded
             if sender != self._process:
-                super().publish(message)
+                self.deliver(message)
 
     def _confirm(self, channel: str) -> None:
         if (confirmed := self._confirmations.pop(channel, None)) and not confirmed.done():
@@ -194,7 +184,7 @@ class RedisBus(Bus):
     async def _disconnect(self) -> None:
         for channel in list(self._confirmations):
             self._confirm(channel)
-        with suppress(*CONNECTION_ERRORS):
+        with suppress(Exception):
             await self._redis.connection_pool.disconnect()
 
     async def _count_gap(self, _connection: Any) -> None:
@@ -222,14 +212,23 @@ class RedisBus(Bus):
         except (*CONNECTION_ERRORS, RuntimeError) as error:
             log.debug("bus_subscription_failed", channel=channel, error=type(error).__name__)
 
-    def _in_background(self, coroutine: Any) -> None:
+    def _in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _enqueue(self, channel: str, data: bytes) -> None:
         self._out.append((channel, data))
-        self._queued.set()
+        if self._sending is None or self._sending.done():
+            self._sending = self._in_background(self._send_queued())
+
+    async def _send_queued(self) -> None:
+        try:
+            while self._out:
+                await self._send_batch()
+        except Exception as error:  # noqa: BLE001 - the missing ping makes `receive` reconnect
+            log.debug("bus_publish_failed", error=type(error).__name__)
 
     async def _send_batch(self) -> None:
         """Publish a pipeline of messages; on failure they are dropped, and the checks recover."""
@@ -239,13 +238,3 @@ class RedisBus(Bus):
                 pipe.publish(channel, data)
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 await pipe.execute()
-
-
-async def wait_for_any(*events: asyncio.Event, seconds: float | None = None) -> None:
-    """Wait for one of the events, for up to `seconds`."""
-    waiters = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()

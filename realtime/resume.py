@@ -12,7 +12,7 @@ from realtime import frames
 from realtime.bus import EventPublished
 from realtime.channel import Channel
 from realtime.close_codes import CloseCode
-from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.events import NumberedEvent
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +155,7 @@ async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -
         await _continue_from_snapshot(channel, load_room)
     start = channel.last_seq
     for event in missing or ():
-        channel.receive(encode_event(channel.live_id, event))
+        channel.receive(EventPublished.of(channel.live_id, event))
     channel.receive_buffered()
     return channel.last_seq - start
 
@@ -174,15 +174,6 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
         skipped, sockets = view.version - start, len(channel.sockets)
         log.warning("room_events_skipped", live_id=channel.live_id, events=skipped, sockets=sockets)
         channel.skip_to(view.version, snapshot)
-
-
-def encode_event(
-    live_id: int, event: NumberedEvent, saved_at: float | None = None
-) -> EventPublished:
-    """Frame a saved event for all sockets; `saved_at` (Unix seconds) defaults to its own time."""
-    frame, last = frames.event(live_id, event), event.type == LAST_EVENT_TYPE
-    saved_seconds = event.ts / 1000 if saved_at is None else saved_at
-    return EventPublished(live_id, event.epoch, event.seq, frame, last, saved_seconds)
 
 
 def _frames_up_to(

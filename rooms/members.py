@@ -1,15 +1,21 @@
-"""Profiles, memberships and member counts of a room."""
+"""Profiles, memberships and connection states; times in ms since 1970 if not said otherwise."""
 
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
 
 Role = Literal["viewer", "applied", "male", "female", "host"]
 SeatName = Literal["male", "female"]
+StreamState = dict[str, Any]
+"""{name, sequence, at (s), on, ended: [sequence, ...]}; see `apply_notification`."""
 
 GENDER_MALE, GENDER_FEMALE = 1, 2
 ON_MIC = ("host", "male", "female")
 """Roles with a seat: the two guests, and the host, who is always on mic."""
 SEAT_OF_GENDER: dict[int, SeatName] = {GENDER_MALE: "male", GENDER_FEMALE: "female"}
+ACTIVITY_INTERVAL_MS = 60_000
+"""Minimum interval between stored signs of life of a user who is not away."""
+ENDED_SEQUENCES_KEPT = 8
+"""Ended sequences remembered per stream, to ignore a start that arrives after its end."""
 
 
 class Face(TypedDict):
@@ -54,13 +60,16 @@ class Member:
     gender: int
     role: Role
     entered_at: int
-    """Milliseconds since 1970."""
     v: int = 0
     """Optimistic-lock version: a room change fails if it differs from the loaded one."""
     socket: int = 0
     """Number of the user's newest socket; 0 before the first."""
     away_at: int | None = None
-    """When the connection was lost (ms); None while the user is present."""
+    """When the connection was lost; None while the user is present."""
+    process: str | None = None
+    """The process that serves the user's socket; None if disconnected."""
+    stream: StreamState | None = None
+    """Last known state of the user's video stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +92,95 @@ class MemberCounts:
     def num_list(self) -> list[int]:
         """Men applying, men in the room, women applying, women in the room."""
         return [self.men_applying, self.men, self.women_applying, self.women]
+
+
+def is_known_present(member: Member, now: int) -> bool:
+    """Whether a sign of life at `now` would change nothing in this membership.
+
+    A member whose newest socket is not lost is connected, and a new membership is a sign of life
+    itself. An absence that is stored after `member` was read starts a grace period of its own.
+    """
+    if member.away_at is not None:
+        return False
+    return member.socket > 0 or member.entered_at >= now - ACTIVITY_INTERVAL_MS
+
+
+@dataclass(frozen=True, slots=True)
+class GracePolicy:
+    """How long (ms) a connection may be lost before it has consequences.
+
+    `shown`: until the room is notified; the others: until the role is lost.
+    """
+
+    shown: int
+    viewer: int
+    guest: int
+    host: int
+
+    def of(self, role: Role, *, streams: bool) -> int:
+        """Grace period of the role, doubled for a guest who still streams."""
+        if role == "host":
+            return self.host
+        if role in ON_MIC:
+            return self.guest * (2 if streams else 1)
+        return self.viewer
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSocket:
+    """A member's socket in one live session; `at` is when it closed, else 0."""
+
+    user_id: str
+    live_id: int
+    epoch: str
+    number: int
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A newly registered socket: its live session, number, and the member's role."""
+
+    epoch: str
+    role: Role
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAbsence:
+    """A member's absence that is due for a check, claimed by a process."""
+
+    user_id: str
+    live_id: int
+    epoch: str
+    streams: bool
+    """Whether the user's video stream still reaches Tencent."""
+    claim: int = field(default=0, compare=False)
+    """`due_at` as written by the claim; differs if a newer absence has been recorded since."""
+
+
+def apply_notification(
+    stored: StreamState | None, name: str, *, on: bool, sequence: str, at: int
+) -> tuple[StreamState | None, bool]:
+    """Apply a notification: (state to store or None, whether it takes effect).
+
+    A start takes effect if it is newer than the known push and its sequence has not ended; an end
+    takes effect if it ends the known push or no push of this stream is known. The state is None if
+    there is nothing new to store. `at` in seconds.
+    """
+    known = stored if stored and stored["name"] == name else None
+    ended: list[str] = known["ended"] if known else []
+    latest = {"name": name, "sequence": sequence, "at": at, "on": on, "ended": ended}
+    if on:
+        late = known is not None and _order(at, sequence) <= _order(known["at"], known["sequence"])
+        return (None, False) if late or sequence in ended else (latest, True)
+    if sequence in ended:
+        return None, False
+    remembered = [*ended, sequence][-ENDED_SEQUENCES_KEPT:]
+    if known and known["sequence"] != sequence:
+        return {**known, "ended": remembered}, False
+    return {**latest, "ended": remembered}, True
+
+
+def _order(at: int, sequence: str) -> tuple[int, int]:
+    return at, int(sequence) if sequence.isdecimal() else 0

@@ -35,8 +35,7 @@ from rooms.events import (
     MicroInvite,
     ProfileChange,
 )
-from rooms.members import ON_MIC, SEAT_OF_GENDER, Member, Person, Role, SeatName
-from rooms.presence import GracePolicy
+from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
 from rooms.state import Application, RoomState, Seat, Status
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
@@ -155,10 +154,6 @@ class Room(RoomState):
         """Remove an already banned user and have all their sockets closed."""
         self.remove_member(user_id, reason)
         self.banned_until_left.add(user_id)
-
-    def lift_ban(self, user_id: str) -> None:
-        """Lift a ban; no error for a user who is not banned."""
-        self._remove_ban(user_id)
 
     # ---- lost and restored connections
 

@@ -23,8 +23,8 @@ MAX_BANS = 2_000
 """Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
 dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 MAX_REMOVED = 100
-"""Guests of whom a room remembers that the host took them off the mic; the first to end gives way.
-More within `micro.removed_seconds` is a host who plays with many accounts."""
+"""Guests that a room remembers as taken off the mic. With more, the one that ends first is dropped;
+only a host who plays with many accounts has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class RoomState:
     """User id -> end of the ban (ms)."""
     members: dict[str, Member] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
-    """User id of a guest whom the host took off the mic -> until when (ms) they need an invitation
-    to be back."""
+    """Guests whom the host took off the mic: user id -> time (ms) until which they need an
+    invitation to return."""
 
     # As loaded: the guarded write compares these with what is stored.
     loaded: tuple[str, int] = field(init=False)
@@ -92,13 +92,13 @@ class RoomState:
     dropped: set[str] = field(default_factory=set)
     """Streams whose push is to be cut: their seat is gone."""
     given_up: dict[str, str] = field(default_factory=dict)
-    """Dropped streams that were not taken away: stream -> user who left or was offline."""
+    """Dropped streams whose users left or went offline: stream -> user id."""
     banned_until_left: set[str] = field(default_factory=set, compare=False)
     """Removed users whose sockets are all to be closed, with a code that forbids reconnecting."""
     not_present: set[str] = field(default_factory=set, compare=False)
-    """Users who were to leave but have no membership here; a socket may still be open."""
+    """Users to remove who have no membership here; they may still have an open socket."""
     read_at: int = field(default=0, compare=False)
-    """When the room was loaded (ms), by the clock that numbers sockets; 0: unknown."""
+    """When the room was loaded (ms), by the database's clock, which also numbers sockets."""
 
     def __post_init__(self) -> None:
         self.loaded = (self.epoch, self.version)
@@ -217,11 +217,12 @@ class RoomState:
 
     def _add_ban(self, user_id: str, until: int) -> None:
         if user_id not in self.blocked and len(self.blocked) >= MAX_BANS:
-            self._remove_ban(min(self.blocked, key=self.blocked.__getitem__))
+            self.lift_ban(min(self.blocked, key=self.blocked.__getitem__))
         self.blocked[user_id] = until
         self.touched.add(f"blocked.{user_id}")
 
-    def _remove_ban(self, user_id: str) -> None:
+    def lift_ban(self, user_id: str) -> None:
+        """Lift a ban; no error for a user who is not banned."""
         if self.blocked.pop(user_id, None) is not None:
             self.touched.add(f"blocked.{user_id}")
 

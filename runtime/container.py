@@ -4,16 +4,16 @@ import secrets
 
 from config.settings import Settings
 from handlers.context import Context
-from realtime.bus import Bus, LocalBus
+from realtime.bus import Bus
 from realtime.fanout import Fanout
 from realtime.hub import Hub
-from realtime.realtime import Realtime
 from realtime.redis_bus import RedisBus
-from rooms.keeper import Keeper
-from rooms.presence import GracePolicy
+from rooms.members import GracePolicy
 from services.group_repairs import GroupRepairs
 from services.im_publisher import RelayedRooms
-from services.im_relay import ImRelay, RoomListeners
+from services.im_relay import ImRelay
+from services.keeper import Keeper
+from services.presence import Lease, Presence
 from services.room_access import RoomAccess
 from services.services import Services
 from storage.database import CommandLatency, Database
@@ -49,15 +49,17 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     if settings.im.relay:
         rooms = RelayedRooms(stores.rooms, stores.members, tencent.stream_urls)
         im_relay = ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, group_repairs)
-    keeper = Keeper(stores.rooms, RoomListeners(hub, im_relay))
-    lease_seconds = settings.presence.lease_seconds
-    realtime = Realtime(bus, hub, keeper, stores.presence, grace, process_id, lease_seconds)
+    keeper = Keeper(stores.rooms, hub, im_relay)
+    lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
+    presence = Presence(stores.presence, stores.members, keeper, lease, grace)
     services = Services(
         settings,
         stores,
         tencent,
-        realtime,
+        bus,
+        hub,
         keeper,
+        presence,
         im_relay,
         room_access,
         group_repairs,
@@ -65,19 +67,30 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         metrics.count_refused_query,
     )
     return Context(
-        settings, metrics, database, stores, tencent, realtime, keeper, services, process_id
+        settings,
+        metrics,
+        database,
+        stores,
+        tencent,
+        bus,
+        hub,
+        keeper,
+        lease,
+        presence,
+        services,
+        process_id,
     )
 
 
 async def close(context: Context) -> None:
-    await context.realtime.bus.close()
+    await context.bus.close()
     await context.tencent.close()
     await context.database.close()
 
 
 def _bus(settings: Settings, process_id: str) -> Bus:
     if not settings.redis.url:
-        return LocalBus()
+        return Bus()
     return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
 
 

@@ -12,7 +12,7 @@ from storage.fleet import ProcessReport, Readings
 
 
 def register_gauges(context: Context) -> None:
-    hub, metrics, lifecycle = context.realtime.hub, context.metrics, context.lifecycle
+    hub, metrics, lifecycle = context.hub, context.metrics, context.lifecycle
     gauge, counter = metrics.gauge, metrics.counter
     started_at = time.time()
     gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
@@ -20,7 +20,7 @@ def register_gauges(context: Context) -> None:
     gauge("rooms_with_sockets", "Rooms with a socket.", lambda: len(hub.channels))
     counter("events_published", "Events delivered to rooms.", lambda: hub.events_delivered)
     description = "Times that bus messages may have been lost."
-    counter("bus_gaps", description, lambda: context.realtime.bus.gaps)
+    counter("bus_gaps", description, lambda: context.bus.gaps)
     counter(
         "backfilled",
         "Events found by backfill instead of a bus message.",
@@ -113,7 +113,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
 
     async def report() -> None:
         nonlocal reported_at, events
-        now, delivered = time.monotonic(), context.realtime.hub.events_delivered
+        now, delivered = time.monotonic(), context.hub.events_delivered
         readings = _readings(context, delivered - events, now - reported_at)
         reported_at, events = now, delivered
         await context.stores.fleet.add_report(
@@ -134,7 +134,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
 
 def _readings(context: Context, events: int, seconds: float) -> Readings:
     """`events` were delivered within the last `seconds`."""
-    hub, relay = context.realtime.hub, context.services.im_relay
+    hub, relay = context.hub, context.services.im_relay
     activity = context.metrics.take_activity()
     return Readings(
         loop_lag_ms=_ms(context.metrics.loop_lag),
@@ -145,7 +145,7 @@ def _readings(context: Context, events: int, seconds: float) -> Readings:
         slow_clients=hub.slow,
         rooms_behind=hub.behind,
         relay_waiting=relay.waiting if relay else 0,
-        bus_waiting=context.realtime.bus.waiting,
+        bus_waiting=context.bus.waiting,
         requests_rate=activity.requests / seconds,
         refused_rate=activity.refused / seconds,
         failed_rate=activity.failed / seconds,

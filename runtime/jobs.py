@@ -10,7 +10,6 @@ import structlog
 from core.clock import now_ms
 from handlers.context import Context
 from handlers.health import readiness
-from realtime.bus import LocalBus
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks, run_all
@@ -30,14 +29,14 @@ REPORT_SECONDS = 5.0
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
-    every, hub, services = tasks.every, context.realtime.hub, context.services
+    every, hub, services = tasks.every, context.hub, context.services
     gc_tuner = GcTuner(lambda: hub.open)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
-    every(0.2, "flush_disconnects", context.realtime.presence.flush)
-    every(0.5, "absences", context.realtime.presence.process_absences)
+    every(0.2, "flush_disconnects", context.presence.flush)
+    every(0.5, "absences", context.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
@@ -57,28 +56,27 @@ def start_lease_and_bus(
     """
     lease = context.settings.presence.lease_seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.realtime.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
-    bus = context.realtime.bus
+    bus = context.bus
     if isinstance(bus, RedisBus):
         tasks.until_stopped("bus_receive", bus.receive)
-        tasks.until_stopped("bus_send", bus.send_published)
 
 
 def _socket_reconciler(context: Context) -> SocketReconciler:
     return SocketReconciler(
-        context.realtime,
+        context.bus,
+        context.hub,
+        context.lease,
         context.stores,
         context.services.evictions,
         context.services.room_access,
-        process_id=context.process_id,
-        lease_seconds=context.settings.presence.lease_seconds,
     )
 
 
 async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
     """Send heartbeats, close silent and slow clients, and freeze new sockets."""
-    settings, hub, now = context.settings.realtime, context.realtime.hub, time.monotonic()
+    settings, hub, now = context.settings.realtime, context.hub, time.monotonic()
     hub.send_heartbeats(now, every=settings.heartbeat_seconds, silent=settings.silent_seconds)
     hub.disconnect_slow(now, BACKLOG_SECONDS - 2 * CLIENTS_INTERVAL)  # kept even if a run is late
     gc_tuner.run()
@@ -93,16 +91,16 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.realtime.lease.sweep(),
-        context.realtime.presence.mark_silent_away(),
+        context.lease.sweep(),
+        context.presence.mark_silent_away(),
         _look_for_others(context),
     )
 
 
 async def _look_for_others(context: Context) -> None:
     """Not before leases of processes that ended before this one's start have lapsed."""
-    bus = context.realtime.bus
-    if isinstance(bus, LocalBus) and context.realtime.lease.held_for_full_term:
+    bus = context.bus
+    if not isinstance(bus, RedisBus) and context.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 

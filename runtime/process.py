@@ -83,7 +83,7 @@ class ServerProcess:
         await self._store_first_data(context)
         report = reporter(context, self.address)
         await report()
-        await context.realtime.lease.renew()
+        await context.lease.renew()
         await context.services.evictions.receive()  # skips the older ones
         register_gauges(context)
         jobs.start_lease_and_bus(self._last_tasks, context, report)
@@ -106,7 +106,7 @@ class ServerProcess:
     async def stop(self) -> None:
         """Drain: 503 on /readyz, a bye to the sockets, finish the requests in progress, close."""
         context, drain = self.context, self.settings.server.drain_seconds
-        hub, lifecycle = context.realtime.hub, context.lifecycle
+        hub, lifecycle = context.hub, context.lifecycle
         lifecycle.draining = True
         log.info("server_draining", sockets=hub.sockets, requests=lifecycle.requests)
         on_mic = await _on_mic(context)
@@ -230,8 +230,8 @@ async def _release_members(context: Context) -> None:
     """Mark the members of this process as away; if that fails, its lease runs out."""
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
-            await context.realtime.presence.flush()
-            await context.realtime.lease.end()
+            await context.presence.flush()
+            await context.lease.end()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)
 

@@ -5,10 +5,10 @@ Applies them to presence, drops stray streams, and has dissolved chat groups rep
 
 import re
 
-from realtime.presence import Presence
 from services.group_repairs import GroupRepairs
 from services.inbox import DONE, CallbackOutcome, ignored
 from services.outbox_jobs import OutboxJob
+from services.presence import Presence
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
 from tencent.callbacks import (

@@ -9,13 +9,12 @@ from core.errors import QLiveError
 from ledger.errors import InsufficientGold
 from ledger.gifts import GiftTransfer
 from ledger.journal import EventReference, JsonObject
-from rooms.changes import Preparation
 from rooms.events import GiftEvent
-from rooms.keeper import Keeper
 from rooms.members import Face
 from rooms.room import Room
 from services.catalogue import CatalogueService
 from services.errors import RateMissing
+from services.keeper import Keeper, Preparation
 from services.ledger import LockUsers
 from storage.errors import GiftNotFound, UserNotFound
 from storage.ledger import BatchContext, LedgerStore
@@ -115,7 +114,7 @@ class GiftService:
             )
         return answer or await self._give_outside(request)
 
-    def _add_writes(self, writes: WriteBatch, context: BatchContext) -> None:
+    def _add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
         self._ledger.add_writes(writes, context.batch)
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:

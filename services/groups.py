@@ -3,9 +3,9 @@
 import structlog
 
 from core.clock import now_ms
-from rooms.keeper import Keeper
 from rooms.members import Person
 from services.group_repairs import MUTE_AGAIN
+from services.keeper import Keeper
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
 from tencent.errors import ImGroupMissing, ImGroupTaken

@@ -5,13 +5,13 @@ import secrets
 import structlog
 
 from core.clock import now_ms
-from realtime.presence import Presence
 from rooms.errors import NotMatchmaker
-from rooms.keeper import Keeper
 from rooms.room import Room
 from services.errors import AccountBanned, NotAuthenticated
 from services.group_repairs import GroupRepairs
 from services.groups import GroupService
+from services.keeper import Keeper
+from services.presence import Presence
 from storage.stores import Stores
 from storage.users import User
 from tencent.css import StreamUrls
@@ -62,7 +62,7 @@ class LiveRoomService:
         def start(room: Room) -> tuple[Room, bool]:
             return room, room.open(host, secrets.token_hex(8), stream, now_ms())
 
-        room, started = await self._keeper.change(live_id, start, host.user_id, alone=True)
+        room, started = await self._keeper.begin(live_id, start, host.user_id)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:

@@ -6,9 +6,9 @@ from typing import Any
 
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
-from rooms.keeper import Keeper
 from rooms.room import Room
 from services.evictions import EvictionService
+from services.keeper import Keeper
 from services.outbox_jobs import OutboxJob
 from services.sessions import SessionService
 from storage.database import Session

@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from realtime.hub import Hub
-from rooms.changes import Preparation
-from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
+from services.keeper import Keeper, Preparation
 from services.outbox_jobs import OutboxJob
 from storage.database import Session
 from storage.stores import Stores

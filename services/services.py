@@ -6,8 +6,8 @@ from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
-from realtime.realtime import Realtime
-from rooms.keeper import Keeper
+from realtime.bus import Bus
+from realtime.hub import Hub
 from services.approvals import ApprovalService
 from services.callbacks import CallbackService
 from services.catalogue import CatalogueService
@@ -18,6 +18,7 @@ from services.group_repairs import GROUP_KINDS, GroupRepairs
 from services.groups import GroupService
 from services.im_relay import ImRelay
 from services.inbox import InboxService
+from services.keeper import Keeper
 from services.ledger import LedgerService
 from services.ledger_audit import LedgerAudit
 from services.live_rooms import LiveRoomService
@@ -29,6 +30,7 @@ from services.outbox_jobs import OutboxJob
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
 from services.platform_events import PlatformEventService
+from services.presence import Presence
 from services.profiles import ProfileService, show_in_room
 from services.recharge import RechargeService
 from services.refund_cases import RefundCaseService
@@ -61,15 +63,17 @@ class Services:
         settings: Settings,
         stores: Stores,
         tencent: TencentClients,
-        realtime: Realtime,
+        bus: Bus,
+        hub: Hub,
         keeper: Keeper,
+        presence: Presence,
         im_relay: ImRelay | None,
         room_access: RoomAccess,
         group_repairs: GroupRepairs,
         process_id: str,
         count_refused_query: Callable[[str, str], None],
     ) -> None:
-        hub, hold, encryption_key = realtime.hub, NamedLocks().hold, settings.auth.encryption_key
+        hold, encryption_key = NamedLocks().hold, settings.auth.encryption_key
         cipher = FieldCipher(encryption_key)
         outbox, providers = stores.outbox, _providers(tencent)
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
@@ -99,8 +103,8 @@ class Services:
         self.css_safety_outbox = OutboxJob(
             "css_safety_outbox", css_queue.urgent(), to_css, (CssRejected,)
         )
-        self.token_cache = TokenCache(stores.tokens, realtime.bus)
-        self.evictions = EvictionService(stores.evictions, hub, self.token_cache, process_id)
+        self.token_cache = TokenCache(stores.tokens, bus)
+        self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
         self.moderation = ModerationService(
             stores,
@@ -122,11 +126,11 @@ class Services:
         )
         self.profiles = ProfileService(stores, show_profile, self.im_outbox)
         self.live_rooms = LiveRoomService(
-            stores, keeper, realtime.presence, groups, group_repairs, tencent.stream_urls
+            stores, keeper, presence, groups, group_repairs, tencent.stream_urls
         )
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
-        self.catalogue = CatalogueService(stores.gifts, stores.configs, realtime.bus)
+        self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
         self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue)
         self.ledger = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
@@ -186,7 +190,7 @@ class Services:
         )
         self.inbox = InboxService(stores.inbox)
         self.callbacks = CallbackService(
-            realtime.presence,
+            presence,
             outbox,
             self.css_outbox,
             stores.room_groups,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from rooms.keeper import Keeper
 from services.errors import AccountBanned
+from services.keeper import Keeper
 from services.outbox_jobs import OutboxJob
 from services.sessions import SessionService
 from storage.field_cipher import FieldCipher

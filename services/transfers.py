@@ -15,7 +15,6 @@ from ledger.open_transfers import (
     FREQUENCY_LIMITED,
     UNCLEAR,
     counts_as_missing,
-    must_cancel,
     must_rebuild,
     must_resend,
     must_return,
@@ -147,7 +146,7 @@ class TransferService:
             withdrawal = await self._note_refusal(withdrawal, _problem_of(error))
         else:
             withdrawal = await self._apply_answer(withdrawal, stated)
-        if must_cancel(withdrawal) and not withdrawal.refusal:
+        if withdrawal.is_cancelling and not withdrawal.refusal:
             return await self._cancel(withdrawal, transfers)
         return withdrawal
 
@@ -163,7 +162,7 @@ class TransferService:
             withdrawal = await self._note_missing(withdrawal)
         if must_resend(withdrawal, stated, datetime.now(UTC)):
             return await self._resend(withdrawal, stated, transfers)
-        if stated and must_cancel(withdrawal):
+        if stated and withdrawal.is_cancelling:
             return await self._cancel(withdrawal, transfers)
         return withdrawal
 

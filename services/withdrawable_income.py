@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from config.sections import WithdrawSettings
+from core.clock import day_interval, day_of
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
-from ledger.ranking import day_interval, day_of
 from ledger.withdrawal_requests import (
     Payee,
     WithdrawalLimits,

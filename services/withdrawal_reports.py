@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from ledger.ranking import day_interval
+from core.clock import day_interval
 from storage.field_cipher import FieldCipher
 from storage.withdrawal_reports import HostQuarter, OpenWithdrawals, WithdrawalReportStore
 

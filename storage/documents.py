@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from core.batching import BatchLoader
 from storage.database import Collection, Document, Session
-from storage.errors import StorageUnavailable
 
 T = TypeVar("T")
 BATCH_ROWS = 500
@@ -31,7 +30,7 @@ def documents_by_id(
         found = await collection.find({"_id": {"$in": [*ids]}}, projection).to_list()
         return {document["_id"]: parsed(document, parse) for document in found}
 
-    return BatchLoader(load, StorageUnavailable)
+    return BatchLoader(load)
 
 
 def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:

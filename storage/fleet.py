@@ -8,7 +8,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from ledger.ranking import day_interval, day_scope
+from core.clock import day_interval
+from ledger.gifts import day_scope
 from storage.database import Collection, Database, Document
 from storage.ledger import IS_DEBTOR
 from storage.outbox import NORMAL, URGENT, OutboxStore

@@ -13,7 +13,14 @@ from core.batching import SingleFlight
 from core.errors import WriteConflict
 from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
+from ledger.gifts import (
+    BalanceChange,
+    GiftBatch,
+    GiftTransfer,
+    RankingChange,
+    StoredEntry,
+    ranking_changes,
+)
 from ledger.journal import (
     Balance,
     EventReference,
@@ -24,7 +31,6 @@ from ledger.journal import (
     debt_account,
     user_account,
 )
-from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
 from rooms.members import Face, Person

@@ -10,13 +10,10 @@ from rooms.members import Member, MemberCounts
 from rooms.room import Room
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, documents_by_id, known_fields
-from storage.errors import StorageUnavailable
 from storage.write_batch import WriteBatch
 
 PAGES_PER_QUERY = 100
 """Pages of viewers in one query; MongoDB allows 1,000 stages."""
-NOT_CONNECTED: Document = {"process": None, "socket": 0, "due_at": None, "stream": None}
-"""Presence fields of a new membership; storage/presence.py updates them."""
 
 
 class MemberStore:
@@ -26,8 +23,8 @@ class MemberStore:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
         self._by_id = documents_by_id(self._members, member_from)
-        self._viewers = BatchLoader(self._load_viewers, StorageUnavailable)
-        self._counts: BatchLoader[MemberCounts] = BatchLoader(self._count, StorageUnavailable)
+        self._viewers = BatchLoader(self._load_viewers)
+        self._counts: BatchLoader[MemberCounts] = BatchLoader(self._count)
 
     async def make_indexes(self) -> None:
         await self._members.create_index(
@@ -36,6 +33,9 @@ class MemberStore:
 
     def get(self, user_id: str) -> Awaitable[Member | None]:
         return self._by_id.get(user_id)
+
+    def get_many(self, user_ids: Sequence[str]) -> Awaitable[list[Member | None]]:
+        return self._by_id.get_many(user_ids)
 
     async def shared(self, *user_ids: str) -> int | None:
         """live_id of the room that all these users are in, in one live session; else None."""
@@ -136,7 +136,7 @@ class MemberStore:
     def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
         """Insert a membership, or replace one from an earlier live session of the same room."""
         document = document_of(member, "user_id")
-        document |= {**NOT_CONNECTED, "seen_at": member.entered_at}
+        document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/presence.py
         old = room.seen.get(member.user_id)
         if old and old.live_id == room.live_id:
             where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}

@@ -143,7 +143,7 @@ class OrderStore:
             {"queries": {"$add": ["$queries", 1]}},
             order="created_at",
         )
-        return ClaimedOrder(order_from(row), row["created_at"], row["queries"]) if row else None
+        return ClaimedOrder(order_from(row), row["created_at"]) if row else None
 
     async def postpone(self, number: str, at: datetime) -> None:
         """Postpone to `at`, unless the order is no longer due."""

@@ -8,23 +8,21 @@ the database's clock, which all processes share.
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import BatchLoader, RequestBatcher
-from rooms.members import ON_MIC
-from rooms.presence import (
+from rooms.members import (
     ACTIVITY_INTERVAL_MS,
+    ON_MIC,
     Arrival,
     GracePolicy,
-    Membership,
+    Member,
     MemberSocket,
     PendingAbsence,
-    SessionState,
+    StreamState,
 )
 from storage.database import Collection, Database, Document
-from storage.errors import StorageUnavailable
 from storage.migrations import SCHEMA
 
 CLAIM_MS = 5_000
@@ -62,7 +60,7 @@ class PresenceStore:
         self._registrar: RequestBatcher[Registration, Arrival | None] = RequestBatcher(
             self._register_sockets, BULK_SIZE
         )
-        self._socket_ages = BatchLoader(self._load_socket_ages, StorageUnavailable)
+        self._socket_ages = BatchLoader(self._load_socket_ages)
 
     async def make_indexes(self) -> None:
         await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
@@ -155,15 +153,6 @@ class PresenceStore:
             return False
         return not before["socket"]
 
-    async def session_states(self, user_ids: Sequence[str]) -> dict[str, SessionState]:
-        """Connection states by user_id; users who are in no room are left out."""
-        projection = {"live_id": 1, "epoch": 1, "socket": 1, "process": 1}
-        found = self._members.find({"_id": {"$in": list(user_ids)}}, projection)
-        return {
-            it["_id"]: SessionState(it["live_id"], it["epoch"], int(it["socket"]), it["process"])
-            async for it in found
-        }
-
     async def socket_age_ms(self, user_id: str) -> int | None:
         """Time since the user opened their newest socket; None without one.
 
@@ -201,13 +190,12 @@ class PresenceStore:
 
         Compare-and-swap: a `due_at` written since the claim is kept.
         """
-        where = {"_id": absence.user_id, "live_id": absence.live_id, "epoch": absence.epoch}
-        await self._members.update_one({**where, "due_at": absence.claim}, {"$set": {"due_at": at}})
+        where = {**_session(absence), "due_at": absence.claim}
+        await self._members.update_one(where, {"$set": {"due_at": at}})
 
     async def delete_membership(self, absence: PendingAbsence) -> None:
         """Delete a membership in an ended live session."""
-        where = {"_id": absence.user_id, "live_id": absence.live_id, "epoch": absence.epoch}
-        await self._members.delete_one(where)
+        await self._members.delete_one(_session(absence))
 
     async def mark_silent_away(self, before: int, now: int) -> None:
         """Mark members without a connection, and not seen since `before` (ms), as away."""
@@ -216,60 +204,36 @@ class PresenceStore:
 
     # ---- reports by Tencent on users without a socket
 
-    async def find(self, user_id: str) -> Membership | None:
-        row = await self._members.find_one({"_id": user_id})
-        if row is None:
-            return None
-        served, away = row["socket"] > 0, row["away_at"] is not None
-        return Membership(
-            row["live_id"],
-            row["epoch"],
-            row["role"],
-            served,
-            away,
-            row["entered_at"],
-            row["stream"],
-        )
-
     async def record_report(
-        self,
-        user_id: str,
-        member: Membership,
-        *,
-        present: bool,
-        now: int,
-        reported_at: int | None = None,
+        self, member: Member, *, present: bool, now: int, reported_at: int | None = None
     ) -> bool:
         """Store that a user who has never had a socket has left or come back.
 
         False if a report not older than `reported_at` (ms) is stored already, or the membership has
         changed.
         """
-        where = {"_id": user_id, "live_id": member.live_id, "epoch": member.epoch}
-        where["socket"] = 0
+        where: Document = {**_session(member), "socket": 0}
         fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
         if reported_at is not None:
             where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": reported_at}}]
             fields["heard_at"] = reported_at
         if present:
             fields |= {"away_at": None, "due_at": _due_on_mic(now)}
-        elif not member.away:
+        elif member.away_at is None:
             fields |= {"away_at": now, "due_at": _due(now, self._grace)}
         result = await self._members.update_one(where, [{"$set": fields}])
         return bool(result.matched_count)
 
-    async def record_stream(
-        self, user_id: str, member: Membership, stream: dict[str, Any], now: int
-    ) -> bool:
+    async def record_stream(self, member: Member, stream: StreamState, now: int) -> bool:
         """Store the state of a user's stream by compare-and-swap; False if it has changed.
 
         The end of a stream makes the member due, since it ends the doubled grace period.
         """
-        where = {"_id": user_id, "live_id": member.live_id, "epoch": member.epoch}
         change: Document = {"$set": {"stream": stream}}
         if not stream["on"]:
             change["$min"] = {"due_at": now}
-        result = await self._members.update_one({**where, "stream": member.stream}, change)
+        where = {**_session(member), "stream": member.stream}
+        result = await self._members.update_one(where, change)
         return bool(result.matched_count)
 
     # ---- processes
@@ -337,13 +301,13 @@ def _arrival(row: Document, process: str, *, newer: int) -> Arrival:
     return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 
+def _session(member: Member | MemberSocket | PendingAbsence) -> Document:
+    """Selects the membership, if the user is still in the same live session."""
+    return {"_id": member.user_id, "live_id": member.live_id, "epoch": member.epoch}
+
+
 def _socket_filter(socket: MemberSocket) -> Document:
-    return {
-        "_id": socket.user_id,
-        "live_id": socket.live_id,
-        "epoch": socket.epoch,
-        "socket": socket.number,
-    }
+    return {**_session(socket), "socket": socket.number}
 
 
 def _due_on_mic(now: int) -> Document:

@@ -7,8 +7,9 @@ from datetime import date, datetime
 
 from pymongo.errors import DuplicateKeyError
 
+from core.clock import day_interval
+from ledger.gifts import RankingChange, day_scope, live_scope
 from ledger.journal import HOUSE
-from ledger.ranking import RankingChange, day_interval, day_scope, live_scope
 from storage.database import Collection, Database, Document, Session
 from storage.documents import starts_with, stream
 from storage.write_batch import WriteBatch
@@ -27,7 +28,7 @@ OWNER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 class RankingStore:
     """Materialized rankings, updated in the transaction that writes or reverses a gift.
 
-    ledger/ranking.py computes the changes. The rows can be compared with the ledger's gifts, except
+    ledger/gifts.py computes the changes. The rows can be compared with the ledger's gifts, except
     reversed ones, and repaired: MongoDB sums them and sends only what differs, since a day may have
     any number of users.
     """

@@ -51,7 +51,7 @@ class RoomStore:
         self._members = members
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
-        self._loads: BatchLoader[Room] = BatchLoader(self._load_many, StorageUnavailable)
+        self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
         self._log_readers = ConcurrencyLimit(CONCURRENT_LOG_READS, LOG_QUEUE_SECONDS)

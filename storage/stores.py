@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from config.settings import Settings
-from rooms.presence import GracePolicy
+from rooms.members import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore

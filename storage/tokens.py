@@ -12,7 +12,6 @@ from pymongo import UpdateOne
 from core.batching import BatchLoader, RequestBatcher
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, parsed
-from storage.errors import StorageUnavailable
 from storage.users import User, user_from
 
 MAX_PER_USER = 5
@@ -47,7 +46,7 @@ class TokenStore:
     def __init__(self, database: Database, days: int, session_days: int) -> None:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
-        self._with_user = BatchLoader(self._load_with_users, StorageUnavailable)
+        self._with_user = BatchLoader(self._load_with_users)
         self._uses: RequestBatcher[tuple[str, Document], bool] = RequestBatcher(
             self._store_uses, _MAX_USES
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from ledger.ranking import day_interval
+from core.clock import day_interval
 from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document
 from storage.documents import stream

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from pymongo import ReturnDocument
 
+from core.clock import day_of
 from core.errors import WriteConflict
 from ledger.errors import OverLimit
 from ledger.open_transfers import next_check_at
-from ledger.ranking import day_of
 from ledger.withdrawal_requests import UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
+from core.clock import day_of
 from handlers.base import endpoint
 from handlers.health import DependencyResponse, readiness
 from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import Response
-from ledger.ranking import day_of
 from services.fleet import Machine, fleet_of
 from storage.fleet import Queues
 from tencent.message_push import ATTENTION
@@ -98,7 +98,7 @@ class OpsOverviewHandler(OperatorHandler):
                 "at": now,
                 "status": ready.status,
                 "dependencies": ready.dependencies,
-                "sockets_here": context.realtime.hub.sockets,
+                "sockets_here": context.hub.sockets,
                 "today": {"sold": found["orders_paid"], "given": found["given"]},
                 "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},
             }

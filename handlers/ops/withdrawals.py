@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from core.clock import day_of
 from handlers.base import endpoint
 from handlers.ops.base import (
     BYTE_ORDER_MARK,
@@ -16,7 +17,6 @@ from handlers.ops.base import (
 from handlers.schemas import ops_money, ops_requests
 from handlers.schemas.responses import Page
 from ledger.errors import WithdrawalNotFound
-from ledger.ranking import day_of
 from ledger.withdrawals import Withdrawal
 from services.errors import SecondPersonRequired
 from services.withdrawal_reports import ReportRow

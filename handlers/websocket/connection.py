@@ -20,7 +20,7 @@ from realtime.close_codes import CloseCode
 from realtime.outbox import Outbox
 from realtime.resume import ResumePosition
 from rooms.errors import NotAMember
-from rooms.presence import MemberSocket
+from rooms.members import MemberSocket
 from services.room_access import close_code_for
 from storage.tokens import token_id
 
@@ -80,7 +80,7 @@ class Connection:
         structlog.contextvars.bind_contextvars(
             request_id=request.request_id, live_id=request.live_id
         )
-        self._context.realtime.hub.connect(self.outbox)
+        self._context.hub.connect(self.outbox)
         if request.token:
             self._join_in_background(request, request.token)
         else:
@@ -112,9 +112,9 @@ class Connection:
 
     def _leave(self) -> None:
         context, connection = self._context, self.outbox.connection
-        context.realtime.hub.disconnect(connection.live_id if connection else 0, self.outbox)
+        context.hub.disconnect(connection.live_id if connection else 0, self.outbox)
         if connection:
-            context.realtime.presence.disconnect(replace(connection, at=now_ms()))
+            context.presence.disconnect(replace(connection, at=now_ms()))
 
     # ---- incoming frames
 
@@ -215,7 +215,7 @@ class Connection:
         outbox.connection = await self._register(user_id, live_id)
         outbox.number = outbox.connection.number
         load = partial(context.services.room_access.load_view, live_id, user_id)
-        await context.realtime.hub.join(live_id, outbox, request.since, load)
+        await context.hub.join(live_id, outbox, request.since, load)
         log.info("socket_joined", resumes=request.since is not None)
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
@@ -231,7 +231,7 @@ class Connection:
 
     async def _register(self, user_id: str, live_id: int) -> MemberSocket:
         """Register the socket of a member; for others `authorize` raises the precise error."""
-        registration = self._context.realtime.presence.connect(user_id, live_id)
+        registration = self._context.presence.connect(user_id, live_id)
         try:
             return await registration
         except NotAMember:

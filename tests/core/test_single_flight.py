@@ -66,8 +66,7 @@ async def test_keys_are_read_separately_and_results_are_not_cached() -> None:
     assert sorted(source.reads, key=str) == [(1, "a"), (2, "a")]
     source.value = 3
     assert await single_flight.get(1, "a") == 3
-    assert not single_flight._in_flight
-    assert not single_flight._next
+    assert not single_flight._callers._queues
 
 
 @gen_test

@@ -3,10 +3,9 @@ import re
 import pytest
 from structlog.testing import capture_logs
 
-from realtime.bus import LocalBus
-from realtime.lease import Lease
 from runtime import jobs
 from runtime.process import ServerProcess
+from services.presence import Lease
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 
@@ -131,8 +130,7 @@ async def test_several_processes_without_redis_are_degraded_and_the_log_says_why
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = server.context
-    bus, presence = context.realtime.bus, context.stores.presence
-    assert isinstance(bus, LocalBus)
+    presence = context.stores.presence
     await presence.renew("other", 60)
 
     async def redis_state() -> str | None:

@@ -148,7 +148,7 @@ async def test_user_who_never_connected_is_evicted_after_hours_of_inactivity(
     host = await api.host()
     unconnected = await api.guest("anna", 2, host.live_id)
     db.members.update_one({"_id": unconnected.id}, {"$inc": {"seen_at": -7 * 3_600_000}})
-    await server.context.realtime.presence.mark_silent_away()
+    await server.context.presence.mark_silent_away()
     await host.connect()
     await until(lambda: not db.members.find_one({"_id": unconnected.id}))
     assert (await host.get("qlive_user/get_user_state/")).ok()["user_type"] == 5

@@ -20,7 +20,7 @@ async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it
     first_host, second_host = await api.host("红娘一"), await api.host("红娘二")
     bert = await api.user("bert", 1)
     evicted_from: list[int] = []
-    evict = server.context.realtime.hub.evict
+    evict = server.context.hub.evict
 
     def record_evict(
         live_id: int, user_id: str, connection_number: int | None, *, banned_until_left: bool
@@ -28,7 +28,7 @@ async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it
         evicted_from.append(live_id)
         evict(live_id, user_id, connection_number, banned_until_left=banned_until_left)
 
-    server.context.realtime.hub.evict = record_evict  # type: ignore[method-assign]
+    server.context.hub.evict = record_evict  # type: ignore[method-assign]
     for _ in range(5):
         (await bert.get("get_playurl/", live_id=first_host.live_id)).ok()
         evicted_from.clear()

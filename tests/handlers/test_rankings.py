@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from ledger.ranking import day_of, day_scope, live_scope
+from core.clock import day_of
+from ledger.gifts import day_scope, live_scope
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, ROSE, give

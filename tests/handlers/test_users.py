@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import structlog
 
-from rooms.keeper import Keeper
 from runtime.process import ServerProcess
+from services.keeper import Keeper
 from storage.users import User
 from tests.support.api import BASE, ApiFixture
 from tests.support.mic import take_seat, user_type

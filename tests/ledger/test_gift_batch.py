@@ -6,9 +6,8 @@ import pytest
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
-from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, StoredEntry
+from ledger.gifts import BalanceChange, GiftBatch, GiftTransfer, RankingChange, StoredEntry
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
-from ledger.ranking import RankingChange
 from tests.support.ledger import TRANSFER, TRANSFER_WITHOUT_ID
 from tests.support.ledger_in_memory import MemoryLedgerStore
 

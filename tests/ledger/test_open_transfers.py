@@ -7,7 +7,6 @@ import pytest
 from ledger.open_transfers import (
     SUBMIT_AFTER,
     counts_as_missing,
-    must_cancel,
     must_rebuild,
     must_resend,
     must_return,
@@ -157,8 +156,8 @@ def test_only_a_body_that_wechat_pay_refused_and_does_not_have_is_replaced(
 
 def test_only_a_transfer_at_wechat_pay_is_cancelled_there() -> None:
     withdrawal = submitted()
-    assert not must_cancel(withdrawal)
+    assert not withdrawal.is_cancelling
     cancelled = withdrawal.give_back("user", "cancelled", NOW).withdrawal
-    assert must_cancel(cancelled)
-    assert not must_cancel(learned(cancelled, TransferState.SUCCESS))
-    assert not must_cancel(requested().give_back("user", "cancelled", NOW).withdrawal)
+    assert cancelled.is_cancelling
+    assert not learned(cancelled, TransferState.SUCCESS).is_cancelling
+    assert not requested().give_back("user", "cancelled", NOW).withdrawal.is_cancelling

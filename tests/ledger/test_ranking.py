@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.gifts import gift_postings
+from core.clock import day_interval, day_of
+from ledger.gifts import RankingChange, day_scope, gift_postings, live_scope, ranking_changes
 from ledger.journal import Balance, EventReference, JournalEntry, Kind
-from ledger.ranking import (
-    RankingChange,
-    day_interval,
-    day_of,
-    day_scope,
-    live_scope,
-    ranking_changes,
-)
 
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
 EVENT = EventReference(7, "e1", 42)

@@ -15,12 +15,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import IncomeNotMatured, NotCancellable
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
-from ledger.open_transfers import must_cancel, must_resend, must_return
-from ledger.ranking import day_of
+from ledger.open_transfers import must_resend, must_return
 from ledger.recharge import Order, Payment, recharge_entry
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (
@@ -158,7 +158,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             if must_resend(queried, stated, self.now):
                 self.withdrawals[index] = queried.resend(queried.sent_body, self.now)
                 self.send(queried)
-            if must_cancel(self.withdrawals[index]):
+            if self.withdrawals[index].is_cancelling:
                 self.move(queried.id, State.CANCELLED)
 
     # ---- WeChat Pay
@@ -263,7 +263,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
             assert min(balance) >= 0
             assert balance == (sums[f"user:{user}", "gold"], sums[f"user:{user}", "income"])
         for withdrawal in self.withdrawals:
-            assert sums[f"held:{withdrawal.id}", "income"] == withdrawal.held_income >= 0
+            held = withdrawal.income if withdrawal.is_open else 0
+            assert sums[f"held:{withdrawal.id}", "income"] == held >= 0
 
     @invariant()
     def a_withdrawal_has_one_outcome(self) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.bus import (
+    MESSAGE_TYPES,
     AudienceChanged,
     BusMessage,
     CatalogueChanged,
@@ -12,8 +13,9 @@ from realtime.bus import (
     EventPublished,
     TokenRevoked,
     UserEvicted,
+    pack,
+    unpack,
 )
-from realtime.bus_codec import MESSAGE_TYPES, pack, unpack
 from realtime.close_codes import CloseCode
 
 IDS = st.integers(0, 2**53)

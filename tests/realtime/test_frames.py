@@ -88,8 +88,10 @@ def test_audience_frame_has_no_sequence_number() -> None:
     assert frame == {"type": "audience", "live_id": 7, "data": data}
 
 
-def test_heartbeat_has_the_last_sequence_number() -> None:
-    frame = decode(frames.heartbeat(44))
+def test_heartbeat_has_the_last_sequence_number_and_is_followed_by_a_ping() -> None:
+    heartbeat, ping, rest = frames.heartbeat(44).partition(frames.PING)
+    assert (ping, rest) == (b"\x89\x00", b"")
+    frame = decode(heartbeat)
     assert (frame.pop("ts") > 1_690_000_000_000, frame) == (True, {"type": "heartbeat", "seq": 44})
 
 

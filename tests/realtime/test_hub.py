@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
-from realtime.resume import encode_event
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
@@ -160,5 +160,5 @@ async def test_lost_duplicate_and_reordered_messages_deliver_each_event_once(
 
 def test_live_end_is_encoded_as_last_and_always_as_the_same_bytes() -> None:
     event = NumberedEvent("a", 1, 0, "live_end", {})
-    assert encode_event(ROOM, event).last
-    assert encode_event(ROOM, event) == encode_event(ROOM, event)
+    assert EventPublished.of(ROOM, event).last
+    assert EventPublished.of(ROOM, event) == EventPublished.of(ROOM, event)

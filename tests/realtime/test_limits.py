@@ -64,7 +64,7 @@ async def test_invalid_frames_close_the_connection_with_the_matching_code(
         assert [opcode for opcode, _ in frames] == [CLOSE], frames
         assert int.from_bytes(frames[0][1][:2], "big") == code
         await client.close()
-        await until(lambda: not server.context.realtime.hub.open)
+        await until(lambda: not server.context.hub.open)
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -115,7 +115,7 @@ async def test_close_frame_is_answered_and_the_connection_ends(
     await client.send(CLOSE, b"\x03\xe9bye")
     frames = [frame for frame in await client.read_to_end() if b'"audience"' not in frame[1]]
     assert frames == [(CLOSE, b"\x03\xe9")]
-    await until(lambda: not server.context.realtime.hub.open)
+    await until(lambda: not server.context.hub.open)
     await client.close()
 
 
@@ -124,11 +124,11 @@ async def test_aborted_connection_leaves_no_socket(
     api: ApiFixture, server: ServerProcess, no_errors_logged: None
 ) -> None:
     client = await connect_raw(await api.host())
-    assert server.context.realtime.hub.sockets == 1
+    assert server.context.hub.sockets == 1
     client.writer.write(encode_frame(BINARY, b"half of a fra")[:-5])
     client.writer.transport.abort()
     await client.close()
-    await until(lambda: not server.context.realtime.hub.channels)
+    await until(lambda: not server.context.hub.channels)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -80,13 +80,6 @@ async def test_intermittent_reader_gets_every_byte_in_order(make_pair: MakePair)
     assert received == sent
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_heartbeat_is_followed_by_a_ping(make_pair: MakePair) -> None:
-    pair = make_pair()
-    pair.outbox.send_heartbeat(b"beat")
-    assert pair.reader.recv(100) == b"beat" + b"\x89\x00"
-
-
 # ---- slow clients
 
 
@@ -276,7 +269,6 @@ async def test_no_frame_follows_a_close(make_pair: MakePair) -> None:
     assert pair.outbox.closed
     pair.parse_close(pair.read_available())
     pair.outbox.send(b"more")
-    pair.outbox.send_heartbeat(b"beat")
     pair.outbox.begin(b"room")
     pair.outbox.close(CloseCode.RESTART)
     pair.outbox.send_close(b"part")
@@ -315,7 +307,6 @@ async def test_sending_to_a_closed_socket_does_nothing(make_pair: MakePair) -> N
     pair = make_pair()
     pair.stream.close()
     pair.outbox.send(b"hello")
-    pair.outbox.send_heartbeat(b"beat")
     pair.outbox.begin(b"room")
     pair.outbox.disconnect_slow()
     pair.outbox.close(CloseCode.RESTART)

@@ -74,7 +74,7 @@ async def test_bye_to_a_slow_client_has_a_reconnect_delay(
     """centrifuge-js #408: 189 reconnects in half a second."""
     host = await api.host()
     room_socket, _ = await open_socket(host)
-    [(_, outbox)] = server.context.realtime.hub.members
+    [(_, outbox)] = server.context.hub.members
     outbox.disconnect_slow()
     bye = await room_socket.next("bye")
     assert (bye["code"], bye["reconnect"]) == (4001, True)
@@ -89,9 +89,7 @@ async def connect_without_reading(client: ApiClient, server: ServerProcess) -> R
     """A client that reads nothing, on sockets with small kernel buffers."""
     raw_client = await connect_raw(client)
     raw_client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    [outbox] = [
-        outbox for _, outbox in server.context.realtime.hub.members if outbox.user_id == client.id
-    ]
+    [outbox] = [outbox for _, outbox in server.context.hub.members if outbox.user_id == client.id]
     outbox._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     client_socket = raw_client.writer.get_extra_info("socket")
     client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -111,12 +109,12 @@ async def test_dead_client_does_not_affect_others_and_can_resume(
     listener, _ = await open_socket(host)
     slow_client = await connect_without_reading(anna, server)
     sent = 0
-    while any(outbox.user_id == anna.id for _, outbox in server.context.realtime.hub.members):
+    while any(outbox.user_id == anna.id for _, outbox in server.context.hub.members):
         await invite_repeatedly(host, bert, 1)
         sent += 1
-        [outbox] = [
-            outbox for outbox in server.context.realtime.hub._open if outbox.user_id == anna.id
-        ] or [None]
+        [outbox] = [outbox for outbox in server.context.hub._open if outbox.user_id == anna.id] or [
+            None
+        ]
         if outbox is None or outbox.close_code is not None:
             break
         assert sent < 1000
@@ -147,13 +145,11 @@ async def test_client_that_vanishes_without_closing_is_detected(
     listener, _ = await open_socket(bert)
     host_socket = await connect_raw(host)
     host_socket.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    [outbox] = [
-        outbox for _, outbox in server.context.realtime.hub.members if outbox.user_id == host.id
-    ]
+    [outbox] = [outbox for _, outbox in server.context.hub.members if outbox.user_id == host.id]
     outbox.received_at -= server.settings.realtime.silent_seconds
     assert (await listener.next("member_away"))["data"]["user_id"] == host.id
     assert (await listener.next("live_pause"))["data"]["user_id"] == host.id
-    assert server.context.realtime.hub.open == 1
+    assert server.context.hub.open == 1
     await host_socket.close()
 
 
@@ -273,7 +269,7 @@ async def test_many_clients_reconnecting_at_once_all_resume(
     for room_socket, _ in sockets:
         await next_events(room_socket, 2)
         room_socket.connection.transport.abort()
-    await until(lambda: not server.context.realtime.hub.sockets)
+    await until(lambda: not server.context.hub.sockets)
     await invite_repeatedly(host, bert, 2)
     epoch = sockets[0][1]["epoch"]
     resumed = await asyncio.gather(*(open_socket(guest, epoch=epoch, since=2) for guest in guests))

@@ -11,10 +11,10 @@ from realtime import channel
 from realtime.channel import Channel
 from realtime.resume import Resume, ResumePosition, RoomView
 from rooms.events import NumberedEvent
-from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
 from runtime.process import ServerProcess
+from services.keeper import Keeper
 from storage import rooms
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hub import no_data
@@ -118,7 +118,7 @@ async def test_each_resume_continues_where_the_previous_ended(
                 0,
             )
         await reconnected.connection.close()
-        await until(lambda: not server.context.realtime.hub.channels)
+        await until(lambda: not server.context.hub.channels)
         await invite_repeatedly(scenario.host, scenario.bert, 1)
         reconnected = await scenario.reconnect(scenario.anna, position)
         assert (await reconnected.frame())["replayed"] == 1
@@ -138,10 +138,10 @@ async def test_resume_works_after_an_hour_without_events(
     await next_events(socket, 1)
     hour = time.monotonic() + 3600
     for seconds in (0, 60, 120):
-        server.context.realtime.hub.send_heartbeats(hour + seconds, every=25, silent=1e9)
+        server.context.hub.send_heartbeats(hour + seconds, every=25, silent=1e9)
     assert [(await socket.frame())["type"] for _ in range(2)] == ["heartbeat"] * 2
     await socket.connection.close()
-    await until(lambda: not server.context.realtime.hub.channels)
+    await until(lambda: not server.context.hub.channels)
     reconnected = await scenario.reconnect(scenario.anna, 0)
     assert (await reconnected.frame())["replayed"] == 0
     await invite_repeatedly(scenario.host, scenario.bert, 1)
@@ -232,7 +232,7 @@ async def test_open_sockets_of_a_room_that_fell_behind_get_one_snapshot(
         await socket.next("snapshot")
     missed = KEPT_EVENTS + 3
     await rename_host_elsewhere(server, scenario.host, missed)
-    await server.context.realtime.hub.check()
+    await server.context.hub.check()
     await invite_repeatedly(scenario.host, scenario.bert, 1)
     (snapshot, invite), others = [await next_events(socket, 2) for socket in sockets]
     assert others == [snapshot, invite], "the same bytes"

@@ -1,7 +1,6 @@
 import pytest
 
-from rooms.members import Role
-from rooms.presence import GracePolicy
+from rooms.members import GracePolicy, Role
 
 POLICY = GracePolicy(shown=1, viewer=20, guest=300, host=4_000)
 

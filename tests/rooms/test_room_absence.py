@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rooms.members import Person
-from rooms.presence import GracePolicy
+from rooms.members import GracePolicy, Person
 from rooms.room import Room
 from tests.support.room_builders import (
     ANNA,

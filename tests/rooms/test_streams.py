@@ -2,7 +2,7 @@
 
 import pytest
 
-from rooms.presence import ENDED_SEQUENCES_KEPT, StreamState, apply_notification
+from rooms.members import ENDED_SEQUENCES_KEPT, StreamState, apply_notification
 
 NAME = "10000001_a"
 AT = 1_690_000_000

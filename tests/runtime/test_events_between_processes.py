@@ -50,7 +50,7 @@ class ServerPair:
     async def wait_for_bus(self, *, healthy: bool = True) -> None:
         """Waits until the buses of both servers are connected to Redis, or have lost it."""
         for server in self.servers:
-            bus = server.context.realtime.bus
+            bus = server.context.bus
             await until(lambda: bus.healthy == healthy)  # noqa: B023
 
 
@@ -90,7 +90,7 @@ async def connect(client: ApiClient) -> Socket:
 async def test_events_of_a_process_reach_sockets_of_the_other(pair: ServerPair) -> None:
     host = await pair.apis[0].host()
     listener = await connect(pair.on_second(host))
-    hub = pair.servers[1].context.realtime.hub
+    hub = pair.servers[1].context.hub
     backfilled = hub.events_backfilled
     guest = await pair.apis[0].guest("bert", 1, host.live_id)
     for _ in range(10):
@@ -214,7 +214,7 @@ async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterward
         assert (await api.request("GET", "/healthz")).status == 200
     redis_server.start()
     await pair.wait_for_bus()
-    hub = pair.servers[1].context.realtime.hub
+    hub = pair.servers[1].context.hub
     for _ in range(10):  # the check for missed events may read one before the bus brings it
         backfilled = hub.events_backfilled
         (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
@@ -255,7 +255,7 @@ async def test_live_process_that_was_declared_lost_restores_its_members(pair: Se
 
     async def has_paused() -> bool:
         await second.stores.presence.mark_members_away(first.process_id, 1)
-        await second.realtime.presence.process_absences()
+        await second.presence.process_absences()
         return (await second.keeper.load(host.live_id)).status == "paused"
 
     await until(has_paused)

@@ -13,7 +13,7 @@ from core.errors import NotFound
 from core.locks import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
-from realtime.bus import LocalBus
+from realtime.bus import Bus
 from services.approvals import ApprovalService, CatalogueKind
 from services.catalogue import CatalogueService
 from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequired
@@ -43,7 +43,7 @@ def approvals_of(stores: StoresFixture, limit: int = LIMIT) -> ApprovalService:
         ApprovalStore(stores.database),
         OperatorStore(stores.database),
         LedgerService(stores.ledger, NamedLocks().hold),
-        CatalogueService(stores.gifts, stores.configs, LocalBus()),
+        CatalogueService(stores.gifts, stores.configs, Bus()),
         {"config": stores.configs, "block": stores.blocks},
         limit,
     )

@@ -10,7 +10,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from core.errors import NotFound
-from realtime.bus import AudienceChanged, ConnectionOpened, LocalBus, TokenRevoked
+from realtime.bus import AudienceChanged, Bus, ConnectionOpened, TokenRevoked
 from services import catalogue as module
 from services.catalogue import TTL_SECONDS, CatalogueService
 from storage.catalogue import GiftStore
@@ -40,7 +40,7 @@ class CatalogueFixture:
 
     def __init__(self, stores: StoresFixture, commands: list[str]) -> None:
         self.stores = stores
-        self.bus = LocalBus()
+        self.bus = Bus()
         self.gifts_store = RacingGiftStore(stores.database)
         self.gifts_store.after_read = []
         self.service, self.other_service = self.catalogue(), self.catalogue()

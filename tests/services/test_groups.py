@@ -9,8 +9,8 @@ import pytest
 
 from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
-from rooms.keeper import Keeper
 from services.groups import MAX_IDS, GroupService
+from services.keeper import Keeper
 from tencent.errors import ImGroupTaken, ImRejected, ServiceUnavailable
 from tencent.im import ImClient, UserSigSigner
 from tencent.service_client import ServiceClient

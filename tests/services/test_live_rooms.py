@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from realtime.presence import Presence
-from rooms.keeper import Keeper
+from services.keeper import Keeper
 from services.live_rooms import LiveRoomService
+from services.presence import Lease, Presence
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import GRACE
 from tests.support.storage import StoresFixture
@@ -18,13 +18,8 @@ NOT_USED: Any = None
 
 def live_rooms(stores: StoresFixture) -> LiveRoomService:
     keeper = Keeper(stores.rooms, RecordingListener())
-    presence = Presence(
-        stores.presence,
-        keeper,
-        GRACE,
-        process="process-1",
-        lease_held_ms=lambda: 3_600_000,
-    )
+    lease = Lease(stores.presence, "process-1", 15)
+    presence = Presence(stores.presence, stores.members, keeper, lease, GRACE)
     has_stores: Any = stores
     return LiveRoomService(has_stores, keeper, presence, NOT_USED, NOT_USED, NOT_USED)
 

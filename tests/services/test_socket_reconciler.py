@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from realtime.bus import LocalBus, UserEvicted
+from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
-from realtime.lease import Lease
 from services import socket_reconciler
 from services.evictions import EvictionService
+from services.presence import Lease
 from services.socket_reconciler import INTERVAL, TOKEN_ROUND_SECONDS, SocketReconciler
-from services.token_cache import TokenCache
 from storage.evictions import EvictionStore
 from storage.tokens import token_id
-from tests.support.hub import HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, OutboxSpy
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=20)
@@ -27,20 +26,18 @@ class ReconcilerFixture:
     """A hub with sockets of stored users, who may stay in the room, and its reconciler."""
 
     def __init__(self, stores: StoresFixture) -> None:
-        self.stores, self.hub_fixture, self.bus = stores, HubFixture(), LocalBus()
+        self.stores, self.hub_fixture = stores, HubFixture()
         self.code: CloseCode | None = None
-        hub = self.hub_fixture.hub
-        lease = Lease(stores.presence, "a", LEASE_SECONDS, list)
-        evictions = EvictionService(
-            EvictionStore(stores.database), hub, TokenCache(stores.tokens, self.bus), "a"
-        )
+        self.bus, hub = self.hub_fixture.bus, self.hub_fixture.hub
+        self.lease = Lease(stores.presence, "a", LEASE_SECONDS)
+        evictions = EvictionService(EvictionStore(stores.database), self.bus, "a")
         self.reconciler = SocketReconciler(
-            SimpleNamespace(bus=self.bus, hub=hub, lease=lease),  # type: ignore[arg-type]
+            self.bus,
+            hub,
+            self.lease,
             stores,  # type: ignore[arg-type]
             evictions,
             SimpleNamespace(reason_to_close=self.reason_to_close),  # type: ignore[arg-type]
-            process_id="a",
-            lease_seconds=LEASE_SECONDS,
         )
 
     async def reason_to_close(self, _live_id: int, _user_id: str) -> CloseCode | None:
@@ -68,6 +65,10 @@ class ReconcilerFixture:
     async def check_tokens(self, times: int = RUNS) -> None:
         for _ in range(times):
             await self.reconciler._check_tokens()
+
+
+async def fail(*_: object) -> None:
+    raise ConnectionError
 
 
 # ---- evictions
@@ -117,6 +118,28 @@ async def test_memberships_are_compared_at_once_after_a_gap_of_the_bus(
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
+@gen_test
+async def test_members_marked_away_while_the_lease_had_lapsed_are_stored_as_served_here(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture = ReconcilerFixture(stores)
+    outbox = await fixture.open()
+    members = stores.database.collection("members")
+    swept = {"live_id": ROOM, "epoch": "a", "gender": 1, "role": "viewer", "entered_at": 1}
+    swept |= {"v": 0, "socket": 0, "process": None, "away_at": 1}
+    await members.insert_one({"_id": outbox.user_id, **swept})
+    await fixture.run()
+    assert (await members.find_one({}))["away_at"] == 1, "nothing is due"
+    fixture.lease.lapses += 1
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stores.presence), "claim_members", fail)
+        with pytest.raises(ConnectionError):
+            await fixture.run()
+    await fixture.run()
+    row = await members.find_one({})
+    assert (row["process"], row["away_at"], outbox.code) == ("a", None, None)
+
+
 # ---- tokens
 
 
@@ -126,6 +149,7 @@ async def test_tokens_are_checked_while_a_membership_cannot_be_compared(
 ) -> None:
     fixture = ReconcilerFixture(stores)
     outbox = await fixture.open()
+    await fixture.hub_fixture.join(OutboxSpy("another"))
     await fixture.change_token(outbox, revoked=True)
     fixture.pass_seconds(LEASE_SECONDS)
     fixture.reconciler._room_access = SimpleNamespace()  # type: ignore[assignment]
@@ -197,10 +221,6 @@ async def test_share_whose_check_failed_is_checked_again(
     fixture = ReconcilerFixture(stores)
     outbox = await fixture.open()
     await stores.tokens.end_sessions(outbox.user_id)
-
-    async def fail(*_: object) -> None:
-        raise ConnectionError
-
     with monkeypatch.context() as patch:
         patch.setattr(type(stores.tokens), "invalid", fail)
         with pytest.raises(ConnectionError):

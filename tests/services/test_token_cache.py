@@ -4,7 +4,7 @@ from typing import cast
 import pytest
 
 from handlers.routes import API_ROUTES
-from realtime.bus import LocalBus, TokenRevoked
+from realtime.bus import Bus, TokenRevoked
 from runtime.process import ServerProcess
 from services import token_cache as module
 from services.token_cache import TokenCache
@@ -32,7 +32,7 @@ class FakeTokenStore:
 
 class TokenCacheFixture:
     def __init__(self) -> None:
-        self.store, self.bus = FakeTokenStore(), LocalBus()
+        self.store, self.bus = FakeTokenStore(), Bus()
         self.cache = TokenCache(cast("TokenStore", self.store), self.bus)
 
     def revoke(self, token: str) -> None:

@@ -37,8 +37,8 @@ class SweepFixture:
     async def dispute(self, number: str, reason: str) -> None:
         self.calls.append(f"{number}: {reason}")
 
-    async def check(self, age: timedelta, queries: int = 1, order: Order = ORDER) -> str:
-        return await self.sweep.check(ClaimedOrder(order, CREATED_AT, queries), CREATED_AT + age)
+    async def check(self, age: timedelta, order: Order = ORDER) -> str:
+        return await self.sweep.check(ClaimedOrder(order, CREATED_AT), CREATED_AT + age)
 
 
 class FakeProvider:
@@ -119,15 +119,15 @@ async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
         (timedelta(hours=4), timedelta(hours=5)),
     ):
         assert (
-            await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT, 1), CREATED_AT + age)
+            await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + age)
             == "later"
         )
         assert fixture.due == CREATED_AT + due
     assert (
-        await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT, 9), CREATED_AT + GIVE_UP_AFTER)
+        await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + GIVE_UP_AFTER)
         == "closed"
     )
-    paid = ClaimedOrder(replace(ORDER, state="paid"), CREATED_AT, 9)
+    paid = ClaimedOrder(replace(ORDER, state="paid"), CREATED_AT)
     assert await fixture.sweep.postpone(paid, CREATED_AT + timedelta(hours=4)) == "later"
     assert await fixture.sweep.postpone(paid, CREATED_AT + GIVE_UP_AFTER) == "closed"
     assert fixture.calls == ["Q1 closed", "Q1 delivered"]
@@ -136,7 +136,7 @@ async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
 def test_an_order_is_checked_after_1_5_15_and_60_minutes_and_before_closing() -> None:
     checks, age = [], timedelta(0)
     for _ in range(6):
-        age = next_check_at(ClaimedOrder(ORDER, CREATED_AT, 0), CREATED_AT + age) - CREATED_AT
+        age = next_check_at(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + age) - CREATED_AT
         checks.append(age)
     minutes = [1, 5, 15, 60, 180, 240]
     assert checks == [timedelta(minutes=n) for n in minutes]

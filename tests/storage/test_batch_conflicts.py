@@ -15,12 +15,11 @@ from tornado.ioloop import IOLoop
 from core.clock import now_ms
 from core.errors import QLiveError
 from ledger.gifts import GiftTransfer
-from rooms.changes import Preparation
 from rooms.events import NumberedEvent
-from rooms.keeper import Keeper
 from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from rooms.snapshot import Snapshot, snapshot
+from services.keeper import Keeper, Preparation
 from storage.database import Database, Document, Session
 from storage.ledger import BatchContext, LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
@@ -115,7 +114,7 @@ class LivesFixture:
         self.gifts = LedgerStore(database, build(database).rankings)
         self.preparation: Preparation[GiftTransfer, BatchContext] = Preparation(
             self.gifts.load_context,
-            lambda writes, context: self.gifts.add_writes(writes, context.batch),
+            lambda context, writes: self.gifts.add_writes(writes, context.batch),
         )
 
     async def begin(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from rooms.keeper import Keeper
 from rooms.members import Person
 from rooms.room import Room
+from services.keeper import Keeper
 from storage.database import Database
 from storage.ledger import LedgerStore
 from tests.support.commits import commit_in_flight

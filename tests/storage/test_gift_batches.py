@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
+from core.clock import day_of
 from core.errors import QLiveError, WriteConflict
-from ledger.gifts import GiftTransfer, StoredEntry
+from ledger.gifts import GiftTransfer, StoredEntry, day_scope, live_scope
 from ledger.journal import Balance, EventReference
-from ledger.ranking import day_of, day_scope, live_scope
 from rooms.members import Person
 from storage.database import Database, Session
 from storage.ledger import BatchContext, LedgerStore

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from core.clock import day_of
+from ledger.gifts import day_scope
 from ledger.journal import JournalEntry, Posting, postings_for, user_account
-from ledger.ranking import day_of, day_scope
 from storage import ledger_reconciler as module
 from storage.database import Database
 from storage.documents import BATCH_ROWS

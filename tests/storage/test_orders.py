@@ -92,14 +92,12 @@ async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> Non
     await let_time_pass(stores, timedelta(minutes=1, seconds=1))
     claims = await asyncio.gather(*(claim(stores) for _ in range(8)))
     (claimed,) = [it for it in claims if it]
-    assert (claimed.order, claimed.queries) == (order, 1)
+    assert claimed.order == order
     assert abs(claimed.created_at - datetime.now(UTC)) < timedelta(seconds=10)
     await let_time_pass(stores, CLAIM_LEASE - timedelta(seconds=10))
     assert await claim(stores) is None
     await let_time_pass(stores, timedelta(seconds=11))
-    again = await claim(stores)
-    assert again
-    assert again.queries == 2, "the first claim has expired"
+    assert await claim(stores), "the first claim has expired"
     await stores.orders.postpone(order.number, datetime.now(UTC))
     assert await claim(stores) is not None
 

@@ -52,7 +52,7 @@ async def test_earliest_due_member_is_claimed_first(stores: StoresFixture) -> No
 async def test_claim_includes_whether_the_stream_is_on(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     assert await stores.presence.record_stream(
-        BERT.user_id, await find_membership(stores, BERT), stream_state(on=True), NOW
+        await find_membership(stores, BERT), stream_state(on=True), NOW
     )
     await disconnect(stores, BERT, live_id)
     assert await stores.presence.claim(NOW + 10**9) == pending_absence(BERT, live_id, streams=True)

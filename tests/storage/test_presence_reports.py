@@ -1,14 +1,15 @@
 """Signs of life without a socket, and Tencent's reports on users and streams, on a real MongoDB."""
 
+from dataclasses import replace
+
 import pytest
 
-from rooms.presence import ACTIVITY_INTERVAL_MS, Membership, is_known_present
+from rooms.members import ACTIVITY_INTERVAL_MS, is_known_present
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
     LATER,
     PROCESS,
-    closed,
     disconnect,
     find_membership,
     member_fields,
@@ -31,7 +32,7 @@ async def test_sign_of_life_ends_the_absence_of_a_user_without_a_socket(
 ) -> None:
     await open_room(stores, BERT)
     await stores.presence.record_report(
-        BERT.user_id, await find_membership(stores, BERT), present=False, now=LATER
+        await find_membership(stores, BERT), present=False, now=LATER
     )
     assert await stores.presence.seen(BERT.user_id, LATER + 5)
     names = ("away_at", "due_at", "seen_at")
@@ -90,9 +91,7 @@ async def take_step(stores: StoresFixture, live_id: int, step: str) -> None:
         case "report_away" | "report_back":
             membership = await find_membership(stores, BERT)
             present = step == "report_back"
-            await stores.presence.record_report(
-                BERT.user_id, membership, present=present, now=LATER
-            )
+            await stores.presence.record_report(membership, present=present, now=LATER)
 
 
 @pytest.mark.parametrize(
@@ -144,37 +143,18 @@ async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture
 
 
 @gen_test
-async def test_find_returns_the_membership_for_callbacks(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    assert await find_membership(stores, BERT) == Membership(
-        live_id, "e1", "viewer", False, False, NOW, None
-    )
-    socket = await register_socket(stores, BERT, live_id)
-    assert (await find_membership(stores, BERT)).served
-    await stores.presence.mark_disconnected([closed(socket)])
-    assert await find_membership(stores, BERT) == Membership(
-        live_id, "e1", "viewer", True, True, NOW, None
-    )
-    assert await stores.presence.find("unknown") is None
-
-
-@gen_test
 async def test_reports_mark_a_user_without_a_socket_away_and_back(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
-    assert await stores.presence.record_report(
-        BERT.user_id, present, present=False, now=LATER, reported_at=500
-    )
+    assert await stores.presence.record_report(present, present=False, now=LATER, reported_at=500)
     names = ("away_at", "due_at", "seen_at", "heard_at", "v")
     assert await member_fields(stores, BERT, *names) == (
         *(LATER, LATER + GRACE.viewer, LATER),
         *(500, 1),
     )
     away = await find_membership(stores, BERT)
-    assert away.away
-    assert await stores.presence.record_report(
-        BERT.user_id, away, present=True, now=LATER + 9, reported_at=501
-    )
+    assert away.away_at is not None
+    assert await stores.presence.record_report(away, present=True, now=LATER + 9, reported_at=501)
     assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 2)
 
 
@@ -182,13 +162,11 @@ async def test_reports_mark_a_user_without_a_socket_away_and_back(stores: Stores
 async def test_report_not_newer_than_the_last_changes_nothing(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
-    assert await stores.presence.record_report(
-        BERT.user_id, present, present=True, now=NOW, reported_at=500
-    )
+    assert await stores.presence.record_report(present, present=True, now=NOW, reported_at=500)
     before = await member_row(stores, BERT)
     for reported_at in (499, 500):
         assert not await stores.presence.record_report(
-            BERT.user_id, present, present=False, now=LATER, reported_at=reported_at
+            present, present=False, now=LATER, reported_at=reported_at
         )
     assert await member_row(stores, BERT) == before
 
@@ -197,10 +175,8 @@ async def test_report_not_newer_than_the_last_changes_nothing(stores: StoresFixt
 async def test_report_without_a_time_is_always_stored(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
-    await stores.presence.record_report(
-        BERT.user_id, present, present=True, now=NOW, reported_at=500
-    )
-    assert await stores.presence.record_report(BERT.user_id, present, present=False, now=LATER)
+    await stores.presence.record_report(present, present=True, now=NOW, reported_at=500)
+    assert await stores.presence.record_report(present, present=False, now=LATER)
     assert await member_fields(stores, BERT, "away_at", "heard_at") == (LATER, 500)
 
 
@@ -210,10 +186,10 @@ async def test_second_report_of_leaving_does_not_restart_the_grace_period(
 ) -> None:
     await open_room(stores, BERT)
     await stores.presence.record_report(
-        BERT.user_id, await find_membership(stores, BERT), present=False, now=LATER
+        await find_membership(stores, BERT), present=False, now=LATER
     )
     await stores.presence.record_report(
-        BERT.user_id, await find_membership(stores, BERT), present=False, now=LATER + 9
+        await find_membership(stores, BERT), present=False, now=LATER + 9
     )
     assert await member_fields(stores, BERT, "away_at", "due_at", "seen_at") == (
         *(LATER, LATER + GRACE.viewer),
@@ -226,7 +202,7 @@ async def test_report_on_a_user_with_a_socket_is_ignored(stores: StoresFixture) 
     live_id = await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
     await register_socket(stores, BERT, live_id)
-    assert not await stores.presence.record_report(BERT.user_id, present, present=False, now=LATER)
+    assert not await stores.presence.record_report(present, present=False, now=LATER)
     assert await member_fields(stores, BERT, "away_at") == (None,)
 
 
@@ -235,13 +211,11 @@ async def test_report_on_another_membership_is_ignored(stores: StoresFixture) ->
     live_id = await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
     for other in (
-        Membership(live_id + 1, "e1", "viewer", False, False, NOW, None),
-        Membership(live_id, "e0", "viewer", False, False, NOW, None),
+        replace(present, live_id=live_id + 1),
+        replace(present, epoch="e0"),
+        replace(present, user_id=CARL.user_id),
     ):
-        assert not await stores.presence.record_report(
-            BERT.user_id, other, present=False, now=LATER
-        )
-    assert not await stores.presence.record_report(CARL.user_id, present, present=False, now=LATER)
+        assert not await stores.presence.record_report(other, present=False, now=LATER)
 
 
 # ---- reports on streams
@@ -251,23 +225,19 @@ async def test_report_on_another_membership_is_ignored(stores: StoresFixture) ->
 async def test_stream_is_recorded_by_compare_and_swap(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     membership = await find_membership(stores, BERT)
-    assert await stores.presence.record_stream(BERT.user_id, membership, stream_state(on=True), NOW)
-    assert not await stores.presence.record_stream(
-        BERT.user_id, membership, stream_state("x", on=True), NOW
-    )
+    assert await stores.presence.record_stream(membership, stream_state(on=True), NOW)
+    assert not await stores.presence.record_stream(membership, stream_state("x", on=True), NOW)
     membership = await find_membership(stores, BERT)
     assert membership.stream == stream_state(on=True)
-    assert await stores.presence.record_stream(
-        BERT.user_id, membership, stream_state(on=False), NOW
-    )
+    assert await stores.presence.record_stream(membership, stream_state(on=False), NOW)
     assert (await find_membership(stores, BERT)).stream == stream_state(on=False)
 
 
 @gen_test
 async def test_stream_of_another_live_is_not_recorded(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    other = Membership(live_id, "e0", "viewer", False, False, NOW, None)
-    assert not await stores.presence.record_stream(BERT.user_id, other, stream_state(on=True), NOW)
+    await open_room(stores, BERT)
+    other = replace(await find_membership(stores, BERT), epoch="e0")
+    assert not await stores.presence.record_stream(other, stream_state(on=True), NOW)
     assert (await find_membership(stores, BERT)).stream is None
 
 
@@ -275,12 +245,12 @@ async def test_stream_of_another_live_is_not_recorded(stores: StoresFixture) -> 
 async def test_stream_end_makes_an_away_user_due_at_once(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await stores.presence.record_stream(
-        BERT.user_id, await find_membership(stores, BERT), stream_state(on=True), NOW
+        await find_membership(stores, BERT), stream_state(on=True), NOW
     )
     await disconnect(stores, BERT, live_id)
     assert await stores.presence.claim(LATER + 5) is None
     await stores.presence.record_stream(
-        BERT.user_id, await find_membership(stores, BERT), stream_state(on=False), LATER + 5
+        await find_membership(stores, BERT), stream_state(on=False), LATER + 5
     )
     assert await stores.presence.claim(LATER + 5) == pending_absence(BERT, live_id)
 
@@ -290,7 +260,7 @@ async def test_stream_start_keeps_the_due_time(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await disconnect(stores, BERT, live_id)
     await stores.presence.record_stream(
-        BERT.user_id, await find_membership(stores, BERT), stream_state(on=True), NOW
+        await find_membership(stores, BERT), stream_state(on=True), NOW
     )
     assert await member_fields(stores, BERT, "due_at") == (LATER + GRACE.viewer,)
 
@@ -300,7 +270,7 @@ async def test_leaving_the_seat_clears_the_stream(stores: StoresFixture) -> None
     live_id = await open_room(stores, BERT)
     await accept_user(stores, live_id, BERT)
     await stores.presence.record_stream(
-        BERT.user_id, await find_membership(stores, BERT), stream_state(on=True), NOW
+        await find_membership(stores, BERT), stream_state(on=True), NOW
     )
     await change_room(
         stores, live_id, lambda room: room.leave_mic(BERT.user_id, BERT.user_id), BERT.user_id

@@ -8,9 +8,8 @@ from pymongo import MongoClient
 
 from core.clock import now_ms
 from core.errors import WriteConflict
-from rooms.keeper import Keeper
 from rooms.members import Person
-from rooms.presence import SessionState
+from services.keeper import Keeper
 from tests.support.database import blocked_writes
 from tests.support.keeper import RecordingListener
 from tests.support.query_profile import profile_queries
@@ -312,9 +311,7 @@ async def test_returning_user_on_mic_is_due_at_once(stores: StoresFixture, sourc
         case "claim":
             await stores.presence.claim_members([socket], PROCESS, LATER)
         case "report":
-            assert await stores.presence.record_report(
-                BERT.user_id, membership, present=True, now=LATER
-            )
+            assert await stores.presence.record_report(membership, present=True, now=LATER)
         case "seen":
             assert await stores.presence.seen(BERT.user_id, LATER)
     assert await member_fields(stores, BERT, "away_at", "due_at") == (None, LATER)
@@ -355,7 +352,7 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     await change_room(stores, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     listener = RecordingListener()
     keeper = Keeper(stores.rooms, listener)
-    monkeypatch.setattr("rooms.keeper.now_ms", lambda: now_ms() + skew_ms)
+    monkeypatch.setattr("services.keeper.now_ms", lambda: now_ms() + skew_ms)
     await keeper.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     monkeypatch.undo()
     await change_room(stores, live_id, lambda room: room.enter(BERT, NOW), BERT.user_id)
@@ -363,19 +360,6 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     ((*call, number),) = listener.calls
     assert call == ["evict", live_id, BERT.user_id]
     assert older.number <= number <= newer.number
-
-
-@gen_test
-async def test_session_states_describe_the_newest_socket(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT, ANNA)
-    await register_socket(stores, BERT, live_id)
-    newest = await register_socket(stores, BERT, live_id, OTHER_PROCESS)
-    states = await stores.presence.session_states([BERT.user_id, ANNA.user_id, "unknown"])
-    assert states == {
-        BERT.user_id: SessionState(live_id, "e1", newest.number, OTHER_PROCESS),
-        ANNA.user_id: SessionState(live_id, "e1", 0, None),
-    }
-    assert await stores.presence.session_states([]) == {}
 
 
 @gen_test

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tornado.ioloop import IOLoop
 
-from ledger.gifts import GiftTransfer
+from core.clock import day_of
+from ledger.gifts import GiftTransfer, RankingChange, day_scope, live_scope
 from ledger.journal import EventReference
-from ledger.ranking import RankingChange, day_of, day_scope, live_scope
 from rooms.members import Person
 from storage.rankings import RankingStore
 from tests.support.room_builders import HOST

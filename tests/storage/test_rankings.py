@@ -1,6 +1,6 @@
 import pytest
 
-from ledger.ranking import RankingChange
+from ledger.gifts import RankingChange
 from storage.database import Session
 from storage.rankings import DEFAULT_LIMIT
 from tests.support.storage import StoresFixture

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rooms.keeper import Keeper
 from rooms.members import Person
+from services.keeper import Keeper
 from storage.errors import StorageUnavailable
 from storage.rooms import CONCURRENT_LOG_READS, LOG_SIZE
 from tests.support.room_builders import NOW

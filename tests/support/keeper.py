@@ -6,11 +6,11 @@ from typing import Any
 
 from core.errors import WriteConflict
 from rooms.events import NumberedEvent
-from rooms.keeper import AddWrites, Keeper
 from rooms.members import Person
 from rooms.room import Room, Seat
+from services.keeper import Keeper
 from tests.support.room_builders import HOST, NOW
-from tests.support.rooms_in_memory import MemoryRoomStore
+from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
 
 OTHER_HOST = Person("20000000", "ming", "https://faces/ming", 1)
 Call = tuple[Any, ...]
@@ -53,7 +53,10 @@ class RacingRoomStore(MemoryRoomStore):
         return await super().load(live_id, user_ids)
 
     async def save(
-        self, room: Room, events: Sequence[NumberedEvent], add_writes: Sequence[AddWrites] = ()
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        add_writes: Sequence[AddWrites] = (),
     ) -> None:
         await asyncio.sleep(0)
         if self.conflicts:

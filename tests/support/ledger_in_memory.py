@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gifts import GiftBatch, GiftTransfer, StoredEntry
+from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, StoredEntry, ranking_changes
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
-from ledger.ranking import RankingChange, ranking_changes
 from ledger.recharge import Order, Payment, Refund
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +12,12 @@ from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
-from realtime.lease import Lease
-from realtime.presence import Presence
 from rooms.events import NumberedEvent
-from rooms.keeper import Keeper
-from rooms.members import Person
-from rooms.presence import Arrival, GracePolicy, Membership, MemberSocket
+from rooms.members import Arrival, GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
+from services.keeper import Keeper
+from services.presence import Lease, Presence
+from services.socket_reconciler import SocketReconciler
 from storage.database import Database
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
@@ -32,6 +32,7 @@ BERT = Person("10000001", "bert", "", 1)
 ANNA = Person("10000002", "anna", "", 2)
 GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
 AN_HOUR = 3_600.0
+NOT_USED: Any = None
 
 
 class RoomListenerSpy:
@@ -74,19 +75,8 @@ class FailingPresenceStore(PresenceStore):
             raise AutoReconnect("not now")
         await super().mark_disconnected(sockets)
 
-    async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
-        if self.unavailable:
-            raise AutoReconnect("not now")
-        await super().claim_members(sockets, process, now)
-
-    async def record_stream(
-        self, user_id: str, membership: Membership, stream: dict[str, Any], now: int
-    ) -> bool:
-        return (
-            False
-            if self.always_loses
-            else await super().record_stream(user_id, membership, stream, now)
-        )
+    async def record_stream(self, member: Member, stream: dict[str, Any], now: int) -> bool:
+        return False if self.always_loses else await super().record_stream(member, stream, now)
 
 
 @dataclass
@@ -95,6 +85,7 @@ class Process:
 
     presence: Presence
     lease: Lease
+    reconciler: SocketReconciler
     name: str
     listener: RoomListenerSpy
     sockets: list[MemberSocket] = field(default_factory=list)
@@ -143,15 +134,14 @@ class PresenceFixture:
         """A process without a lease in the database."""
         sockets: list[MemberSocket] = []
         listener = RoomListenerSpy()
-        held_lease = Lease(self.presence_store, name, lease, lambda: list(sockets))
+        own_lease = Lease(self.presence_store, name, lease)
         presence = Presence(
-            self.presence_store,
-            self._keeper(listener),
-            grace,
-            process=name,
-            lease_held_ms=lambda: held_lease.lease_held_ms,
+            self.presence_store, self.members, self._keeper(listener), own_lease, grace
         )
-        return Process(presence, held_lease, name, listener, sockets)
+        hub: Any = SimpleNamespace(here=sockets)
+        stores: Any = SimpleNamespace(presence=self.presence_store)
+        reconciler = SocketReconciler(NOT_USED, hub, own_lease, stores, NOT_USED, NOT_USED)
+        return Process(presence, own_lease, reconciler, name, listener, sockets)
 
     async def enter(self, *people: Person) -> None:
         keeper = self._keeper(RoomListenerSpy())

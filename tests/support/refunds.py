@@ -11,7 +11,7 @@ from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
-from realtime.bus import LocalBus
+from realtime.bus import Bus
 from services.approvals import ApprovalService
 from services.catalogue import CatalogueService
 from services.inbox import CallbackOutcome, InboxService
@@ -108,7 +108,7 @@ class RefundProcess:
             ApprovalStore(database),
             OperatorStore(database),
             self.ledger_service,
-            CatalogueService(stores.gifts, stores.configs, LocalBus()),
+            CatalogueService(stores.gifts, stores.configs, Bus()),
             {},
             LIMIT,
         )

@@ -146,7 +146,8 @@ class BooksSpentGold:
         for host in hosts:
             mine = [it for it in self._books.withdrawals if it.user_id == host]
             paid = sum(it.income for it in mine if it.state == WithdrawalState.PAID)
-            free, held = self._books.balances[host].income, sum(it.held_income for it in mine)
+            free = self._books.balances[host].income
+            held = sum(it.income for it in mine if it.is_open)
             found[host] = HostIncome(free, held, paid)
         return found
 

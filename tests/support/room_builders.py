@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rooms.members import Member, Person, Role
-from rooms.presence import GracePolicy
+from rooms.members import GracePolicy, Member, Person, Role
 from rooms.room import Room, Seat
 
 NOW = 1_690_000_000_000

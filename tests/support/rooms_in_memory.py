@@ -1,19 +1,20 @@
 """RoomStore and MemberStore in memory, with documents as MongoDB stores them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import bson
 
+from core.clock import now_ms
 from core.errors import WriteConflict
 from rooms.events import NumberedEvent
-from rooms.keeper import AddWrites
 from rooms.members import Member
 from rooms.room import Room
 from storage.rooms import _changes, room_from
 
 Document = dict[str, Any]
+AddWrites = Callable[[Any], None]
 
 
 class MemoryRoomStore:
@@ -33,7 +34,8 @@ class MemoryRoomStore:
         """The room with the memberships of `user_ids` only."""
         if live_id not in self.documents:
             return None
-        room = room_from(bson.decode(bson.encode(self.documents[live_id])))
+        document = self.documents[live_id] | {"read_at": now_ms()}
+        room = room_from(bson.decode(bson.encode(document)))
         members = {
             user_id: self.members[user_id] for user_id in user_ids if user_id in self.members
         }
@@ -66,7 +68,10 @@ class MemoryRoomStore:
         return self.read(live_id, user_ids)
 
     async def save(
-        self, room: Room, events: Sequence[NumberedEvent], add_writes: Sequence[AddWrites] = ()
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        add_writes: Sequence[AddWrites] = (),
     ) -> None:
         for add in add_writes:
             add("transaction")

@@ -16,12 +16,11 @@ from tornado.ioloop import IOLoop
 from core.locks import NamedLocks
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
-from realtime.bus import LocalBus
-from rooms.changes import Preparation
+from realtime.bus import Bus
 from rooms.events import NumberedEvent
-from rooms.keeper import MAX_BATCH, Keeper
 from services.catalogue import CatalogueService
 from services.gifts import GiftRequest, GiftService
+from services.keeper import MAX_BATCH, Keeper, Preparation
 from services.ledger import LedgerService
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import CommandLatency, Database, Document, Session
@@ -200,7 +199,7 @@ class GiftProcess:
             own.members,
             self.keeper,
             self.locks.hold,
-            CatalogueService(own.gifts, own.configs, LocalBus()),
+            CatalogueService(own.gifts, own.configs, Bus()),
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.hold)
 

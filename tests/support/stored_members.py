@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from rooms.members import Person
-from rooms.presence import Membership, MemberSocket, PendingAbsence
+from rooms.members import Member, MemberSocket, PendingAbsence, Person
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 
@@ -23,8 +22,8 @@ async def member_fields(stores: StoresFixture, person: Person, *names: str) -> t
     return tuple(found.get(name) for name in names)
 
 
-async def find_membership(stores: StoresFixture, person: Person) -> Membership:
-    found = await stores.presence.find(person.user_id)
+async def find_membership(stores: StoresFixture, person: Person) -> Member:
+    found = await stores.members.get(person.user_id)
     assert found is not None
     return found
 

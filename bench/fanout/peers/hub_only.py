@@ -20,7 +20,7 @@ from tornado.web import Application
 from bench.fanout.control import serve_control
 from handlers.websocket.handshake import is_handshake
 from realtime import wire
-from realtime.bus import LocalBus
+from realtime.bus import Bus
 from realtime.hub import Hub
 from realtime.outbox import Outbox
 from realtime.resume import RoomView
@@ -95,7 +95,7 @@ async def _tune_gc(hub: Hub) -> None:
 
 async def main() -> None:
     event_log = EmptyEventLog()
-    hub = Hub(event_log, event_log.load_room, LocalBus())
+    hub = Hub(event_log, event_log.load_room, Bus())
     gc_tuning.freeze_startup_objects()
     tuning = asyncio.create_task(_tune_gc(hub))
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)

@@ -31,7 +31,7 @@ class EventSender:
     """Sends an event to the room in the mode that the control byte selects."""
 
     def __init__(self, server: ServerProcess, live_id: int, library: str) -> None:
-        self._hub = server.context.realtime.hub
+        self._hub = server.context.hub
         self._live_id = live_id
         self._send_to_all = ctypes.CDLL(library).send_to_all
         self._fds: ctypes.Array[ctypes.c_int] = (ctypes.c_int * 0)()

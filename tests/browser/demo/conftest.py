@@ -42,7 +42,7 @@ def close_socket(server: ServerProcess) -> Callable[[str], Awaitable[None]]:
 
     async def close(user_id: str) -> None:
         def outboxes() -> list[Outbox]:
-            members = server.context.realtime.hub.members
+            members = server.context.hub.members
             return [outbox for _, outbox in members if outbox.user_id == user_id]
 
         for outbox in await until(outboxes):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.ranking import day_of
+from core.clock import day_of
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give

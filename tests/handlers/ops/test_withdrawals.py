@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.ranking import day_of
+from core.clock import day_of
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, confirm, income_of, payee, withdraw, withdrawals_of

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError
-from rooms.changes import Change, Failed, Outcome, decide, groups
 from rooms.events import LAST_EVENT_TYPE
 from rooms.members import Person
 from rooms.room import Room
+from services.keeper import Change, ChangeFailed, decide
 from tests.rooms.test_properties import HOSTS, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
@@ -60,18 +60,20 @@ class BatchModel(RoomModel):
 
     def save_together(
         self, changes: Sequence[Change[None, None, Any]], live_id: int = LIVE_ID
-    ) -> list[Outcome]:
+    ) -> list[Any]:
+        """What each rule returned or raised."""
         users = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
         room = self.load(live_id, *users)
         room.expire(self.now)
-        decided = decide(room, changes, {})
-        if isinstance(decided, Failed):
-            failed = changes.index(decided.change)
-            kept = [change for change in changes if change is not decided.change]
-            outcomes = self.save_together(kept, live_id)
-            return [*outcomes[:failed], Outcome(error=decided.error), *outcomes[failed:]]
+        try:
+            outcomes, _ = decide(room, changes, {None: None})
+        except ChangeFailed as failure:
+            ((failed, error),) = failure.errors.items()
+            kept = [change for change in changes if change is not failed]
+            others, position = self.save_together(kept, live_id), changes.index(failed)
+            return [*others[:position], error, *others[position:]]
         self.save(room)
-        return [decided[0][change] for change in changes]
+        return [outcomes[change] for change in changes]
 
     def save(self, room: Room) -> None:
         if room.changed:
@@ -79,7 +81,7 @@ class BatchModel(RoomModel):
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
             self.clear(room.live_id, room.epoch)
 
-    def save_one_by_one(self, changes: Sequence[Change[None, None, Any]]) -> list[Outcome]:
+    def save_one_by_one(self, changes: Sequence[Change[None, None, Any]]) -> list[Any]:
         return [outcome for change in changes for outcome in self.save_together([change])]
 
     def state(self) -> Any:
@@ -103,12 +105,12 @@ def change_of(rule: Callable[[Room], Any], *user_ids: str) -> Change[None, None,
     return Change(apply, user_ids)
 
 
-def shown(outcome: Outcome) -> Any:
-    """What the caller gets; a room, which later changes of the batch share, only by its type."""
-    if isinstance(outcome.error, AssertionError):
-        raise outcome.error
-    result = type(outcome.result) if isinstance(outcome.result, Room | tuple) else outcome.result
-    return result, type(outcome.error)
+def shown(outcome: Any) -> Any:
+    """What the caller gets, an error and a room, which later changes of the batch share, only by
+    their types."""
+    if isinstance(outcome, AssertionError):
+        raise outcome
+    return type(outcome) if isinstance(outcome, Room | tuple | Exception) else outcome
 
 
 @example_settings(200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -132,13 +134,3 @@ def test_a_batch_has_the_effect_of_its_changes_one_by_one(
     assert [shown(it) for it in together] == [shown(it) for it in one_by_one]
     assert model.state() == other.state()
     model.check()
-
-
-def test_a_change_that_begins_a_session_is_in_a_group_of_its_own() -> None:
-    def change(*, alone: bool = False) -> Change[None, None, None]:
-        return Change(lambda _room, _context: None, (), alone=alone)
-
-    a, b, c, alone = change(), change(), change(), change(alone=True)
-    assert [*groups([a, b, alone, c])] == [[a, b], [alone], [c]]
-    assert [*groups([alone, a])] == [[alone], [a]]
-    assert [*groups([])] == []

@@ -18,19 +18,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError, TryAgain, WriteConflict
-from rooms import keeper as keeper_module
-from rooms.changes import Change, Outcome, Preparation
 from rooms.errors import QueueFull
 from rooms.events import NumberedEvent
-from rooms.keeper import AddWrites, Keeper
 from rooms.members import Member
 from rooms.room import Room
-from tests.rooms.test_batches import ACTIONS, PEOPLE, BatchModel, shown, steps_of
+from services import keeper as keeper_module
+from services.keeper import Change, Keeper, Preparation
 from tests.rooms.test_properties import HOSTS, MING, Step
+from tests.services.test_batches import ACTIONS, PEOPLE, BatchModel, shown, steps_of
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL
-from tests.support.rooms_in_memory import MemoryRoomStore
+from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
 
 GOLD = 3
 MAX_BATCH = 4
@@ -65,13 +64,15 @@ class RoomChange:
     decided: int = 0
     """The last time that it was decided."""
     ended: int = 0
-    outcome: Outcome | None = None
-    """None for a change by another process."""
+    by_rival: bool = False
+    """Whether another process made it."""
+    outcome: Any = None
+    """What it returned or raised."""
 
     @property
     def has_effect(self) -> bool:
         """Whether it may have changed the room, or refused on account of it."""
-        return not (self.outcome and isinstance(self.outcome.error, ZeroDivisionError | TryAgain))
+        return not isinstance(self.outcome, ZeroDivisionError | TryAgain)
 
 
 class RacingStore(MemoryRoomStore):
@@ -99,7 +100,10 @@ class RacingStore(MemoryRoomStore):
         return await super().membership_of(user_id)
 
     async def save(
-        self, room: Room, events: Sequence[NumberedEvent], add_writes: Sequence[AddWrites] = ()
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        add_writes: Sequence[AddWrites] = (),
     ) -> None:
         await asyncio.sleep(0)
         if rival := next(self.rivals, None):
@@ -128,13 +132,13 @@ class Recording:
 
     async def answer(self, made: RoomChange, answer: Awaitable[Any]) -> Any:
         try:
-            made.outcome = Outcome(await answer)
+            made.outcome = await answer
         except Exception as error:
-            made.outcome = Outcome(error=error)
+            made.outcome = error
             raise
         finally:
             made.ended = next(self.clock)
-        return made.outcome.result
+        return made.outcome
 
     def decide(self, made: RoomChange, room: Room, context: Any) -> Any:
         made.decided = next(self.clock)
@@ -146,13 +150,21 @@ class RecordingKeeper(Keeper):
 
     recording: Recording
 
-    async def change(
-        self, live_id: int, rule: Callable[[Room], Any], *user_ids: str, alone: bool = False
+    async def change(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> Any:
+        return await self._record(super().change, live_id, rule, *user_ids)
+
+    async def begin(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> Any:
+        return await self._record(super().begin, live_id, rule, *user_ids)
+
+    async def _record(
+        self,
+        change: Callable[..., Awaitable[Any]],
+        live_id: int,
+        rule: Callable[[Room], Any],
+        *user_ids: str,
     ) -> Any:
         made = self.recording.begin(live_id, Change(lambda room, _: rule(room), user_ids))
-        changing = super().change(
-            live_id, lambda room: self.recording.decide(made, room, None), *user_ids, alone=alone
-        )
+        changing = change(live_id, lambda room: self.recording.decide(made, room, None), *user_ids)
         return await self.recording.answer(made, changing)
 
     async def change_prepared(
@@ -182,7 +194,9 @@ class ConcurrentModel(BatchModel):
         self.racing = RacingStore()
         self.racing.documents = self.store.documents
         self.store = self.racing
-        self.preparation: Preparation[None, Purse] = Preparation(self._read, list.append)
+        self.preparation: Preparation[None, Purse] = Preparation(
+            self._read, lambda purse, purses: purses.append(purse)
+        )
         self.recording = Recording()
 
     def copy(self) -> "ConcurrentModel":
@@ -201,7 +215,7 @@ class ConcurrentModel(BatchModel):
 
         def make() -> None:
             made = self.recording.begin(step.live_id, change)
-            made.decided = made.ended = made.began
+            made.by_rival, made.decided, made.ended = True, made.began, made.began
             self.make_by_rival(made)
 
         return make
@@ -228,12 +242,8 @@ class ConcurrentModel(BatchModel):
                 begins = step.action == "open"
                 if begins:
                     await keeper.leave_all(*change.user_ids, but=step.live_id)
-                await keeper.change(
-                    step.live_id,
-                    lambda room: change.rule(room, None),
-                    *change.user_ids,
-                    alone=begins,
-                )
+                make = keeper.begin if begins else keeper.change
+                await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
 
     def _change_of(self, call: Call) -> Change[Any, Any, Any]:
         change = self.make_change(call.step)
@@ -273,16 +283,16 @@ class ConcurrentModel(BatchModel):
 
     def make(self, made: RoomChange) -> bool:
         """Whether the change has the same answer."""
-        if made.outcome is None:
+        if made.by_rival:
             self.make_by_rival(made)
             return True
         room = self.load(made.live_id, *made.change.user_ids)
         room.expire(self.now)
         purse = Purse(self.racing.gold, self.racing.gold)
         try:
-            outcome = Outcome(made.change.rule(room, purse))
+            outcome = made.change.rule(room, purse)
         except (QLiveError, ZeroDivisionError) as error:
-            outcome = Outcome(error=error)
+            outcome = error
         if room.split or shown(outcome) != shown(made.outcome):
             return False
         self.save(room)

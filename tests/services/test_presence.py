@@ -6,10 +6,9 @@ from pymongo.errors import AutoReconnect
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from realtime.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS, SILENT_MS
 from rooms.errors import NotAMember
-from rooms.members import Person
-from rooms.presence import GracePolicy, MemberSocket
+from rooms.members import GracePolicy, MemberSocket, Person
+from services.presence import ABSENCE_CONCURRENCY, CLOCK_SKEW_MS, SILENT_MS
 from tests.support.presence import ANNA, BERT, GRACE, HOST, PresenceFixture, Process
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)

@@ -6,11 +6,11 @@ import pytest
 
 import core.retry
 from core.errors import TryAgain
-from rooms import keeper as keeper_module
-from rooms.changes import Preparation
 from rooms.errors import NotHost, RoomNotFound, SeatTaken
 from rooms.members import Person
 from rooms.room import Room, Seat
+from services import keeper as keeper_module
+from services.keeper import Preparation
 from tests.support.keeper import KeeperFixture
 from tests.support.room_builders import BERT, CARL, HOST, NOW
 
@@ -141,7 +141,7 @@ class Recorder:
         self.reads.append([*requests])
         return f"prepared {len(self.reads)}"
 
-    def write(self, batch: Any, context: str) -> None:
+    def write(self, context: str, batch: Any) -> None:
         self.writes.append((batch, context))
 
 
@@ -313,19 +313,25 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
 
 
 @gen_test
-async def test_a_new_live_session_is_opened_in_a_batch_of_its_own() -> None:
+async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() -> None:
     fixture = KeeperFixture(BERT)
     keeper = fixture.keeper
+    await keeper.change(1, lambda r: r.end(HOST.user_id), HOST.user_id)
     results = await change_together(
         fixture,
-        lambda: keeper.change(1, lambda r: r.end(HOST.user_id), HOST.user_id),
-        lambda: keeper.change(1, lambda r: r.open(HOST, "e2", "s2", NOW), HOST.user_id, alone=True),
-        lambda: keeper.change(1, lambda r: r.enter(BERT, NOW), BERT.user_id),
+        lambda: keeper.change(1, lambda r: r.update_profile(BERT), BERT.user_id),
+        lambda: keeper.begin(1, lambda r: r.open(HOST, "e2", "s2", NOW), HOST.user_id),
+        lambda: keeper.begin(1, lambda r: r.open(HOST, "e3", "s3", NOW), HOST.user_id),
     )
-    assert results == [True, True, "viewer"]
-    saves = [call for call in fixture.take_calls() if call[0] == "save"]
-    assert saves == [("save", 1, 1), ("save", 1), ("save", 1)]
+    assert results == [None, True, False]
     assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
+
+
+@gen_test
+async def test_an_error_of_a_rule_that_begins_a_session_is_raised() -> None:
+    fixture = KeeperFixture()
+    with pytest.raises(NotHost):
+        await fixture.keeper.begin(1, lambda room: room.end(BERT.user_id))
 
 
 @gen_test

@@ -1,31 +1,31 @@
 """Member presence across processes: connections, disconnections and grace periods.
 
 Each stored membership names the process that serves it. A closed socket marks its member away; so
-does the end of a process (lease.py). The consequences of an absence are a rule of the room
+does the end of a process, whose lease lapses. The consequences of an absence are a rule of the room
 (rooms/room.py); this module decides when to apply it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+import time
 
 import structlog
 
 from core.clock import now_ms
 from core.errors import TryAgain
 from rooms.errors import NotAMember, RoomNotFound
-from rooms.keeper import Keeper
-from rooms.members import ON_MIC
-from rooms.presence import (
-    Arrival,
+from rooms.members import (
+    ON_MIC,
     GracePolicy,
-    Membership,
+    Member,
     MemberSocket,
     PendingAbsence,
     apply_notification,
     is_known_present,
 )
 from rooms.room import Room
+from services.keeper import Keeper
+from storage.members import MemberStore
+from storage.presence import PresenceStore
 
 log = structlog.get_logger("qlive.presence")
 
@@ -41,39 +41,63 @@ MAX_ATTEMPTS = 5
 """Compare-and-swap attempts on a stored stream."""
 
 
-class StoredPresence(Protocol):
-    """Stored connections and leases; storage/presence.py documents each method."""
+class Lease:
+    """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
 
-    async def register_socket(
-        self, user_id: str, live_id: int, process: str, now: int
-    ) -> Arrival | None: ...
-    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None: ...
-    async def seen(self, user_id: str, now: int) -> bool: ...
-    async def claim(self, now: int) -> PendingAbsence | None: ...
-    async def reschedule(self, absence: PendingAbsence, at: int | None) -> None: ...
-    async def delete_membership(self, absence: PendingAbsence) -> None: ...
-    async def mark_silent_away(self, before: int, now: int) -> None: ...
-    async def find(self, user_id: str) -> Membership | None: ...
-    async def record_report(
-        self,
-        user_id: str,
-        member: Membership,
-        *,
-        present: bool,
-        now: int,
-        reported_at: int | None = None,
-    ) -> bool: ...
-    async def record_stream(
-        self, user_id: str, member: Membership, stream: dict[str, Any], now: int
-    ) -> bool: ...
-    async def renew(self, process: str, seconds: float) -> bool: ...
-    async def expired_processes(self) -> list[str]: ...
-    async def mark_members_away(self, process: str, now: int) -> int: ...
-    async def forget(self, process: str) -> None: ...
-    async def claim_members(
-        self, sockets: Sequence[MemberSocket], process: str, now: int
-    ) -> None: ...
-    async def served(self, process: str) -> list[MemberSocket]: ...
+    def __init__(self, store: PresenceStore, process: str, seconds: float) -> None:
+        """`process` is this process's id."""
+        self.process = process
+        self.seconds = seconds
+        self.lapses = 0
+        """Number of lapses: others may have marked the members that are served here as away."""
+        self._store = store
+        self._renewed_at: float | None = None
+        self._held_since = time.monotonic()
+
+    @property
+    def held_ms(self) -> int:
+        """Milliseconds the lease has been held without a gap; 0 if it may have lapsed.
+
+        During a gap MongoDB may have been down: clients could not reconnect, and processes whose
+        lease lapsed may be alive. Measured by this machine's monotonic clock.
+        """
+        now = time.monotonic()
+        if self._renewed_at is None or now - self._renewed_at > self.seconds:
+            return 0
+        return int((now - self._held_since) * 1000)
+
+    @property
+    def held_for_full_term(self) -> bool:
+        """Whether this process may judge others by their leases.
+
+        After a MongoDB outage all leases have lapsed, and the first process to recover must not
+        take the others for dead.
+        """
+        return self.held_ms >= self.seconds * 1000
+
+    async def renew(self) -> None:
+        requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
+        held = await self._store.renew(self.process, self.seconds)
+        previous, self._renewed_at = self._renewed_at, requested_at
+        if previous is None or self._renewed_at - previous > self.seconds:
+            self._held_since = self._renewed_at
+        if previous is not None and not held:
+            log.warning("lease_lapsed", process=self.process)
+            self.lapses += 1
+
+    async def sweep(self) -> None:
+        """Mark the members of dead processes away, once the lease was held for a full term."""
+        if not self.held_for_full_term:
+            return
+        for process in await self._store.expired_processes():
+            if process != self.process:
+                count = await self._store.mark_members_away(process, now_ms())
+                log.warning("dead_process_swept", process=process, members=count)
+
+    async def end(self) -> None:
+        """Release the lease at shutdown and mark the members still served here away."""
+        await self._store.mark_members_away(self.process, now_ms())
+        await self._store.forget(self.process)
 
 
 class Presence:
@@ -85,19 +109,17 @@ class Presence:
 
     def __init__(
         self,
-        storage: StoredPresence,
+        store: PresenceStore,
+        members: MemberStore,
         keeper: Keeper,
+        lease: Lease,
         grace: GracePolicy,
-        *,
-        process: str,
-        lease_held_ms: Callable[[], int],
     ) -> None:
-        """`process`: id of this process; `lease_held_ms`: how long it has held its lease."""
-        self._storage = storage
+        self._store = store
+        self._members = members
         self._keeper = keeper
+        self._lease = lease
         self._grace = grace
-        self._process = process
-        self._lease_held_ms = lease_held_ms
         self._disconnected: list[MemberSocket] = []
 
     # ---- sockets and HTTP calls
@@ -107,7 +129,7 @@ class Presence:
 
         Call it as soon as the user is known: the number decides which of two sockets is newer.
         """
-        arrival = await self._storage.register_socket(user_id, live_id, self._process, now_ms())
+        arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
         if arrival is None:
             raise NotAMember
         if arrival.role in ON_MIC:
@@ -127,7 +149,7 @@ class Presence:
         now, member = now_ms(), room.members.get(user_id)
         if member and is_known_present(member, now):
             return
-        if await self._storage.seen(user_id, now):
+        if await self._store.seen(user_id, now):
             await self._mark_returned(room.live_id, user_id)
 
     # ---- periodic jobs
@@ -135,7 +157,7 @@ class Presence:
     async def flush(self) -> None:
         """Store closed sockets, FLUSH_SIZE at a time: an outage may leave a large backlog."""
         while batch := self._disconnected[:FLUSH_SIZE]:
-            await self._storage.mark_disconnected(batch)
+            await self._store.mark_disconnected(batch)
             del self._disconnected[: len(batch)]
 
     async def process_absences(self) -> None:
@@ -154,7 +176,7 @@ class Presence:
     async def mark_silent_away(self) -> None:
         """Mark members without a socket away after SILENT_MS of inactivity."""
         now = now_ms()
-        await self._storage.mark_silent_away(now - SILENT_MS, now)
+        await self._store.mark_silent_away(now - SILENT_MS, now)
 
     # ---- Tencent's callbacks; each returns "done" or why it was ignored
 
@@ -162,20 +184,20 @@ class Presence:
         self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
     ) -> str:
         """Apply an IM client's login or logout, in one group or (None) altogether."""
-        member = await self._storage.find(user_id)
+        member = await self._members.get(user_id)
         if member is None:
             return "not_in_a_room"
-        if member.served:
+        if member.socket:  # presence then follows sockets, not callbacks
             return "has_a_socket"
         if group_id and group_id != (await self._keeper.load(member.live_id)).group_id:
             return "other_group"
         if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
             return "old_event"  # the user entered later
-        if not await self._storage.record_report(
-            user_id, member, present=online, now=now_ms(), reported_at=at_ms
+        if not await self._store.record_report(
+            member, present=online, now=now_ms(), reported_at=at_ms
         ):
             return "old_event"
-        if online and member.away:
+        if online and member.away_at is not None:
             await self._mark_returned(member.live_id, user_id)
         return "done"
 
@@ -183,7 +205,7 @@ class Presence:
         """Apply the start or end of a CSS push. Raises TryAgain after MAX_ATTEMPTS lost races."""
         user_id = stream.partition("_")[0]
         for _ in range(MAX_ATTEMPTS):
-            member = await self._storage.find(user_id)
+            member = await self._members.get(user_id)
             if member is None:
                 return "not_in_a_room"
             room = await self._keeper.load(member.live_id, user_id)
@@ -194,17 +216,15 @@ class Presence:
             )
             if state is None:
                 return "old_sequence"
-            if await self._storage.record_stream(user_id, member, state, now_ms()):
-                return await self._apply_stream(user_id, member, on=on) if valid else "old_sequence"
+            if await self._store.record_stream(member, state, now_ms()):
+                return await self._apply_stream(member, on=on) if valid else "old_sequence"
         raise TryAgain
 
     # ---- internals
 
     async def _claim(self) -> list[PendingAbsence]:
         claimed: list[PendingAbsence] = []
-        while len(claimed) < ABSENCE_CONCURRENCY and (
-            absence := await self._storage.claim(now_ms())
-        ):
+        while len(claimed) < ABSENCE_CONCURRENCY and (absence := await self._store.claim(now_ms())):
             claimed.append(absence)
         return claimed
 
@@ -217,7 +237,7 @@ class Presence:
                 user_id,
                 now,
                 self._grace,
-                since=now - self._lease_held_ms(),
+                since=now - self._lease.held_ms,
                 streams=absence.streams,
             )
             return ended, next_at
@@ -227,16 +247,16 @@ class Presence:
         except RoomNotFound:
             ended, next_at = True, None
         if ended:
-            await self._storage.delete_membership(absence)
+            await self._store.delete_membership(absence)
         else:
-            await self._storage.reschedule(absence, next_at)
+            await self._store.reschedule(absence, next_at)
 
-    async def _apply_stream(self, user_id: str, member: Membership, *, on: bool) -> str:
-        if member.served:
+    async def _apply_stream(self, member: Member, *, on: bool) -> str:
+        if member.socket:
             return "done"  # the socket decides; a stream only extends the grace period
-        await self._storage.record_report(user_id, member, present=on, now=now_ms())
-        if on and member.away:
-            await self._mark_returned(member.live_id, user_id)
+        await self._store.record_report(member, present=on, now=now_ms())
+        if on and member.away_at is not None:
+            await self._mark_returned(member.live_id, member.user_id)
         return "done"
 
     async def _mark_returned(self, live_id: int, user_id: str) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from core.errors import TryAgain
-from rooms import keeper as keeper_module
 from rooms.errors import HostIsLive, NotHost, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.members import Member, Person
 from rooms.room import Room
+from services import keeper as keeper_module
 from tests.support.keeper import OTHER_HOST, KeeperFixture
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
 

@@ -1,0 +1,283 @@
+"""The only path that changes a room: load, decide, guarded write, publish.
+
+Changes of one room that arrive while an earlier one is being saved are decided together, on one
+loaded room, and saved by one write. A change that finds the room idle waits for nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from core.batching import QUEUE_SECONDS, RequestBatcher
+from core.clock import now_ms
+from core.errors import QLiveError, TryAgain
+from core.retry import retry_on_conflict
+from realtime.hub import Hub
+from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
+from rooms.events import LAST_EVENT_TYPE
+from rooms.members import Person
+from rooms.room import Room
+from services.im_relay import ImRelay
+from storage.rooms import RoomStore
+from storage.write_batch import WriteBatch
+
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+MAX_BATCH = 32
+"""Changes of one room in one write."""
+MAX_REMOVE_ATTEMPTS = 5
+"""Attempts to remove a user who keeps entering other rooms."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preparation(Generic[R, C]):
+    """What the rules of one kind need besides the room, and write besides it.
+
+    `read` is called once for a batch, with the requests of all its changes of this kind, after the
+    room has been loaded; each of their rules receives its result. `write` adds to the room's
+    transaction, if one of these rules has added an event.
+    """
+
+    read: Callable[[Sequence[R]], Awaitable[C]]
+    write: Callable[[C, WriteBatch], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change(Generic[R, C, T]):
+    """One caller's change of a room."""
+
+    rule: Callable[[Room, C], T]
+    """Refuses with a QLiveError, leaving the room as it was, or changes the room."""
+    user_ids: tuple[str, ...]
+    """Users whose memberships the rule reads."""
+    preparation: Preparation[R, C] | None = None
+    request: R | None = None
+
+
+AnyChange = Change[Any, Any, Any]
+Contexts = Mapping[Preparation[Any, Any] | None, Any]
+"""What each preparation of a batch has read; None for changes without one."""
+
+
+class ChangeFailed(Exception):
+    """These changes of a batch cannot be decided; the others are, on a room loaded again."""
+
+    def __init__(self, changes: Iterable[AnyChange], error: Exception) -> None:
+        super().__init__(error)
+        self.errors = dict.fromkeys(changes, error)
+
+
+class Keeper:
+    """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
+
+    def __init__(
+        self,
+        storage: RoomStore,
+        hub: Hub,
+        im_relay: ImRelay | None = None,
+        *,
+        max_batch: int = MAX_BATCH,
+        queue_seconds: float = QUEUE_SECONDS,
+    ) -> None:
+        """`queue_seconds`: longest wait for the batches before."""
+        self._storage = storage
+        self._hub = hub
+        self._listeners: list[Hub | ImRelay] = [hub, im_relay] if im_relay else [hub]
+        self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
+            self._change_batch, max_batch, queue_seconds
+        )
+        self.conflict_retries = 0
+        """Number of optimistic-lock retries."""
+
+    async def change(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+        """Apply `rule` to the room and return what it returns.
+
+        An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
+        memberships the rule reads. RoomNotFound, TryAgain.
+        """
+        result: T = await self._batcher.submit(live_id, _without_context(rule, user_ids))
+        return result
+
+    async def begin(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+        """As `change`, for a rule that begins a live session, which no batch can contain."""
+        (result,) = await self._change_batch(live_id, [_without_context(rule, user_ids)])
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    async def change_prepared(
+        self,
+        live_id: int,
+        preparation: Preparation[R, C],
+        request: R,
+        rule: Callable[[Room, C], T],
+        *user_ids: str,
+    ) -> T:
+        """As `change`, with data that `preparation` reads for the requests of a whole batch.
+
+        A WriteConflict repeats everything on the new state, as `retry_on_conflict` does.
+        """
+        change = Change(rule, user_ids, preparation, request)
+        result: T = await self._batcher.submit(live_id, change)
+        return result
+
+    async def load(self, live_id: int, *user_ids: str) -> Room:
+        """The stored room; changes to it are not saved. RoomNotFound."""
+        room = await self._storage.load(live_id, user_ids)
+        if room is None:
+            raise RoomNotFound
+        return room
+
+    async def enter(self, live_id: int, person: Person) -> Room:
+        """Add a user to a live room, removing them from any other.
+
+        Everything is checked before they leave the other room; HostIsLive if they host it.
+        """
+        user_id = person.user_id
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id != live_id:
+            (await self.load(live_id, user_id)).enter(person, now_ms())
+            if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
+                raise HostIsLive
+            await self.leave_all(user_id, but=live_id)
+
+        def add_member(room: Room) -> tuple[Room, bool]:
+            room.enter(person, now_ms())
+            return room, user_id in room.joined
+
+        room, joined = await self.change(live_id, add_member, user_id)
+        if joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
+            # Entering writes the membership only, so a concurrent ban is no WriteConflict.
+            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
+            raise RemovedFromRoom
+        return room
+
+    async def remove_user(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
+        """Remove a user by `rule`, even while they are entering.
+
+        Returns the rule's result: whether they were on mic.
+        """
+        on_mic = await self.change(live_id, rule, user_id)
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id == live_id:
+            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
+        return on_mic
+
+    async def leave_all(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
+        """Remove a user from whichever room they are in, publishing the events.
+
+        `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. TryAgain.
+        """
+        for _ in range(MAX_REMOVE_ATTEMPTS):
+            member = await self._storage.membership_of(user_id)
+            if member is None or member.live_id == but:
+                return
+            await self.change(
+                member.live_id, lambda room: room.remove_member(user_id, reason), user_id
+            )
+        raise TryAgain
+
+    async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
+        """Decide and save changes together; all of them again after a WriteConflict.
+
+        Returns what each rule returned, or the error for its caller.
+        """
+        failed: dict[AnyChange, Exception] = {}
+
+        async def change_others() -> Mapping[AnyChange, Any]:
+            while pending := [change for change in changes if change not in failed]:
+                try:
+                    return await self._decide_and_save(live_id, pending)
+                except ChangeFailed as failure:
+                    failed.update(failure.errors)
+            return {}
+
+        outcomes = {**await retry_on_conflict(change_others, self._count_conflict), **failed}
+        return [outcomes[change] for change in changes]
+
+    def _count_conflict(self) -> None:
+        self.conflict_retries += 1
+
+    async def _decide_and_save(
+        self, live_id: int, changes: Sequence[AnyChange]
+    ) -> Mapping[AnyChange, Any]:
+        user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
+        now = now_ms()
+        room = await self.load(live_id, *user_ids)
+        room.expire(now)
+        contexts = await _prepare(changes)
+        outcomes, writing = decide(room, changes, contexts)
+        if room.changed:
+            writes = [partial(it.write, contexts[it]) for it in writing if it.write]
+            await self._save(room, writes)
+        else:
+            self._evict(room)
+        return outcomes
+
+    async def _save(self, room: Room, add_writes: Sequence[Callable[[WriteBatch], None]]) -> None:
+        events = room.numbered(now_ms())
+        await self._storage.save(room, events, add_writes)
+        for listener in self._listeners:
+            listener.publish(room.live_id, events)
+            if room.joined or room.gone or room.roles:
+                listener.mark_audience_changed(room.live_id)
+        self._evict(room)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            await self._storage.clear(room.live_id, room.epoch)
+
+    def _evict(self, room: Room) -> None:
+        for user_id in room.gone | room.not_present:
+            member = room.seen.get(user_id) if user_id in room.gone else None
+            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
+            number = member.socket if member else room.read_at
+            banned_until_left = user_id in room.banned_until_left
+            self._hub.evict(room.live_id, user_id, number, banned_until_left=banned_until_left)
+
+
+def decide(
+    room: Room, changes: Iterable[AnyChange], contexts: Contexts
+) -> tuple[dict[AnyChange, Any], set[Preparation[Any, Any]]]:
+    """Apply the rules in order.
+
+    Returns what each rule returned or its refusal, which leaves the room as it was, and the
+    preparations with something to write. After any other error the room may be half changed:
+    ChangeFailed.
+    """
+    outcomes: dict[AnyChange, Any] = {}
+    writing: set[Preparation[Any, Any]] = set()
+    for change in changes:
+        before = len(room.events)
+        try:
+            outcomes[change] = change.rule(room, contexts[change.preparation])
+        except QLiveError as refusal:
+            outcomes[change] = refusal
+            continue
+        except Exception as error:
+            raise ChangeFailed([change], error) from error
+        if room.split:  # the user entered another room meanwhile: a retry would not help
+            raise ChangeFailed([change], TryAgain())
+        if change.preparation and len(room.events) > before:
+            writing.add(change.preparation)
+    return outcomes, writing
+
+
+async def _prepare(changes: Sequence[AnyChange]) -> Contexts:
+    """What the preparations of these changes read, each called once for all its requests."""
+    contexts: dict[Preparation[Any, Any] | None, Any] = {None: None}
+    groups: dict[Preparation[Any, Any], list[AnyChange]] = {}
+    for change in changes:
+        if change.preparation:
+            groups.setdefault(change.preparation, []).append(change)
+    for preparation, group in groups.items():
+        try:
+            contexts[preparation] = await preparation.read([it.request for it in group])
+        except Exception as error:
+            raise ChangeFailed(group, error) from error
+    return contexts
+
+
+def _without_context(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
+    return Change(lambda room, _context: rule(room), user_ids)
