@@ -60,7 +60,7 @@ async def test_cancelled_or_unreported_payment_credits_nothing(
     content = await create_order(anna)
     body = {"content": content, "outcome": "cancel"}
     result = (await api.request("POST", "/sim/phone/pay", json=body)).ok()
-    assert result == {"outcome": "cancel", "order": None}
+    assert result == {"outcome": "cancel", "order": None, "why": ""}
     await pay_order(api, content, "never")
     assert await notification_statuses(server) == []
     assert gold_of(db, anna) == 0
