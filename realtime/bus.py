@@ -86,7 +86,7 @@ BusMessage = (
     | TokenRevoked
     | CatalogueChanged
 )
-BusListener = Callable[[BusMessage], None]
+BusListener = Callable[[Any], None]
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "event_published": EventPublished,
@@ -111,15 +111,19 @@ class Bus:
         self.gaps = 0
         """Incremented whenever messages may have been missed."""
         self.latency_ms: float | None = None
-        self._listeners: list[BusListener] = []
+        self._listeners: dict[type[BusMessage], list[BusListener]] = {
+            kind: [] for kind in MESSAGE_TYPES.values()
+        }
 
     @property
     def waiting(self) -> int:
         """Messages that wait to be sent to other processes."""
         return 0
 
-    def subscribe(self, listener: BusListener) -> None:
-        self._listeners.append(listener)
+    def subscribe(self, listener: BusListener, *kinds: type[BusMessage]) -> None:
+        """Call `listener` with every message of these kinds, or of all."""
+        for kind in kinds or MESSAGE_TYPES.values():
+            self._listeners[kind].append(listener)
 
     def publish(self, message: BusMessage) -> None:
         """Never blocks, never raises."""
@@ -127,7 +131,7 @@ class Bus:
 
     def deliver(self, message: BusMessage) -> None:
         """Call the listeners in this process."""
-        for listener in self._listeners:
+        for listener in self._listeners[type(message)]:
             try:
                 listener(message)
             except Exception:  # a failing listener must fail neither bus nor publisher

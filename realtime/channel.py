@@ -1,16 +1,176 @@
-"""One room's delivery state in this process: sockets, position, recent frames."""
+"""One room's delivery state in this process, and the fan-out of its frames to sockets.
 
+Slices let other tasks run in between in a large room. In a busy room several frames leave in one
+send, since a send costs the same for one frame as for ten.
+"""
+
+import asyncio
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
+
+import structlog
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
-from realtime.fanout import Fanout
 from realtime.outbox import Outbox
+
+log = structlog.get_logger(__name__)
 
 RECENT_FRAMES = 256
 """Frames kept in memory for resuming clients."""
+SLICE_SIZE = 256
+"""Sockets that are sent to before other tasks run."""
+GATHER_SECONDS = 0.005
+"""Time for which a busy room collects frames into one send."""
+BUSY_SECONDS = 0.05
+"""A room is busy for this long after an event: its next event waits to be batched."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Joined frames, or a close, for the sockets present when the batch was queued."""
+
+    outboxes: Sequence[Outbox]
+    due: float = 0.0
+    """Earliest time to send, on the monotonic clock; 0 for at once."""
+    frames: list[bytes] = field(default_factory=list)
+    saved_at: list[float] = field(default_factory=list)
+    seq: int = 0
+    close: Callable[[Outbox], None] | None = None
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.frames)
+
+
+class Fanout:
+    """The sockets of a room by user_id, and the batches queued for them.
+
+    Without a batch in progress a small room is sent to synchronously. Otherwise frames join the
+    queued batch. A socket added while that batch is queued already has its earlier frames from the
+    snapshot or replay, so later ones are sent to it directly (`_late_joiners`) until the batch
+    starts.
+    """
+
+    def __init__(
+        self,
+        on_delivered: Callable[[float], None] = lambda _seconds: None,
+        *,
+        slice_size: int = SLICE_SIZE,
+        gather_seconds: float = GATHER_SECONDS,
+    ) -> None:
+        """`on_delivered` is called for every event with the seconds between saving it and sending
+        it to the last socket here."""
+        self.sockets: dict[str, Outbox] = {}
+        self.sent = 0
+        """Every socket has been handed all events up to this sequence number."""
+        self._on_delivered = on_delivered
+        self._slice_size, self._gather_seconds = slice_size, gather_seconds
+        self._busy_until = 0.0
+        self._batches: deque[Batch] = deque()
+        self._late_joiners: list[Outbox] = []
+        self._task: asyncio.Task[None] | None = None
+        self._current: Batch | None = None
+        self._current_sent = 0
+        """Number of sockets in the current batch that already have it."""
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def add(self, outbox: Outbox) -> None:
+        self.sockets[outbox.user_id] = outbox
+        if self._batches:
+            self._late_joiners.append(outbox)
+
+    def remove(self, user_id: str) -> None:
+        """Remove a socket, sending it first the frames that are queued for it."""
+        outbox = self.sockets.pop(user_id)
+        if self._current and outbox in self._current.outboxes[self._current_sent :]:
+            outbox.send(self._current.data)
+        for batch in self._batches:
+            if outbox in batch.outboxes:
+                outbox.send(batch.data)
+
+    def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
+        """Send a frame to every socket, in order: at once or in a batch.
+
+        `seq` is the last event that the sockets have after this frame. `saved_at` (Unix seconds) is
+        when the event was saved, 0 for a frame that is no event.
+        """
+        batched = self._should_batch(saved_at)
+        if not (self.busy or batched) and len(self.sockets) <= self._slice_size:
+            _send_all(list(self.sockets.values()), frame)
+            self._mark_sent(seq, (saved_at,))
+            return
+        if self._batches:
+            for outbox in self._late_joiners:
+                outbox.send(frame)
+        else:
+            due = time.monotonic() + self._gather_seconds if batched else 0.0
+            self._enqueue(Batch(list(self.sockets.values()), due))
+        self._batches[-1].frames.append(frame)
+        self._batches[-1].saved_at.append(saved_at)
+        self._batches[-1].seq = seq
+
+    def close_all(self, bye: Callable[[Outbox], None]) -> None:
+        """Remove every socket, calling `bye` on each after its queued frames are sent."""
+        outboxes, self.sockets = list(self.sockets.values()), {}
+        if self.busy or len(outboxes) > self._slice_size:
+            self._enqueue(Batch(outboxes, close=bye))
+            return
+        _dismiss(outboxes, bye)
+
+    def _should_batch(self, saved_at: float) -> bool:
+        """Whether this frame is an event in a busy room; each event prolongs the busy time."""
+        if not (self._gather_seconds and saved_at):
+            return False
+        now = time.monotonic()
+        was_busy, self._busy_until = now < self._busy_until, now + BUSY_SECONDS
+        return was_busy
+
+    def _enqueue(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run_batches())
+
+    async def _run_batches(self) -> None:
+        try:
+            while self._batches:
+                if (wait := self._batches[0].due - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                # Takes no more frames from here on; sockets added later are in the next batch.
+                self._current = self._batches.popleft()
+                self._late_joiners.clear()
+                try:
+                    await self._send_batch(self._current)
+                except Exception:  # an unexpected error must not stop the room's fan-out
+                    log.exception("fanout_batch_failed")
+                self._current = None
+        finally:
+            self._task = self._current = None
+
+    async def _send_batch(self, batch: Batch) -> None:
+        data = batch.data
+        for start in range(0, len(batch.outboxes), self._slice_size):
+            if start:
+                self._current_sent = start
+                await asyncio.sleep(0)
+            outboxes = batch.outboxes[start : start + self._slice_size]
+            if batch.close:
+                _dismiss(outboxes, batch.close)
+            else:
+                _send_all(outboxes, data)
+        self._mark_sent(batch.seq, batch.saved_at)
+
+    def _mark_sent(self, seq: int, saved_at: Iterable[float]) -> None:
+        self.sent = seq
+        now = time.time()
+        for saved in filter(None, saved_at):
+            self._on_delivered(max(0.0, now - saved))
 
 
 class Channel:
@@ -163,3 +323,32 @@ class Channel:
         if message.last:
             self.ended = True
             self.close_all(CloseCode.ENDED)
+
+
+def _send_all(outboxes: Sequence[Outbox], data: bytes) -> None:
+    """Hot loop: one call per socket, its own `send` while it has no backlog."""
+    size = len(data)
+    for outbox in outboxes:
+        try:
+            if (sent := outbox.push(data)) != size:
+                outbox.start_backlog(data[sent:])
+        except Exception as error:  # noqa: BLE001 - classified in _handle_send_error
+            _handle_send_error(outbox, data, error)
+
+
+def _handle_send_error(outbox: Outbox, data: bytes, error: Exception) -> None:
+    """Handle a failed send; an unexpected error must not stop the room's fan-out."""
+    try:
+        if not isinstance(error, OSError):
+            raise error
+        outbox.send(data)  # buffer full or connection gone: no byte was accepted
+    except Exception:
+        log.exception("socket_send_failed", user_id=outbox.user_id)
+
+
+def _dismiss(outboxes: Sequence[Outbox], bye: Callable[[Outbox], None]) -> None:
+    for outbox in outboxes:
+        try:
+            bye(outbox)
+        except Exception:  # one failing socket must not keep the others open
+            log.exception("socket_send_failed", user_id=outbox.user_id)

@@ -17,9 +17,8 @@ from realtime.bus import (
     TokenRevoked,
     UserEvicted,
 )
-from realtime.channel import Channel
+from realtime.channel import Channel, Fanout
 from realtime.close_codes import CloseCode
-from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 from realtime.resume import (
     EventLog,

@@ -5,7 +5,7 @@ import secrets
 from config.settings import Settings
 from handlers.context import Context
 from realtime.bus import Bus
-from realtime.fanout import Fanout
+from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.batching import SingleFlight
-from realtime.bus import Bus, BusMessage, CatalogueChanged
+from realtime.bus import Bus, CatalogueChanged
 from services.errors import RateRequired
 from storage.catalogue import RATE_KEYS, CatalogueStore, ConfigStore, GiftStore
 from storage.database import Document
@@ -43,7 +43,7 @@ class CatalogueService:
         self._edits = 0
         self._cached: tuple[Catalogue, tuple[int, int], float] | None = None
         self._reads = SingleFlight(self._read)
-        bus.subscribe(self._on_message)
+        bus.subscribe(self._on_changed, CatalogueChanged)
 
     async def current(self) -> Catalogue:
         return self._valid() or await self._reads.get(self._edits, self._bus.gaps)
@@ -109,6 +109,5 @@ class CatalogueService:
         self._cached = catalogue, (edits, gaps), read_at
         return catalogue
 
-    def _on_message(self, message: BusMessage) -> None:
-        if isinstance(message, CatalogueChanged):
-            self._edits += 1
+    def _on_changed(self, _message: CatalogueChanged) -> None:
+        self._edits += 1

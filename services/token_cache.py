@@ -2,7 +2,7 @@
 
 import time
 
-from realtime.bus import Bus, BusMessage, TokenRevoked
+from realtime.bus import Bus, TokenRevoked
 from storage.tokens import TokenStore, token_id
 
 TTL_SECONDS = 30.0
@@ -24,7 +24,7 @@ class TokenCache:
         self._gaps = bus.gaps
         self._revocations = 0
         self._owners: dict[str, tuple[str, float]] = {}
-        bus.subscribe(self.on_message)
+        bus.subscribe(self._on_revoked, TokenRevoked)
 
     async def user_id_of(self, token: str) -> str | None:
         """The result of TokenStore.user_id_of, at most TTL_SECONDS old."""
@@ -41,10 +41,9 @@ class TokenCache:
             self._store(key, owner_id, now)
         return owner_id
 
-    def on_message(self, message: BusMessage) -> None:
-        if isinstance(message, TokenRevoked):
-            self._revocations += 1
-            self._owners.pop(message.token_id, None)
+    def _on_revoked(self, message: TokenRevoked) -> None:
+        self._revocations += 1
+        self._owners.pop(message.token_id, None)
 
     def _store(self, key: str, user_id: str, now: float) -> None:
         if len(self._owners) >= MAX_ENTRIES:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tornado.ioloop import IOLoop
 
+from realtime.channel import Fanout
 from realtime.close_codes import CloseCode
-from realtime.fanout import Fanout
 from realtime.outbox import Outbox
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.outbox_sockets import OutboxPair
@@ -222,7 +222,7 @@ async def test_unnumbered_frame_is_not_batched_in_a_busy_room() -> None:
 async def test_room_is_not_busy_after_a_quiet_period(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("realtime.fanout.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 0.0)
     room = FanoutFixture(slice_=9, gather=0.02)
     outbox = room.add()
     room.send_event()

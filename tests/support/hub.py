@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from realtime.bus import Bus
+from realtime.channel import SLICE_SIZE, Fanout
 from realtime.close_codes import CloseCode
-from realtime.fanout import SLICE_SIZE, Fanout
 from realtime.frames import PING
 from realtime.hub import Hub
 from realtime.resume import ResumePosition, RoomView
