@@ -65,14 +65,13 @@ class Rate(NamedTuple):
 class TokenBuckets:
     """Token buckets by key, which fill as time passes; `now` is the time of any clock.
 
-    Stores one number per bucket that is not full: when it will be. Beyond `max_buckets` the least
+    Stores one number per bucket that is not full: when it will be. Beyond MAX_BUCKETS the least
     recently used one is dropped, and counts as full.
     """
 
-    def __init__(self, rate: Rate, max_buckets: int = MAX_BUCKETS) -> None:
+    def __init__(self, rate: Rate) -> None:
         self._seconds_per_token = 1 / rate.per_second if rate.per_second else 0.0
         self._seconds_to_fill = rate.burst * self._seconds_per_token
-        self._max_buckets = max_buckets
         self._full_at: OrderedDict[str, float] = OrderedDict()
         self.is_on = rate.per_second > 0
         """Whether there is a limit."""
@@ -90,7 +89,7 @@ class TokenBuckets:
             return seconds
         self._full_at[key] = full_at
         self._full_at.move_to_end(key)
-        if len(self._full_at) > self._max_buckets:
+        if len(self._full_at) > MAX_BUCKETS:
             self._full_at.popitem(last=False)
         return 0.0
 

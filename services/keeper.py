@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from core.batching import QUEUE_SECONDS, RequestBatcher
+from core.batching import RequestBatcher
 from core.clock import now_ms
 from core.errors import QLiveError, TryAgain
 from core.retry import retry_on_conflict
@@ -73,21 +73,12 @@ class ChangeFailed(Exception):
 class Keeper:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(
-        self,
-        storage: RoomStore,
-        hub: Hub,
-        im_relay: ImRelay | None = None,
-        *,
-        max_batch: int = MAX_BATCH,
-        queue_seconds: float = QUEUE_SECONDS,
-    ) -> None:
-        """`queue_seconds`: longest wait for the batches before."""
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: ImRelay | None = None) -> None:
         self._storage = storage
         self._hub = hub
         self._listeners: list[Hub | ImRelay] = [hub, im_relay] if im_relay else [hub]
         self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
-            self._change_batch, max_batch, queue_seconds
+            self._change_batch, MAX_BATCH
         )
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""

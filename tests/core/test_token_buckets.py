@@ -55,8 +55,11 @@ def test_rate_zero_is_no_limit_and_stores_nothing() -> None:
     assert len(buckets._full_at) == 0
 
 
-def test_flood_of_keys_keeps_the_most_recently_used_buckets_only() -> None:
-    buckets = TokenBuckets(Rate(0.001, 2), max_buckets=100)
+def test_flood_of_keys_keeps_the_most_recently_used_buckets_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.limits.MAX_BUCKETS", 100)
+    buckets = TokenBuckets(Rate(0.001, 2))
     for n in range(10_000):
         buckets.take(f"{n}", 100.0)
         buckets.take("busy", 100.0 + n * 1000)

@@ -222,7 +222,8 @@ class ConcurrentModel(BatchModel):
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener()
-        keeper = RecordingKeeper(self.racing, listener, max_batch=MAX_BATCH)
+        keeper = RecordingKeeper(self.racing, listener)
+        keeper._batcher._max_batch = MAX_BATCH
         keeper.recording = self.recording
         await asyncio.gather(*[self._send(keeper, it, self._change_of(it)) for it in calls])
         return listener

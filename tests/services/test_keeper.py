@@ -392,7 +392,8 @@ async def test_endless_write_conflicts_end_in_try_again(
 
 @gen_test
 async def test_a_change_that_waits_too_long_for_its_turn_ends_in_try_again() -> None:
-    fixture = KeeperFixture(BERT, queue_seconds=0.01)
+    fixture = KeeperFixture(BERT)
+    fixture.keeper._batcher._timeout = 0.01
     started, over = asyncio.Event(), asyncio.Event()
 
     async def wait(_requests: Sequence[None]) -> None:

@@ -83,11 +83,11 @@ class RacingRoomStore(MemoryRoomStore):
 class KeeperFixture:
     """A keeper and two live rooms: 1 of HOST, 2 of OTHER_HOST."""
 
-    def __init__(self, *viewers: Person, queue_seconds: float = 5.0) -> None:
+    def __init__(self, *viewers: Person) -> None:
         """`viewers` are in room 1."""
         self.listener = RecordingListener()
         self.store = RacingRoomStore(self.listener)
-        self.keeper = Keeper(self.store, self.listener, queue_seconds=queue_seconds)
+        self.keeper = Keeper(self.store, self.listener)
         self.open(1, HOST)
         self.open(2, OTHER_HOST)
         for person in viewers:

@@ -192,7 +192,8 @@ class GiftProcess:
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
-        self.keeper = Keeper(own.rooms, self, max_batch=max_batch)
+        self.keeper = Keeper(own.rooms, self)
+        self.keeper._batcher._max_batch = max_batch
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
