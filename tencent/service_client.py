@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import aiohttp
@@ -51,7 +51,7 @@ class ServiceResponse:
 
 
 class ServiceClient:
-    """Client of the service `name` ("wechat", "im", "pay", "xpay") at a base URL.
+    """Client of the service `name` ("wechat", "im", "pay", "xpay", "live") at a base URL.
 
     Each has its own connections and queue, also where several call the same `service`, which is
     named in errors. Only requests that are safe to repeat share connections: one that is sent while
@@ -78,10 +78,9 @@ class ServiceClient:
         self._last_ended: float | None = None
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
-        self._timeout = timeout
         self._in_flight = 0
-        self._kept = self._open_session(keep=True)
-        self._single = self._open_session(keep=False)
+        self._kept = _open_session(timeout, keepalive_timeout=IDLE_SECONDS)
+        self._single = _open_session(timeout, force_close=True)
 
     @property
     def is_fresh(self) -> bool:
@@ -121,16 +120,6 @@ class ServiceClient:
             raise ServiceUnavailable(self.service)
         return response
 
-    def _open_session(self, *, keep: bool) -> aiohttp.ClientSession:
-        idle = {"keepalive_timeout": IDLE_SECONDS} if keep else {"force_close": True}
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **idle),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None),  # that of an attempt includes a repetition
-            middlewares=(_once,),
-        )
-
     async def _attempt(
         self, send: Callable[[], Awaitable[ServiceResponse]], path: str
     ) -> ServiceResponse | None:
@@ -141,8 +130,7 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await send()
+            response = await send()
         except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
@@ -176,6 +164,16 @@ async def _once(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise ConnectionLost(str(error)) from error
+
+
+def _open_session(timeout: float, **connections: Any) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **connections),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=HEADERS,
+        timeout=aiohttp.ClientTimeout(total=timeout),  # with the wait for a connection
+        middlewares=(_once,),
+    )
 
 
 async def _fetch(

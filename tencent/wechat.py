@@ -105,17 +105,14 @@ class WechatClient:
         if errcode in ERRORS_BY_CODE:
             raise ERRORS_BY_CODE[errcode]()
         openid, session_key = answer.get("openid"), answer.get("session_key")
-        if errcode or not _is_non_empty(openid) or not _is_non_empty(session_key):
+        are_texts = isinstance(openid, str) and isinstance(session_key, str)
+        if errcode or not are_texts or not openid or not session_key:
             log_failure = log.error if errcode in CONFIG_ERROR_CODES else log.warning
             log_failure(
                 "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
             )
             raise ServiceUnavailable(self._client.service)
         return WechatLogin(str(openid), str(session_key))
-
-
-def _is_non_empty(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:

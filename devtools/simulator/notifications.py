@@ -103,9 +103,9 @@ class SimulatedPushes:
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The content of an event: `fields` after those that all events have."""
-        head = {"ToUserName": "gh_simulator", "FromUserName": openid}
         return {
-            **head,
+            "ToUserName": "gh_simulator",
+            "FromUserName": openid,
             "CreateTime": int(self._now()),
             "MsgType": "event",
             "Event": name,
