@@ -33,13 +33,12 @@ class SimulatedCss:
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Always HTTP 200, a failure in Response.Error; succeeds even if no such stream is live."""
-        stream = (request.json_object() or {}).get("StreamName")
-        content: dict[str, Any] = {}
-        if code := self._auth_error(request) or _request_error(request, stream):
-            content = {"Error": {"Code": code, "Message": f"error {code}"}}
+        content: dict[str, Any] = {"RequestId": str(uuid.uuid4())}
+        if code := self._auth_error(request):
+            content["Error"] = {"Code": code, "Message": f"error {code}"}
         else:
-            self.dropped.append(str(stream))
-        return json_reply({"Response": {**content, "RequestId": str(uuid.uuid4())}})
+            self.dropped.append(str((request.json_object() or {}).get("StreamName")))
+        return json_reply({"Response": content})
 
     def _auth_error(self, request: SimulatorRequest) -> str:
         auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
@@ -57,9 +56,3 @@ class SimulatedCss:
         if matches and set(names) >= REQUIRED_SIGNED_HEADERS:
             return ""
         return "AuthFailure.SignatureFailure"
-
-
-def _request_error(request: SimulatorRequest, stream: object) -> str:
-    if request.header("X-TC-Action") != "DropLiveStream":
-        return "InvalidAction"
-    return "" if stream and isinstance(stream, str) else "MissingParameter"

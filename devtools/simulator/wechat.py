@@ -99,8 +99,6 @@ class SimulatedWechat:
             return 40013
         if not hmac.compare_digest(query.get("secret", "").encode(), secret.encode()):
             return 40125
-        if query.get("grant_type") != "authorization_code":
-            return 40002
         return 0 if query.get("js_code") else 41008
 
     # ---- access tokens

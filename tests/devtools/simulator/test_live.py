@@ -116,18 +116,3 @@ def test_signature_must_cover_host_and_content_type(live: SimulatedCss) -> None:
 )
 def test_unsigned_request_is_refused(live: SimulatedCss, headers: dict[str, str]) -> None:
     assert error(live, make_request(KNOWN, **headers)) == "AuthFailure.InvalidAuthorization"
-
-
-@pytest.mark.parametrize(
-    ("request_", "code"),
-    [
-        (make_request(KNOWN, "ForbidLiveStream"), "InvalidAction"),
-        (make_request(b"{"), "MissingParameter"),
-        (make_request({**KNOWN, "StreamName": 5}), "MissingParameter"),
-        (make_request({**KNOWN, "StreamName": ""}), "MissingParameter"),
-    ],
-)
-def test_incomplete_call_is_refused(
-    live: SimulatedCss, request_: SimulatorRequest, code: str
-) -> None:
-    assert error(live, signed(request_)) == code

@@ -52,7 +52,6 @@ def test_expired_unknown_or_foreign_code_is_invalid(exchange, wechat, clock):
         ({"appid": "wx3"}, 40013),
         ({"secret": ""}, 40125),
         ({"secret": "s2"}, 40125),
-        ({"grant_type": ""}, 40002),
         ({"js_code": ""}, 41008),
     ],
 )
