@@ -183,7 +183,7 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
     this UserSig.
     """
     context = handler.context
-    user_sig = context.tencent.user_sigs.sign(user_id, sig_seconds(handler))
+    user_sig = context.tencent.im.user_sig(user_id, sig_seconds(handler))
     return {
         "token": await context.services.sessions.begin(user_id),
         "user_id": user_id,
@@ -195,7 +195,7 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
 def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
     """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
     seconds = sig_seconds(handler)
-    sig = handler.context.tencent.user_sigs.sign(handler.user_id, seconds)
+    sig = handler.context.tencent.im.user_sig(handler.user_id, seconds)
     expiry = datetime.now(UTC) + timedelta(seconds=seconds)
     return {"user_sig": sig, "user_sig_expired": expiry}
 

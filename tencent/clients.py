@@ -8,7 +8,7 @@ from config.sections import (
     WithdrawSettings,
 )
 from tencent.css import CssClient, StreamUrls
-from tencent.im import ImClient, UserSigSigner
+from tencent.im import ImClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.pay import JsapiClient
@@ -49,8 +49,7 @@ class TencentClients:
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
-        self.user_sigs = UserSigSigner(im.sdk_app_id, im.secret_key)
-        self.im = ImClient(im_api, self.user_sigs, im.admin)
+        self.im = ImClient(im_api, im)
         self.css = CssClient(css_api, live)
         self.stream_urls = StreamUrls(live)
         self.jsapi, self.transfers = None, None

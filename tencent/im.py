@@ -8,6 +8,7 @@ from typing import Any, Literal
 import structlog
 from TLSSigAPIv2 import TLSSigAPIv2
 
+from config.sections import ImSettings
 from tencent.errors import (
     ImGroupMissing,
     ImGroupTaken,
@@ -57,34 +58,24 @@ ADMIN_SECONDS = 86400  # lifetime of the UserSig of a command, so that clock ske
 GENDER_TAGS = {1: "Gender_Type_Male", 2: "Gender_Type_Female"}
 
 
-class UserSigSigner:
-    """Signs UserSigs for one Tencent IM application.
-
-    Any holder of a UserSig acts as its user until it expires, or until `ImClient.kick` ends all
-    that were signed before for this user.
-    """
-
-    def __init__(self, sdk_app_id: int, key: str) -> None:
-        """`key` is the application's secret key, used as text (it is not decoded from hex)."""
-        self.sdk_app_id = sdk_app_id
-        self._signer = TLSSigAPIv2(sdk_app_id, key)
-
-    def sign(self, user_id: str, seconds: int) -> str:
-        """A UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`."""
-        return str(self._signer.gen_sig(user_id, seconds))
-
-
 class ImClient:
-    """Commands that the rooms need, sent as the administrator `admin`.
+    """UserSigs, and the commands that the rooms need, sent as the administrator.
 
-    All are safe to repeat. They raise ServiceUnavailable if a later retry may succeed (outage, rate
-    limit, wrong settings that an operator can correct), and ImRejected if it will not.
+    All commands are safe to repeat. They raise ServiceUnavailable if a later retry may succeed
+    (outage, rate limit, wrong settings that an operator can correct), ImRejected if it will not.
     """
 
-    def __init__(self, client: ServiceClient, signer: UserSigSigner, admin: str) -> None:
+    def __init__(self, client: ServiceClient, settings: ImSettings) -> None:
         self._client = client
-        self._signer = signer
-        self._admin = admin
+        self._settings = settings
+        self._signer = TLSSigAPIv2(settings.sdk_app_id, settings.secret_key)
+
+    def user_sig(self, user_id: str, seconds: int) -> str:
+        """A UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`.
+
+        Its holder acts as this user until it expires, or until `kick` ends all signed before.
+        """
+        return str(self._signer.gen_sig(user_id, seconds))
 
     async def account_import(self, user_id: str, nick: str, face_url: str) -> None:
         """Creates an IM account, or updates name and face of an existing one."""
@@ -237,9 +228,9 @@ class ImClient:
 
     async def _ask(self, command: str, body: dict[str, Any]) -> dict[str, Any]:
         query = {
-            "sdkappid": str(self._signer.sdk_app_id),
-            "identifier": self._admin,
-            "usersig": self._signer.sign(self._admin, ADMIN_SECONDS),
+            "sdkappid": str(self._settings.sdk_app_id),
+            "identifier": self._settings.admin,
+            "usersig": self.user_sig(self._settings.admin, ADMIN_SECONDS),
             "random": str(secrets.randbits(32)),
             "contenttype": "json",
         }

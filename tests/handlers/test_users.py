@@ -180,7 +180,7 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
 ) -> None:
     anna, steps = await api.user("anna", 2), []
     context = server.context
-    update, sign = context.services.profiles.update, context.tencent.user_sigs.sign
+    update, sign = context.services.profiles.update, context.tencent.im.user_sig
 
     async def ban_and_update(*args: Any, **changes: Any) -> User:
         await context.services.moderation.change_user(anna.id, {"banned": True})
@@ -193,7 +193,7 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
         return sign(user_id, seconds)
 
     monkeypatch.setattr(context.services.profiles, "update", ban_and_update)
-    monkeypatch.setattr(context.tencent.user_sigs, "sign", sign_step)
+    monkeypatch.setattr(context.tencent.im, "user_sig", sign_step)
     reply = await anna.post("qlive_user/update_userinfo/", age=30)
     assert reply.refusal == (403, "banned")
     assert steps == ["sign", "update"]

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from config.sections import ImSettings
 from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
 from services.groups import MAX_IDS, GroupService
 from services.keeper import Keeper
 from tencent.errors import ImGroupTaken, ImRejected, ServiceUnavailable
-from tencent.im import ImClient, UserSigSigner
+from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import BERT, CARL, HOST
@@ -71,8 +72,8 @@ def groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> GroupFixture:
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    signer = UserSigSigner(1400000000, "im-key-of-the-tests")
-    im = ImClient(make_service_client("im", sim_url), signer, "administrator")
+    settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
+    im = ImClient(make_service_client("im", sim_url), settings)
     return GroupFixture(stores, simulator, im)
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from services.claimed_jobs import JobRunner
 from services.group_repairs import GroupRepairs
@@ -15,7 +16,7 @@ from services.im_relay import ImRelay
 from storage.database import Database
 from storage.outbox import OutboxStore
 from storage.relay_cursors import RelayCursorStore
-from tencent.im import ImClient, UserSigSigner
+from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.tencent import Clock
 from tests.support.waiting import until
@@ -96,8 +97,8 @@ class RelayFixture:
 
     def __init__(self, simulator: Any, client: ServiceClient, clock: Clock, mongo_uri: str) -> None:
         self.simulator, self.clock, self.rooms = simulator, clock, MemoryRoomLogs(clock)
-        signer = UserSigSigner(1400000000, "im-key-of-the-tests")
-        self.im = ImClient(client, signer, "administrator")
+        settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
+        self.im = ImClient(client, settings)
         self.database = Database(mongo_uri, NAME)
         self.cursors = self.database.collection("relay_cursors")
         self.store = RelayCursorStore(self.database)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from config.sections import ImSettings
 from devtools.simulator.wire import SimulatorReply
 from tencent.errors import (
     ImGroupMissing,
@@ -19,7 +20,6 @@ from tencent.im import (
     MISCONFIGURATION_CODES,
     TRANSIENT_CODES,
     ImClient,
-    UserSigSigner,
     truncate_utf8,
     url_within_limit,
 )
@@ -38,8 +38,8 @@ def failed(code: int) -> dict:
 def scripted(serve, make_service_client, scripted_service):
     def build(*answers):
         service = scripted_service(*answers)
-        signer = UserSigSigner(1400000000, "key")
-        return ImClient(make_service_client("im", serve(service)), signer, "administrator"), service
+        settings = ImSettings(sdk_app_id=1400000000, secret_key="key")
+        return ImClient(make_service_client("im", serve(service)), settings), service
 
     return build
 
@@ -48,8 +48,8 @@ def scripted(serve, make_service_client, scripted_service):
 def im(simulator, sim_url, make_service_client, clock, monkeypatch):
     """Against the simulator, with the signing package on the simulator's clock."""
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    signer = UserSigSigner(1400000000, "im-key-of-the-tests")
-    return ImClient(make_service_client("im", sim_url), signer, "administrator")
+    settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
+    return ImClient(make_service_client("im", sim_url), settings)
 
 
 def json_body(request) -> dict:
@@ -356,9 +356,8 @@ async def test_request_is_repeated_once_after_a_gateway_error(scripted):
 @pytest.mark.parametrize("outage", [503, 3.0])
 async def test_im_outage_is_unavailable(simulator, sim_url, make_service_client, outage):
     simulator.outage["im"] = outage
-    im = ImClient(
-        make_service_client("im", sim_url, timeout=0.1), UserSigSigner(1, "key"), "administrator"
-    )
+    settings = ImSettings(sdk_app_id=1, secret_key="key")
+    im = ImClient(make_service_client("im", sim_url, timeout=0.1), settings)
     with pytest.raises(ServiceUnavailable):
         await im.destroy_group("room_1")
 

@@ -6,10 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from tencent.im import UserSigSigner
+from config.sections import ImSettings
+from tencent.im import ImClient
 from tests.support.usersig import decode_usersig
 
 KEY = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
+
+
+def signer(sdk_app_id: int, key: str) -> ImClient:
+    return ImClient(None, ImSettings(sdk_app_id=sdk_app_id, secret_key=key))
 
 
 def expected_sig(ticket: dict, key: str) -> str:
@@ -36,7 +41,7 @@ def set_clock(monkeypatch):
 
 def test_usersig_verifies_against_an_independent_implementation():
     before = int(time.time())
-    ticket = decode_usersig(UserSigSigner(1400000000, KEY).sign("20231115", 7200))
+    ticket = decode_usersig(signer(1400000000, KEY).user_sig("20231115", 7200))
     assert ticket["TLS.identifier"] == "20231115"
     assert ticket["TLS.sdkappid"] == 1400000000
     assert ticket["TLS.expire"] == 7200
@@ -51,7 +56,7 @@ def test_usersig_vectors_match(vectors, set_clock):
     assert len(plain) == 3
     set_clock(vector["time"])
     for case in plain:
-        usersig = UserSigSigner(vector["sdkappid"], vector["key"]).sign(
+        usersig = signer(vector["sdkappid"], vector["key"]).user_sig(
             case["identifier"], vector["expire"]
         )
         assert decode_usersig(usersig) == case["decoded"]

@@ -1,11 +1,11 @@
 import json
 
 import pytest
+from TLSSigAPIv2 import TLSSigAPIv2
 
 from config.sections import ImSettings
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.wire import SimulatorRequest
-from tencent.im import UserSigSigner
 
 KEY, APP = "key", 1400000000
 
@@ -17,7 +17,7 @@ def im():
 
 @pytest.fixture
 def call(im):
-    usersig = UserSigSigner(APP, KEY).sign("administrator", 3600)
+    usersig = TLSSigAPIv2(APP, KEY).gen_sig("administrator", 3600)
 
     def send(command: str, content: object, method: str = "POST", **other):
         query = {
@@ -82,9 +82,9 @@ def test_documented_calls_get_documented_answers(call, vectors):
         ({"identifier": "somebody"}, 60010),
         ({"usersig": ""}, 70002),
         ({"usersig": "not-a-sig"}, 70003),
-        ({"usersig": UserSigSigner(APP, "other").sign("administrator", 3600)}, 70009),
-        ({"usersig": UserSigSigner(1, KEY).sign("administrator", 3600)}, 70014),
-        ({"usersig": UserSigSigner(APP, KEY).sign("u", 3600)}, 70013),
+        ({"usersig": TLSSigAPIv2(APP, "other").gen_sig("administrator", 3600)}, 70009),
+        ({"usersig": TLSSigAPIv2(1, KEY).gen_sig("administrator", 3600)}, 70014),
+        ({"usersig": TLSSigAPIv2(APP, KEY).gen_sig("u", 3600)}, 70013),
     ],
 )
 def test_invalid_credentials_get_the_error_code_of_tencent(call, im, change, code):

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from TLSSigAPIv2 import TLSSigAPIv2
 
 from config.sections import ImSettings
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.wire import SimulatorRequest
-from tencent.im import UserSigSigner
 from tests.support.tencent import Clock
 
 KEY, APP = "key", 1400000000
@@ -26,7 +26,7 @@ def im(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> SimulatedIm:
 
 
 def usersig() -> str:
-    return UserSigSigner(APP, KEY).sign("anna", 3600)
+    return TLSSigAPIv2(APP, KEY).gen_sig("anna", 3600)
 
 
 def chat(im: SimulatedIm, sig: str, group_id: str | None = None, user_id: str = "anna") -> int:

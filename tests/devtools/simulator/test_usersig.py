@@ -4,9 +4,9 @@ import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
+from TLSSigAPIv2 import TLSSigAPIv2
 
 from devtools.simulator.im_access import usersig_error
-from tencent.im import UserSigSigner
 
 
 def test_known_signatures_of_all_libraries_verify(vectors):
@@ -34,7 +34,7 @@ def test_invalid_signatures_get_the_error_code_of_tencent(vectors):
 
 
 def test_own_signature_verifies():
-    usersig = UserSigSigner(1400000000, "key").sign("12345678", 60)
+    usersig = TLSSigAPIv2(1400000000, "key").gen_sig("12345678", 60)
     ticket = json.loads(
         zlib.decompress(base64.b64decode(usersig.translate(str.maketrans("*-_", "+/="))))
     )
