@@ -21,10 +21,9 @@ from tencent.xpay import AccessTokenCache, OnRejection, XpayClient
 class TencentClients:
     """The clients of one process; `close` closes their connections."""
 
-    jsapi: JsapiClient | None
-    """None when there is no merchant key."""
-    transfers: TransferClient | None
-    """None when there is no merchant key."""
+    jsapi: JsapiClient | None = None
+    transfers: TransferClient | None = None
+    """Both are None when there is no merchant key."""
 
     def __init__(
         self,
@@ -52,7 +51,6 @@ class TencentClients:
         self.im = ImClient(im_api, im)
         self.css = CssClient(css_api, live)
         self.stream_urls = StreamUrls(live)
-        self.jsapi, self.transfers = None, None
         if pay.private_key:
             merchant = MerchantClient(pay_api, pay)
             self.jsapi = JsapiClient(merchant, f"{api_url}/qlive_pay/notify/")

@@ -2,7 +2,6 @@
 
 import hmac
 import re
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,7 @@ class SimulatedCss:
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Always HTTP 200, a failure in Response.Error; succeeds even if no such stream is live."""
-        content: dict[str, Any] = {"RequestId": str(uuid.uuid4())}
+        content: dict[str, Any] = {"RequestId": "simulated"}
         if code := self._auth_error(request):
             content["Error"] = {"Code": code, "Message": f"error {code}"}
         else:

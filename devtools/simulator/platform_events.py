@@ -1,7 +1,6 @@
 """Simulated events of WeChat that move no gold, and Apple's questions with the answers to them."""
 
 import secrets
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from devtools.simulator.requests import PlatformEventRequest
 
 REFUND_QUESTION = "xpay_subscribe_ios_refund_query_notify"
 QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
-MAX_SENT = 200
 Content = Mapping[str, Any]
 
 
@@ -39,7 +37,7 @@ class SimulatedPlatformEvents:
         app_id: str,
         now: Callable[[], float],
     ) -> None:
-        self.sent: deque[SentEvent] = deque(maxlen=MAX_SENT)
+        self.sent: list[SentEvent] = []
         self.delivery = delivery
         self._pushes = pushes
         self._app_id = app_id

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Json
 
-Service = Literal["wechat", "im", "pay", "live"]
 Unverifiable = Literal["forged", "unsigned", "probe", "stale"]
 Mismatched = Literal[
     "wrong_amount", "wrong_payer", "wrong_app", "wrong_merchant", "wrong_bill", "not_final"
@@ -97,6 +96,6 @@ class PlatformEventRequest(BaseModel):
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 
-    service: Service
+    service: Literal["wechat", "im", "pay", "live"]
     status: int | None = Field(None, ge=400, le=599)
     seconds: float | None = Field(None, ge=0, le=600)
