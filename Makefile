@@ -92,9 +92,9 @@ lock:
 bench: .bench/.ready
 	@.bench/venv/bin/python -m bench $(ONLY)
 
-.bench/.ready: locks/run.txt bench/requirements.txt
+.bench/.ready: locks/test.txt bench/requirements.txt
 	@VENV=.bench/venv scripts/setup bench
-	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/run.txt
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/test.txt
 	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 

@@ -54,14 +54,16 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
 async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) -> list[str]:
     """Create a signed-in viewer per entry of `rooms`; returns their tokens."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
-    mongodb, expires_at = client[database_name], NOW + timedelta(days=30)
+    mongodb = client[database_name]
     viewer_ids = [str(10_000_001 + n) for n in range(len(rooms))]
     tokens = [secrets.token_hex(20) for _ in viewer_ids]
     user_ids = {*viewer_ids, *(room.host_id for room in rooms)}
     await mongodb.users.insert_many([_user_document(user_id) for user_id in user_ids])
+    session = {"revoked": False, "settled": False, "made_at": NOW, "used_at": NOW}
+    session["expires_at"] = NOW + timedelta(days=30)
     await mongodb.tokens.insert_many(
         [
-            {"_id": token_id(token), "user_id": user_id, "made_at": NOW, "expires_at": expires_at}
+            {"_id": token_id(token), "user_id": user_id, **session}
             for user_id, token in zip(viewer_ids, tokens, strict=True)
         ]
     )

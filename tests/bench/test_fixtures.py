@@ -1,0 +1,32 @@
+"""What the benchmarks write to MongoDB directly, and the settings of their servers, are valid."""
+
+import pytest
+
+from bench.fixtures import age_tokens, create_live_rooms, create_viewers, disconnect_members
+from bench.joins import storm
+from config.loading import load
+from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
+from tests.support.paths import ROOT
+from tests.support.storage import NAME, StoresFixture
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
+    stores: StoresFixture, mongo_uri: str
+) -> None:
+    (room,) = await create_live_rooms(mongo_uri, NAME, 1)
+    (token,) = await create_viewers(mongo_uri, NAME, [room])
+    await disconnect_members(mongo_uri, NAME)
+    await age_tokens(mongo_uri, NAME)
+    viewer = await stores.tokens.user_of(token)
+    assert viewer
+    loaded = await stores.rooms.load(room.live_id, [viewer.user_id])
+    assert loaded
+    assert loaded.live
+    assert loaded.role_of(viewer.user_id) == "viewer"
+    assert (await stores.members.get(viewer.user_id)) is not None
+
+
+def test_the_servers_of_the_benchmarks_accept_their_settings() -> None:
+    settings = load(ROOT / "settings.yaml", {**NO_LIMITS_ENVIRONMENT, **storm.SETTINGS})
+    assert not settings.limits.read.per_second
