@@ -1,27 +1,21 @@
 """QLive: server for live matchmaking rooms, and its command line."""
 
-import gc
-
-if __name__ == "__main__":
-    gc.disable()  # imported objects stay alive; collecting costs a tenth of the startup
-
 import argparse
 import asyncio
 import os
 import signal
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
 
-from config.loading import InvalidSettings, load, wants_json
+from config.loading import InvalidSettings, load
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
 from core.version import VERSION
-from runtime import gc_tuning
+from runtime import commands, gc_tuning, operator_commands
 from runtime.process import ServerProcess
 from storage.errors import storage_error
 from telemetry.logging import configure_logging
@@ -29,7 +23,6 @@ from telemetry.logging import configure_logging
 if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
-COMMANDS = ("runtime.commands", "runtime.operator_commands")
 log = structlog.get_logger("qlive")
 
 
@@ -38,17 +31,15 @@ def main(arguments: list[str]) -> int:
 
     0 success, 1 refused or failed, 2 wrong arguments or settings.
     """
-    gc.enable()
     args = parse(arguments)
     try:
         settings = load(args.settings, os.environ)
     except InvalidSettings as invalid:
-        as_json = wants_json(args.settings, os.environ)
-        configure_logging("info", as_json=as_json)
-        if as_json:
-            log.error("settings_invalid", problems=invalid.problems)
-        else:
+        if sys.stderr.isatty():
             print("Invalid settings:", *invalid.problems, sep="\n  ", file=sys.stderr)
+        else:
+            configure_logging("info", as_json=True)
+            log.error("settings_invalid", problems=invalid.problems)
         return 2
     configure_logging(settings.logging.level, as_json=settings.logging.as_json)
     dev = None
@@ -77,22 +68,17 @@ def _fail(settings: Settings, why: str) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The parsed arguments, with the function that carries them out; SystemExit if wrong.
-
-    The operators' commands are imported unless a server is to be started.
-    """
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
+    """The parsed arguments, with the function that carries them out; SystemExit if wrong."""
+    parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
+    parser.add_argument(
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
-    parser = argparse.ArgumentParser(prog="server.py", description=__doc__, parents=[options])
     parser.add_argument("--version", action="version", version=VERSION)
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(metavar="COMMAND")
-    commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
-    if options.parse_known_args(arguments)[1][:1] not in ([], ["serve"]):
-        for module in COMMANDS:
-            import_module(module).add_commands(commands)
+    subparsers = parser.add_subparsers(metavar="COMMAND")
+    subparsers.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
+    commands.add_commands(subparsers)
+    operator_commands.add_commands(subparsers)
     return parser.parse_args(arguments)
 
 
@@ -101,7 +87,10 @@ async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.N
     _stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
-    _print_welcome(settings, dev, process.address)
+    if dev and not settings.logging.as_json:
+        from runtime.development import welcome  # noqa: PLC0415 - not in production
+
+        print(welcome(process.address), flush=True)
     await stopping.wait()
     await process.stop_listening()
     await process.stop()
@@ -115,13 +104,6 @@ def _stop_on_signal(stopping: asyncio.Event) -> None:
         signals.append(signal.SIGHUP)
     for number in signals:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-
-
-def _print_welcome(settings: Settings, dev: "DevSecrets | None", address: str) -> None:
-    if dev:
-        from runtime.development import welcome  # noqa: PLC0415 - not in production
-
-        print(welcome(settings, address), flush=True)
 
 
 if __name__ == "__main__":

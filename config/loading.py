@@ -4,12 +4,11 @@
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from config.settings import Settings
 
@@ -31,26 +30,9 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         raise InvalidSettings([_problem(found, env) for found in error.errors()]) from None
-    production = settings.environment == "production"
-    check = settings.problems_in_production if production else settings.problems_in_development
-    if problems := settings.problems() + check():
+    if problems := settings.problems():
         raise InvalidSettings(problems)
     return settings
-
-
-def wants_json(path: Path, env: Mapping[str, str]) -> bool:
-    """Whether `logging.json` is set, in settings that may be invalid otherwise."""
-    given: dict[str, Any] = {}
-    with suppress(InvalidSettings):
-        given = _in_file(path)
-    with suppress(InvalidSettings):
-        given = _merged(given, _in_environment(env))
-    logging = given.get("logging")
-    wanted = logging.get("json") if isinstance(logging, dict) else None
-    try:
-        return TypeAdapter(bool).validate_python(wanted)
-    except ValidationError:
-        return False
 
 
 def _in_file(path: Path) -> dict[str, Any]:

@@ -24,16 +24,15 @@ def _from_json(value: object) -> object:
         raise ValueError("must be JSON") from None
 
 
-def _url(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[^/\s]+\S*", value):
-        raise ValueError("must be a URL that begins with http:// or https://")
-    return value.rstrip("/")
+def _matching(pattern: str, what: str) -> AfterValidator:
+    """Refuses text that does not match as a whole; `what` it must be or do."""
 
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must {what}")
+        return value
 
-def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+", value):
-        raise ValueError("must be an origin like https://example.com")
-    return value
+    return AfterValidator(check)
 
 
 def _address(value: str) -> str:
@@ -45,39 +44,27 @@ def _rate(value: object) -> object:
     return value if isinstance(value, Rate) else Rate.parse(str(value))
 
 
-def _mongodb(value: str) -> str:
-    if value and not value.startswith(("mongodb://", "mongodb+srv://")):
-        raise ValueError("must begin with mongodb:// or mongodb+srv://")
-    return value
-
-
-def _redis(value: str) -> str:
-    if value and not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    return value
-
-
-def _apiv3_key(value: str) -> str:
-    if value and not (value.isascii() and len(value) == 32):
-        raise ValueError("must be the 32 characters of an APIv3 key")
-    return value
-
-
-def _aes_key(value: str) -> str:
-    if value and not re.fullmatch("[0-9A-Za-z+/]{43}", value):
-        raise ValueError("must be the 43 characters of an EncodingAESKey")
-    return value
-
-
 # Not in repr: a settings object may appear in a log line or a traceback.
 Secret = Annotated[str, Field(repr=False)]
-MongodbUri = Annotated[Secret, AfterValidator(_mongodb)]  # may hold a password
-RedisUrl = Annotated[Secret, AfterValidator(_redis)]  # may hold a password
-Url = Annotated[str, AfterValidator(_url)]
-Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_from_json)]
+Url = Annotated[
+    str,
+    _matching(r"|https?://[^/\s]+\S*", "be a URL that begins with http:// or https://"),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
+Origin = Annotated[str, _matching(r"https?://[^/\s]+", "be an origin like https://example.com")]
+# These two may hold a password.
+MongodbUri = Annotated[
+    Secret, _matching(r"|mongodb(\+srv)?://.*", "begin with mongodb:// or mongodb+srv://")
+]
+RedisUrl = Annotated[
+    Secret, _matching("|(rediss?|unix)://.*", "begin with redis://, rediss:// or unix://")
+]
+Apiv3Key = Annotated[Secret, _matching("|[ -~]{32}", "be the 32 characters of an APIv3 key")]
+AesKey = Annotated[
+    Secret, _matching("|[0-9A-Za-z+/]{43}", "be the 43 characters of an EncodingAESKey")
+]
+Origins = Annotated[list[Origin], BeforeValidator(_from_json)]
 Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
-Apiv3Key = Annotated[Secret, AfterValidator(_apiv3_key)]
-AesKey = Annotated[Secret, AfterValidator(_aes_key)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]

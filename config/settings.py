@@ -123,13 +123,14 @@ class Settings(BaseModel):
         return self.model_copy(update=filled)
 
     def problems(self) -> list[str]:
-        """Combinations that cannot work, as "name: why"."""
+        """What keeps the server from starting, as "name: why"."""
+        in_production = self.environment == "production"
+        found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
-            return ["wechat.apps: must have one app when pay.provider is xpay"]
-        return []
+            found.append("wechat.apps: must have one app when pay.provider is xpay")
+        return found
 
-    def problems_in_development(self) -> list[str]:
-        """What keeps development from starting, as "name: why"."""
+    def _problems_in_development(self) -> list[str]:
         if self.server.allow_remote_development:
             return []
         found = []
@@ -139,21 +140,21 @@ class Settings(BaseModel):
             found.append(f"mongodb.uri: names another machine, and {OPEN_LOGIN}")
         return found
 
-    def problems_in_production(self) -> list[str]:
-        """What keeps production from starting, as "name: why"."""
-        stand_ins = {
-            "wechat.api_base": (self.wechat.api_base, "the simulator"),
-            "im.api_base": (self.im.api_base, "the simulator"),
-            "live.api_base": (self.live.api_base, "the simulator"),
-            "pay.api_base": (self.pay.api_base, "the simulator"),
-            "mongodb.uri": (self.mongodb.uri, "an embedded database"),
-        }
+    def _problems_in_production(self) -> list[str]:
+        names = ("wechat", "im", "live", "pay")
+        apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
-            f"{name}: is empty, and {what} is for development only"
-            for name, (value, what) in stand_ins.items()
-            if not value
+            f"{name}: is empty, and the simulator is for development only"
+            for name, url in apis.items()
+            if not url
         ]
-        found += [f"{name}: must begin with https://, {why}" for name, why in self._insecure_urls()]
+        if not self.mongodb.uri:
+            found.append("mongodb.uri: is empty, and an embedded database is for development only")
+        found += [
+            f"{name}: must begin with https://, since secrets are sent to it"
+            for name, url in {**apis, "server.public_url": self.server.public_url}.items()
+            if url.startswith("http://")
+        ]
         if self.pay.sandbox:
             found.append("pay.sandbox: must be false in production: sandbox payments move no money")
         if self.pay.provider == "jsapi" and not self.pay.jsapi_sells_goods_only:
@@ -162,14 +163,6 @@ class Settings(BaseModel):
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
         weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
-
-    def _insecure_urls(self) -> Iterator[tuple[str, str]]:
-        """Names of the URLs without TLS, and why that is refused."""
-        if self.server.public_url.startswith("http://"):
-            yield "server.public_url", "since WeChat, Tencent and users send secrets to it"
-        for name in ("wechat", "im", "live", "pay"):
-            if getattr(self, name).api_base.startswith("http://"):
-                yield f"{name}.api_base", "since our keys and users' data are sent to it"
 
     def _own_values(self) -> dict[str, str]:
         """Every setting that production has to set, and every secret that may be empty but is set;
@@ -182,8 +175,6 @@ class Settings(BaseModel):
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
-        encrypts = self.pay.provider == "xpay" or withdraws
-        auth = {"auth.encryption_key": self.auth.encryption_key} if encrypts else {}
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
@@ -192,7 +183,7 @@ class Settings(BaseModel):
             "im.callback_token": self.im.callback_token,
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
-            **auth,
+            "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }
 

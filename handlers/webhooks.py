@@ -18,6 +18,7 @@ from handlers.base import BODY_BYTES, Handler, endpoint
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.request_data import limit_key
 from handlers.schemas.responses import NoContentResponse, Response, TextResponse
+from services import inbox
 from services.inbox import CallbackOutcome, refused
 from services.payment_notifications import message_of
 from storage.inbox import InboxMessage
@@ -66,7 +67,7 @@ class WebhookHandler(Handler):
         if rejection and limit.take(address, time.monotonic()):
             result: CallbackOutcome | None = refused(rejection)
         else:
-            result = await self.context.services.inbox.receive(message, rejection, carry_out)
+            result = await inbox.receive(self.context.stores.inbox, message, rejection, carry_out)
         if result is None:
             return
         if result.event:
@@ -218,7 +219,7 @@ class TransferWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(
             TRANSFER,
             client.notifications if client else None,
-            self.context.services.transfer_notices.book,
+            self.context.services.transfers.book,
         )
 
 
@@ -245,7 +246,7 @@ class XpayWebhookHandler(WebhookHandler):
 
     async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
         """The stored answer to Apple's question, the same each time it is asked."""
-        answer = await self.context.services.inbox.answer(message)
+        answer = await self.context.stores.inbox.answer(message)
         advice = RefundAdviceResponse.model_validate(answer)
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
         return EncryptedReplyResponse.model_validate(reply) if reply else advice

@@ -9,8 +9,6 @@ from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
-from services.group_repairs import GroupRepairs
-from services.im_publisher import RelayedRooms
 from services.im_relay import ImRelay
 from services.keeper import Keeper
 from services.presence import Lease, Presence
@@ -39,16 +37,21 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         settings.pay,
         settings.withdraw,
         f"{settings.server.public_url}/wx/api/qlive",
-        on_xpay_rejection=metrics.count_xpay_rejection,
+        on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )
     bus = _bus(settings, process_id)
     room_access = RoomAccess(stores, tencent.stream_urls)
     hub = Hub(stores.rooms, room_access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    group_repairs = GroupRepairs(stores.outbox)
     im_relay = None
     if settings.im.relay:
-        rooms = RelayedRooms(stores.rooms, stores.members, tencent.stream_urls)
-        im_relay = ImRelay(stores.relay_cursors, stores.rooms, tencent.im, rooms, group_repairs)
+        im_relay = ImRelay(
+            stores.relay_cursors,
+            stores.rooms,
+            stores.members,
+            tencent.stream_urls,
+            tencent.im,
+            stores.outbox,
+        )
     keeper = Keeper(stores.rooms, hub, im_relay)
     lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
     presence = Presence(stores.presence, stores.members, keeper, lease, grace)
@@ -62,9 +65,8 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         presence,
         im_relay,
         room_access,
-        group_repairs,
         process_id,
-        metrics.count_refused_query,
+        metrics,
     )
     return Context(
         settings,

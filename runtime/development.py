@@ -3,7 +3,6 @@
 The only module of the runtime that imports devtools/.
 """
 
-import json
 from typing import Any
 
 from config.settings import Settings
@@ -24,13 +23,6 @@ from handlers.pages import WEB, ConsoleHandler
 
 DEMO = WEB / "demo"
 SDK = WEB.parent / "clients" / "miniprogram" / "src"
-PAGES = {
-    "demo_room": "/",
-    "contract": "/docs/",
-    "simulator": "/sim/log",
-    "health": "/readyz",
-    "operators": "/ops/",
-}
 OPERATOR_LOGIN = Route("/sim/operator/login", demo.DemoOperatorLoginHandler, "simulator.Operator")
 DOCUMENTED = (*SIMULATOR_ROUTES, OPERATOR_LOGIN)
 """Routes that the OpenAPI document describes."""
@@ -49,12 +41,8 @@ def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
     return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
 
 
-def welcome(settings: Settings, address: str) -> str:
-    """What a start prints: lines for a terminal, or one JSON object like the lines of the log."""
-    if settings.logging.as_json:
-        pages = {name: f"{address}{path}" for name, path in PAGES.items()}
-        note = f"{address}/ops/ logs in as an admin with one click; Ctrl-C stops everything."
-        return json.dumps({"event": "development_ready", "address": address, **pages, "note": note})
+def welcome(address: str) -> str:
+    """What a start prints for a terminal."""
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}
@@ -78,8 +66,9 @@ def open_simulator(
 
 
 def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:
-    """Routes of /sim and the demo room."""
+    """Routes of /sim, and of the demo room, whose pages log in through the simulator's phone."""
     shared = {"context": context}
+    index = {"path": str(DEMO), "default_filename": "index.html"}
     return [
         *[
             (rf"{route.path}/?", route.handler, {**shared, "simulator": simulator, "route": route})
@@ -87,19 +76,11 @@ def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any
         ],
         (rf"{OPERATOR_LOGIN.path}/?", OPERATOR_LOGIN.handler, {**shared, "route": OPERATOR_LOGIN}),
         (r"/sim(/.*)", ForwardingHandler, {**shared, "simulator": simulator}),
-        *_demo_routes(),
+        (r"/()", DemoPageHandler, index),
+        (r"/demo/([a-z_]+\.[a-z]+)", DemoPageHandler, {"path": str(DEMO)}),
+        (r"/sdk/([a-z-]+\.js)", DemoPageHandler, {"path": str(SDK)}),
     ]
 
 
 class DemoPageHandler(ConsoleHandler):
     """Static files under the console's policy: scripts and requests of the same origin only."""
-
-
-def _demo_routes() -> list[Any]:
-    """Routes for `/`, /demo/ and /sdk/; the pages log in through the simulator's phone."""
-    index = {"path": str(DEMO), "default_filename": "index.html"}
-    return [
-        (r"/()", DemoPageHandler, index),
-        (r"/demo/([a-z_]+\.[a-z]+)", DemoPageHandler, {"path": str(DEMO)}),
-        (r"/sdk/([a-z-]+\.js)", DemoPageHandler, {"path": str(SDK)}),
-    ]

@@ -117,8 +117,7 @@ async def _measure_figures(context: Context) -> None:
     await run_all(
         _watch_dependencies(context),
         _measure_outbox(context),
-        context.services.refund_sweep.measure(),
-        context.services.withdrawal_reports.measure(),
+        _measure_open_work(context),
     )
 
 
@@ -137,6 +136,12 @@ async def _watch_dependencies(context: Context) -> None:
             gauge.remove(name)
         else:
             gauge.labels(name).set(dependency.state == "ok")
+
+
+async def _measure_open_work(context: Context) -> None:
+    stores, metrics = context.stores, context.metrics
+    metrics.withdrawals.show(*await stores.withdrawal_reports.open_withdrawals())
+    metrics.refunds.show(*await stores.refund_cases.figures())
 
 
 async def _measure_outbox(context: Context) -> None:

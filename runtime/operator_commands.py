@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from handlers.context import Context
@@ -57,7 +57,7 @@ async def change(context: Context, args: argparse.Namespace) -> int:
     parameters = {"role": args.role} if "role" in args else {}
     entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
     before = await _public_state(context, args.name)
-    print(await _ACTIONS[args.action](context, args), flush=True)
+    print(await _carry_out(context, args), flush=True)
     await context.stores.audit.done(entry, before, await _public_state(context, args.name))
     return 0
 
@@ -87,28 +87,23 @@ def _state(account: OperatorAccount) -> str:
     return "waits for first login" if account.is_waiting else "active"
 
 
-async def _add(context: Context, args: argparse.Namespace) -> str:
-    password = await context.services.operators.add(args.name, args.role)
-    return _one_time(args.name, password)
-
-
-async def _reset(context: Context, args: argparse.Namespace) -> str:
-    return _one_time(args.name, await context.services.operators.reset(args.name))
-
-
-async def _disable(context: Context, args: argparse.Namespace) -> str:
-    await context.services.operators.disable(args.name)
-    return f"{args.name} is logged out and can no longer log in."
-
-
-async def _enable(context: Context, args: argparse.Namespace) -> str:
-    await context.services.operators.enable(args.name)
-    return f"{args.name} can log in."
-
-
-async def _set_role(context: Context, args: argparse.Namespace) -> str:
-    await context.stores.operators.update(args.name, role=args.role)
-    return f"{args.name} is now {args.role}."
+async def _carry_out(context: Context, args: argparse.Namespace) -> str:
+    """Returns what the action has to say."""
+    operators, name = context.services.operators, args.name
+    match args.action:
+        case "add":
+            return _one_time(name, await operators.add(name, args.role))
+        case "reset":
+            return _one_time(name, await operators.reset(name))
+        case "disable":
+            await operators.disable(name)
+            return f"{name} is logged out and can no longer log in."
+        case "enable":
+            await operators.enable(name)
+            return f"{name} can log in."
+        case _:
+            await context.stores.operators.update(name, role=args.role)
+            return f"{name} is now {args.role}."
 
 
 def _one_time(name: str, password: str) -> str:
@@ -117,12 +112,3 @@ def _one_time(name: str, password: str) -> str:
         f"The first login at /ops/, within {ONE_TIME_HOURS} hours, sets a password and a second "
         "factor."
     )
-
-
-_ACTIONS: dict[str, Callable[[Context, argparse.Namespace], Awaitable[str]]] = {
-    "add": _add,
-    "reset": _reset,
-    "disable": _disable,
-    "enable": _enable,
-    "role": _set_role,
-}

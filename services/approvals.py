@@ -22,11 +22,6 @@ from storage.operators import OperatorStore
 LIFETIME = timedelta(days=1)
 """How long a request waits."""
 LIMIT_PERIOD = timedelta(days=1)
-REQUIRED: Mapping[ApprovalKind, Access] = {"config": "admin", "block": "admin"}
-"""What the operator who requests needs, if it is not `finance`, which the one who confirms needs.
-
-The routes require it of the one who sends the request.
-"""
 CatalogueKind = Literal["config", "block"]
 
 
@@ -127,13 +122,14 @@ class ApprovalService:
             raise AlreadyDecided
         if approval.by == by:
             raise SecondPersonRequired
-        await self._check_requester(approval.by, REQUIRED.get(approval.kind, "finance"))
+        is_of_catalogue = approval.kind in ("config", "block")
+        await self._check_requester(approval.by, "admin" if is_of_catalogue else "finance")
 
         async def decide(session: Any) -> None:
             await self._approvals.decide(id_, "done", by, reason, session)
 
         with suppress(AlreadyDecided):  # at the same time, perhaps by the same operator
-            if approval.kind in ("config", "block"):
+            if is_of_catalogue:
                 await self._change(approval, decide)
             else:
                 await self._execute(approval, f"{approval.by}+{by}", decide)
@@ -192,20 +188,16 @@ class ApprovalService:
             return await self._execute(request, request.by)
         # A request that waited once is not booked by one operator later.
         if await self._approvals.find(request.key) is None:
-            with suppress(SecondPersonRequired):
-                return await self._book_alone(request)
+            with suppress(SecondPersonRequired):  # beyond the limit, nothing is booked
+                return await self._execute(
+                    request,
+                    request.by,
+                    lambda tx: self._check_limit(tx, request.by, request.gold),
+                )
         stored = await self._approvals.add(request)
         if _content(stored) != _content(request):
             raise RequestIdReused
         return stored
-
-    async def _book_alone(self, request: Approval) -> JsonObject:
-        """Raises SecondPersonRequired, and books nothing, beyond the limit."""
-
-        async def check_limit(session: Any) -> None:
-            await self._check_limit(session, request.by, request.gold)
-
-        return await self._execute(request, request.by, check_limit)
 
     async def _check_limit(self, session: Any, by: str, gold: int) -> None:
         await self._operators.mark_booking(by, session)

@@ -5,9 +5,8 @@ Applies them to presence, drops stray streams, and has dissolved chat groups rep
 
 import re
 
-from services.group_repairs import GroupRepairs
+from services.groups import queue_group_replacement
 from services.inbox import DONE, CallbackOutcome, ignored
-from services.outbox_jobs import OutboxJob
 from services.presence import Presence
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
@@ -29,30 +28,21 @@ STREAM_NAME = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
 class CallbackService:
     """Processes callbacks of IM (users, groups) and CSS (streams)."""
 
-    def __init__(
-        self,
-        presence: Presence,
-        outbox: OutboxStore,
-        css_outbox: OutboxJob,
-        groups: RoomGroupStore,
-        repairs: GroupRepairs,
-    ) -> None:
+    def __init__(self, presence: Presence, outbox: OutboxStore, groups: RoomGroupStore) -> None:
         self._presence = presence
         self._outbox = outbox
-        self._css_outbox = css_outbox
         self._groups = groups
-        self._repairs = repairs
 
     async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
-        """Process a verified callback, unless it is one to ignore; returns what to store."""
-        outcome = callback.ignored or await self.process(callback.event)
-        return DONE if outcome == DONE.outcome else ignored(outcome)
-
-    async def process(self, event: CallbackEvent | None) -> str:
-        """Apply the event; returns "done", or the reason why it was ignored.
+        """Process a verified callback, unless it is one to ignore; returns what to store.
 
         Raises TryAgain if the seat of a stream keeps changing meanwhile.
         """
+        outcome = callback.ignored or await self._process(callback.event)
+        return DONE if outcome == DONE.outcome else ignored(outcome)
+
+    async def _process(self, event: CallbackEvent | None) -> str:
+        """Apply the event; returns "done", or the reason why it was ignored."""
         match event:
             case StateChange(user_id, online, at_ms):
                 return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
@@ -82,7 +72,7 @@ class CallbackService:
         live_id = await self._groups.room_of(group_id)
         if live_id is None:  # also a group that we have dissolved
             return "unknown_group"
-        await self._repairs.replace(live_id, group_id)
+        await queue_group_replacement(self._outbox, live_id, group_id)
         return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:
@@ -94,4 +84,3 @@ class CallbackService:
         """
         if STREAM_NAME.fullmatch(stream):
             await self._outbox.add("drop_stream", {"streams": [stream]}, key=stream)
-            self._css_outbox.nudge()

@@ -4,7 +4,6 @@ import structlog
 
 from core.clock import now_ms
 from rooms.members import Person
-from services.group_repairs import MUTE_AGAIN
 from services.keeper import Keeper
 from storage.outbox import OutboxStore
 from storage.room_groups import RoomGroupStore
@@ -13,8 +12,22 @@ from tencent.im import ImClient
 
 log = structlog.get_logger("services.groups")
 
-MAX_IDS = 3
-"""Ids tried for one group: a random one is hardly ever in use."""
+ENSURE, REPLACE = "ensure_group", "replace_group"
+MUTE_AGAIN = "mute_again"  # in a new group
+GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
+"""Message kinds of a lane of their own: starting lives must not delay what protects users."""
+
+
+async def queue_group_check(outbox: OutboxStore, live_id: int, group_id: str) -> None:
+    """Queue the creation of the group, should it not exist."""
+    payload = {"live_id": live_id, "group_id": group_id}
+    await outbox.add(ENSURE, payload, urgent=True, key=group_id)
+
+
+async def queue_group_replacement(outbox: OutboxStore, live_id: int, group_id: str) -> None:
+    """Queue the replacement of a dissolved group."""
+    payload = {"live_id": live_id, "group_id": group_id}
+    await outbox.add(REPLACE, payload, urgent=True, key=group_id)
 
 
 class GroupService:
@@ -60,29 +73,15 @@ class GroupService:
         ServiceUnavailable, ImRejected.
         """
         host = (await self._keeper.load(live_id)).owner.person
-        group_id = await self._create_planned(live_id, dissolved, host)
+        group_id = await self._groups.plan(live_id, dissolved)
         if group_id is None:
             return
+        await self._create_at_im(group_id, host)
         if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
             self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_removed(live_id)
         await self._groups.mark_ready(live_id, group_id)
-
-    async def _create_planned(
-        self, live_id: int, dissolved: str, host: Person, taken: str = "", tries: int = MAX_IDS
-    ) -> str | None:
-        """Create the planned group: its id, None if the room has another group by now."""
-        group_id = await self._groups.plan(live_id, dissolved, taken=taken)
-        if group_id is None:
-            return None
-        try:
-            await self._create_at_im(group_id, host)
-        except ImGroupTaken:
-            if tries == 1:
-                raise
-            return await self._create_planned(live_id, dissolved, host, group_id, tries - 1)
-        return group_id
 
     async def _mute_removed(self, live_id: int) -> None:
         """Order the mutes of the room's removed users in its new group.

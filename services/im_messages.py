@@ -45,16 +45,17 @@ def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessag
     """The messages for one event, in order; none for a late invitation. `now` in ms."""
     match event.type:
         case "micro_accept":
-            return [_group_message(event, "reset", seat_content("on", event.data))]
+            return [_message(event, "reset", seat_content("on", event.data))]
         case "micro_leave":
-            off = _group_message(event, "reset", seat_content("off", event.data))
+            off = _message(event, "reset", seat_content("off", event.data))
             was_removed = event.data.get("reason") in ("host", "banned")
-            was_removed = was_removed and now - event.ts < KICKOUT_MAX_AGE_MS
-            return [off, _kickout(event, group_id)] if was_removed else [off]
+            if not was_removed or now - event.ts >= KICKOUT_MAX_AGE_MS:
+                return [off]
+            return [off, _to_user(event, "kickout", group_id, KICKOUT_TTL_SECONDS)]
         case "micro_invite":
             return _invite(event, group_id, now)
         case "gift":
-            return [_group_message(event, "gift", gift_content(event.data))]
+            return [_message(event, "gift", gift_content(event.data))]
         case "live_end":
             return [live_end_message(event.epoch, event.seq)]
     return []
@@ -138,23 +139,18 @@ def _invite(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
     seconds_left = (int(event.data["expires_at"]) - now) // 1000
     if seconds_left <= 0:
         return []
-    return [_user_message(event, "invite", group_id, seconds_left)]
+    return [_to_user(event, "invite", group_id, seconds_left)]
 
 
-def _kickout(event: NumberedEvent, group_id: str) -> ImMessage:
-    return _user_message(event, "kickout", group_id, KICKOUT_TTL_SECONDS)
+def _to_user(event: NumberedEvent, kind: str, group_id: str, seconds: int) -> ImMessage:
+    return _message(event, kind, {"group_id": group_id}, event.data["user_id"], seconds)
 
 
-def _group_message(event: NumberedEvent, kind: str, content: Mapping[str, Any]) -> ImMessage:
+def _message(
+    event: NumberedEvent, kind: str, content: Mapping[str, Any], to: str = GROUP, seconds: int = 0
+) -> ImMessage:
     random = message_random(event.epoch, event.seq, kind)
-    return ImMessage(kind, GROUP, _text(kind, content), random)
-
-
-def _user_message(event: NumberedEvent, kind: str, group_id: str, seconds: int) -> ImMessage:
-    random = message_random(event.epoch, event.seq, kind)
-    return ImMessage(
-        kind, event.data["user_id"], _text(kind, {"group_id": group_id}), random, seconds
-    )
+    return ImMessage(kind, to, _text(kind, content), random, seconds)
 
 
 def _text(kind: str, content: object) -> str:

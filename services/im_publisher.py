@@ -1,17 +1,15 @@
 """Publishes one room's events to Tencent IM while its claim lasts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
-from rooms.room import Seat
-from services.group_repairs import GroupRepairs
+from rooms.room import Room, Seat
+from services.groups import queue_group_replacement
 from services.im_messages import (
     ImMessage,
     counts_message,
@@ -20,8 +18,8 @@ from services.im_messages import (
     messages_for,
     on_mic_messages,
 )
-from services.recent_events import RecentEvents
 from storage.members import MemberStore
+from storage.outbox import OutboxStore
 from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 from storage.rooms import RoomStore
 from tencent.css import StreamUrls
@@ -36,52 +34,41 @@ STRETCH_SECONDS = 1.0  # then the log is read again, since more may have piled u
 COUNTS_EVERY = timedelta(seconds=1)
 SEND_SECONDS = 12.0  # for one message; a call that is repeated once may take 10.4
 LEASE = timedelta(seconds=40)  # outlives two messages and the reads before them
+GROUP_TRIES = 20  # a second apart; then a message to a group that is not replaced is skipped
 
 # A room without a cursor is relayed from now on. Another process may be a little late with the
 # wake of an earlier event, so the start is earlier, without events that are too old.
 FIRST_EVENTS = 200  # less than the log keeps
 FIRST_AGE = timedelta(seconds=5)
+MAX_RECENT = 5_000  # events, about 5 MB; then all are forgotten, and read from the rooms' logs
 
 
-@dataclass(frozen=True, slots=True)
-class RelayedRoom:
-    """A room as its IM group sees it; `on_mic`: the payload of micro_accept of each guest."""
+class RecentEvents:
+    """Events that this process has saved and is about to relay, by room: none is read again."""
 
-    group_id: str
-    host_id: str
-    epoch: str
-    version: int
-    live: bool
-    on_mic: Sequence[Mapping[str, Any]] = ()
+    def __init__(self) -> None:
+        self._by_room: dict[int, list[NumberedEvent]] = {}
+        self._size = 0
 
+    def add(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        if self._size >= MAX_RECENT:
+            self._by_room.clear()
+            self._size = 0
+        self._by_room.setdefault(live_id, []).extend(events)
+        self._size += len(events)
 
-class RelayedRooms:
-    """Rooms and their user counts, as MongoDB has them."""
+    def take(self, live_id: int, epoch: str, seq: int, version: int) -> list[NumberedEvent] | None:
+        """The events after `seq` up to `version`, None unless all of them are here.
 
-    def __init__(self, rooms: RoomStore, members: MemberStore, stream_urls: StreamUrls) -> None:
-        self._rooms = rooms
-        self._members = members
-        self._stream_urls = stream_urls
-
-    async def load(self, live_id: int) -> RelayedRoom | None:
-        """The present room; None when there is none."""
-        room = await self._rooms.read(live_id)
-        if room is None:
-            return None
-        seats = [seat for seat in (room.male, room.female) if seat]
-        now = now_ms() // 1000
-        return RelayedRoom(
-            group_id=room.group_id,
-            host_id=room.host_id,
-            epoch=room.epoch,
-            version=room.version,
-            live=room.live,
-            on_mic=[_accepted(it, self._stream_urls.play(it.stream, now)) for it in seats],
-        )
-
-    async def num_list(self, live_id: int, epoch: str) -> Sequence[int]:
-        """The present user counts of a live session."""
-        return (await self._members.count(live_id, epoch)).num_list
+        They, and earlier ones, are forgotten.
+        """
+        known = self._by_room.pop(live_id, [])
+        self._size -= len(known)
+        if later := [event for event in known if event.epoch == epoch and event.seq > version]:
+            self.add(live_id, later)
+        found = [event for event in known if event.epoch == epoch and seq < event.seq <= version]
+        is_complete = [event.seq for event in found] == [*range(seq + 1, version + 1)]
+        return found if is_complete else None
 
 
 class ClaimLost(Exception):
@@ -101,11 +88,12 @@ class ImPublisher:
     def __init__(
         self,
         store: RelayCursorStore,
-        room_log: RoomStore,
+        rooms: RoomStore,
+        members: MemberStore,
+        stream_urls: StreamUrls,
         im: ImClient,
-        rooms: RelayedRooms,
+        outbox: OutboxStore,
         recent: RecentEvents,
-        repairs: GroupRepairs,
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -113,11 +101,12 @@ class ImPublisher:
     ) -> None:
         """`recent`: what this process has saved; `clock` and `sleep` in seconds."""
         self._store = store
-        self._room_log = room_log
-        self._im = im
         self._rooms = rooms
+        self._members = members
+        self._stream_urls = stream_urls
+        self._im = im
+        self._outbox = outbox
         self._recent = recent
-        self._repairs = repairs
         self._now = now
         self._clock = clock
         self._sleep = sleep
@@ -128,7 +117,7 @@ class ImPublisher:
         ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error: the cursor
         stays.
         """
-        room = await self._rooms.load(claim.live_id)
+        room = await self._rooms.read(claim.live_id)
         if room is None:
             await self._release(claim, None, claim.counts_at, None, counts_due=False)
             return
@@ -142,15 +131,15 @@ class ImPublisher:
         await self._finish(claim, room, position, more=more, counts_due=counts_due)
 
     async def _missed(
-        self, claim: RelayClaim, room: RelayedRoom, seq: int
+        self, claim: RelayClaim, room: Room, seq: int
     ) -> Sequence[NumberedEvent] | None:
         if seq == room.version:
             return []
         recent = self._recent.take(claim.live_id, room.epoch, seq, room.version)
-        return recent or await self._room_log.log_since(claim.live_id, room.epoch, seq)
+        return recent or await self._rooms.log_since(claim.live_id, room.epoch, seq)
 
     async def _backfill(
-        self, claim: RelayClaim, room: RelayedRoom, events: Sequence[NumberedEvent], seq: int
+        self, claim: RelayClaim, room: Room, events: Sequence[NumberedEvent], seq: int
     ) -> tuple[bool, RelayPosition | None]:
         """Sends `events`, which follow `seq`; whether some are left, and where the cursor is to
         move."""
@@ -175,7 +164,7 @@ class ImPublisher:
         is_moved = (room.epoch, seq) != (claim.epoch, claim.seq)
         return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
 
-    async def _reset(self, claim: RelayClaim, room: RelayedRoom) -> bool:
+    async def _reset(self, claim: RelayClaim, room: Room) -> bool:
         """The log no longer has all missed events: sends the present guests, then the latest
         events. True when some are left."""
         log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
@@ -183,17 +172,22 @@ class ImPublisher:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
             await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
             return False
-        for message in on_mic_messages(room.epoch, room.version, room.on_mic):
+        for message in on_mic_messages(room.epoch, room.version, self._on_mic(room)):
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)
         await self._move(claim, RelayPosition(room.epoch, latest, over=False))
         return True
 
+    def _on_mic(self, room: Room) -> list[MicroAccept]:
+        """The payload of micro_accept of each guest."""
+        now, seats = now_ms() // 1000, (room.male, room.female)
+        return [_accepted(it, self._stream_urls.play(it.stream, now)) for it in seats if it]
+
     async def _finish(
         self,
         claim: RelayClaim,
-        room: RelayedRoom,
+        room: Room,
         position: RelayPosition | None,
         *,
         more: bool,
@@ -209,12 +203,14 @@ class ImPublisher:
         due_at = now if more else counts_at if counts_due else None
         await self._release(claim, position, counts_at, due_at, counts_due=counts_due)
 
-    async def _send_counts(self, claim: RelayClaim, room: RelayedRoom) -> None:
-        num_list = await self._rooms.num_list(claim.live_id, room.epoch)
-        message = counts_message(room.host_id, room.group_id, num_list, room.epoch, claim.woken)
+    async def _send_counts(self, claim: RelayClaim, room: Room) -> None:
+        counts = await self._members.count(claim.live_id, room.epoch)
+        message = counts_message(
+            room.host_id, room.group_id, counts.num_list, room.epoch, claim.woken
+        )
         await self._send(claim, room, message)
 
-    async def _send(self, claim: RelayClaim, room: RelayedRoom, message: ImMessage) -> None:
+    async def _send(self, claim: RelayClaim, room: Room, message: ImMessage) -> None:
         """Sends at most PER_SECOND to the group; what IM rejects is skipped.
 
         GroupMissing if the group is dissolved and its replacement is to be expected.
@@ -231,9 +227,8 @@ class ImPublisher:
                         room.group_id, message.text, message.random, message.priority
                     )
         except ImRejected as error:
-            if isinstance(error, ImGroupMissing) and await self._repairs.expect_replacement(
-                claim.live_id, room.group_id
-            ):
+            if isinstance(error, ImGroupMissing) and claim.tries < GROUP_TRIES:
+                await queue_group_replacement(self._outbox, claim.live_id, room.group_id)
                 raise GroupMissing from error
             log.warning(
                 "relay_message_rejected",
@@ -262,14 +257,14 @@ class ImPublisher:
             raise ClaimLost
 
 
-def _first_seq(claim: RelayClaim, room: RelayedRoom) -> int:
+def _first_seq(claim: RelayClaim, room: Room) -> int:
     """The event of the present live after which to start."""
     if claim.epoch == room.epoch:
         return claim.seq
     return 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
 
 
-def _position(room: RelayedRoom, event: NumberedEvent) -> RelayPosition:
+def _position(room: Room, event: NumberedEvent) -> RelayPosition:
     """The cursor after an event."""
     return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
 

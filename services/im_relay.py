@@ -16,19 +16,19 @@ from core.errors import QLiveError
 from core.retry import backoff
 from rooms.events import NumberedEvent
 from services.claimed_jobs import ClaimedJob
-from services.group_repairs import GroupRepairs
 from services.im_messages import COUNT_EVENTS
-from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RelayedRooms
-from services.recent_events import RecentEvents
+from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RecentEvents
 from storage.errors import storage_error
+from storage.members import MemberStore
+from storage.outbox import OutboxStore
 from storage.relay_cursors import RelayClaim, RelayCursorStore
 from storage.rooms import RoomStore
+from tencent.css import StreamUrls
 from tencent.im import ImClient
 
 log = structlog.get_logger("services.im_relay")
 
 CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
-MAX_PENDING_WAKES = 10_000  # rooms whose wake is not yet stored
 WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
@@ -46,10 +46,11 @@ class ImRelay(ClaimedJob[RelayClaim]):
     def __init__(
         self,
         store: RelayCursorStore,
-        room_log: RoomStore,
+        rooms: RoomStore,
+        members: MemberStore,
+        stream_urls: StreamUrls,
         im: ImClient,
-        rooms: RelayedRooms,
-        repairs: GroupRepairs,
+        outbox: OutboxStore,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -67,30 +68,31 @@ class ImRelay(ClaimedJob[RelayClaim]):
         )
         self._now = now
         self._store = store
-        self._room_log = room_log
+        self._rooms = rooms
         self._recent = RecentEvents()
         self._publisher = ImPublisher(
-            *(store, room_log, im, rooms, self._recent, repairs), now=now, clock=clock, sleep=sleep
+            *(store, rooms, members, stream_urls, im, outbox, self._recent),
+            now=now,
+            clock=clock,
+            sleep=sleep,
         )
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
         self._audience_changed: set[int] = set()
         self._storing = 0  # wakes being stored
         self._audience_due = self._reconcile_due = clock()
-        self._is_full = False
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         """The room has saved these events. Never waits, never raises."""
-        if events and self._has_capacity(live_id):
+        if events:
             self._recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
             self.nudge()
 
     def mark_audience_changed(self, live_id: int) -> None:
         """The number of users in the room may have changed. Never waits, never raises."""
-        if self._has_capacity(live_id):
-            self._audience_changed.add(live_id)
-            self.nudge()
+        self._audience_changed.add(live_id)
+        self.nudge()
 
     @property
     def waiting(self) -> int:
@@ -143,7 +145,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
     async def _reconcile(self) -> None:
         """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
         cursors = await self._store.cursors()
-        for live_id, version in (await self._room_log.versions(list(cursors))).items():
+        for live_id, version in (await self._rooms.versions(list(cursors))).items():
             if cursors[live_id] != version:
                 await self._store.wake(live_id, self._now(), counts=False)
 
@@ -183,11 +185,3 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     def _add_wake(self, live_id: int, *, counts: bool) -> None:
         self._pending[live_id] = counts or self._pending.get(live_id, False)
-
-    def _has_capacity(self, live_id: int) -> bool:
-        """Beyond MAX_PENDING_WAKES a room waits for its next event or for `_reconcile`."""
-        full = self.waiting >= MAX_PENDING_WAKES
-        if full and not self._is_full:
-            log.error("relay_full", rooms=MAX_PENDING_WAKES)
-        self._is_full = full
-        return not full or live_id in self._pending or live_id in self._audience_changed

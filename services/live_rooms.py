@@ -8,8 +8,7 @@ from core.clock import now_ms
 from rooms.errors import NotMatchmaker
 from rooms.room import Room
 from services.errors import AccountBanned, NotAuthenticated
-from services.group_repairs import GroupRepairs
-from services.groups import GroupService
+from services.groups import GroupService, queue_group_check
 from services.keeper import Keeper
 from services.presence import Presence
 from storage.stores import Stores
@@ -28,14 +27,12 @@ class LiveRoomService:
         keeper: Keeper,
         presence: Presence,
         groups: GroupService,
-        repairs: GroupRepairs,
         stream_urls: StreamUrls,
     ) -> None:
         self._stores = stores
         self._keeper = keeper
         self._presence = presence
         self._groups = groups
-        self._repairs = repairs
         self._stream_urls = stream_urls
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
@@ -66,7 +63,7 @@ class LiveRoomService:
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
-                await self._repairs.ensure(live_id, room.group_id)
+                await queue_group_check(self._stores.outbox, live_id, room.group_id)
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
             await self._keeper.leave_all(host.user_id, "operator")
             raise NotMatchmaker

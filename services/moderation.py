@@ -7,10 +7,9 @@ from typing import Any
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from rooms.room import Room
-from services.evictions import EvictionService
 from services.keeper import Keeper
 from services.outbox_jobs import OutboxJob
-from services.sessions import SessionService
+from services.sessions import EvictionService, SessionService
 from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
@@ -25,7 +24,6 @@ class ModerationService:
         keeper: Keeper,
         evictions: EvictionService,
         sessions: SessionService,
-        im_outbox: OutboxJob,
         im_safety_outbox: OutboxJob,
         *,
         has_im_relay: bool,
@@ -34,7 +32,6 @@ class ModerationService:
         self._keeper = keeper
         self._evictions = evictions
         self._sessions = sessions
-        self._im_outbox = im_outbox
         self._im_safety_outbox = im_safety_outbox
         self._has_im_relay = has_im_relay
 
@@ -134,7 +131,6 @@ class ModerationService:
             await self._keeper.leave_all(user_id, "operator")
         if group_id := await self._stores.room_groups.detach(user_id):
             await self._stores.outbox.add("destroy_group", {"group_id": group_id})
-            self._im_outbox.nudge()
 
     async def _enqueue_ban(self, user_id: str, session: Session) -> None:
         """Order `enforce_ban`, and the end of the UserSigs."""

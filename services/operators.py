@@ -17,14 +17,11 @@ from core.errors import InvalidParameter
 from core.limits import ConcurrencyLimit
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
 from services.roles import Operator, Role
-from storage.field_cipher import FieldCipher
 from storage.operators import OperatorAccount, OperatorSessionStore, OperatorStore
 
 ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
-ENCRYPTED = "encrypted:"
-"""Begins an encrypted secret of an authenticator app, in hexadecimal; a plain one has no colon."""
 WRONG_CODE = {"code": "this is not the current code"}
 SAME_PASSWORD = {"new_password": "this is the one-time password"}
 STEP_SECONDS = 30
@@ -89,16 +86,9 @@ class OperatorService:
     with the right password learns that the operator is locked.
     """
 
-    def __init__(
-        self,
-        operators: OperatorStore,
-        sessions: OperatorSessionStore,
-        cipher: FieldCipher | None = None,
-    ) -> None:
-        """`cipher` encrypts the secrets of authenticator apps; plain ones stay valid."""
+    def __init__(self, operators: OperatorStore, sessions: OperatorSessionStore) -> None:
         self._operators = operators
         self._sessions = sessions
-        self._cipher = cipher
         self._passwords = Passwords()
 
     async def add(self, name: str, role: Role) -> str:
@@ -138,7 +128,7 @@ class OperatorService:
             raise FirstLoginRequired
         if not await self._operators.count_code(account):
             raise OperatorLocked
-        step = step_of(self._secret_of(account), code, time.time())
+        step = step_of(account.totp_secret, code, time.time())
         if step is None or not await self._operators.use_code(account, step):
             raise LoginRefused
         return await self._begin(account)
@@ -151,8 +141,8 @@ class OperatorService:
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
             raise LoginRefused
-        secret, credential = new_secret(), secrets.token_hex(16)
-        account = replace(waiting, totp_secret=self._encrypted(name, secret), credential=credential)
+        secret, credential = pyotp.random_base32(), secrets.token_hex(16)
+        account = replace(waiting, totp_secret=secret, credential=credential)
         if not await self._operators.replace_proofs(account, waiting.credential):
             raise LoginRefused
         return second_factor(name, secret)
@@ -165,7 +155,7 @@ class OperatorService:
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
             raise LoginRefused
-        step = step_of(self._secret_of(waiting), code, time.time())
+        step = step_of(waiting.totp_secret, code, time.time())
         if step is None:
             raise InvalidParameter(WRONG_CODE)
         if new_password == password:
@@ -212,32 +202,14 @@ class OperatorService:
             name=name,
             role=role,
             password_hash=await self._passwords.hash(password),
-            totp_secret=self._encrypted(name, new_secret()),
+            totp_secret=pyotp.random_base32(),
             credential=secrets.token_hex(16),
             one_time_until=datetime.now(UTC) + timedelta(hours=ONE_TIME_HOURS),
         )
 
-    def _encrypted(self, name: str, secret: str) -> str:
-        return ENCRYPTED + self._cipher.encrypt(secret, name).hex() if self._cipher else secret
-
-    def _secret_of(self, account: OperatorAccount) -> str:
-        """Raises LoginRefused if `auth.encryption_key` has changed: then reset the operator."""
-        text = account.totp_secret
-        if not text.startswith(ENCRYPTED):
-            return text
-        encrypted = bytes.fromhex(text.removeprefix(ENCRYPTED))
-        secret = self._cipher.decrypt(encrypted, account.name) if self._cipher else None
-        if secret is None:
-            raise LoginRefused
-        return secret
-
 
 def _operator(account: OperatorAccount) -> Operator:
     return Operator(account.name, cast(Role, account.role))
-
-
-def new_secret() -> str:
-    return pyotp.random_base32()
 
 
 def second_factor(name: str, secret: str) -> SecondFactor:
@@ -247,8 +219,10 @@ def second_factor(name: str, secret: str) -> SecondFactor:
     return SecondFactor(secret, uri, qr)
 
 
-def step_of(secret: str, code: str, now: float) -> int | None:
+def step_of(secret: str | None, code: str, now: float) -> int | None:
     """The time step that has this code, of those tolerated at `now` (unix seconds), else None."""
+    if not secret:
+        return None
     current = int(now) // STEP_SECONDS
     matching = [
         current + offset

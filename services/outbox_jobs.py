@@ -5,18 +5,18 @@ delivery, so every action must be idempotent at the receiver.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 
 from core.errors import QLiveError
 from core.retry import backoff
 from services.claimed_jobs import ClaimedJob
+from services.outbox_actions import Actions
 from storage.errors import storage_error
 from storage.outbox import OutboxMessage, OutboxStore
-from tencent.errors import ImRejected
+from tencent.errors import CssRejected, ImRejected
 
 log = structlog.get_logger("services.outbox_jobs")
 
@@ -25,8 +25,6 @@ MAX_TRIES = 20  # with the backoff below: about two hours
 LONGEST_BACKOFF = 600.0  # seconds
 DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
-
-Actions = Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]]
 
 
 class OutboxJob(ClaimedJob[OutboxMessage]):
@@ -37,12 +35,10 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         name: str,
         store: OutboxStore,
         actions: Actions,
-        permanent: tuple[type[Exception], ...] = (ImRejected,),
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         idle: float = 1.0,
     ) -> None:
-        """A message whose action raises one of `permanent` is not tried again."""
         super().__init__(
             name,
             self._claim_due,
@@ -54,7 +50,6 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         self._now = now
         self._store = store
         self._actions = actions
-        self._permanent = permanent
 
     async def _claim_due(self, limit: int) -> list[OutboxMessage]:
         now = self._now()
@@ -86,7 +81,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._actions[message.kind](message.payload)
-        except self._permanent as error:
+        except (ImRejected, CssRejected) as error:  # not tried again
             return f"{type(error).__name__}: {error}", True
         except (QLiveError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}", False

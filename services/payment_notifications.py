@@ -1,5 +1,6 @@
-"""Notifications about payments and refunds: read, credited or reversed, and kept in the inbox."""
+"""Notifications of WeChat: payments and refunds, and events that move no gold."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from hashlib import sha256
@@ -7,16 +8,25 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
-from ledger.recharge import Payment, PaymentRefused, Refund, RefusalReason
-from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
-from services.open_transfers import TransferNoticeService
+from ledger.recharge import IOS, Order, Payment, PaymentRefused, Refund, RefusalReason
+from ledger.refund_advice import Credit, GoldGift, advise
+from services.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments import PaymentService
-from services.platform_events import PlatformEventService
 from services.refund_cases import RefundCaseService
+from services.transfers import TransferService
 from storage.inbox import InboxMessage, InboxStore
+from storage.ledger import LedgerStore
 from storage.orders import OrderStore
+from storage.refund_cases import SpentGoldStore
 from tencent.errors import NotVerified, Unreadable
-from tencent.message_push import PLATFORM_EVENT_IDENTITIES, MessagePush, event_name
+from tencent.json_reader import text
+from tencent.message_push import (
+    COIN_PAYMENT,
+    PLATFORM_EVENT_IDENTITIES,
+    REFUND_QUESTION,
+    MessagePush,
+    event_name,
+)
 from tencent.notifications import JSAPI, TRANSFER
 from tencent.pay import JsapiClient
 from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
@@ -33,6 +43,8 @@ IDENTITY_FIELDS = {
 }
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
 """Fields that may differ between deliveries of one event."""
+COIN_MODE = "coin_mode"
+"""Why a payment for WeChat's own coins is refused: gold is kept in our ledger only."""
 ENCRYPTED = "yes"
 """Stored value of `encrypted` for an encrypted push."""
 
@@ -45,21 +57,21 @@ class PaymentNotificationService:
 
     def __init__(
         self,
-        inbox: InboxService,
-        messages: InboxStore,
+        inbox: InboxStore,
         orders: OrderStore,
         payments: PaymentService,
-        platform_events: PlatformEventService,
+        ledger: LedgerStore,
+        spent_gold: SpentGoldStore,
         refund_cases: RefundCaseService,
-        transfers: TransferNoticeService,
+        transfers: TransferService,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
     ) -> None:
         self._inbox = inbox
-        self._messages = messages
         self._orders = orders
         self._payments = payments
-        self._platform_events = platform_events
+        self._ledger = ledger
+        self._spent_gold = spent_gold
         self._refund_cases = refund_cases
         self._transfers = transfers
         self._jsapi = jsapi
@@ -103,7 +115,7 @@ class PaymentNotificationService:
         a refund is refused.
         """
         if event_name(push.content):
-            return await self._platform_events.process(push.content, signed=push.encrypted)
+            return await self.process_event(push.content, signed=push.encrypted)
         try:
             payment_event = parse_event(push.content)
         except Unreadable:
@@ -119,17 +131,62 @@ class PaymentNotificationService:
                 raise TryAgain  # the push may arrive before a query shows the payment
         return await self.book(payment_event, "unknown_event")
 
+    async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
+        """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
+
+        Those concern money, a penalty or the duty to delete a user's data. `signed`: the signature
+        covers the content, which is so in safe mode.
+        """
+        event = event_name(content)
+        if event == REFUND_QUESTION:
+            return await self._answer_apple(content, signed=signed)
+        if event == COIN_PAYMENT:
+            return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
+        return DONE._replace(lasting=True, event=event)
+
+    async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
+        """Advice from our own collections alone: no call to another service delays it.
+
+        The order then counts as one that only Apple refunds.
+        """
+        try:
+            number = text(content, "pay_order_id")
+        except Unreadable:
+            return refused("unreadable")
+        order = await self._orders.find(number)
+        if order is None or order.provider != XPAY:
+            return refused(RefusalReason.ORDER.value)
+        (credit, gifts), reversed_fen, _ = await asyncio.gather(
+            self._spending_since(number, order.user_id),
+            self._orders.refunded_fen(number),
+            self._note_apple(order, signed=signed),
+        )
+        advice = advise(number, credit, gifts, reversed_fen, order.fen)
+        return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
+
+    async def _note_apple(self, order: Order, *, signed: bool) -> None:
+        """Apple's word overrides what the client has named."""
+        if signed and order.platform != IOS:
+            await self._orders.store_platform(order.number, IOS)
+
+    async def _spending_since(
+        self, number: str, user_id: str
+    ) -> tuple[Credit | None, list[GoldGift]]:
+        """The credit of an order, and the user's gifts since then."""
+        credit = await self._ledger.credit_of(number)
+        return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []
+
     async def reprocess(self, message_id: str) -> CallbackOutcome:
         """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""
-        row = await self._messages.find(message_id)
+        row = await self._inbox.find(message_id)
         if row is None:
             raise NotFound
         is_payment = row["source"] in SOURCES and not _is_platform_event(row)
-        if not is_payment or not await self._messages.reopen(message_id):
+        if not is_payment or not await self._inbox.reopen(message_id):
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
         outcome = await self._process(message)
-        await self._inbox.record_outcome(message, outcome)
+        await self._inbox.settle(message, **outcome._asdict())
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:

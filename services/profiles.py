@@ -1,13 +1,12 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from realtime.hub import Hub
 from rooms.members import Person
 from rooms.room import Room
 from services.keeper import Keeper, Preparation
-from services.outbox_jobs import OutboxJob
 from storage.database import Session
 from storage.stores import Stores
 from storage.users import User
@@ -16,15 +15,10 @@ from storage.users import User
 class ProfileService:
     """Changes the profiles of users, where they are stored and where they are shown."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        show_in_room: Callable[[str], Awaitable[None]],
-        im_outbox: OutboxJob,
-    ) -> None:
+    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub) -> None:
         self._stores = stores
-        self._show_in_room = show_in_room
-        self._im_outbox = im_outbox
+        self._keeper = keeper
+        self._hub = hub
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.
@@ -39,22 +33,20 @@ class ProfileService:
                 await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
 
         user = await self._stores.users.update_with(old.user_id, add_message, **changes)
-        await self._show_in_room(user.user_id)
-        self._im_outbox.nudge()
+        await self.show_in_room(user.user_id)
         return user
 
+    async def show_in_room(self, user_id: str) -> None:
+        """Show a user's profile in their room; no event if the room shows it already.
 
-async def show_in_room(stores: Stores, keeper: Keeper, hub: Hub, user_id: str) -> None:
-    """Show a user's profile in their room; no event if the room shows it already.
+        Reads the profile after the room has been loaded, so that the latest one wins.
+        """
 
-    Reads the profile after the room has been loaded, so that the latest one wins.
-    """
+        async def read(_user_ids: Sequence[str]) -> Person:
+            return (await self._stores.users.get(user_id)).person()
 
-    async def read(_user_ids: Sequence[str]) -> Person:
-        return (await stores.users.get(user_id)).person()
-
-    if membership := await stores.members.get(user_id):
-        await keeper.change_prepared(
-            membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
-        )
-        hub.mark_audience_changed(membership.live_id)
+        if membership := await self._stores.members.get(user_id):
+            await self._keeper.change_prepared(
+                membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+            )
+            self._hub.mark_audience_changed(membership.live_id)

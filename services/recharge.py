@@ -14,12 +14,10 @@ from ledger.recharge import OpenOrder, Order, find_repeated, free_slot
 from services.errors import SessionKeyMissing, TooManyOrders
 from services.ledger import LockUsers
 from storage.catalogue import RechargeBlockStore
-from storage.field_cipher import FieldCipher
 from storage.orders import OrderStore, new_number
 from storage.users import User, UserStore
-from tencent.pay import JsapiClient
+from tencent.clients import PaymentClient
 from tencent.xpay import PROVIDER as XPAY
-from tencent.xpay import XpayClient
 
 
 class PreparedOrder(NamedTuple):
@@ -41,15 +39,13 @@ class RechargeService:
         orders: OrderStore,
         blocks: RechargeBlockStore,
         users: UserStore,
-        cipher: FieldCipher,
-        providers: Mapping[str, JsapiClient | XpayClient],
+        providers: Mapping[str, PaymentClient],
         hold: LockUsers,
         settings: PaySettings,
     ) -> None:
         self._orders = orders
         self._blocks = blocks
         self._users = users
-        self._cipher = cipher
         self._providers = providers
         self._hold = hold
         self._settings = settings
@@ -97,7 +93,7 @@ class RechargeService:
 
     async def _session_key(self, user_id: str) -> str:
         """WeChat's session key, which signs the user's consent (xpay)."""
-        key = self._cipher.decrypt(await self._users.session_key(user_id), user_id)
+        key = await self._users.session_key(user_id)
         if key is None:
             raise SessionKeyMissing
         return key

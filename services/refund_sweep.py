@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -17,7 +17,9 @@ from services.ledger import LockUsers
 from services.withdrawals import WithdrawalService
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore, RefundFigures
+from storage.payees import PayeeStore
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from tencent.clients import PaymentClient
 from tencent.errors import MerchantRefused, ServiceUnavailable
 
 log = structlog.get_logger("qlive.refunds")
@@ -26,8 +28,6 @@ CLAIM_LEASE = timedelta(minutes=2)
 """Renewed with every change; longer than a call to a provider takes with its retry. Two processes
 that work on one case do no harm: steps are guarded by its version, calls by our numbers."""
 IDLE_SECONDS = 2.0
-HOLD_BACKS = 3
-"""Times that a host's withdrawals are held back in one sweep, if others change them meanwhile."""
 FOR_HOSTS = "refund_case"
 """The reason of a withdrawal that is returned: a code, for hosts in their language."""
 FOR_USERS = "退款"
@@ -35,16 +35,6 @@ FOR_USERS = "退款"
 NO_PROVIDER = "no_provider"
 CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
 """After each of them the provider is asked again, under the same number."""
-
-
-class RefundProvider(Protocol):
-    """API of a payment provider; calls raise one of CALL_ERRORS."""
-
-    async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
-        """Ask for a refund, or repeat the request: idempotent by our number."""
-
-    async def refund_state(self, order: Order, number: str) -> RefundState | None:
-        """What has become of a refund; None if the provider has none of this number."""
 
 
 class _IncomeMissing(Exception):
@@ -60,7 +50,8 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         orders: OrderStore,
         ledger: LedgerStore,
         withdrawals: WithdrawalService,
-        providers: Mapping[str, RefundProvider],
+        payees: PayeeStore,
+        providers: Mapping[str, PaymentClient],
         hold: LockUsers,
     ) -> None:
         """`providers` by name, as stored in orders."""
@@ -71,18 +62,9 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         self._orders = orders
         self._ledger = ledger
         self._withdrawals = withdrawals
+        self._payees = payees
         self._providers = providers
         self._hold = hold
-        self.figures = RefundFigures({}, {}, {})
-        """What `measure` found last."""
-
-    async def measure(self) -> None:
-        """Read the figures of /metrics."""
-        self.figures = await self._cases.figures()
-
-    def oldest_seconds(self) -> dict[str, float]:
-        """Time since the oldest case of each state was confirmed."""
-        return {state: (_now() - at).total_seconds() for state, at in self.figures.oldest.items()}
 
     async def _claim_next(self, _limit: int) -> list[RefundCase]:
         case = await self._cases.claim(CLAIM_LEASE)
@@ -162,26 +144,21 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             return case
 
         async def work(tx: Any) -> RefundCase:
-            await self._withdrawals.stop(tx, host, case.id)
+            await self._payees.stop(tx, host, case.id)
             return await self._save(tx, case, case.stop_host(host, _now()))
 
         return await self._ledger.run_transaction(work)
 
     async def _hold_back(self, host: str) -> bool:
         """Whether no withdrawal of the host is open any more; False if that is not known."""
-        for _ in range(HOLD_BACKS):
-            try:
-                return await self._withdrawals.hold_back(host, FOR_HOSTS)
-            except TryAgain:  # the host or a notice has changed one at the same time
-                continue
-            except ServiceUnavailable:
-                break
+        with suppress(TryAgain, ServiceUnavailable):
+            return await self._withdrawals.hold_back(host, FOR_HOSTS)
         return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:
         hosts = case.hosts_to_resume
         for host in hosts:
-            await self._withdrawals.resume(host, case.id)
+            await self._payees.resume(host, case.id)
         return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
 
     # ---- money
@@ -206,7 +183,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         return await self._save(None, case, case.note_problem(step.number, problem, _now()))
 
 
-async def _ask(provider: RefundProvider, order: Order, step: OrderStep) -> RefundState:
+async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
     """What has become of a refund that was asked for; ask for it if the provider has none."""
     if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state

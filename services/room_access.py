@@ -33,8 +33,7 @@ class RoomAccess:
 
         Raises UserNotFound, AccountBanned, RoomNotFound, RemovedFromRoom, NotLive or NotAMember.
         """
-        room, _ = await self._authorize(live_id, user_id)
-        return room
+        return (await self._authorize(live_id, user_id))[0]
 
     async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
         """Close code for a socket whose user may no longer be in the room; None otherwise."""
@@ -48,8 +47,7 @@ class RoomAccess:
 
     async def load_view(self, live_id: int, user_id: str) -> RoomView:
         """The room for a joining member; raises as `authorize`."""
-        _, view = await self._authorize(live_id, user_id)
-        return view
+        return (await self._authorize(live_id, user_id))[1]
 
     async def load_room(self, live_id: int) -> RoomView | None:
         """A live room for members who are in it already; None if it is not live."""

@@ -1,13 +1,15 @@
-"""Live rooms with their audience counts, largest audience first."""
+"""Lists of live rooms, and of the members of a room."""
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from core.batching import SingleFlight
-from rooms.members import MemberCounts
+from rooms.members import Face, Member, MemberCounts
 from rooms.room import Room
 from storage.members import MemberStore
 from storage.rooms import RoomStore
+from storage.stores import Stores
 
 ListedRoom = tuple[Room, MemberCounts]
 Session = tuple[int, str]
@@ -15,12 +17,15 @@ Session = tuple[int, str]
 
 COUNTS_TTL_SECONDS = 1.0
 """Age from which a count is read again: the members of a room receive theirs once a second, too."""
+SEARCH_BATCH = 500
+"""Memberships read per batch while a search filters them by nickname."""
 
 
 class RoomList:
-    """Single-flight read of the list, which every client requests when it starts.
+    """Live rooms with their audience counts, largest audience first.
 
-    The rooms are read each time. Counting reads an index key of every member of all rooms, so a
+    Every client requests the list when it starts: concurrent requests share one read of the rooms.
+    Counting reads an index key of every member of all rooms, so a
     count is read again only when it is COUNTS_TTL_SECONDS old.
     """
 
@@ -59,3 +64,42 @@ class RoomList:
             counts = await self._members.counts(missing)
             kept |= {session: (counts[session[0]], now) for session in missing}
         self._counts = kept
+
+
+class RoomMember(NamedTuple):
+    member: Member
+    face: Face
+
+
+async def find_members(
+    stores: Stores, room: Room, query: str, after: str, limit: int
+) -> list[RoomMember]:
+    """Members by user_id, starting after the user_id `after`; at least `limit` unless they end.
+
+    `query` is the start of a user_id or part of a nickname in any case, "" for all members. Since
+    nicknames are in `users`, a search scans the members of the room.
+    """
+    found: list[RoomMember] = []
+    size = SEARCH_BATCH if query else limit
+    while len(found) < limit:
+        members = await stores.members.list_members(room.live_id, room.epoch, after, size)
+        found += [row for row in await _with_faces(stores, members) if _matches(row, query)]
+        if len(members) < size:
+            break
+        after = members[-1].user_id
+    return found
+
+
+async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]:
+    """Members whose user has been deleted meanwhile are left out."""
+    users = await stores.users.find_many([member.user_id for member in members])
+    faces = {user.user_id: user.person().face() for user in users}
+    return [
+        RoomMember(member, faces[member.user_id]) for member in members if member.user_id in faces
+    ]
+
+
+def _matches(row: RoomMember, query: str) -> bool:
+    return row.member.user_id.startswith(query) or (
+        query.casefold() in row.face["nickname"].casefold()
+    )

@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 
 from services.errors import AccountBanned
 from services.keeper import Keeper
-from services.outbox_jobs import OutboxJob
 from services.sessions import SessionService
-from storage.field_cipher import FieldCipher
 from storage.stores import Stores
 from storage.users import User
 from tencent.errors import InvalidEncryptedData
@@ -23,8 +21,6 @@ class SignInService:
         wechat: WechatClient,
         keeper: Keeper,
         sessions: SessionService,
-        im_outbox: OutboxJob,
-        cipher: FieldCipher,
         *,
         keeps_session_keys: bool,
     ) -> None:
@@ -33,8 +29,6 @@ class SignInService:
         self._wechat = wechat
         self._keeper = keeper
         self._sessions = sessions
-        self._im_outbox = im_outbox
-        self._cipher = cipher
         self._keeps_session_keys = keeps_session_keys
 
     async def log_in(self, app_id: str, code: str) -> User | None:
@@ -76,7 +70,6 @@ class SignInService:
             raise AccountBanned
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
-        self._im_outbox.nudge()
         return user
 
     async def log_out(self, token: str, user_id: str) -> None:
@@ -87,5 +80,4 @@ class SignInService:
 
     async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
         if self._keeps_session_keys:
-            encrypted = self._cipher.encrypt(login.session_key, user_id)
-            await self._stores.users.store_session_key(user_id, encrypted)
+            await self._stores.users.store_session_key(user_id, login.session_key)

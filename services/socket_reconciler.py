@@ -12,9 +12,9 @@ from realtime.close_codes import CloseCode
 from realtime.hub import Hub
 from realtime.outbox import Outbox
 from rooms.members import Member, MemberSocket
-from services.evictions import EvictionService
 from services.presence import Lease
 from services.room_access import RoomAccess
+from services.sessions import EvictionService
 from storage.stores import Stores
 
 INTERVAL = 0.5

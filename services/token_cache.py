@@ -38,14 +38,11 @@ class TokenCache:
         version = (self._revocations, self._bus.gaps)
         owner_id = await self._tokens.user_id_of(token)
         if owner_id and version == (self._revocations, self._bus.gaps) and self._bus.healthy:
-            self._store(key, owner_id, now)
+            if len(self._owners) >= MAX_ENTRIES:
+                self._owners.clear()
+            self._owners[key] = (owner_id, now + TTL_SECONDS)
         return owner_id
 
     def _on_revoked(self, message: TokenRevoked) -> None:
         self._revocations += 1
         self._owners.pop(message.token_id, None)
-
-    def _store(self, key: str, user_id: str, now: float) -> None:
-        if len(self._owners) >= MAX_ENTRIES:
-            self._owners.clear()
-        self._owners[key] = (user_id, now + TTL_SECONDS)

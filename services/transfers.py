@@ -1,8 +1,9 @@
 """Transfers of withdrawals at WeChat Pay: submit, query, send again, cancel."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -19,20 +20,28 @@ from ledger.open_transfers import (
     must_resend,
     must_return,
 )
-from ledger.transfers import Transfer, TransferMismatch, TransferRequest
+from ledger.transfers import MismatchReason, Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
+from services.claimed_jobs import ClaimedJob
+from services.inbox import DONE, CallbackOutcome, ignored, refused
 from services.ledger import LockUsers
-from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.withdrawals import WithdrawalStore
-from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.errors import MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.transfers import TransferClient
 
 log = structlog.get_logger("qlive.withdrawals")
 
 CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
 """After each of them the transfer is queried before anything else happens."""
+CONCURRENCY = 8
+"""Withdrawals that a process carries on at once: WeChat Pay takes 100 calls a second."""
+IDLE_SECONDS = 2.0
+CHECK_SECONDS = 45
+"""Time limit of one withdrawal, which is carried on when it is due again."""
+CLAIM_LEASE = timedelta(minutes=1)
+"""Lease of a withdrawal while a process carries it on; longer than that can take."""
 
 
 class WithdrawalChanges:
@@ -91,16 +100,11 @@ class TransferService:
     """
 
     def __init__(
-        self,
-        changes: WithdrawalChanges,
-        payees: PayeeStore,
-        cipher: FieldCipher,
-        transfers: TransferClient | None,
+        self, changes: WithdrawalChanges, payees: PayeeStore, transfers: TransferClient | None
     ) -> None:
         """`transfers`: None if no merchant is configured; open withdrawals then stay open."""
         self._changes = changes
         self._payees = payees
-        self._cipher = cipher
         self._transfers = transfers
 
     async def advance(self, withdrawal: Withdrawal) -> Withdrawal:
@@ -118,6 +122,28 @@ class TransferService:
         now = datetime.now(UTC)
         return await self._changes.change(transfer.number, lambda it: it.apply(transfer, now))
 
+    async def book(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
+        """Apply a verified notice; None is ignored, with the reason `ignore_reason`."""
+        if transfer is None:
+            return ignored(ignore_reason)
+        try:
+            await self.apply(transfer)
+        except WithdrawalNotFound:
+            return refused(MismatchReason.BILL.value)
+        except TransferMismatch as mismatch:
+            return CallbackOutcome("refused", mismatch.reason.value, lasting=True)
+        return DONE._replace(lasting=True)
+
+    async def reprocess(self, raw: str) -> CallbackOutcome:
+        """Apply a stored notice again that was verified on arrival."""
+        if self._transfers is None:
+            return refused(Reason.NO_KEY.value)
+        try:
+            transfer = self._transfers.notifications.read_verified(raw.encode())
+        except NotVerified as error:
+            return refused(error.reason.value)
+        return await self.book(transfer, "unknown_event")
+
     async def _submit(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Store the body with the state, then send it; a crash in between is like a time-out."""
         body, now = transfers.body(await self._request(withdrawal)), datetime.now(UTC)
@@ -132,10 +158,9 @@ class TransferService:
         return await self._send(withdrawal, transfers)
 
     async def _request(self, withdrawal: Withdrawal) -> TransferRequest:
-        encrypted = await self._payees.real_name(withdrawal.user_id)
-        name = self._cipher.decrypt(encrypted, withdrawal.user_id) if encrypted else ""
+        name = await self._payees.real_name(withdrawal.user_id)
         return TransferRequest(
-            withdrawal.id, withdrawal.app_id, withdrawal.openid, withdrawal.fen, name or ""
+            withdrawal.id, withdrawal.app_id, withdrawal.openid, withdrawal.fen, name
         )
 
     async def _send(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
@@ -220,6 +245,37 @@ class TransferService:
         return await self._changes.change(
             withdrawal.id, lambda it: WithdrawalChange(it.note_problem(problem))
         )
+
+
+class OpenTransferSweep(ClaimedJob[Withdrawal]):
+    """Carries open withdrawals on.
+
+    Leased by the database's clock, so that one process at a time carries a withdrawal on.
+    """
+
+    def __init__(self, withdrawals: WithdrawalStore, transfers: TransferService) -> None:
+        super().__init__(
+            "open_transfers",
+            self._claim_next,
+            self._carry_on,
+            concurrency=CONCURRENCY,
+            idle=IDLE_SECONDS,
+        )
+        self._withdrawals = withdrawals
+        self._transfers = transfers
+
+    async def _claim_next(self, _limit: int) -> list[Withdrawal]:
+        """The withdrawal that has waited longest; its lease begins with its check."""
+        withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
+        return [withdrawal] if withdrawal else []
+
+    async def _carry_on(self, withdrawal: Withdrawal) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                withdrawal = await self._transfers.advance(withdrawal)
+        except TimeoutError:
+            log.warning("withdrawal_checked_late", withdrawal=withdrawal.id)
+        await self._withdrawals.postpone(withdrawal, datetime.now(UTC))
 
 
 def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:

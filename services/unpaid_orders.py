@@ -2,16 +2,18 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from ledger.recharge import QUERY_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
 from services.claimed_jobs import ClaimedJob
 from services.payments import PaymentService
 from storage.orders import OrderStore
+from tencent.clients import PaymentClient
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("qlive.orders")
@@ -34,19 +36,6 @@ OTHERS = "other"
 """Job of the orders whose provider is no longer configured."""
 
 
-class PaymentProvider(Protocol):
-    """API of a payment provider; calls are idempotent, and raise if it does not answer."""
-
-    async def query(self, order: Order) -> Payment | None:
-        """The payment, or None if the order is not paid yet."""
-
-    async def close(self, order: Order) -> None:
-        """Make the order unpayable, if the provider supports that."""
-
-    async def deliver(self, order: Order) -> None:
-        """Confirm that the gold is credited, if the provider expects that."""
-
-
 class UnpaidOrderSweep:
     """Credits payments found by polling, idempotently with their notifications."""
 
@@ -54,15 +43,14 @@ class UnpaidOrderSweep:
         self,
         orders: OrderStore,
         payments: PaymentService,
-        providers: Mapping[str, PaymentProvider],
-        count_refused: Callable[[str, str], None] = lambda _provider, _reason: None,
+        providers: Mapping[str, PaymentClient],
+        refused: Counter | None = None,
     ) -> None:
-        """`providers` by name, as stored in orders; `count_refused` is given the name of the
-        provider of a refused payment, and the reason."""
+        """`providers` by name, as stored in orders; `refused` counts refused payments."""
         self._orders = orders
         self._payments = payments
         self._providers = providers
-        self._count_refused = count_refused
+        self._refused = refused
         self.jobs: Mapping[str, ClaimedJob[ClaimedOrder]] = {
             **{name: self._job(name, name) for name in providers},
             OTHERS: self._job(OTHERS, {"$nin": list(providers)}),
@@ -91,8 +79,8 @@ class UnpaidOrderSweep:
         except (ServiceUnavailable, TimeoutError):
             outcome = await self.postpone(claimed, now)
         log.info("order_checked", order=claimed.order.number, outcome=outcome)
-        if outcome not in NORMAL_OUTCOMES:
-            self._count_refused(claimed.order.provider, outcome)
+        if self._refused and outcome not in NORMAL_OUTCOMES:
+            self._refused.labels(f"{claimed.order.provider}_query", outcome).inc()
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
         """Check one order: paid, delivered, closed, later, or why its payment was refused.

@@ -21,7 +21,6 @@ from ledger.withdrawal_requests import (
 from ledger.withdrawals import Withdrawal
 from services.ledger import LockUsers
 from storage.catalogue import ConfigStore
-from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.withdrawals import WithdrawalStore, new_id
@@ -45,7 +44,6 @@ class WithdrawableIncome:
         payees: PayeeStore,
         ledger: LedgerStore,
         configs: ConfigStore,
-        cipher: FieldCipher,
         hold: LockUsers,
         settings: WithdrawSettings,
     ) -> None:
@@ -53,16 +51,10 @@ class WithdrawableIncome:
         self._payees = payees
         self._ledger = ledger
         self._configs = configs
-        self._cipher = cipher
         self._hold = hold
         self._maturity = timedelta(days=settings.maturity_days)
         self._limits = WithdrawalLimits(
-            min_fen=settings.min_fen,
-            max_fen=settings.max_fen,
-            user_day_fen=settings.user_day_fen,
-            day_fen=settings.day_fen,
-            auto_fen=settings.auto_fen,
-            second_person_fen=settings.second_person_fen,
+            **settings.model_dump(include={*WithdrawalLimits.__slots__})
         )
         self._recent_income = RecentIncomeCache(payees, self._maturity)
 
@@ -88,8 +80,7 @@ class WithdrawableIncome:
             new_id(), payee, request_id, income, rate, self._limits, now
         )
         entry = request_entry(withdrawal, income)
-        encrypted = self._cipher.encrypt(real_name, user_id) if real_name else b""
-        has_name = bool(encrypted) or await self._has_real_name(user_id)
+        has_name = bool(real_name or await self._payees.real_name(user_id))
         since = now - self._maturity
         read_from = max(since, now - READ_IN_TRANSACTION)
         earlier = await self._payees.recent_income(user_id, since, read_until=read_from)
@@ -99,8 +90,8 @@ class WithdrawableIncome:
                 raise EntryExists(entry.key)
             late = await self._payees.recent_income(user_id, since, read_from=read_from, session=tx)
             accepted = await self._accept(tx, withdrawal, earlier + late, has_real_name=has_name)
-            if encrypted:
-                await self._payees.store_real_name(user_id, encrypted, tx)
+            if real_name:
+                await self._payees.store_real_name(user_id, real_name, tx)
             await self._write(tx, accepted, entry)
             return accepted
 
@@ -131,10 +122,6 @@ class WithdrawableIncome:
         await self._withdrawals.add_to_day(
             tx, withdrawal.requested_at, withdrawal.fen, self._limits.day_fen
         )
-
-    async def _has_real_name(self, user_id: str) -> bool:
-        encrypted = await self._payees.real_name(user_id)
-        return bool(encrypted) and self._cipher.decrypt(encrypted, user_id) is not None
 
 
 class _Sum(NamedTuple):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.sections import WithdrawSettings
 from ledger.errors import EntryExists, NotCancellable, RequestIdReused, WithdrawalNotFound
@@ -17,7 +17,6 @@ from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawable_income import WithdrawableIncome
 from storage.catalogue import ConfigStore
 from storage.errors import AlreadyDecided
-from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.payees import PayeeStore
 from storage.withdrawals import WithdrawalStore
@@ -54,7 +53,6 @@ class WithdrawalService:
         changes: WithdrawalChanges,
         transfers: TransferService,
         configs: ConfigStore,
-        cipher: FieldCipher,
         hold: LockUsers,
         settings: WithdrawSettings,
         is_permitted: Callable[[str], Awaitable[bool]],
@@ -64,15 +62,12 @@ class WithdrawalService:
         """`is_permitted`: whether an operator may still approve; `is_enabled`: whether new
         withdrawals are taken."""
         self._withdrawals = withdrawals
-        self._payees = payees
         self._ledger = ledger
         self._changes = changes
         self._transfers = transfers
         self._hold = hold
         self._is_enabled = is_enabled
-        self._income = WithdrawableIncome(
-            withdrawals, payees, ledger, configs, cipher, hold, settings
-        )
+        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, hold, settings)
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
@@ -161,20 +156,10 @@ class WithdrawalService:
 
     # ---- refund cases
 
-    async def stop(self, session: Any, user_id: str, case_id: str) -> None:
-        """Refuse new withdrawals of a user with WithdrawalsStopped, in the caller's transaction.
-
-        Several cases may stop one user; each of them resumes on its own. Idempotent. A request at
-        the same time is either refused, or `hold_back` finds it.
-        """
-        await self._payees.stop(session, user_id, case_id)
-
-    async def resume(self, user_id: str, case_id: str) -> None:
-        """End what `stop` began for this case. Idempotent."""
-        await self._payees.resume(user_id, case_id)
-
     async def hold_back(self, user_id: str, reason: str) -> bool:
-        """Take open withdrawals of a user back; True when none of them is open any more.
+        """Take open withdrawals of a stopped user back; True when none of them is open any more.
+
+        A request at the time of the stop is either refused, or found here.
 
         What WeChat Pay does not know yet is returned at once. The rest is cancelled there, which
         takes a while, and which the user's confirmation may precede: call it again until it

@@ -5,7 +5,7 @@ operator_sessions: their logins, keyed by the hash of their token.
 
 import re
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
 from storage.errors import OperatorExists, OperatorNotFound
+from storage.field_cipher import FieldCipher
 from storage.tokens import token_id
 
 DEMO = "demo"
@@ -31,13 +32,13 @@ class OperatorAccount:
     Until the first login, `password_hash` is that of a one-time password, which is valid until
     `one_time_until`. `credential` is random and changes with every new password and second factor,
     which ends the sessions of the old ones. `wrong_codes` followed a right password since the last
-    login.
+    login. `totp_secret` is None if `auth.encryption_key` has changed: then reset the operator.
     """
 
     name: str
     role: str
     password_hash: str = field(repr=False)
-    totp_secret: str = field(repr=False)
+    totp_secret: str | None = field(repr=False)
     credential: str = field(repr=False)
     one_time_until: datetime | None
     disabled: bool = False
@@ -68,15 +69,21 @@ class OperatorSession:
 class OperatorStore:
     """Operators of the console; the demo operator counts as disabled unless it is admitted."""
 
-    def __init__(self, database: Database, *, admits_demo: bool = False) -> None:
+    def __init__(
+        self, database: Database, cipher: FieldCipher, *, admits_demo: bool = False
+    ) -> None:
+        """`cipher` encrypts the secrets of authenticator apps."""
         self._operators: Collection = database.collection("operators")
+        self._cipher = cipher
         self._admits_demo = admits_demo
 
     async def add(self, account: OperatorAccount) -> None:
         """Raises OperatorExists."""
         fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
         try:
-            await self._operators.insert_one({"_id": account.name, **fields, **_proofs(account)})
+            await self._operators.insert_one(
+                {"_id": account.name, **fields, **self._proofs(account)}
+            )
         except DuplicateKeyError:
             raise OperatorExists from None
 
@@ -115,7 +122,7 @@ class OperatorStore:
         With `credential`, only if it is still the stored one; returns whether they were stored.
         """
         where = {"_id": account.name, **({"credential": credential} if credential else {})}
-        result = await self._operators.update_one(where, {"$set": _proofs(account)})
+        result = await self._operators.update_one(where, {"$set": self._proofs(account)})
         return result.matched_count > 0
 
     async def count_code(self, account: OperatorAccount) -> bool:
@@ -141,9 +148,29 @@ class OperatorStore:
         return result.matched_count > 0
 
     def _account_from(self, row: Document) -> OperatorAccount:
-        account = _account_from(row)
-        is_refused = account.name == DEMO and not self._admits_demo
-        return replace(account, disabled=True) if is_refused else account
+        return OperatorAccount(
+            name=row["_id"],
+            role=row["role"],
+            password_hash=row["password_hash"],
+            totp_secret=self._cipher.decrypt(row["totp_secret"], row["_id"]),
+            credential=row["credential"],
+            one_time_until=row["one_time_until"],
+            disabled=row["disabled"] or (row["_id"] == DEMO and not self._admits_demo),
+            made_at=row["made_at"],
+            last_login_at=row["last_login_at"],
+            wrong_codes=row["wrong_codes"],
+        )
+
+    def _proofs(self, account: OperatorAccount) -> Document:
+        return {
+            "password_hash": account.password_hash,
+            "totp_secret": self._cipher.encrypt(account.totp_secret or "", account.name),
+            "totp_step": 0,
+            "wrong_codes": 0,
+            "last_login_at": None,
+            "credential": account.credential,
+            "one_time_until": account.one_time_until,
+        }
 
 
 class OperatorSessionStore:
@@ -188,33 +215,6 @@ class OperatorSessionStore:
 
     def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
         return min(used_at + self._idle, made_at + self._lifetime)
-
-
-def _proofs(account: OperatorAccount) -> Document:
-    return {
-        "password_hash": account.password_hash,
-        "totp_secret": account.totp_secret,
-        "totp_step": 0,
-        "wrong_codes": 0,
-        "last_login_at": None,
-        "credential": account.credential,
-        "one_time_until": account.one_time_until,
-    }
-
-
-def _account_from(row: Document) -> OperatorAccount:
-    return OperatorAccount(
-        name=row["_id"],
-        role=row["role"],
-        password_hash=row["password_hash"],
-        totp_secret=row["totp_secret"],
-        credential=row["credential"],
-        one_time_until=row["one_time_until"],
-        disabled=row["disabled"],
-        made_at=row["made_at"],
-        last_login_at=row["last_login_at"],
-        wrong_codes=row["wrong_codes"],
-    )
 
 
 def _session_from(row: Document) -> OperatorSession:

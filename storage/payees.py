@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ledger.journal import debt_account, user_account
 from storage.database import Collection, Database, Document, Session
 from storage.errors import UserNotFound
+from storage.field_cipher import FieldCipher
 
 
 class PayeeFunds(NamedTuple):
@@ -20,8 +21,9 @@ class PayeeFunds(NamedTuple):
 class PayeeStore:
     """Income of users who withdraw, which is only read here; what stops them, and real names."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cipher: FieldCipher) -> None:
         self._database = database
+        self._cipher = cipher
         self._users: Collection = database.collection("users")
         self._ledger: Collection = database.collection("ledger")
 
@@ -111,15 +113,15 @@ class PayeeStore:
 
     # ---- real name
 
-    async def store_real_name(self, user_id: str, encrypted: bytes, session: Session) -> None:
-        """Store the user's real name, already encrypted."""
-        change = {"$set": {"real_name": encrypted}}
+    async def store_real_name(self, user_id: str, name: str, session: Session) -> None:
+        """Store the user's real name, encrypted."""
+        change = {"$set": {"real_name": self._cipher.encrypt(name, user_id)}}
         await self._users.update_one({"_id": user_id}, change, session=session)
 
-    async def real_name(self, user_id: str) -> bytes:
-        """The encrypted real name; empty if none is known."""
+    async def real_name(self, user_id: str) -> str:
+        """The real name; "" if none is known, or `auth.encryption_key` has changed."""
         row = await self._users.find_one({"_id": user_id}, {"real_name": 1})
-        return bytes((row or {}).get("real_name", b""))
+        return self._cipher.decrypt((row or {}).get("real_name", b""), user_id) or ""
 
 
 def _credit_of(account: str) -> Document:

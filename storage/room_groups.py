@@ -21,16 +21,14 @@ class RoomGroupStore:
         where = {"_id": live_id, "group_id": group_id}
         await self._rooms.update_one(where, {"$set": {"group_ready": True}})
 
-    async def plan(self, live_id: int, dissolved: str, *, taken: str = "") -> str | None:
+    async def plan(self, live_id: int, dissolved: str) -> str | None:
         """The id of the group that is to replace `dissolved`, the same for all who ask.
 
-        None if the room has another group by now. `taken`: an id planned before, which turned out
-        to be in use by others; then another one is planned.
+        None if the room has another group by now.
         """
         is_planned = {"$eq": ["$next_group.replaces", "$group_id"]}
-        is_free = {"$ne": ["$next_group.group_id", taken]}
         new_plan = {"replaces": "$group_id", "group_id": new_group_id()}
-        plan = {"$cond": [{"$and": [is_planned, is_free]}, "$next_group", new_plan]}
+        plan = {"$cond": [is_planned, "$next_group", new_plan]}
         room = await self._rooms.find_one_and_update(
             {"_id": live_id, "group_id": dissolved},
             [{"$set": {"next_group": plan}}],

@@ -10,6 +10,7 @@ from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import Database
 from storage.due import JobLeaseStore
 from storage.evictions import EvictionStore
+from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
 from storage.inbox import InboxStore
 from storage.ledger import LedgerStore
@@ -38,8 +39,9 @@ class Stores:
     def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
         """`grace` is how long a member may be away."""
         auth, ops = settings.auth, settings.ops
+        cipher = FieldCipher(auth.encryption_key)
         self.members = MemberStore(database)
-        self.users = UserStore(database, self.members)
+        self.users = UserStore(database, self.members, cipher)
         self.tokens = TokenStore(database, auth.token_days, auth.session_days)
         self.outbox = OutboxStore(database)
         self.rooms = RoomStore(database, self.members, self.outbox)
@@ -55,7 +57,7 @@ class Stores:
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.approvals = ApprovalStore(database)
         is_development = settings.environment == "development"
-        self.operators = OperatorStore(database, admits_demo=is_development)
+        self.operators = OperatorStore(database, cipher, admits_demo=is_development)
         self.operator_sessions = OperatorSessionStore(
             database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
         )
@@ -63,8 +65,8 @@ class Stores:
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)
         self.withdrawals = WithdrawalStore(database)
-        self.withdrawal_reports = WithdrawalReportStore(database)
-        self.payees = PayeeStore(database)
+        self.withdrawal_reports = WithdrawalReportStore(database, cipher)
+        self.payees = PayeeStore(database, cipher)
         self.refund_cases = RefundCaseStore(database)
         self.spent_gold = SpentGoldStore(database)
         self.job_leases = JobLeaseStore(database)

@@ -13,6 +13,7 @@ from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, documents_by_id, known_fields, starts_with
 from storage.errors import UserNotFound
+from storage.field_cipher import FieldCipher
 from storage.ledger import DEBTS, IS_DEBTOR
 from storage.members import MemberStore
 
@@ -55,9 +56,11 @@ class User:
 class UserStore:
     """Users by user_id, and by app and openid; concurrent reads share one query."""
 
-    def __init__(self, database: Database, members: MemberStore) -> None:
+    def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
+        """`cipher` encrypts WeChat's session keys."""
         self._database = database
         self._members = members
+        self._cipher = cipher
         self._users: Collection = database.collection("users")
         self._by_id = documents_by_id(self._users, user_from)
 
@@ -79,14 +82,15 @@ class UserStore:
                 if found := await self.by_openid(app_id, openid):
                     return found, False
 
-    async def store_session_key(self, user_id: str, encrypted: bytes) -> None:
-        """Store WeChat's session key of the latest login, already encrypted."""
+    async def store_session_key(self, user_id: str, key: str) -> None:
+        """Store WeChat's session key of the latest login, encrypted."""
+        encrypted = self._cipher.encrypt(key, user_id)
         await self._users.update_one({"_id": user_id}, {"$set": {"session_key": encrypted}})
 
-    async def session_key(self, user_id: str) -> bytes:
-        """The encrypted session key; empty if none is stored."""
+    async def session_key(self, user_id: str) -> str | None:
+        """The session key; None if none is stored, or `auth.encryption_key` has changed."""
         row = await self._users.find_one({"_id": user_id}, {"session_key": 1})
-        return bytes((row or {}).get("session_key", b""))
+        return self._cipher.decrypt((row or {}).get("session_key", b""), user_id)
 
     async def by_openid(self, app_id: str, openid: str) -> User | None:
         row = await self._users.find_one({"app_id": app_id, "openid": openid})

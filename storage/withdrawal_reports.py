@@ -10,6 +10,7 @@ from core.clock import day_interval
 from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document
 from storage.documents import stream
+from storage.field_cipher import FieldCipher
 from storage.rankings import OWNER_OF_LINE
 
 REVERSED_GIFT = r"^gift:"
@@ -32,12 +33,12 @@ class HostQuarter(NamedTuple):
     """Income and payouts of a user in a quarter.
 
     `gross_income` is that of the gifts of the quarter, `reversed_income` of the gifts reversed in
-    it, of whatever quarter.
+    it, of whatever quarter. `real_name` is "" if none is known.
     """
 
     user_id: str
     nickname: str
-    encrypted_name: bytes
+    real_name: str
     gross_income: int
     reversed_income: int
     withdrawn_income: int
@@ -58,8 +59,9 @@ class OpenWithdrawals(NamedTuple):
 class WithdrawalReportStore:
     """Read-only; each report is computed in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cipher: FieldCipher) -> None:
         self._database = database
+        self._cipher = cipher
         self._withdrawals: Collection = database.collection("withdrawals")
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
@@ -89,8 +91,12 @@ class WithdrawalReportStore:
 
     # ---- a quarter
 
-    async def quarter(self, start: datetime, end: datetime) -> list[HostQuarter]:
-        """Every user with income from gifts, a reversal or a payout in the quarter."""
+    async def quarter(self, name: str) -> list[HostQuarter]:
+        """Every user with income from gifts, a reversal or a payout in a quarter in China, by id.
+
+        `name`: as 2026Q4.
+        """
+        start, end = quarter_interval(name)
         with self._database.slow_operation_timeout():
             gross = await self._income({"kind": "gift", **_within(start, end)}, 1)
             reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
@@ -100,7 +106,7 @@ class WithdrawalReportStore:
         return [
             HostQuarter(
                 user_id,
-                *users.get(user_id, ("", b"")),
+                *users.get(user_id, ("", "")),
                 gross.get(user_id, 0),
                 back.get(user_id, 0),
                 *paid.get(user_id, (0, 0)),
@@ -129,10 +135,13 @@ class WithdrawalReportStore:
         rows = stream(self._withdrawals, steps)
         return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
 
-    async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, bytes]]:
+    async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Nickname and real name by user."""
+        decrypt = self._cipher.decrypt
         rows = self._users.find({"_id": {"$in": [*user_ids]}}, {"nickname": 1, "real_name": 1})
         return {
-            row["_id"]: (row["nickname"], bytes(row.get("real_name", b""))) async for row in rows
+            row["_id"]: (row["nickname"], decrypt(row.get("real_name", b""), row["_id"]) or "")
+            async for row in rows
         }
 
     # ---- metrics
@@ -153,6 +162,13 @@ class WithdrawalReportStore:
             {row["_id"]: row["oldest"] for row in states},
             {row["_id"]: row["n"] async for row in stream(self._withdrawals, problems)},
         )
+
+
+def quarter_interval(name: str) -> tuple[datetime, datetime]:
+    """Start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
+    year, quarter = int(name[:4]), int(name[-1])
+    following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
+    return day_interval(date(year, 3 * quarter - 2, 1))[0], day_interval(following)[0]
 
 
 def _by_day(time: str, where: Document) -> list[Document]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+STATE = ("state",)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -18,6 +20,25 @@ class ScrapedMetric(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self.read()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWork:
+    """Gauges of work that is open."""
+
+    states: Gauge
+    oldest_seconds: Gauge
+    problems: Gauge
+
+    def show(
+        self, states: Mapping[str, int], oldest: Mapping[str, datetime], problems: Mapping[str, int]
+    ) -> None:
+        """Counts by state, since when the oldest has been in its state, and counts by problem."""
+        now = datetime.now(UTC)
+        ages = {state: (now - at).total_seconds() for state, at in oldest.items()}
+        _set_all(self.states, states)
+        _set_all(self.oldest_seconds, ages)
+        _set_all(self.problems, problems)
 
 
 @dataclass(slots=True)
@@ -42,7 +63,7 @@ class Metrics:
         self._activity = Activity()
         self.loop_lag = 0.0
         """Last measured delay of the event loop, in seconds."""
-        counter, histogram = self._new_counter, self._new_histogram
+        counter, gauge, histogram = self._new_counter, self._new_gauge, self._new_histogram
         self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
         self.request_seconds = histogram("request_seconds", "Duration of a request.", ("route",))
         self.delivery_seconds = histogram(
@@ -55,14 +76,24 @@ class Metrics:
         self.gauge(
             "loop_lag_seconds", "Last measured delay of the event loop.", lambda: self.loop_lag
         )
-        self.dependency_up = self._new_gauge(
+        self.dependency_up = gauge(
             "dependency_up",
             "1 if the dependency answered last, 0 if not; absent if it was not used lately.",
             ("dependency",),
         )
-        self.outbox_oldest_seconds = self._new_gauge(
+        self.outbox_oldest_seconds = gauge(
             "outbox_oldest_seconds",
             "Age of the oldest call to Tencent that waits in the outbox; 0 if none does.",
+        )
+        self.withdrawals = OpenWork(
+            gauge("withdrawals_open", "Withdrawals that are neither paid nor returned.", STATE),
+            gauge("oldest_withdrawal_seconds", "Longest time of one in its state.", STATE),
+            gauge("transfer_problems", "Those whose last call to WeChat Pay failed.", ("code",)),
+        )
+        self.refunds = OpenWork(
+            gauge("refunds_open", "Refund cases that are neither closed nor dropped.", STATE),
+            gauge("oldest_refund_seconds", "Time since the oldest was confirmed.", STATE),
+            gauge("refund_problems", "Orders of which the provider is asked again.", ("problem",)),
         )
         self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
         self.closes = counter("closes", "Closed sockets, by close code.", ("code",))
@@ -87,28 +118,13 @@ class Metrics:
             "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
         )
         self.xpay_rejections = counter(
-            "xpay_rejections",
-            "Calls of virtual payment that WeChat rejected.",
-            ("call", "errcode"),
+            "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
         self._new_gauge(name, description).set_function(read)
-
-    def gauges(
-        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, float]]
-    ) -> None:
-        """Register gauges that are read at scrape time, by the value of their label."""
-
-        def family() -> Metric:
-            gauges = GaugeMetricFamily(f"qlive_{name}", description, labels=(label,))
-            for key, value in read().items():
-                gauges.add_metric((key,), value)
-            return gauges
-
-        self._registry.register(ScrapedMetric(family))
 
     def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
         """Register a counter that is kept elsewhere and read at scrape time."""
@@ -133,12 +149,6 @@ class Metrics:
     def observe_mongo(self, command: str, outcome: str, seconds: float) -> None:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
-    def count_xpay_rejection(self, call: str, errcode: str) -> None:
-        self.xpay_rejections.labels(call, errcode).inc()
-
-    def count_refused_query(self, provider: str, reason: str) -> None:
-        self.callbacks_refused.labels(f"{provider}_query", reason).inc()
-
     def take_activity(self) -> Activity:
         """What has been done since the last call."""
         activity, self._activity = self._activity, Activity()
@@ -162,3 +172,9 @@ class Metrics:
 
     def _new_gauge(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(f"qlive_{name}", description, labels, registry=self._registry)
+
+
+def _set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
+    gauge.clear()
+    for label, value in values.items():
+        gauge.labels(label).set(value)

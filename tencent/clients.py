@@ -11,11 +11,15 @@ from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
+from tencent.notifications import JSAPI
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
 from tencent.wechat import WechatClient
+from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import AccessTokenCache, OnRejection, XpayClient
+
+PaymentClient = JsapiClient | XpayClient
 
 
 class TencentClients:
@@ -58,6 +62,10 @@ class TencentClients:
             self.transfers = TransferClient(merchant, notify_url, withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
+        self.providers: dict[str, PaymentClient] = {XPAY: self.xpay}
+        """Payment clients by the name of the provider, as stored in orders."""
+        if self.jsapi:
+            self.providers[JSAPI] = self.jsapi
         self.message_push = MessagePushReader(
             pay.push_token, pay.push_aes_key, next(iter(app_secrets), "")
         )

@@ -19,9 +19,8 @@ from handlers.schemas.responses import Page
 from ledger.errors import WithdrawalNotFound
 from ledger.withdrawals import Withdrawal
 from services.errors import SecondPersonRequired
-from services.withdrawal_reports import ReportRow
 from storage.errors import AlreadyDecided
-from storage.withdrawal_reports import DaySums
+from storage.withdrawal_reports import DaySums, HostQuarter
 
 DAYS_PER_PAGE = 31
 
@@ -114,11 +113,11 @@ class OpsWithdrawalReportHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ops_requests.QuarterRequest) -> CsvFileResponse:
-        rows = await self.context.services.withdrawal_reports.quarter(params.quarter)
+        rows = await self.context.stores.withdrawal_reports.quarter(params.quarter)
         name = f"withdrawals-{params.quarter}.csv"
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         cells = ([cell(value) for value in row] for row in rows)
-        return CsvFileResponse(text=BYTE_ORDER_MARK + csv_lines([ReportRow._fields, *cells]))
+        return CsvFileResponse(text=BYTE_ORDER_MARK + csv_lines([HostQuarter._fields, *cells]))
 
 
 def _view(withdrawal: Withdrawal) -> ops_money.OpsWithdrawalResponse:

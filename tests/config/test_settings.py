@@ -18,7 +18,6 @@ from tests.support.production_settings import PRODUCTION, XPAY, secret
 
 FILE = ROOT / "settings.yaml"
 WITHDRAW = {"QLIVE_WITHDRAW__ENABLED": "on"}
-ENCRYPTION = {"QLIVE_AUTH__ENCRYPTION_KEY": XPAY["QLIVE_AUTH__ENCRYPTION_KEY"]}
 
 
 def leaves(section: BaseModel, prefix: str = "") -> dict[str, Any]:
@@ -198,7 +197,7 @@ def test_redis_url_may_have_any_scheme_of_the_client(url: str) -> None:
 def test_complete_production_settings_are_valid() -> None:
     settings = load(FILE, PRODUCTION)
     assert settings.environment == "production"
-    assert settings.problems_in_production() == []
+    assert settings.problems() == []
 
 
 def test_address_and_simulator_stand_in_for_urls_that_are_not_set() -> None:
@@ -231,7 +230,7 @@ def test_production_sells_gold_by_virtual_payment_only() -> None:
     (problem,) = problems(PRODUCTION | {"QLIVE_PAY__JSAPI_SELLS_GOODS_ONLY": "false"})
     assert problem.startswith("pay.jsapi_sells_goods_only: must be true when pay.provider is jsapi")
     assert "virtual payment (pay.provider: xpay) on every terminal" in problem
-    assert load(FILE, XPAY).problems_in_production() == []
+    assert load(FILE, XPAY).problems() == []
 
 
 def test_rankings_are_public_in_production_only_if_set(tmp_path: Path) -> None:
@@ -247,16 +246,14 @@ def test_withdrawals_are_on_in_production_only_if_set(tmp_path: Path, value: str
     assert not load(FILE, PRODUCTION).withdrawals_are_on
     assert not load(write(tmp_path, "withdraw: {enabled: off}"), {}).withdrawals_are_on
     file = write(tmp_path, f"withdraw: {{enabled: {value}}}")
-    assert load(file, PRODUCTION | ENCRYPTION).withdrawals_are_on
+    assert load(file, PRODUCTION).withdrawals_are_on
 
 
-def test_withdrawals_in_production_require_the_merchant_and_a_key_for_names() -> None:
+def test_withdrawals_in_production_require_the_merchant() -> None:
     names = ("apiv3_key", "mchid", "private_key", "public_key", "public_key_id", "serial_no")
     missing = problems(XPAY | WITHDRAW)
     assert sorted(missing) == [f"pay.{name}: is missing" for name in names]
-    assert problems(PRODUCTION | WITHDRAW) == ["auth.encryption_key: is missing"]
-    settings = load(FILE, PRODUCTION | ENCRYPTION | WITHDRAW)
-    assert settings.withdrawals_are_on
+    assert load(FILE, PRODUCTION | WITHDRAW).withdrawals_are_on
 
 
 def test_limits_of_withdrawals_fit_wechat_pay() -> None:
@@ -425,9 +422,7 @@ def test_production_refuses_every_generated_development_secret(tmp_path: Path) -
             "live": generated.live,
         }
     )
-    refused = {
-        problem for problem in settings.problems_in_production() if "development value" in problem
-    }
+    refused = {problem for problem in settings.problems() if "development value" in problem}
     assert {problem.split(":")[0] for problem in refused} == {
         "wechat.apps.wxca891295c56f2c79.secret",
         *("im.sdk_app_id", "im.secret_key", "im.callback_token"),

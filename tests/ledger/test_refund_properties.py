@@ -63,7 +63,7 @@ class RefundMachine(WithdrawalMachine):
         approvals: Any = NoLimit()
         self.service = RefundCaseService(self.cases, orders, ledger, spent_gold, approvals, locks)
         self.refund_sweep = RefundCaseSweep(
-            self.cases, orders, ledger, self, {"xpay": self.desk}, locks
+            self.cases, orders, ledger, self, self, {"xpay": self.desk}, locks
         )
 
     # ---- operations
@@ -167,7 +167,7 @@ class RefundMachine(WithdrawalMachine):
             self.move(withdrawal.id, State.SUCCESS if is_paid else State.WAIT_USER_CONFIRM)
         self.sweep(0)
 
-    # ---- WithdrawalService
+    # ---- WithdrawalService and PayeeStore
 
     async def stop(self, _tx: Any, user: str, case_id: str) -> None:
         self.books.stopped[user].add(case_id)

@@ -93,8 +93,7 @@ async def test_start_and_stop_print_json_only_with_json_logging(
     )
     process = await program.serve()
     assert process.stdout
-    (welcome,) = parsed_lines((await process.stdout.readline()).decode())
-    assert (welcome["event"], welcome["address"][:7]) == ("development_ready", "http://")
+    await until(lambda: "server_listening" in (data_folder / "server.log").read_text())
     process.terminate()
     assert await exit_status(process) == 0
     assert await process.stdout.read() == b""

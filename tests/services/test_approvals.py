@@ -21,7 +21,7 @@ from services.ledger import LedgerService
 from storage.approvals import Approval, ApprovalStore
 from storage.errors import AlreadyDecided
 from storage.operators import OperatorAccount, OperatorStore
-from tests.support.storage import StoresFixture, build_indexes
+from tests.support.storage import CIPHER, StoresFixture, build_indexes
 
 LIMIT = 100
 
@@ -30,7 +30,7 @@ LIMIT = 100
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
 
     build_indexes(io_loop, stores.database, ApprovalStore(stores.database))
-    operators = OperatorStore(stores.database)
+    operators = OperatorStore(stores.database, CIPHER)
     for name, role in (("olga", "finance"), ("ada", "admin")):
         account = OperatorAccount(name, role, "", "", "", None)
         io_loop.run_sync(functools.partial(operators.add, account))
@@ -41,7 +41,7 @@ def approvals_of(stores: StoresFixture, limit: int = LIMIT) -> ApprovalService:
     """The service of another process."""
     return ApprovalService(
         ApprovalStore(stores.database),
-        OperatorStore(stores.database),
+        OperatorStore(stores.database, CIPHER),
         LedgerService(stores.ledger, NamedLocks().hold),
         CatalogueService(stores.gifts, stores.configs, Bus()),
         {"config": stores.configs, "block": stores.blocks},
@@ -116,7 +116,7 @@ async def test_a_request_of_who_may_no_longer_make_it_can_only_be_declined(
 ) -> None:
     [anna] = await stores.create_users((0, 0))
     waiting = await ask(approvals, anna)
-    await OperatorStore(stores.database).update("olga", **change)
+    await OperatorStore(stores.database, CIPHER).update("olga", **change)
     with pytest.raises(RequesterNotAllowed):
         await approvals.confirm(waiting.id, "pavel", "yes")
     assert await stores.entries() == []
@@ -441,7 +441,7 @@ async def test_a_change_of_a_rate_needs_an_admin_until_it_is_confirmed(
     await stored_catalogue(stores)
     waiting = await approvals.change_catalogue("block", 1, {"gold": 600}, by="ada")
     assert isinstance(waiting, Approval)
-    await OperatorStore(stores.database).update("ada", role="finance")
+    await OperatorStore(stores.database, CIPHER).update("ada", role="finance")
     with pytest.raises(RequesterNotAllowed):
         await approvals.confirm(waiting.id, "olga", "yes")
     assert (await approvals.decline(waiting.id, "olga", "no")).state == "declined"

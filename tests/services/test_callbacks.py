@@ -17,7 +17,7 @@ gen_test = pytest.mark.gen_test(timeout=20)
 
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = StateChange("anna", online=False, at_ms=5)
-DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM}), "nudge"]
+DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
 
 
 class CallbackFixture:
@@ -32,7 +32,12 @@ class CallbackFixture:
         self.outbox: list[Any] = []
         self.rooms: dict[str, int] = {}
         fakes: Any = self
-        self.service = CallbackService(fakes, fakes, fakes, fakes, fakes)
+        self.service = CallbackService(fakes, fakes, fakes)
+
+    async def process(self, event: CallbackEvent) -> str:
+        """ "done", or the reason why the event is ignored."""
+        outcome = await self.service.carry_out(ParsedCallback("1", event))
+        return outcome.reason or outcome.outcome
 
     async def on_im_state(
         self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
@@ -49,12 +54,6 @@ class CallbackFixture:
 
     async def room_of(self, group_id: str) -> int | None:
         return self.rooms.get(group_id)
-
-    async def replace(self, live_id: int, group_id: str) -> None:
-        self.outbox.append(("replace", live_id, group_id))
-
-    def nudge(self) -> None:
-        self.outbox.append("nudge")
 
 
 def stream_event(stream: str = STREAM, *, on: bool = True) -> StreamEvent:
@@ -74,7 +73,7 @@ async def test_an_event_is_applied_to_presence(
     event: CallbackEvent, applied: tuple[Any, ...]
 ) -> None:
     fixture = CallbackFixture("old_event")
-    assert await fixture.service.process(event) == "old_event"
+    assert await fixture.process(event) == "old_event"
     assert (fixture.applied, fixture.outbox) == ([applied], [])
 
 
@@ -93,7 +92,7 @@ async def test_an_event_of_many_members_is_done_if_it_was_for_one(
     fixture = CallbackFixture(*results)
     user_ids = tuple(str(n) for n in range(len(results)))
     event = GroupMembers("g", user_ids, online=False, at_ms=5)
-    assert await fixture.service.process(event) == outcome
+    assert await fixture.process(event) == outcome
     assert len(fixture.applied) == len(user_ids)
 
 
@@ -101,7 +100,7 @@ async def test_an_event_of_many_members_is_done_if_it_was_for_one(
 @gen_test
 async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) -> None:
     fixture = CallbackFixture(outcome)
-    assert await fixture.service.process(stream_event()) == outcome
+    assert await fixture.process(stream_event()) == outcome
     assert fixture.outbox == DROPPED
 
 
@@ -116,7 +115,7 @@ async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) 
 @gen_test
 async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -> None:
     fixture = CallbackFixture(outcome)
-    assert await fixture.service.process(event) == outcome
+    assert await fixture.process(event) == outcome
     assert fixture.outbox == []
 
 
@@ -124,9 +123,10 @@ async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -
 async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
     fixture = CallbackFixture()
     fixture.rooms = {"qlive_a": 3}
-    assert await fixture.service.process(GroupDestroyed("qlive_a")) == "done"
-    assert await fixture.service.process(GroupDestroyed("qlive_b")) == "unknown_group"
-    assert fixture.outbox == [("replace", 3, "qlive_a")]
+    assert await fixture.process(GroupDestroyed("qlive_a")) == "done"
+    assert await fixture.process(GroupDestroyed("qlive_b")) == "unknown_group"
+    payload, lane = {"live_id": 3, "group_id": "qlive_a"}, {"urgent": True, "key": "qlive_a"}
+    assert fixture.outbox == [("replace_group", payload, lane)]
 
 
 @gen_test
@@ -137,4 +137,4 @@ async def test_a_callback_is_done_or_ignored_with_a_reason() -> None:
     assert await service.carry_out(callback) == ignored("not_in_a_room")
     unknown = ParsedCallback("1", ignored="unknown_command")
     assert await service.carry_out(unknown) == ignored("unknown_command")
-    assert await service.process(None) == "no_event"
+    assert await service.carry_out(ParsedCallback("1")) == ignored("no_event")

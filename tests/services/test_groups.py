@@ -10,9 +10,9 @@ import pytest
 from config.sections import ImSettings
 from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
-from services.groups import MAX_IDS, GroupService
+from services.groups import GroupService
 from services.keeper import Keeper
-from tencent.errors import ImGroupTaken, ImRejected, ServiceUnavailable
+from tencent.errors import ImRejected, ServiceUnavailable
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.keeper import RecordingListener
@@ -108,31 +108,6 @@ async def test_id_in_use_by_others_is_replaced_before_the_group_is_created(
     assert groups.at_im[group_id]["Owner_Account"] == HOST.user_id
     assert groups.at_im[taken] == OTHERS
     assert await groups.is_ready()
-
-
-@gen_test
-async def test_replacement_whose_id_is_in_use_gets_another_id(groups: GroupFixture) -> None:
-    live_id, group_id = await groups.live()
-    planned = await groups.stores.room_groups.plan(live_id, group_id)
-    assert planned
-    groups.at_im[planned] = OTHERS
-    await groups.service.replace(live_id, group_id)
-    assert await groups.group_of(live_id) not in (group_id, planned)
-
-
-@gen_test
-async def test_only_a_few_ids_are_tried(groups: GroupFixture) -> None:
-    tried: list[str] = []
-
-    async def refuse(group_id: str, *_: str) -> None:
-        tried.append(group_id)
-        raise ImGroupTaken(10021, "")
-
-    live_id, group_id = await groups.live()
-    with pytest.raises(ImGroupTaken):
-        await groups.process(SimpleNamespace(create_group=refuse)).replace(live_id, group_id)
-    assert len(set(tried)) == len(tried) == MAX_IDS
-    assert await groups.group_of(live_id) == group_id
 
 
 @gen_test

@@ -3,8 +3,9 @@
 import pytest
 
 from rooms.events import NumberedEvent
+from rooms.room import Room
 from services import im_relay as module
-from services.im_publisher import PER_SECOND, RelayedRoom
+from services.im_publisher import PER_SECOND
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -142,7 +143,7 @@ async def test_after_a_log_gap_current_guests_and_latest_events_are_sent(
         await relays.until_idle(relay)
         relays.rooms.add_gifts(1, LOG_SIZE)
         relays.rooms.add_event(1, "micro_leave", {**face("3"), "reason": "left"})
-        relays.rooms.on_mic = [guest_payload("1"), guest_payload("2")]
+        relays.rooms.guests = ["1", "2"]
         relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
         await relays.until_idle(relay)
         assert relays.types == ["gift", "reset", "reset", "num", *["gift"] * 29, "reset"]
@@ -159,15 +160,15 @@ async def test_events_during_a_reset_are_not_lost(
     relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events between the load of the room and the read of its log."""
-    load = relays.rooms.load
+    read = relays.rooms.read
 
-    async def load_then_leave(live_id: int) -> RelayedRoom | None:
-        room = await load(live_id)
+    async def read_then_leave(live_id: int) -> Room | None:
+        room = await read(live_id)
         if room and room.version == LOG_SIZE + 1:
             relays.rooms.add_event(1, "micro_leave", {**face("1"), "reason": "left"})
         return room
 
-    monkeypatch.setattr(relays.rooms, "load", load_then_leave)
+    monkeypatch.setattr(relays.rooms, "read", read_then_leave)
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload("1")))
         await relays.until_idle(relay)

@@ -11,10 +11,8 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from core.retry import backoff
-from services import im_relay as module
 from services.claimed_jobs import JobRunner
-from services.group_repairs import EXPECTED_SECONDS, REPEAT_SECONDS
-from services.im_publisher import LEASE
+from services.im_publisher import GROUP_TRIES, LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from storage.relay_cursors import RelayCursorStore
 from tencent.errors import ImRejected, ServiceUnavailable
@@ -100,22 +98,17 @@ async def test_a_request_without_answer_times_out(
 
 
 @gen_test
-async def test_publishing_never_waits_and_pending_wakes_are_bounded(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+async def test_publishing_never_waits_and_a_room_has_one_pending_wake(
+    relays: RelayFixture,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_PENDING_WAKES", 100)
     relay = relays.relay()  # not running
     gift = relays.rooms.add_gifts(1, 1)
     began = time.perf_counter()
-    with capture_logs() as logs:
-        for n in range(10_000):
-            relay.publish(n, gift)
-            relay.mark_audience_changed(n)
-            relay.publish(1, gift)
-    assert relay.waiting == 100
+    for n in range(10_000):
+        relay.publish(n, gift)
+        relay.publish(1, gift)
+    assert relay.waiting == 10_000
     assert time.perf_counter() - began < 5
-    assert [entry["event"] for entry in logs] == ["relay_full"]
-    relay.mark_audience_changed(1)
     relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
     assert relay._pending[1]
 
@@ -191,30 +184,12 @@ async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixtur
             relay.publish(1, relays.rooms.add_gifts(1, 1))
             relay.publish(1, relays.rooms.add_event(1, "micro_invite", invitation))
             await relays.until_postponed()
-            relays.clock.now += EXPECTED_SECONDS
+            await relays.cursors.update_one({"_id": 1}, {"$set": {"tries": GROUP_TRIES}})
+            relays.clock.now += GROUP_RETRY_SECONDS
             await relays.until_idle(relay)
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
-
-
-@gen_test
-async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixture) -> None:
-    relays.dissolve_group(1)
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_postponed()
-        relays.clock.now += EXPECTED_SECONDS
-        relay.publish(1, relays.rooms.add_gifts(1, 9))
-        await relays.until_idle(relay)
-        await relays.orders.update_many({}, {"$set": {"state": "failed"}})
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_idle(relay)
-        assert len(await relays.ordered_replacements()) == 1
-        relays.clock.now += REPEAT_SECONDS
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_postponed()
-    assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
 
 
 @gen_test

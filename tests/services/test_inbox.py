@@ -1,6 +1,6 @@
 import pytest
 
-from services.inbox import DONE, CallbackOutcome, InboxService, ignored, refused
+from services.inbox import DONE, CallbackOutcome, ignored, receive, refused
 from storage.database import Database
 from storage.inbox import InboxMessage, InboxStore
 
@@ -13,7 +13,7 @@ class InboxFixture:
 
     def __init__(self, database: Database, outcome: CallbackOutcome) -> None:
         self.database = database
-        self.service = InboxService(InboxStore(database))
+        self.inbox = InboxStore(database)
         self.outcome = outcome
         self.count = 0
 
@@ -22,7 +22,7 @@ class InboxFixture:
         return self.outcome
 
     async def receive(self, rejection: str = "") -> CallbackOutcome | None:
-        return await self.service.receive(MESSAGE, rejection, self.carry_out)
+        return await receive(self.inbox, MESSAGE, rejection, self.carry_out)
 
     async def stored(self) -> list[tuple[str, str, int]]:
         rows = await self.database.collection("inbox").find().to_list()
@@ -60,7 +60,7 @@ async def test_concurrent_deliveries_are_refused_for_the_reason_that_was_stored(
         assert await fixture.receive() == refused("amount")
         return refused("payer")
 
-    assert await fixture.service.receive(MESSAGE, "", overtaken) == refused("amount")
+    assert await receive(fixture.inbox, MESSAGE, "", overtaken) == refused("amount")
     assert await fixture.stored() == [("refused", "amount", 2)]
 
 

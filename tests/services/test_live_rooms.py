@@ -21,7 +21,7 @@ def live_rooms(stores: StoresFixture) -> LiveRoomService:
     lease = Lease(stores.presence, "process-1", 15)
     presence = Presence(stores.presence, stores.members, keeper, lease, GRACE)
     has_stores: Any = stores
-    return LiveRoomService(has_stores, keeper, presence, NOT_USED, NOT_USED, NOT_USED)
+    return LiveRoomService(has_stores, keeper, presence, NOT_USED, NOT_USED)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from services.evictions import EvictionService
+from services.sessions import EvictionService
 from storage.errors import UserNotFound
 from tests.support.api import ApiFixture
 from tests.support.chat import until_delivered

@@ -11,9 +11,7 @@ from structlog.testing import capture_logs
 
 from ledger.transfers import TransferBody, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
-from services import open_transfers
-from services.open_transfers import TransferNoticeService
-from tencent.notifications import TRANSFERS, MerchantNotifications
+from services import transfers as module
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
@@ -210,7 +208,7 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
     assert await fixture.kinds() == ["withdrawal"]
     processes = [fixture.new_process() for _ in range(4)]
     outcomes = await asyncio.gather(
-        *(process.notices.book(notice, "") for process in processes for _ in range(5))
+        *(process.transfers.book(notice, "") for process in processes for _ in range(5))
     )
     assert {outcome.outcome for outcome in outcomes} == {"done"}
     assert await fixture.notice(replace(notice, state=TransferState.FAIL)) == "state"
@@ -223,10 +221,10 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
 async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
     stores: StoresFixture,
 ) -> None:
-    transfers = (await WithdrawalFixture.create(stores)).process.transfers
-    keys = MerchantNotifications("1900000109", {}, "k" * 32, TRANSFERS)
-    for notifications, reason in ((None, "no_key"), (keys, "unreadable")):
-        outcome = await TransferNoticeService(transfers, notifications).reprocess("{}")
+    fixture = await WithdrawalFixture.create(stores)
+    for bank, reason in ((None, "no_key"), (fixture.bank, "unreadable")):
+        process = WithdrawalProcess(stores, bank, fixture.settings)
+        outcome = await process.transfers.reprocess("{}")
         assert (outcome.outcome, outcome.reason) == ("refused", reason)
 
 
@@ -354,7 +352,7 @@ async def test_a_withdrawal_that_takes_too_long_is_continued_later(
         limits.append(asyncio.timeout(seconds))
         return limits[-1]
 
-    monkeypatch.setattr(open_transfers, "asyncio", SimpleNamespace(timeout=timeout))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(timeout=timeout))
     submitting = asyncio.create_task(fixture.submitted())
     await until(lambda: fixture.bank.sent)
     limits[0].reschedule(0)  # not before: what is cancelled is the wait for WeChat Pay

@@ -7,6 +7,7 @@ from base64 import b32encode
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import pyotp
 import pytest
 
 from core.errors import InvalidParameter
@@ -15,7 +16,6 @@ from services.operators import (
     STEP_SECONDS,
     OperatorService,
     code_of,
-    new_secret,
     second_factor,
     step_of,
 )
@@ -29,6 +29,7 @@ from storage.operators import (
     OperatorSessionStore,
     OperatorStore,
 )
+from tests.support.storage import CIPHER
 
 PASSWORD = "correct horse battery"
 RFC_SECRET = b32encode(b"12345678901234567890").decode()
@@ -43,7 +44,7 @@ class OperatorStores(NamedTuple):
 @pytest.fixture
 def own_stores(database: Database) -> OperatorStores:
     sessions = OperatorSessionStore(database, timedelta(minutes=30), timedelta(hours=12))
-    return OperatorStores(OperatorStore(database), sessions)
+    return OperatorStores(OperatorStore(database, CIPHER), sessions)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_a_code_works_once_even_at_the_same_time(
 async def test_the_demo_operator_and_its_sessions_are_refused_unless_admitted(
     database: Database, own_stores: OperatorStores
 ) -> None:
-    development = OperatorStore(database, admits_demo=True)
+    development = OperatorStore(database, CIPHER, admits_demo=True)
     await development.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
     token, _ = await own_stores.operator_sessions.issue(DEMO, "credential")
     sessions = own_stores.operator_sessions
@@ -146,23 +147,21 @@ async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
 
 
 @pytest.mark.gen_test
-async def test_secrets_are_encrypted_and_plain_ones_stay_valid(
-    operators: OperatorService, own_stores: OperatorStores
+async def test_secrets_are_encrypted_and_no_code_is_right_under_another_key(
+    database: Database, operators: OperatorService, own_stores: OperatorStores
 ) -> None:
-    _, code = await enrol(operators, own_stores)
-    encrypting = OperatorService(*own_stores, FieldCipher("k" * 32))
-    assert await encrypting.log_in("anna", PASSWORD, code), "stored in plain text"
-    once = await encrypting.add("bert", "finance")
-    secret = (await encrypting.second_factor("bert", once)).secret
-    stored = (await own_stores.operators.get("bert")).totp_secret
-    assert stored.startswith("encrypted:")
-    assert secret not in stored
+    once = await operators.add("bert", "finance")
+    secret = (await operators.second_factor("bert", once)).secret
+    row = await database.collection("operators").find_one({"_id": "bert"})
+    assert row
+    assert secret.encode() not in row["totp_secret"]
     step = int(time.time()) // STEP_SECONDS
-    assert await encrypting.first_log_in("bert", once, PASSWORD, code_of(secret, step))
-    for other in (operators, OperatorService(*own_stores, FieldCipher("x" * 32))):
-        with pytest.raises(LoginRefused):
-            await other.log_in("bert", PASSWORD, code_of(secret, step + 1))
-    assert await encrypting.log_in("bert", PASSWORD, code_of(secret, step + 1))
+    assert await operators.first_log_in("bert", once, PASSWORD, code_of(secret, step))
+    other_key = OperatorStore(database, FieldCipher("another key"))
+    other = OperatorService(other_key, own_stores.operator_sessions)
+    with pytest.raises(LoginRefused):
+        await other.log_in("bert", PASSWORD, code_of(secret, step + 1))
+    assert await operators.log_in("bert", PASSWORD, code_of(secret, step + 1))
 
 
 @pytest.mark.gen_test
@@ -279,7 +278,7 @@ def test_a_code_is_tolerated_for_one_step_before_and_after_its_own() -> None:
 
 
 def test_the_qr_code_is_an_image_in_the_page_itself() -> None:
-    factor = second_factor("anna", new_secret())
+    factor = second_factor("anna", pyotp.random_base32())
     assert re.fullmatch(r"otpauth://totp/QLive:anna\?secret=[A-Z2-7]{32}&issuer=QLive", factor.uri)
     assert factor.qr.startswith("data:image/svg+xml")
     assert factor.secret not in repr(factor)

@@ -1,8 +1,8 @@
 import pytest
 
 from rooms.events import NumberedEvent
-from services import recent_events as module
-from services.recent_events import RecentEvents
+from services import im_publisher as module
+from services.im_publisher import RecentEvents
 
 
 def event(seq: int, epoch: str = "e1") -> NumberedEvent:
@@ -41,7 +41,7 @@ def test_events_of_an_earlier_live_are_forgotten(recent: RecentEvents) -> None:
 def test_all_are_forgotten_when_there_are_too_many(
     recent: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(module, "MAX_RECENT", 2)
     recent.add(1, [event(1)])
     recent.add(2, [event(1)])
     recent.add(3, [event(1)])

@@ -11,13 +11,11 @@ from core.locks import NamedLocks
 from ledger.recharge import MAX_OPEN_ORDERS, OPEN_FOR, Order
 from services.errors import TooManyOrders
 from services.recharge import RechargeService
-from storage.field_cipher import FieldCipher
 from storage.users import User
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
-CIPHER = FieldCipher("0" * 64)
 
 
 @dataclass
@@ -65,7 +63,6 @@ class RechargeFixture:
             self.stores.orders,
             self.stores.blocks,
             self.stores.users,
-            CIPHER,
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().hold,
             PaySettings(provider=provider, content_key="content"),
@@ -138,8 +135,7 @@ async def test_a_failed_registration_is_repeated_for_the_same_order_with_the_sam
 async def test_an_order_of_another_provider_is_not_repeated(recharge: RechargeFixture) -> None:
     block_id = await recharge.block()
     number = await recharge.order(block_id)
-    key = CIPHER.encrypt("the session key", recharge.user.user_id)
-    await recharge.stores.users.store_session_key(recharge.user.user_id, key)
+    await recharge.stores.users.store_session_key(recharge.user.user_id, "the session key")
     assert await recharge.order_through(recharge.xpay, block_id) != number
     assert await recharge.order(block_id) == number
 
@@ -150,8 +146,7 @@ async def test_a_repeated_order_is_signed_with_the_session_key_of_the_latest_log
 ) -> None:
     block_id, calls = await recharge.block(), []
     for key in ("first", "second"):
-        encrypted = CIPHER.encrypt(key, recharge.user.user_id)
-        await recharge.stores.users.store_session_key(recharge.user.user_id, encrypted)
+        await recharge.stores.users.store_session_key(recharge.user.user_id, key)
         calls.append(json.loads((await recharge.xpay.order(recharge.user, block_id)).content))
     assert [call["key"] for call in calls] == ["first", "second"]
     assert calls[0]["order"] == calls[1]["order"]

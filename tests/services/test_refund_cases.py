@@ -10,7 +10,6 @@ from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
-from storage.payees import PayeeStore
 from tests.support.refunds import RefundFixture, RefundProcess
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -243,7 +242,7 @@ async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
         assert found
         assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
-    payees, since = PayeeStore(refunds.stores.database), datetime.now(UTC) - timedelta(hours=1)
+    payees, since = refunds.process.payees, datetime.now(UTC) - timedelta(hours=1)
     assert [await payees.recent_income(host, since) for host in refunds.hosts] == [0, 0, 0]
     await refunds.check()
 

@@ -9,8 +9,8 @@ import pytest
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from services import socket_reconciler
-from services.evictions import EvictionService
 from services.presence import Lease
+from services.sessions import EvictionService
 from services.socket_reconciler import INTERVAL, TOKEN_ROUND_SECONDS, SocketReconciler
 from storage.evictions import EvictionStore
 from storage.tokens import token_id

@@ -60,7 +60,7 @@ class NoticeFixture(NoticeStorm):
         }
         sent = self._sent.notification("", FINISHED, content, mode, original="mch_payment")
         parsed = self._received.read(sent.headers, sent.body, self._now())
-        book = partial(self.withdrawals.process.notices.book, parsed.event, parsed.ignored)
+        book = partial(self.withdrawals.process.transfers.book, parsed.event, parsed.ignored)
         message = InboxMessage(TRANSFER, parsed.id, "", sent.body.decode())
         return Notice(message, parsed.refused, book)
 

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.withdrawal_reports import WithdrawalReports
-from storage.field_cipher import FieldCipher
 from storage.withdrawal_reports import WithdrawalReportStore
-from tests.support.storage import StoresFixture
+from tests.support.storage import CIPHER, StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
 gen_test = pytest.mark.gen_test(timeout=30)
@@ -19,9 +17,9 @@ async def ages(fixture: WithdrawalFixture, **changes: Any) -> dict[str, float]:
     """What /metrics shows, in whole hours, after these changes of the stored withdrawals."""
     if changes:
         await fixture.database.collection("withdrawals").update_many({}, {"$set": changes})
-    reports = WithdrawalReports(WithdrawalReportStore(fixture.database), FieldCipher("key"))
-    await reports.measure()
-    return {state: seconds // HOUR for state, seconds in reports.oldest_seconds().items()}
+    oldest = (await WithdrawalReportStore(fixture.database, CIPHER).open_withdrawals()).oldest
+    now = datetime.now(UTC)
+    return {state: (now - at).total_seconds() // HOUR for state, at in oldest.items()}
 
 
 def ago(hours: int) -> datetime:

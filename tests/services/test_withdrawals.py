@@ -279,9 +279,10 @@ async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
     await fixture.sweep()
     (body,) = fixture.bank.sent
     assert json.loads(body.text)["real_name"] == "张三"
-    stored = await fixture.process.payees.real_name(fixture.user.user_id)
+    assert await fixture.process.payees.real_name(fixture.user.user_id) == "张三"
+    stored = await fixture.database.collection("users").find_one({"_id": fixture.user.user_id})
     assert stored
-    assert "张三".encode() not in stored
+    assert "张三".encode() not in stored["real_name"]
     await fixture.service.cancel(fixture.user.user_id, second.id)
     await fixture.service.cancel(fixture.user.user_id, first.id)
     assert (await fixture.request(10_000, "r3")).operators_needed == 1, "what is returned is none"
@@ -421,13 +422,13 @@ async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(
     user_id = fixture.user.user_id
     for case in ("c1", "c2", "c1"):
         await stores.ledger.run_transaction(
-            lambda tx, case=case: fixture.service.stop(tx, user_id, case)  # type: ignore[misc]
+            lambda tx, case=case: fixture.process.payees.stop(tx, user_id, case)  # type: ignore[misc]
         )
-    await fixture.service.resume(user_id, "c1")
+    await fixture.process.payees.resume(user_id, "c1")
     with pytest.raises(WithdrawalsStopped):
         await fixture.request()
     assert await fixture.matured() == 0
-    await fixture.service.resume(user_id, "c2")
+    await fixture.process.payees.resume(user_id, "c2")
     assert (await fixture.request()).state == "requested"
 
 

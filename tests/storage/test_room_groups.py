@@ -58,19 +58,6 @@ async def test_all_who_plan_a_replacement_at_once_get_the_same_id(stores: Stores
 
 
 @gen_test
-async def test_another_replacement_is_planned_once_for_an_id_in_use(stores: StoresFixture) -> None:
-    live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
-    first = await stores.room_groups.plan(live_id, group_id)
-    assert first
-    planned = await asyncio.gather(
-        *(stores.room_groups.plan(live_id, group_id, taken=first) for _ in range(5))
-    )
-    assert len(set(planned)) == 1
-    assert planned[0] != first
-    assert await stores.room_groups.plan(live_id, group_id) == planned[0]
-
-
-@gen_test
 async def test_no_replacement_is_planned_for_a_group_that_the_room_no_longer_has(
     stores: StoresFixture,
 ) -> None:

@@ -14,6 +14,7 @@ from ledger.transfers import (
     TransferState,
 )
 from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.notifications import TRANSFERS, MerchantNotifications
 
 UNCLEAR, LOST, TOO_FAST = "unclear", "lost", "too fast"
 """Failures of a call besides refusals: no answer after it was carried out, no answer and never
@@ -51,6 +52,9 @@ class BankInMemory:
     queries: int = 0
     answers: asyncio.Event | None = None
     """If set, a call to create or query is carried out and then waits for it."""
+    notifications: MerchantNotifications[Transfer] = field(
+        default_factory=lambda: MerchantNotifications("1900000109", {}, "k" * 32, TRANSFERS)
+    )
 
     def body(self, request: TransferRequest) -> TransferBody:
         """Unique like one with an encrypted name."""

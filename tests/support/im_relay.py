@@ -9,9 +9,9 @@ from typing import Any
 
 from config.sections import ImSettings
 from rooms.events import NumberedEvent
+from rooms.members import MemberCounts, Person
+from rooms.room import Room, Seat
 from services.claimed_jobs import JobRunner
-from services.group_repairs import GroupRepairs
-from services.im_publisher import RelayedRoom
 from services.im_relay import ImRelay
 from storage.database import Database
 from storage.outbox import OutboxStore
@@ -45,7 +45,8 @@ class MemoryRoomLogs:
         self.epochs: dict[int, str] = {}
         self.group_ids = {live_id: f"qlive{live_id}" for live_id in range(1, 41)}
         self.counts = [0, 0, 0, 0]
-        self.on_mic: list[Payload] = []
+        self.guests: list[str] = []
+        """User ids of at most two guests on mic."""
 
     def open(self, live_id: int, epoch: str) -> None:
         self.epochs[live_id], self.logs[live_id] = epoch, []
@@ -79,17 +80,30 @@ class MemoryRoomLogs:
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
         return {n: (self.epochs[n], len(self.logs[n])) for n in live_ids if n in self.logs}
 
-    async def load(self, live_id: int) -> RelayedRoom | None:
+    async def read(self, live_id: int) -> Room | None:
         if live_id not in self.epochs:
             return None
-        log = self.logs[live_id]
-        live = not (log and log[-1].type == "live_end")
-        epoch, guests = self.epochs[live_id], self.on_mic
-        group_id = self.group_ids[live_id]
-        return RelayedRoom(group_id, HOST, epoch, len(log), live, guests)
+        log, group_id = self.logs[live_id], self.group_ids[live_id]
+        is_over = bool(log) and log[-1].type == "live_end"
+        seats = [Seat(Person(guest), guest) for guest in self.guests] + [None, None]
+        return Room(
+            live_id,
+            group_id,
+            Seat(Person(HOST), ""),
+            epoch=self.epochs[live_id],
+            version=len(log),
+            status="ended" if is_over else "live",
+            male=seats[0],
+            female=seats[1],
+        )
 
-    async def num_list(self, _live_id: int, _epoch: str) -> Sequence[int]:
-        return list(self.counts)
+    async def count(self, _live_id: int, _epoch: str) -> MemberCounts:
+        men_applying, men, women_applying, women = self.counts
+        return MemberCounts(men_applying, men, women_applying, women)
+
+    def play(self, stream: str, _now: int) -> str:
+        """As StreamUrls."""
+        return f"https://play/{stream}"
 
 
 class RelayFixture:
@@ -119,10 +133,11 @@ class RelayFixture:
         """The relay of one process."""
         parts: dict[str, Any] = {
             "store": self.store,
-            "room_log": self.rooms,
-            "im": self.im,
             "rooms": self.rooms,
-            "repairs": GroupRepairs(OutboxStore(self.database), clock=self.clock),
+            "members": self.rooms,
+            "stream_urls": self.rooms,
+            "im": self.im,
+            "outbox": OutboxStore(self.database),
         }
         times = {"now": self.now, "clock": self.clock, "sleep": self.sleep, "idle": 0.01}
         return ImRelay(**{**parts, **times, **replaced})

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from services.inbox import CallbackOutcome, InboxService
+from services.inbox import CallbackOutcome, receive
 from storage.database import Database
 from storage.inbox import InboxMessage, InboxStore
 
@@ -28,7 +28,7 @@ class NoticeStorm:
     """`outcomes` counts the reasons of refusals; "" is a notice that was accepted."""
 
     def __init__(self, database: Database) -> None:
-        self.inbox = InboxService(InboxStore(database))
+        self.inbox = InboxStore(database)
         self.outcomes = Counter[str]()
 
     async def receive_all(self, notices: Iterable[Notice]) -> None:
@@ -39,5 +39,5 @@ class NoticeStorm:
             await asyncio.gather(*map(self.receive, repeated[start : start + AT_ONCE]))
 
     async def receive(self, notice: Notice) -> None:
-        outcome = await self.inbox.receive(notice.message, notice.refused, notice.carry_out)
+        outcome = await receive(self.inbox, notice.message, notice.refused, notice.carry_out)
         self.outcomes[outcome.reason if outcome else ""] += 1

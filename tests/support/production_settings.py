@@ -35,6 +35,7 @@ PRODUCTION = {
     "QLIVE_PAY__APIV3_KEY": secret("apiv3"),
     "QLIVE_PAY__PUBLIC_KEY_ID": "PUB_KEY_ID_1",
     "QLIVE_PAY__PUBLIC_KEY": "p1",
+    "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
     "QLIVE_OPS__TOKEN": secret("ops"),
 }
 
@@ -47,5 +48,4 @@ XPAY = {
     "QLIVE_PAY__APP_KEY": secret("xpay"),
     "QLIVE_PAY__PUSH_TOKEN": secret("xpay push"),
     "QLIVE_PAY__PUSH_AES_KEY": secret("aes") + secret("more")[:11],
-    "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
 }

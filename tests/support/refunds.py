@@ -14,18 +14,15 @@ from ledger.withdrawals import Withdrawal
 from realtime.bus import Bus
 from services.approvals import ApprovalService
 from services.catalogue import CatalogueService
-from services.inbox import CallbackOutcome, InboxService
+from services.inbox import CallbackOutcome
 from services.ledger import LedgerService
-from services.open_transfers import TransferNoticeService
 from services.payment_notifications import PaymentNotificationService
 from services.payments import PaymentService
-from services.platform_events import PlatformEventService
 from services.refund_cases import RefundCaseService
 from services.refund_sweep import RefundCaseSweep
 from services.transfers import TransferService, WithdrawalChanges
 from services.withdrawals import WithdrawalService
 from storage.approvals import ApprovalStore
-from storage.field_cipher import FieldCipher
 from storage.inbox import InboxStore
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
@@ -36,7 +33,7 @@ from storage.refund_cases import RefundCaseStore, SpentGoldStore
 from storage.withdrawals import WithdrawalStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
-from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.storage import CIPHER, GiftProcess, StoresFixture, rose
 
 LIMIT = 100
 """Gold that an operator moves alone in a day."""
@@ -96,17 +93,13 @@ class RefundProcess:
         database, hold = stores.database, NamedLocks().hold
         ledger = ledger or stores.ledger
         self.cases = cases or RefundCaseStore(database)
-        cipher, payees, withdrawals = (
-            FieldCipher("a key"),
-            PayeeStore(database),
-            WithdrawalStore(database),
-        )
+        self.payees, withdrawals = PayeeStore(database, CIPHER), WithdrawalStore(database)
         changes = WithdrawalChanges(stores.ledger, withdrawals, hold)
-        self.transfers = TransferService(changes, payees, cipher, bank)
+        self.transfers = TransferService(changes, self.payees, bank)
         self.ledger_service = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             ApprovalStore(database),
-            OperatorStore(database),
+            OperatorStore(database, CIPHER),
             self.ledger_service,
             CatalogueService(stores.gifts, stores.configs, Bus()),
             {},
@@ -114,12 +107,11 @@ class RefundProcess:
         )
         self.withdrawals = WithdrawalService(
             withdrawals,
-            payees,
+            self.payees,
             stores.ledger,
             changes,
             self.transfers,
             stores.configs,
-            cipher,
             hold,
             WITHDRAWALS,
             self.approvals.is_permitted,
@@ -131,17 +123,22 @@ class RefundProcess:
             self.cases, stores.orders, ledger, spent_gold, self.approvals, hold
         )
         self.sweep = RefundCaseSweep(
-            self.cases, stores.orders, ledger, self.withdrawals, {"xpay": desk, "jsapi": desk}, hold
+            self.cases,
+            stores.orders,
+            ledger,
+            self.withdrawals,
+            self.payees,
+            {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item]
+            hold,
         )
-        inbox = InboxStore(database)
         self.notifications = PaymentNotificationService(
-            InboxService(inbox),
-            inbox,
+            InboxStore(database),
             stores.orders,
             self.payments,
-            PlatformEventService(stores.orders, stores.ledger, spent_gold),
+            stores.ledger,
+            spent_gold,
             self.service,
-            TransferNoticeService(self.transfers, None),
+            self.transfers,
             None,
             None,  # type: ignore[arg-type] - no pushes here
         )
@@ -160,11 +157,10 @@ class RefundFixture:
 
     @classmethod
     async def create(cls, stores: StoresFixture) -> Self:
-        for store in (RefundCaseStore, WithdrawalStore, ApprovalStore, OperatorStore):
-            if hasattr(store, "make_indexes"):
-                await store(stores.database).make_indexes()
+        for store in (RefundCaseStore, WithdrawalStore, ApprovalStore):
+            await store(stores.database).make_indexes()
         for name in ("olga", "pavel"):
-            await OperatorStore(stores.database).add(
+            await OperatorStore(stores.database, CIPHER).add(
                 OperatorAccount(name, "finance", "", "", name, None)
             )
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")

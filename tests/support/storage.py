@@ -25,6 +25,7 @@ from services.ledger import LedgerService
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.database import CommandLatency, Database, Document, Session
 from storage.evictions import EvictionStore
+from storage.field_cipher import FieldCipher
 from storage.ledger import BatchContext, LedgerStore
 from storage.members import MemberStore
 from storage.orders import OrderStore
@@ -43,6 +44,7 @@ from tests.support.waiting import until
 
 NAME = "qlive_test_storage"
 START = "the start of the test"
+CIPHER = FieldCipher("key of the tests")
 """`by` of the entries that fill the balances."""
 
 
@@ -122,7 +124,7 @@ def build(database: Database) -> StoresFixture:
     rankings = RankingStore(database)
     return StoresFixture(
         database,
-        UserStore(database, members),
+        UserStore(database, members, CIPHER),
         TokenStore(database, days=30, session_days=180),
         members,
         RoomStore(database, members, outbox),

@@ -10,18 +10,16 @@ from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
-from services.open_transfers import OpenTransferSweep, TransferNoticeService
-from services.transfers import TransferService, WithdrawalChanges
+from services.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
 from services.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
-from storage.field_cipher import FieldCipher
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.payees import PayeeStore
 from storage.rankings import RankingStore
 from storage.withdrawals import WithdrawalStore
 from tests.support.bank import BankInMemory
-from tests.support.storage import StoresFixture
+from tests.support.storage import CIPHER, StoresFixture
 from tests.support.withdrawals import LIMITS
 
 SETTINGS = WithdrawSettings(**asdict(LIMITS))
@@ -40,12 +38,12 @@ class WithdrawalProcess:
     ) -> None:
         self.left = set[str]()
         """Operators who no longer have the role."""
-        database, cipher = stores.database, FieldCipher("key of the tests")
+        database = stores.database
         ledger = LedgerStore(database, RankingStore(database))
-        self.store, self.payees = WithdrawalStore(database), PayeeStore(database)
+        self.store, self.payees = WithdrawalStore(database), PayeeStore(database, CIPHER)
         locks = NamedLocks()
         self.changes = WithdrawalChanges(ledger, self.store, locks.hold)
-        self.transfers = TransferService(self.changes, self.payees, cipher, bank)
+        self.transfers = TransferService(self.changes, self.payees, bank)
         self.service = WithdrawalService(
             self.store,
             self.payees,
@@ -53,13 +51,11 @@ class WithdrawalProcess:
             self.changes,
             self.transfers,
             stores.configs,
-            cipher,
             locks.hold,
             settings,
             self._is_permitted,
             is_enabled=enabled,
         )
-        self.notices = TransferNoticeService(self.transfers, None)
         self.sweep = OpenTransferSweep(self.store, self.transfers)
 
     async def _is_permitted(self, name: str) -> bool:
@@ -115,7 +111,7 @@ class WithdrawalFixture:
 
     async def notice(self, transfer: Any) -> str:
         """The outcome of a verified notice, "done" or the reason of its refusal."""
-        outcome = await self.process.notices.book(transfer, "")
+        outcome = await self.process.transfers.book(transfer, "")
         return outcome.reason or outcome.outcome
 
     async def gift(self, income: int, at: datetime, key: str) -> None:

@@ -47,7 +47,7 @@ class MinorFixture:
         """The whole answer to Apple's question, with its evidence."""
         number, events = self.order, self.server.context.services.payment_notifications
         content = {"Event": REFUND_QUESTION, "pay_order_id": number}
-        answer = (await events._platform_events.process(content, signed=True)).answer
+        answer = (await events.process_event(content, signed=True)).answer
         assert answer
         return answer
 

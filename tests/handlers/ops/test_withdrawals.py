@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.clock import day_of
+from runtime import jobs
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, confirm, income_of, payee, withdraw, withdrawals_of
@@ -167,7 +168,7 @@ async def test_open_withdrawals_are_on_the_metrics_page(
 ) -> None:
     host = await payee(api)
     await withdraw(host)
-    await server.context.services.withdrawal_reports.measure()
+    await jobs._measure_figures(server.context)
     await server.context.services.ledger_audit.check()
     text = (await api.request("GET", "/metrics")).text
     assert 'qlive_withdrawals_open{state="requested"} 1.0' in text

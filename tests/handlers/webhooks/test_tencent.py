@@ -218,15 +218,15 @@ async def test_callbacks_return_503_while_the_database_is_down(
     # Ends between two attempts of the driver, which are 500 ms apart.
     monkeypatch.setattr("storage.database.OPERATION_MS", 750)
     unavailable = Database("mongodb://127.0.0.1:9/", "unavailable")
-    service = server.context.services.inbox
-    inbox, service._inbox = service._inbox, InboxStore(unavailable)
+    stores = server.context.stores
+    inbox, stores.inbox = stores.inbox, InboxStore(unavailable)
     try:
         for reply in await asyncio.gather(callbacks.im(STATE_CHANGE), callbacks.live(STREAM_START)):
             assert reply.refusal == (503, "storage_away")
             assert int(reply.headers["Retry-After"]) > 0
         assert presence.calls == []  # a callback that is not stored is not processed
     finally:
-        service._inbox = inbox
+        stores.inbox = inbox
         await unavailable.close()
     assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
     assert (await callbacks.live(STREAM_START)).ok() == OK_CSS

@@ -6,8 +6,7 @@ from typing import Any, cast
 import pytest
 
 from core.clock import now_ms
-from services.group_repairs import GroupRepairs
-from services.sanction_actions import sanction_actions
+from services.outbox_actions import ImActions
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
 from tests.support.room_builders import ANNA
@@ -39,14 +38,10 @@ class SanctionsFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores, self.im = stores, FakeIm()
-        self.actions = sanction_actions(
-            cast("ImClient", self.im),
-            stores.users,
-            stores.rooms,
-            stores.tokens,
-            self._enforce_ban,
-            GroupRepairs(stores.outbox),
-        )
+        not_used, own_stores = cast("Any", None), cast("Any", stores)
+        self.actions = ImActions(
+            cast("ImClient", self.im), own_stores, not_used, not_used, not_used
+        ).by_kind
         self.live_id, self.user_id, self.group_id = 0, "", ""
 
     async def create(self) -> "SanctionsFixture":
@@ -67,9 +62,6 @@ class SanctionsFixture:
         await self.actions["mute"]({"user_id": self.user_id, "live_id": self.live_id})
         assert {row[:2] for row in self.im.sent} <= {(self.group_id, self.user_id)}
         return [row[2] for row in self.im.sent]
-
-    async def _enforce_ban(self, user_id: str) -> None:
-        self.im.sent.append(("ban", user_id))
 
     async def set_user(self, **fields: Any) -> None:
         await self.stores.users.update(self.user_id, **fields)
