@@ -7,7 +7,7 @@ loaded room, and saved by one write. A change that finds the room idle waits for
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.batching import RequestBatcher
 from core.clock import now_ms
@@ -18,9 +18,11 @@ from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE
 from rooms.members import Person
 from rooms.room import Room
-from services.im_relay import ImRelay
 from storage.rooms import RoomStore
 from storage.write_batch import WriteBatch
+
+if TYPE_CHECKING:
+    from services.im_relay import ImRelay  # which queues replacements through services/groups.py
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -73,7 +75,7 @@ class ChangeFailed(Exception):
 class Keeper:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStore, hub: Hub, im_relay: ImRelay | None = None) -> None:
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: "ImRelay | None" = None) -> None:
         self._storage = storage
         self._hub = hub
         self._listeners: list[Hub | ImRelay] = [hub, im_relay] if im_relay else [hub]
