@@ -75,9 +75,9 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
 
 
 def _stored(file: Path) -> dict[str, str]:
-    """The seed and the keys, generated if there is no file."""
-    if file.exists():
-        stored: dict[str, str] = json.loads(file.read_text())
+    """The seed and the keys, generated if there is no file, or one from before the seed."""
+    stored: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    if "seed" in stored:
         return stored
     merchant, platform = (_pem(RSA.generate(2048)) for _ in range(2))
     stored = {"seed": secrets.token_hex(), "merchant_key": merchant, "platform_key": platform}
