@@ -10,7 +10,6 @@ from handlers.schemas.responses import Page
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
 from storage.errors import UserNotFound
 from storage.tokens import UserSession
-from storage.users import User
 
 AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
 """Fields that operators change."""
@@ -42,7 +41,8 @@ class OpsUserHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> ops_responses.OpsUserResponse:
         """Read one user."""
-        return _person(await self.context.stores.users.get(user_id))
+        user = await self.context.stores.users.get(user_id)
+        return ops_responses.OpsUserResponse.model_validate(user)
 
     @endpoint(errors=[UserNotFound])
     async def patch(
@@ -50,7 +50,8 @@ class OpsUserHandler(UserTargetHandler):
     ) -> ops_responses.OpsUserResponse:
         """Ban or readmit a user, or make them a matchmaker."""
         changes = params.model_dump(exclude_none=True)
-        return _person(await self.context.services.moderation.change_user(user_id, changes))
+        user = await self.context.services.moderation.change_user(user_id, changes)
+        return ops_responses.OpsUserResponse.model_validate(user)
 
 
 class OpsGrantHandler(UserTargetHandler):
@@ -118,7 +119,3 @@ class OpsSessionsHandler(OperatorHandler):
         await self.context.stores.users.get(user_id)
         ended = await self.context.services.sessions.end(user_id, params.id)
         return ops_responses.SessionsEndedResponse(ended=ended)
-
-
-def _person(user: User) -> ops_responses.OpsUserResponse:
-    return ops_responses.OpsUserResponse.model_validate(user)

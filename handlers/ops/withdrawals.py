@@ -17,7 +17,6 @@ from handlers.ops.base import (
 from handlers.schemas import ops_money, ops_requests
 from handlers.schemas.responses import Page
 from ledger.errors import WithdrawalNotFound
-from ledger.withdrawals import Withdrawal
 from services.errors import SecondPersonRequired
 from storage.errors import AlreadyDecided
 from storage.withdrawal_reports import DaySums, HostQuarter
@@ -69,7 +68,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
         withdrawal = await self.context.services.withdrawals.approve(
             withdrawal_id, self.operator.name
         )
-        return _view(withdrawal)
+        return ops_money.OpsWithdrawalResponse.model_validate(withdrawal)
 
 
 class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
@@ -86,7 +85,7 @@ class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
         withdrawal = await self.context.services.withdrawals.decline(
             withdrawal_id, self.operator.name, params.reason
         )
-        return _view(withdrawal)
+        return ops_money.OpsWithdrawalResponse.model_validate(withdrawal)
 
 
 class OpsWithdrawalDaysHandler(OperatorHandler):
@@ -118,7 +117,3 @@ class OpsWithdrawalReportHandler(OperatorHandler):
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         cells = ([cell(value) for value in row] for row in rows)
         return CsvFileResponse(text=BYTE_ORDER_MARK + csv_lines([HostQuarter._fields, *cells]))
-
-
-def _view(withdrawal: Withdrawal) -> ops_money.OpsWithdrawalResponse:
-    return ops_money.OpsWithdrawalResponse.model_validate(withdrawal)
