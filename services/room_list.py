@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from core.batching import SingleFlight
-from rooms.members import Face, Member, MemberCounts
+from rooms.members import Member, MemberCounts, Role
 from rooms.room import Room
 from storage.members import MemberStore
 from storage.rooms import RoomStore
@@ -66,9 +66,17 @@ class RoomList:
         self._counts = kept
 
 
-class RoomMember(NamedTuple):
-    member: Member
-    face: Face
+@dataclass(frozen=True, slots=True)
+class RoomMember:
+    """A member with name and picture; `away_at` (ms) is null while the member is connected."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gender: int
+    role: Role
+    entered_at: int
+    away_at: int | None
 
 
 async def find_members(
@@ -95,11 +103,11 @@ async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]
     users = await stores.users.find_many([member.user_id for member in members])
     faces = {user.user_id: user.person().face() for user in users}
     return [
-        RoomMember(member, faces[member.user_id]) for member in members if member.user_id in faces
+        RoomMember(**faces[it.user_id], role=it.role, entered_at=it.entered_at, away_at=it.away_at)
+        for it in members
+        if it.user_id in faces
     ]
 
 
 def _matches(row: RoomMember, query: str) -> bool:
-    return row.member.user_id.startswith(query) or (
-        query.casefold() in row.face["nickname"].casefold()
-    )
+    return row.user_id.startswith(query) or query.casefold() in row.nickname.casefold()

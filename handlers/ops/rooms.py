@@ -64,14 +64,11 @@ class OpsRoomMembersHandler(OperatorHandler):
     """
 
     @endpoint(errors=[RoomNotFound])
-    async def get(
-        self, live_id: str, params: ops_requests.SearchRequest
-    ) -> Page[ops_responses.RoomMemberView]:
+    async def get(self, live_id: str, params: ops_requests.SearchRequest) -> Page[RoomMember]:
         room = await self.context.keeper.load(int(live_id))
         found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
-        items = [_member_view(row) for row in found[:PAGE_SIZE]]
-        cursor = items[-1].user_id if len(found) > PAGE_SIZE else None
-        return Page[ops_responses.RoomMemberView].of(items, cursor)
+        cursor = found[PAGE_SIZE - 1].user_id if len(found) > PAGE_SIZE else None
+        return Page[RoomMember].of(found[:PAGE_SIZE], cursor)
 
 
 class OpsEndLiveHandler(OperatorHandler):
@@ -128,13 +125,6 @@ async def _events(
     if events is None:
         events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
     return [*(events or ())]  # None if a new live has begun since the room was read
-
-
-def _member_view(row: RoomMember) -> ops_responses.RoomMemberView:
-    member = row.member
-    return ops_responses.RoomMemberView(
-        **row.face, role=member.role, entered_at=member.entered_at, away_at=member.away_at
-    )
 
 
 def _row(

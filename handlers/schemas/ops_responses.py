@@ -8,7 +8,6 @@ from pydantic import Field, GetPydanticSchema
 from handlers.schemas.requests import Gender
 from handlers.schemas.responses import Response, pydantic_type
 from rooms.events import NumberedEvent
-from rooms.members import Role
 from rooms.snapshot import Snapshot
 from services.roles import Access
 
@@ -92,18 +91,6 @@ class RoomDetailResponse(RoomRowResponse):
     put_out: list[RoomBanView]
     events: list[NumberedEvent]
     """Events after `since`, in order; the latest if it is missing, of another live or too old."""
-
-
-class RoomMemberView(Response):
-    """A member of a room; `away_at` (ms): when the connection was lost, null while connected."""
-
-    user_id: str
-    nickname: str
-    face_url: str
-    gender: int
-    role: Role
-    entered_at: int
-    away_at: int | None
 
 
 class ConfigResponse(Response):
