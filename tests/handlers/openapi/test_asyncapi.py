@@ -102,7 +102,7 @@ FRAMES = {
     "reset": frames.snapshot(1, "e", 1, ROOM, "too_old"),
     "resumed": frames.resumed(1, "e", 1, 0),
     "audience": frames.audience(1, 1, [0, 0, 0, 0]),
-    "heartbeat": frames.heartbeat(1),
+    "heartbeat": frames.heartbeat(1).removesuffix(frames.PING),
     "pong": frames.pong(1),
     "event": frames.event(1, NumberedEvent("e", 1, 1, "live_pause", PROFILE)),
     **{f"bye {code.reason}": frames.bye(code, 1) for code in CloseCode},
