@@ -8,8 +8,8 @@ import re
 from services.groups import queue_group_replacement
 from services.inbox import DONE, CallbackOutcome, ignored
 from services.presence import Presence
+from storage.chat import RoomGroupStore
 from storage.outbox import OutboxStore
-from storage.room_groups import RoomGroupStore
 from tencent.callbacks import (
     CallbackEvent,
     GroupDestroyed,

@@ -5,8 +5,8 @@ import structlog
 from core.clock import now_ms
 from rooms.members import Person
 from services.keeper import Keeper
+from storage.chat import RoomGroupStore
 from storage.outbox import OutboxStore
-from storage.room_groups import RoomGroupStore
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient
 

@@ -18,9 +18,9 @@ from services.im_messages import (
     messages_for,
     on_mic_messages,
 )
+from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
-from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 from storage.rooms import RoomStore
 from tencent.css import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected

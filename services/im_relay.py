@@ -18,10 +18,10 @@ from rooms.events import NumberedEvent
 from services.claimed_jobs import ClaimedJob
 from services.im_messages import COUNT_EVENTS
 from services.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RecentEvents
+from storage.chat import RelayClaim, RelayCursorStore
 from storage.errors import storage_error
 from storage.members import MemberStore
 from storage.outbox import OutboxStore
-from storage.relay_cursors import RelayClaim, RelayCursorStore
 from storage.rooms import RoomStore
 from tencent.css import StreamUrls
 from tencent.im import ImClient
@@ -134,7 +134,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
         try:
-            await self._store.wake_all(wakes, self._now())
+            await self._store.wake(wakes, self._now())
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)
             for live_id, counts in wakes.items():
@@ -145,9 +145,9 @@ class ImRelay(ClaimedJob[RelayClaim]):
     async def _reconcile(self) -> None:
         """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
         cursors = await self._store.cursors()
-        for live_id, version in (await self._rooms.versions(list(cursors))).items():
-            if cursors[live_id] != version:
-                await self._store.wake(live_id, self._now(), counts=False)
+        versions = await self._rooms.versions(list(cursors))
+        if behind := [it for it, version in versions.items() if cursors[it] != version]:
+            await self._store.wake(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)

@@ -17,8 +17,8 @@ from services.ledger import LockUsers
 from services.withdrawals import WithdrawalService
 from storage.ledger import LedgerStore
 from storage.orders import OrderStore
-from storage.payees import PayeeStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.withdrawals import PayeeStore
 from tencent.clients import PaymentClient
 from tencent.errors import MerchantRefused, ServiceUnavailable
 

@@ -70,14 +70,15 @@ class Services:
             lambda user_id: self.moderation.enforce_ban(user_id),  # noqa: PLW0108 - built later
         ).by_kind
         to_css = css_actions(tencent.css)
-        im_queue, css_queue = outbox.without(*CSS_KINDS), outbox.only(*CSS_KINDS)
-        self.im_outbox = OutboxJob("im_outbox", im_queue, to_im)
-        self.im_safety_outbox = OutboxJob(
-            "im_safety_outbox", outbox.without(*CSS_KINDS, *GROUP_KINDS).urgent(), to_im
-        )
-        self.group_outbox = OutboxJob("group_outbox", outbox.only(*GROUP_KINDS).urgent(), to_im)
-        self.css_outbox = OutboxJob("css_outbox", css_queue, to_css)
-        self.css_safety_outbox = OutboxJob("css_safety_outbox", css_queue.urgent(), to_css)
+        other_kinds, css = (*CSS_KINDS, *GROUP_KINDS), outbox.view(only=CSS_KINDS)
+        im_safety = outbox.view(urgent=True, without=other_kinds)
+        group_queue = outbox.view(urgent=True, only=GROUP_KINDS)
+        css_safety = outbox.view(urgent=True, only=CSS_KINDS)
+        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=CSS_KINDS), to_im)
+        self.im_safety_outbox = OutboxJob("im_safety_outbox", im_safety, to_im)
+        self.group_outbox = OutboxJob("group_outbox", group_queue, to_im)
+        self.css_outbox = OutboxJob("css_outbox", css, to_css)
+        self.css_safety_outbox = OutboxJob("css_safety_outbox", css_safety, to_css)
         self.token_cache = TokenCache(stores.tokens, bus)
         self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)

@@ -6,9 +6,8 @@ from core.errors import QLiveError
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
 from services.outbox_jobs import OutboxJob
-from storage.evictions import EvictionStore
 from storage.stores import Stores
-from storage.tokens import token_id
+from storage.tokens import EvictionStore, token_id
 
 
 class EvictionService:

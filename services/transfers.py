@@ -26,8 +26,7 @@ from services.claimed_jobs import ClaimedJob
 from services.inbox import DONE, CallbackOutcome, ignored, refused
 from services.ledger import LockUsers
 from storage.ledger import LedgerStore
-from storage.payees import PayeeStore
-from storage.withdrawals import WithdrawalStore
+from storage.withdrawals import PayeeStore, WithdrawalStore
 from tencent.errors import MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.transfers import TransferClient
 

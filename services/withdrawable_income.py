@@ -22,8 +22,7 @@ from ledger.withdrawals import Withdrawal
 from services.ledger import LockUsers
 from storage.catalogue import ConfigStore
 from storage.ledger import LedgerStore
-from storage.payees import PayeeStore
-from storage.withdrawals import WithdrawalStore, new_id
+from storage.withdrawals import PayeeStore, WithdrawalStore, new_id
 
 READ_IN_TRANSACTION = timedelta(minutes=1)
 """Age up to which gifts are read inside the transaction. Their entries have a time before their

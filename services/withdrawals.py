@@ -18,8 +18,7 @@ from services.withdrawable_income import WithdrawableIncome
 from storage.catalogue import ConfigStore
 from storage.errors import AlreadyDecided
 from storage.ledger import LedgerStore
-from storage.payees import PayeeStore
-from storage.withdrawals import WithdrawalStore
+from storage.withdrawals import PayeeStore, WithdrawalStore
 
 SUBMIT_SECONDS = 4.0
 """Longest wait of a request for WeChat Pay; the sweep continues after that. Less than the timeout

@@ -43,10 +43,6 @@ class CatalogueStore:
         """The fields as stored."""
         return fields
 
-    def from_row(self, row: Document) -> Document:
-        """The fields as passed to `add` and `edit`."""
-        return row
-
     async def find(self, number: int) -> Document | None:
         row = await self._rows.find_one({"_id": number})
         return self._item(row) if row else None
@@ -113,7 +109,7 @@ class CatalogueStore:
             raise self.not_found_error
 
     def _item(self, row: Document) -> Document:
-        return self.from_row({"id": row.pop("_id"), **row})
+        return {"id": row.pop("_id"), **row}
 
 
 class GiftStore(CatalogueStore):
@@ -168,8 +164,8 @@ class ConfigStore(CatalogueStore):
             fields = {**fields, "value": json.dumps(fields["value"])}
         return fields
 
-    def from_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "value": json.loads(row["value"])}
+    def _item(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._item(row), "value": json.loads(row["value"])}
 
     async def public_values(self) -> dict[str, Any]:
         """Enabled configs without the rates, as the mini-program reads them."""

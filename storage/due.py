@@ -5,10 +5,10 @@ out documents without one.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -71,6 +71,38 @@ def due_now() -> Document:
     """
     bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
     return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+
+
+class OpenFigures(NamedTuple):
+    """Open documents by state, since when the oldest of each is, and problems by their code."""
+
+    states: Mapping[str, int]
+    oldest: Mapping[str, datetime]
+    problems: Mapping[str, int]
+
+
+async def open_figures(
+    collection: Collection,
+    states: Iterable[str],
+    since: str | Document,
+    unwind: Sequence[Document],
+    problem: str,
+) -> OpenFigures:
+    """Figures of documents in these states; `since` is an expression.
+
+    `problem` is the field that has a code, in each document or in what `unwind` takes from it.
+    """
+    is_open: Document = {"$match": {"state": {"$in": [*states]}}}
+    by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": {"$min": since}}
+    found = await (await collection.aggregate([is_open, {"$group": by_state}])).to_list()
+    has_problem: Document = {"$match": {problem: {"$gt": ""}}}
+    by_problem: Document = {"$group": {"_id": f"${problem}", "n": {"$sum": 1}}}
+    rows = await collection.aggregate([is_open, *unwind, has_problem, by_problem])
+    return OpenFigures(
+        {row["_id"]: row["n"] for row in found},
+        {row["_id"]: row["oldest"] for row in found if row["oldest"]},
+        {row["_id"]: row["n"] async for row in rows},
+    )
 
 
 class JobLeaseStore:

@@ -38,31 +38,23 @@ class OutboxMessage:
 class OutboxStore:
     """Durable at-least-once queue: a message is leased, then done, rescheduled or failed."""
 
-    def __init__(
-        self, database: Database, kinds: Document | None = None, lane: str = NORMAL
-    ) -> None:
-        """Claims messages of `lane`; `kinds`: a MongoDB condition on their kinds, by default
-        all."""
+    def __init__(self, database: Database, where: Document | None = None) -> None:
+        """`where`: which messages `claim` takes."""
         self._database = database
-        self._kinds = kinds or {"$nin": []}
-        self._lane = lane
         self._messages: Collection = database.collection("outbox")
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
+        self._where = where or {"state": NORMAL}
 
-    def only(self, *kinds: str) -> Self:
-        """View of the queue that claims only messages of these kinds.
+    def view(
+        self, *, urgent: bool = False, only: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> Self:
+        """View of the queue that claims messages of one lane, and only some kinds.
 
         An unresponsive service then does not delay the messages of another.
         """
-        return type(self)(self._database, {"$in": list(kinds)}, self._lane)
-
-    def without(self, *kinds: str) -> Self:
-        """View of the queue that claims messages of all other kinds."""
-        return type(self)(self._database, {"$nin": list(kinds)}, self._lane)
-
-    def urgent(self) -> Self:
-        """View of the queue that claims only urgent messages."""
-        return type(self)(self._database, self._kinds, URGENT)
+        kinds: Document = {"$in": [*only]} if only else {"$nin": [*without]}
+        where = {"state": URGENT if urgent else NORMAL, "kind": kinds}
+        return type(self)(self._database, where)
 
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
@@ -101,7 +93,7 @@ class OutboxStore:
         """Lease at most `limit` messages that are due until `until`, the earliest first, and count
         the try. Messages of one kind and key that wait for their first claim become one, with the
         payload of the last, and of lists the NEWEST last values of all."""
-        where = {"state": self._lane, "due_at": {"$lte": now}, "kind": self._kinds}
+        where = {**self._where, "due_at": {"$lte": now}}
         rows = await self._messages.find(where).sort("due_at", 1).limit(LOOKAHEAD).to_list()
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
         if not joined:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from pymongo.errors import DuplicateKeyError
 
@@ -15,7 +15,7 @@ from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, fields_of, known_fields, page
-from storage.due import claim_due, make_due_index
+from storage.due import OpenFigures, claim_due, make_due_index, open_figures
 from storage.errors import OrderInRefund, RefundCaseNotFound
 
 G = TypeVar("G")
@@ -38,14 +38,6 @@ FINAL = ("paid", "returned")
 
 class RefundCaseChanged(Exception):
     """The case was saved since it was read: read it again."""
-
-
-class RefundFigures(NamedTuple):
-    """Open cases by state, when the oldest was confirmed, and orders by their problem."""
-
-    states: Mapping[str, int]
-    oldest: Mapping[str, datetime]
-    problems: Mapping[str, int]
 
 
 class RefundCaseStore:
@@ -93,10 +85,9 @@ class RefundCaseStore:
             raise RefundCaseNotFound
         return _case_from(row)
 
-    async def public_state(self, id_: str) -> Document:
-        """What the audit log shows of a case; {} if there is none."""
-        row = await self._cases.find_one({"_id": id_}, {"_id": 0, "state": 1})
-        return row or {}
+    async def fields(self, id_: str, *names: str) -> Document:
+        """These fields of a case, for the audit log; {} if there is none."""
+        return await self._cases.find_one({"_id": id_}, {"_id": 0, **dict.fromkeys(names, 1)}) or {}
 
     async def save(
         self,
@@ -139,28 +130,10 @@ class RefundCaseStore:
         rows = await self._cases.find(where).sort("opened_at", -1).to_list()
         return [_case_from(row) for row in rows]
 
-    async def details(self, id_: str) -> Document:
-        """What does not change of a case, for the audit log; {} if there is none."""
-        fields = {"_id": 0, "user_id": 1, "orders.number": 1}
-        return await self._cases.find_one({"_id": id_}, fields) or {}
-
-    async def figures(self) -> RefundFigures:
-        """Counts for the metrics; two queries that an index answers."""
-        by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": {"$min": "$decided_at"}}
-        is_open: Document = {"state": {"$in": [*OPEN_STATES]}}
-        steps: list[Document] = [{"$match": is_open}, {"$group": by_state}]
-        states = [row async for row in await self._cases.aggregate(steps)]
-        problems: list[Document] = [
-            {"$match": {"state": "refunding"}},
-            {"$unwind": "$orders"},
-            {"$match": {"orders.problem": {"$gt": ""}}},
-            {"$group": {"_id": "$orders.problem", "n": {"$sum": 1}}},
-        ]
-        return RefundFigures(
-            {row["_id"]: row["n"] for row in states},
-            {row["_id"]: row["oldest"] for row in states if row["oldest"]},
-            {row["_id"]: row["n"] async for row in await self._cases.aggregate(problems)},
-        )
+    async def figures(self) -> OpenFigures:
+        """Counts for the metrics; `oldest`: since when a case is confirmed."""
+        unwind = [{"$unwind": "$orders"}]
+        return await open_figures(self._cases, OPEN_STATES, "$decided_at", unwind, "orders.problem")
 
     async def page(
         self, user_id: str, state: str, after: str, limit: int

@@ -14,12 +14,12 @@ from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
+from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.members import MemberStore, member_from
 from storage.outbox import OutboxStore
-from storage.room_groups import new_group_id
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")

@@ -7,9 +7,9 @@ from rooms.members import GracePolicy
 from storage.approvals import ApprovalStore
 from storage.audit import AuditStore
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.chat import RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.due import JobLeaseStore
-from storage.evictions import EvictionStore
 from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
 from storage.inbox import InboxStore
@@ -20,17 +20,14 @@ from storage.migrations import Migrator
 from storage.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
 from storage.outbox import OutboxStore
-from storage.payees import PayeeStore
 from storage.presence import PresenceStore
 from storage.rankings import RankingStore
 from storage.refund_cases import RefundCaseStore, SpentGoldStore
-from storage.relay_cursors import RelayCursorStore
-from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
-from storage.tokens import TokenStore
+from storage.tokens import EvictionStore, TokenStore
 from storage.users import LikeStore, UserStore
 from storage.withdrawal_reports import WithdrawalReportStore
-from storage.withdrawals import WithdrawalStore
+from storage.withdrawals import PayeeStore, WithdrawalStore
 
 
 class Stores:

@@ -1,4 +1,7 @@
-"""tokens: login tokens, keyed by their hash so that a database dump reveals none."""
+"""tokens: login tokens, keyed by their hash so that a database dump reveals none.
+
+evictions: messages that must reach every process even while Redis is down.
+"""
 
 import hashlib
 import secrets
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bson import ObjectId
 from pymongo import UpdateOne
 
 from core.batching import BatchLoader, RequestBatcher
@@ -22,6 +26,9 @@ _MAX_USES = 500
 """Uses stored by one command, well within its timeout."""
 _ENDED: Document = {"revoked": True, "settled": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
+EVICTION_TTL_SECONDS = 300
+OVERLAP = timedelta(seconds=5)
+"""Evictions may become visible out of timestamp order, so this much is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,37 @@ class TokenStore:
 
     async def _set(self, token: str, **fields: Any) -> None:
         await self._tokens.update_one({"_id": token_id(token)}, {"$set": fields})
+
+
+class EvictionStore:
+    """Message log polled by every process; each instance returns each message once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._messages: Collection = database.collection("evictions")
+        self._read_ids: set[ObjectId] = set()
+        self._read_until: datetime | None = None
+
+    async def make_indexes(self) -> None:
+        await self._messages.create_index("at", expireAfterSeconds=EVICTION_TTL_SECONDS)
+
+    async def append(self, message: bytes) -> None:
+        """Append a message, stamped by the database's clock, which all processes share."""
+        change = {"$set": {"message": {"$literal": message}, "at": "$$NOW"}}
+        await self._messages.update_one({"_id": ObjectId()}, [change], upsert=True)
+
+    async def poll(self) -> list[bytes]:
+        """Messages posted since the last call; the first call returns none."""
+        first = self._read_until is None
+        until = self._read_until or await self._database.now()
+        rows = await self._since(until - OVERLAP)
+        fresh = [row for row in rows if row["_id"] not in self._read_ids]
+        self._read_ids = {row["_id"] for row in rows}
+        self._read_until = max([until, *(row["at"] for row in rows)])
+        return [] if first else [row["message"] for row in fresh]
+
+    async def _since(self, at: datetime) -> list[Document]:
+        return await self._messages.find({"at": {"$gte": at}}).sort("at", 1).to_list()
 
 
 def _with_user_from(row: Document) -> tuple[Document, User | None]:

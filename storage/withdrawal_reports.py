@@ -1,7 +1,6 @@
 """Sums of withdrawals, per day in China, and per host for the tax report of a quarter."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from core.clock import day_interval
 from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document
 from storage.documents import stream
+from storage.due import OpenFigures, open_figures
 from storage.field_cipher import FieldCipher
 from storage.rankings import OWNER_OF_LINE
 
@@ -43,17 +43,6 @@ class HostQuarter(NamedTuple):
     reversed_income: int
     withdrawn_income: int
     paid_fen: int
-
-
-class OpenWithdrawals(NamedTuple):
-    """Open withdrawals by state, and those with a problem by its code.
-
-    `oldest`: since when the one that has been in a state for the longest time has been in it.
-    """
-
-    states: Mapping[str, int]
-    oldest: Mapping[str, datetime]
-    problems: Mapping[str, int]
 
 
 class WithdrawalReportStore:
@@ -146,22 +135,10 @@ class WithdrawalReportStore:
 
     # ---- metrics
 
-    async def open_withdrawals(self) -> OpenWithdrawals:
-        """Counts for the metrics."""
-        is_open = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
-        oldest = {"$min": {"$ifNull": ["$state_since", "$requested_at"]}}
-        by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": oldest}
-        states = [row async for row in stream(self._withdrawals, [is_open, {"$group": by_state}])]
-        problems: list[Document] = [
-            is_open,
-            {"$match": {"problem": {"$gt": ""}}},
-            {"$group": {"_id": "$problem", "n": {"$sum": 1}}},
-        ]
-        return OpenWithdrawals(
-            {row["_id"]: row["n"] for row in states},
-            {row["_id"]: row["oldest"] for row in states},
-            {row["_id"]: row["n"] async for row in stream(self._withdrawals, problems)},
-        )
+    async def open_withdrawals(self) -> OpenFigures:
+        """Counts for the metrics; `oldest`: since when a withdrawal is in its state."""
+        since = {"$ifNull": ["$state_since", "$requested_at"]}
+        return await open_figures(self._withdrawals, OPEN_STATES, since, [], "problem")
 
 
 def quarter_interval(name: str) -> tuple[datetime, datetime]:

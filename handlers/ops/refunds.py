@@ -57,11 +57,13 @@ class RefundTargetHandler(OperatorHandler):
     """Base of the endpoints that decide a case."""
 
     async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.refund_cases.public_state(str(self.path_args[0]))
+        return await self.context.stores.refund_cases.fields(str(self.path_args[0]), "state")
 
     async def target_details(self) -> Mapping[str, Any]:
         """The case, so that the entry is found by its user and its orders."""
-        return {"refund": await self.context.stores.refund_cases.details(str(self.path_args[0]))}
+        cases = self.context.stores.refund_cases
+        found = await cases.fields(str(self.path_args[0]), "user_id", "orders.number")
+        return {"refund": found}
 
 
 class OpsRefundConfirmHandler(RefundTargetHandler):

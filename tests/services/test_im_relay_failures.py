@@ -14,7 +14,7 @@ from core.retry import backoff
 from services.claimed_jobs import JobRunner
 from services.im_publisher import GROUP_TRIES, LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
-from storage.relay_cursors import RelayCursorStore
+from storage.chat import RelayCursorStore
 from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
@@ -303,11 +303,11 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
         is_down = True
         failures = 0
 
-        async def wake_all(self, wakes, now):
+        async def wake(self, wakes, now):
             if self.is_down:
                 self.failures += 1
                 raise ServerSelectionTimeoutError("no primary")
-            await super().wake_all(wakes, now)
+            await super().wake(wakes, now)
 
         async def claim(self, now, until, limit):
             if self.is_down:

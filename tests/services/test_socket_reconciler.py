@@ -12,8 +12,7 @@ from services import socket_reconciler
 from services.presence import Lease
 from services.sessions import EvictionService
 from services.socket_reconciler import INTERVAL, TOKEN_ROUND_SECONDS, SocketReconciler
-from storage.evictions import EvictionStore
-from storage.tokens import token_id
+from storage.tokens import EvictionStore, token_id
 from tests.support.hub import ROOM, HubFixture, OutboxSpy
 from tests.support.storage import StoresFixture
 

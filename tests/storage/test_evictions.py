@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from storage.evictions import OVERLAP, EvictionStore
+from storage.tokens import OVERLAP, EvictionStore
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)

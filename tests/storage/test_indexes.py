@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from storage.evictions import OVERLAP, TTL_SECONDS
+from storage.tokens import EVICTION_TTL_SECONDS, OVERLAP
 from tests.support.room_builders import BERT, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import PROCESS
@@ -49,7 +49,7 @@ async def test_tokens_expire_at_their_own_time(stores: StoresFixture) -> None:
 @gen_test
 async def test_evictions_are_kept_much_longer_than_the_poll_overlap(stores: StoresFixture) -> None:
     lifetime = timedelta(seconds=(await index(stores, "evictions", "at"))["expireAfterSeconds"])
-    assert lifetime.total_seconds() == TTL_SECONDS
+    assert lifetime.total_seconds() == EVICTION_TTL_SECONDS
     assert lifetime > 10 * OVERLAP
 
 

@@ -116,7 +116,7 @@ async def test_urgent_messages_are_claimed_apart_from_the_others(stores: StoresF
     await stores.outbox.add("a", {})
     await stores.outbox.add("b", {}, urgent=True)
     now = datetime.now(UTC)
-    urgent = stores.outbox.only("a", "b").urgent()
+    urgent = stores.outbox.view(urgent=True, only=("a", "b"))
     message = await claim_one(urgent, now)
     assert message is not None
     assert (message.kind, await claim_one(urgent, now)) == ("b", None)
@@ -128,7 +128,7 @@ async def test_urgent_messages_are_claimed_apart_from_the_others(stores: StoresF
 @gen_test
 async def test_rescheduled_urgent_message_stays_urgent(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {}, urgent=True)
-    urgent, now = stores.outbox.urgent(), datetime.now(UTC)
+    urgent, now = stores.outbox.view(urgent=True), datetime.now(UTC)
     message = await claim_one(urgent, now)
     assert message is not None
     await stores.outbox.reschedule(message.id, now, "busy")
@@ -156,7 +156,7 @@ async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresF
     await stores.outbox.add("a", {}, key="1", urgent=True)
     now = datetime.now(UTC)
     assert len(await stores.outbox.claim(now, now + LEASE, 10)) == 5
-    assert len(await stores.outbox.urgent().claim(now, now + LEASE, 10)) == 1
+    assert len(await stores.outbox.view(urgent=True).claim(now, now + LEASE, 10)) == 1
 
 
 @gen_test

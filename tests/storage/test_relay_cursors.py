@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tornado.ioloop import IOLoop
 
+from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
 from storage.database import Database
-from storage.relay_cursors import RelayClaim, RelayCursorStore, RelayPosition
 
 gen_test = pytest.mark.gen_test(timeout=60)
 
@@ -42,7 +42,7 @@ async def release(
 async def test_first_wake_creates_a_cursor_before_the_first_event(
     cursors: RelayCursorStore,
 ) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     assert await claim_due(cursors) == RelayClaim(
         live_id=7,
         epoch="",
@@ -58,7 +58,7 @@ async def test_first_wake_creates_a_cursor_before_the_first_event(
 
 @gen_test
 async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     await claim_due(cursors)
     assert await claim(cursors) is None
     assert await claim(cursors, NOW + LEASE - A_SECOND) is None
@@ -68,7 +68,7 @@ async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursor
 @gen_test
 async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
     for live_id in range(10):
-        await cursors.wake(live_id, NOW, counts=False)
+        await cursors.wake({live_id: False}, NOW)
     claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(15)))
     while more := await cursors.claim(NOW, NOW + LEASE, 4):
         claims.append(more)
@@ -79,15 +79,15 @@ async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) 
 @gen_test
 async def test_longest_waiting_room_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
-        await cursors.wake(live_id, NOW + seconds * A_SECOND, counts=False)
-    await cursors.wake(2, NOW + 9 * A_SECOND, counts=False)  # still waits since its first wake
+        await cursors.wake({live_id: False}, NOW + seconds * A_SECOND)
+    await cursors.wake({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
     later = NOW + LEASE
     assert [(await claim_due(cursors, later)).live_id for _ in range(3)] == [2, 3, 1]
 
 
 @gen_test
 async def test_concurrent_first_wakes_make_one_row(cursors: RelayCursorStore) -> None:
-    await asyncio.gather(*(cursors.wake(7, NOW, counts=n == 3) for n in range(10)))
+    await asyncio.gather(*(cursors.wake({7: n == 3}, NOW) for n in range(10)))
     claimed = await claim_due(cursors)
     assert (claimed.woken, claimed.counts_due) == (10, True)
     assert await claim(cursors) is None
@@ -95,28 +95,28 @@ async def test_concurrent_first_wakes_make_one_row(cursors: RelayCursorStore) ->
 
 @gen_test
 async def test_counts_stay_due_after_a_wake_without_counts(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=True)
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: True}, NOW)
+    await cursors.wake({7: False}, NOW)
     assert (await claim_due(cursors)).counts_due
 
 
 @gen_test
 async def test_released_room_is_not_claimed_until_it_is_woken(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=True)
+    await cursors.wake({7: True}, NOW)
     claimed = await claim_due(cursors)
     assert await cursors.advance(claimed, RelayPosition("e1", 5, over=False), NOW + LEASE)
     await release(cursors, claimed)
     assert await claim(cursors, NOW + 9 * LEASE) is None
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
     assert (claimed.epoch, claimed.seq, claimed.counts_due) == ("e1", 5, False)
 
 
 @gen_test
 async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
-    await cursors.wake(7, NOW, counts=True)
+    await cursors.wake({7: True}, NOW)
     assert await claim(cursors) is None
     await release(cursors, claimed)
     again = await claim_due(cursors)
@@ -127,7 +127,7 @@ async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> Non
 
 @gen_test
 async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=True)
+    await cursors.wake({7: True}, NOW)
     claimed, soon = await claim_due(cursors), NOW + A_SECOND
     await cursors.release(claimed, None, NOW, soon, soon, counts_due=True)
     assert await claim(cursors) is None
@@ -137,9 +137,9 @@ async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCu
 
 @gen_test
 async def test_wake_does_not_shorten_a_postponement(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     await cursors.postpone(await claim_due(cursors), NOW + 5 * A_SECOND)
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     assert await claim(cursors, NOW + 4 * A_SECOND) is None
     claimed = await claim_due(cursors, NOW + 5 * A_SECOND)
     assert claimed.tries == 1
@@ -149,7 +149,7 @@ async def test_wake_does_not_shorten_a_postponement(cursors: RelayCursorStore) -
 
 @gen_test
 async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     await cursors.postpone(await claim_due(cursors), NOW)
     claimed = await claim_due(cursors)
     await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW)
@@ -158,7 +158,7 @@ async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> N
 
 @gen_test
 async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
     assert await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW + 2 * LEASE)
     assert await claim(cursors, NOW + LEASE) is None
@@ -167,7 +167,7 @@ async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
 
 @gen_test
 async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     slow = await claim_due(cursors)
     later = NOW + LEASE
     position = RelayPosition("e1", 4, over=False)
@@ -182,10 +182,10 @@ async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorSto
 @gen_test
 async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> None:
     for live_id, over in ((1, False), (2, True)):
-        await cursors.wake(live_id, NOW, counts=False)
+        await cursors.wake({live_id: False}, NOW)
         position = RelayPosition("e1", 3, over)
         assert await cursors.advance(await claim_due(cursors), position, NOW + LEASE)
-    await cursors.wake(3, NOW, counts=False)
+    await cursors.wake({3: False}, NOW)
     assert await cursors.cursors() == {1: ("e1", 3), 3: ("", 0)}
 
 
@@ -198,9 +198,9 @@ async def test_polled_fields_are_indexed(cursors: RelayCursorStore, database: Da
 
 @gen_test
 async def test_release_moves_the_cursor(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=True)
+    await cursors.wake({7: True}, NOW)
     claimed, position = await claim_due(cursors), RelayPosition("e1", 5, over=False)
-    await cursors.wake(7, NOW, counts=False)  # meanwhile
+    await cursors.wake({7: False}, NOW)  # meanwhile
     await cursors.release(claimed, position, NOW, NOW, None, counts_due=False)
     again = await claim_due(cursors)
     assert (again.epoch, again.seq, again.counts_due) == ("e1", 5, True)
@@ -211,7 +211,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay(
     cursors: RelayCursorStore,
 ) -> None:
     for live_id in range(5):
-        await cursors.wake(live_id, NOW, counts=False)
+        await cursors.wake({live_id: False}, NOW)
     claims = await cursors.claim(NOW, NOW, 5)
     await cursors.claim(NOW, NOW, 2)
     position = RelayPosition("e1", 3, over=False)
@@ -225,7 +225,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay(
 
 @gen_test
 async def test_postponement_ends_the_claim(cursors: RelayCursorStore) -> None:
-    await cursors.wake(7, NOW, counts=False)
+    await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
     await cursors.postpone(claimed, NOW)
     assert not await cursors.advance(claimed, RelayPosition("e1", 1, over=False), NOW + LEASE)

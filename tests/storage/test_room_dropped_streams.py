@@ -65,7 +65,7 @@ async def test_streams_that_were_taken_away_are_urgent(stores: StoresFixture) ->
     await change_room(stores, live_id, lambda room: room.leave(ANNA.user_id), ANNA.user_id)
     await remove_user(stores, live_id, BERT, NOW + 1)
     await change_room(stores, live_id, lambda room: room.close("offline"))
-    urgent = await claim_all(stores.outbox.urgent())
+    urgent = await claim_all(stores.outbox.view(urgent=True))
     dropped = [message.payload for message in urgent if message.kind == "drop_stream"]
     assert dropped == [{"streams": ["bert"]}, {"streams": ["s"]}]
     (given_up,) = await claim_all(stores.outbox)

@@ -13,9 +13,9 @@ from rooms.members import MemberCounts, Person
 from rooms.room import Room, Seat
 from services.claimed_jobs import JobRunner
 from services.im_relay import ImRelay
+from storage.chat import RelayCursorStore
 from storage.database import Database
 from storage.outbox import OutboxStore
-from storage.relay_cursors import RelayCursorStore
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.tencent import Clock

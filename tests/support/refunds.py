@@ -28,9 +28,8 @@ from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
 from storage.operators import OperatorAccount, OperatorStore
 from storage.orders import new_number
-from storage.payees import PayeeStore
 from storage.refund_cases import RefundCaseStore, SpentGoldStore
-from storage.withdrawals import WithdrawalStore
+from storage.withdrawals import PayeeStore, WithdrawalStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
 from tests.support.storage import CIPHER, GiftProcess, StoresFixture, rose

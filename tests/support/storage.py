@@ -23,8 +23,8 @@ from services.gifts import GiftRequest, GiftService
 from services.keeper import MAX_BATCH, Keeper, Preparation
 from services.ledger import LedgerService
 from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.chat import RoomGroupStore
 from storage.database import CommandLatency, Database, Document, Session
-from storage.evictions import EvictionStore
 from storage.field_cipher import FieldCipher
 from storage.ledger import BatchContext, LedgerStore
 from storage.members import MemberStore
@@ -32,9 +32,8 @@ from storage.orders import OrderStore
 from storage.outbox import OutboxStore
 from storage.presence import PresenceStore
 from storage.rankings import RankingStore
-from storage.room_groups import RoomGroupStore
 from storage.rooms import RoomStore
-from storage.tokens import TokenStore
+from storage.tokens import EvictionStore, TokenStore
 from storage.users import LikeStore, UserStore
 from storage.withdrawals import WithdrawalStore
 from storage.write_batch import WriteBatch

@@ -15,9 +15,8 @@ from services.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
 from storage.ledger import LedgerStore
 from storage.ledger_reconciler import LedgerReconciler
-from storage.payees import PayeeStore
 from storage.rankings import RankingStore
-from storage.withdrawals import WithdrawalStore
+from storage.withdrawals import PayeeStore, WithdrawalStore
 from tests.support.bank import BankInMemory
 from tests.support.storage import CIPHER, StoresFixture
 from tests.support.withdrawals import LIMITS
