@@ -99,21 +99,14 @@ class ApprovalStore:
             raise ApprovalNotFound
         return _approval_from(row)
 
-    async def public_state(self, id_: str) -> Document:
+    async def summary(self, id_: str) -> Document:
         """What the audit log shows of a request; {} if there is none."""
-        row = await self._approvals.find_one({"_id": id_})
-        return {"state": row["state"]} if row else {}
-
-    async def details(self, id_: str) -> Document:
-        """What does not change of a request, for the audit log; {} if there is none."""
         row = await self._approvals.find_one({"_id": id_})
         if row is None:
             return {}
-        found = {name: row[name] for name in ("kind", "on", "gold", "by", "key")}
-        rows = {
-            name: row["arguments"][name] for name in ("before", "after") if name in row["arguments"]
-        }
-        return found | rows
+        names, arguments = ("state", "kind", "on", "gold", "by", "key"), row["arguments"]
+        rows = {name: arguments[name] for name in ("before", "after") if name in arguments}
+        return {name: row[name] for name in names} | rows
 
     async def set_aside(self, key: str) -> None:
         """Free the key of a request that was declined or has expired; the request stays listed."""

@@ -191,7 +191,7 @@ class OperatorSessionStore:
         row: Document = {"name": name, "credential": credential, "made_at": now}
         row |= {"used_at": now, "expires_at": self._expiry(now, now)}
         await self._sessions.insert_one({"_id": token_id(token), **row})
-        return token, _session_from(row)
+        return token, OperatorSession(name, credential, row["expires_at"])
 
     async def find(self, token: str, *, in_use: bool) -> OperatorSession | None:
         """The session, or None if it is unknown, ended or expired.
@@ -205,7 +205,7 @@ class OperatorSessionStore:
         if in_use and row["used_at"] <= now - min(RENEW_AFTER, self._idle / 10):
             used = {"used_at": now, "expires_at": self._expiry(row["made_at"], now)}
             await self._sessions.update_one({"_id": id_}, {"$set": used})
-        return _session_from(row)
+        return OperatorSession(row["name"], row["credential"], row["expires_at"])
 
     async def end(self, token: str) -> None:
         await self._sessions.delete_one({"_id": token_id(token)})
@@ -215,7 +215,3 @@ class OperatorSessionStore:
 
     def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
         return min(used_at + self._idle, made_at + self._lifetime)
-
-
-def _session_from(row: Document) -> OperatorSession:
-    return OperatorSession(row["name"], row["credential"], row["expires_at"])

@@ -14,8 +14,6 @@ from storage.database import Collection, Database, Document, Session
 from storage.documents import starts_with, stream
 from storage.write_batch import WriteBatch
 
-DEFAULT_LIMIT = 50
-"""Default number of rows of a ranking."""
 MAX_DIFFERENCES = 100
 """Differences reported of one ranking."""
 REVERSAL_PREFIX = "reversal:gift:"
@@ -55,7 +53,7 @@ class RankingStore:
             }
             batch.upsert("rankings", {"_id": _row_id(change)}, addition)
 
-    async def top(self, scope: str, unit: str, limit: int = DEFAULT_LIMIT) -> list[tuple[str, int]]:
+    async def top(self, scope: str, unit: str, limit: int) -> list[tuple[str, int]]:
         """The highest (user_id, amount) by "gold" given or "income" received."""
         where: Document = {"scope": scope, unit: {"$gt": 0}}
         rows = self._rankings.find(where, {"user_id": 1, unit: 1}).sort(

@@ -182,7 +182,13 @@ class GroupCommit:
             if len(group) > 1 and _may_be_repeated(raised):
                 await self._commit_each(group)
         finally:
-            _answer(group, error)
+            for _, committed in group:
+                if committed.done():
+                    continue
+                if error is None:
+                    committed.set_result(None)
+                else:
+                    committed.set_exception(error)
 
     async def _commit_each(self, group: list[Waiting]) -> None:
         async def commit(alone: Waiting) -> None:
@@ -243,13 +249,3 @@ def _may_be_repeated(error: Exception) -> bool:
     if isinstance(error, OperationFailure):
         return not error.has_error_label("UnknownTransactionCommitResult")
     return isinstance(error, WriteConflict | BSONError)
-
-
-def _answer(group: list[Waiting], error: Exception | None) -> None:
-    for _, committed in group:
-        if committed.done():
-            continue
-        if error is None:
-            committed.set_result(None)
-        else:
-            committed.set_exception(error)

@@ -39,11 +39,11 @@ class ApprovalTargetHandler(OperatorHandler):
     """Base of the endpoints that decide a request."""
 
     async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.approvals.public_state(str(self.path_args[0]))
+        return await self.context.stores.approvals.summary(str(self.path_args[0]))
 
     async def target_details(self) -> Mapping[str, Any]:
         """The request, so that the entry is found by its user after the request is deleted."""
-        found = await self.context.stores.approvals.details(str(self.path_args[0]))
+        found = await self.context.stores.approvals.summary(str(self.path_args[0]))
         return {"approval": found}
 
 

@@ -34,7 +34,7 @@ async def agree(*clients: ApiClient, answer: bool = True) -> None:
 async def day_sums(server: ServerProcess) -> dict[str, int]:
     """What each user gave today, as stored."""
     return dict(
-        await server.context.stores.rankings.top(day_scope(day_of(datetime.now(UTC))), "gold")
+        await server.context.stores.rankings.top(day_scope(day_of(datetime.now(UTC))), "gold", 50)
     )
 
 
@@ -145,8 +145,8 @@ async def test_reversed_gift_is_removed_from_all_rankings(
     (await api.ops("POST", "ledger/reverse", entry=reversed_gift, reason="mistake")).ok()
     room = await server.context.keeper.load(host.live_id)
     scope, rankings = live_scope(host.live_id, room.epoch), server.context.stores.rankings
-    assert await rankings.top(scope, "gold") == [(anna.id, 10)]
-    assert await rankings.top(scope, "income") == [(host.id, 5)]
+    assert await rankings.top(scope, "gold", 50) == [(anna.id, 10)]
+    assert await rankings.top(scope, "income", 50) == [(host.id, 5)]
     assert await day_sums(server) == {anna.id: 10}
     assert await server.context.services.ledger_audit.check() == []
 

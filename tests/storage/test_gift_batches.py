@@ -124,9 +124,11 @@ async def test_batch_moves_balances_and_writes_entries_and_rankings(stores: Stor
         (7, "e", 5),
         (None, None, None),
     ]
-    assert await stores.rankings.top(live_scope(7, "e"), "gold") == sorted([(anna, 10), (carl, 10)])
+    assert await stores.rankings.top(live_scope(7, "e"), "gold", 50) == sorted(
+        [(anna, 10), (carl, 10)]
+    )
     today = day_scope(day_of(entries[0]["at"]))
-    assert await stores.rankings.top(today, "income") == [(carl, 7), (anna, 5)]
+    assert await stores.rankings.top(today, "income", 50) == [(carl, 7), (anna, 5)]
 
 
 @gen_test

@@ -155,7 +155,7 @@ async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: Sto
     await GiftProcess(stores).give(rose(anna, bert, "r"))
     (gift,) = await stores.entries()
     scopes = {change.scope for change in ranking_changes_in(gift)}
-    assert [await stores.rankings.top(scope, "gold") for scope in scopes] == [[(anna, 10)]]
+    assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[(anna, 10)]]
     answers = await asyncio.gather(
         *(
             service.reverse(gift["_id"], "by mistake", "ops")
@@ -164,7 +164,7 @@ async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: Sto
     )
     assert answers == [{"reverses": gift["_id"]}] * 4
     assert (await stores.balance(anna), await stores.balance(bert)) == ((100, 0), (0, 0))
-    assert [await stores.rankings.top(scope, "gold") for scope in scopes] == [[]]
+    assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[]]
 
 
 @gen_test

@@ -59,7 +59,7 @@ class RankingFixture:
 
     async def stored(self, scope: str) -> dict[str, dict[str, int]]:
         units = ("gold", "income")
-        return {unit: dict(await self.stores.rankings.top(scope, unit)) for unit in units}
+        return {unit: dict(await self.stores.rankings.top(scope, unit, 50)) for unit in units}
 
     async def is_consistent(self) -> bool:
         return not any([await self.differences(scope) for scope in await self.scopes()])

@@ -2,7 +2,6 @@ import pytest
 
 from ledger.gifts import RankingChange
 from storage.database import Session
-from storage.rankings import DEFAULT_LIMIT
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)
@@ -22,9 +21,9 @@ async def test_ranking_is_sorted_by_amount_then_user_id(stores: StoresFixture) -
     await add(
         stores, *given(5, "4", "2"), *given(9, "3"), *given(7, "1"), *given(5, "3", scope=DAY)
     )
-    assert await stores.rankings.top(LIVE, "gold") == [("3", 9), ("1", 7), ("2", 5), ("4", 5)]
-    assert await stores.rankings.top(DAY, "gold") == [("3", 5)]
-    assert await stores.rankings.top("live:1:f", "gold") == []
+    assert await stores.rankings.top(LIVE, "gold", 50) == [("3", 9), ("1", 7), ("2", 5), ("4", 5)]
+    assert await stores.rankings.top(DAY, "gold", 50) == [("3", 5)]
+    assert await stores.rankings.top("live:1:f", "gold", 50) == []
 
 
 @gen_test
@@ -35,16 +34,16 @@ async def test_givers_and_receivers_are_ranked_separately(stores: StoresFixture)
         RankingChange(LIVE, "2", 4, 8),
         RankingChange(LIVE, "3", 0, 1),
     )
-    assert await stores.rankings.top(LIVE, "gold") == [("1", 10), ("2", 4)]
-    assert await stores.rankings.top(LIVE, "income") == [("2", 8), ("1", 3), ("3", 1)]
+    assert await stores.rankings.top(LIVE, "gold", 50) == [("1", 10), ("2", 4)]
+    assert await stores.rankings.top(LIVE, "income", 50) == [("2", 8), ("1", 3), ("3", 1)]
 
 
 @gen_test
 async def test_amounts_of_a_user_are_summed(stores: StoresFixture) -> None:
     await add(stores, *given(5, "1"), *given(6, "1"), *given(7, "1", scope=DAY))
     await add(stores, *given(4, "1"))
-    assert await stores.rankings.top(LIVE, "gold") == [("1", 15)]
-    assert await stores.rankings.top(DAY, "gold") == [("1", 7)]
+    assert await stores.rankings.top(LIVE, "gold", 50) == [("1", 15)]
+    assert await stores.rankings.top(DAY, "gold", 50) == [("1", 7)]
 
 
 @gen_test
@@ -52,15 +51,15 @@ async def test_user_with_zero_amount_is_not_ranked(stores: StoresFixture) -> Non
     change = RankingChange(LIVE, "1", 5, 2)
     await add(stores, change, *given(3, "2"))
     await add(stores, change.negated())
-    assert await stores.rankings.top(LIVE, "gold") == [("2", 3)]
-    assert await stores.rankings.top(LIVE, "income") == []
+    assert await stores.rankings.top(LIVE, "gold", 50) == [("2", 3)]
+    assert await stores.rankings.top(LIVE, "income", 50) == []
 
 
 @gen_test
 async def test_ranking_is_cut_at_the_limit(stores: StoresFixture) -> None:
-    await add(stores, *(RankingChange(LIVE, f"{n:03}", n, n) for n in range(1, DEFAULT_LIMIT + 5)))
-    ranking = await stores.rankings.top(LIVE, "gold")
-    assert [amount for _, amount in ranking] == [*range(DEFAULT_LIMIT + 4, 4, -1)]
+    await add(stores, *(RankingChange(LIVE, f"{n:03}", n, n) for n in range(1, 55)))
+    ranking = await stores.rankings.top(LIVE, "gold", 50)
+    assert [amount for _, amount in ranking] == [*range(54, 4, -1)]
     assert await stores.rankings.top(LIVE, "income", 2) == [("054", 54), ("053", 53)]
 
 
@@ -79,4 +78,4 @@ async def test_change_of_an_aborted_transaction_is_not_stored(stores: StoresFixt
 
     with pytest.raises(ValueError, match="too late"):
         await stores.database.transaction(work)
-    assert await stores.rankings.top(LIVE, "gold") == []
+    assert await stores.rankings.top(LIVE, "gold", 50) == []

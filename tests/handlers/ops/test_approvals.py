@@ -61,7 +61,10 @@ async def test_the_audit_log_names_what_waits_and_what_was_confirmed(
     assert asked["after"] == {"approval": waiting["id"], "state": "waiting"}
     assert (asked["before"], asked["what"]) == ({}, "POST GrantGold")
     request = {"kind": "grant", "on": anna.id, "gold": 101, "by": "demo", "key": "grant:one"}
-    assert (confirmed["parameters"], confirmed["reason"]) == ({"approval": request}, YES["reason"])
+    assert (confirmed["parameters"], confirmed["reason"]) == (
+        {"approval": {**request, "state": "waiting"}},
+        YES["reason"],
+    )
     assert (confirmed["before"], confirmed["after"]) == ({"state": "waiting"}, {"state": "done"})
 
 
