@@ -246,7 +246,7 @@ class XpayWebhookHandler(WebhookHandler):
 
     async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
         """The stored answer to Apple's question, the same each time it is asked."""
-        answer = await self.context.stores.inbox.answer(message)
-        advice = RefundAdviceResponse.model_validate(answer)
+        stored = await self.context.stores.inbox.stored(message)
+        advice = RefundAdviceResponse.model_validate(stored.get("answer"))
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
         return EncryptedReplyResponse.model_validate(reply) if reply else advice

@@ -46,13 +46,9 @@ async def receive(
     if rejection:
         await inbox.refuse(message, rejection)
         return refused(rejection)
-    stored_outcome = await inbox.receive(message)
-    if stored_outcome == "refused":
-        return refused(await inbox.refusal_reason(message))
-    if stored_outcome != "received":
-        return None
-    outcome = await carry_out()
-    if await inbox.settle(message, **outcome._asdict()):
-        return outcome
-    reason = await inbox.refusal_reason(message)  # of the delivery that was first
-    return refused(reason) if reason else None
+    if await inbox.receive(message) == "received":
+        outcome = await carry_out()
+        if await inbox.settle(message, **outcome._asdict()):
+            return outcome
+    first = await inbox.stored(message)  # by the delivery that was first
+    return refused(first["reason"]) if first["outcome"] == "refused" else None

@@ -79,16 +79,10 @@ class InboxStore:
         )
         return str(row["outcome"]) if row else "received"
 
-    async def refusal_reason(self, message: InboxMessage) -> str:
-        """The reason stored with the message's refusal; "" if it is not refused."""
-        where = {"_id": _row_id(message), "outcome": "refused"}
-        row = await self._inbox.find_one(where, {"reason": 1})
-        return str((row or {}).get("reason", ""))
-
-    async def answer(self, message: InboxMessage) -> Document | None:
-        """The answer stored with the message's outcome, or None."""
-        row = await self._inbox.find_one({"_id": _row_id(message)}, {"answer": 1})
-        return (row or {}).get("answer")
+    async def stored(self, message: InboxMessage) -> Document:
+        """The outcome of a received message, its reason, and the answer if there is one."""
+        fields = {"outcome": 1, "reason": 1, "answer": 1}
+        return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
 
     async def settle(
         self,

@@ -237,11 +237,11 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
         for kind in ("once", "forged", "stale")
     )
     question = notices.push(events[REFUND_QUESTION])
-    first = await notices.inbox.answer(question.message)
+    first = (await notices.inbox.stored(question.message))["answer"]
     await refunds.give(refunds.hosts[0], 40)
     await notices.receive_all([question])
     assert first
-    assert await notices.inbox.answer(question.message) == first
+    assert (await notices.inbox.stored(question.message))["answer"] == first
     inbox = refunds.stores.database.collection("inbox")
     rows = await inbox.find({"genuine": True}).to_list()
     assert sorted(row["event"] for row in rows) == sorted(PLATFORM_EVENTS)
