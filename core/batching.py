@@ -8,7 +8,7 @@ them caches: every answer was read after it was asked for.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -84,7 +84,7 @@ class BatchLoader(Generic[T]):
         self._start()
 
     async def _answer(self, requested: Sequence["_Request"]) -> None:
-        error: Exception = TryAgain()
+        error: Exception | None = None
         try:
             loaded = await self._load([*{key: None for it in requested for key in it.keys}])
             for it in requested:
@@ -94,8 +94,7 @@ class BatchLoader(Generic[T]):
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            for it in requested:
-                _settle(it.answer, error)
+            _fail_unanswered([it.answer for it in requested], error)
 
 
 class _Request(NamedTuple):
@@ -160,11 +159,10 @@ class RequestBatcher(Generic[A, B]):
                 await self._serve_batch(name, batch)
         finally:
             del self._queues[name]
-            for _, answer in queue:
-                _settle(answer, TryAgain())
+            _fail_unanswered([answer for _, answer in queue])
 
     async def _serve_batch(self, name: Hashable, batch: list[tuple[A, asyncio.Future[B]]]) -> None:
-        error: Exception = TryAgain()
+        error: Exception | None = None
         try:
             results = await self._serve(name, [request for request, _ in batch])
             for (_, answer), result in zip(batch, results, strict=True):
@@ -172,8 +170,7 @@ class RequestBatcher(Generic[A, B]):
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            for _, answer in batch:
-                _settle(answer, error)
+            _fail_unanswered([answer for _, answer in batch], error)
 
 
 class SingleFlight(Generic[T]):
@@ -206,3 +203,12 @@ def _settle(answer: asyncio.Future[T], value: T | Exception) -> None:
         answer.set_exception(value)
     else:
         answer.set_result(value)
+
+
+def _fail_unanswered(
+    answers: Iterable[asyncio.Future[Any]], error: Exception | None = None
+) -> None:
+    """Let none be awaited for ever; without an error, its task was cancelled."""
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error or TryAgain())

@@ -10,9 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.batching import RequestBatcher
-from core.clock import now_ms
+from core.clock import now_ms, retry_on_conflict
 from core.errors import QLiveError, TryAgain
-from core.retry import retry_on_conflict
 from realtime.hub import Hub
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from core.clock import backoff
 from core.errors import QLiveError
-from core.retry import backoff
 from services.claimed_jobs import ClaimedJob
 from services.outbox_actions import Actions
 from storage.errors import storage_error

@@ -10,7 +10,7 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.retry import backoff
+from core.clock import backoff
 from services.claimed_jobs import JobRunner
 from services.im_publisher import GROUP_TRIES, LEASE
 from services.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF

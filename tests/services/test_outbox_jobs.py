@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.retry import backoff
+from core.clock import backoff
 from services import outbox_jobs
 from services.claimed_jobs import JobRunner
 from services.outbox_jobs import (
