@@ -11,6 +11,7 @@ from bson import ObjectId
 from core.clock import day_interval
 from ledger.gifts import day_scope
 from storage.database import Collection, Database, Document
+from storage.documents import known_fields
 from storage.ledger import IS_DEBTOR
 from storage.outbox import NORMAL, URGENT, OutboxStore
 
@@ -249,9 +250,8 @@ class FleetStore:
 
 def _report_from(row: Document) -> ProcessReport:
     """Without fields that a later release adds."""
-    report = {name: row[name] for name in ProcessReport.__slots__}
-    readings = {name: row["readings"][name] for name in Readings.__slots__}
-    return ProcessReport(**{**report, "readings": Readings(**readings)})
+    readings = Readings(**known_fields(Readings, row["readings"]))
+    return ProcessReport(**{**known_fields(ProcessReport, row), "readings": readings})
 
 
 def _age(at: datetime | None, now: datetime) -> float:

@@ -91,7 +91,9 @@ class Migrator:
         return [(migration, await self._apply(migration)) for migration in missing]
 
     async def _apply(self, migration: Migration) -> int:
-        if await self._has_servers_before(migration.oldest):
+        has_lease = {"$gte": ["$expires_at", "$$NOW"]}
+        older = {"schema": {"$lt": migration.oldest}, "$expr": has_lease}
+        if await self._processes.find_one(older, {"_id": 1}):
             raise OlderServerRunning(migration)
         number, name, started = migration.number, migration.name, time.monotonic()
         log.info("migration_started", number=number, name=name)
@@ -108,9 +110,3 @@ class Migrator:
             "migration_applied", number=number, name=name, documents=documents, seconds=seconds
         )
         return documents
-
-    async def _has_servers_before(self, schema: int) -> bool:
-        """Whether a process with a valid lease is of an older schema."""
-        valid = {"$gte": ["$expires_at", "$$NOW"]}
-        older = {"schema": {"$lt": schema}, "$expr": valid}
-        return await self._processes.find_one(older, {"_id": 1}) is not None

@@ -98,9 +98,8 @@ class OperatorStore:
         raise OperatorNotFound
 
     async def all(self) -> list[OperatorAccount]:
-        return [
-            self._account_from(row) for row in await self._operators.find().sort("_id").to_list()
-        ]
+        rows = await self._operators.find().sort("_id").to_list()
+        return [self._account_from(row) for row in rows]
 
     async def update(self, name: str, **fields: Any) -> None:
         """Set `role` or `disabled`; raises OperatorNotFound."""

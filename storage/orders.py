@@ -62,7 +62,7 @@ class OrderStore:
 
     async def open_orders(self, user_id: str) -> list[OpenOrder]:
         """The user's open orders; the slots of those that are too old become free."""
-        slots = [_slot_key(user_id, slot) for slot in range(MAX_OPEN_ORDERS)]
+        slots = [f"{user_id}#{slot}" for slot in range(MAX_OPEN_ORDERS)]
         rows = await self._orders.find({"open_keys": {"$in": slots}}).to_list()
         oldest = datetime.now(UTC) - OPEN_FOR
         past = [row["_id"] for row in rows if row["created_at"] <= oldest]
@@ -83,7 +83,7 @@ class OrderStore:
             "queries": 0,
             "due_at": now + QUERY_AFTER[0],
             "slot": slot,
-            "open_keys": [_slot_key(order.user_id, slot), offer_key(order, block_id)],
+            "open_keys": [f"{order.user_id}#{slot}", offer_key(order, block_id)],
         }
         try:
             await self._orders.insert_one(row)
@@ -206,10 +206,6 @@ class OrderStore:
         if len(search) > USER_ID_DIGITS:
             where["$or"] += [{"transaction": starts_with(search)}]
         return await page(self._orders, where, "created_at", after, limit)
-
-
-def _slot_key(user_id: str, slot: int) -> str:
-    return f"{user_id}#{slot}"
 
 
 def _open_order_from(row: Document) -> OpenOrder:

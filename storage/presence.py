@@ -127,10 +127,8 @@ class PresenceStore:
     async def served(self, process: str) -> list[MemberSocket]:
         """The sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
-        return [
-            MemberSocket(it["_id"], it["live_id"], it["epoch"], int(it["socket"]))
-            async for it in found
-        ]
+        rows = [(it["_id"], it["live_id"], it["epoch"], int(it["socket"])) async for it in found]
+        return [MemberSocket(*row) for row in rows]
 
     async def seen(self, user_id: str, now: int) -> bool:
         """Store a sign of life of a user without a connection; True if that ends an absence.

@@ -172,7 +172,8 @@ class RoomStore:
         if not oldest <= seq <= room["version"]:
             return None
         numbers = range(seq + 1, room["version"] + 1)
-        return [numbered_from(epoch, room["log"][str(n % LOG_SIZE)]) for n in numbers]
+        rows = [room["log"][str(n % LOG_SIZE)] for n in numbers]
+        return [NumberedEvent(epoch, it["seq"], it["ts"], it["type"], it["data"]) for it in rows]
 
     async def _read_log(self, live_id: int, *fields: str) -> Document | None:
         projection = {"epoch": 1, "version": 1, **dict.fromkeys(fields, 1)}
@@ -250,10 +251,6 @@ def room_from(document: Document) -> Room:
         male=_with_person(Seat, document["male"]),
         female=_with_person(Seat, document["female"]),
     )
-
-
-def numbered_from(epoch: str, row: Document) -> NumberedEvent:
-    return NumberedEvent(epoch, row["seq"], row["ts"], row["type"], row["data"])
 
 
 def _guard(room: Room) -> Document:

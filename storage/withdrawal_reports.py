@@ -87,9 +87,10 @@ class WithdrawalReportStore:
         """
         start, end = quarter_interval(name)
         with self._database.slow_operation_timeout():
-            gross = await self._income({"kind": "gift", **_within(start, end)}, 1)
+            within = {"at": {"$gte": start, "$lt": end}}
+            gross = await self._income({"kind": "gift", **within}, 1)
             reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
-            back = await self._income({**reversals, **_within(start, end)}, -1)
+            back = await self._income({**reversals, **within}, -1)
             paid = await self._paid(start, end)
             users = await self._names({*gross, *back, *paid})
         return [
@@ -155,7 +156,3 @@ def _by_day(time: str, where: Document) -> list[Document]:
         {"$match": where},
         {"$group": {"_id": day, "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
     ]
-
-
-def _within(start: datetime, end: datetime) -> Document:
-    return {"at": {"$gte": start, "$lt": end}}

@@ -175,17 +175,6 @@ class PayeeStore:
         are read, so that the long part can be summed before a transaction, and the rest in it. The
         sums of the parts add up.
         """
-        with nullcontext() if session else self._database.slow_operation_timeout():
-            return await self._recent_income(user_id, since, read_from, read_until, session)
-
-    async def _recent_income(
-        self,
-        user_id: str,
-        since: datetime,
-        read_from: datetime | None,
-        read_until: datetime | None,
-        session: Session | None,
-    ) -> int:
         at: Document = {"$gte": read_from or since}
         if read_until:
             at["$lt"] = read_until
@@ -205,10 +194,11 @@ class PayeeStore:
                 }
             },
         ]
-        cursor = await self._ledger.aggregate(steps, session=session)
-        for row in await cursor.to_list():
-            reversed_ = await self._credits(row["reversed"], account, since, session)
-            return int(row["gifts"]) - reversed_
+        with nullcontext() if session else self._database.slow_operation_timeout():
+            cursor = await self._ledger.aggregate(steps, session=session)
+            for row in await cursor.to_list():
+                reversed_ = await self._credits(row["reversed"], account, since, session)
+                return int(row["gifts"]) - reversed_
         return 0
 
     async def _credits(
